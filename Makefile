@@ -1,0 +1,40 @@
+# arnode's two commands are `make start` and `make test`; the rest are their parts.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup start test check bench soak
+
+setup: $(VENV)/.installed
+	@./setup-sandbox
+
+# Runtime and test dependencies at the versions of constraints.txt, in one place beside the code.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "arnode needs Python 3.11 or newer; $(PYTHON) is older."; \
+	    echo "Install one and name it: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -d $(VENV) || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); } || \
+	  { echo "Install your distribution's package python3-venv, then try again."; exit 1; }
+	@echo "Installing the versions of constraints.txt (one to three minutes) …"
+	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+start: setup
+	@$(BIN)/arnode start
+
+test: setup check
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+# PART=night|kills; figures are appended to docs/soak.jsonl.
+soak: setup
+	@$(BIN)/python -m tests.soak $(PART)

@@ -1,0 +1,1 @@
+"""Proposes patches. No proposer decides acceptance or reads a metric."""

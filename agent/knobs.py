@@ -1,0 +1,246 @@
+"""The proposer that needs no model: moves that the task lists, and steps of its constants.
+
+Deterministic given the context's seed and history. While listed moves are untried about half of
+the proposals are moves; knobs take local steps (log-normal, the 1/5th rule per knob, a
+direction that gained goes on) and quasi-random probes of their range in turn. Nothing is ever
+proposed whose canonical AST was run before.
+"""
+
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.canonical import fingerprint, parse
+from agent.edits import is_made, line_edit, reapply
+from agent.literals import REACH, Knob, Scalar, axis_of, find_knobs
+from agent.proposal import Context, Outcome, Proposal
+from protocol.ideas import Edit, Move
+from protocol.source import Source
+
+_MAX_ATTEMPTS = 200
+_UNTRIED_MOVE_SHARE = 0.5
+_RETRIED_MOVE_SHARE = 0.15
+# A move that did this much harm, or crashed, is not tried again on another base.
+_HOPELESS_SD = -2.0
+_LOCAL_SHARE = 0.5
+# Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
+_FIRST_STEP = 0.5
+_STEP_GROWTH = 1.5
+_STEP_DECAY = _STEP_GROWTH**-0.25
+_MIN_STEP = 0.1
+# Constants that the task does not list are tried too, but it knew what it was listing.
+_UNLISTED_WEIGHT = 1 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    key: str
+    title: str
+    why: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What came of one knob's steps, oldest first, as (direction, outcome)."""
+
+    steps: tuple[tuple[str, Outcome], ...]
+
+    @property
+    def step(self) -> float:
+        size = _FIRST_STEP
+        for _, outcome in self.steps:
+            if outcome.decision == "kept":
+                size *= _STEP_GROWTH
+            elif outcome.decision != "rechecked_out":  # a near miss says nothing about size
+                size *= _STEP_DECAY
+        return min(max(size, _MIN_STEP), REACH)
+
+    @property
+    def weight(self) -> float:
+        """How promising the knob is: gains and near misses against how often it was tried."""
+        kept = sum(outcome.decision == "kept" for _, outcome in self.steps)
+        near = sum(outcome.decision == "rechecked_out" for _, outcome in self.steps)
+        momentum = 3.0 if self.steps and self.steps[-1][1].decision == "kept" else 0.0
+        return (1 + 2 * kept + near + momentum) / (1 + len(self.steps) / 2)
+
+    def direction(self, chance: random.Random) -> str:
+        if not self.steps:
+            return chance.choice(("up", "down"))
+        latest, outcome = self.steps[-1]
+        other = "down" if latest == "up" else "up"
+        stays = {"kept": 0.9, "rechecked_out": 0.6, "failed": 0.1}.get(outcome.decision, 0.35)
+        return latest if chance.random() < stays else other
+
+
+class KnobsProposer:
+    """Proposes listed moves and changed constants."""
+
+    def propose(self, context: Context) -> Proposal | None:
+        """Return a patch nobody tried before, or None when nothing new was found."""
+        drafts = _Drafts(context)
+        base = fingerprint(context.source)
+        for attempt in range(_MAX_ATTEMPTS):
+            draft = drafts.draw(attempt)
+            if draft is None:
+                continue
+            source = reapply(draft.edits, context.source)
+            if source is None or not _parses(source):
+                continue
+            mark = fingerprint(source)
+            if mark == base or context.tried(mark):
+                continue
+            return Proposal(
+                parent=context.source.tree,
+                source=source,
+                edits=draft.edits,
+                key=draft.key,
+                title=draft.title,
+                why=draft.why,
+                proposer="knobs",
+                fingerprint=mark,
+            )
+        return None
+
+
+class _Drafts:
+    """Draws one idea after another for one context; moves come up once each."""
+
+    def __init__(self, context: Context) -> None:
+        # The latest outcomes are in it, so that a history cut to a length still moves on.
+        recent = [(outcome.key, outcome.decision) for outcome in context.history[-3:]]
+        self._chance = random.Random(
+            f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
+        )
+        self._source = context.source
+        self._seed = context.seed
+        self._past = _pasts(context.history)
+        self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
+        self._knobs = find_knobs(context.source, context.editable, context.knobs)
+        self._has_specs = bool(context.knobs)
+        self._untried, self._retried = _ordered_moves(context)
+
+    def draw(self, attempt: int) -> _Draft | None:
+        roll = self._chance.random()
+        if self._untried and (roll < _UNTRIED_MOVE_SHARE or not self._knobs):
+            return _move_draft(self._untried.pop(0))
+        if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._knobs):
+            return _move_draft(self._retried.pop(0))
+        if not self._knobs:
+            return None
+        if self._chance.random() < _LOCAL_SHARE:
+            return self._local()
+        return self._probe(1 + self._drawn + attempt)
+
+    def _local(self) -> _Draft | None:
+        pasts = [self._past.get(knob.name, _Past(())) for knob in self._knobs]
+        weights = [
+            past.weight * (_UNLISTED_WEIGHT if self._has_specs and knob.spec is None else 1)
+            for knob, past in zip(self._knobs, pasts, strict=True)
+        ]
+        at = self._chance.choices(range(len(self._knobs)), weights)[0]
+        knob, past = self._knobs[at], pasts[at]
+        axis = axis_of(knob)
+        direction = past.direction(self._chance)
+        if axis is None or isinstance(knob.value, str):
+            return self._draft(knob, self._neighbour(knob, direction), "another of its choices")
+        sign = 1 if direction == "up" else -1
+        length = min(REACH, past.step * max(0.3, abs(self._chance.gauss(0, 1)))) * axis.unit
+        if axis.is_whole and axis.kind != "log":
+            length = max(1, round(length))
+        # A negative number goes up by growing smaller.
+        value = axis.value(axis.position(knob.value) + sign * axis.sign * length)
+        gained = past.steps and past.steps[-1][1].decision == "kept"
+        return self._draft(knob, value, "this knob gained before" if gained else "a local step")
+
+    def _neighbour(self, knob: Knob, direction: str) -> Scalar:
+        """Return the next number that the task lists, or any other choice."""
+        value = knob.value
+        if isinstance(value, bool | str):
+            return self._chance.choice(knob.choices)
+        numbers = [choice for choice in knob.choices if not isinstance(choice, str)]
+        onward = [choice for choice in numbers if (choice > value) == (direction == "up")]
+        return min(onward, key=lambda choice: abs(choice - value), default=knob.choices[0])
+
+    def _probe(self, index: int) -> _Draft | None:
+        """Return the point of a Halton sequence that the seed shifts."""
+        which = (_van_der_corput(index, 2) + _shift(self._seed, "which")) % 1
+        where = (_van_der_corput(index, 3) + _shift(self._seed, "where")) % 1
+        knob = self._knobs[int(which * len(self._knobs))]
+        axis = axis_of(knob)
+        if axis is None:
+            value: Scalar = knob.choices[int(where * len(knob.choices))]
+        else:
+            value = axis.value(axis.low + where * (axis.high - axis.low))
+        return self._draft(knob, value, "a quasi-random probe of its range")
+
+    def _draft(self, knob: Knob, value: Scalar, why: str) -> _Draft | None:
+        literal = knob.render(value)
+        if literal == knob.text or value == knob.value:
+            return None
+        text = self._source[knob.path].decode("utf-8")
+        direction = "set"
+        if not isinstance(value, str | bool) and not isinstance(knob.value, str | bool):
+            direction = "up" if value > knob.value else "down"
+        return _Draft(
+            key=f"knob:{knob.name}:{direction}",
+            title=f"{knob.name} {knob.text} → {literal}",
+            why=why,
+            edits=(line_edit(knob.path, text, knob.start, knob.end, literal),),
+        )
+
+
+def _pasts(history: Sequence[Outcome]) -> dict[str, _Past]:
+    steps: dict[str, list[tuple[str, Outcome]]] = {}
+    for outcome in history:
+        kind, _, rest = outcome.key.partition(":")
+        name, _, direction = rest.rpartition(":")
+        if kind == "knob" and name:
+            steps.setdefault(name, []).append((direction, outcome))
+    return {name: _Past(tuple(listed)) for name, listed in steps.items()}
+
+
+def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
+    """Return what fits: untried moves in the seed's order, tried ones the rarest first."""
+    best: dict[str, float] = {}
+    times = Counter(outcome.key for outcome in context.history)
+    for outcome in context.history:
+        gain_sd = -math.inf if outcome.gain_sd is None else outcome.gain_sd
+        best[outcome.key] = max(best.get(outcome.key, -math.inf), gain_sd)
+    moves = [
+        move
+        for move in context.moves
+        if reapply(move.edits, context.source) is not None
+        and not is_made(move.edits, context.source)
+    ]
+    untried = [move for move in moves if f"move:{move.name}" not in best]
+    tried = [move for move in moves if best.get(f"move:{move.name}", -math.inf) > _HOPELESS_SD]
+    untried.sort(key=lambda move: _shift(context.seed, move.name))
+    tried.sort(key=lambda move: (times[f"move:{move.name}"], -best[f"move:{move.name}"]))
+    return untried, tried
+
+
+def _move_draft(move: Move) -> _Draft:
+    return _Draft(key=f"move:{move.name}", title=move.title, why=move.why, edits=move.edits)
+
+
+def _parses(source: Source) -> bool:
+    return all(parse(data) is not None for path, data in source.files if path.endswith(".py"))
+
+
+def _van_der_corput(index: int, base: int) -> float:
+    value, scale = 0.0, 1.0
+    while index:
+        index, digit = divmod(index, base)
+        scale /= base
+        value += digit * scale
+    return value
+
+
+def _shift(seed: int, name: str) -> float:
+    """Return a number in [0, 1) that the seed and a name decide."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

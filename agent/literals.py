@@ -1,0 +1,239 @@
+"""Knobs in a source: module-level UPPERCASE literals, where they may move and how they read.
+
+Found by `ast` in the editable Python files; a tuple or list of numbers is a knob per element.
+Ranges come from the task's `KnobSpec`s or are inferred from the value. Every number lies on an
+axis, a coordinate on which equal steps are about equally bold. Knows nothing of history.
+"""
+
+import ast
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.canonical import parse
+from protocol.ideas import KnobSpec
+from protocol.source import Source
+
+Scalar = bool | int | float | str
+
+# Inferred ranges: a factor of four each way.
+REACH = math.log(4)
+
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_SMALL_INT = 16
+_MAX_EXPONENT = 40
+# What lies beyond is no size or rate, and its fourfold might not be a number.
+_MAX_NUMBER = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """One literal: text[start:end] of a file, its value, and the task's word on it if any."""
+
+    path: str
+    name: str
+    start: int
+    end: int
+    text: str
+    value: Scalar
+    spec: KnobSpec | None
+
+    @property
+    def choices(self) -> tuple[Scalar, ...]:
+        """The other values of a knob that is no number, else nothing."""
+        if self.spec is not None and self.spec.type == "choice":
+            return tuple(choice for choice in self.spec.choices if choice != self.value)
+        return (not self.value,) if isinstance(self.value, bool) else ()
+
+    def render(self, value: Scalar) -> str:
+        """Return the literal for `value` in the manner of the present one."""
+        if isinstance(value, str):
+            is_plain = value.isprintable() and not {'"', "\\"} & set(value)
+            return f'"{value}"' if is_plain else repr(value)
+        if isinstance(value, bool):
+            return repr(value)
+        if isinstance(value, int):
+            return f"2**{value.bit_length() - 1}" if "**" in self.text else repr(value)
+        # repr always reads as a float; only its exponent is padded.
+        return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", repr(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """Where a number may lie, as a coordinate between `low` and `high`.
+
+    `tail` is the logarithm of the distance below one (betas, momentum), `power` the exponent of
+    a power of two. `unit` is how far one unit of a step reaches.
+    """
+
+    kind: Literal["linear", "log", "tail", "power"]
+    low: float
+    high: float
+    unit: float = 1.0
+    is_whole: bool = False
+    sign: int = 1
+
+    def position(self, value: float) -> float:
+        """Return the coordinate of `value`, inside the range."""
+        if self.kind == "linear":
+            coordinate = value
+        elif self.kind == "power":
+            coordinate = math.log2(value)
+        elif self.kind == "tail":
+            coordinate = -math.log(1 - value)
+        else:
+            coordinate = math.log(abs(value)) if value else self.low
+        return min(max(coordinate, self.low), self.high)
+
+    def value(self, coordinate: float) -> int | float:
+        """Return the tidy number nearest to a coordinate, which is clamped to the range."""
+        coordinate = min(max(coordinate, self.low), self.high)
+        if self.kind == "power":
+            return int(2 ** round(coordinate))
+        if self.kind == "tail":
+            rest = math.exp(-coordinate)
+            return round(1 - rest, max(3, 1 - math.floor(math.log10(rest))))
+        number = coordinate if self.kind == "linear" else self.sign * math.exp(coordinate)
+        tidy = float(f"{number:.3g}")
+        return round(tidy) if self.is_whole else tidy
+
+
+def find_knobs(
+    source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
+) -> tuple[Knob, ...]:
+    """Return the knobs of the editable Python files, in the order of the text."""
+    by_name = {spec.name: spec for spec in specs}
+    found: list[Knob] = []
+    for path, data in source.files:
+        # `ast` counts a CR as a line of its own; sources have LF.
+        is_candidate = path in editable and path.endswith(".py") and b"\r" not in data
+        module = parse(data) if is_candidate else None
+        if module is None:
+            continue
+        for name, node in _assignments(module):
+            spec = by_name.get(name)
+            found += [knob for knob in _knobs_of(path, data, name, node, spec) if _moves(knob)]
+    return tuple(found)
+
+
+def axis_of(knob: Knob) -> Axis | None:
+    """Return the axis that a knob's number lies on, or None where it is no number."""
+    value, spec = knob.value, knob.spec
+    if isinstance(value, bool | str) or (spec is not None and spec.type == "choice"):
+        return None
+    is_whole = isinstance(value, int) if spec is None else spec.type == "int"
+    if spec is None:
+        return _inferred_int_axis(int(value)) if is_whole else _inferred_float_axis(value)
+    if spec.scale == "log" and value >= 0 and (spec.low is None or spec.low > 0):
+        low = spec.low or (value / 4 or 1e-3)
+        high = spec.high or max(4 * value, 4 * low)
+        if is_whole and _is_power_of_two(value):
+            return _power_axis(math.ceil(math.log2(low)), math.floor(math.log2(high)))
+        return Axis(kind="log", low=math.log(low), high=math.log(high), is_whole=is_whole)
+    low = value - max(abs(value), 1) if spec.low is None else spec.low
+    high = value + max(abs(value), 1) if spec.high is None else spec.high
+    return _linear_axis(low, high, is_whole=is_whole)
+
+
+def _inferred_int_axis(value: int) -> Axis | None:
+    if _is_power_of_two(value):
+        exponent = int(math.log2(value))
+        return _power_axis(exponent - 2, exponent + 2)
+    if value < 0:
+        return None  # a sentinel more often than a size
+    if value < _SMALL_INT:
+        return _linear_axis(min(1, value), value + max(2, value // 2), is_whole=True)
+    middle = math.log(value)
+    return Axis(kind="log", low=middle - REACH, high=middle + REACH, is_whole=True)
+
+
+def _inferred_float_axis(value: float) -> Axis:
+    if value == 0:
+        return _linear_axis(0.0, 0.5, is_whole=False)
+    if 0.8 <= value < 1:
+        middle = -math.log(1 - value)
+        return Axis(kind="tail", low=middle - REACH, high=middle + REACH)
+    middle = math.log(abs(value))
+    return Axis(kind="log", low=middle - REACH, high=middle + REACH, sign=1 if value > 0 else -1)
+
+
+def _linear_axis(low: float, high: float, *, is_whole: bool) -> Axis:
+    unit = (high - low) / (2 * REACH)
+    return Axis(kind="linear", low=low, high=high, unit=unit, is_whole=is_whole)
+
+
+def _power_axis(low: int, high: int) -> Axis:
+    return Axis(kind="power", low=max(0, low), high=high, unit=1 / math.log(2), is_whole=True)
+
+
+def _is_power_of_two(value: float) -> bool:
+    return value >= 8 and math.log2(value).is_integer()
+
+
+def _moves(knob: Knob) -> bool:
+    axis = axis_of(knob)
+    return bool(knob.choices) if axis is None else axis.low < axis.high
+
+
+def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the UPPERCASE names that are assigned exactly once at module level."""
+    assigned: list[tuple[str, ast.expr]] = []
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and _NAME.fullmatch(target.id):
+            assigned.append((target.id, value))
+    times = Counter(name for name, _ in assigned)
+    for name, value in assigned:
+        # Another seed is luck, never a finding.
+        if times[name] == 1 and "SEED" not in name:
+            yield name, value
+
+
+def _knobs_of(
+    path: str, data: bytes, name: str, node: ast.expr, spec: KnobSpec | None
+) -> Iterator[Knob]:
+    parts = [(name, node)]
+    if isinstance(node, ast.Tuple | ast.List):
+        parts = [(f"{name}[{index}]", element) for index, element in enumerate(node.elts)]
+    for label, part in parts:
+        value = _scalar(part)
+        if value is None or (part is not node and isinstance(value, bool | str)):
+            continue
+        start, end = _offset(data, part.lineno, part.col_offset), _end_offset(data, part)
+        text = data.decode("utf-8")[start:end]
+        yield Knob(path=path, name=label, start=start, end=end, text=text, value=value, spec=spec)
+
+
+def _scalar(node: ast.expr) -> Scalar | None:
+    """Return the value of a literal, of a negated number or of a power of two such as 2**19."""
+    match node:
+        case ast.Constant(value=bool() | str() as value):
+            return value
+        case ast.Constant(value=int() | float() as value) if abs(value) < _MAX_NUMBER:
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return None if isinstance(value, bool) or value >= _MAX_NUMBER else -value
+        case ast.BinOp(left=ast.Constant(value=2), op=ast.Pow(), right=ast.Constant(value=value)):
+            return int(2**value) if type(value) is int and value <= _MAX_EXPONENT else None
+        case _:
+            return None
+
+
+def _end_offset(data: bytes, node: ast.expr) -> int:
+    if node.end_lineno is None or node.end_col_offset is None:
+        raise ValueError("a parsed node always has an end")
+    return _offset(data, node.end_lineno, node.end_col_offset)
+
+
+def _offset(data: bytes, line: int, column: int) -> int:
+    """Return the index into the text of a position that `ast` counts in lines and bytes."""
+    before = data.split(b"\n")[: line - 1]
+    return len(data[: sum(len(part) + 1 for part in before) + column].decode("utf-8"))

@@ -1,0 +1,97 @@
+"""The table of records: inserting, finding, listing. `Store` adds the transactions.
+
+Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
+"""
+
+from node.database import Database
+from node.faults import DAMAGED_HINT, DamagedStoreError
+from protocol.errors import Rejected, UsageError
+from protocol.records import Record, parse_record
+
+PREFIX_DIGITS = 8
+_ID_DIGITS = 64
+
+
+def parsed(wire: bytes) -> Record:
+    """Return the record in a row."""
+    record = parse_record(wire)
+    if isinstance(record, Rejected):
+        raise DamagedStoreError(
+            f"a record in the store does not read: {record.reason}", DAMAGED_HINT
+        )
+    return record
+
+
+def insert(database: Database, record: Record, *, own: bool) -> None:
+    """Keep a record; one that is there stays where it is."""
+    database.rows(
+        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,?,?)"
+        " ON CONFLICT (id) DO UPDATE SET own = own OR excluded.own",
+        (record.id, record.kind, record.author, record.seq, record.ts_ms, own, record.wire),
+    )
+
+
+def end_of_chain(database: Database, author: bytes) -> tuple[int, bytes | None]:
+    """Return the sequence number that an author's next record has, and what it follows."""
+    rows = database.rows(
+        "SELECT seq, id FROM record WHERE author = ? ORDER BY seq DESC LIMIT 1", (author,)
+    )
+    return (rows[0][0] + 1, rows[0][1]) if rows else (0, None)
+
+
+def get(database: Database, record_id: bytes) -> Record | None:
+    """Return the record with this id."""
+    rows = database.rows("SELECT wire FROM record WHERE id = ?", (record_id,))
+    return parsed(rows[0][0]) if rows else None
+
+
+def find(database: Database, prefix: str) -> Record:
+    """Return the one record whose id begins with these hex digits."""
+    digits = prefix.lower()
+    if not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(f"`{prefix}` is not an id", "ids are hex digits: see `arnode log`")
+    if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
+        raise UsageError(
+            f"the id `{prefix}` has {len(digits)} digits",
+            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
+        )
+    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    rows = database.rows("SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", (low, high))
+    if len(rows) == 1:
+        return parsed(rows[0][0])
+    if rows:
+        raise UsageError(f"`{prefix}` fits several records", "give more of its digits")
+    raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+
+
+def listed(
+    database: Database,
+    *,
+    kind: str | None,
+    author: bytes | None,
+    newest_first: bool,
+    limit: int | None,
+) -> list[Record]:
+    """Return records in the order of their times."""
+    wanted = {"kind": kind, "author": author}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
+    order = "DESC" if newest_first else "ASC"
+    rows = database.rows(
+        f"SELECT wire FROM record WHERE {where}"  # noqa: S608 (names from above)
+        f" ORDER BY ts_ms {order}, n {order} LIMIT :limit",
+        {**given, "limit": -1 if limit is None else limit},
+    )
+    return [parsed(row[0]) for row in rows]
+
+
+def own_wires(database: Database, start: int) -> list[bytes]:
+    """Return this node's own records in the order they were made, from index `start` on."""
+    statement = "SELECT wire FROM record WHERE own ORDER BY n LIMIT -1 OFFSET ?"
+    return [row[0] for row in database.rows(statement, (start,))]
+
+
+def number_of(database: Database, record_id: bytes) -> int:
+    """Return the number of a record in the order of arrival."""
+    ((number,),) = database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
+    return int(number)

@@ -1,0 +1,106 @@
+"""Content-addressed files: sources, logs, claims, long diffs.
+
+A blob's name is the sha256 of its bytes, checked whenever it is read. A name that exists is
+complete: files are renamed into place after an fsync.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from node.faults import explaining_faults
+from node.files import remove_temporaries, sync_folder, write_file
+from protocol.encoding import Value, decode, encode
+from protocol.errors import ArnodeError
+from protocol.source import Source
+
+BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, RECORDS.md
+_HINT = "run `arnode fsck`; a later run or a peer that has it brings it back"
+
+
+class Blobs:
+    """The blobs under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, data: bytes) -> bytes:
+        """Keep `data` and return its hash. Putting it again mends a damaged file."""
+        if len(data) > BLOB_LIMIT_BYTES:
+            raise ArnodeError(
+                f"a blob of {len(data)} bytes is over the limit of {BLOB_LIMIT_BYTES}",
+                "keep sources and logs below 1 MiB",
+            )
+        digest = hashlib.sha256(data).digest()
+        path = self.path(digest)
+        with explaining_faults(path):
+            if path.exists() and path.read_bytes() == data:
+                return digest
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(self._root)
+            write_file(path, data)
+        return digest
+
+    def get(self, digest: bytes) -> bytes:
+        """Return the bytes that hash to `digest`."""
+        path = self.path(digest)
+        with explaining_faults(path):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError as fault:
+                raise ArnodeError(f"the blob {digest.hex()[:12]} is missing", _HINT) from fault
+        if hashlib.sha256(data).digest() != digest:
+            raise ArnodeError(f"the blob {digest.hex()[:12]} is damaged ({path})", _HINT)
+        return data
+
+    def put_source(self, source: Source) -> bytes:
+        """Keep every file of `source` and return its tree id.
+
+        A tree id is the sha256 of the canonical list of paths and blobs, so that this list, kept
+        as a blob of its own, is what leads from the tree back to the files.
+        """
+        listing: Value = [[path, self.put(data)] for path, data in source.files]
+        return self.put(encode(listing))
+
+    def get_source(self, tree: bytes) -> Source:
+        """Return the source with this tree id."""
+        match decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES):
+            case list() as listing:
+                files: dict[str, bytes] = {}
+                for entry in listing:
+                    match entry:
+                        case [str() as path, bytes() as digest]:
+                            files[path] = self.get(digest)
+                source = Source.of(files)
+                if source.tree == tree:
+                    return source
+        raise ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")
+
+    def has(self, digest: bytes) -> bool:
+        """Say whether a file of that name is there (not whether it still hashes right)."""
+        return self.path(digest).exists()
+
+    def path(self, digest: bytes) -> Path:
+        """Return where the blob is or would be."""
+        name = digest.hex()
+        return self._root / name[:2] / name
+
+    def damaged(self) -> list[bytes]:
+        """Return the names whose bytes no longer hash to them."""
+        return [digest for digest in self._names() if not self._is_whole(digest)]
+
+    def remove_leftovers(self) -> None:
+        """Delete what a killed process left half-written. Only for the holder of the home."""
+        for folder in self._root.glob("??"):
+            remove_temporaries(folder)
+
+    def _names(self) -> list[bytes]:
+        names = (path.name for path in sorted(self._root.glob("??/*")))
+        return [bytes.fromhex(name) for name in names if re.fullmatch("[0-9a-f]{64}", name)]
+
+    def _is_whole(self, digest: bytes) -> bool:
+        try:
+            return hashlib.sha256(self.path(digest).read_bytes()).digest() == digest
+        except OSError:
+            return False

@@ -1,0 +1,180 @@
+"""Whether a home is whole, and mending it: store first, then blobs, then journals.
+
+Examining only reads and works beside a running node. Mending needs the home's lock, never
+deletes what was damaged, and says what it did.
+"""
+
+from node.blobs import Blobs
+from node.database import Database
+from node.faults import DamagedStoreError
+from node.home import Home
+from node.jobs import LineKey
+from node.journal import Journal
+from node.keyfile import load_secret, read_keys
+from node.mirror import Mirror
+from node.salvage import salvage
+from node.store import Store
+from protocol.errors import ArnodeError, Rejected
+from protocol.kinds import PatchBody
+from protocol.patches import apply_diff, decompress_bounded
+from protocol.records import Record, RecordId
+from protocol.source import Source
+
+_DIFF_LIMIT_BYTES = 1 << 20
+
+
+def examine(home: Home) -> list[str]:
+    """Return what is not whole, one line each."""
+    problems = _key_problems(home)
+    store_problems = _store_problems(home)
+    if store_problems or not home.store.exists():
+        return problems + store_problems
+    blobs = Blobs(home.blobs)
+    problems += [f"blob {digest.hex()} is damaged" for digest in blobs.damaged()]
+    with Store.open_read_only(home) as store:
+        lost = _lost_sources(store, blobs)
+        problems += lost.values()
+        if not lost:
+            for line in _lines(store):
+                problems += Journal(home, store, blobs, line).check()
+    return problems
+
+
+def mend(home: Home) -> list[str]:
+    """Mend what can be mended; return what was done. The caller holds the home's lock."""
+    done: list[str] = []
+    if _page_problems(home):
+        done += salvage(home)
+    blobs = Blobs(home.blobs)
+    blobs.remove_leftovers()
+    with Store.open(home) as store:
+        before = store.experiments()
+        store.rebuild()
+        if store.experiments() != before:
+            done.append("store: the list of experiments was derived anew")
+        done += _restore_sources(home, store, blobs)
+        if not _lost_sources(store, blobs):
+            for line in _lines(store):
+                journal = Journal(home, store, blobs, line)
+                if journal.check():
+                    aside = journal.rebuild()
+                    kept = f", the old one is kept as {aside}" if aside else ""
+                    done.append(f"journal {journal.path.name}: made anew{kept}")
+    return done
+
+
+def _key_problems(home: Home) -> list[str]:
+    problems: list[str] = []
+    for path, read in ((home.key, read_keys), (home.secret, load_secret)):
+        if path.exists():
+            try:
+                read(home)
+            except ArnodeError as fault:
+                problems.append(fault.message)
+    return problems
+
+
+def _page_problems(home: Home) -> list[str]:
+    try:
+        database = Database.open_read_only(home.store)
+    except DamagedStoreError as fault:
+        return [fault.message]
+    try:
+        return [f"store {home.store}: {line}" for line in database.faults()]
+    except DamagedStoreError as fault:
+        return [fault.message]
+    finally:
+        database.close()
+
+
+def _store_problems(home: Home) -> list[str]:
+    problems = _page_problems(home)
+    if problems:
+        return problems
+    with Store.open_read_only(home) as store:
+        try:
+            own = store.own_records()
+            problems += _chain_problems(own)
+        except DamagedStoreError as fault:
+            return [fault.message]
+        missing = Mirror.count_in(home.mirror) - len(own)
+        if missing > 0:
+            problems.append(f"store: {missing} own record(s) are only in their second copy")
+        recorded = [record for record in store.records("result") if store.is_own(record.id)]
+        if len(recorded) != len(store.experiments()):
+            problems.append("store: the list of experiments does not follow from the records")
+    return problems
+
+
+def _chain_problems(own: list[Record]) -> list[str]:
+    """Return where an own record does not follow the one before it."""
+    problems: list[str] = []
+    last: dict[bytes, tuple[int, RecordId]] = {}
+    for record in own:
+        expected = last.get(record.author, (-1, None))
+        if (record.seq - 1, record.prev) != expected:
+            problems.append(f"store: own record {record.seq} does not follow the one before it")
+        last[record.author] = (record.seq, record.id)
+    return problems
+
+
+def _lines(store: Store) -> list[LineKey]:
+    rows = store.experiments()
+    return list(
+        dict.fromkeys(LineKey(task=row.task, hardware_class=row.hardware_class) for row in rows)
+    )
+
+
+def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
+    """Return the trees of experiments whose source does not read, and why."""
+    lost: dict[bytes, str] = {}
+    for tree in dict.fromkeys(experiment.tree for experiment in store.experiments()):
+        try:
+            blobs.get_source(tree)
+        except ArnodeError as fault:
+            lost[tree] = f"source {tree.hex()[:12]}: {fault.message}"
+    return lost
+
+
+def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
+    """Derive lost sources from the task's baseline and the patches' own diffs."""
+    lost = _lost_sources(store, blobs)
+    if not lost:
+        return []
+    for line in _lines(store):
+        baseline = _known_baseline(home, store, line.task)
+        if baseline is not None and baseline.tree in lost:
+            blobs.put_source(baseline)
+    for record in store.records("patch"):
+        if isinstance(record.body, PatchBody) and record.body.tree in lost:
+            source = _patched(record.body, blobs)
+            if source is not None and source.tree == record.body.tree:
+                blobs.put_source(source)
+    still_lost = _lost_sources(store, blobs)
+    return [f"source {tree.hex()[:12]}: derived anew" for tree in lost if tree not in still_lost]
+
+
+def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:
+    from trainer.task import load_task
+
+    body = store.task(task_id)
+    if body is None:
+        return None
+    try:
+        task = load_task(body.manifest.name, data_dir=home.data)
+    except ArnodeError:
+        return None
+    return task.source if task.id == task_id else None
+
+
+def _patched(patch: PatchBody, blobs: Blobs) -> Source | None:
+    try:
+        base = blobs.get_source(patch.base)
+        packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
+    except ArnodeError:
+        return None
+    text = decompress_bounded(packed, _DIFF_LIMIT_BYTES)
+    if isinstance(text, Rejected):
+        return None
+    source = apply_diff(base, text.decode("utf-8", "replace"))
+    return None if isinstance(source, Rejected) else source

@@ -1,0 +1,159 @@
+"""The `arnode` command: a table of strings, so that `--help` imports nothing it lists.
+
+A command's module is imported when the command is used. Every fault ends here as two lines on
+stderr, what is wrong and how to mend it, and its exit code.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from protocol.errors import ArnodeError, UsageError
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, under which heading it is listed, and its line there."""
+
+    module: str
+    attribute: str
+    section: str
+    summary: str
+
+
+_EVERYDAY = "Commands"
+_RUNNING = "The running node"
+_HEAD = "Moving the head"
+_HISTORY = "History"
+_HOUSEKEEPING = "Housekeeping"
+
+COMMANDS: dict[str, Entry] = {
+    "start": Entry("node.commands.node_control", "start", _EVERYDAY, "Run the node here."),
+    "status": Entry("node.commands.node_control", "status", _EVERYDAY, "Say how things stand."),
+    "stop": Entry("node.commands.node_control", "stop", _EVERYDAY, "Stop the running node."),
+    "head": Entry("node.commands.heads", "head", _EVERYDAY, "Print the verified head."),
+    "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
+    "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
+    "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
+    "compare": Entry("node.commands.measure", "compare", _EVERYDAY, "Test two sources in pairs."),
+    "task": Entry("node.commands.tasks", "task", _EVERYDAY, "List, show and prepare tasks."),
+    "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
+    "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
+    "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
+    "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),
+    "adopt": Entry("node.commands.heads", "adopt", _HEAD, "Move the verified head."),
+    "revert": Entry("node.commands.heads", "revert", _HEAD, "Undo the last move."),
+    "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
+    "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
+    "export": Entry("node.commands.history", "export", _HISTORY, "Write results.tsv to stdout."),
+    "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),
+    "config": Entry("node.commands.settings", "config", _HOUSEKEEPING, "Show and check settings."),
+    "paths": Entry("node.commands.housekeeping", "paths", _HOUSEKEEPING, "Say where things are."),
+    "fsck": Entry("node.commands.fsck", "fsck", _HOUSEKEEPING, "Check and mend the home."),
+    "completion": Entry(
+        "node.commands.housekeeping", "completion", _HOUSEKEEPING, "Print shell completion."
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(entry.module), entry.attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 (the table is ours)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command when there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1, 0.5)
+            hint = f"did you mean `arnode {near[0]}`?" if near else "see `arnode --help`"
+            raise UsageError(f"there is no command `{args[0]}`", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the everyday commands first, the others grouped below."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in COMMANDS.items():
+            sections.setdefault(entry.section, []).append((name, entry.summary))
+        for section, lines in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(lines, col_spacing=3)
+
+
+def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        click.echo(f"arnode {version('arnode')}")
+        context.exit()
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Print the version.",
+)  # fmt: skip
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (anywhere on the line)."
+)
+def cli() -> None:
+    """Let this machine look for better training code, and prove what it finds."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    is_debugging = "--debug" in given
+    try:
+        code = cli.main(
+            [word for word in given if word != "--debug"], "arnode", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except ArnodeError as fault:
+        code = _report(fault.message, fault.hint, fault.exit_code, is_debugging)
+    except click.UsageError as fault:
+        path = fault.ctx.command_path if fault.ctx else "arnode"
+        code = _report(fault.format_message(), f"see `{path} --help`", 2, is_debugging)
+    except (KeyboardInterrupt, click.Abort):
+        code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; flushing again at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
+        what = f"this should not have happened: {type(fault).__name__}: {fault}"
+        code = _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:
+    if is_debugging:
+        import traceback
+
+        traceback.print_exc()
+    from node.terminal import plain
+
+    print(f"arnode: {plain(message)}", file=sys.stderr)
+    if hint:
+        print(f"  mend: {plain(hint)}", file=sys.stderr)
+    return code

@@ -1,0 +1,40 @@
+"""`fsck`: is everything whole, and `--rebuild` to mend what can be mended."""
+
+import os
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+from protocol.errors import ArnodeError
+
+
+@click.command()
+@click.option("--rebuild", is_flag=True, help="Mend what can be mended; damaged files are kept.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def fsck(rebuild: bool, as_json: bool) -> None:
+    """Check store, blobs and journal. Ends with 1 when something is not whole."""
+    from node.checkup import examine, mend
+
+    home = Home.locate(os.environ)
+    mended: list[str] = []
+    if rebuild:
+        with home.lock():
+            mended = mend(home)
+    problems = examine(home)
+    if as_json:
+        print_json({"ok": not problems, "mended": mended, "problems": problems})
+    else:
+        for line in mended:
+            click.echo(f"mended: {plain(line)}")
+        for line in problems:
+            click.echo(f"problem: {plain(line)}")
+        if not problems:
+            click.echo("store, blobs and journal are whole")
+    if problems:
+        hint = (
+            "what is left needs a hand: see each line"
+            if rebuild
+            else "`arnode fsck --rebuild` mends what can be mended and keeps what was damaged"
+        )
+        raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)

@@ -1,0 +1,241 @@
+"""`log`, `show`, `diff`, `export`: what this node did, from its store alone."""
+
+import os
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json, to_json, wants_color
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from node.experiments import Experiment
+    from node.store import Store
+    from protocol.encoding import Value
+    from protocol.records import Record
+
+NANO = 1_000_000_000
+_ID_DIGITS = 12
+_SHOWN = 30
+_DIFF_LIMIT_BYTES = 1 << 20
+_GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
+
+
+@click.command()
+@click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
+@click.option("--json", "as_json", is_flag=True, help="All of them (or the limit) as JSON.")
+def log(limit: int | None, as_json: bool) -> None:
+    """List this node's experiments, newest first."""
+    from node.store import Store
+
+    with Store.open_read_only(Home.locate(os.environ)) as store:
+        wanted = limit if as_json or limit else _SHOWN
+        experiments = store.experiments(newest_first=True, limit=wanted)
+        if as_json:
+            print_json({"experiments": [_as_json(experiment) for experiment in experiments]})
+            return
+        if not experiments:
+            click.echo("no experiments yet: `arnode start` makes the first", err=True)
+            return
+        _print_table(store, experiments)
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
+    """Show one record with everything about it. ID is 8 or more of its first digits."""
+    from node.store import Store
+
+    with Store.open_read_only(Home.locate(os.environ)) as store:
+        record = store.find(id)
+        document = {
+            "id": record.id.hex(),
+            "kind": record.kind,
+            "author": record.author.hex(),
+            "seq": record.seq,
+            "ts": record.ts_ms,
+            "body": to_json(record.body.to_value()),
+            "signature_ok": True,  # the store reads no record whose signature is wrong
+            "level": "here" if store.is_own(record.id) else "claimed",
+            "related": [item.hex() for item in _related(store, record)],
+        }
+    if as_json:
+        print_json(document)
+        return
+    body = document.pop("body")
+    document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
+    _print_fields(document, indent="")
+    click.echo()
+    _print_fields({"body": body}, indent="")
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
+    """Print the diff of a patch, or of the experiment or adoption that used it."""
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        record = store.find(id)
+        text = diff_of(home, store, record)
+    if as_json:
+        print_json({"id": record.id.hex(), "diff": text})
+        return
+    coloured = wants_color(_color(home), os.environ)
+    colors = {"+": "green", "-": "red", "@": "cyan"}
+    for line in text.splitlines():
+        shown = plain(line, lines=True)
+        click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
+
+
+@click.command()
+@click.argument("form", metavar="results.tsv", type=click.Choice(["results.tsv"]))
+@click.option("--task", help="Which task, when this home works on several.")
+def export(form: str, task: str | None) -> None:
+    """Write this node's experiments to stdout as autoresearch's results.tsv."""
+    from node.blobs import Blobs
+    from node.heads import the_line
+    from node.journal import Journal
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
+        sys.stdout.write(journal.expected_table())
+
+
+def diff_of(home: Home, store: "Store", record: "Record") -> str:
+    """Return the unified diff that a record is about."""
+    from node.blobs import Blobs
+    from protocol.errors import ArnodeError, Rejected
+    from protocol.kinds import AdoptBody, PatchBody, ResultBody
+    from protocol.patches import decompress_bounded, unified_diff
+
+    body = record.body
+    blobs = Blobs(home.blobs)
+    if isinstance(body, AdoptBody):
+        return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
+    if isinstance(body, ResultBody) and body.patch is not None:
+        body = store.record(body.patch).body
+    if not isinstance(body, PatchBody):
+        raise UsageError(
+            f"{record.id.hex()[:_ID_DIGITS]} is a {record.kind} without a patch",
+            "give the id of an experiment: see `arnode log`",
+        )
+    packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
+    text = decompress_bounded(packed, _DIFF_LIMIT_BYTES)
+    if isinstance(text, Rejected):
+        raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
+    return text.decode("utf-8", "replace")
+
+
+def _as_json(experiment: "Experiment") -> dict[str, object]:
+    return {
+        "id": experiment.id.hex(),
+        "ts": experiment.ts_ms,
+        "title": experiment.title,
+        "origin": experiment.origin,
+        "stage": experiment.stage,
+        "status": experiment.status,
+        "metric": _number(experiment.metric_nano),
+        "gain": _number(experiment.gain_nano),
+        "decision": experiment.decision,
+        "tree": experiment.tree.hex(),
+        "parent": experiment.parent.hex(),
+        "patch": None if experiment.patch is None else experiment.patch.hex(),
+        "task": experiment.task.hex(),
+        "class": experiment.hardware_class,
+    }
+
+
+def _number(nano: int | None) -> float | None:
+    return None if nano is None else nano / NANO
+
+
+def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from node.terminal import console
+
+    task = store.task(experiments[0].task)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", no_wrap=True)
+    table.add_column("time", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    table.add_column(task.manifest.metric.name if task else "metric", justify="right")
+    table.add_column("gain", justify="right")
+    table.add_column("title", overflow="fold")
+    for experiment in experiments:
+        good, bad = experiment.decision in _GOOD, experiment.decision in _BAD
+        style = "green" if good else "red" if bad else ""
+        metric, gain = _number(experiment.metric_nano), _number(experiment.gain_nano)
+        table.add_row(
+            experiment.id.hex()[:_ID_DIGITS],
+            _time(experiment.ts_ms, "%m-%d %H:%M"),
+            Text(experiment.decision, style),
+            "" if metric is None else f"{metric:.6f}",
+            "" if gain is None else f"{gain:+.6f}",
+            Text(plain(experiment.title)),
+        )
+    console(_color(Home.locate(os.environ))).print(table)
+
+
+def _print_fields(fields: "dict[str, object]", *, indent: str) -> None:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{name}:")
+            _print_fields(value, indent=indent + "  ")
+        elif isinstance(value, list) and value:
+            click.echo(f"{indent}{name}:")
+            for item in value:
+                click.echo(f"{indent}  {_in_one_line(item)}")
+        else:
+            click.echo(f"{indent}{name}: {_in_one_line(value)}")
+
+
+def _in_one_line(value: object) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{name}={_in_one_line(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "[" + ", ".join(_in_one_line(item) for item in value) + "]"
+    return "-" if value is None else plain(str(value))
+
+
+def _related(store: "Store", record: "Record") -> "list[bytes]":
+    """Return the records that this one names, then those that name it."""
+    named = [*record.refs, *_digests(record.body.to_value())]
+    naming = [experiment.id for experiment in store.experiments() if experiment.patch == record.id]
+    naming += [
+        adoption.id
+        for adoption in store.records("adopt")
+        if record.id in _digests(adoption.body.to_value())
+    ]
+    candidates = dict.fromkeys([*named, *naming])
+    return [item for item in candidates if item != record.id and store.has(item)]
+
+
+def _digests(value: "Value") -> "list[bytes]":
+    if isinstance(value, bytes):
+        return [value] if len(value) == 32 else []
+    if isinstance(value, list):
+        return [digest for item in value for digest in _digests(item)]
+    if isinstance(value, dict):
+        return [digest for item in value.values() for digest in _digests(item)]
+    return []
+
+
+def _time(ts_ms: int, form: str) -> str:
+    return datetime.fromtimestamp(ts_ms / 1000).astimezone().strftime(form)
+
+
+def _color(home: Home) -> str:
+    from node.config import load_config
+
+    return load_config(home.config, env=os.environ).config.color

@@ -1,0 +1,181 @@
+"""`run` and `compare`: honest numbers for any source, without a running node."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+import click
+
+from node.terminal import plain, print_json
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from node.measuring import Comparison
+    from protocol.rule import Judgement
+    from trainer.runner import RunOutcome
+
+_EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
+_REJECTED = 7
+
+
+@click.command()
+@click.option("--source", default="baseline", metavar="F|TREE", help="A file, tree or id.")
+@click.option("--seeds", default=1, type=click.IntRange(1, 100), help="How many fresh seeds.")
+@click.option("--seed", type=click.IntRange(0), help="One run with this seed.")
+@click.option("--task", default=None, help="The task (default: tiny).")
+@click.option("--text", type=Path, help="The task of this file or folder of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def run(
+    source: str,
+    seeds: int,
+    seed: int | None,
+    task: str | None,
+    text: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a source: train it in the sandbox, score it outside, audit what it claims."""
+    from node.core import random_seed
+    from node.measuring import calibrated_session, find_source, find_workbench, measure
+    from trainer.device import probe_class
+
+    bench = find_workbench(task, text)
+    wanted = find_source(bench.home, bench.task, source)
+
+    def show(outcome: RunOutcome) -> None:
+        figure = outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / 1e9:.6f}"
+        click.echo(f"  seed {outcome.seed:>10}  {outcome.status}  {plain(str(figure))}", err=True)
+
+    async def work() -> tuple[list[RunOutcome], float | None]:
+        async with calibrated_session(bench) as session:
+            drawn = [random_seed() for _ in range(seeds)] if seed is None else [seed]
+            outcomes = await measure(session, wanted, drawn, on_run=show)
+            return outcomes, _unit(session.data.floor_nano)
+
+    outcomes, floor = asyncio.run(work())
+    metrics = [o.metric_nano / 1e9 for o in outcomes if o.metric_nano is not None]
+    manifest = bench.task.manifest
+    if as_json:
+        print_json(
+            {
+                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "tree": wanted.tree.hex(),
+                "class": probe_class().slug,
+                "runs": [_run_json(outcome) for outcome in outcomes],
+                "metric": fmean(metrics) if metrics else None,
+                "sd": stdev(metrics) if len(metrics) > 1 else None,
+                "floor": floor,
+                "decision": None,
+            }
+        )
+    elif metrics:
+        spread = f" ± {stdev(metrics):.6f}" if len(metrics) > 1 else ""
+        known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
+        metric = manifest.metric
+        click.echo(f"{metric.name} {fmean(metrics):.6f}{spread} {metric.unit}{known}")
+    if any(outcome.status == "rejected" for outcome in outcomes):
+        raise SystemExit(_REJECTED)
+    if len(metrics) < len(outcomes):
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16).")
+@click.option("--task", default=None, help="The task (default: tiny).")
+@click.option("--text", type=Path, help="The task of this file or folder of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def compare(
+    a: str, b: str, pairs: int | None, task: str | None, text: Path | None, as_json: bool
+) -> None:
+    """Test whether B is better than A: fresh pairs with one seed each, until it is known.
+
+    A and B are files, trees, ids, or the words baseline, head and working.
+    """
+    from node.measuring import calibrated_session, find_source, find_workbench
+    from node.measuring import compare as compare_sources
+    from protocol.rule import POWER
+
+    bench = find_workbench(task, text)
+    base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
+    if base.tree == candidate.tree:
+        raise UsageError("both are the same source", "give two that differ")
+    policy = replace(POWER, max_pairs=pairs or POWER.max_pairs)
+
+    def show(pair: tuple[int, float, float], judgement: Judgement) -> None:
+        share = policy.evidence_share(judgement.log_e)
+        bar = "█" * round(share * 20)
+        click.echo(f"  {pair[1]:.6f}  {pair[2]:.6f}  evidence {share:4.0%} {bar}", err=True)
+
+    async def work() -> Comparison:
+        async with calibrated_session(bench) as session:
+            click.echo("  A         B         (secret split)", err=True)
+            return await compare_sources(
+                session, base, candidate, policy=policy, on_pair=show
+            )
+
+    result = asyncio.run(work())
+    if as_json:
+        print_json(_comparison_json(result, policy.alpha))
+    elif result.judgement:
+        judged = result.judgement
+        click.echo(
+            f"{result.verdict}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
+            f"{judged.upper:.6f}, {len(result.pairs)} pairs in {result.seconds:.0f} s"
+        )
+    if result.reason:
+        click.echo(f"{result.verdict}: {plain(result.reason)}", err=True)
+    raise SystemExit(_EXITS[result.verdict])
+
+
+def _run_json(outcome: "RunOutcome") -> dict[str, object]:
+    audit = outcome.audit
+    return {
+        "seed": outcome.seed,
+        "status": outcome.status,
+        "metric": _unit(outcome.metric_nano),
+        "secret": _unit(outcome.secret_nano),
+        "ms": outcome.ms,
+        "cpu_ms": outcome.cpu_ms,
+        "serve_ms": outcome.serve_ms,
+        "tokens": outcome.tokens,
+        "peak_mem": outcome.peak_mem_bytes,
+        "audit": audit
+        and {
+            "k": audit.k,
+            "mean": _unit(audit.mean_nano),
+            "se": _unit(audit.se_nano),
+            "max": _unit(audit.max_nano),
+        },
+        "flags": list(outcome.flags),
+        "reason": outcome.reason,
+    }
+
+
+def _comparison_json(result: "Comparison", alpha: float) -> dict[str, object]:
+    judged = result.judgement
+    return {
+        "base": result.base.hex(),
+        "candidate": result.candidate.hex(),
+        "claimed": None,
+        "pairs": [
+            {"seed": seed, "base": base, "candidate": candidate}
+            for seed, base, candidate in result.pairs
+        ],
+        "gain": judged and judged.gain,
+        "lower": judged and judged.lower,
+        "upper": judged and judged.upper,
+        "log_e": judged and judged.log_e,
+        "alpha": alpha,
+        "verdict": result.verdict,
+        "claim": None,
+        "runs": result.runs,
+        "seconds": round(result.seconds, 1),
+        "attestation": None,
+    }
+
+
+def _unit(nano: int | None) -> float | None:
+    return None if nano is None else nano / 1e9

@@ -1,0 +1,92 @@
+"""`replay`: an experiment laid out in a folder, to be read and run again."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from node.store import Store
+    from protocol.records import Record
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
+    """Write an experiment's exact source, environment and command into a new folder."""
+    from node.blobs import Blobs
+    from node.faults import explaining_faults
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        record = store.find(id)
+        tree, description = _described(store, record)
+    source = Blobs(home.blobs).get_source(tree)
+    paths = [path for path, _ in source.files]
+    command = _command(description, paths)
+    with explaining_faults(folder):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError(f"{folder} is not an empty folder", "name a new one")
+        for path, data in source.files:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        (folder / "replay.json").write_text(json.dumps(description, indent=2) + "\n")
+        script = folder / "replay.sh"
+        script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n')
+        script.chmod(0o755)
+    if as_json:
+        print_json({**description, "folder": str(folder), "files": paths, "command": command})
+        return
+    click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
+    click.echo(command)
+
+
+def _described(store: "Store", record: "Record") -> tuple[bytes, dict[str, object]]:
+    from protocol.kinds import AdoptBody, PatchBody, ResultBody
+
+    body = record.body
+    description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
+    if isinstance(body, ResultBody):
+        tree = body.tree
+        description |= {
+            "class": body.hardware_class,
+            "env": dict(body.env.items),
+            "seeds": list(dict.fromkeys(run.seed for run in body.runs)),
+        }
+    elif isinstance(body, PatchBody):
+        tree = body.tree
+    elif isinstance(body, AdoptBody):
+        tree = body.to_tree
+    else:
+        raise UsageError(
+            f"a {record.kind} has no source to replay",
+            "give the id of an experiment: see `arnode log`",
+        )
+    task = store.task(body.task)
+    description |= {
+        "tree": tree.hex(),
+        "task": body.task.hex(),
+        "task_name": task.manifest.name if task else None,
+    }
+    return tree, description
+
+
+def _command(description: dict[str, object], paths: list[str]) -> str:
+    words = ["arnode", "run", "--source", paths[0] if len(paths) == 1 else "."]
+    if description["task_name"]:
+        words += ["--task", str(description["task_name"])]
+    seeds = description.get("seeds")
+    if isinstance(seeds, list) and seeds:
+        words += ["--seeds", str(len(seeds))]
+    return shlex.join(words)

@@ -1,0 +1,44 @@
+"""`config show | path | check`: the settings in force and where each came from."""
+
+import dataclasses
+import os
+
+import click
+
+from node.config import load_config
+from node.home import Home
+from node.terminal import plain, print_json
+
+
+@click.group()
+def config() -> None:
+    """The node's settings: flag, ARNODE_* variable, file, default, in this order."""
+
+
+@config.command("show")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def show_config(as_json: bool) -> None:
+    """Print every setting, its value and where it came from."""
+    settings = load_config(Home.locate(os.environ).config, env=os.environ)
+    values = dataclasses.asdict(settings.config)
+    if as_json:
+        print_json({"config": values, "origins": dict(settings.origins)})
+        return
+    width = max(map(len, values))
+    for name, value in values.items():
+        shown = "-" if value in {None, ""} else plain(str(value))
+        click.echo(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
+
+
+@config.command("path")
+def config_path() -> None:
+    """Print where the file is or would be."""
+    click.echo(Home.locate(os.environ).config)
+
+
+@config.command("check")
+def check_config() -> None:
+    """Say whether the settings are right."""
+    path = Home.locate(os.environ).config
+    load_config(path, env=os.environ)
+    click.echo(f"{path}: {'right' if path.exists() else 'not there, so the defaults hold'}")

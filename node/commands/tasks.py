@@ -1,0 +1,97 @@
+"""`task list|show|prepare`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+
+
+@click.group()
+def task() -> None:
+    """List, show and prepare tasks."""
+
+
+@task.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_tasks(as_json: bool) -> None:
+    """List the tasks that this installation can work on."""
+    from trainer.task import builtin_tasks, load_task
+
+    home = Home.locate(os.environ)
+    tasks = [load_task(name, data_dir=home.data) for name in builtin_tasks()]
+    if as_json:
+        rows = [{"name": t.name, "id": t.id.hex(), "title": t.title} for t in tasks]
+        print_json({"tasks": rows})
+        return
+    for one in tasks:
+        click.echo(f"{one.name:<12} {one.id.hex()[:12]}  {plain(one.title)}")
+
+
+@task.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show(name: str, as_json: bool) -> None:
+    """Show a task: what is measured, on what budget, within which limits."""
+    from trainer.task import load_task
+
+    home = Home.locate(os.environ)
+    one = load_task(name, data_dir=home.data)
+    manifest, limits = one.manifest, one.manifest.limits
+    if as_json:
+        print_json(
+            {
+                "id": one.id.hex(),
+                "name": one.name,
+                "title": one.title,
+                "baseline": manifest.baseline_tree.hex(),
+                "editable": list(one.editable),
+                "metric": {
+                    "name": manifest.metric.name,
+                    "unit": manifest.metric.unit,
+                    "direction": manifest.metric.direction,
+                },
+                "budget": {manifest.budget.unit: manifest.budget.amount},
+                "noise_floor": manifest.noise_floor_nano / 1e9,
+                "evaluator": manifest.evaluator,
+                "knobs": [knob.name for knob in one.knobs],
+                "moves": [move.name for move in one.moves],
+            }
+        )
+        return
+    better = "lower" if manifest.metric.direction == "min" else "higher"
+    click.echo(f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n")
+    rows = {
+        "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
+        "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
+        "limits": f"{limits.limit_s} s, {limits.memory_mb} MB, weights {limits.weights_mb} MB",
+        "noise": f"{manifest.noise_floor_nano / 1e9:.4f} (standard deviation of one run)",
+        "editable": ", ".join(one.editable),
+        "baseline": manifest.baseline_tree.hex()[:12],
+        "evaluator": manifest.evaluator,
+        "moves": ", ".join(move.name for move in one.moves) or "none",
+    }
+    for label, value in rows.items():
+        click.echo(f"  {label:<10} {value}")
+
+
+@task.command()
+@click.argument("name", required=False)
+@click.option("--text", type=Path, help="A file or folder of text to make a task of.")
+def prepare(name: str | None, text: Path | None) -> None:
+    """Make a task's data ready, so that the first run starts at once."""
+    from node.program import reporting
+    from node.session import find_task
+    from trainer.data import prepare as prepare_data
+
+    home = Home.locate(os.environ)
+    home.prepare()
+    with reporting() as progress:
+        one = find_task(home, name=name or "tiny", text=text, progress=progress)
+        data = prepare_data(one, data_dir=home.data, progress=progress)
+    click.echo(
+        f"{one.name} is ready: {len(data.training_pool):,} training tokens, "
+        f"{len(data.public_rows)} public rows, vocabulary of {data.vocabulary.size}"
+    )

@@ -1,0 +1,179 @@
+"""The user's settings: flag > `ARNODE_*` > `config.toml` > default, each value checked once.
+
+One frozen dataclass is the whole table: its fields are the keys of the file, the names of the
+variables and, with dashes, the flags. A key that it does not have is a misspelling.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.faults import explaining_faults
+from protocol.errors import ConfigurationError
+from protocol.fields import NAME_PATTERN
+
+COLORS = ("auto", "always", "never")
+NAME_LIMIT = 64  # what a profile record holds
+_PREFIX = "ARNODE_"
+_NEAR = 0.75  # similarity above which an unknown ARNODE_* variable is taken for a misspelling
+# Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
+_NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
+
+Setting = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting with its default."""
+
+    task: str = "tiny"
+    text: str | None = None
+    net: str = "main"
+    name: str = ""
+    max_experiments: int | None = None
+    checkpoint_hours: float = 12.0
+    color: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration and, per key, where its value came from."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def load_config(
+    path: Path, *, env: Mapping[str, str], flags: Mapping[str, Setting] | None = None
+) -> Settings:
+    """Return the settings in force. Flags that are None were not given."""
+    values: dict[str, Setting] = {}
+    origins = dict.fromkeys(_PARSERS, "default")
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    for layer, origin in ((_from_file(path), str(path)), (_from_env(env), ""), (given, "")):
+        for name, value in layer.items():
+            where = origin or (
+                f"--{name.replace('_', '-')}" if layer is given else _PREFIX + name.upper()
+            )
+            values[name] = _checked(name, value, where)
+            origins[name] = where
+    return Settings(config=Config(**values), origins=origins)  # type: ignore[arg-type]
+
+
+def _from_file(path: Path) -> dict[str, Setting]:
+    with explaining_faults(path):
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            return {}
+        except IsADirectoryError as fault:
+            raise ConfigurationError(f"{path} is a folder", "move it away") from fault
+        except UnicodeDecodeError as fault:
+            raise ConfigurationError(
+                f"{path} is not UTF-8 text (byte {fault.start})", "save it as UTF-8"
+            ) from fault
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigurationError(
+            f"{path}: {fault}", 'mend that line; values need quotes: task = "tiny"'
+        ) from fault
+    for name in table:
+        if name not in _PARSERS:
+            raise ConfigurationError(
+                f"{path}, line {_line_of(name, text)}: unknown key `{name}`", _nearest_hint(name)
+            )
+    return table
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
+    for variable, value in sorted(env.items()):
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in _NOT_SETTINGS:
+            continue
+        if name.lower() in _PARSERS:
+            found[name.lower()] = value
+        elif difflib.get_close_matches(name.lower(), _PARSERS, 1, _NEAR):
+            raise ConfigurationError(f"unknown variable {variable}", _nearest_hint(name.lower()))
+    return found
+
+
+def _checked(name: str, value: Setting, where: str) -> Setting:
+    parse, wanted = _PARSERS[name]
+    try:
+        return parse(value)
+    except (TypeError, ValueError) as fault:
+        raise ConfigurationError(
+            f"{where}: `{name}` is {value!r}", f"`{name}` takes {wanted}"
+        ) from fault
+
+
+def _nearest_hint(name: str) -> str:
+    near = difflib.get_close_matches(name, _PARSERS, 1, 0.0)
+    return f"did you mean `{near[0]}`? Known keys: {', '.join(_PARSERS)}"
+
+
+def _line_of(name: str, text: str) -> int:
+    pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}\b")
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if pattern.match(line)), 1)
+
+
+def _text(value: Setting) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _filled(value: Setting) -> str:
+    if not _text(value):
+        raise ValueError
+    return _text(value)
+
+
+def _short_name(value: Setting) -> str:
+    name = _text(value)
+    if len(name) > NAME_LIMIT or not name.isprintable():
+        raise ValueError
+    return name
+
+
+def _net(value: Setting) -> str:
+    if not re.fullmatch(NAME_PATTERN, _text(value)):
+        raise ValueError
+    return _text(value)
+
+
+def _count(value: Setting) -> int:
+    number = int(value) if isinstance(value, str) else value
+    if type(number) is not int or number < 1:
+        raise ValueError
+    return number
+
+
+def _hours(value: Setting) -> float:
+    hours = float(value) if isinstance(value, str) else value
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= 8760:
+        raise ValueError
+    return float(hours)
+
+
+def _color(value: Setting) -> str:
+    if value not in COLORS:
+        raise ValueError
+    return _text(value)
+
+
+_PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
+    "task": (_filled, "a task's name or folder, in quotes"),
+    "text": (_filled, "the path of a text file, in quotes"),
+    "net": (_net, "a network's name: a-z, 0-9 and -, at most 48"),
+    "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
+    "max_experiments": (_count, "a whole number from 1"),
+    "checkpoint_hours": (_hours, "a number of hours above 0"),
+    "color": (_color, f"one of {', '.join(COLORS)}"),
+}

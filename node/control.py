@@ -1,0 +1,224 @@
+"""How commands reach the running node: one request and one reply over a 0600 unix socket.
+
+A frame is a 4-byte big-endian length and msgpack, at most 1 MiB. The socket lies in a 0700
+folder, so that whoever can connect is this user; what arrives is checked all the same. Faults
+travel as message, hint and exit code, so that a command fails the same way on both sides.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import msgpack
+
+from protocol.errors import (
+    ArnodeError,
+    ConfigurationError,
+    NotRunningError,
+    SafetyError,
+    UsageError,
+)
+
+Message: TypeAlias = (
+    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
+)
+Handler: TypeAlias = Callable[[Mapping[str, Message]], Awaitable[Message]]
+
+FRAME_LIMIT_BYTES = 1 << 20
+REQUEST_TIMEOUT_S = 10.0  # to send a request, not to answer it
+_LENGTH = struct.Struct(">I")
+_ADDRESS_LIMIT_BYTES = 100  # sun_path holds 108, see unix(7)
+_NOT_RUNNING_HINT = "start it with `arnode start`"
+_log = logging.getLogger(__name__)
+
+
+class ControlServer:
+    """Answers commands while it is entered."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self._path = path
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        if is_running(self._path):
+            raise ConfigurationError(
+                f"another node answers on {self._path}",
+                "stop it with `arnode stop`, or set ARNODE_HOME to another folder",
+            )
+        self._path.unlink(missing_ok=True)  # left by a node that was killed
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with _address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(0o600)
+        except BaseException:
+            listener.close()
+            raise
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    request = await _read_frame(reader)
+                reply = _frame(await self._answer(request))
+                writer.write(reply)
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    await writer.drain()
+        finally:
+            writer.close()
+
+    async def _answer(self, request: Message) -> Message:
+        try:
+            command, arguments = _checked_request(request)
+            handler = self._handlers.get(command, _unknown_command)
+            reply: Message = {"value": await handler(arguments)}
+            _frame(reply)
+        except ArnodeError as fault:
+            return _fault(fault)
+        except Exception:  # noqa: BLE001 (a supervisor: one bad command must not end the node)
+            _log.exception("a command failed")
+            return _fault(ArnodeError("the running node failed at this", "see `arnode logs`"))
+        return reply
+
+
+def call(
+    path: Path,
+    command: str,
+    arguments: Mapping[str, Message] | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> Message:
+    """Send one command to the running node and return its reply."""
+    request = _frame({"command": command, "arguments": dict(arguments or {})})
+    with _connected(path, timeout_s) as connection:
+        try:
+            connection.sendall(request)
+            (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
+            if size > FRAME_LIMIT_BYTES:
+                raise ArnodeError(
+                    f"the node's reply to `{command}` is too long", "see `arnode logs`"
+                )
+            reply = _unpack(_receive(connection, size))
+        except TimeoutError as fault:
+            raise ArnodeError(
+                f"the node did not answer `{command}` within {timeout_s:g} s",
+                "see `arnode logs`; it may be busy for a moment",
+            ) from fault
+        except ConnectionError as fault:
+            raise NotRunningError(
+                "the node went away before it answered", "see `arnode logs`"
+            ) from fault
+    return _value_of(reply)
+
+
+def is_running(path: Path) -> bool:
+    """Say whether a node answers there."""
+    try:
+        with _connected(path, REQUEST_TIMEOUT_S):
+            return True
+    except NotRunningError:
+        return False
+
+
+@contextmanager
+def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            with _address(path) as address:
+                connection.connect(address)
+        except (FileNotFoundError, NotADirectoryError, ConnectionError) as fault:
+            raise NotRunningError("no node is running on this home", _NOT_RUNNING_HINT) from fault
+        except PermissionError as fault:
+            raise ConfigurationError(
+                f"{path} belongs to another user", "run as the user who started the node"
+            ) from fault
+        yield connection
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """Give a path that fits into a socket address, however deep the home lies."""
+    if len(os.fsencode(path)) <= _ADDRESS_LIMIT_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> Message:
+    (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if size > FRAME_LIMIT_BYTES:
+        return None
+    return _unpack(await reader.readexactly(size))
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = connection.recv(size - len(data))
+        if not chunk:
+            raise ConnectionResetError
+        data += chunk
+    return bytes(data)
+
+
+def _frame(message: Message) -> bytes:
+    data: bytes = msgpack.packb(message)
+    if len(data) > FRAME_LIMIT_BYTES:
+        raise ArnodeError("a message to or from the node is over 1 MiB", "ask for less at once")
+    return _LENGTH.pack(len(data)) + data
+
+
+def _unpack(data: bytes) -> Message:
+    try:
+        message: Message = msgpack.unpackb(data)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+        return None
+    return message
+
+
+def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
+    match request:
+        case {"command": str() as command, "arguments": dict() as arguments}:
+            return command, arguments
+    raise UsageError("that is no request to a node", "use the `arnode` command")
+
+
+async def _unknown_command(_: Mapping[str, Message]) -> Message:
+    raise UsageError(
+        "the running node does not know this command",
+        "restart it, so that it has the version of this command: `arnode stop`, `arnode start`",
+    )
+
+
+def _fault(fault: ArnodeError) -> Message:
+    return {"message": fault.message, "hint": fault.hint, "exit_code": fault.exit_code}
+
+
+def _value_of(reply: Message) -> Message:
+    match reply:
+        case {"value": value}:
+            return value
+        case {"message": str() as message, "hint": str() as hint, "exit_code": int() as code}:
+            kinds = (UsageError, NotRunningError, ConfigurationError, SafetyError)
+            kind = next((kind for kind in kinds if kind.exit_code == code), ArnodeError)
+            raise kind(message, hint)
+    raise ArnodeError("the node's reply does not read", "restart it: `arnode stop`, `arnode start`")

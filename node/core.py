@@ -1,0 +1,211 @@
+"""The running node: one home, one task, the research loop, and the socket that commands reach.
+
+It holds the home's lock for as long as it runs, so there is one writer. The first interrupt ends
+it after the run at hand, the second at once; a kill at any moment loses nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from agent.knobs import KnobsProposer
+from node.activity import Activity
+from node.blobs import Blobs
+from node.config import Config
+from node.control import ControlServer, Handler, Message
+from node.home import Home
+from node.jobs import LineKey
+from node.ideas import Ideas
+from node.journal import Journal
+from node.keyfile import NodeKeys, load_keys
+from node.ledger import Ledger
+from node.publication import Identity
+from node.research import Goal, Research
+from node.session import (
+    CONFIRMATIONS_PER_SECRET_SPLIT,
+    Progress,
+    Session,
+    Subject,
+    open_session,
+)
+from node.status import status_document
+from node.store import Store
+from protocol.errors import ArnodeError
+from protocol.rule import Policy
+from protocol.runs import MAX_SEED
+from trainer.device import probe_class
+from trainer.task import Task, load_task
+
+_log = logging.getLogger("arnode")
+_SALT = "proposal-seed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """One line's books, open for writing: enough to record, not to measure."""
+
+    keys: NodeKeys
+    store: Store
+    ledger: Ledger
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that is open: everything a command or a view may look at."""
+
+    home: Home
+    books: Books
+    session: Session
+    research: Research
+
+
+@contextlib.contextmanager
+def open_books(home: Home, config: Config, task_name: str) -> Iterator[Books]:
+    """Open the books of a task while no node runs; holds the home's lock."""
+    with home.lock(), Store.open(home) as store:
+        subject = Subject.here(load_task(task_name, data_dir=home.data))
+        yield _books(home, config, store, subject)
+
+
+@contextlib.asynccontextmanager
+async def open_node(
+    home: Home, config: Config, task: Task, goal: Goal, *, progress: Progress
+) -> AsyncIterator[Node]:
+    """Open everything for one task. The caller holds the home's lock."""
+    with Store.open(home) as store:
+        key = LineKey(task=task.id, hardware_class=probe_class().slug)
+        rotation = len(store.closed_jobs(key, "checkpoint")) // CONFIRMATIONS_PER_SECRET_SPLIT
+        session = await asyncio.to_thread(
+            open_session, home, task, rotation=rotation, progress=progress
+        )
+        try:
+            books = _books(home, config, store, session.subject)
+            research = Research(
+                ledger=books.ledger,
+                session=session,
+                ideas=Ideas(
+                    ledger=books.ledger,
+                    task=task,
+                    proposer=KnobsProposer(),
+                    seed=_proposal_seed(store),
+                ),
+                policy=Policy(checkpoint_hours=config.checkpoint_hours),
+                goal=goal,
+                random_seed=random_seed,
+                on_record=lambda: _keep_journal(books.journal),
+                activity=Activity(_log.info),
+            )
+            yield Node(home=home, books=books, session=session, research=research)
+        finally:
+            await session.close()
+
+
+async def run_node(node: Node) -> None:
+    """Work until the goal is reached or somebody stops it."""
+    loop = asyncio.get_running_loop()
+    working = asyncio.create_task(node.research.run())
+    interrupts = 0
+
+    def interrupted() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts == 1:
+            node.research.stop()
+        else:
+            working.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+    try:
+        async with ControlServer(node.home.socket, _handlers(node)):
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    if interrupts > 1:
+        raise KeyboardInterrupt
+
+
+def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:
+    keys = load_keys(home)
+    blobs = Blobs(home.blobs)
+    blobs.remove_leftovers()
+    ledger = Ledger(
+        store=store,
+        blobs=blobs,
+        identity=identity_of(keys, config),
+        subject=subject,
+        clock_ms=clock_ms,
+        random_seed=random_seed,
+    )
+    ledger.announce()
+    journal = Journal(home, store, blobs, ledger.key)
+    return Books(keys=keys, store=store, ledger=ledger, journal=journal)
+
+
+def identity_of(keys: NodeKeys, config: Config) -> Identity:
+    """Who signs records here."""
+    from importlib.metadata import version
+
+    return Identity(
+        keys=keys,
+        name=config.name or f"node-{keys.author.public.hex()[:12]}",
+        version=version("arnode"),
+        net=config.net,
+    )
+
+
+def clock_ms() -> int:
+    """Milliseconds since 1970, as records carry them."""
+    return time.time_ns() // 1_000_000
+
+
+def random_seed() -> int:
+    """A seed that nobody could know before."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def _proposal_seed(store: Store) -> int:
+    """The seed that proposals of this node follow from; drawn once, so that a replay is possible."""
+    kept = store.meta(_SALT)
+    if kept is None:
+        kept = secrets.token_bytes(4)
+        store.set_meta(_SALT, kept)
+    return int.from_bytes(kept, "big")
+
+
+def _keep_journal(journal: Journal) -> None:
+    """Bring the journal up to date; it follows the store, so a fault here costs no result."""
+    try:
+        journal.catch_up()
+    except ArnodeError as fault:
+        _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
+
+
+def _handlers(node: Node) -> Mapping[str, Handler]:
+    async def status(_: Mapping[str, Message]) -> Message:
+        author = node.books.keys.author.public
+        return status_document(node.books.store, author=author, sandbox="full", research=node.research)
+
+    async def stop(arguments: Mapping[str, Message]) -> Message:
+        node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))
+        return None
+
+    async def pause(_: Mapping[str, Message]) -> Message:
+        node.research.pause()
+        return None
+
+    async def resume(_: Mapping[str, Message]) -> Message:
+        node.research.resume()
+        return None
+
+    return {"status": status, "stop": stop, "pause": pause, "resume": resume}

@@ -1,0 +1,79 @@
+"""Turns what a disk or a database can do to us into one clear error with its mend.
+
+Full disks, damaged pages, lost permissions: the message says which place failed, the hint how to
+go on. Programming errors (constraint violations, wrong SQL) pass through untouched.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protocol.errors import ArnodeError, ConfigurationError
+
+DISK_FULL_HINT = "free some space there and start again; everything committed before is whole"
+DAMAGED_HINT = "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps the damaged file aside)"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class DiskFullError(ArnodeError):
+    """A write did not fit; what was committed before is whole."""
+
+
+class DamagedStoreError(ArnodeError):
+    """The database file no longer reads as one."""
+
+
+@contextmanager
+def explaining_faults(place: Path) -> Iterator[None]:
+    """Raise disk and database faults of the body as an `ArnodeError` that names `place`."""
+    try:
+        yield
+    except sqlite3.Error as fault:
+        explained = _database_error(fault, place)
+        if explained is None:
+            raise
+        raise explained from fault
+    except OSError as fault:
+        explained = _file_error(fault, place)
+        if explained is None:
+            raise
+        raise explained from fault
+
+
+def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
+    # The low byte is the primary result code: https://sqlite.org/rescode.html
+    code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFullError(f"the disk is full: {place} could not be written", DISK_FULL_HINT)
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return DamagedStoreError(f"the store {place} is damaged: {fault}", DAMAGED_HINT)
+    if code == sqlite3.SQLITE_BUSY:
+        return ArnodeError(
+            f"the store {place} is busy: another process is writing to it",
+            "try again in a moment, or see `arnode status`",
+        )
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return ConfigurationError(
+            f"the store {place} cannot be opened: {fault}",
+            "check owner and permissions of its folder, or set ARNODE_HOME to another one",
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return ArnodeError(
+            f"reading or writing the store {place} failed: {fault}",
+            "check the disk (space, quota, `dmesg`), then run `arnode fsck`",
+        )
+    return None
+
+
+def _file_error(fault: OSError, place: Path) -> ArnodeError | None:
+    if fault.errno in _FULL:
+        return DiskFullError(f"the disk is full: {place} could not be written", DISK_FULL_HINT)
+    if fault.errno in _DENIED:
+        return ConfigurationError(
+            f"{place}: {(fault.strerror or 'refused').lower()}",
+            "check its owner and permissions, or set ARNODE_HOME to a folder of your own",
+        )
+    return None

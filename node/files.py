@@ -1,0 +1,51 @@
+"""Files that are either wholly there or not at all, whatever kills the process.
+
+The recipe is the same everywhere: temporary name in the same folder, fsync, rename or link,
+fsync the folder.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+TEMPORARY_PREFIX = ".arnode-tmp-"
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` by `data` in one step that survives a power cut."""
+    _write_then(path, data, mode, lambda temporary: temporary.replace(path))
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Like `write_file`, but raise FileExistsError rather than replace anything."""
+    _write_then(path, data, mode, path.hardlink_to)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_then(path: Path, data: bytes, mode: int, publish: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        publish(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)

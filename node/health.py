@@ -1,0 +1,159 @@
+"""What `arnode doctor` looks at. Each check tries the thing itself and names the mend."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from node.config import load_config
+from node.home import Home
+from node.keyfile import read_keys
+from protocol.errors import ArnodeError
+from trainer.device import find_gpu, probe_class
+from trainer.sandbox import Profile, Sandbox
+from trainer.tier import probe_tier
+
+_PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
+_FREE_WARNING_BYTES = 2 << 30
+_FREE_PROBLEM_BYTES = 200 << 20
+_CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing, how it stands, and what to do about it."""
+
+    name: str
+    status: Literal["ok", "warning", "problem"]
+    detail: str
+    mend: str = ""
+
+
+def examine(home: Home) -> Iterator[Check]:
+    """Yield the checks one by one, as they are made."""
+    checks: tuple[Callable[[Home], Check], ...] = (
+        _python,
+        _packages,
+        _torch,
+        _sandbox,
+        _git,
+        _device,
+        _disk,
+        _clock,
+        _settings,
+        _key,
+    )
+    for check in checks:
+        try:
+            yield check(home)
+        except ArnodeError as fault:
+            name = check.__name__.strip("_")
+            yield Check(name=name, status="problem", detail=fault.message, mend=fault.hint)
+
+
+def _python(_: Home) -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check(name="python", status="ok", detail=f"Python {version}")
+
+
+def _packages(_: Home) -> Check:
+    """The five package names are common on PyPI: another `node` may stand in front of ours."""
+    ours = Path(__file__).parent.parent
+    for name in _PACKAGES:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).parent.parent != ours:
+            return Check(
+                name="packages",
+                status="problem",
+                detail=f"the package `{name}` is not arnode's",
+                mend="install arnode into an environment of its own (uv tool, pipx or a venv)",
+            )
+    return Check(name="packages", status="ok", detail=f"arnode {metadata.version('arnode')}")
+
+
+def _torch(_: Home) -> Check:
+    try:
+        return Check(name="torch", status="ok", detail=f"torch {metadata.version('torch')}")
+    except metadata.PackageNotFoundError:
+        return Check(
+            name="torch", status="problem", detail="torch is not installed", mend="pip install torch"
+        )
+
+
+def _sandbox(_: Home) -> Check:
+    tier = probe_tier()
+    if tier.name == "none":
+        return Check(name="sandbox", status="problem", detail=tier.detail, mend=tier.mend)
+    started_s = time.monotonic()
+
+    async def launch() -> None:
+        profile = Profile(role="serve", memory_bytes=2 << 30, scratch_bytes=64 << 20)
+        await (await Sandbox.launch(profile)).close()
+
+    asyncio.run(launch())
+    took_s = time.monotonic() - started_s
+    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s"
+    return Check(name="sandbox", status="ok", detail=detail)
+
+
+def _git(_: Home) -> Check:
+    git = shutil.which("git")
+    if git is None:
+        return Check(
+            name="git",
+            status="problem",
+            detail="git is not installed, so no journal can be kept",
+            mend="install your distribution's package `git`",
+        )
+    said = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
+    return Check(name="git", status="ok", detail=said.stdout.strip())
+
+
+def _device(_: Home) -> Check:
+    slug = probe_class().slug
+    if card := find_gpu():
+        detail = f"{card}; until the task nanochat comes, tiny runs on the CPU ({slug})"
+        return Check(name="device", status="ok", detail=detail)
+    return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
+
+
+def _disk(home: Home) -> Check:
+    place = next(path for path in (home.root, *home.root.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    status: Literal["ok", "warning", "problem"] = "ok"
+    if free < _FREE_WARNING_BYTES:
+        status = "problem" if free < _FREE_PROBLEM_BYTES else "warning"
+    mend = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
+    return Check(name="disk", status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
+
+
+def _clock(_: Home) -> Check:
+    if time.time() < _CLOCK_FLOOR_S:
+        return Check(
+            name="clock",
+            status="problem",
+            detail=time.strftime("it says %Y-%m-%d"),
+            mend="set the clock; records carry the time",
+        )
+    return Check(name="clock", status="ok", detail=time.strftime("%Y-%m-%d %H:%M %Z"))
+
+
+def _settings(home: Home) -> Check:
+    load_config(home.config, env=os.environ)
+    detail = str(home.config) if home.config.exists() else "defaults"
+    return Check(name="settings", status="ok", detail=detail)
+
+
+def _key(home: Home) -> Check:
+    if not home.key.exists():
+        return Check(name="key", status="ok", detail="made at the first start")
+    author = read_keys(home).author.public.hex()
+    return Check(name="key", status="ok", detail=f"author {author[:12]}")

@@ -1,0 +1,149 @@
+"""The one folder in which a node keeps everything, and the lock that makes it one node's.
+
+It is 0700: the signing key, the node secret and the control socket live in it. The lock is an
+flock, so it dies with the process, however that ends.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.faults import explaining_faults
+from protocol.errors import ConfigurationError
+
+PRIVATE_FOLDER = 0o700
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where things are. Nothing is created before `prepare`."""
+
+    root: Path
+
+    @classmethod
+    def locate(cls, env: Mapping[str, str]) -> "Home":
+        """Return the home that the environment names, else the platform's usual place."""
+        named = env.get("ARNODE_HOME")
+        if named:
+            return cls(Path(named).expanduser().absolute())
+        from platformdirs import user_data_path
+
+        return cls(user_data_path("arnode", appauthor=False))
+
+    @property
+    def store(self) -> Path:
+        """The SQLite database."""
+        return self.root / "records.db"
+
+    @property
+    def mirror(self) -> Path:
+        """A second copy of this node's own records."""
+        return self.root / "own-records.log"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed files."""
+        return self.root / "blobs"
+
+    @property
+    def journal(self) -> Path:
+        """One git repository per task and hardware class."""
+        return self.root / "journal"
+
+    @property
+    def data(self) -> Path:
+        """Prepared task data."""
+        return self.root / "data"
+
+    @property
+    def key(self) -> Path:
+        """The author and transport seeds."""
+        return self.root / "key"
+
+    @property
+    def secret(self) -> Path:
+        """The secret that secret splits are drawn with."""
+        return self.root / "secret"
+
+    @property
+    def config(self) -> Path:
+        """The user's settings."""
+        return self.root / "config.toml"
+
+    @property
+    def socket(self) -> Path:
+        """Where the running node takes commands."""
+        return self.root / "node.sock"
+
+    @property
+    def log(self) -> Path:
+        """What the running node says."""
+        return self.root / "node.log"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one process that may write here."""
+        return self.root / "lock"
+
+    def prepare(self) -> None:
+        """Create the folder for this user alone, or check that it is one."""
+        with explaining_faults(self.root):
+            try:
+                self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as fault:
+                raise ConfigurationError(
+                    f"the home {self.root} is not a folder", "set ARNODE_HOME to a folder"
+                ) from fault
+            self._make_private()
+            for folder in (self.blobs, self.journal, self.data):
+                folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+    def _make_private(self) -> None:
+        status = self.root.stat()
+        if status.st_uid != os.geteuid():
+            raise ConfigurationError(
+                f"the home {self.root} belongs to another user (uid {status.st_uid})",
+                "set ARNODE_HOME to a folder of your own",
+            )
+        if not status.st_mode & _OTHERS:
+            return
+        # A folder full of other things (`/tmp`, a home directory) is not ours to close.
+        if any(self.root.iterdir()) and not (self.store.exists() or self.key.exists()):
+            raise ConfigurationError(
+                f"the home {self.root} is open to other users and holds other things",
+                "set ARNODE_HOME to a new folder",
+            )
+        self.root.chmod(PRIVATE_FOLDER)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the home for this process; a second node on it is told whose it is."""
+        self.prepare()
+        # Not inheritable (Python's default): a run that outlives a killed node cannot keep it.
+        with explaining_faults(self.lock_file):
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as fault:
+                holder = self.lock_holder() or "unknown"
+                raise ConfigurationError(
+                    f"another node (pid {holder}) runs on the home {self.root}",
+                    "stop it with `arnode stop`, or set ARNODE_HOME to another folder",
+                ) from fault
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def lock_holder(self) -> int | None:
+        """Return the process id that last wrote itself into the lock, if any."""
+        try:
+            return int(self.lock_file.read_text())
+        except (OSError, ValueError):
+            return None

@@ -1,0 +1,104 @@
+"""The node's secrets on disk: two signing seeds in one 0600 file, and the secret of its splits.
+
+Both are made once, on first use, and never overwritten: a lost or replaced author key is a lost
+identity, so a file that does not read as one is an error for the user to settle.
+"""
+
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.faults import explaining_faults
+from node.files import create_file
+from node.home import Home
+from protocol.errors import ConfigurationError
+from protocol.keys import SigningKey
+
+SEED_BYTES = 32
+_HEADER = "arnode key 1"
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeKeys:
+    """The author key signs records; the transport key is the network identity."""
+
+    author: SigningKey
+    transport: SigningKey
+
+
+def load_keys(home: Home) -> NodeKeys:
+    """Return the node's keys, made now if this is the first use."""
+    home.prepare()
+    if not home.key.exists():
+        author, transport = secrets.token_bytes(SEED_BYTES), secrets.token_bytes(SEED_BYTES)
+        text = f"{_HEADER}\nauthor {author.hex()}\ntransport {transport.hex()}\n"
+        _create(home.key, text.encode())
+    return read_keys(home)
+
+
+def read_keys(home: Home) -> NodeKeys:
+    """Return the node's keys, which must exist."""
+    lines = _read_private(home.key).decode("ascii", "replace").splitlines()
+    if len(lines) != 3 or lines[0] != _HEADER:
+        raise _damaged(home.key, f"is not an arnode key file (it should begin with `{_HEADER}`)")
+    return NodeKeys(
+        author=SigningKey.from_seed(_seed(home.key, lines[1], "author")),
+        transport=SigningKey.from_seed(_seed(home.key, lines[2], "transport")),
+    )
+
+
+def load_secret(home: Home) -> bytes:
+    """Return the node secret that secret splits are drawn with, made now on first use."""
+    home.prepare()
+    if not home.secret.exists():
+        _create(home.secret, secrets.token_bytes(SEED_BYTES))
+    secret = _read_private(home.secret)
+    if len(secret) != SEED_BYTES:
+        raise _damaged(home.secret, f"holds {len(secret)} bytes instead of {SEED_BYTES}")
+    return secret
+
+
+def _create(path: Path, data: bytes) -> None:
+    with explaining_faults(path):
+        try:
+            create_file(path, data)
+        except FileExistsError:
+            return  # another command of the same user was first; its file counts
+
+
+def _read_private(path: Path) -> bytes:
+    with explaining_faults(path):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError as fault:
+            raise ConfigurationError(
+                f"there is no key yet at {path}", "`arnode start` makes one on first use"
+            ) from fault
+        if not stat.S_ISREG(mode):
+            raise _damaged(path, "is not a regular file")
+        if mode & _OTHERS:
+            raise ConfigurationError(
+                f"{path} can be read by other users (mode {stat.S_IMODE(mode):04o})",
+                f"if nobody has copied it: chmod 600 {path}",
+            )
+        return path.read_bytes()
+
+
+def _seed(path: Path, line: str, name: str) -> bytes:
+    word, _, digits = line.partition(" ")
+    try:
+        seed = bytes.fromhex(digits)
+    except ValueError:
+        seed = b""
+    if word != name or len(seed) != SEED_BYTES:
+        raise _damaged(path, f"has no whole {name} seed ({len(seed)} bytes, not {SEED_BYTES})")
+    return seed
+
+
+def _damaged(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} {what}",
+        "restore it from a backup, or move it away and go on under a new identity",
+    )

@@ -1,0 +1,206 @@
+"""Measuring by hand: a source with some seeds, or two sources in fresh pairs until it is known.
+
+Nothing is recorded; the node's own loop and its records are untouched.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.blobs import Blobs
+from node.config import load_config
+from node.core import random_seed
+from node.heads import the_line, tree_of
+from node.home import Home
+from node.program import reporting, require_sandbox
+from node.session import Session, find_task, open_session
+from node.store import Store
+from node.trial import NANO, Reading
+from protocol.errors import Rejected, UsageError
+from protocol.hygiene import check_source
+from protocol.rule import Judgement, Policy, judge
+from protocol.source import Source
+from protocol.statistics import NoiseEstimate, PairedEvidence
+from trainer.runner import RunOutcome
+from trainer.task import Task
+
+WORDS = ("baseline", "head", "working")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A paired test as far as it went; metrics as the task has them, gains positive if better."""
+
+    base: bytes
+    candidate: bytes
+    pairs: tuple[tuple[int, float, float], ...]
+    judgement: Judgement | None
+    verdict: str
+    reason: str
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """What a command measures with before the slow part, the session, is opened."""
+
+    home: Home
+    task: Task
+
+
+def find_workbench(task: str | None, text: Path | None) -> Workbench:
+    """Return the home and task that the flags, the environment and the settings mean."""
+    home = Home.locate(os.environ)
+    config = load_config(home.config, env=os.environ, flags={"task": task}).config
+    require_sandbox()
+    home.prepare()
+    with reporting() as progress:
+        task = find_task(home, name=config.task, text=text, progress=progress)
+    return Workbench(home=home, task=task)
+
+
+@contextlib.asynccontextmanager
+async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
+    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
+    with reporting() as progress:
+        session = await asyncio.to_thread(
+            open_session, bench.home, bench.task, rotation=0, progress=progress
+        )
+        try:
+            progress("measuring what the baseline costs here", 1.0)
+            await session.runner.calibrate(random_seed())
+            yield session
+        finally:
+            await session.close()
+
+
+def find_source(home: Home, task: Task, wanted: str) -> Source:
+    """Return the source meant by a file, a word (`baseline`, `head`, `working`), a tree or an id."""
+    if wanted == "baseline":
+        return task.source
+    path = Path(wanted)
+    if path.is_file():
+        source = task.source.replacing(task.editable[0], path.read_bytes())
+        fault = check_source(
+            source,
+            editable=task.editable,
+            baseline=task.source,
+            max_growth_bytes=task.manifest.limits.max_source_growth_bytes,
+        )
+        if isinstance(fault, Rejected):
+            raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "mend the file")
+        return source
+    if "/" in wanted or wanted.endswith(".py"):
+        raise UsageError(f"there is no file {wanted}", "give a file, a tree or an id")
+    with Store.open_read_only(home) as store:
+        line = the_line(store, task.name)
+        if wanted in WORDS:
+            tree = line.verified if wanted == "head" else line.working
+        else:
+            tree = tree_of(store, line, wanted)
+    return Blobs(home.blobs).get_source(tree)
+
+
+async def measure(
+    session: Session,
+    source: Source,
+    seeds: Sequence[int],
+    *,
+    on_run: Callable[[RunOutcome], None],
+) -> list[RunOutcome]:
+    """Run a source once a seed; training of one overlaps the scoring of the one before."""
+    tasks: list[asyncio.Task[RunOutcome]] = []
+    reported = 0
+    try:
+        for seed in seeds:
+            trained = asyncio.Event()
+            run = session.runner.run(source, seed, on_trained=trained.set)
+            tasks.append(asyncio.create_task(run))
+            await trained.wait()
+            while reported < len(tasks) and tasks[reported].done():
+                on_run(tasks[reported].result())
+                reported += 1
+        for task in tasks[reported:]:
+            on_run(await task)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
+
+
+async def compare(
+    session: Session,
+    base: Source,
+    candidate: Source,
+    *,
+    policy: Policy,
+    on_pair: Callable[[tuple[int, float, float], Judgement], None],
+) -> Comparison:
+    """Run fresh pairs on the secret split until the rule knows, at most `policy.max_pairs`."""
+    manifest = session.task.manifest
+    reading = Reading(
+        sign=1 if manifest.metric.direction == "min" else -1,
+        noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
+        policy=policy,
+        minimum_gain=2 * session.runner.metric_tolerance,
+    )
+    pairs: list[tuple[int, float, float]] = []
+    judgement: Judgement | None = None
+    verdict, reason, runs = "", "", 0
+    started_s = time.monotonic()
+    while not verdict:
+        seed = random_seed()
+        order = [base, candidate] if random_seed() % 2 else [candidate, base]
+        outcomes = dict(
+            zip((source.tree for source in order), await _pair(session, order, seed), strict=True)
+        )
+        runs += 2
+        for name, source in (("base", base), ("candidate", candidate)):
+            if outcomes[source.tree].status != "ok":
+                verdict = "unrunnable"
+                reason = f"the {name} ended with {outcomes[source.tree].status}: "
+                reason += str(outcomes[source.tree].reason)
+        if verdict:
+            break
+        base_nano, candidate_nano = (outcomes[s.tree].secret_nano or 0 for s in (base, candidate))
+        pairs.append((seed, base_nano / NANO, candidate_nano / NANO))
+        judgement = _judge(pairs, reading)
+        on_pair(pairs[-1], judgement)
+        verdict = judgement.verdict or ""
+    return Comparison(
+        base=base.tree,
+        candidate=candidate.tree,
+        pairs=tuple(pairs),
+        judgement=judgement,
+        verdict=verdict,
+        reason=reason,
+        runs=runs,
+        seconds=time.monotonic() - started_s,
+    )
+
+
+async def _pair(session: Session, order: Sequence[Source], seed: int) -> list[RunOutcome]:
+    trained = asyncio.Event()
+    first = asyncio.create_task(session.runner.run(order[0], seed, on_trained=trained.set))
+    try:
+        await trained.wait()
+        second = await session.runner.run(order[1], seed)
+        return [await first, second]
+    finally:
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+def _judge(pairs: Sequence[tuple[int, float, float]], reading: Reading) -> Judgement:
+    evidence = PairedEvidence(
+        noise=reading.noise,
+        base=tuple(reading.sign * base for _, base, _ in pairs),
+        candidate=tuple(reading.sign * candidate for _, _, candidate in pairs),
+    )
+    return judge(evidence, reading.policy, minimum_gain=reading.minimum_gain)

@@ -1,0 +1,118 @@
+"""`arnode start` as a program: set up logging, open the node with progress, show it, run it."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from node.config import Config
+from node.core import Node, open_node, run_node
+from node.home import Home
+from node.research import Goal
+from node.session import find_task
+from node.terminal import plain, wants_color
+from protocol.errors import SafetyError
+from trainer.device import find_gpu
+from trainer.task import Task
+from trainer.tier import probe_tier
+
+_log = logging.getLogger("arnode")
+_REFRESH_S = 0.5
+_LOG_LIMIT_BYTES = 5_000_000
+
+
+def start_node(home: Home, config: Config, goal: Goal) -> None:
+    """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
+    require_sandbox()
+    is_watched = sys.stdout.isatty()
+    with home.lock(), _logging(home, to_terminal=not is_watched):
+        if card := find_gpu():
+            _log.info("%s is here; until the task nanochat comes, tiny runs on the CPU", card)
+        text = Path(config.text) if config.text else None
+        with reporting() as progress:
+            task = find_task(home, name=config.task, text=text, progress=progress)
+        asyncio.run(_run(home, config, goal, task, is_watched=is_watched))
+
+
+def require_sandbox() -> None:
+    """Raise SafetyError unless candidates can be run safely here."""
+    tier = probe_tier()
+    if tier.name == "none":
+        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[Callable[[str, float], None]]:
+    """Yield a progress callback that writes to stderr; quick steps stay quiet."""
+    started_s = time.monotonic()
+    last = ""
+
+    def progress(what: str, share: float) -> None:
+        nonlocal last
+        if what != last and time.monotonic() - started_s > 0.5:
+            print(f"  {plain(what)} … {share:.0%}", file=sys.stderr, flush=True)
+            last = what
+
+    yield progress
+
+
+async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:
+    with reporting() as progress:
+        async with open_node(home, config, task, goal, progress=progress) as node:
+            _log.info("task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root)
+            if is_watched:
+                await _run_watched(node, config)
+            else:
+                await run_node(node)
+    _log.info("stopped; `arnode start` goes on from here")
+
+
+async def _run_watched(node: Node, config: Config) -> None:
+    from rich.live import Live
+
+    from node.live import draw
+    from node.terminal import console
+
+    with Live(
+        draw(node),
+        console=console("auto" if wants_color(config.color, {}) else "never"),
+        auto_refresh=False,
+        transient=False,
+    ) as live:
+
+        async def refresh() -> None:
+            while True:
+                await asyncio.sleep(_REFRESH_S)
+                live.update(draw(node), refresh=True)
+
+        drawing = asyncio.create_task(refresh())
+        try:
+            await run_node(node)
+        finally:
+            drawing.cancel()
+            live.update(draw(node), refresh=True)
+
+
+@contextlib.contextmanager
+def _logging(home: Home, *, to_terminal: bool) -> Iterator[None]:
+    from logging.handlers import RotatingFileHandler
+
+    formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(home.log, maxBytes=_LOG_LIMIT_BYTES, backupCount=1)
+    ]
+    if to_terminal:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            _log.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,480 @@
+"""The research loop of one line: which run comes next, and what follows from the one that ended.
+
+Everything it must remember is in the store before it acts (`node.ledger`), so that a killed loop
+goes on where it was; what a job does next is decided elsewhere (`node.trial`). While one run
+trains, the one before is scored and the next proposal is written.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.canonical import fingerprint
+from node.activity import Activity, Dot
+from node.jobs import Job, LineKey, PlannedRun, StoredOutcome
+from node.ideas import Ideas
+from node.ledger import Ledger
+from node.session import Session
+from node.steps import CheckpointStep, ExperimentStep
+from node.trial import (
+    ANCHOR_PAIRS,
+    NANO,
+    Confirmation,
+    Reading,
+    next_of_confirmation,
+    next_of_trial,
+)
+from protocol.errors import ArnodeError
+from protocol.rule import Policy
+from protocol.runs import Run
+from protocol.statistics import NoiseEstimate
+from trainer.evaluators.lm_bpb_1 import Floats
+from trainer.runner import RunOutcome
+
+_PRIORITY = {"baseline": 0, "checkpoint": 1, "bank": 2, "experiment": 3}
+_BARREN_PROPOSALS = 10  # this often out of ideas in a row means that there are none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """When a session ends by itself; None is never."""
+
+    max_experiments: int | None = None
+    duration_s: float | None = None
+
+
+class Research:
+    """Works on one line until it is told to stop or its goal is reached."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        session: Session,
+        ideas: Ideas,
+        policy: Policy,
+        goal: Goal,
+        random_seed: Callable[[], int],
+        on_record: Callable[[], None],
+        activity: Activity,
+    ) -> None:
+        self.activity = activity
+        self._ledger = ledger
+        self._store = ledger.store
+        self._session = session
+        self._ideas = ideas
+        self._policy = policy
+        self._goal = goal
+        self._random_seed = random_seed
+        self._on_record = on_record
+        self._wake = asyncio.Event()
+        self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._started_s = time.monotonic()
+        self._stopping = False
+        self._paused = False
+        self._checkpoint_wanted = False
+        self._session_checkpoint_done = False
+        self._stop_after_checkpoint = False
+        self._opened = 0
+        self._barren = 0
+        self._incumbent: dict[bytes, Floats] = {}
+        self._noise = self._known_noise()
+
+    # Said from outside
+
+    def pause(self) -> None:
+        """Finish what runs and start nothing new."""
+        self._paused = True
+        self.activity.say("paused: the run at hand ends, nothing new starts")
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._paused = False
+        self.activity.say("resumed")
+        self._wake.set()
+
+    def stop(self, *, at_checkpoint: bool = False) -> None:
+        """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
+        if at_checkpoint and self._ledger.line and self._ledger.line.stack:
+            self._checkpoint_wanted = self._stop_after_checkpoint = True
+            self.activity.say("stopping after a checkpoint of the working line")
+        else:
+            self._stopping = True
+            self.activity.say("stopping after the run at hand")
+        self._wake.set()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new is started for now."""
+        return self._paused
+
+    @property
+    def line_key(self) -> LineKey:
+        """The line this loop works on."""
+        return self._ledger.key
+
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of one run as known so far, in the metric's unit."""
+        return self._noise.sd
+
+    # The loop
+
+    async def run(self) -> None:
+        """Work until stopped. Raises what a run, the store or the journal raised."""
+        try:
+            await self._begin()
+            while not (self._stopping and not self._in_flight):
+                run = self._next_run()
+                if run is not None:
+                    await self._start(run)
+                elif self._in_flight:
+                    await self._settle_one()
+                elif not self._stopping:
+                    self.activity.idle("paused" if self._paused else "nothing to do")
+                    await self._wake.wait()
+                self._wake.clear()
+        finally:
+            for task in self._in_flight.values():
+                task.cancel()
+            await self._ideas.close()
+            await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
+
+    async def _begin(self) -> None:
+        if self._ledger.line is None and not self._store.open_jobs(self._ledger.key):
+            self._ledger.open_baseline()
+            self._on_record()
+        for job in self._store.open_jobs(self._ledger.key):
+            self._advance(job)
+        if self._ledger.line is not None:
+            self.activity.say("measuring what the baseline costs here in this session")
+            self.activity.running("baseline", "calibrating")
+            await self._session.runner.calibrate(self._random_seed())
+
+    def _next_run(self) -> PlannedRun | None:
+        """The run to start now; None to wait for one that is under way."""
+        if self._stopping:
+            return None
+        jobs = sorted(
+            self._store.open_jobs(self._ledger.key), key=lambda job: (_PRIORITY[job.kind], job.id)
+        )
+        for job in jobs:
+            if run := self._unstarted(job):
+                return run
+        line = self._ledger.line
+        kinds = {job.kind for job in jobs}
+        if line is None or "checkpoint" in kinds:
+            return None  # both decide only when all their runs have ended
+        if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
+            return self._unstarted(self._ledger.open_bank())
+        if self._is_checkpoint_due():
+            return None if jobs else self._open_checkpoint()
+        if self._is_goal_reached():
+            self._stopping = not jobs
+            return None
+        if self._paused or (self._ideas.has_unfinished_business and jobs):
+            return None
+        return self._open_experiment()
+
+    def _unstarted(self, job: Job) -> PlannedRun | None:
+        for run in self._store.runs_of(job.id):
+            if run.outcome is None and (run.job_id, run.ordinal) not in self._in_flight:
+                return run
+        return None
+
+    def _is_checkpoint_due(self) -> bool:
+        line = self._ledger.known_line
+        if not line.stack:
+            self._checkpoint_wanted = False
+            self._stopping = self._stopping or self._stop_after_checkpoint
+            return False
+        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
+        return (
+            len(line.stack) >= self._policy.keeps_per_checkpoint
+            or self._checkpoint_wanted
+            or elapsed_h >= self._policy.checkpoint_hours
+            or (not self._session_checkpoint_done and self._share() >= self._policy.session_share)
+        )
+
+    def _share(self) -> float:
+        """How much of an announced session is over."""
+        shares = [0.0]
+        if self._goal.max_experiments:
+            shares.append(self._opened / self._goal.max_experiments)
+        if self._goal.duration_s:
+            shares.append((time.monotonic() - self._started_s) / self._goal.duration_s)
+        return max(shares)
+
+    def _is_goal_reached(self) -> bool:
+        return self._share() >= 1.0
+
+    # Runs
+
+    async def _start(self, run: PlannedRun) -> None:
+        """Start a run and return when the next one may train."""
+        trained = asyncio.Event()
+        key = (run.job_id, run.ordinal)
+        self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
+        self._ideas.prepare()
+        waiting = asyncio.create_task(trained.wait())
+        await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
+        waiting.cancel()
+        self._reap()
+        # One run is scored at a time; a second one waiting would only make bases stale.
+        while len(self._in_flight) > 1:
+            await self._settle_one()
+
+    async def _settle_one(self) -> None:
+        waking = asyncio.create_task(self._wake.wait())
+        await asyncio.wait({*self._in_flight.values(), waking}, return_when="FIRST_COMPLETED")
+        waking.cancel()
+        self._reap()
+
+    def _reap(self) -> None:
+        for key, task in list(self._in_flight.items()):
+            if task.done():
+                del self._in_flight[key]
+                task.result()
+
+    async def _measure(self, run: PlannedRun, on_trained: Callable[[], None]) -> None:
+        job = self._job(run.job_id)
+        title, stage = self._describe(job, run)
+        self.activity.running(title, stage)
+        outcome = await self._session.runner.run(
+            self._ledger.source(run.tree),
+            run.seed,
+            needs_audit=lambda public, _secret: self._needs_audit(job, run, public),
+            incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
+            on_trained=on_trained,
+        )
+        if outcome.claims is not None:
+            self._remember_claims(run.tree, outcome.claims)
+        self._store.finish_run(run, _stored(run, outcome))
+        self.activity.finished(outcome.ms)
+        self._advance(job)
+
+    def _needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
+        """Every run that can count is audited; a screen that fails on its claim cannot."""
+        if job.kind != "experiment" or run.ordinal > 0:
+            return True
+        step = ExperimentStep.from_value(job.body)
+        return self._reading().is_promising(public_nano, self._bank(step))
+
+    def _remember_claims(self, tree: bytes, claims: Floats) -> None:
+        line = self._ledger.line
+        if line and tree in (line.working, line.verified):
+            kept = {line.working, line.verified}
+            self._incumbent = {t: c for t, c in self._incumbent.items() if t in kept}
+            self._incumbent[tree] = claims
+
+    def _job(self, job_id: int) -> Job:
+        return next(job for job in self._store.open_jobs(self._ledger.key) if job.id == job_id)
+
+    # What follows
+
+    def _advance(self, job: Job) -> None:
+        """Decide what a job does next and write it down."""
+        runs = self._store.runs_of(job.id)
+        match job.kind:
+            case "baseline":
+                self._advance_baseline(job, runs)
+            case "bank":
+                if runs[0].outcome:
+                    self._ledger.close_bank(job, runs[0])
+            case "experiment":
+                self._advance_experiment(job, runs)
+            case "checkpoint":
+                self._advance_checkpoint(job, runs)
+
+    def _advance_baseline(self, job: Job, runs: list[PlannedRun]) -> None:
+        ended = _ended(runs)
+        if len(ended) < len(runs):
+            return
+        if failed := next((run for run in ended if run.status != "ok"), None):
+            raise ArnodeError(
+                f"the task's own baseline failed here ({failed.status}): {failed.reason}",
+                "`arnode doctor` looks at this machine",
+            )
+        mark = fingerprint(self._session.task.source)
+        record = self._ledger.close_baseline(job, ended, mark)
+        self._ideas.mark_tried(mark)
+        self._noise = self._known_noise()
+        self.activity.say(f"baseline measured twice: {_mean_public(ended):.4f}", record=record.id)
+        self._on_record()
+
+    def _advance_experiment(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = ExperimentStep.from_value(job.body)
+        reading, bank = self._reading(), self._bank(step)
+        is_current = step.base == self._ledger.known_line.working
+        move = next_of_trial(runs, bank, reading, is_current=is_current)
+        if move == "wait":
+            return
+        if move == "run":
+            self._ledger.plan_recheck(job, step)
+            return
+        ended = _ended(runs)
+        gain = _gain_sd(ended[-1], bank, reading)
+        decision = {
+            "keep": "kept",
+            "rebase": "rebased",
+            "fail": "rejected" if ended[-1].status == "rejected" else "failed",
+            "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
+        }[move]
+        note = _trial_note(decision, ended, gain)
+        closed = replace(step, decision=decision, gain_milli=_milli(gain))
+        record = self._ledger.close_experiment(job, closed, ended, note=note)
+        self._ideas.learn(closed)
+        if decision == "rebased":
+            self._ideas.try_again(step, record.patch)
+        self.activity.concluded(
+            Dot(
+                title=step.title,
+                decision=decision,
+                metric=_last_metric(ended),
+                gain_sd=gain,
+                record=record.result,
+            )
+        )
+        self._on_record()
+
+    def _advance_checkpoint(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = CheckpointStep.from_value(job.body)
+        baseline = self._session.task.source.tree
+        confirmation = next_of_confirmation(
+            runs, self._reading(), needs_anchor=step.base != baseline
+        )
+        self.activity.weighing(confirmation)
+        match confirmation.move:
+            case "wait":
+                return
+            case "pair":
+                self._ledger.plan_pair(job, step)
+            case "anchors":
+                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
+                self._ledger.plan_anchors(job, seeds)
+            case _:
+                self._close_checkpoint(job, step, _ended(runs), confirmation)
+
+    def _close_checkpoint(
+        self, job: Job, step: CheckpointStep, runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        note = _confirmation_note(confirmation)
+        record = self._ledger.close_checkpoint(job, step, runs, confirmation, note=note)
+        self._session_checkpoint_done = self._share() >= self._policy.session_share
+        self._checkpoint_wanted = False
+        self._stopping = self._stopping or self._stop_after_checkpoint
+        self._noise = self._known_noise()
+        self.activity.checkpointed(confirmation, len(step.stack), record=record.id)
+        self._on_record()
+
+    def _open_checkpoint(self) -> PlannedRun | None:
+        job = self._ledger.open_checkpoint(rotation=self._session.rotation)
+        self._advance(job)
+        return self._unstarted(job)
+
+    def _open_experiment(self) -> PlannedRun | None:
+        idea = self._ideas.take()
+        if idea is None:
+            self._barren += 1
+            if self._barren >= _BARREN_PROPOSALS:
+                self.activity.say("out of ideas: every proposal was tried before")
+                self._stopping = True
+            return None
+        self._barren = 0
+        self._opened += 1
+        return self._unstarted(self._ledger.open_experiment(idea.proposal, idea.parents))
+
+    # Readings
+
+    def _reading(self) -> Reading:
+        return Reading(
+            sign=1 if self._session.task.manifest.metric.direction == "min" else -1,
+            noise=self._noise,
+            policy=self._policy,
+            minimum_gain=2 * self._session.runner.metric_tolerance,
+        )
+
+    def _bank(self, step: ExperimentStep) -> tuple[int, ...]:
+        line = self._ledger.known_line
+        return line.bank_nano if step.base == line.working and line.bank_nano else step.bank_nano
+
+    def _known_noise(self) -> NoiseEstimate:
+        """The noise of one run, from runs that nobody selected: baselines and confirmations."""
+        groups: dict[tuple[int, str], list[float]] = {}
+        for kind in ("baseline", "checkpoint"):
+            for job in self._store.closed_jobs(self._ledger.key, kind):
+                for planned in self._store.runs_of(job.id):
+                    run = planned.outcome and planned.outcome.run
+                    if run and run.secret_nano is not None and run.role != "anchor":
+                        groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
+        floor = self._session.task.manifest.noise_floor_nano / NANO
+        return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
+
+    def _describe(self, job: Job, run: PlannedRun) -> tuple[str, str]:
+        if job.kind == "experiment":
+            return ExperimentStep.from_value(job.body).title, ("recheck" if run.ordinal else "screen")
+        if job.kind == "checkpoint":
+            return "working line against verified head", f"checkpoint, {run.role}"
+        return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")
+
+
+def _stored(run: PlannedRun, outcome: RunOutcome) -> StoredOutcome:
+    record = Run(
+        seed=outcome.seed,
+        role=run.role,
+        status=outcome.status,
+        metric_nano=outcome.metric_nano,
+        secret_nano=outcome.secret_nano,
+        ms=outcome.ms,
+        cpu_ms=outcome.cpu_ms,
+        serve_ms=outcome.serve_ms,
+        tokens=outcome.tokens,
+        peak_mem_bytes=outcome.peak_mem_bytes,
+        flags=outcome.flags,
+        reason=outcome.reason,
+        audit=outcome.audit,
+    )
+    return StoredOutcome(run=record, log_tail=outcome.log_tail, claims=None)
+
+
+def _ended(runs: list[PlannedRun]) -> list[Run]:
+    return [run.outcome.run for run in runs if run.outcome]
+
+
+def _last_metric(runs: list[Run]) -> float | None:
+    nano = runs[-1].metric_nano
+    return None if nano is None else nano / NANO
+
+
+def _mean_public(runs: list[Run]) -> float:
+    metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
+    return sum(metrics) / len(metrics) / NANO
+
+
+def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: Reading) -> float | None:
+    if run.metric_nano is None or not bank_nano:
+        return None
+    bank = reading.values(bank_nano)
+    return (sum(bank) / len(bank) - reading.value(run.metric_nano)) / reading.noise.sd
+
+
+def _milli(gain_sd: float | None) -> int | None:
+    return None if gain_sd is None else round(gain_sd * 1000)
+
+
+def _trial_note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
+    if gain_sd is None:
+        return f"{decision}: {runs[-1].reason}"
+    return f"{decision}: {gain_sd:+.2f} noise sd against the bank in run {len(runs)}"
+
+
+def _confirmation_note(confirmation: Confirmation) -> str:
+    latest, judgement = confirmation.latest, confirmation.judgement
+    if latest is None or judgement is None:
+        return confirmation.reason
+    return (
+        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
+        f"{latest.gain:.6f}, 95 % interval {latest.lower:.6f} to {latest.upper:.6f}"
+    )

@@ -1,0 +1,297 @@
+"""The node's memory: every record, and what the research loop needs after a kill.
+
+One writer, the holder of the home's lock. Own records are numbered, signed and stored in one
+transaction that is on the disk (`synchronous=FULL`) before anybody hears of them, so that no
+power cut makes the node sign one sequence number twice. `experiment` follows from `record` and
+can be rebuilt from it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Self
+
+from node import archive, experiments, jobs
+from node.archive import PREFIX_DIGITS
+from node.database import Database
+from node.experiments import Adoption, Experiment
+from node.home import Home
+from node.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
+from node.mirror import Mirror
+from protocol.encoding import Value
+from protocol.errors import Rejected, UsageError
+from protocol.keys import SigningKey
+from protocol.kinds import Body, PatchBody, Role, TaskBody
+from protocol.records import Record, parse_record, sign_record
+
+__all__ = ["PREFIX_DIGITS", "Store"]
+
+
+class Store:
+    """An open database. `open` for the one writer, `open_read_only` for everybody else."""
+
+    def __init__(self, database: Database, mirror: Mirror | None) -> None:
+        self._database = database
+        self._mirror = mirror
+        self._unmirrored: list[bytes] = []
+        self._tasks: dict[bytes, TaskBody] = {}
+
+    @classmethod
+    def open(cls, home: Home) -> "Store":
+        """Open for writing; make or migrate the file as needed."""
+        home.prepare()
+        store = cls(Database.open(home.store), Mirror(home.mirror))
+        store._agree_with_mirror()
+        return store
+
+    @classmethod
+    def open_read_only(cls, home: Home) -> "Store":
+        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        return cls(Database.open_read_only(home.store), None)
+
+    def close(self) -> None:
+        """Close the file; an open transaction is rolled back."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        mark = len(self._unmirrored)
+
+        def forget() -> None:
+            del self._unmirrored[mark:]
+
+        with self._database.transaction(rolled_back=forget):
+            yield
+        self._follow_with_mirror()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Join the transaction that is open, else be one."""
+        if self._database.is_writing:
+            yield
+        else:
+            with self.transaction():
+                yield
+
+    # Records
+
+    def append_own(
+        self,
+        key: SigningKey,
+        body: Body,
+        *,
+        ts_ms: int,
+        net: str = "main",
+        refs: tuple[bytes, ...] = (),
+    ) -> Record:
+        """Number, chain, sign and store a record of this node's own."""
+        with self._writing():
+            seq, prev = archive.end_of_chain(self._database, key.public)
+            record = sign_record(
+                key, net=net, seq=seq, prev=prev, ts_ms=ts_ms, body=body, refs=refs
+            )
+            self._keep_own(record)
+            self._unmirrored.append(record.wire)
+        return record
+
+    def add_record(self, wire: bytes) -> bytes | Rejected:
+        """Store somebody's record if its bytes are valid, and return its id."""
+        record = parse_record(wire)
+        if isinstance(record, Rejected):
+            return record
+        with self._writing():
+            archive.insert(self._database, record, own=False)
+        return record.id
+
+    def record(self, record_id: bytes) -> Record:
+        """Return the record with this id."""
+        record = archive.get(self._database, record_id)
+        if record is None:
+            raise UsageError(f"there is no record {record_id.hex()[:12]} here", "see `arnode log`")
+        return record
+
+    def has(self, record_id: bytes) -> bool:
+        """Say whether a record with this id is here."""
+        return bool(self._database.rows("SELECT 1 FROM record WHERE id = ?", (record_id,)))
+
+    def is_own(self, record_id: bytes) -> bool:
+        """Say whether this node made the record with this id."""
+        statement = "SELECT 1 FROM record WHERE id = ? AND own"
+        return bool(self._database.rows(statement, (record_id,)))
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record whose id begins with these hex digits."""
+        return archive.find(self._database, prefix)
+
+    def records(
+        self,
+        kind: str | None = None,
+        author: bytes | None = None,
+        *,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Return records in the order of their times."""
+        return archive.listed(
+            self._database, kind=kind, author=author, newest_first=newest_first, limit=limit
+        )
+
+    def own_records(self) -> list[Record]:
+        """Return this node's own records in the order they were made."""
+        return [archive.parsed(wire) for wire in archive.own_wires(self._database, 0)]
+
+    def patch(self, record_id: bytes) -> PatchBody | None:
+        """Return the patch with this record id, if it is here."""
+        record = archive.get(self._database, record_id)
+        return record.body if record and isinstance(record.body, PatchBody) else None
+
+    def task(self, task_id: bytes) -> TaskBody | None:
+        """Return the announcement of this task, if it is here."""
+        if task_id not in self._tasks:
+            bodies = (record.body for record in self.records("task"))
+            known = {body.manifest.id: body for body in bodies if isinstance(body, TaskBody)}
+            self._tasks.update(known)
+        return self._tasks.get(task_id)
+
+    def _keep_own(self, record: Record) -> None:
+        archive.insert(self._database, record, own=True)
+        self._derive(record)
+
+    def _agree_with_mirror(self) -> None:
+        mirror = self._mirror
+        if mirror is None:
+            return
+        ((own,),) = self._database.rows("SELECT count(*) FROM record WHERE own")
+        if mirror.count > own:
+            with self._database.transaction():
+                for wire in mirror.read():
+                    self._keep_own(archive.parsed(wire))
+        elif mirror.count < own:
+            self._unmirrored = archive.own_wires(self._database, mirror.count)
+            self._follow_with_mirror()
+
+    def _follow_with_mirror(self) -> None:
+        # The commit stands whatever happens to its copy; what is left goes with the next one.
+        if self._mirror is not None and self._unmirrored:
+            with suppress(OSError):
+                self._mirror.append(self._unmirrored)
+                self._unmirrored.clear()
+
+    # Experiments, derived
+
+    def experiments(
+        self,
+        line: LineKey | None = None,
+        *,
+        after: int = 0,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Experiment]:
+        """Return this node's experiments in the order they were recorded, from number `after`."""
+        return experiments.listed(
+            self._database, line, after=after, newest_first=newest_first, limit=limit
+        )
+
+    def adoptions(self, line: LineKey, *, after: int = 0) -> list[Adoption]:
+        """Return this node's moves of the verified head of a line, in order."""
+        return experiments.adoptions(self._database, line, after=after)
+
+    def rebuild(self) -> int:
+        """Derive every table again from the records; return the number of experiments."""
+        with self.transaction():
+            self._database.rows("DELETE FROM experiment")
+            for record in self.own_records():
+                self._derive(record)
+        return len(self.experiments())
+
+    def _derive(self, record: Record) -> None:
+        experiments.derive(self._database, record, patch_of=self.patch, task_of=self.task)
+
+    # Lines and jobs
+
+    def load_line(self, key: LineKey) -> Line | None:
+        """Return where this line stands, or None before its first baseline."""
+        return jobs.load_line(self._database, key)
+
+    def lines(self) -> list[Line]:
+        """Return every line of this node."""
+        return jobs.lines(self._database)
+
+    def save_line(self, line: Line) -> None:
+        """Remember where this line stands."""
+        with self._writing():
+            jobs.save_line(self._database, line)
+
+    def open_job(self, line: LineKey, kind: JobKind, body: Value, *, created_ms: int) -> Job:
+        """Put a job into the queue."""
+        with self._writing():
+            return jobs.open_job(self._database, line, kind, body, created_ms)
+
+    def update_job_body(self, job_id: int, body: Value) -> None:
+        """Remember how far a job has come."""
+        with self._writing():
+            jobs.update_body(self._database, job_id, body)
+
+    def close_job(self, job_id: int) -> None:
+        """Take a job out of the queue; its runs stay."""
+        with self._writing():
+            jobs.close_job(self._database, job_id)
+
+    def open_jobs(self, line: LineKey) -> list[Job]:
+        """Return the jobs in the queue of this line, oldest first."""
+        return jobs.open_jobs(self._database, line)
+
+    def closed_jobs(self, line: LineKey, kind: JobKind) -> list[Job]:
+        """Return the finished jobs of this line and kind, oldest first."""
+        return jobs.closed_jobs(self._database, line, kind)
+
+    def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
+        """Commit to a run before it starts; its ordinal is the next one of the job."""
+        with self._writing():
+            return jobs.plan_run(self._database, job_id, role, tree, seed)
+
+    def finish_run(self, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
+        """Keep how a planned run ended."""
+        with self._writing():
+            return jobs.finish_run(self._database, run, outcome)
+
+    def runs_of(self, job_id: int) -> list[PlannedRun]:
+        """Return a job's runs in the order they were planned."""
+        return jobs.runs_of(self._database, job_id)
+
+    # Small memories
+
+    def tried(self, task: bytes, fingerprint: bytes) -> bool:
+        """Say whether a source with this canonical AST was ever run."""
+        statement = "SELECT 1 FROM tried WHERE task = ? AND fingerprint = ?"
+        return bool(self._database.rows(statement, (task, fingerprint)))
+
+    def fingerprints(self, task: bytes) -> set[bytes]:
+        """Return every canonical AST of a task that was ever run."""
+        statement = "SELECT fingerprint FROM tried WHERE task = ?"
+        return {row[0] for row in self._database.rows(statement, (task,))}
+
+    def mark_tried(self, task: bytes, fingerprint: bytes, record: bytes | None = None) -> None:
+        """Remember that a source with this canonical AST was run, and the record that says so."""
+        with self._writing():
+            self._database.rows(
+                "INSERT INTO tried (task, fingerprint, record) VALUES (?,?,?)"
+                " ON CONFLICT DO UPDATE SET record = coalesce(excluded.record, record)",
+                (task, fingerprint, record),
+            )
+
+    def meta(self, key: str) -> bytes | None:
+        """Return a small value that was kept under this key."""
+        rows = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Keep a small value under this key."""
+        with self._writing():
+            self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))

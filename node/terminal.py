@@ -1,0 +1,82 @@
+"""What commands print: data on stdout, escaped where it is foreign, coloured only for people.
+
+A title or a log line can hold escape sequences that rewrite the screen or the clipboard; every
+text that this program did not write goes through `plain`.
+"""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from protocol.encoding import Value
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Controls, formatting (bidi overrides), surrogates, private use, and line separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """Return foreign text with everything that is not visible spelt out.
+
+    `lines` keeps newlines and tabs, for text that has lines of its own.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        spelt(character)
+        if unicodedata.category(character) in _UNSAFE and character not in kept
+        else character
+        for character in text
+    )
+
+
+def spelt(character: str) -> str:
+    """Return a character as Python would write it: \\x1b, \\u202e."""
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one document with its version first."""
+    json.dump({"v": 1, **document}, sys.stdout, indent=2, ensure_ascii=True)
+    sys.stdout.write("\n")
+
+
+def to_json(value: Value) -> object:
+    """Return a record's value as JSON has it: bytes as hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {name: to_json(item) for name, item in value.items()}
+    return value
+
+
+def wants_color(color: str, env: Mapping[str, str]) -> bool:
+    """Say whether stdout is to be coloured: `always`, `never`, else as the terminal is."""
+    if color != "auto":
+        return color == "always"
+    return sys.stdout.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def console(color: str = "auto") -> "Console":
+    """Return a rich console for stdout; wide and bare when nobody looks."""
+    from rich.console import Console
+
+    coloured = wants_color(color, os.environ)
+    return Console(
+        force_terminal=coloured,
+        no_color=not coloured,
+        color_system="auto" if coloured else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not sys.stdout.isatty(),
+        width=None if sys.stdout.isatty() else 200,
+    )

@@ -1,0 +1,42 @@
+"""What reading commands print for people; scripts take `--json`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from node.terminal import plain
+
+
+def print_status(document: Mapping[str, Any]) -> None:
+    """Print the status document as a few lines."""
+    node = document["node"]
+    state = "running" if document["running"] else "not running"
+    author = (node["author"] or "")[:12] or "no key yet"
+    click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    if not document["lines"]:
+        click.echo("nothing was measured here yet: `arnode start`")
+    for line in document["lines"]:
+        _print_line(line)
+
+
+def _print_line(line: Mapping[str, Any]) -> None:
+    head, counts, verified = line["head"], line["experiments"], line["verification"]
+    metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
+    spread = "" if head["metric_sd"] is None else f" ± {head['metric_sd']:.6f}"
+    click.echo(f"\n{plain(line['task']['name'])} on {line['class']}")
+    click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({head['runs']} runs)")
+    working = line["working"]
+    click.echo(f"  working line   {working['tree'][:12]}  {working['keeps']} patches, unverified")
+    click.echo(
+        f"  experiments    {counts['total']}: {counts['kept']} kept, "
+        f"{counts['discarded']} discarded, {counts['failed']} failed, "
+        f"{counts['rejected']} rejected"
+    )
+    click.echo(
+        f"  checkpoints    {verified['confirmed']} confirmed, "
+        f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
+    )
+    if now := line["now"]:
+        click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}")
+        click.echo(f"  pace           {line['per_hour']:.0f} runs an hour")

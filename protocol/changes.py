@@ -1,0 +1,102 @@
+"""What a patch record says of its files, its diff and where it came from.
+
+file   {path, old blob|nil, new blob, size}
+diff   {zlib bytes 1…8192} or {blob hash}
+origin {proposer, model|nil, program hash|nil}
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from protocol.encoding import Value
+from protocol.errors import Rejected
+from protocol.fields import (
+    FLAG_PATTERN,
+    Table,
+    binary,
+    digest,
+    field,
+    integer,
+    line,
+    nullable,
+    relative_path,
+    word,
+)
+
+MAX_INLINE_DIFF_BYTES: Final = 8192  # compressed; longer diffs are blobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """One file of a patch: blob hashes before and after, and the new size."""
+
+    path: str
+    old: bytes | None
+    new: bytes
+    size_bytes: int
+
+    TABLE: ClassVar = Table(
+        field("path", relative_path()),
+        field("old", nullable(digest())),
+        field("new", digest()),
+        field("size", integer(0), "size_bytes"),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "FileChange | Rejected":
+        """Return the change that `value` stands for."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """A unified diff to read: zlib-compressed in the record, or a blob (of the same bytes)."""
+
+    zlib: bytes | None = None
+    blob: bytes | None = None
+
+    TABLE: ClassVar = Table(
+        field("zlib", binary(1, MAX_INLINE_DIFF_BYTES), optional=True),
+        field("blob", digest(), optional=True),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Diff | Rejected":
+        """Return the diff that `value` stands for."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def _fault(self) -> str | None:
+        both_or_neither = (self.zlib is None) == (self.blob is None)
+        return "either zlib or blob" if both_or_neither else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who thought of a patch: a proposer, its model and the hash of the program it was given."""
+
+    proposer: str
+    model: str | None = None
+    program: bytes | None = None
+
+    TABLE: ClassVar = Table(
+        field("proposer", word(FLAG_PATTERN)),
+        field("model", nullable(line(1, 80))),
+        field("program", nullable(digest())),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Origin | Rejected":
+        """Return the origin that `value` stands for."""
+        return cls.TABLE.read(cls, value)

@@ -1,0 +1,136 @@
+"""Canonical msgpack: one value has exactly one encoding, on every machine and for ever.
+
+Only nil, bool, int, str, bin, array and map; no floats (they average differently in different
+orders) and no extension types. `encode` is for values of our own and raises when they have no
+canonical form; `decode` is for anybody's bytes and answers with a `Rejected` instead.
+It knows nothing of records; it holds the limits that bound the work one of them can cause.
+"""
+
+import re
+import unicodedata
+from typing import Final, TypeAlias
+
+import msgpack
+
+from protocol.errors import ArnodeError, Rejected
+
+Value: TypeAlias = bool | int | str | bytes | list["Value"] | dict[str, "Value"] | None
+
+LIMIT_BYTES: Final = 16_384  # a record on the wire, signature included
+MAX_DEPTH: Final = 6  # containers inside one another; [] has depth 1
+MAX_ITEMS: Final = 512  # of one array or map
+MAX_INT: Final = 2**53 - 1  # what a JavaScript reader still holds exactly
+
+_KEY = re.compile(r"[a-z0-9_]{1,24}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What msgpack raises on foreign bytes; UnpackException is not a ValueError.
+_UNPACK_ERRORS = (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException)
+
+
+class EncodingError(ArnodeError):
+    """A value of our own that has no canonical encoding or breaks a field's limit."""
+
+
+def encode(value: Value) -> bytes:
+    """Return the canonical encoding of `value`; maps may come in any order."""
+    fault = _fault(value, depth=0)
+    if fault is not None:
+        raise EncodingError(f"a value has no canonical encoding: {fault}", "change that value")
+    return _pack(value)
+
+
+def decode(data: bytes, *, limit_bytes: int = LIMIT_BYTES) -> Value | Rejected:
+    """Return the value that `data` canonically encodes, or why it does not encode one."""
+    if len(data) > limit_bytes:
+        return Rejected(f"{len(data)} bytes, more than {limit_bytes}")
+    try:
+        # The lengths in headers are bounded before anything is allocated for them.
+        value: Value = msgpack.unpackb(
+            data,
+            raw=False,
+            use_list=True,
+            strict_map_key=True,
+            max_str_len=limit_bytes,
+            max_bin_len=limit_bytes,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+            max_ext_len=64,
+        )
+    except _UNPACK_ERRORS:
+        return Rejected("not msgpack within the limits")
+    fault = _fault(value, depth=0)
+    if fault is not None:
+        return Rejected(fault)
+    # Duplicate keys, unsorted keys and numbers or lengths in too many bytes all end here.
+    if _pack(value) != data:
+        return Rejected("not in canonical form")
+    return value
+
+
+def _pack(value: Value) -> bytes:
+    return bytes(msgpack.packb(_sorted(value), use_bin_type=True, strict_types=True))
+
+
+def _sorted(value: Value) -> Value:
+    # Keys are ASCII, so that sorting the strings sorts their bytes.
+    if type(value) is dict:
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if type(value) is list:
+        return [_sorted(item) for item in value]
+    return value
+
+
+def _fault(value: object, *, depth: int) -> str | None:
+    """Return why `value` is not of the canonical kind, or None.
+
+    The types are compared exactly: bool is a subclass of int, and a msgpack timestamp or a
+    subclass of str would pass for something that it does not encode as.
+    """
+    kind = type(value)
+    if value is None or kind is bool or kind is bytes:
+        return None
+    if kind is int:
+        return None if -MAX_INT <= value <= MAX_INT else "a number of 2^53 or more"  # type: ignore[operator]
+    if kind is str:
+        return _text_fault(value)  # type: ignore[arg-type]
+    if kind is not list and kind is not dict:
+        return f"a value of type {kind.__name__}"
+    return _container_fault(value, depth=depth + 1)  # type: ignore[arg-type]
+
+
+def _container_fault(value: list[object] | dict[object, object], *, depth: int) -> str | None:
+    if depth > MAX_DEPTH:
+        return f"nested deeper than {MAX_DEPTH}"
+    if len(value) > MAX_ITEMS:
+        return f"more than {MAX_ITEMS} items in a container"
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) is not str or _KEY.fullmatch(key) is None:
+                return "a map key that is not [a-z0-9_]{1,24}"
+    for item in value.values() if isinstance(value, dict) else value:
+        fault = _fault(item, depth=depth)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _text_fault(text: str) -> str | None:
+    if text.isascii():
+        return None
+    if _SURROGATE.search(text):
+        return "text with a lone surrogate"
+    return None if is_normal(text) else "text that is not NFC"
+
+
+def is_normal(text: str) -> bool:
+    """Tell whether `text` is NFC, with the same answer on every version of Python.
+
+    Validity must not change with an upgrade, but each Unicode version assigns new combining
+    marks. Normalisation of assigned characters is stable (UAX #15, section 3), so characters
+    that Unicode 3.2 did not know, Python's frozen second database, count as plain letters here.
+    """
+    if text.isascii():
+        return True
+    known = unicodedata.ucd_3_2_0.category
+    pinned = "".join("\ufffd" if known(character) == "Cn" else character for character in text)
+    return unicodedata.is_normalized("NFC", pinned)

@@ -1,0 +1,56 @@
+"""The one exception root, and the value that stands for somebody else's bad input.
+
+    ArnodeError                  exit 1   something failed here
+    ├── UsageError               exit 2   a flag or argument that cannot be meant
+    ├── NotRunningError          exit 3   the command needs a running node
+    ├── ConfigurationError       exit 6   config, home or machine must be mended first
+    └── SafetyError              exit 7   refused beforehand: no sandbox, invalid record, foreign path
+
+Each carries one line that says what is wrong and one that says how to mend it. A peer's or a
+candidate's bad input is never an exception: it is a `Rejected`, a value with a reason.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ArnodeError(Exception):
+    """Base of every error a user may see: `message` says what is wrong, `hint` how to mend it."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ArnodeError):
+    """A flag or argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class NotRunningError(ArnodeError):
+    """The command needs a running node and none answers."""
+
+    exit_code = 3
+
+
+class ConfigurationError(ArnodeError):
+    """The configuration, the home folder or the machine must be mended first."""
+
+    exit_code = 6
+
+
+class SafetyError(ArnodeError):
+    """Refused beforehand for safety; nothing ran."""
+
+    exit_code = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Somebody else's input that is not accepted, and why."""
+
+    reason: str

@@ -1,0 +1,259 @@
+"""Frozen field tables: how a map of a record becomes a typed value, and back.
+
+A table lists a map's fields with the limits of each. Reading checks every listed field, ignores
+the others (the record's payload keeps them) and answers with the first fault as a `Rejected`.
+Limits of text count code points. Whatever a table accepts once must be accepted for ever.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from protocol.encoding import MAX_INT, Value
+from protocol.errors import Rejected
+
+T = TypeVar("T")
+
+CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
+NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
+FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
+# Relative, forward slashes, no component that is hidden, "." or "..".
+_COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
+_PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
+_MAX_PATH = 128
+# Unicode's category Cc, which is closed for ever.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_CONTROL_BUT_BREAKS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """How one field's value is read, with its limits, and written."""
+
+    read: Callable[[Value], T | Rejected]
+    write: Callable[[T], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of a table: the name in the map, the codec, the attribute of the value.
+
+    An optional field is left out when the attribute is None and is never nil.
+    """
+
+    name: str
+    codec: Codec[Any]
+    attribute: str
+    optional: bool
+
+
+def field(name: str, codec: Codec[Any], attribute: str = "", *, optional: bool = False) -> Field:
+    """Return a line of a table; the attribute is called like the field unless told otherwise."""
+    return Field(name, codec, attribute or name, optional)
+
+
+class Table:
+    """The fields of one map."""
+
+    def __init__(self, *fields: Field) -> None:
+        self._fields: Final = fields
+        self.names: Final = frozenset(entry.name for entry in fields)
+
+    def read(
+        self,
+        build: Callable[..., T],
+        value: Value,
+        *,
+        fault: Callable[[T], str | None] = lambda _: None,
+    ) -> T | Rejected:
+        """Return `build(**attributes)` of the map, or its first fault; `fault` looks last."""
+        if type(value) is not dict:
+            return Rejected("not a map")
+        attributes: dict[str, object] = {}
+        for entry in self._fields:
+            if entry.name not in value:
+                if not entry.optional:
+                    return Rejected(f"{entry.name}: missing")
+                attributes[entry.attribute] = None
+                continue
+            item = entry.codec.read(value[entry.name])
+            if isinstance(item, Rejected):
+                return Rejected(f"{entry.name}: {item.reason}")
+            attributes[entry.attribute] = item
+        built = build(**attributes)
+        reason = fault(built)
+        return built if reason is None else Rejected(reason)
+
+    def write(self, built: object) -> dict[str, Value]:
+        """Return the map of `built`."""
+        attributes = [(entry, getattr(built, entry.attribute)) for entry in self._fields]
+        return {
+            entry.name: entry.codec.write(item)
+            for entry, item in attributes
+            if not (entry.optional and item is None)
+        }
+
+
+def _same(value: Any) -> Value:
+    return value  # type: ignore[no-any-return]
+
+
+def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
+    """An int in low … high; never a bool."""
+
+    def read(value: Value) -> int | Rejected:
+        if type(value) is not int:
+            return Rejected("not an int")
+        return value if low <= value <= high else Rejected(f"{value} is not in {low} … {high}")
+
+    return Codec(read, _same)
+
+
+def boolean() -> Codec[bool]:
+    """True or false; never 0 or 1."""
+    return Codec(lambda value: value if type(value) is bool else Rejected("not a bool"), _same)
+
+
+def binary(low: int, high: int) -> Codec[bytes]:
+    """Bytes, low … high of them."""
+
+    def read(value: Value) -> bytes | Rejected:
+        if type(value) is not bytes:
+            return Rejected("not bytes")
+        if low <= len(value) <= high:
+            return value
+        return Rejected(f"{len(value)} bytes where {low} … {high} are allowed")
+
+    return Codec(read, _same)
+
+
+def digest() -> Codec[bytes]:
+    """A sha256, a key or an id: 32 bytes."""
+    return binary(32, 32)
+
+
+def line(low: int, high: int) -> Codec[str]:
+    """Text on one line: no control characters, low … high code points."""
+    return _text(low, high, forbidden=_CONTROL)
+
+
+def text(high: int) -> Codec[str]:
+    """Text of at most `high` code points; of the control characters only newline and tab."""
+    return _text(0, high, forbidden=_CONTROL_BUT_BREAKS)
+
+
+def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str:
+            return Rejected("not text")
+        if not low <= len(value) <= high:
+            return Rejected(f"{len(value)} characters where {low} … {high} are allowed")
+        if forbidden.search(value):
+            return Rejected("a control character")
+        return value
+
+    return Codec(read, _same)
+
+
+def word(pattern: str) -> Codec[str]:
+    """Text that matches the whole pattern."""
+    expression = re.compile(pattern)
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str:
+            return Rejected("not text")
+        return value if expression.fullmatch(value) else Rejected(f"does not match {pattern}")
+
+    return Codec(read, _same)
+
+
+def choice(*words: str) -> Codec[str]:
+    """One of these words."""
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str or value not in words:
+            return Rejected("none of " + ", ".join(words))
+        return value
+
+    return Codec(read, _same)
+
+
+def relative_path() -> Codec[str]:
+    """A relative path that stays below its folder and hides nothing, on any system."""
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is str and len(value) <= _MAX_PATH and _PATH.fullmatch(value):
+            return value
+        return Rejected("not a plain relative path")
+
+    return Codec(read, _same)
+
+
+def any_map() -> Codec[Value]:
+    """A map, whatever it holds."""
+    return Codec(lambda value: value if type(value) is dict else Rejected("not a map"), _same)
+
+
+def nullable(codec: Codec[T]) -> Codec[T | None]:
+    """The same, or nil."""
+
+    def read(value: Value) -> T | Rejected | None:
+        return None if value is None else codec.read(value)
+
+    return Codec(read, lambda item: None if item is None else codec.write(item))
+
+
+def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]:
+    """A list of low … high items, as a tuple."""
+
+    def read(value: Value) -> tuple[T, ...] | Rejected:
+        if type(value) is not list:
+            return Rejected("not a list")
+        if not low <= len(value) <= high:
+            return Rejected(f"{len(value)} items where {low} … {high} are allowed")
+        items: list[T] = []
+        for index, entry in enumerate(value):
+            item = codec.read(entry)
+            if isinstance(item, Rejected):
+                return Rejected(f"[{index}]: {item.reason}")
+            items.append(item)
+        return tuple(items)
+
+    return Codec(read, lambda items: [codec.write(item) for item in items])
+
+
+def pair(first: Codec[str], second: Codec[bytes]) -> Codec[tuple[str, bytes]]:
+    """A list of two: a name and a digest."""
+
+    def read(value: Value) -> tuple[str, bytes] | Rejected:
+        if type(value) is not list or len(value) != 2:
+            return Rejected("not a pair")
+        left, right = first.read(value[0]), second.read(value[1])
+        if isinstance(left, Rejected):
+            return left
+        return right if isinstance(right, Rejected) else (left, right)
+
+    return Codec(read, lambda item: [item[0], item[1]])
+
+
+def strictly_rising(names: list[str]) -> bool:
+    """Tell whether the names are sorted and none occurs twice."""
+    return all(left < right for left, right in itertools.pairwise(names))
+
+
+def fit_line(raw: str, limit: int) -> str:
+    """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
+    return fit_text(" ".join(raw.split()), limit)
+
+
+def fit_text(raw: str, limit: int) -> str:
+    """Return `raw` made acceptable to `text`: NFC, no control characters, cut to `limit`.
+
+    A prefix of NFC text is NFC, so cutting comes last.
+    """
+    encodable = raw.encode("utf-8", "replace").decode("utf-8")
+    shown = _CONTROL_BUT_BREAKS.sub("\ufffd", encodable)
+    return unicodedata.normalize("NFC", shown)[:limit]

@@ -1,0 +1,100 @@
+"""Hardware classes: what makes timings comparable, as a pure function of probed fields.
+
+The slug is the card model (`h200-141g`, `rtx4090-laptop-16g`, `a100-40g-mig-3g20g`), the family
+its architecture, which topics go by. Power limits, drivers and versions are `env`, never a key.
+Readers recompute a slug from the probed fields, so a change here splits every community.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+_CUDA_FAMILIES = (
+    "cuda-sm75",
+    "cuda-sm80",
+    "cuda-sm86",
+    "cuda-sm87",
+    "cuda-sm89",
+    "cuda-sm90",
+    "cuda-sm100",
+    "cuda-sm103",
+    "cuda-sm120",
+)
+FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu")
+
+_CPU_NAMES = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
+# Vendor and product-line words that distinguish no two cards.
+_FILLER = frozenset(
+    {"nvidia", "geforce", "tesla", "grid", "gpu", "generation", "edition", "with", "design"}
+    | {"hbm2", "hbm2e", "hbm3", "hbm3e"}
+)
+_CAPACITY = re.compile(r"\b(\d+) ?gb?\b")
+_MAX_SLUG = 48
+_GIB = 1 << 30
+# "480GB" in GH200 480GB is the memory of its CPU: a name is believed only near the probe.
+_NAME_TOLERANCE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareClass:
+    """A slug that boards are kept by, and the architecture family that topics go by."""
+
+    slug: str
+    family: str
+
+
+def cpu_class(machine: str) -> HardwareClass:
+    """Return the class of a CPU from what `platform.machine()` calls it."""
+    name = re.sub(r"[^a-z0-9_]+", "-", machine.lower()).strip("-") or "unknown"
+    return HardwareClass(f"cpu-{_CPU_NAMES.get(name, name)}"[:_MAX_SLUG], "cpu")
+
+
+def cuda_class(
+    name: str,
+    memory_bytes: int,
+    *,
+    compute_capability: tuple[int, int],
+    mig_profile: str | None = None,
+    count: int = 1,
+) -> HardwareClass:
+    """Return the class of `count` equal GPUs from NVML's name and memory of one whole card.
+
+    A MIG slice is named by its card and profile, whatever the card's form factor.
+    """
+    lowered = re.sub(r"\bmig\b.*", "", name.lower())
+    words = _model_words(lowered, is_slice=mig_profile is not None)
+    words.append(f"{_memory_gib(lowered, memory_bytes, mig_profile is not None)}g")
+    if mig_profile is not None:
+        profile = re.sub(r"^mig", "", mig_profile.lower().strip()).strip()
+        words += ["mig", *re.findall(r"[a-z0-9]+", profile.replace(".", "").replace("gb", "g"))]
+    suffix = f"-x{count}" if count > 1 else ""
+    slug = "-".join(words)[: _MAX_SLUG - len(suffix)].rstrip("-")
+    return HardwareClass(slug + suffix, _cuda_family(compute_capability))
+
+
+def _model_words(name: str, *, is_slice: bool) -> list[str]:
+    model = re.sub(r"\([^)]*\)", " ", name).replace("max-q", "maxq")
+    model = _CAPACITY.sub(" ", model)
+    # "RTX 4090" is one word, "RTX A6000" and "RTX PRO 6000" are not.
+    model = re.sub(r"\b(rtx|gtx|gt|mx) (?=\d)", r"\1", model)
+    words = [word for word in re.findall(r"[a-z0-9]+", model) if word not in _FILLER]
+    if is_slice:
+        words = [word for word in words if word != "pcie" and not re.fullmatch(r"sxm\d?", word)]
+    return words or ["unnamed"]
+
+
+def _memory_gib(name: str, memory_bytes: int, is_slice: bool) -> int:
+    """Return the card's size in GiB, rounded up: drivers keep some of it for themselves."""
+    probed = memory_bytes / _GIB
+    capacity = _CAPACITY.search(name)
+    if capacity is not None:
+        named = int(capacity[1])
+        # A slice may be probed with its own memory instead of its card's.
+        if is_slice or abs(named - probed) <= _NAME_TOLERANCE * named:
+            return named
+    return math.ceil(probed - 0.05)
+
+
+def _cuda_family(compute_capability: tuple[int, int]) -> str:
+    family = f"cuda-sm{compute_capability[0]}{compute_capability[1]}"
+    return family if family in _CUDA_FAMILIES else "cuda-other"

@@ -1,0 +1,147 @@
+"""What a source may contain before it is run or shown: plain, small, readable text.
+
+Checked when a patch is to be run, never at ingest, and on one's own sources too. It is hygiene:
+the sandbox is the boundary, and whether a tree does more than arithmetic is for the capability
+lint. Nothing is parsed here; a source with only ASCII in it is not even tokenised.
+"""
+
+import io
+import re
+import tokenize
+import unicodedata
+import zlib
+from collections.abc import Collection
+
+from protocol.errors import Rejected
+from protocol.manifest import MAX_FILES
+from protocol.source import Source
+
+MAX_FILE_BYTES = 256 * 1024
+MAX_LINES = 4_000
+
+# Letters, marks and symbols by category that are drawn as nothing: Hangul fillers, Khmer
+# inherent vowels, the Braille blank, the grapheme joiner and the variation selectors.
+_BLANK_ORDINALS = frozenset(
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+    | set(range(0x180B, 0x1810))
+    | set(range(0xFE00, 0xFE10))
+    | set(range(0xE0100, 0xE01F0))
+)
+# Controls, formats (bidi, zero width, the BOM), surrogates, private use, unassigned, separators.
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
+# Where other letters than ASCII may stand; from Python 3.12 on an f-string comes in pieces.
+_FREE_TEXT = frozenset(
+    number
+    for number, name in tokenize.tok_name.items()
+    if name in {"COMMENT", "STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE"}
+)
+
+
+def check_source(
+    source: Source, *, editable: Collection[str], baseline: Source, max_growth_bytes: int
+) -> Rejected | None:
+    """Return why this source may not be run, or None.
+
+    `baseline` is the task's, and growth is that of the compressed source: what memorised text
+    or weights would need, and comments and blank lines hardly.
+    """
+    paths = [name for name, _ in source.files]
+    foreign = [name for name in paths if name not in editable]
+    missing = [name for name, _ in baseline.files if name not in paths]
+    if foreign:
+        return Rejected(f"{foreign[0]!r} is not one of the task's editable files")
+    if missing:
+        return Rejected(f"{missing[0]} is missing")
+    if len(paths) > MAX_FILES:
+        return Rejected(f"{len(paths)} files, more than {MAX_FILES}")
+    for name, data in source.files:
+        fault = _file_fault(name, data)
+        if fault is not None:
+            return Rejected(f"{name}: {fault}")
+    growth_bytes = compressed_size_bytes(source) - compressed_size_bytes(baseline)
+    if growth_bytes > max_growth_bytes:
+        return Rejected(
+            f"the compressed source grew by {growth_bytes} bytes, more than {max_growth_bytes}"
+        )
+    return None
+
+
+def compress(data: bytes) -> bytes:
+    """Return `data` with zlib at level 9."""
+    return zlib.compress(data, 9)
+
+
+def compressed_size_bytes(source: Source) -> int:
+    """Return how large the whole source is when compressed."""
+    return len(compress(b"".join(data for _, data in source.files)))
+
+
+def _file_fault(name: str, data: bytes) -> str | None:
+    if len(data) > MAX_FILE_BYTES:
+        return f"{len(data)} bytes, more than {MAX_FILE_BYTES}"
+    lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+    if lines > MAX_LINES:
+        return f"{lines} lines, more than {MAX_LINES}"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 at byte {error.start}"
+    hidden = sorted(character for character in set(text) if _is_hidden(character))
+    if hidden:
+        line = text.count("\n", 0, text.index(hidden[0])) + 1
+        return f"a hidden character, U+{ord(hidden[0]):04X}, in line {line}"
+    return _python_fault(text) if name.endswith(".py") else None
+
+
+def _is_hidden(character: str) -> bool:
+    if character in " \n\t":
+        return False
+    category = unicodedata.category(character)
+    return category in _HIDDEN_CATEGORIES or ord(character) in _BLANK_ORDINALS
+
+
+def _python_fault(text: str) -> str | None:
+    # With another encoding declared, Python would read other text than this check does.
+    for line in text.split("\n", 2)[:2]:
+        cookie = _COOKIE.match(line)
+        if cookie and cookie[1].lower().replace("_", "-") not in {"utf-8", "utf8"}:
+            return f"declares the encoding {cookie[1]}"
+    if text.isascii():
+        return None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if not token.string.isascii() and not _is_free_text(token):
+                return f"letters other than ASCII outside text, in line {token.start[0]}"
+    except (tokenize.TokenError, SyntaxError):
+        return "not Python, and with letters other than ASCII"
+    return None
+
+
+def _is_free_text(token: tokenize.TokenInfo) -> bool:
+    if token.type not in _FREE_TEXT:
+        return False
+    return token.type != tokenize.STRING or not _has_foreign_field(token.string)
+
+
+def _has_foreign_field(literal: str) -> bool:
+    """Tell whether a string that is one token has a replacement field with non-ASCII in it.
+
+    Before Python 3.12 an f-string is one token. Quotes inside a field may hide its end, so after
+    one of them everything counts as inside.
+    """
+    if "f" not in re.split("['\"]", literal, maxsplit=1)[0].lower():
+        return False
+    depth = at = 0
+    while at < len(literal):
+        character = literal[at]
+        if depth == 0 and literal[at : at + 2] in ("{{", "}}"):
+            at += 2
+            continue
+        if depth > 0 and character in "'\"":
+            return not literal[at:].isascii()
+        if depth > 0 and not character.isascii():
+            return True
+        depth = max(0, depth + (character == "{") - (character == "}"))
+        at += 1
+    return False

@@ -1,0 +1,306 @@
+"""The bodies of records, by kind. Validity is static: it depends on a body's fields alone.
+
+    profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16}
+    task    the manifest itself (protocol/manifest.py), so task id = sha256(body)
+    patch   {task, base, tree, files [{path, old|nil, new, size}] 1…8,
+             diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
+             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}}
+    result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
+             note ≤ 500}; run, env and cost in protocol/runs.py
+    adopt   {task, class, from, to, evidence|nil, unverified}
+
+Other kinds, and records whose `crit` names something unknown, are an `UnknownBody`: kept and
+passed on as they came, never interpreted.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from protocol.changes import Diff, FileChange, Origin
+from protocol.encoding import Value, decode, encode
+from protocol.errors import Rejected
+from protocol.fields import (
+    CLASS_PATTERN,
+    Codec,
+    Table,
+    binary,
+    boolean,
+    choice,
+    digest,
+    field,
+    line,
+    listing,
+    nullable,
+    strictly_rising,
+    text,
+    word,
+)
+from protocol.keys import is_bound
+from protocol.manifest import MAX_FILES, TaskManifest
+from protocol.runs import STATUSES, Audit, Cost, Env, Role, Run, Status
+
+__all__ = [
+    "AdoptBody",
+    "Audit",
+    "Body",
+    "Cost",
+    "Diff",
+    "Env",
+    "FileChange",
+    "Origin",
+    "PatchBody",
+    "ProfileBody",
+    "ResultBody",
+    "Role",
+    "Run",
+    "Stage",
+    "Status",
+    "TaskBody",
+    "UnknownBody",
+    "body_fields",
+    "body_from_value",
+]
+
+Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
+
+STAGES: Final = ("baseline", "screen", "keep", "confirm")
+MAX_NAME: Final = 64
+MAX_TITLE: Final = 120
+MAX_WHY: Final = 600
+MAX_NOTE: Final = 500
+MAX_RUNS: Final = 64
+_MAX_CLASSES = 16
+_MAX_PARENTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileBody:
+    """Who an author is: the latest seq wins.
+
+    `transport` is the node's libp2p key; `binding` its signature over the author key.
+    """
+
+    kind: ClassVar = "profile"
+    name: str
+    version: str
+    transport: bytes
+    binding: bytes
+    classes: tuple[str, ...]
+
+    TABLE: ClassVar = Table(
+        field("name", line(1, MAX_NAME)),
+        field("version", line(0, 32)),
+        field("transport", digest()),
+        field("binding", binary(64, 64)),
+        field("classes", listing(word(CLASS_PATTERN), high=_MAX_CLASSES)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "ProfileBody | Rejected":
+        """Return the profile that `value` stands for; the binding is checked with the author."""
+        return cls.TABLE.read(cls, value)
+
+    def binds(self, author: bytes) -> bool:
+        """Tell whether the transport key vouches for this author."""
+        return is_bound(author, transport=self.transport, binding=self.binding)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBody:
+    """The announcement of a task: nothing but its manifest."""
+
+    kind: ClassVar = "task"
+    manifest: TaskManifest
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.manifest.to_value()
+
+    @classmethod
+    def from_value(cls, value: Value) -> "TaskBody | Rejected":
+        """Return the task that `value` stands for."""
+        manifest = TaskManifest.from_value(value)
+        return manifest if isinstance(manifest, Rejected) else cls(manifest=manifest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBody:
+    """The step from a base tree to a tree; the tree is the authority, the diff is to read."""
+
+    kind: ClassVar = "patch"
+    task: bytes
+    base: bytes
+    tree: bytes
+    files: tuple[FileChange, ...]
+    diff: Diff
+    title: str
+    why: str
+    parents: tuple[bytes, ...]
+    origin: Origin
+
+    TABLE: ClassVar = Table(
+        field("task", digest()),
+        field("base", digest()),
+        field("tree", digest()),
+        field(
+            "files",
+            listing(Codec(FileChange.from_value, FileChange.to_value), low=1, high=MAX_FILES),
+        ),
+        field("diff", Codec(Diff.from_value, Diff.to_value)),
+        field("title", line(1, MAX_TITLE)),
+        field("why", text(MAX_WHY)),
+        field("parents", listing(digest(), high=_MAX_PARENTS)),
+        field("origin", Codec(Origin.from_value, Origin.to_value)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "PatchBody | Rejected":
+        """Return the patch that `value` stands for."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def _fault(self) -> str | None:
+        if not strictly_rising([change.path for change in self.files]):
+            return "files: not sorted by path, or a path twice"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultBody:
+    """What an author says about an own experiment; failures are results too."""
+
+    kind: ClassVar = "result"
+    task: bytes
+    hardware_class: str
+    env: Env
+    patch: bytes | None
+    base: bytes
+    tree: bytes
+    stage: Stage
+    status: Status
+    runs: tuple[Run, ...]
+    cost: Cost
+    note: str
+
+    TABLE: ClassVar = Table(
+        field("task", digest()),
+        field("class", word(CLASS_PATTERN), "hardware_class"),
+        field("env", Codec(Env.from_value, Env.to_value)),
+        field("patch", nullable(digest())),
+        field("base", digest()),
+        field("tree", digest()),
+        field("stage", choice(*STAGES)),
+        field("status", choice(*STATUSES)),
+        field("runs", listing(Codec(Run.from_value, Run.to_value), high=MAX_RUNS)),
+        field("cost", Codec(Cost.from_value, Cost.to_value)),
+        field("note", text(MAX_NOTE)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "ResultBody | Rejected":
+        """Return the result that `value` stands for."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def _fault(self) -> str | None:
+        if self.stage == "baseline":
+            if self.patch is not None or self.base != self.tree:
+                return "a baseline has no patch and its base is its tree"
+            if any(run.role != "base" for run in self.runs):
+                return "the runs of a baseline have the role base"
+        elif self.patch is None:
+            return "only a baseline has no patch"
+        if self.status == "ok" and all(run.status != "ok" for run in self.runs):
+            return "an ok result needs an ok run"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptBody:
+    """The verified head of (task, class) moved; without evidence only as `unverified`."""
+
+    kind: ClassVar = "adopt"
+    task: bytes
+    hardware_class: str
+    from_tree: bytes
+    to_tree: bytes
+    evidence: bytes | None
+    unverified: bool
+
+    TABLE: ClassVar = Table(
+        field("task", digest()),
+        field("class", word(CLASS_PATTERN), "hardware_class"),
+        field("from", digest(), "from_tree"),
+        field("to", digest(), "to_tree"),
+        field("evidence", nullable(digest())),
+        field("unverified", boolean()),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "AdoptBody | Rejected":
+        """Return the adoption that `value` stands for."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def _fault(self) -> str | None:
+        if self.evidence is None and not self.unverified:
+            return "an adoption without evidence is unverified"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownBody:
+    """A body that is not interpreted: its kind and its canonical encoding."""
+
+    kind: str
+    encoded: bytes
+
+    def to_value(self) -> Value:
+        """Return the map as it came."""
+        value = decode(self.encoded)
+        return None if isinstance(value, Rejected) else value
+
+
+Body: TypeAlias = ProfileBody | TaskBody | PatchBody | ResultBody | AdoptBody | UnknownBody
+
+
+def body_fields(kind: str) -> frozenset[str]:
+    """Return the names of the fields that are understood in bodies of this kind."""
+    known = {
+        "profile": ProfileBody.TABLE,
+        "task": TaskManifest.TABLE,
+        "patch": PatchBody.TABLE,
+        "result": ResultBody.TABLE,
+        "adopt": AdoptBody.TABLE,
+    }
+    return known[kind].names if kind in known else frozenset()
+
+
+def body_from_value(kind: str, value: Value) -> Body | Rejected:
+    """Return the body of this kind that `value` stands for."""
+    match kind:
+        case "profile":
+            return ProfileBody.from_value(value)
+        case "task":
+            return TaskBody.from_value(value)
+        case "patch":
+            return PatchBody.from_value(value)
+        case "result":
+            return ResultBody.from_value(value)
+        case "adopt":
+            return AdoptBody.from_value(value)
+        case _:
+            return UnknownBody(kind=kind, encoded=encode(value))

@@ -1,0 +1,237 @@
+"""A task's manifest: everything that a measured number depends on besides the machine.
+
+The task id is the sha256 of the manifest's canonical encoding, so anyone may announce a task
+and nobody can change one. Program text, knobs and descriptions are not in it.
+
+    {name, version, kind, files [[path, blob]], metric {name, unit, direction, max_step},
+     budget {unit, amount}, limits {limit_s, warmup_limit_s, memory_mb, weights_mb,
+     max_source_growth}, noise_floor, audit {k, tolerance, tau}, data [[name, hash]],
+     tokenizer|nil, vocabulary, context, claim_rows, evaluator}
+
+max_step, noise_floor, tolerance and tau are in 1e-9 units of the metric, max_source_growth in
+bytes of compressed source. A program task has no tokenizer and 0 for vocabulary, context and
+claim_rows. `files` is the baseline; its paths are what patches may edit.
+"""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from protocol.encoding import Value, decode, encode
+from protocol.errors import Rejected
+from protocol.fields import (
+    NAME_PATTERN,
+    Codec,
+    Table,
+    choice,
+    digest,
+    field,
+    integer,
+    line,
+    listing,
+    nullable,
+    pair,
+    relative_path,
+    strictly_rising,
+    word,
+)
+from protocol.source import tree_id
+
+TaskKind: TypeAlias = Literal["language-model", "program"]
+Direction: TypeAlias = Literal["min", "max"]
+BudgetUnit: TypeAlias = Literal["tokens", "seconds"]
+
+MAX_FILES: Final = 8  # editable files, here and in a patch
+_MAX_DATA = 128
+_EVALUATOR = r"[a-z0-9._-]{1,48}/[a-z0-9]{1,64}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """What is measured; a gain above `max_step_nano` in one step is implausible."""
+
+    name: str
+    unit: str
+    direction: Direction
+    max_step_nano: int
+
+    TABLE: ClassVar = Table(
+        field("name", word(r"[a-z0-9_]{1,32}")),
+        field("unit", line(0, 16)),
+        field("direction", choice("min", "max")),
+        field("max_step", integer(1), "max_step_nano"),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a manifest."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "MetricSpec | Rejected":
+        """Return the metric that `value` stands for."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a run may spend on training."""
+
+    unit: BudgetUnit
+    amount: int
+
+    TABLE: ClassVar = Table(
+        field("unit", choice("tokens", "seconds")),
+        field("amount", integer(1)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a manifest."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Budget | Rejected":
+        """Return the budget that `value` stands for."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The ceilings of a run, equal for everybody."""
+
+    limit_s: int
+    warmup_limit_s: int
+    memory_mb: int
+    weights_mb: int
+    max_source_growth_bytes: int
+
+    TABLE: ClassVar = Table(
+        field("limit_s", integer(1)),
+        field("warmup_limit_s", integer(0)),
+        field("memory_mb", integer(1)),
+        field("weights_mb", integer(0)),
+        field("max_source_growth", integer(0), "max_source_growth_bytes"),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a manifest."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Limits | Rejected":
+        """Return the limits that `value` stands for."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCaps:
+    """How many positions an audit draws, and caps for what calibration may allow."""
+
+    k: int
+    tolerance_nano: int
+    tau_nano: int
+
+    TABLE: ClassVar = Table(
+        field("k", integer(0)),
+        field("tolerance", integer(0), "tolerance_nano"),
+        field("tau", integer(0), "tau_nano"),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a manifest."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "AuditCaps | Rejected":
+        """Return the caps that `value` stands for."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskManifest:
+    """What is optimised, by hash.
+
+    `received` is the encoding as it came when it holds fields that this version does not know:
+    the id covers those too.
+    """
+
+    name: str
+    version: int
+    kind: TaskKind
+    files: tuple[tuple[str, bytes], ...]
+    metric: MetricSpec
+    budget: Budget
+    limits: Limits
+    noise_floor_nano: int
+    audit: AuditCaps
+    data: tuple[tuple[str, bytes], ...]
+    tokenizer: bytes | None
+    vocabulary_size: int
+    context: int
+    claim_rows: int
+    evaluator: str
+    received: bytes | None = dataclasses.field(default=None, repr=False)
+
+    TABLE: ClassVar = Table(
+        field("name", word(NAME_PATTERN)),
+        field("version", integer(1)),
+        field("kind", choice("language-model", "program")),
+        field("files", listing(pair(relative_path(), digest()), low=1, high=MAX_FILES)),
+        field("metric", Codec(MetricSpec.from_value, MetricSpec.to_value)),
+        field("budget", Codec(Budget.from_value, Budget.to_value)),
+        field("limits", Codec(Limits.from_value, Limits.to_value)),
+        field("noise_floor", integer(0), "noise_floor_nano"),
+        field("audit", Codec(AuditCaps.from_value, AuditCaps.to_value)),
+        field("data", listing(pair(relative_path(), digest()), high=_MAX_DATA)),
+        field("tokenizer", nullable(digest())),
+        field("vocabulary", integer(0), "vocabulary_size"),
+        field("context", integer(0)),
+        field("claim_rows", integer(0)),
+        field("evaluator", word(_EVALUATOR)),
+    )
+
+    @property
+    def encoded(self) -> bytes:
+        """The canonical encoding, of which the id is the hash."""
+        return encode(self.TABLE.write(self)) if self.received is None else self.received
+
+    @property
+    def id(self) -> bytes:
+        """The 32-byte task id."""
+        return hashlib.sha256(self.encoded).digest()
+
+    @property
+    def baseline_tree(self) -> bytes:
+        """The 32-byte tree id of the baseline, the anchor of the task's boards."""
+        return tree_id(list(self.files))
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it, unknown fields included."""
+        if self.received is None:
+            return self.TABLE.write(self)
+        value = decode(self.received, limit_bytes=len(self.received))
+        assert not isinstance(value, Rejected)  # noqa: S101 - it was encoded by from_value
+        return value
+
+    @classmethod
+    def from_value(cls, value: Value) -> "TaskManifest | Rejected":
+        """Return the manifest that `value` stands for."""
+        manifest = cls.TABLE.read(cls, value, fault=cls._fault)
+        if isinstance(manifest, Rejected):
+            return manifest
+        received = encode(value)
+        if received == manifest.encoded:
+            return manifest
+        return dataclasses.replace(manifest, received=received)
+
+    def _fault(self) -> str | None:
+        for name, entries in (("files", self.files), ("data", self.data)):
+            if not strictly_rising([entry for entry, _ in entries]):
+                return f"{name}: not sorted by name, or a name twice"
+        sizes = (self.vocabulary_size, self.context, self.claim_rows)
+        if self.kind == "program":
+            if self.tokenizer is not None or any(sizes):
+                return "a program task has no tokenizer, vocabulary, context or claim_rows"
+        elif self.tokenizer is None or not all(sizes):
+            return "a language-model task needs tokenizer, vocabulary, context and claim_rows"
+        return None

@@ -1,0 +1,254 @@
+"""Patches as text and bytes: unified diffs, the strict applier, bounded compression.
+
+A tree hash with the full blobs is the authority; a diff is for people, agents and transport. The
+applier works in memory and only where every line is exactly as the diff says: no fuzz, no
+offset, no renames, no modes (`git apply` and `patch` apply at the wrong place and create links).
+What a stranger's source may contain is in `protocol.hygiene`; nothing here runs or parses it.
+"""
+
+import difflib
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol.changes import FileChange
+from protocol.errors import ArnodeError, Rejected
+from protocol.fields import relative_path
+from protocol.hygiene import check_source, compress, compressed_size_bytes
+from protocol.source import Source
+
+__all__ = [
+    "apply_diff",
+    "check_source",
+    "compress",
+    "compressed_size_bytes",
+    "decompress_bounded",
+    "file_changes",
+    "unified_diff",
+]
+
+_CONTEXT_LINES = 3
+_NO_FILE = b"/dev/null"
+_NO_NEWLINE = b"\\ No newline at end of file\n"
+_HUNK = re.compile(rb"@@ -(\d{1,7})(?:,(\d{1,7}))? \+(\d{1,7})(?:,(\d{1,7}))? @@\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Hunk:
+    """Lines as they were and as they become, each with its end; starts count from 1."""
+
+    old_start: int
+    old: list[bytes]
+    new_start: int
+    new: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _FilePatch:
+    path: str
+    creates: bool
+    deletes: bool
+    hunks: list[_Hunk]
+
+
+def unified_diff(old: Source, new: Source) -> str:
+    """Return the diff that `apply_diff` turns `old` into `new` with."""
+    before, after = dict(old.files), dict(new.files)
+    pieces = [
+        piece
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        for piece in _file_diff(name, before.get(name), after.get(name))
+    ]
+    # A file that is not UTF-8 may not travel, but its diff must still be exact.
+    return b"".join(pieces).decode("utf-8", "surrogateescape")
+
+
+def apply_diff(base: Source, diff: str) -> Source | Rejected:
+    """Return `base` with the diff applied, or why some line of it does not fit exactly."""
+    try:
+        data = diff.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return Rejected("the diff is not text")
+    patches = _parse(_lines(data))
+    if isinstance(patches, Rejected):
+        return patches
+    files = dict(base.files)
+    for patch in patches:
+        if (patch.path in files) == patch.creates:
+            state = "is there already" if patch.creates else "is not there"
+            return Rejected(f"{patch.path} {state}")
+        result = _apply(_lines(files.get(patch.path, b"")), patch.hunks)
+        if isinstance(result, Rejected):
+            return Rejected(f"{patch.path}: {result.reason}")
+        if patch.deletes:
+            if result:
+                return Rejected(f"{patch.path}: deleted, but lines remain")
+            del files[patch.path]
+        else:
+            files[patch.path] = b"".join(result)
+    return Source.of(files)
+
+
+def file_changes(old: Source, new: Source) -> tuple[FileChange, ...]:
+    """Return what a patch record lists: the changed and new files with their blob hashes."""
+    before, after = dict(old.files), dict(new.files)
+    missing = sorted(before.keys() - after.keys())
+    if missing:
+        raise ArnodeError(
+            f"a patch cannot delete {missing[0]}",
+            "a task's files are fixed by its manifest; empty the file instead",
+        )
+    return tuple(
+        FileChange(
+            path=name,
+            old=hashlib.sha256(before[name]).digest() if name in before else None,
+            new=hashlib.sha256(data).digest(),
+            size_bytes=len(data),
+        )
+        for name, data in new.files
+        if before.get(name) != data
+    )
+
+
+def decompress_bounded(data: bytes, limit_bytes: int) -> bytes | Rejected:
+    """Return what `data` holds, or a rejection; never allocates more than the limit."""
+    stream = zlib.decompressobj()
+    try:
+        plain = stream.decompress(data, limit_bytes + 1)
+    except zlib.error as error:
+        return Rejected(f"not zlib data: {error}")
+    if len(plain) > limit_bytes:
+        return Rejected(f"more than {limit_bytes} bytes when decompressed")
+    if not stream.eof:
+        return Rejected("zlib data that ends too early")
+    if stream.unused_data:
+        return Rejected("bytes after the end of the zlib data")
+    return plain
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Split at LF only; `splitlines` would also split at CR, which a diff must carry."""
+    *whole, rest = data.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
+
+
+def _file_diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[bytes]:
+    before, after = _lines(old or b""), _lines(new or b"")
+    yield b"--- " + (_NO_FILE if old is None else b"a/" + name.encode()) + b"\n"
+    yield b"+++ " + (_NO_FILE if new is None else b"b/" + name.encode()) + b"\n"
+    matcher = difflib.SequenceMatcher(None, before, after)
+    for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
+        old_range = _range(group[0][1], group[-1][2])
+        new_range = _range(group[0][3], group[-1][4])
+        yield b"@@ -" + old_range + b" +" + new_range + b" @@\n"
+        for tag, old_low, old_high, new_low, new_high in group:
+            if tag == "equal":
+                yield from _marked(b" ", before[old_low:old_high])
+            else:
+                yield from _marked(b"-", before[old_low:old_high])
+                yield from _marked(b"+", after[new_low:new_high])
+
+
+def _range(low: int, high: int) -> bytes:
+    """Return `start,count`; an empty range starts at the line before it."""
+    return b"%d,%d" % (low + 1 if high > low else low, high - low)
+
+
+def _marked(mark: bytes, lines: list[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        yield mark + line
+        if not line.endswith(b"\n"):
+            yield b"\n" + _NO_NEWLINE
+
+
+def _parse(lines: list[bytes]) -> list[_FilePatch] | Rejected:
+    patches: list[_FilePatch] = []
+    at = 0
+    while at < len(lines):
+        patch = _parse_header(lines[at : at + 2])
+        if isinstance(patch, Rejected):
+            return patch
+        if any(patch.path == earlier.path for earlier in patches):
+            return Rejected(f"{patch.path} comes twice")
+        at += 2
+        while at < len(lines) and lines[at].startswith(b"@@"):
+            parsed = _parse_hunk(lines, at)
+            if isinstance(parsed, Rejected):
+                return Rejected(f"{patch.path}: {parsed.reason}")
+            hunk, at = parsed
+            patch.hunks.append(hunk)
+        if not (patch.hunks or patch.creates or patch.deletes):
+            return Rejected(f"{patch.path}: no change follows")
+        patches.append(patch)
+    return patches
+
+
+def _parse_header(lines: list[bytes]) -> _FilePatch | Rejected:
+    if (
+        len(lines) < 2
+        or not (lines[0].startswith(b"--- ") and lines[1].startswith(b"+++ "))
+        or not (lines[0].endswith(b"\n") and lines[1].endswith(b"\n"))
+    ):
+        return Rejected("no `---` and `+++` lines where a file should begin")
+    old, new = lines[0][4:-1], lines[1][4:-1]
+    creates, deletes = old == _NO_FILE, new == _NO_FILE
+    names = {name[2:] for name, absent in ((old, creates), (new, deletes)) if not absent}
+    if not ((creates or old.startswith(b"a/")) and (deletes or new.startswith(b"b/"))):
+        return Rejected("file names that do not begin with a/ and b/")
+    if len(names) != 1:
+        return Rejected("a file that is renamed, or none at all")
+    name = relative_path().read(names.pop().decode("ascii", "replace"))
+    if isinstance(name, Rejected):
+        return name
+    return _FilePatch(name, creates, deletes, [])
+
+
+def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
+    """Return the hunk that begins at line `at` and where the next thing begins."""
+    header = _HUNK.fullmatch(lines[at])
+    if header is None:
+        return Rejected("a hunk header that cannot be read")
+    old_start, old_count, new_start, new_count = (
+        int(number) if number is not None else 1 for number in header.groups()
+    )
+    hunk = _Hunk(old_start, [], new_start, [])
+    at += 1
+    while len(hunk.old) < old_count or len(hunk.new) < new_count:
+        if at >= len(lines) or not lines[at].endswith(b"\n"):
+            return Rejected("a hunk that ends too early")
+        mark, line = lines[at][:1], lines[at][1:]
+        if mark not in (b" ", b"-", b"+"):
+            return Rejected("a hunk line that begins with none of space, - and +")
+        at += 1
+        if at < len(lines) and lines[at] == _NO_NEWLINE:
+            line, at = line[:-1], at + 1
+        if mark != b"+":
+            hunk.old.append(line)
+        if mark != b"-":
+            hunk.new.append(line)
+    if len(hunk.old) != old_count or len(hunk.new) != new_count:
+        return Rejected("a hunk with other lines than its header counts")
+    return hunk, at
+
+
+def _apply(old: list[bytes], hunks: list[_Hunk]) -> list[bytes] | Rejected:
+    result: list[bytes] = []
+    at = 0
+    for hunk in hunks:
+        start = hunk.old_start - 1 if hunk.old else hunk.old_start
+        if not at <= start <= len(old):
+            return Rejected(f"a hunk at line {hunk.old_start} that lies before or beyond its place")
+        result += old[at:start]
+        at = start + len(hunk.old)
+        if old[start:at] != hunk.old:
+            return Rejected(f"the lines at {hunk.old_start} are not those of the diff")
+        if hunk.new_start != (len(result) + 1 if hunk.new else len(result)):
+            return Rejected(f"a hunk at line {hunk.old_start} that would land elsewhere")
+        result += hunk.new
+    result += old[at:]
+    if any(not line.endswith(b"\n") for line in result[:-1]):
+        return Rejected("a line without an end before the last one")
+    return result

@@ -1,0 +1,216 @@
+"""Records: signed, content-addressed messages. Validity depends on their bytes alone.
+
+    wire    = msgpack [payload bin, sig bin64], at most 16,384 bytes
+    id      = sha256("arnode/id/1\\0" + payload)
+    sig     = Ed25519(author, "arnode/sig/1\\0" + payload)
+    payload = {v 1, net, kind, author key, seq, prev id|nil, ts ms, body map,
+               refs [id] ≤ 16?, crit [name] ≤ 16?, x map?}
+
+The payload's bytes are what was signed; they are kept and never made again. `crit` lists
+names that a reader must understand: if one is neither a field of the envelope nor of the body's
+table, the body's fields are not looked at and it is an `UnknownBody`; the record stays valid.
+Whether a record is known, wanted, or too early is for others to say.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Final, NewType
+
+from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
+from protocol.errors import Rejected
+from protocol.fields import (
+    NAME_PATTERN,
+    Table,
+    any_map,
+    digest,
+    field,
+    integer,
+    listing,
+    nullable,
+    word,
+)
+from protocol.keys import (
+    ID_CONTEXT,
+    SIGNATURE_CONTEXT,
+    SigningKey,
+    is_small_order,
+    verify,
+)
+from protocol.kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
+
+__all__ = [
+    "MAIN_NET",
+    "MAX_REFS",
+    "Record",
+    "RecordId",
+    "parse_record",
+    "payload_id",
+    "record_id",
+    "sign_record",
+]
+
+RecordId = NewType("RecordId", bytes)
+
+MAIN_NET: Final = "main"
+MAX_REFS: Final = 16
+_MAX_CRIT = 16
+_SIGNATURE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Envelope:
+    v: int
+    net: str
+    kind: str
+    author: bytes
+    seq: int
+    prev: bytes | None
+    ts_ms: int
+    body: Value
+    refs: tuple[bytes, ...] | None
+    crit: tuple[str, ...] | None
+    x: Value
+
+    TABLE: ClassVar = Table(
+        field("v", integer(1, 1)),
+        field("net", word(NAME_PATTERN)),
+        field("kind", word(r"[a-z0-9_]{1,24}")),
+        field("author", digest()),
+        field("seq", integer(0)),
+        field("prev", nullable(digest())),
+        field("ts", integer(0), "ts_ms"),
+        field("body", any_map()),
+        field("refs", listing(digest(), high=MAX_REFS), optional=True),
+        field("crit", listing(word(r"[a-z0-9_]{1,24}"), high=_MAX_CRIT), optional=True),
+        field("x", any_map(), optional=True),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A valid record. `payload_bytes` are the authority, the rest is what they say."""
+
+    id: RecordId
+    payload_bytes: bytes
+    signature: bytes
+    net: str
+    kind: str
+    author: bytes
+    seq: int
+    prev: RecordId | None
+    ts_ms: int
+    refs: tuple[bytes, ...]
+    crit: tuple[str, ...]
+    body: Body
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes that travel."""
+        return _wire(self.payload_bytes, self.signature)
+
+
+def record_id(payload: bytes) -> RecordId:
+    """Return the id of the record with this payload."""
+    return RecordId(hashlib.sha256(ID_CONTEXT + payload).digest())
+
+
+def payload_id(wire: bytes) -> tuple[RecordId, bytes, bytes] | Rejected:
+    """Return id, payload and signature, of which nothing is checked yet.
+
+    The first, cheap step: a store that knows the id stops here.
+    """
+    if len(wire) > LIMIT_BYTES:
+        return Rejected(f"{len(wire)} bytes, more than {LIMIT_BYTES}")
+    # Read by position instead of by msgpack: there is one way to write two byte strings.
+    start = 3 if len(wire) <= 3 + 0xFF + 2 + _SIGNATURE_BYTES else 4
+    payload, signature = wire[start : -_SIGNATURE_BYTES - 2], wire[-_SIGNATURE_BYTES:]
+    if len(signature) != _SIGNATURE_BYTES or _wire(payload, signature) != wire:
+        return Rejected("not canonical [payload, signature]")
+    return record_id(payload), payload, signature
+
+
+def parse_record(wire: bytes) -> Record | Rejected:
+    """Return the record that `wire` is, or the first reason why it is none.
+
+    The order goes from cheap to dear: size, shape, canonical payload, fields, signatures.
+    """
+    head = payload_id(wire)
+    if isinstance(head, Rejected):
+        return head
+    identity, payload, signature = head
+    value = decode(payload)
+    if isinstance(value, Rejected):
+        return value
+    envelope = _Envelope.TABLE.read(_Envelope, value)
+    if isinstance(envelope, Rejected):
+        return envelope
+    if is_small_order(envelope.author):
+        return Rejected("author: a key of small order")
+    body = _body(envelope)
+    if isinstance(body, Rejected):
+        return Rejected(f"body: {body.reason}")
+    if not verify(envelope.author, SIGNATURE_CONTEXT + payload, signature):
+        return Rejected("the signature does not verify")
+    if isinstance(body, ProfileBody) and not body.binds(envelope.author):
+        return Rejected("body: binding: the transport key does not vouch for the author")
+    return Record(
+        id=identity,
+        payload_bytes=payload,
+        signature=signature,
+        net=envelope.net,
+        kind=envelope.kind,
+        author=envelope.author,
+        seq=envelope.seq,
+        prev=None if envelope.prev is None else RecordId(envelope.prev),
+        ts_ms=envelope.ts_ms,
+        refs=envelope.refs or (),
+        crit=envelope.crit or (),
+        body=body,
+    )
+
+
+def sign_record(
+    key: SigningKey,
+    *,
+    net: str,
+    seq: int,
+    prev: bytes | None,
+    ts_ms: int,
+    body: Body,
+    refs: tuple[bytes, ...] = (),
+) -> Record:
+    """Return a new record, or raise `EncodingError` if others would not accept it."""
+    envelope = _Envelope(
+        v=1,
+        net=net,
+        kind=body.kind,
+        author=key.public,
+        seq=seq,
+        prev=prev,
+        ts_ms=ts_ms,
+        body=body.to_value(),
+        refs=refs or None,
+        crit=None,
+        x=None,
+    )
+    payload = encode(_Envelope.TABLE.write(envelope))
+    record = parse_record(_wire(payload, key.sign(SIGNATURE_CONTEXT + payload)))
+    if isinstance(record, Rejected):
+        raise EncodingError(
+            f"a {body.kind} record would be invalid: {record.reason}",
+            "nothing was signed or stored; shorten or correct that field",
+        )
+    return record
+
+
+def _body(envelope: _Envelope) -> Body | Rejected:
+    understood = (_Envelope.TABLE.names | body_fields(envelope.kind)) - {"x"}
+    if not understood.issuperset(envelope.crit or ()):
+        return UnknownBody(kind=envelope.kind, encoded=encode(envelope.body))
+    return body_from_value(envelope.kind, envelope.body)
+
+
+def _wire(payload: bytes, signature: bytes) -> bytes:
+    size = len(payload)
+    header = b"\xc4" + bytes([size]) if size <= 0xFF else b"\xc5" + size.to_bytes(2, "big")
+    return b"\x92" + header + payload + b"\xc4" + bytes([_SIGNATURE_BYTES]) + signature

@@ -1,0 +1,143 @@
+"""The rule that decides what is true: screen, recheck, confirm (VERIFICATION's rule, 1 to 3).
+
+Everything is said for a minimised metric and in its own unit; evidence is only ever paired and
+fresh. The defaults came from a grid over horizons of 96 to 2,000 runs: change them only with the
+simulation that justifies it. This module measures nothing and knows no trees, seeds or clocks.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from protocol.statistics import PairedEvidence
+
+Verdict = Literal["confirmed", "refuted", "unconfirmed"]
+ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
+
+# One pair has no spread of its own: neither a gain nor a lie is ever settled by it.
+MIN_PAIRS = 2
+# A claim is refuted at the usual 1 in 20, whatever alpha adoption asks for.
+REFUTED_LOG_E = math.log(20)
+# A claim this large is either there or soon refuted, so giving up on it early gains nothing.
+LARGE_CLAIM_SD = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The rule's numbers; those ending in `_sd` are in standard deviations of one run."""
+
+    screen_sd: float = 0.75
+    recheck_sd: float = 0.25
+    bank_size: int = 2
+    keeps_per_checkpoint: int = 5
+    alpha: float = 0.02
+    max_pairs: int = 20
+    futility_probability: float = 0.3
+    futility_sd: float = 0.75
+    checkpoint_hours: float = 12.0
+    session_share: float = 0.85
+
+    def evidence_share(self, log_e: float) -> float:
+        """How much of the evidence that a confirmation needs is there, from 0 to 1."""
+        return min(1.0, max(0.0, log_e / -math.log(self.alpha)))
+
+
+DEFAULT = Policy()
+# What `verify` and `compare` use: one question, asked until it is answered.
+POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A gain that somebody says is there, and its published lower bound if there is one."""
+
+    gain: float
+    lower: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The gain below which the claim is refuted: half of it, or its own bound if larger."""
+        return self.gain / 2 if self.lower is None else max(self.gain / 2, self.lower)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the pairs say so far. A verdict of None means: run another pair."""
+
+    verdict: Verdict | None
+    log_e: float
+    gain: float
+    lower: float
+    upper: float
+    claim: ClaimWord | None
+
+
+def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
+    """Say whether one run is low enough to be worth a second; it is discarded afterwards."""
+    return x <= fmean(bank) - policy.screen_sd * sd
+
+
+def passes_recheck(y: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
+    """Say whether a fresh second run lets the working line keep the patch."""
+    return y <= fmean(bank) - policy.recheck_sd * sd
+
+
+def judge(
+    evidence: PairedEvidence,
+    policy: Policy,
+    *,
+    claim: Claim | None = None,
+    minimum_gain: float = 0.0,
+) -> Judgement:
+    """Look at the pairs so far and decide, or ask for another pair.
+
+    A gain below `minimum_gain` (twice the audit's tolerance) is never confirmed.
+    """
+    lower, upper = evidence.interval()
+    verdict = _verdict(evidence, policy, claim, minimum_gain)
+    return Judgement(
+        verdict=verdict,
+        log_e=evidence.log_e,
+        gain=evidence.gain,
+        lower=lower,
+        upper=upper,
+        claim=None if claim is None else _claim_word(claim, verdict, upper),
+    )
+
+
+def _verdict(
+    evidence: PairedEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
+) -> Verdict | None:
+    if evidence.pairs >= MIN_PAIRS:
+        # At one look confirmed goes before refuted: a smaller gain than claimed is still a gain.
+        if evidence.log_e >= -math.log(policy.alpha) and evidence.gain >= minimum_gain:
+            return "confirmed"
+        if claim is not None and _is_refuted(evidence, claim):
+            return "refuted"
+    if evidence.pairs >= policy.max_pairs or _is_futile(evidence, policy, claim):
+        return "unconfirmed"
+    return None
+
+
+def _is_refuted(evidence: PairedEvidence, claim: Claim) -> bool:
+    worse, absent = evidence.log_e_worse, evidence.log_e_absent(claim.least)
+    return worse >= REFUTED_LOG_E or absent >= REFUTED_LOG_E
+
+
+def _is_futile(evidence: PairedEvidence, policy: Policy, claim: Claim | None) -> bool:
+    if evidence.pairs == 0 or (claim is not None and claim.gain >= LARGE_CLAIM_SD * evidence.sd):
+        return False
+    chance = evidence.posterior_above(policy.futility_sd * evidence.sd)
+    return chance < policy.futility_probability
+
+
+def _claim_word(claim: Claim, verdict: Verdict | None, upper: float) -> ClaimWord:
+    if verdict is None:
+        return "open"
+    if verdict == "refuted":
+        return "does_not_hold"
+    if claim.gain <= upper:
+        return "holds"
+    return "smaller" if verdict == "confirmed" else "open"

@@ -1,0 +1,237 @@
+"""The e-process behind every verdict: how strongly paired runs speak for a gain.
+
+Everything is in the metric's own unit and pure; a gain is base - candidate, so whoever measures
+something to be maximised flips the signs first. The formula is the one-sided right-Haar t
+e-process (Grünwald, de Heide & Koolen, *Safe Testing*; Wang & Ramdas, *Anytime-valid t-tests*):
+it may be looked at after every pair. What follows from a value is decided in `protocol.rule`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from statistics import fmean
+
+from protocol.errors import ArnodeError
+
+# Gains are expected within N(0, g s²): two standard deviations of one run.
+PRIOR_VARIANCE = 4.0
+CLASS_DEGREES_OF_FREEDOM = 4.0
+# Beyond 30 degrees a t is nearly a normal, and an old history would drown a change of noise.
+MAX_DEGREES_OF_FREEDOM = 30.0
+
+_FRACTION_LIMIT = 10_000
+_FRACTION_TINY = 1e-300
+_FRACTION_PRECISION = 3e-16
+
+
+def student_t_cdf(x: float, nu: float) -> float:
+    """Return P(T ≤ x) for Student's t with `nu` degrees of freedom."""
+    if x == 0:
+        return 0.5
+    tail = 0.5 * _incomplete_beta(nu / (nu + x * x), x * x / (nu + x * x), nu / 2, 0.5)
+    return tail if x < 0 else 1.0 - tail
+
+
+@lru_cache(maxsize=4096)
+def student_t_quantile(p: float, nu: float) -> float:
+    """Return x with P(T ≤ x) = p, by Newton's method kept inside a bracket."""
+    if not 0 < p < 1:
+        raise ValueError(f"no quantile at {p}")
+    if p > 0.5:
+        return -student_t_quantile(1 - p, nu)
+    low, high = -1.0, 0.0
+    while student_t_cdf(low, nu) > p:
+        low, high = 2 * low, low
+    x = (low + high) / 2
+    for _ in range(200):
+        excess = student_t_cdf(x, nu) - p
+        low, high = (low, x) if excess > 0 else (x, high)
+        following = x - excess / _student_t_density(x, nu)
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - x) <= 1e-15 * abs(x):
+            return following
+        x = following
+    return x
+
+
+def log_e_value(z: float, h: float, ss: float, nu: float) -> float:
+    """Return ln E(Z) of a difference `z` that is worth `h` runs, given `ss` on `nu` degrees.
+
+    Above -ln alpha it speaks for a gain at error rate alpha, however often one has looked.
+    """
+    c = 1 + h * PRIOR_VARIANCE
+    b = h * PRIOR_VARIANCE / c
+    ss_one = ss + h * z * z / c
+    u = z * math.sqrt(b * h) / math.sqrt(ss_one / (nu + 1))
+    return (
+        math.log(2)
+        + math.log(student_t_cdf(u, nu + 1))
+        - 0.5 * math.log(c)
+        + (nu + 1) / 2 * math.log((ss + h * z * z) / ss_one)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseEstimate:
+    """What is known about the spread of one run: a sum of squares on `nu` degrees of freedom."""
+
+    ss: float
+    nu: float
+
+    def __post_init__(self) -> None:
+        if not (self.ss > 0 and self.nu > 0 and math.isfinite(self.ss)):
+            raise ArnodeError(
+                f"no noise estimate in ss={self.ss}, nu={self.nu}",
+                "a task whose runs never differ needs a noise floor above zero",
+            )
+
+    @classmethod
+    def from_class(cls, sd: float) -> "NoiseEstimate":
+        """Return the estimate that a hardware class's median standard deviation starts with."""
+        return cls(CLASS_DEGREES_OF_FREEDOM * sd * sd, CLASS_DEGREES_OF_FREEDOM)
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation of one run, in the metric's unit."""
+        return math.sqrt(self.ss / self.nu)
+
+    def with_groups(self, groups: Sequence[Sequence[float]]) -> "NoiseEstimate":
+        """Return the estimate with runs added, each group being runs of one tree on one split.
+
+        Over the cap the sum is scaled, so that the variance stays and only its weight is bounded.
+        """
+        ss = self.ss + sum(_sum_of_squares(group) for group in groups)
+        nu = self.nu + sum(len(group) - 1 for group in groups if group)
+        if nu > MAX_DEGREES_OF_FREEDOM:
+            return NoiseEstimate(ss * MAX_DEGREES_OF_FREEDOM / nu, MAX_DEGREES_OF_FREEDOM)
+        return NoiseEstimate(ss, nu)
+
+
+@dataclass(frozen=True)
+class PairedEvidence:
+    """Fresh pairs of runs of a base and a candidate, and the noise known before them."""
+
+    noise: NoiseEstimate
+    base: tuple[float, ...]
+    candidate: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.base) != len(self.candidate):
+            raise ValueError("evidence is paired: as many base runs as candidate runs")
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.base)
+
+    @property
+    def gain(self) -> float:
+        """Z, mean(base) - mean(candidate); 0 before the first pair."""
+        return fmean(self.base) - fmean(self.candidate) if self.base else 0.0
+
+    @property
+    def sd(self) -> float:
+        """s: the standard deviation of one run, these pairs included."""
+        return math.sqrt(self._ss / self._nu)
+
+    @property
+    def log_e(self) -> float:
+        """ln E(Z): evidence that there is a gain."""
+        return self._log_e_of(self.gain)
+
+    @property
+    def log_e_worse(self) -> float:
+        """ln E(-Z): evidence that the candidate is worse."""
+        return self._log_e_of(-self.gain)
+
+    def log_e_absent(self, claim: float) -> float:
+        """Return ln E(claim - Z): evidence that a gain of `claim` is not there."""
+        return self._log_e_of(claim - self.gain)
+
+    def posterior_above(self, threshold: float) -> float:
+        """Return P(gain > threshold) under the prior N(0, g s²)."""
+        h, z = self._worth_runs, self.gain
+        c = 1 + h * PRIOR_VARIANCE
+        mean = h * PRIOR_VARIANCE / c * z
+        variance = PRIOR_VARIANCE / c * (self._ss + h * z * z / c) / (self._nu + 1)
+        return student_t_cdf((mean - threshold) / math.sqrt(variance), self._nu + 1)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the t interval of the gain as (lower, upper), unbounded before the first pair.
+
+        Not shrunk towards zero: the prior is made for gains of a few s, and an honest claim of
+        thirty would lie above a shrunk interval.
+        """
+        if not self.base:
+            return -math.inf, math.inf
+        standard_error = self.sd / math.sqrt(self._worth_runs)
+        reach = student_t_quantile((1 + level) / 2, self._nu) * standard_error
+        return self.gain - reach, self.gain + reach
+
+    def _log_e_of(self, difference: float) -> float:
+        return log_e_value(difference, self._worth_runs, self._ss, self._nu)
+
+    @cached_property
+    def _ss(self) -> float:
+        return self.noise.ss + _sum_of_squares(self.base) + _sum_of_squares(self.candidate)
+
+    @cached_property
+    def _nu(self) -> float:
+        return self.noise.nu + 2 * max(0, self.pairs - 1)
+
+    @cached_property
+    def _worth_runs(self) -> float:
+        """h: the pairs' weight in runs, less where the candidate is noisier than the base."""
+        if self.pairs < 2:
+            return self.pairs / 2
+        variance = self._ss / self._nu
+        ratio = (_sum_of_squares(self.candidate) + variance) / (self.pairs * variance)
+        return self.pairs / (1 + max(1.0, ratio))
+
+
+def _sum_of_squares(values: Sequence[float]) -> float:
+    if not values:
+        return 0.0
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def _student_t_density(x: float, nu: float) -> float:
+    log_constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+    return math.exp(log_constant - (nu + 1) / 2 * math.log1p(x * x / nu))
+
+
+def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
+    """Return the regularised I_x(a, b); `rest` is 1 - x, which subtracting would round."""
+    if x <= 0 or rest <= 0:
+        return 0.0 if x <= 0 else 1.0
+    log_front = (
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
+    )
+    front = math.exp(log_front)
+    # Beyond its mean the fraction converges slowly there and fast from the other end.
+    if x < (a + 1) / (a + b + 2):
+        return front * _beta_fraction(x, a, b) / a
+    return 1.0 - front * _beta_fraction(rest, b, a) / b
+
+
+def _beta_fraction(x: float, a: float, b: float) -> float:
+    """Return the continued fraction of the incomplete beta function (DLMF 8.17.22), by Lentz."""
+    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, _FRACTION_LIMIT):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for coefficient in (even, odd):
+            d = 1 / _away_from_zero(1 + coefficient * d)
+            c = _away_from_zero(1 + coefficient / c)
+            value *= c * d
+        if abs(c * d - 1) <= _FRACTION_PRECISION:
+            break
+    return value
+
+
+def _away_from_zero(value: float) -> float:
+    return value if abs(value) > _FRACTION_TINY else _FRACTION_TINY

@@ -1,0 +1,68 @@
+"""The fingerprint: equal for what runs alike, different for what does not."""
+
+import pytest
+
+from agent.canonical import fingerprint, parse
+from protocol.source import Source
+
+PLAIN = b"import torch\n\nDEPTH = 8\n\n\ndef f(x):\n    return x * DEPTH\n"
+
+
+def of(data: bytes) -> bytes:
+    return fingerprint(Source.of({"train.py": data}))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        b"# a comment\nimport torch\nDEPTH = 8\ndef f(x): return x*DEPTH\n",
+        b'"""A docstring."""\nimport torch\nDEPTH = 8\ndef f(x):\n  "doc"\n  return x * DEPTH\n',
+        b"import torch\nDEPTH = 0x8\ndef f(\n    x,\n):\n    return (x * DEPTH)  # type: int\n",
+    ],
+)
+def test_layout_comments_docstrings_and_spelling_do_not_count(same: bytes) -> None:
+    assert of(same) == of(PLAIN)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PLAIN.replace(b"8", b"9"),
+        PLAIN.replace(b"8", b"8.0"),
+        PLAIN.replace(b"x * DEPTH", b"DEPTH * x"),
+        PLAIN + b"x = 'a text that is no docstring'\n",
+        PLAIN.replace(b"f(x)", b"g(x)"),
+    ],
+)
+def test_what_runs_differently_counts(other: bytes) -> None:
+    assert of(other) != of(PLAIN)
+
+
+def test_a_function_of_nothing_but_a_docstring_equals_one_that_passes() -> None:
+    assert of(b'def f():\n    """Doc."""\n') == of(b"def f():\n    pass\n")
+    assert of(b'class C:\n    "Doc."\n') == of(b"class C: pass\n")
+    assert of(b"x = u'a'\n") == of(b"x = 'a'\n")
+
+
+def test_files_that_are_not_python_count_by_their_bytes() -> None:
+    one, two = Source.of({"a.txt": b"x = 1\n"}), Source.of({"a.txt": b"x  = 1\n"})
+    assert fingerprint(one) != fingerprint(two)
+    assert of(b"x = (\n") != of(b"x =  (\n")
+    assert parse(b"x = (\n") is None
+    assert parse(b"\xff") is None
+    assert parse(b"\0") is None
+
+
+def test_paths_and_the_borders_between_files_count() -> None:
+    assert fingerprint(Source.of({"a.py": PLAIN})) != fingerprint(Source.of({"b.py": PLAIN}))
+    one = Source.of({"a.txt": b"x", "b.txt": b"y"})
+    assert fingerprint(one) != fingerprint(Source.of({"a.txt": b"xb.txty"}))
+
+
+def test_code_too_deep_to_dump_still_has_a_fingerprint() -> None:
+    deep = b"x = " + b"+".join([b"1"] * 3000) + b"\n"
+    assert of(deep) != of(deep.replace(b"x", b"y"))
+
+
+def test_odd_escapes_in_foreign_strings_are_no_warning_here() -> None:
+    assert parse(rb"x = '\d'") is not None

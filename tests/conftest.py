@@ -1,0 +1,71 @@
+"""What every test may use: a short task, its data made once, a runner, a fresh home."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from protocol.source import Source
+from trainer.data import TaskData, prepare
+from trainer.runner import Runner
+from trainer.task import Task, load_task
+
+SHORT_TASK = Path(__file__).parent / "tasks" / "short"
+
+# Continuous integration shares its processors; an example's wall-clock says nothing there.
+hypothesis.settings.register_profile("arnode", deadline=None)
+hypothesis.settings.load_profile("arnode")
+
+MakeRunner = Callable[[], AbstractAsyncContextManager[Runner]]
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def short_task(data_dir: Path) -> Task:
+    return load_task(SHORT_TASK, data_dir=data_dir)
+
+
+@pytest.fixture(scope="session")
+def short_data(short_task: Task, data_dir: Path) -> TaskData:
+    return prepare(short_task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+
+@pytest.fixture
+def make_runner(short_task: Task, short_data: TaskData) -> MakeRunner:
+    """A calibrated runner of the short task, to be used with `async with`."""
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Runner]:
+        runner = Runner(
+            short_task,
+            short_data,
+            secret_rows=short_data.secret_rows(b"a node's secret", 0),
+            random_seed=iter(range(1000)).__next__,
+        )
+        try:
+            await runner.calibrate(1)
+            yield runner
+        finally:
+            await runner.close()
+
+    return make
+
+
+@pytest.fixture
+def edited(short_task: Task) -> Callable[..., Source]:
+    """The baseline with texts replaced: `edited((old, new), …)`; each must be there."""
+
+    def edit(*replacements: tuple[str, str]) -> Source:
+        text = short_task.source["train.py"].decode()
+        for old, new in replacements:
+            assert old in text, old
+            text = text.replace(old, new)
+        return short_task.source.replacing("train.py", text.encode())
+
+    return edit

@@ -1,0 +1,197 @@
+"""The command line: light, helpful about mistakes, and true to its exit codes."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from node.cli import COMMANDS, main
+from node.home import Home
+
+HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
+EVERYDAY = ["start", "status", "stop", "head", "log", "show", "run", "compare", "task", "doctor"]
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    return home
+
+
+def arnode(*words: str) -> int | str | None:
+    """Run a command line in this process and return its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    return caught.value.code
+
+
+def test_the_command_line_is_light() -> None:
+    program = (
+        "import sys, node.cli\n"
+        "try: node.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(' '.join(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_every_command_of_the_table_is_there_with_help_for_itself() -> None:
+    for name, entry in COMMANDS.items():
+        command = getattr(importlib.import_module(entry.module), entry.attribute)
+        assert isinstance(command, click.Command)
+        assert command.name == name
+        assert command.help
+
+
+def test_help_lists_the_ten_everyday_commands_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arnode("--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line.strip() and line.split()[0] in COMMANDS]
+    assert listed[:10] == EVERYDAY
+    assert set(listed) == set(COMMANDS)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("importlib.metadata")
+    assert arnode("--version") == 0
+    assert capsys.readouterr().out.startswith("arnode ")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("lgo", "arnode log"), ("staus", "arnode status"), ("qqqq", "--help")]
+)
+def test_an_unknown_command_names_the_nearest(
+    capsys: pytest.CaptureFixture[str], word: str, hint: str
+) -> None:
+    assert arnode(word) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert first == f"arnode: there is no command `{word}`"
+    assert hint in second
+
+
+@pytest.mark.parametrize("words", [("log", "--nope"), ("show",), ("--nope",), ("log", "-n", "0")])
+def test_a_wrong_flag_is_two_lines_and_exit_2(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert arnode(*words) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2
+    assert "--help" in err[1]
+
+
+def test_an_error_is_two_lines_and_its_own_exit_code(
+    at_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_home.prepare()
+    at_home.config.write_text('tsk = "tiny"\n')
+    assert arnode("config", "check") == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert "unknown key `tsk`" in first
+    assert "did you mean `task`?" in second
+
+
+def test_tracebacks_come_with_debug_only(at_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert arnode("key", "show") == 6
+    assert "Traceback" not in capsys.readouterr().err
+    assert arnode("key", "show", "--debug") == 6
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_fault_of_our_own_is_no_traceback_either(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(_: object) -> Home:
+        raise ZeroDivisionError("\x1b[2J")
+
+    monkeypatch.setattr(Home, "locate", explode)
+    assert arnode("paths") == 1
+    err = capsys.readouterr().err
+    assert "this should not have happened: ZeroDivisionError: \\x1b[2J" in err
+    assert "--debug" in err
+    assert "Traceback" not in err
+
+
+def test_an_interrupt_is_130(at_home: Home) -> None:
+    at_home.prepare()
+    at_home.log.write_text("first line\n")
+    program = "import sys; from node.cli import main; main(sys.argv[1:])"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "logs", "-f"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ARNODE_HOME": str(at_home.root)},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "first line\n"
+    with at_home.log.open("a") as stream:
+        stream.write("second line\x1b[2J\n")
+    assert child.stdout.readline() == "second line\\x1b[2J\n"
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate()
+    assert child.returncode == 130
+    assert err == "arnode: interrupted\n"
+
+
+def test_a_reader_that_stops_early_is_no_error(at_home: Home) -> None:
+    at_home.prepare()
+    at_home.log.write_text("a line\n" * 100_000)
+    program = "import sys; from node.cli import main; main(sys.argv[1:])"
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "logs", "-n", "100000"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "ARNODE_HOME": str(at_home.root)},
+    ) as child:
+        os.close(writer)
+        os.read(reader, 10)
+        os.close(reader)
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(
+    capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    assert arnode("completion", shell) == 0
+    assert "_ARNODE_COMPLETE" in capsys.readouterr().out
+
+
+def test_completion_completes_commands() -> None:
+    program = "import sys; sys.argv[0] = 'arnode'; from node.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "_ARNODE_COMPLETE": "bash_complete",
+            "COMP_WORDS": "arnode fs",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert done.stdout.splitlines() == ["plain,fsck"]
+
+
+def test_reading_commands_leave_no_home_behind(at_home: Home, tmp_path: Path) -> None:
+    for words in (("log",), ("log", "--json"), ("paths",), ("config", "show"), ("fsck",)):
+        assert arnode(*words) == 0
+    assert not at_home.root.exists()

@@ -1,0 +1,256 @@
+"""The reading commands, on the home of a short session."""
+
+import json
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from node.cli import main
+from node.home import Home
+from node.journal import Journal
+from node.keyfile import load_keys
+from node.store import Store
+from protocol.records import Record
+from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
+
+ESCAPES = "\u202eevil \U000e0041"
+
+
+@pytest.fixture
+def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> dict[str, Record]:
+    """The records of a session, by what they are."""
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    records = {
+        "baseline": notebook.task_and_baseline(),
+        "kept": notebook.kept(),
+        "crashed": notebook.crashed(),
+        "confirmed": notebook.adopted(),
+    }
+    records["adoption"] = notebook.store.records("adopt")[0]
+    records["patch"] = notebook.store.records("patch")[0]
+    records["task"] = notebook.store.records("task")[0]
+    line = notebook.store.load_line(LINE)
+    assert line is None
+    notebook.save_line()
+    return records
+
+
+def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """Run a command line in this process and return what it printed."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    captured = capsys.readouterr()
+    assert caught.value.code == code, captured.err
+    return captured.out if code == 0 else captured.err
+
+
+def test_log_lists_experiments_newest_first(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = arnode(capsys, "log").splitlines()
+    assert lines[0].split() == ["id", "time", "decision", "val_bpb", "gain", "title"]
+    assert [line.split()[3] for line in lines[1:]] == ["adopted", "failed", "kept", "baseline"]
+    assert lines[3].split()[0] == session["kept"].id.hex()[:12]
+    assert lines[3].endswith("1.480000  +0.020000  Raise LEARNING_RATE")
+    assert "\x1b" not in "".join(lines)
+    assert len(arnode(capsys, "log", "-n", "2").splitlines()) == 3
+
+
+def test_log_as_json_has_the_promised_fields(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(arnode(capsys, "log", "--json"))
+    assert document["v"] == 1
+    assert len(document["experiments"]) == 4
+    kept = document["experiments"][2]
+    promised = {"id", "ts", "title", "origin", "status", "metric", "gain", "decision", "tree"}
+    assert promised | {"parent"} <= set(kept)
+    assert kept["id"] == session["kept"].id.hex()
+    assert (kept["metric"], kept["gain"]) == (1.480000001, 0.02)
+    assert (kept["tree"], kept["parent"]) == (BETTER.tree.hex(), BASELINE.tree.hex())
+    crashed = document["experiments"][1]
+    assert (crashed["status"], crashed["metric"], crashed["gain"]) == ("crash", None, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["task", "baseline", "patch", "kept", "crashed", "confirmed", "adoption"]
+)
+def test_show_tells_everything_about_a_record(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    record = session[name]
+    document = json.loads(arnode(capsys, "show", record.id.hex()[:8], "--json"))
+    assert document["id"] == record.id.hex()
+    assert document["kind"] == record.kind
+    assert document["author"] == record.author.hex()
+    assert (document["seq"], document["ts"]) == (record.seq, record.ts_ms)
+    assert document["signature_ok"] is True
+    assert document["level"] == "here"
+    assert record.id.hex() in arnode(capsys, "show", record.id.hex())
+
+
+def test_show_links_a_patch_to_its_result_and_a_result_to_its_adoption(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def related(name: str) -> list[str]:
+        text = arnode(capsys, "show", session[name].id.hex(), "--json")
+        found = json.loads(text)["related"]
+        assert isinstance(found, list)
+        return found
+
+    assert session["kept"].id.hex() in related("patch")
+    assert session["patch"].id.hex() in related("kept")
+    assert session["adoption"].id.hex() in related("confirmed")
+    assert session["confirmed"].id.hex() in related("adoption")
+
+
+def test_diff_is_the_patch_of_each_kind_of_record(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("patch", "kept", "confirmed", "adoption"):
+        lines = arnode(capsys, "diff", session[name].id.hex()).splitlines()
+        assert "-LEARNING_RATE = 0.1" in lines
+        assert "+LEARNING_RATE = 0.2" in lines
+    assert "without a patch" in arnode(capsys, "diff", session["baseline"].id.hex(), code=2)
+
+
+def test_a_diff_is_coloured_when_asked_for(
+    session: dict[str, Record],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_COLOR", "always")
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    assert "\x1b[32m+LEARNING_RATE" in arnode(capsys, "diff", session["kept"].id.hex())
+    monkeypatch.setenv("ARNODE_COLOR", "auto")
+    assert "\x1b" not in arnode(capsys, "diff", session["kept"].id.hex())
+
+
+def test_replay_lays_out_source_environment_and_command(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "again"
+    out = arnode(capsys, "replay", session["kept"].id.hex()[:10], str(folder))
+    assert (folder / "train.py").read_bytes() == BETTER["train.py"]
+    description = json.loads((folder / "replay.json").read_text())
+    assert description["env"] == {"torch": "2.13.0"}
+    assert description["seeds"] == [1, 3]
+    assert description["tree"] == BETTER.tree.hex()
+    command = "arnode run --source train.py --task tiny --seeds 2"
+    assert command in out
+    assert command in (folder / "replay.sh").read_text()
+    assert (folder / "replay.sh").stat().st_mode & stat.S_IXUSR
+    shell = shutil.which("sh")
+    assert shell
+    subprocess.run([shell, "-n", str(folder / "replay.sh")], check=True)
+
+
+def test_replay_overwrites_nothing(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text("mine = True\n")
+    for target in (tmp_path, tmp_path / "train.py"):
+        err = arnode(capsys, "replay", session["kept"].id.hex(), str(target), code=2)
+        assert "not an empty folder" in err
+    assert (tmp_path / "train.py").read_text() == "mine = True\n"
+    missing = arnode(capsys, "replay", session["task"].id.hex(), str(tmp_path / "x"), code=2)
+    assert "no source" in missing
+
+
+def test_export_prints_what_lies_beside_the_journal(
+    session: dict[str, Record],
+    home: Home,
+    notebook: Notebook,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    journal = Journal(home, notebook.store, notebook.blobs, LINE)
+    journal.catch_up()
+    printed = arnode(capsys, "export", "results.tsv")
+    assert printed == (journal.path / "results.tsv").read_text()
+    assert printed.startswith("commit\tval_bpb\tmemory_gb\tstatus\tdescription\n")
+
+
+def test_foreign_text_cannot_drive_the_terminal(
+    session: dict[str, Record], notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = notebook.store.append_own(
+        KEY, patch_body(BASELINE, BETTER, title=ESCAPES, why="a\nb"), ts_ms=1
+    )
+    out = arnode(capsys, "show", record.id.hex())
+    assert "title: \\u202eevil \\U000e0041" in out
+    assert "why: a\\nb" in out
+    assert "\u202e" not in arnode(capsys, "show", record.id.hex(), "--json")
+
+
+@pytest.mark.parametrize("prefix", ["1234567", "nonsense", "00000000"])
+def test_wrong_ids_are_usage_errors(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    for command in ("show", "diff"):
+        assert len(arnode(capsys, command, prefix, code=2).splitlines()) == 2
+
+
+def test_key_show_prints_public_halves_only(
+    session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = load_keys(home)
+    document = json.loads(arnode(capsys, "key", "show", "--json"))
+    assert document["author"] == keys.author.public.hex()
+    assert document["transport"] == keys.transport.public.hex()
+    shown = arnode(capsys, "key", "show")
+    seeds = [line.split()[1] for line in home.key.read_text().splitlines()[1:]]
+    assert all(seed not in shown + json.dumps(document) for seed in seeds)
+
+
+def test_paths_and_config_say_where_things_are(
+    session: dict[str, Record],
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert json.loads(arnode(capsys, "paths", "--json"))["store"] == str(home.store)
+    assert str(home.journal) in arnode(capsys, "paths")
+    assert arnode(capsys, "config", "path").strip() == str(home.config)
+    assert "the defaults hold" in arnode(capsys, "config", "check")
+    monkeypatch.setenv("ARNODE_NAME", "bench")
+    document = json.loads(arnode(capsys, "config", "show", "--json"))
+    assert document["config"]["name"] == "bench"
+    assert document["origins"]["name"] == "ARNODE_NAME"
+    assert "ARNODE_NAME" in arnode(capsys, "config", "show")
+
+
+def test_fsck_says_what_is_wrong_and_mends_it(
+    session: dict[str, Record],
+    home: Home,
+    notebook: Notebook,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Journal(home, notebook.store, notebook.blobs, LINE).catch_up()
+    notebook.store.close()
+    assert "are whole" in arnode(capsys, "fsck")
+    notebook.blobs.path(BETTER.tree).write_bytes(b"?")
+    assert "fsck --rebuild" in arnode(capsys, "fsck", code=1)
+    assert "derived anew" in arnode(capsys, "fsck", "--rebuild")
+    document = json.loads(arnode(capsys, "fsck", "--json"))
+    assert (document["ok"], document["problems"]) == (True, [])
+
+
+def test_fsck_does_not_mend_beside_a_running_node(
+    session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with home.lock():
+        assert "another node" in arnode(capsys, "fsck", "--rebuild", code=6)
+        with Store.open_read_only(home) as reader:
+            assert len(reader.experiments()) == 4
+
+
+def test_logs_before_any_node_ran_say_so(
+    session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no node has run" in arnode(capsys, "logs", code=3)
+    home.log.write_text("one\ntwo\nthree\n")
+    assert arnode(capsys, "logs", "-n", "2") == "two\nthree\n"
+    assert json.loads(arnode(capsys, "logs", "-n", "1", "--json")) == {"v": 1, "line": "three"}

@@ -1,0 +1,100 @@
+"""Settings come from flag, variable, file, default, and a misspelling is named."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from node import config
+from node.config import Config, load_config
+from protocol.errors import ConfigurationError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def test_every_setting_can_be_given_and_nothing_else() -> None:
+    assert list(config._PARSERS) == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_without_anything_the_defaults_hold(path: Path) -> None:
+    settings = load_config(path, env={})
+    assert settings.config == Config()
+    assert set(settings.origins.values()) == {"default"}
+
+
+def test_flag_goes_before_variable_before_file_before_default(path: Path) -> None:
+    path.write_text('task = "a"\nname = "file"\ncheckpoint_hours = 3\n')
+    env = {"ARNODE_TASK": "b", "ARNODE_NAME": "variable"}
+    settings = load_config(path, env=env, flags={"task": "c", "name": None})
+    assert settings.config == Config(task="c", name="variable", checkpoint_hours=3.0)
+    assert settings.origins["task"] == "--task"
+    assert settings.origins["name"] == "ARNODE_NAME"
+    assert settings.origins["checkpoint_hours"] == str(path)
+    assert settings.origins["net"] == "default"
+
+
+def test_variables_are_text_and_become_numbers(path: Path) -> None:
+    env = {"ARNODE_MAX_EXPERIMENTS": "7", "ARNODE_CHECKPOINT_HOURS": "0.5"}
+    settings = load_config(path, env=env).config
+    assert (settings.max_experiments, settings.checkpoint_hours) == (7, 0.5)
+
+
+def test_an_unknown_key_names_its_line_and_the_nearest(path: Path) -> None:
+    path.write_text('task = "tiny"\n\n[chekpoint_hours]\n')
+    with pytest.raises(ConfigurationError, match="line 3: unknown key `chekpoint_hours`") as caught:
+        load_config(path, env={})
+    assert "did you mean `checkpoint_hours`?" in caught.value.hint
+
+
+def test_a_malformed_file_names_the_line(path: Path) -> None:
+    path.write_text('net = "main"\ntask = tiny\n')
+    with pytest.raises(ConfigurationError, match="line 2"):
+        load_config(path, env={})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b'task = "\x00"'])
+def test_a_file_that_is_no_text_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"config\.toml"):
+        load_config(path, env={})
+
+
+def test_a_folder_in_its_place_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        load_config(path, env={})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "task = 3",
+        'task = ""',
+        "max_experiments = 0",
+        "max_experiments = true",
+        "max_experiments = 1.5",
+        "checkpoint_hours = -1",
+        "checkpoint_hours = nan",
+        "checkpoint_hours = true",
+        'color = "blue"',
+        'net = "Main"',
+        'name = "\\u001b[2J"',
+        f'name = "{"x" * 65}"',
+        "text = []",
+    ],
+)
+def test_a_wrong_value_names_the_key_and_what_it_takes(path: Path, line: str) -> None:
+    path.write_text(line)
+    name = line.partition(" ")[0]
+    with pytest.raises(ConfigurationError, match=f"`{name}` is") as caught:
+        load_config(path, env={})
+    assert f"`{name}` takes" in caught.value.hint
+
+
+def test_a_misspelt_variable_is_named_and_others_are_left_alone(path: Path) -> None:
+    load_config(path, env={"ARNODE_HOME": "/x", "ARNODE_SEED": "1", "ARNODE_XYZZY": "1"})
+    with pytest.raises(ConfigurationError, match="ARNODE_TSK"):
+        load_config(path, env={"ARNODE_TSK": "tiny"})

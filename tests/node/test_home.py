@@ -1,0 +1,85 @@
+"""A home is private, and one node's at a time."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.home import Home
+from protocol.errors import ConfigurationError
+
+
+def test_the_environment_names_the_home(tmp_path: Path) -> None:
+    assert Home.locate({"ARNODE_HOME": str(tmp_path / "x")}).root == tmp_path / "x"
+    assert Home.locate({}).root.name == "arnode"
+    assert Home.locate({"ARNODE_HOME": ""}).root.is_absolute()
+
+
+def test_a_new_home_is_private(home: Home) -> None:
+    home.prepare()
+    assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
+    home.prepare()
+
+
+def test_an_empty_open_folder_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    Home(folder).prepare()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_open_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigurationError, match="holds other things"):
+        Home(tmp_path).prepare()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_file_is_no_home(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigurationError, match="not a folder"):
+            Home(root).prepare()
+
+
+def test_a_second_node_is_told_whose_the_home_is(home: Home) -> None:
+    with home.lock(), pytest.raises(ConfigurationError) as caught, home.lock():
+        pass
+    assert f"pid {os.getpid()}" in caught.value.message
+    assert "arnode stop" in caught.value.hint
+    with home.lock():
+        pass
+
+
+def test_another_home_is_another_lock(home: Home, tmp_path: Path) -> None:
+    with home.lock(), Home(tmp_path / "second").lock():
+        assert home.lock_holder() == os.getpid()
+
+
+def test_the_lock_dies_with_its_process_even_if_its_children_live_on(home: Home) -> None:
+    program = (
+        "import os, subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from node.home import Home\n"
+        "with Home(Path(sys.argv[1])).lock():\n"
+        "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
+        "    print(child.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(home.root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    try:
+        assert done.returncode == -9
+        with home.lock():
+            pass
+    finally:
+        os.kill(int(done.stdout), 9)

@@ -1,0 +1,73 @@
+"""Keys are made once, private, and never overwritten."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from node.home import Home
+from node.keyfile import load_keys, load_secret, read_keys
+from protocol.errors import ConfigurationError
+
+
+def test_keys_are_made_on_first_use_and_stay(home: Home) -> None:
+    keys = load_keys(home)
+    assert stat.S_IMODE(home.key.stat().st_mode) == 0o600
+    assert keys.author.public != keys.transport.public
+    again = load_keys(home)
+    assert again.author.public == keys.author.public
+    assert again.transport.public == keys.transport.public
+    assert not list(home.root.glob(".arnode-tmp-*"))
+
+
+def test_two_homes_have_two_identities(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    assert load_keys(home).author.public != load_keys(other).author.public
+    assert load_secret(home) != load_secret(other)
+
+
+def test_reading_makes_no_keys(home: Home) -> None:
+    home.prepare()
+    with pytest.raises(ConfigurationError, match="no key yet"):
+        read_keys(home)
+    assert not home.key.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"arnode key 1\nauthor 00\ntransport 00\n",
+        b"arnode key 1\nauthor " + b"0" * 64 + b"\n",
+        b"arnode key 1\ntransport " + b"0" * 64 + b"\nauthor " + b"1" * 64 + b"\n",
+        b"arnode key 1\nauthor " + b"z" * 64 + b"\ntransport " + b"0" * 64 + b"\n",
+    ],
+)
+def test_a_damaged_key_is_an_error_and_is_not_replaced(home: Home, damage: bytes) -> None:
+    load_keys(home)
+    home.key.write_bytes(damage)
+    with pytest.raises(ConfigurationError) as caught:
+        load_keys(home)
+    assert str(home.key) in caught.value.message
+    assert "backup" in caught.value.hint
+    assert home.key.read_bytes() == damage
+
+
+def test_a_key_that_others_can_read_is_refused(home: Home) -> None:
+    load_keys(home)
+    home.key.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="0640") as caught:
+        load_keys(home)
+    assert "chmod 600" in caught.value.hint
+
+
+def test_the_secret_is_32_bytes_and_stays(home: Home) -> None:
+    secret = load_secret(home)
+    assert len(secret) == 32
+    assert load_secret(home) == secret
+    assert stat.S_IMODE(home.secret.stat().st_mode) == 0o600
+    home.secret.write_bytes(b"short")
+    with pytest.raises(ConfigurationError, match="5 bytes"):
+        load_secret(home)
+    assert home.secret.read_bytes() == b"short"

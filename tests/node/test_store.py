@@ -1,0 +1,217 @@
+"""Records are numbered, chained, found again and never half there."""
+
+import pytest
+
+from node.database import Database
+from node.home import Home
+from node.jobs import Line
+from node.store import Store
+from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.keys import SigningKey
+from protocol.kinds import TaskBody
+from tests.node.examples import (
+    BASELINE,
+    BETTER,
+    HARDWARE_CLASS,
+    KEY,
+    LINE,
+    MANIFEST,
+    TASK,
+    Notebook,
+    outcome,
+    patch_body,
+)
+
+
+def test_own_records_form_a_chain(notebook: Notebook) -> None:
+    notebook.task_and_baseline()
+    notebook.kept()
+    records = notebook.store.records()
+    assert [record.seq for record in records] == [0, 1, 2, 3]
+    assert [record.prev for record in records] == [None, *(record.id for record in records[:-1])]
+    assert {record.net for record in records} == {"main"}
+
+
+def test_the_chain_goes_on_after_reopening(home: Home) -> None:
+    with Store.open(home) as store:
+        first = store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1, net="other")
+    with Store.open(home) as store:
+        second = store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=2)
+        assert (second.seq, second.prev) == (1, first.id)
+        assert store.record(first.id).net == "other"
+
+
+def test_a_failed_transaction_leaves_no_record_and_frees_its_number(store: Store) -> None:
+    def fail_after_appending() -> None:
+        with store.transaction():
+            store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
+            assert len(store.records()) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_appending()
+    assert store.records() == []
+    assert store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=2).seq == 0
+
+
+def test_one_transaction_holds_records_line_and_job_together(home: Home, store: Store) -> None:
+    with store.transaction():
+        store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
+        job = store.open_job(LINE, "baseline", {"step": 0}, created_ms=1)
+        with Store.open_read_only(home) as reader:
+            assert reader.records() == []
+            assert reader.open_jobs(LINE) == []
+    with Store.open_read_only(home) as reader:
+        assert len(reader.records()) == 1
+        assert reader.open_jobs(LINE) == [job]
+
+
+def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
+    home: Home, notebook: Notebook, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    wire = notebook.task_and_baseline().wire
+    with Store.open(Home(tmp_path_factory.mktemp("other") / "home")) as other:
+        assert other.add_record(wire) == other.add_record(wire)
+        assert [record.wire for record in other.records()] == [wire]
+        assert other.experiments() == []
+        assert isinstance(other.add_record(wire[:-1] + bytes([wire[-1] ^ 1])), Rejected)
+        assert len(other.records()) == 1
+
+
+def test_records_are_found_by_a_unique_prefix(notebook: Notebook) -> None:
+    record = notebook.task_and_baseline()
+    for digits in (8, 9, 64):
+        assert notebook.store.find(record.id.hex()[:digits]) == record
+    assert notebook.store.find(record.id.hex()[:12].upper()) == record
+
+
+@pytest.mark.parametrize("prefix", ["", "0123456", "01234567zz", "0" * 65, "../../etc"])
+def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> None:
+    with pytest.raises(UsageError):
+        store.find(prefix)
+
+
+def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Notebook) -> None:
+    record = notebook.task_and_baseline()
+    with pytest.raises(UsageError, match="no record begins with"):
+        notebook.store.find(bytes(byte ^ 0xFF for byte in record.id).hex())
+    # Nobody can make two ids that share 8 digits at will; a row with another id stands in.
+    database = Database.open(home.store)
+    twin = record.id[:4] + bytes(28)
+    database.rows(
+        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire)"
+        " SELECT ?, kind, author, seq + 100, ts_ms, 0, wire FROM record WHERE id = ?",
+        (twin, record.id),
+    )
+    database.close()
+    with pytest.raises(UsageError, match="several"):
+        notebook.store.find(record.id.hex()[:8])
+
+
+def test_records_are_listed_by_kind_author_and_time(notebook: Notebook) -> None:
+    notebook.task_and_baseline()
+    kept = notebook.kept()
+    store = notebook.store
+    assert [record.kind for record in store.records("result")] == ["result", "result"]
+    assert store.records("result", newest_first=True, limit=1) == [kept]
+    assert len(store.records(author=KEY.public)) == 4
+    assert store.records(author=bytes(32)) == []
+
+
+def test_two_authors_have_two_chains(store: Store) -> None:
+    other = SigningKey.from_seed(bytes(32))
+    store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
+    assert store.append_own(other, TaskBody(manifest=MANIFEST), ts_ms=2).seq == 0
+
+
+def test_experiments_say_what_came_of_each_patch(notebook: Notebook) -> None:
+    notebook.task_and_baseline()
+    notebook.kept()
+    notebook.crashed()
+    notebook.adopted()
+    rows = notebook.store.experiments(LINE)
+    assert [(row.title, row.decision, row.metric_nano, row.gain_nano) for row in rows] == [
+        ("baseline", "baseline", 1_500_000_001, None),
+        ("Raise LEARNING_RATE", "kept", 1_480_000_001, 20_000_000),
+        ("Break it", "failed", None, None),
+        ("Checkpoint", "adopted", 1_480_000_000, 20_000_000),
+    ]
+    assert rows[1].parent == BASELINE.tree
+    assert rows[1].tree == BETTER.tree
+    assert notebook.store.experiments(newest_first=True, limit=1) == [rows[-1]]
+
+
+def test_experiments_can_be_derived_again(notebook: Notebook) -> None:
+    notebook.task_and_baseline()
+    notebook.kept()
+    notebook.adopted()
+    before = notebook.store.experiments()
+    notebook.store._database.rows("UPDATE experiment SET title = 'wrong'")
+    assert notebook.store.experiments() != before
+    assert notebook.store.rebuild() == len(before) == 3
+    assert notebook.store.experiments() == before
+
+
+def test_a_line_is_remembered(home: Home, store: Store) -> None:
+    assert store.load_line(LINE) is None
+    line = Line(
+        task=TASK,
+        hardware_class=HARDWARE_CLASS,
+        verified=BASELINE.tree,
+        working=BETTER.tree,
+        stack=(b"p" * 32, b"q" * 32),
+        bank_nano=(1_480_000_000,),
+        checkpoint_ms=7,
+    )
+    store.save_line(line)
+    with Store.open_read_only(home) as reader:
+        assert reader.load_line(line.key) == line
+        assert reader.lines() == [line]
+
+
+def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: Store) -> None:
+    job = store.open_job(LINE, "experiment", {"tree": BETTER.tree}, created_ms=5)
+    run = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=7)
+    later = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=8)
+    done = store.finish_run(run, outcome(log_tail="caf\u0065\u0301 \x1b[2J"))
+    store.update_job_body(job.id, {"step": 1, "tree": BETTER.tree})
+    with Store.open_read_only(home) as reader:
+        assert reader.runs_of(job.id) == [done, later]
+        assert [open_job.body for open_job in reader.open_jobs(LINE)] == [
+            {"step": 1, "tree": BETTER.tree}
+        ]
+    assert store.closed_jobs(LINE, "experiment") == []
+    store.close_job(job.id)
+    assert store.open_jobs(LINE) == []
+    assert [closed.id for closed in store.closed_jobs(LINE, "experiment")] == [job.id]
+    assert store.closed_jobs(LINE, "baseline") == []
+    assert store.runs_of(job.id) == [done, later]
+
+
+def test_what_was_tried_is_not_forgotten(store: Store) -> None:
+    assert not store.tried(TASK, bytes(32))
+    store.mark_tried(TASK, bytes(32))
+    store.mark_tried(TASK, bytes(32), b"r" * 32)
+    store.mark_tried(TASK, bytes(32))
+    assert store.tried(TASK, bytes(32))
+    assert store.fingerprints(TASK) == {bytes(32)}
+    assert not store.tried(bytes(32), bytes(32))
+    assert store._database.rows("SELECT record FROM tried") == [(b"r" * 32,)]
+
+
+def test_small_values_are_kept(store: Store) -> None:
+    assert store.meta("cursor") is None
+    store.set_meta("cursor", b"1")
+    store.set_meta("cursor", b"2")
+    assert store.meta("cursor") == b"2"
+
+
+def test_a_home_without_a_store_reads_as_an_empty_one(home: Home) -> None:
+    with Store.open_read_only(home) as reader:
+        assert reader.records() == []
+    assert not home.root.exists()
+
+
+def test_a_reader_cannot_write(home: Home, store: Store) -> None:
+    with Store.open_read_only(home) as reader, pytest.raises(ConfigurationError):
+        reader.set_meta("cursor", b"1")

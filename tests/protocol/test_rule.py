@@ -1,0 +1,194 @@
+"""The rule's letter, and by simulation its error rates and power."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from protocol.rule import (
+    DEFAULT,
+    POWER,
+    Claim,
+    Judgement,
+    Policy,
+    judge,
+    passes_recheck,
+    passes_screen,
+)
+from protocol.statistics import NoiseEstimate, PairedEvidence
+
+NOISE = NoiseEstimate(30.0, 30.0)
+
+
+def pairs_with_gain(gain: float, count: int) -> PairedEvidence:
+    """`count` pairs whose gain is exactly this, with a spread of about one."""
+    base = tuple((-1.0) ** i for i in range(count))
+    return PairedEvidence(NOISE, base, tuple(value - gain for value in base))
+
+
+def simulate(
+    gain: float, policy: Policy, chance: random.Random, claim: Claim | None = None
+) -> tuple[Judgement, int]:
+    base: list[float] = []
+    candidate: list[float] = []
+    noise = NoiseEstimate(sum(chance.gauss(0, 1) ** 2 for _ in range(20)), 20.0)
+    while True:
+        base.append(chance.gauss(0, 1))
+        candidate.append(chance.gauss(-gain, 1))
+        judgement = judge(PairedEvidence(noise, tuple(base), tuple(candidate)), policy, claim=claim)
+        if judgement.verdict is not None:
+            return judgement, len(base)
+
+
+def upper_end(successes: int, count: int) -> float:
+    """The upper end of Wilson's 95 % interval."""
+    rate, z = successes / count, 1.959964
+    spread = math.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
+    return (rate + z * z / (2 * count) + z * spread) / (1 + z * z / count)
+
+
+def test_the_defaults_are_those_of_the_published_grid() -> None:
+    assert Policy() == Policy(
+        screen_sd=0.75,
+        recheck_sd=0.25,
+        bank_size=2,
+        keeps_per_checkpoint=5,
+        alpha=0.02,
+        max_pairs=20,
+        futility_probability=0.3,
+        futility_sd=0.75,
+        checkpoint_hours=12.0,
+        session_share=0.85,
+    )
+    assert (POWER.alpha, POWER.max_pairs) == (0.05, 16)
+    assert (POWER.futility_probability, POWER.futility_sd) == (0.1, 0.5)
+
+
+def test_a_screen_passes_three_quarters_of_a_deviation_below_the_bank_and_no_higher() -> None:
+    bank = [10.0, 12.0]
+    assert passes_screen(9.5, bank, 2.0, DEFAULT)
+    assert not passes_screen(9.51, bank, 2.0, DEFAULT)
+    assert not passes_screen(math.nan, bank, 2.0, DEFAULT)
+
+
+def test_a_recheck_passes_a_quarter_of_a_deviation_below_the_bank_and_no_higher() -> None:
+    bank = [10.0, 12.0]
+    assert passes_recheck(10.5, bank, 2.0, DEFAULT)
+    assert not passes_recheck(10.51, bank, 2.0, DEFAULT)
+
+
+def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:
+    assert judge(pairs_with_gain(0, 0), DEFAULT).verdict is None
+    one = judge(pairs_with_gain(50, 1), DEFAULT)
+    assert one.log_e > -math.log(DEFAULT.alpha)
+    assert one.verdict is None
+
+
+def test_two_pairs_confirm_a_large_gain() -> None:
+    judgement = judge(pairs_with_gain(6, 2), DEFAULT)
+    assert judgement.verdict == "confirmed"
+    assert judgement.lower < judgement.gain < judgement.upper
+    assert judgement.gain == pytest.approx(6)
+    assert judgement.claim is None
+
+
+def test_a_gain_below_the_minimum_is_never_confirmed() -> None:
+    strong = pairs_with_gain(6, 20)
+    assert judge(strong, DEFAULT, minimum_gain=6.0 - 1e-9).verdict == "confirmed"
+    assert judge(strong, DEFAULT, minimum_gain=6.1).verdict == "unconfirmed"
+
+
+def test_without_a_claim_a_worse_candidate_is_unconfirmed() -> None:
+    assert judge(pairs_with_gain(-6, 2), DEFAULT).verdict == "unconfirmed"
+
+
+def test_a_claim_on_a_worse_candidate_is_refuted_but_not_by_one_pair() -> None:
+    claim = Claim(gain=6.0)
+    one = judge(pairs_with_gain(-50, 1), DEFAULT, claim=claim)
+    assert (one.verdict, one.claim) == (None, "open")
+    two = judge(pairs_with_gain(-6, 2), DEFAULT, claim=claim)
+    assert (two.verdict, two.claim) == ("refuted", "does_not_hold")
+
+
+def test_a_claim_of_a_small_loss_is_refuted_by_being_worse() -> None:
+    # A simplification may say that it costs a little; what costs clearly more is refuted.
+    pairs, claim = pairs_with_gain(-1.2, 20), Claim(gain=-1.0)
+    assert pairs.log_e_absent(claim.least) < math.log(20)
+    assert judge(pairs, POWER, claim=claim).verdict == "refuted"
+
+
+def test_a_claim_is_measured_by_the_larger_of_its_half_and_its_bound() -> None:
+    assert Claim(gain=4.0).least == 2.0
+    assert Claim(gain=4.0, lower=1.0).least == 2.0
+    assert Claim(gain=4.0, lower=3.5).least == 3.5
+    pairs = pairs_with_gain(0.0, 4)
+    assert judge(pairs, POWER, claim=Claim(gain=4.0)).verdict is None
+    assert judge(pairs, POWER, claim=Claim(gain=4.0, lower=3.5)).verdict == "refuted"
+
+
+def test_at_one_look_confirmed_goes_before_refuted() -> None:
+    pairs = pairs_with_gain(6, 10)
+    judgement = judge(pairs, DEFAULT, claim=Claim(gain=30.0))
+    assert pairs.log_e_absent(15.0) > math.log(20)
+    assert (judgement.verdict, judgement.claim) == ("confirmed", "smaller")
+
+
+def test_a_claim_inside_the_interval_holds() -> None:
+    judgement = judge(pairs_with_gain(6, 4), DEFAULT, claim=Claim(gain=6.1))
+    assert (judgement.verdict, judgement.claim) == ("confirmed", "holds")
+
+
+def test_the_futility_stop_is_off_for_claims_of_three_deviations() -> None:
+    pairs = pairs_with_gain(0.0, 2)
+    small, large = 2.9 * pairs.sd, 3.1 * pairs.sd
+    assert judge(pairs, DEFAULT, claim=Claim(gain=small)).verdict == "unconfirmed"
+    assert judge(pairs, DEFAULT, claim=Claim(gain=large)).verdict is None
+
+
+def test_the_last_pair_ends_it() -> None:
+    patient = replace(DEFAULT, futility_probability=0.0)
+    assert judge(pairs_with_gain(0.3, 19), patient).verdict is None
+    assert judge(pairs_with_gain(0.3, 20), patient).verdict == "unconfirmed"
+
+
+def test_an_undecided_claim_above_the_interval_stays_open() -> None:
+    patient = replace(DEFAULT, futility_probability=0.0)
+    judgement = judge(pairs_with_gain(0.5, 20), patient, claim=Claim(gain=1.5))
+    assert judgement.upper < 1.5
+    assert (judgement.verdict, judgement.claim) == ("unconfirmed", "open")
+
+
+def test_nulls_looked_at_after_each_of_forty_pairs_are_rarely_confirmed() -> None:
+    policy = Policy(alpha=0.05, max_pairs=40, futility_probability=0.0)
+    chance, count = random.Random(20), 1500
+    outcomes = [simulate(0.0, policy, chance) for _ in range(count)]
+    false = sum(judgement.verdict == "confirmed" for judgement, _ in outcomes)
+    # It must be possible to fail: some nulls are confirmed, and the others saw all 40 looks.
+    assert false > 0
+    assert all(pairs == 40 for judgement, pairs in outcomes if judgement.verdict != "confirmed")
+    assert upper_end(false, count) <= 0.05
+
+
+def test_the_full_rule_confirms_at_most_one_null_in_a_hundred() -> None:
+    chance, count = random.Random(21), 3000
+    false = sum(simulate(0.0, DEFAULT, chance)[0].verdict == "confirmed" for _ in range(count))
+    assert upper_end(false, count) <= 0.01
+
+
+def test_power_mode_confirms_gains_of_two_deviations_in_about_eleven_runs() -> None:
+    chance, count = random.Random(22), 500
+    outcomes = [simulate(2.0, POWER, chance) for _ in range(count)]
+    confirmed = sum(judgement.verdict == "confirmed" for judgement, _ in outcomes)
+    assert confirmed / count >= 0.95
+    assert 8 <= sum(2 * pairs for _, pairs in outcomes) / count <= 13
+
+
+def test_fabricated_claims_of_four_deviations_are_refuted_and_honest_ones_are_not() -> None:
+    chance, count = random.Random(23), 300
+    claim = Claim(gain=4.0)
+    fabricated = [simulate(0.0, POWER, chance, claim)[0] for _ in range(count)]
+    honest = [simulate(4.0, POWER, chance, claim)[0] for _ in range(count)]
+    assert sum(judgement.verdict == "refuted" for judgement in fabricated) / count >= 0.95
+    assert all(judgement.verdict == "confirmed" for judgement in honest)
+    assert sum(judgement.claim == "holds" for judgement in honest) / count >= 0.95

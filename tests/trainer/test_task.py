@@ -1,0 +1,183 @@
+"""Task folders: what loads, what is inherited, and what every mistake is told."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
+from protocol.ideas import Move
+from protocol.manifest import TaskManifest
+from trainer import tasks
+from trainer.task import Task, builtin_tasks, load_task
+from trainer.vocabulary import parse_ranks
+
+TINY = Path(tasks.__file__).parent / "tiny"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Task:
+    return load_task("tiny", data_dir=tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the tiny task's files, to break."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("task.toml", "train.py", "program.md", "moves.toml", "vocabulary.tiktoken"):
+        shutil.copy(TINY / name, copy)
+    return copy
+
+
+def applied(code: str, move: Move) -> str:
+    for edit in move.edits:
+        assert code.count(edit.search) == 1, (move.name, edit.search)
+        code = code.replace(edit.search, edit.replace)
+    return code
+
+
+def test_the_builtin_tasks_load(tmp_path: Path) -> None:
+    assert {"tiny", "tiny-long"} <= set(builtin_tasks())
+    for name in ("tiny", "tiny-long"):
+        assert load_task(name, data_dir=tmp_path).name == name
+
+
+def test_the_manifest_survives_the_wire(tiny: Task) -> None:
+    assert TaskManifest.from_value(tiny.manifest.to_value()) == tiny.manifest
+    assert tiny.id == tiny.manifest.id
+    assert tiny.manifest.baseline_tree == tiny.source.tree
+    assert tiny.manifest.claim_rows * tiny.manifest.context == 65_536
+
+
+def test_a_task_loads_from_its_folder_and_from_its_file(folder: Path, tiny: Task) -> None:
+    assert load_task(folder, data_dir=folder).id == tiny.id
+    assert load_task(str(folder / "task.toml"), data_dir=folder).id == tiny.id
+
+
+def test_tiny_long_differs_in_its_budget_and_shares_everything_else(tiny: Task) -> None:
+    long = load_task("tiny-long", data_dir=TINY)
+    assert long.manifest.budget.amount == 4 * tiny.manifest.budget.amount
+    assert (long.source, long.moves, long.knobs) == (tiny.source, tiny.moves, tiny.knobs)
+    assert long.manifest.data == tiny.manifest.data
+    assert long.id != tiny.id
+
+
+def test_hints_are_no_part_of_the_identity(folder: Path, tiny: Task) -> None:
+    (folder / "program.md").write_text("Try harder.\n")
+    assert load_task(folder, data_dir=folder).id == tiny.id
+
+
+def test_the_baseline_is_part_of_the_identity(folder: Path, tiny: Task) -> None:
+    (folder / "train.py").write_bytes((folder / "train.py").read_bytes() + b"\n# note\n")
+    assert load_task(folder, data_dir=folder).id != tiny.id
+
+
+def test_the_baseline_is_short_and_keeps_the_contract(tiny: Task) -> None:
+    code = tiny.source["train.py"].decode()
+    assert len(code.splitlines()) <= 150
+    steps = ["model = ", "make_dataloader(", "torch.optim.", "evaluate_bpb(model"]
+    places = [code.rindex(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_every_move_applies_and_so_does_every_pair(tiny: Task) -> None:
+    code = tiny.source["train.py"].decode()
+    assert len(tiny.moves) >= 14
+    for move in tiny.moves:
+        compile(applied(code, move), move.name, "exec")
+    for first, second in itertools.permutations(tiny.moves, 2):
+        compile(applied(applied(code, first), second), f"{first.name}+{second.name}", "exec")
+
+
+def test_moves_that_bring_constants_bring_knobs(tiny: Task) -> None:
+    code = tiny.source["train.py"].decode()
+    brought = {knob.name for knob in tiny.knobs if f"\n{knob.name} = " not in code}
+    assert {"EMBEDDING_LEARNING_RATE", "HEAD_LEARNING_RATE", "BIGRAMS"} <= brought
+
+
+def test_an_unknown_task_is_told_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no task 'tinny'") as raised:
+        load_task("tinny", data_dir=tmp_path)
+    assert "'tiny'" in raised.value.hint
+
+
+def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no task\.toml in it"):
+        load_task(tmp_path, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        ("version = 1", "version = true", "version is True", "whole number"),
+        ("version = 1", 'version = "1"', "version is '1'", "whole number"),
+        ("limit_s = 120", "", "limit_s is missing", "add it"),
+        ("limit_s = 120", "limit_s = 0", "limit_s is 0", "from 1"),
+        ("limit_s", "limit_sec", "limit_s is missing", "add it"),
+        ("limit_s = 120", "limit_s = 120\nlimt = 3", "limt is no field", "'limit_s'"),
+        ("tokens = 153_600", "tokens = 1\nseconds = 2", "budget.seconds stands beside", "one or"),
+        ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is no field", "'max_step'"),
+        ('direction = "min"', 'direction = "mini"', "metric.direction is 'mini'", "'min'"),
+        ('kind = "language-model"', 'kind = "language"', "kind is 'language'", "'language-model'"),
+        ("noise_floor = 0.0104", 'noise_floor = "low"', "noise_floor is 'low'", "a number"),
+        ('["train.py"]', '"train.py"', "editable is 'train.py'", "list"),
+        ('["train.py"]', '["../train.py"]', "lies outside", "inside"),
+        ('["train.py"]', '["tran.py"]', "tran.py: cannot be read", "add it"),
+        ('name = "tiny"', 'name = "Tiny"', "name", "mend"),
+        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is no constant", "'WIDTH'"),
+        ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
+        ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
+        ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
+        ('title = "', 'title = 3 #"', "title is 3", "quotes"),
+        ("version = 1", "version = = 1", "not TOML", "line"),
+        ("version = 1", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
+    ],
+)  # fmt: skip
+def test_a_broken_task_file_names_field_and_mend(
+    folder: Path, old: str, new: str, message: str, hint: str
+) -> None:
+    path = folder / "task.toml"
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new, 1))
+    with pytest.raises(ConfigurationError) as raised:
+        load_task(folder, data_dir=folder)
+    assert str(folder) in raised.value.message
+    assert message in raised.value.message
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "bigram"', 'name = "rope"', "'rope' is there twice"),
+        ("F.gelu(self.expand(norm(x)))", "F.gelu(self.expand(x))", "exactly once"),
+        ("[[move.edit]]", '[[move.edit]]\npath = "prepare.py"', "path is 'prepare.py'"),
+        ('title = "', 'titel = "', "title is missing"),
+    ],
+)
+def test_a_broken_move_names_file_and_field(folder: Path, old: str, new: str, message: str) -> None:
+    path = folder / "moves.toml"
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new, 1))
+    with pytest.raises(ConfigurationError, match=r"moves\.toml") as raised:
+        load_task(folder, data_dir=folder)
+    assert message in raised.value.message
+
+
+@pytest.mark.parametrize("broken", [b"IQ== 1\n", b"IQ==\n", b"!? 0\n", b"IQ== 0\n"])
+def test_a_broken_vocabulary_is_refused(broken: bytes) -> None:
+    with pytest.raises(ArnodeError, match="words"):
+        parse_ranks(broken, name="words")
+
+
+def test_a_vocabulary_survives_its_file(tiny: Task) -> None:
+    again = parse_ranks(tiny.vocabulary.file_bytes, name="again")
+    assert again == tiny.vocabulary
+    assert again.digest == tiny.manifest.tokenizer
+    text = "Ada gave Omar three lamps, <|bos|> and Zoë a café."
+    assert again.decode(again.encode(text)).decode() == text
+    assert again.bos not in again.encode(text)

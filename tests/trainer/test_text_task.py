@@ -1,0 +1,109 @@
+"""A task of own text: its name, its identity, its privacy."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import SafetyError, UsageError
+from trainer.data import prepare
+from trainer.task import load_task
+from trainer.tasks.tiny import world
+from trainer.text_task import refuse_visible_text, task_name, text_task
+
+
+@pytest.fixture(scope="module")
+def diary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "My diary (2).txt"
+    path.write_text("".join(d.text for d in world.first_documents(b"own", 500_000)))
+    return path
+
+
+def silent(_what: str, _share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def test_a_text_becomes_a_private_task_named_after_it(diary: Path, tmp_path: Path) -> None:
+    task = text_task(diary, data_dir=tmp_path)
+    assert task.name.startswith("text-my-diary-2-")
+    assert task.is_private
+    assert task.manifest.kind == "language-model"
+    assert task.manifest.vocabulary_size == task.vocabulary.size == 1024
+
+
+def test_the_baseline_knobs_and_moves_are_those_of_tiny(diary: Path, tmp_path: Path) -> None:
+    task, tiny = text_task(diary, data_dir=tmp_path), load_task("tiny", data_dir=tmp_path)
+    assert (task.source, task.knobs, task.moves) == (tiny.source, tiny.knobs, tiny.moves)
+    assert task.id != tiny.id
+
+
+def test_the_task_can_be_loaded_by_name_afterwards(diary: Path, tmp_path: Path) -> None:
+    task = text_task(diary, data_dir=tmp_path)
+    assert load_task(task.name, data_dir=tmp_path) == task
+    assert text_task(diary, data_dir=tmp_path).id == task.id
+
+
+def test_the_place_of_the_text_is_no_part_of_its_identity(diary: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / diary.name
+    moved.parent.mkdir()
+    shutil.copy(diary, moved)
+    first = text_task(diary, data_dir=tmp_path)
+    second = text_task(moved, data_dir=tmp_path)
+    assert second.id == first.id
+    assert second.recipe.path == moved
+
+
+def test_a_folder_becomes_a_task_without_its_hidden_files(diary: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(diary, folder / "sub" / "one.md")
+    before = text_task(folder, data_dir=tmp_path)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "index").write_bytes(b"\xff\xfe")
+    assert text_task(folder, data_dir=tmp_path).id == before.id
+    (folder / "two.md").write_text("One more page.\n")
+    assert text_task(folder, data_dir=tmp_path).id != before.id
+
+
+def test_quotes_in_a_path_do_no_harm(diary: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'a "b" \\ ü.txt'
+    shutil.copy(diary, odd)
+    assert text_task(odd, data_dir=tmp_path).recipe.path == odd
+
+
+def test_nothing_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is nothing"):
+        text_task(tmp_path / "absent.txt", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("War & Peace.txt", "text-war-peace-"), ("日記.txt", "text-own-"), ("a" * 99, "text-aaa")],
+)
+def test_names_are_short_and_plain(name: str, expected: str) -> None:
+    found = task_name(Path(name), bytes(32))
+    assert found.startswith(expected)
+    assert found.endswith("-00000000")
+    assert len(found) <= 48
+
+
+def test_random_letters_give_a_task_too(tmp_path: Path) -> None:
+    path = tmp_path / "noise.txt"
+    path.write_text("".join(random.Random(1).choices("abcdefgh \n", k=450_000)))
+    task = text_task(path, data_dir=tmp_path)
+    data = prepare(task, data_dir=tmp_path, progress=silent)
+    assert data.floor_nano is None
+    assert len(data.training_tokens(1, task.manifest.budget.amount + 1)) == 153_601
+
+
+def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) -> None:
+    visible = tmp_path / "package"
+    visible.mkdir()
+    (visible / "docs.md").write_bytes(b"Intro. " + diary.read_bytes()[5000:5500])
+    with pytest.raises(SafetyError, match=r"docs\.md"):
+        refuse_visible_text(diary, [visible], progress=silent)
+    (visible / "docs.md").write_text(
+        "Something else entirely, of no interest whatsoever here.\n" * 9
+    )
+    refuse_visible_text(diary, [visible], progress=silent)

@@ -1,0 +1,266 @@
+"""Print the golden vectors, for review only: `python -m tests.vectors.make`.
+
+The committed records.json is the authority. Its records stay valid for ever, so a difference
+between it and this output is a fault of the code; a new kind adds lines and changes none.
+Every reject is signed over exactly the bytes it carries unless the signature is what is wrong.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from protocol.encoding import Value, decode
+from protocol.errors import Rejected
+from protocol.keys import SIGNATURE_CONTEXT, SigningKey
+from protocol.manifest import TaskManifest
+from protocol.records import MAIN_NET, Record, parse_record, sign_record
+from protocol.source import Source
+from tests.protocol import examples
+
+Map = dict[str, Any]
+
+
+def main() -> None:
+    """Print records.json."""
+    print(json.dumps(vectors(), indent=1, ensure_ascii=False))
+
+
+def vectors() -> Map:
+    """Return what records.json holds."""
+    return {
+        "author_seed": examples.AUTHOR_SEED.hex(),
+        "transport_seed": examples.TRANSPORT_SEED.hex(),
+        "trees": [_tree(), _tree("a/b.py")],
+        "tasks": [_task(examples.MANIFEST), _task(examples.PROGRAM_MANIFEST)],
+        "records": [_accepted(record) for record in records()],
+        "rejects": [_rejected(name, wire) for name, wire in rejects().items()],
+    }
+
+
+def records() -> list[Record]:
+    """Return a chain with one record of each kind."""
+    chain: list[Record] = []
+    for seq, body in enumerate(examples.BODIES.values()):
+        chain.append(
+            sign_record(
+                examples.AUTHOR,
+                net=MAIN_NET,
+                seq=seq,
+                prev=chain[-1].id if chain else None,
+                ts_ms=examples.START_MS + seq,
+                body=body,
+                refs=(chain[0].id,) if seq == 4 else (),
+            )
+        )
+    return chain
+
+
+def signed(payload: bytes, key: SigningKey = examples.AUTHOR) -> bytes:
+    """Return a wire form of any payload, signed by `key`."""
+    return bytes(msgpack.packb([payload, key.sign(SIGNATURE_CONTEXT + payload)]))
+
+
+def payload_of(kind: str, change: Callable[[Map], object] = lambda _: None) -> bytes:
+    """Return the payload of the example of `kind` after `change`, canonical or not."""
+    record = next(record for record in records() if record.kind == kind)
+    value: Map = msgpack.unpackb(record.payload_bytes)
+    change(value)
+    return bytes(msgpack.packb(value))
+
+
+def _set(name: str, item: object) -> Callable[[Map], object]:
+    return lambda value: value.__setitem__(name, item)
+
+
+def _in_body(change: Callable[[Map], object]) -> Callable[[Map], object]:
+    return lambda value: change(value["body"])
+
+
+def _in_run(change: Callable[[Map], object]) -> Callable[[Map], object]:
+    return lambda value: change(value["body"]["runs"][0])
+
+
+def _spliced(old: bytes, new: bytes) -> bytes:
+    payload = payload_of("adopt")
+    assert payload.count(old) == 1
+    return payload.replace(old, new)
+
+
+def rejects() -> dict[str, bytes]:
+    """Return wire forms with one fault each, by what is wrong."""
+    return {
+        **_broken_shapes(),
+        **{name: signed(payload) for name, payload in _broken_encodings().items()},
+        **{name: signed(payload_of(*change)) for name, change in _broken_fields().items()},
+    }
+
+
+def _broken_shapes() -> dict[str, bytes]:
+    wire, short = records()[4].wire, signed(b"\x80")
+    identity = b"\1" + bytes(31)  # the neutral element: sB less hA is sB for every message
+    forged = payload_of("adopt", _set("author", identity))
+    note = _in_body(_set("note", "x" * 17_000))
+    return {
+        "nothing": b"",
+        "more than 16,384 bytes": signed(payload_of("result", note)),
+        "a byte after the record": wire + b"\0",
+        "a payload length in too many bytes": short[:1] + b"\xc5\0\1" + short[3:],
+        "a signature of 63 bytes": bytes(msgpack.packb([payload_of("adopt"), bytes(63)])),
+        "one bit of the signature": wire[:-1] + bytes([wire[-1] ^ 1]),
+        "one bit of the payload": wire.replace(b"main", b"mail"),
+        "signed by another key": signed(payload_of("adopt"), examples.TRANSPORT),
+        "an author of small order": bytes(msgpack.packb([forged, identity + bytes(32)])),
+    }
+
+
+def _broken_encodings() -> dict[str, bytes]:
+    nested: list[Any] = []
+    for _ in range(5):
+        nested = [nested]
+    timestamp = msgpack.Timestamp(1, 0)
+    return {
+        "a byte after the payload": payload_of("adopt") + b"\0",
+        "a payload cut short": payload_of("adopt")[:-1],
+        "a payload that is no map": b"\x90",
+        "keys unsorted": payload_of(
+            "adopt", lambda value: value.update(author=value.pop("author"))
+        ),
+        "a key twice": _spliced(b"\xa3seq\x04", b"\xa3seq\x04\xa3seq\x04").replace(
+            b"\x89", b"\x8a"
+        ),
+        "an int in too many bytes": _spliced(b"\xa3seq\x04", b"\xa3seq\xcc\x04"),
+        "a text length in too many bytes": _spliced(b"\xa4main", b"\xd9\x04main"),
+        "bytes for text": _spliced(b"\xa4main", b"\xc4\x04main"),
+        "text that is not UTF-8": _spliced(b"\xa4main", b"\xa4\xed\xa0\x80n"),
+        "a float": payload_of("adopt", _set("seq", 4.0)),
+        "a timestamp": payload_of("adopt", _set("seq", timestamp)),
+        "an extension": payload_of("adopt", _set("seq", msgpack.ExtType(5, b"x"))),
+        "a bool for an int": payload_of("adopt", _set("seq", True)),
+        "an int for a bool": payload_of("adopt", _in_body(_set("unverified", 0))),
+        "an int of 2^53": payload_of("adopt", _set("ts", 2**53)),
+        "a negative int of 2^53": payload_of("adopt", _in_body(_set("zz", -(2**53)))),
+        "a key in capitals": payload_of("adopt", _in_body(_set("zZ", 1))),
+        "a key of 25": payload_of("adopt", _in_body(_set("z" * 25, 1))),
+        "a key that is empty": payload_of("adopt", _set("x", {"": 1})),
+        "a key that is an int": payload_of("adopt", _set("x", {1: 1})),
+        "text not in NFC": payload_of("adopt", _set("x", {"a": "e\u0301"})),
+        "nested 7 deep": payload_of("adopt", _set("x", {"a": nested})),
+        "a list of 513": payload_of("adopt", _set("x", {"a": [0] * 513})),
+        "a list of 2^32 items announced": _spliced(b"\xa4main", b"\xdd\xff\xff\xff\xff"),
+        "5,000 lists in one another": b"\x91" * 5_000,
+    }
+
+
+def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
+    one = bytes(32)
+    ok_without_secret = _in_run(_set("secret", None))
+    return {
+        "version 2": ("adopt", _set("v", 2)),
+        "prev missing": ("adopt", lambda value: value.pop("prev")),
+        "an author of 31 bytes": ("adopt", _set("author", bytes(31))),
+        "seq below zero": ("adopt", _set("seq", -1)),
+        "17 refs": ("adopt", _set("refs", [one] * 17)),
+        "refs nil": ("adopt", _set("refs", None)),
+        "a body that is a list": ("adopt", _set("body", [])),
+        "a kind in capitals": ("adopt", _set("kind", "Adopt")),
+        "a net with a slash": ("adopt", _set("net", "a/b")),
+        "a binding for another author": ("profile", _in_body(_set("binding", bytes(64)))),
+        "a transport key of small order": ("profile", _in_body(_set("transport", one))),
+        "a name of 65": ("profile", _in_body(_set("name", "é" * 65))),
+        "a name with an escape character": ("profile", _in_body(_set("name", "\x1b[31m"))),
+        "a manifest without tokenizer": ("task", _in_body(_set("tokenizer", None))),
+        "a manifest with a file twice": (
+            "task",
+            _in_body(_set("files", [["a.py", one], ["a.py", one]])),
+        ),
+        "a manifest with direction up": (
+            "task",
+            lambda value: value["body"]["metric"].update(direction="up"),
+        ),
+        "a task that is called a folder": ("task", _in_body(_set("name", ".."))),
+        "a path that leaves its folder": (
+            "patch",
+            lambda value: value["body"]["files"][0].update(path="../train.py"),
+        ),
+        "a path that is hidden": (
+            "patch",
+            lambda value: value["body"]["files"][0].update(path=".git/config"),
+        ),
+        "nine files": (
+            "patch",
+            lambda value: value["body"].update(files=value["body"]["files"] * 9),
+        ),
+        "a diff of both sorts": ("patch", _in_body(_set("diff", {"blob": one, "zlib": b"x"}))),
+        "a diff of no sort": ("patch", _in_body(_set("diff", {}))),
+        "an inline diff of 8,193 bytes": ("patch", _in_body(_set("diff", {"zlib": bytes(8193)}))),
+        "a title of 121": ("patch", _in_body(_set("title", "x" * 121))),
+        "a title on two lines": ("patch", _in_body(_set("title", "a\nb"))),
+        "nine parents": ("patch", _in_body(_set("parents", [one] * 9))),
+        "an ok run without secret": ("result", ok_without_secret),
+        "a crash with a metric": ("result", _in_run(_set("status", "crash"))),
+        "a metric of 1.25": ("result", _in_run(_set("metric", 1.25))),
+        "a role of its own": ("result", _in_run(_set("role", "winner"))),
+        "65 runs": (
+            "result",
+            lambda value: value["body"].update(runs=[value["body"]["runs"][1]] * 65),
+        ),
+        "a baseline with a patch": ("result", _in_body(_set("stage", "baseline"))),
+        "a confirmation without patch": ("result", _in_body(_set("patch", None))),
+        "ok without an ok run": ("result", _in_body(_set("runs", []))),
+        "33 entries of env": ("result", _in_body(_set("env", {f"k{i:02}": i for i in range(33)}))),
+        "an env in an env": ("result", _in_body(_set("env", {"a": {}}))),
+        "a note of 501": ("result", _in_body(_set("note", "x" * 501))),
+        "an adoption without evidence": ("adopt", _in_body(_set("evidence", None))),
+        "a class with a space": ("adopt", _in_body(_set("class", "my card"))),
+    }
+
+
+def _tree(*paths: str) -> Map:
+    files = dict(examples.BASELINE.files) | {path: path.encode() for path in paths}
+    source = Source.of(files)
+    return {"files": {path: data.hex() for path, data in files.items()}, "tree": source.tree.hex()}
+
+
+def _task(manifest: TaskManifest) -> Map:
+    return {
+        "manifest": shown(manifest.to_value()),
+        "encoded": manifest.encoded.hex(),
+        "id": manifest.id.hex(),
+        "baseline_tree": manifest.baseline_tree.hex(),
+    }
+
+
+def _accepted(record: Record) -> Map:
+    payload = decode(record.payload_bytes)
+    assert not isinstance(payload, Rejected)
+    return {
+        "kind": record.kind,
+        "value": shown(payload),
+        "payload": record.payload_bytes.hex(),
+        "id": record.id.hex(),
+        "signature": record.signature.hex(),
+        "wire": record.wire.hex(),
+    }
+
+
+def _rejected(name: str, wire: bytes) -> Map:
+    answer = parse_record(wire)
+    assert isinstance(answer, Rejected), f"{name} is accepted"
+    return {"fault": name, "reason": answer.reason, "wire": wire.hex()}
+
+
+def shown(value: Value) -> Any:
+    """Return `value` for JSON: bytes as {"hex": …}."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""A task's data on this node: training tokens by seed, public rows, secret rows.
+
+Documents begin with BOS. Validation rows are windows of context + 1 tokens that share no token,
+so that none tells what another one asks. Numpy only: nothing here trains or runs anything.
+"""
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError
+from trainer.splitmix import SplitMix64, shuffled
+from trainer.task import Task
+from trainer.tasks.tiny import world
+from trainer.text_splits import read_splits
+from trainer.token_cache import Tokens, cached_tokens, tokens_digest
+from trainer.vocabulary import Vocabulary
+
+Rows = NDArray[np.uint16]
+Progress = Callable[[str, float], None]
+
+TINY_TRAINING_BYTES: Final = 4_000_000
+_BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch is enough
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TaskData:
+    """Everything a runner needs to know about a task's data.
+
+    `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
+    of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
+    `secret_rows(secret, rotation)` draws the rows that only the holder of the secret can know.
+    """
+
+    vocabulary: Vocabulary
+    public_rows: Rows
+    byte_counts: NDArray[np.int64]
+    floor_nano: int | None
+    secret_rows: Callable[[bytes, int], Rows]
+    training_pool: Tokens
+
+    def training_tokens(self, seed: int, count: int | None = None) -> Tokens:
+        """Return this seed's tokens: the pool's documents in the seed's order, cut at `count`.
+
+        A pool that is too small is gone through again, in another order. Without a count it is
+        the whole pool, once.
+        """
+        starts = np.flatnonzero(self.training_pool == self.vocabulary.bos)
+        bounds = np.append(starts, len(self.training_pool)).tolist()
+        random = SplitMix64(seed)
+        wanted = len(self.training_pool) if count is None else count
+        parts: list[Tokens] = []
+        total = 0
+        while total < wanted:
+            for document in shuffled(range(len(starts)), random):
+                parts.append(self.training_pool[bounds[document] : bounds[document + 1]])
+                total += len(parts[-1])
+                if total >= wanted:
+                    break
+        return np.concatenate(parts)[:wanted]
+
+
+def prepare(task: Task, *, data_dir: Path, progress: Progress) -> TaskData:
+    """Return the task's data, made on first use and then kept under `data_dir`.
+
+    `progress(what, share)` is called as it goes. Raises ConfigurationError if the data is not
+    what the task's manifest says.
+    """
+    prepared = {"tiny-world": _prepare_tiny_world, "text": _prepare_text}
+    data = prepared[task.recipe.name](task, data_dir / "tokens", progress)
+    progress("data", 1.0)
+    return data
+
+
+def rows_of(tokens: Tokens, context: int, count: int) -> Rows:
+    """Return the first `count` windows of context + 1 tokens."""
+    return tokens[: count * (context + 1)].reshape(count, context + 1).copy()
+
+
+def tokens_of(vocabulary: Vocabulary, documents: Iterable[str]) -> Tokens:
+    """Return the documents' tokens with BOS before each."""
+    tokens: list[int] = []
+    for document in documents:
+        tokens.append(vocabulary.bos)
+        tokens += vocabulary.encode(document)
+    return np.array(tokens, dtype=np.uint16)
+
+
+def byte_counts_of(vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Return how many bytes each token stands for."""
+    return np.array([len(token or b"") for token in vocabulary.token_bytes], dtype=np.int64)
+
+
+def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskData:
+    vocabulary, manifest = task.vocabulary, task.manifest
+
+    def make_pool() -> Tokens:
+        progress("writing the world's training text", 0.0)
+        documents = world.first_documents(world.TRAINING_SPLIT, TINY_TRAINING_BYTES)
+        return tokens_of(vocabulary, [document.text for document in documents])
+
+    def split_rows(documents: Sequence[world.Document]) -> Rows:
+        tokens = tokens_of(vocabulary, [document.text for document in documents])
+        return rows_of(tokens, manifest.context, manifest.claim_rows)
+
+    def secret_rows(secret: bytes, rotation: int) -> Rows:
+        return split_rows(world.first_documents(world.secret_split(secret, rotation), split_bytes))
+
+    split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
+    expected = dict(manifest.data)
+    pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
+    _check_hash(task, "training", pool, expected)
+    progress("writing the world's public text", 0.8)
+    public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
+    public_rows = split_rows(public)
+    _check_hash(task, "public", public_rows, expected)
+    bits = sum(document.bits for document in public)
+    return TaskData(
+        vocabulary=vocabulary,
+        public_rows=public_rows,
+        byte_counts=byte_counts_of(vocabulary),
+        floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
+        secret_rows=secret_rows,
+        training_pool=pool,
+    )
+
+
+def _check_hash(
+    task: Task, name: str, tokens: NDArray[np.uint16], expected: dict[str, bytes]
+) -> None:
+    found = tokens_digest(tokens)
+    if found != expected.get(name):
+        raise ConfigurationError(
+            f"task {task.name}: its {name} tokens are not those that the task names "
+            f"(sha256 {found.hex()[:12]}…)",
+            "this arnode generates another world: install the version that the task comes from",
+        )
+
+
+def _prepare_text(task: Task, folder: Path, progress: Progress) -> TaskData:
+    manifest, vocabulary = task.manifest, task.vocabulary
+    path = task.recipe.path
+    assert path is not None  # noqa: S101 - the recipe of a text names it
+    progress("reading the text", 0.0)
+    splits = read_splits(path)
+    if splits.digest != dict(manifest.data)["text"]:
+        raise ConfigurationError(
+            f"{path}: the text has changed since task {task.name} was made of it",
+            f"make a new task of it: arnode start --text {path}",
+        )
+    key = f"{splits.digest.hex()[:16]}-{vocabulary.digest.hex()[:12]}"
+
+    def kept(name: str, blocks: Sequence[str], share: float) -> Tokens:
+        progress("turning the text into tokens", share)
+        return cached_tokens(folder / f"{key}-{name}.npy", lambda: tokens_of(vocabulary, blocks))
+
+    def secret_rows(secret: bytes, rotation: int) -> Rows:
+        drawn = hmac.digest(secret, rotation.to_bytes(8, "big"), "sha256")
+        order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
+        return windows[sorted(order[: manifest.claim_rows])]
+
+    public = kept("public", splits.public, 0.2)
+    secret_pool = kept("secret", splits.secret, 0.3)
+    windows = rows_of(secret_pool, manifest.context, len(secret_pool) // (manifest.context + 1))
+
+    return TaskData(
+        vocabulary=vocabulary,
+        public_rows=rows_of(public, manifest.context, manifest.claim_rows),
+        byte_counts=byte_counts_of(vocabulary),
+        floor_nano=None,
+        secret_rows=secret_rows,
+        training_pool=kept("training", splits.training, 0.4),
+    )

@@ -1,0 +1,50 @@
+"""The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
+
+Run as `python -I -S boot.py DESCRIPTOR ROLE`. Up to the source's arrival only our own code has
+run here, so the limits that it sets on its own process hold for the candidate as well.
+"""
+
+import os
+import resource
+import sys
+
+sys.path[:0] = ["/arnode", "/packages"]
+
+
+def main() -> None:
+    """Warm up, announce it, receive the job, become the candidate's script."""
+    from trainer.harness.channel import JOB, READY, Channel
+
+    channel = Channel(int(sys.argv[1]))
+    _limit_self()
+    _warm(with_optimiser=sys.argv[2] == "train")
+    channel.send(READY)
+    tag, payload, _ = channel.receive()
+    if tag != JOB:
+        raise SystemExit("the first frame must be the job")
+    from trainer.harness import session
+
+    session.begin(channel, payload)
+    session.run_script()
+
+
+def _limit_self() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+
+
+def _warm(*, with_optimiser: bool) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    parameter = torch.nn.Parameter(torch.zeros(2, 2))
+    if with_optimiser:  # the first optimiser imports torch._dynamo: 0.7 CPU-s
+        parameter.grad = torch.ones(2, 2)
+        torch.optim.AdamW([parameter]).step()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    main()

@@ -1,0 +1,52 @@
+"""Frames between the harness and the runner: one tag byte, eight bytes of length, the payload.
+
+The harness speaks them inside the sandbox, where the candidate could too; the runner therefore
+takes every frame as a stranger's word. Descriptors travel beside a frame's first byte.
+"""
+
+import array
+import socket
+import struct
+
+HEADER = struct.Struct(">cQ")
+
+READY, JOB = b"R", b"J"  # sandbox is warm; role, seed and source follow
+NEED_DATA, DATA = b"N", b"D"  # the clock starts when the data descriptor is handed over
+WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
+SERVING = b"S"  # weights are loaded
+CLAIM, LOGITS, ANSWER = b"C", b"L", b"A"
+
+
+class Channel:
+    """The harness's end of the socket pair."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+
+    def send(self, tag: bytes, payload: bytes | memoryview = b"") -> None:
+        """Send one frame."""
+        self._socket.sendall(HEADER.pack(tag, len(payload)))
+        if len(payload):
+            self._socket.sendall(payload)
+
+    def receive(self) -> tuple[bytes, bytes, int | None]:
+        """Return the next frame's tag and payload, and the descriptor that came with it."""
+        header, ancillary, _, _ = self._socket.recvmsg(HEADER.size, socket.CMSG_SPACE(4))
+        descriptor = None
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptor = array.array("i", data[:4])[0]
+        if not header:
+            raise SystemExit(0)  # the runner closed its end: nothing more to do
+        header += self._read(HEADER.size - len(header))
+        tag, size = HEADER.unpack(header)
+        return tag, self._read(size), descriptor
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            chunk = self._socket.recv(min(1 << 20, size - len(data)))
+            if not chunk:
+                raise SystemExit(0)
+            data += chunk
+        return bytes(data)

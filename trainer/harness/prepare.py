@@ -1,0 +1,191 @@
+"""autoresearch's `prepare`, under the same names, without anything that could be cheated with.
+
+In role train no data is here: the first batch asks the runner, whose clock starts as it hands
+over a sealed descriptor; `evaluate_bpb` exports the weights and ends the process. In role serve
+`make_dataloader` takes the caller's model, loads the weights and answers rows with
+log-probabilities; it never returns.
+"""
+
+import contextlib
+import mmap
+import struct
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from trainer.harness import session
+from trainer.harness.channel import ANSWER, CLAIM, DATA, LOGITS, NEED_DATA, SERVING, WEIGHTS
+
+MAX_SEQ_LEN: int = session.job.context
+TIME_BUDGET: float = session.job.budget_seconds
+TOKEN_BUDGET: int = session.job.budget_tokens
+EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
+SEED: int = session.job.seed
+
+_SHAPE = struct.Struct(">II")
+
+Batch = tuple[torch.Tensor, torch.Tensor, int]
+
+
+class Tokenizer:
+    """The task's tokenizer; encoding and decoding are for looking, training needs neither."""
+
+    def __init__(self) -> None:
+        self._encoding: Any = None
+
+    @classmethod
+    def from_directory(cls, _directory: str | None = None) -> "Tokenizer":
+        """Return the task's tokenizer, whatever directory the script has in mind."""
+        return cls()
+
+    def get_vocab_size(self) -> int:
+        """Number of token ids."""
+        return session.job.vocabulary_size
+
+    def get_bos_token_id(self) -> int:
+        """Id of the token that begins a document."""
+        return session.job.bos
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+        return list(self._tiktoken().encode_ordinary(text))
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of token ids."""
+        return str(self._tiktoken().decode([i for i in ids if i != session.job.bos]))
+
+    def _tiktoken(self) -> Any:
+        if self._encoding is None:
+            import tiktoken
+
+            ranks = session.job.vocabulary["ranks"]
+            self._encoding = tiktoken.Encoding(
+                name="task",
+                pat_str=session.job.vocabulary["pattern"],
+                mergeable_ranks={bytes.fromhex(token): rank for rank, token in enumerate(ranks)},
+                special_tokens={},
+            )
+        return self._encoding
+
+
+def make_dataloader(
+    tokenizer: Tokenizer,
+    B: int,  # noqa: N803 -- autoresearch's names
+    T: int,  # noqa: N803
+    split: str = "train",
+    buffer_size: int = 0,
+) -> Iterator[Batch]:
+    """Yield (inputs [B, T], targets [B, T], epoch): rows of this seed's tokens, each once an epoch.
+
+    Raises ValueError for any split but "train": validation text never enters a sandbox.
+    """
+    del tokenizer, buffer_size
+    if split != "train":
+        raise ValueError(f"there is no split {split!r} here: only 'train' can be read")
+    if session.job.role == "serve":
+        _serve(sys._getframe(1))  # noqa: SLF001
+    return _training_batches(B, T)
+
+
+def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
+    """Return random tokens of a batch's shape, to compile and warm up on before the clock."""
+    tokens = torch.randint(0, session.job.vocabulary_size, (B, T + 1))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), 0
+
+
+def evaluate_bpb(model: torch.nn.Module, tokenizer: Tokenizer, batch_size: int = 0) -> NoReturn:
+    """Export the weights and end: the metric is computed outside, from what the weights predict."""
+    del tokenizer, batch_size
+    from safetensors.torch import save
+
+    state = {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in _unwrap(model).state_dict().items()
+    }
+    sys.stdout.flush()
+    session.channel.send(WEIGHTS, save(state))
+    raise SystemExit(0)
+
+
+def _training_batches(rows: int, length: int) -> Iterator[Batch]:
+    session.channel.send(NEED_DATA)
+    tag, _, descriptor = session.channel.receive()
+    if tag != DATA or descriptor is None:
+        raise SystemExit("the runner answered without data")
+    tokens = np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype=np.uint16)
+    starts = np.arange(0, len(tokens) - length, length)
+    if rows > len(starts):
+        raise ValueError(f"a batch of {rows} x {length} tokens is more than the whole budget")
+    reach = np.arange(length + 1)
+    epoch = 1
+    while True:
+        # Rows in an order of their own: neighbours in a batch would be one document's.
+        order = np.random.default_rng([SEED, epoch]).permutation(starts)
+        for first in range(0, len(order) - rows + 1, rows):
+            chosen = order[first : first + rows, None] + reach
+            batch = torch.from_numpy(tokens[chosen].astype(np.int64))
+            yield batch[:, :-1].contiguous(), batch[:, 1:].contiguous(), epoch
+        epoch += 1
+
+
+def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    return getattr(model, "_orig_mod", model)  # torch.compile's wrapper
+
+
+@torch.no_grad()
+def _serve(caller: FrameType) -> NoReturn:
+    names = {**caller.f_globals, **caller.f_locals}
+    if not isinstance(names.get("model"), torch.nn.Module):
+        raise TypeError("`model` must be built before make_dataloader is called")
+    model = _unwrap(names["model"])
+    model.load_state_dict(_receive_weights())
+    model.eval()
+    device = next(model.parameters()).device
+    session.channel.send(SERVING)
+    while True:
+        tag, payload, _ = session.channel.receive()
+        rows, length = _SHAPE.unpack_from(payload)
+        tokens = np.frombuffer(payload, dtype=">u2", offset=_SHAPE.size).astype(np.int64)
+        inputs = torch.from_numpy(tokens[: rows * length].reshape(rows, length)).to(device)
+        extra = torch.from_numpy(tokens[rows * length :]).to(device)
+        with names.get("autocast_ctx") or contextlib.nullcontext():
+            logits = model(inputs)
+        if tag == CLAIM:
+            answer = _log_probabilities(logits, extra.view(rows, length))
+        elif tag == LOGITS:
+            answer = logits[torch.arange(rows, device=device), extra].float()
+        else:
+            raise SystemExit(f"unknown request {tag!r}")
+        session.channel.send(ANSWER, answer.cpu().contiguous().numpy().tobytes())
+
+
+def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    flat = logits.reshape(-1, logits.size(-1)).float()
+    return -torch.nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="none")
+
+
+def _receive_weights() -> dict[str, torch.Tensor]:
+    from safetensors.torch import load
+
+    tag, _, descriptor = session.channel.receive()
+    if tag != WEIGHTS or descriptor is None:
+        raise SystemExit("the runner answered without weights")
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        return load(bytes(data))
+
+
+__all__ = [
+    "EVAL_TOKENS",
+    "MAX_SEQ_LEN",
+    "SEED",
+    "TIME_BUDGET",
+    "TOKEN_BUDGET",
+    "Tokenizer",
+    "evaluate_bpb",
+    "make_dataloader",
+    "warmup_batch",
+]

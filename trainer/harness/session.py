@@ -1,0 +1,82 @@
+"""One job inside the sandbox: its settings, its seed, and the script run as `__main__`."""
+
+import base64
+import json
+import os
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.harness.channel import Channel
+
+_SEED_MASK = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the runner asks of this sandbox.
+
+    `context` is the number of tokens of a scored row, `budget_tokens` 0 for budgets in seconds.
+    """
+
+    role: Literal["train", "serve"]
+    seed: int
+    entry: str
+    context: int
+    budget_tokens: int
+    budget_seconds: float
+    vocabulary_size: int
+    bos: int
+    vocabulary: dict[str, Any]
+
+
+channel: Channel
+job: Job
+
+
+def begin(opened: Channel, payload: bytes) -> None:
+    """Take the job over: write the source's files, seed torch, offer `prepare` and `kernels`."""
+    global channel, job  # noqa: PLW0603 -- one job per process; `prepare` has no other way to it
+    message = json.loads(payload)
+    files = message.pop("files")
+    channel, job = opened, Job(**message)
+    for path, data in files.items():
+        target = Path("/job", path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(base64.b64decode(data))
+    os.chdir("/job")
+    if job.role == "serve":
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # eager scoring: the same numbers everywhere
+    _seed_torch(job.seed)
+    from trainer.harness import kernels, prepare
+
+    sys.modules["prepare"] = prepare
+    sys.modules["kernels"] = kernels
+    sys.path.insert(0, "/job")
+
+
+def run_script() -> None:
+    """Execute the entry file as `__main__`, as `python train.py` would."""
+    path = Path("/job", job.entry)
+    module = types.ModuleType("__main__")
+    module.__file__ = str(path)
+    sys.modules["__main__"] = module
+    sys.argv = [str(path)]
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
+
+
+def _seed_torch(seed: int) -> None:
+    """Let the run's seed decide initialisation, also in scripts that fix a seed of their own."""
+    import torch
+
+    def mixing(seed_with: Callable[[int], Any]) -> Callable[[int], Any]:
+        return lambda script_seed: seed_with((int(script_seed) * 1_000_003 + seed) & _SEED_MASK)
+
+    torch.manual_seed = mixing(torch.manual_seed)  # type: ignore[assignment]
+    torch.cuda.manual_seed = mixing(torch.cuda.manual_seed)  # type: ignore[assignment]
+    seed_all = mixing(torch.cuda.manual_seed_all)
+    torch.cuda.manual_seed_all = seed_all  # type: ignore[assignment]
+    torch.manual_seed(0)

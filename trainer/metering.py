@@ -1,0 +1,117 @@
+"""Clocks and ceilings around a sandbox, and what its end means for the run.
+
+`RunFailed` carries one of the statuses that a run can end with (`RECORDS.md`); everything that a
+sandbox can do wrong is turned into it here, so that the runner reads as the plain course of a run.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+
+from protocol.fields import fit_line
+from protocol.runs import MAX_REASON, Status
+from trainer.sandbox import ForgedFrame, Sandbox, SandboxEnded
+
+METER_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
+_METER_INTERVAL_S = 0.05
+
+
+class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
+    """A run that ended without a metric: `status` is one of RECORDS' words."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
+        self.reason = fit_line(reason, MAX_REASON)
+
+
+@contextlib.asynccontextmanager
+async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
+    """Turn the sandbox's end or a forged frame inside the block into RunFailed."""
+    try:
+        yield
+    except ForgedFrame as error:
+        raise RunFailed("rejected", f"in {name}: {error}") from error
+    except SandboxEnded as error:
+        await sandbox.settled()
+        raise _why_ended(sandbox, name) from error
+
+
+def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
+    match sandbox.end:
+        case "memory":
+            allowed = sandbox.profile.memory_bytes >> 20
+            return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
+        case "output":
+            return RunFailed("crash", f"in {name}: more output than allowed")
+        case "threads":
+            return RunFailed("crash", f"in {name}: more threads or processes than allowed")
+        case _:
+            lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
+            said = lines[-1].strip() if lines else "ended without exporting weights"
+            return RunFailed("crash", f"in {name}: {said}")
+
+
+@contextlib.asynccontextmanager
+async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
+    """End the block with status `timeout` after so many seconds by our clock."""
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise RunFailed("timeout", f"{name} took more than {limit_s:.0f} s") from error
+
+
+@contextlib.asynccontextmanager
+async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> AsyncIterator[None]:
+    """End the block with status `timeout` once the sandbox used so many more CPU seconds."""
+    if ceiling_s is None:
+        yield
+        return
+    before_s = sandbox.cpu_s()
+    block = asyncio.current_task()
+    assert block is not None  # noqa: S101 -- always inside a task
+    exceeded = False
+
+    async def watch() -> None:
+        nonlocal exceeded
+        while sandbox.cpu_s() - before_s <= ceiling_s + METER_SLACK_S:
+            await asyncio.sleep(_METER_INTERVAL_S)
+        exceeded = True
+        block.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+        # The watcher polls: what the last interval hid counts as well.
+        exceeded = exceeded or sandbox.cpu_s() - before_s > ceiling_s + METER_SLACK_S
+    except asyncio.CancelledError:
+        if not exceeded:
+            raise
+        block.uncancel()
+    finally:
+        watcher.cancel()
+    if exceeded:
+        raise RunFailed(
+            "timeout", f"{name} used more than {ceiling_s:.1f} CPU seconds, the task's ceiling here"
+        )
+
+
+@contextlib.contextmanager
+def sealed(data: bytes | memoryview) -> Iterator[int]:
+    """Yield a read-only descriptor of memory that nobody can change any more."""
+    writable = os.memfd_create("arnode", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(os.dup(writable), "wb") as file:
+            file.write(data)
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
+        readable = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
+    try:
+        yield readable
+    finally:
+        os.close(readable)

@@ -1,0 +1,109 @@
+"""Asks a served model for claims and audits over a task's rows; the arithmetic is the evaluator's.
+
+The claim stage sees every target (a model cannot be scored otherwise fast enough); the audit runs
+in a fresh process that shares nothing writable with it, at positions drawn after it is dead.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.evaluators import lm_bpb_1 as evaluator
+from trainer.evaluators.lm_bpb_1 import Doubles, Floats, Positions, Rows
+from trainer.harness.channel import ANSWER, CLAIM, LOGITS
+from trainer.sandbox import Sandbox
+
+_BATCH_ROWS = 32
+_SHAPE = struct.Struct(">II")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredRows:
+    """The rows of both splits in the order in which they are scored, and how to take them apart."""
+
+    rows: Rows
+    public: NDArray[np.int64]
+    secret: NDArray[np.int64]
+    byte_counts: NDArray[np.int64]
+    vocabulary_size: int
+
+    @classmethod
+    def mixed(
+        cls,
+        public_rows: Rows,
+        secret_rows: Rows,
+        *,
+        byte_counts: NDArray[np.int64],
+        vocabulary_size: int,
+        random: np.random.Generator,
+    ) -> "ScoredRows":
+        """Mix both splits in one stream, in an order that stays the same for every run.
+
+        A fixed order keeps a metric the same bits each time; the mixture keeps a script from
+        telling the secret split by its place.
+        """
+        order = random.permutation(len(public_rows) + len(secret_rows))
+        place = np.argsort(order)
+        return cls(
+            rows=np.concatenate([public_rows, secret_rows])[order],
+            public=place[: len(public_rows)],
+            secret=place[len(public_rows) :],
+            byte_counts=byte_counts,
+            vocabulary_size=vocabulary_size,
+        )
+
+    @property
+    def bits_per_nat(self) -> float:
+        """Bits per byte that one nat on every token is worth on these rows."""
+        target_bytes = self.byte_counts[self.rows[:, 1:]]
+        return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
+
+    def public_metric(self, claims: Floats) -> int:
+        """The metric on the public split, in 1e-9 units."""
+        return self._metric(claims, self.public)
+
+    def secret_metric(self, claims: Floats) -> int:
+        """The metric on this node's secret split, in 1e-9 units."""
+        return self._metric(claims, self.secret)
+
+    def _metric(self, claims: Floats, split: NDArray[np.int64]) -> int:
+        return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
+
+
+async def ask_claims(sandbox: Sandbox, rows: Rows) -> Floats:
+    """Return the log-probability that the served model claims for every target of the rows."""
+    context = rows.shape[1] - 1
+    answers = []
+    for start in range(0, len(rows), _BATCH_ROWS):
+        batch = rows[start : start + _BATCH_ROWS]
+        await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
+        size = len(batch) * context * 4
+        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
+    return np.concatenate(answers)
+
+
+async def ask_audit(
+    sandbox: Sandbox, scored: ScoredRows, positions: Positions, random: np.random.Generator
+) -> Doubles:
+    """Return the log-probability of the withheld target at each position [k]."""
+    inputs = evaluator.audit_inputs(scored.rows, positions, random)
+    targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
+    order = random.permutation(len(positions))
+    audited = np.empty(len(positions), dtype=np.float64)
+    for start in range(0, len(order), _BATCH_ROWS):
+        batch = order[start : start + _BATCH_ROWS]
+        await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
+        size = len(batch) * scored.vocabulary_size * 4
+        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
+        audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
+    return audited
+
+
+def _request(tokens: NDArray[np.generic], extra: NDArray[np.generic]) -> bytes:
+    header = _SHAPE.pack(*tokens.shape)
+    return header + tokens.astype(">u2").tobytes() + extra.astype(">u2").tobytes()

@@ -1,0 +1,130 @@
+"""The system calls a candidate may not make, as a classic BPF program.
+
+bubblewrap loads the program just before it starts the command, so it binds every thread of the
+sandbox for good. Anything that reaches other processes, the kernel's configuration, a network or
+a new namespace is refused; clone3 answers ENOSYS so that libc falls back to clone, whose flags a
+filter can read. Source: seccomp(2), linux/filter.h, the kernel's syscall tables.
+"""
+
+import platform
+import struct
+
+from protocol.errors import SafetyError
+
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1 = 0, 4, 16, 24
+_ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
+_X32_BIT = 0x40000000
+_NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
+_CLONE_THREAD = 0x00010000
+_TIOCSTI = 0x5412  # pushes bytes into the terminal's input
+
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_CLONE3 = 435
+_IOCTL = {"x86_64": 16, "aarch64": 29}
+
+# Same numbers on both architectures: everything added since 2019.
+_REFUSED_COMMON = {
+    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
+    "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
+    "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
+    "quotactl_fd": 443, "process_mrelease": 448,
+}  # fmt: skip
+_REFUSED = {
+    "x86_64": {
+        "socket": 41, "socketpair": 53, "ptrace": 101, "syslog": 103, "personality": 135,
+        "modify_ldt": 154, "pivot_root": 155, "adjtimex": 159, "chroot": 161, "acct": 163,
+        "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168,
+        "reboot": 169, "sethostname": 170, "setdomainname": 171, "iopl": 172, "ioperm": 173,
+        "init_module": 175, "delete_module": 176, "quotactl": 179, "clock_settime": 227,
+        "mbind": 237, "set_mempolicy": 238, "kexec_load": 246, "add_key": 248,
+        "request_key": 249, "keyctl": 250, "migrate_pages": 256, "unshare": 272,
+        "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300,
+        "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
+        "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
+        "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+    },
+    "aarch64": {
+        "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89,
+        "personality": 92, "unshare": 97, "kexec_load": 104, "init_module": 105,
+        "delete_module": 106, "clock_settime": 112, "syslog": 116, "ptrace": 117, "reboot": 142,
+        "sethostname": 161, "setdomainname": 162, "settimeofday": 170, "adjtimex": 171,
+        "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218, "keyctl": 219,
+        "swapon": 224, "swapoff": 225, "mbind": 235, "set_mempolicy": 237,
+        "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262,
+        "name_to_handle_at": 264, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
+        "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
+        "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+    },
+}  # fmt: skip
+# CPU time is metered per process, so a token-budget run stays one process on its processor.
+_REFUSED_TO_SINGLE = {
+    "x86_64": {"fork": 57, "vfork": 58, "sched_setaffinity": 203},
+    "aarch64": {"sched_setaffinity": 122},
+}
+
+
+def seccomp_program(*, single_process: bool, machine: str | None = None) -> bytes:
+    """Return the filter for this machine.
+
+    `single_process` also refuses new processes (threads stay allowed) and processor affinity.
+    Raises SafetyError on an architecture without a table.
+    """
+    machine = machine or platform.machine()
+    if machine not in _AUDIT_ARCH:
+        raise SafetyError(
+            f"no system-call table for the {machine} architecture",
+            "arnode sandboxes run on x86-64 and aarch64 Linux",
+        )
+    refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
+    if single_process:
+        refused |= set(_REFUSED_TO_SINGLE[machine].values())
+    program = [
+        _statement(_LOAD_WORD, _OFFSET_ARCH),
+        _jump(_JUMP_EQUAL, _AUDIT_ARCH[machine], 1, 0),
+        _statement(_RETURN, _KILL),
+        _statement(_LOAD_WORD, _OFFSET_NUMBER),
+        _jump(_JUMP_AT_LEAST, _X32_BIT, 0, 1),
+        _statement(_RETURN, _KILL),
+        *_answer(_CLONE3, _ENOSYS),
+        *_check_argument(
+            _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _NAMESPACE_FLAGS, refuse_if=True
+        ),
+        *_check_argument(
+            _IOCTL[machine], _OFFSET_ARGUMENT_1, _JUMP_EQUAL, _TIOCSTI, refuse_if=True
+        ),
+    ]
+    if single_process:
+        program += _check_argument(
+            _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
+        )
+    for number in sorted(refused):
+        program += _answer(number, _EPERM)
+    return b"".join([*program, _statement(_RETURN, _ALLOW)])
+
+
+def _statement(code: int, value: int) -> bytes:
+    return struct.pack("HBBI", code, 0, 0, value)
+
+
+def _jump(code: int, value: int, if_true: int, if_false: int) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+def _answer(number: int, answer: int) -> list[bytes]:
+    return [_jump(_JUMP_EQUAL, number, 0, 1), _statement(_RETURN, answer)]
+
+
+def _check_argument(
+    number: int, offset: int, test: int, value: int, *, refuse_if: bool
+) -> list[bytes]:
+    """Refuse a call whose argument passes (or fails) a test; reload the number afterwards."""
+    on_true, on_false = (0, 1) if refuse_if else (1, 0)
+    return [
+        _jump(_JUMP_EQUAL, number, 0, 4),
+        _statement(_LOAD_WORD, offset),
+        _jump(test, value, on_true, on_false),
+        _statement(_RETURN, _EPERM),
+        _statement(_LOAD_WORD, _OFFSET_NUMBER),
+    ]

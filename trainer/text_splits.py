@@ -1,0 +1,140 @@
+"""Own text, split into training, public and secret blocks by the blocks' content.
+
+A block's hash alone decides where it goes, and a block that occurs twice counts once, so that no
+block of one split occurs in another. It knows no tokens.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+
+MIN_TEXT_BYTES: Final = 400_000  # below, the splits are too small to tell patches apart
+MAX_TEXT_BYTES: Final = 64 << 20  # a run reads less than 1 MB of it; all of it is held in memory
+
+_MAX_BLOCK_BYTES = 64 << 10
+_MIN_BLOCK_BYTES = 2 << 10
+_BLOCKS = 200  # so many at least, where the text allows, so that the shares come out as meant
+_PUBLIC_PERCENT, _SECRET_PERCENT = 10, 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSplits:
+    """The blocks of each split and the hash of the whole text, paths included."""
+
+    training: tuple[str, ...]
+    public: tuple[str, ...]
+    secret: tuple[str, ...]
+    digest: bytes
+
+
+def read_splits(path: Path) -> TextSplits:
+    """Read and split a file or a folder. Raises ConfigurationError if it cannot be used."""
+    texts = read_texts(path)
+    total = sum(len(text) for _, text in texts)
+    size = max(_MIN_BLOCK_BYTES, min(_MAX_BLOCK_BYTES, total // _BLOCKS))
+    blocks = {
+        hashlib.sha256(block).digest(): block for _, text in texts for block in _blocks(text, size)
+    }
+    ordered = [blocks[digest] for digest in sorted(blocks)]
+    distinct = sum(len(block) for block in ordered)
+    if distinct < MIN_TEXT_BYTES:
+        raise ConfigurationError(
+            f"{path}: {total} bytes of text, {distinct} of them not repeated, are too few",
+            f"give at least {MIN_TEXT_BYTES} bytes, better several megabytes",
+        )
+    training, public, secret = [], [], []
+    before = 0
+    for block in ordered:
+        share = 100 * before / distinct
+        if share < _PUBLIC_PERCENT:
+            public.append(block.decode())
+        elif share < _PUBLIC_PERCENT + _SECRET_PERCENT:
+            secret.append(block.decode())
+        else:
+            training.append(block.decode())
+        before += len(block)
+    return TextSplits(
+        training=tuple(training),
+        public=tuple(public),
+        secret=tuple(secret),
+        digest=_digest(texts),
+    )
+
+
+def read_texts(path: Path) -> list[tuple[str, bytes]]:
+    """Return the texts of a file or folder by relative path, hidden ones left out."""
+    files = [path] if path.is_file() else _files_below(path)
+    if not files:
+        raise ConfigurationError(
+            f"{path}: there is no text", "give a text file or a folder of them"
+        )
+    total = sum(file.stat().st_size for file in files)
+    if total > MAX_TEXT_BYTES:
+        raise ConfigurationError(
+            f"{path}: {total} bytes are more than the {MAX_TEXT_BYTES} that are supported",
+            "give a part of it: a run on a CPU reads less than a megabyte",
+        )
+    texts = []
+    for file in files:
+        content = _read(file)
+        name = "" if file == path else file.relative_to(path).as_posix()
+        texts.append((name, content))
+    return texts
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not file.is_symlink()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        content = file.read_bytes()
+        content.decode()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}: cannot be read ({error.strerror})", "mend its permissions, or leave it out"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{file}: not UTF-8 text, see the byte at offset {error.start}",
+            "convert the file to UTF-8, or keep it out of the folder",
+        ) from error
+    return content
+
+
+def _blocks(text: bytes, size: int) -> Iterator[bytes]:
+    """Cut a text into blocks of about `size` bytes, behind a line's end where there is one."""
+    start = 0
+    while start < len(text):
+        end = start + size
+        if end >= len(text):
+            end = len(text)
+        else:
+            line_end = text.rfind(b"\n", start + size // 2, end) + 1
+            end = line_end or _character_start(text, end)
+        yield text[start:end]
+        start = end
+
+
+def _character_start(text: bytes, position: int) -> int:
+    while text[position] & 0xC0 == 0x80:  # inside a UTF-8 character
+        position -= 1
+    return position
+
+
+def _digest(texts: list[tuple[str, bytes]]) -> bytes:
+    whole = hashlib.sha256()
+    for name, content in texts:
+        whole.update(hashlib.sha256(name.encode()).digest())
+        whole.update(hashlib.sha256(content).digest())
+    return whole.digest()

@@ -1,0 +1,131 @@
+"""What a sandbox shows: one interpreter, an allow-list of packages and the libraries they need.
+
+Everything is bound one by one, read-only, under neutral paths (`/python`, `/packages`), so that
+neither the user's home nor any other installed text can be read. What is visible here is also
+what own text must not share: `trainer.windows` scans exactly these paths.
+"""
+
+import functools
+import importlib.util
+import platform
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+
+# torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
+# out: torch.optim imports torch._dynamo, which imports them.
+PACKAGES = (
+    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "safetensors", "tiktoken",
+    "tiktoken_ext", "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
+    "jinja2", "markupsafe", "fsspec",
+)  # fmt: skip
+
+# Shared libraries of the interpreter's standard modules and of torch's wheels, by SONAME.
+_LIBRARIES = (
+    "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
+    "libresolv.so.2", "libgcc_s.so.1", "libstdc++.so.6", "libgomp.so.1", "libatomic.so.1",
+    "libz.so.1", "libexpat.so.1", "libffi.so.8", "libffi.so.7", "libbz2.so.1.0", "libbz2.so.1",
+    "liblzma.so.5", "libuuid.so.1", "libcrypt.so.1", "libcrypt.so.2", "libcrypto.so.3",
+    "libssl.so.3", "libcrypto.so.1.1", "libssl.so.1.1", "libmpdec.so.3", "libmpdec.so.4",
+    "libsqlite3.so.0", "libzstd.so.1",
+)  # fmt: skip
+_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
+_HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
+
+HARNESS = Path(__file__).parent / "harness"
+INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A host path and where the sandbox shows it, read-only."""
+
+    host: Path
+    inside: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibleTree:
+    """Read-only bindings, and the places that are covered by something empty."""
+
+    bindings: tuple[Binding, ...]
+    covered: tuple[str, ...]
+
+    def host_files(self) -> list[Path]:
+        """Every regular file a sandbox can open through the bindings."""
+        files: list[Path] = []
+        for binding in self.bindings:
+            if binding.host.is_file():
+                files.append(binding.host)
+                continue
+            covered = [
+                binding.host / path[len(binding.inside) + 1 :]
+                for path in self.covered
+                if path.startswith(binding.inside + "/")
+            ]
+            files += [
+                path
+                for path in sorted(binding.host.rglob("*"))
+                if path.is_file() and not any(path.is_relative_to(cover) for cover in covered)
+            ]
+        return files
+
+
+@functools.cache
+def visible_tree() -> VisibleTree:
+    """Return what this installation's sandboxes show. Raises ConfigurationError without torch."""
+    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+    inside_stdlib = f"/python/lib/{stdlib.name}"
+    bindings = [
+        Binding(Path(sys.executable).resolve(), INTERPRETER),
+        Binding(stdlib, inside_stdlib),
+        *(
+            Binding(library, f"/python/lib/{library.name}")
+            for library in sorted(Path(sys.base_prefix, "lib").glob("libpython3*.so*"))
+        ),
+        *_system_libraries(),
+        *_packages(),
+        Binding(HARNESS, "/arnode/trainer/harness"),
+    ]
+    covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]
+    return VisibleTree(bindings=tuple(bindings), covered=tuple(covered))
+
+
+def _system_libraries() -> list[Binding]:
+    multiarch = f"{platform.machine()}-linux-gnu"
+    folders = [f"/lib/{multiarch}", f"/usr/lib/{multiarch}", "/lib64", "/usr/lib64", "/usr/lib"]
+    found = [Binding(Path(loader), loader) for loader in _LOADERS if Path(loader).exists()]
+    for name in _LIBRARIES:
+        path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
+        if path:
+            found.append(Binding(path.resolve(), f"/lib/{multiarch}/{name}"))
+    return found
+
+
+def _packages() -> list[Binding]:
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigurationError(
+            "torch is not installed beside arnode",
+            "install it into the same environment: `make setup`, or `pip install torch`",
+        )
+    found = []
+    for name in PACKAGES:
+        spec = None if "." in name else importlib.util.find_spec(name)
+        if spec and spec.origin:
+            origin = Path(spec.origin)
+            path = origin.parent if origin.name == "__init__.py" else origin
+        else:  # `numpy.libs` is no module; `tiktoken_ext` has no __init__
+            path = _beside_torch() / name
+        if path.exists():
+            found.append(Binding(path, f"/packages/{path.name}"))
+    return found
+
+
+def _beside_torch() -> Path:
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None  # noqa: S101 -- checked by the caller
+    assert spec.origin is not None  # noqa: S101
+    return Path(spec.origin).parent.parent

@@ -1,0 +1,38 @@
+"""Weights that leave a sandbox: raw tensors behind a checked header, never unpickled.
+
+The format is safetensors; its library checks names, shapes, types, offsets and overlap before
+anything is read. Only what a reader outside must know is looked at here: is it well formed, is it
+small enough, are its numbers finite.
+"""
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+
+from protocol.errors import Rejected
+
+_FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+
+
+def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
+    """Return why an export is refused; a reason that starts with `nan` means diverged weights."""
+    if len(data) > limit_bytes:
+        return Rejected(
+            f"weights of {len(data) / 1e6:.1f} MB; the task allows {limit_bytes / 1e6:.0f}"
+        )
+    try:
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
+    except (SafetensorError, ValueError) as error:
+        return Rejected(f"weights are not well-formed safetensors: {error}")
+    for name, tensor in tensors:
+        if not _is_finite(tensor["dtype"], tensor["data"]):
+            return Rejected(f"nan: weight {name[:80]!r} holds numbers that are not finite")
+    return None
+
+
+def _is_finite(dtype: str, data: bytes) -> bool:
+    if dtype == "BF16":  # numpy has no bfloat16: all exponent bits set means inf or nan
+        bits = np.frombuffer(data, dtype="<u2")
+        return not bool(((bits & 0x7F80) == 0x7F80).any())
+    if dtype in _FLOATS:
+        return bool(np.isfinite(np.frombuffer(data, dtype=_FLOATS[dtype])).all())
+    return True  # integers and booleans are always finite; 8-bit floats show in the claims
