@@ -131,9 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except ArnodeError as fault:
         code = _report(fault.message, fault.hint, fault.exit_code, is_debugging)
-    except click.UsageError as fault:
-        path = fault.ctx.command_path if fault.ctx else "arnode"
-        code = _report(fault.format_message(), f"see `{path} --help`", 2, is_debugging)
+    except click.exceptions.NoArgsIsHelpError as fault:
+        click.echo(fault.format_message(), err=True)
+        code = fault.exit_code
+    except click.ClickException as fault:
+        context = fault.ctx if isinstance(fault, click.UsageError) else None
+        hint = f"see `{context.command_path if context else 'arnode'} --help`"
+        code = _report(fault.format_message(), hint, fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:

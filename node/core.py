@@ -36,10 +36,11 @@ from node.session import (
 from node.status import status_document
 from node.store import Store
 from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
 from trainer.device import probe_class
-from trainer.task import Task, load_task
+from trainer.task import Task
 
 _log = logging.getLogger("arnode")
 _SALT = "proposal-seed"
@@ -66,11 +67,11 @@ class Node:
 
 
 @contextlib.contextmanager
-def open_books(home: Home, config: Config, task_name: str) -> Iterator[Books]:
-    """Open the books of a task while no node runs; holds the home's lock."""
+def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
+    """Open the books of a recorded task while no node runs; holds the home's lock."""
     with home.lock(), Store.open(home) as store:
-        subject = Subject.here(load_task(task_name, data_dir=home.data))
-        yield _books(home, config, store, subject)
+        baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
+        yield _books(home, config, store, Subject.here(manifest, baseline))
 
 
 @contextlib.asynccontextmanager

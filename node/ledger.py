@@ -46,7 +46,7 @@ class Ledger:
         random_seed: Callable[[], int],
     ) -> None:
         self.store = store
-        self.key = LineKey(task=subject.task.id, hardware_class=subject.hardware_class)
+        self.key = LineKey(task=subject.manifest.id, hardware_class=subject.hardware_class)
         self.line = store.load_line(self.key)
         self._blobs = blobs
         self._subject = subject
@@ -77,7 +77,7 @@ class Ledger:
     def open_baseline(self) -> Job:
         """Queue the baseline's two runs."""
         with self.store.transaction():
-            tree = self._blobs.put_source(self._subject.task.source)
+            tree = self._blobs.put_source(self._subject.source)
             job = self._open("baseline", {"tree": tree})
             for _ in range(2):
                 self._plan(job, role="base", tree=tree)
@@ -85,12 +85,12 @@ class Ledger:
 
     def close_baseline(self, job: Job, runs: Sequence[Run], fingerprint: bytes) -> Record:
         """Record the baseline; both lines start there."""
-        tree = self._subject.task.source.tree
+        tree = self._subject.source.tree
         with self.store.transaction():
             record = self._publication.result(
                 None, tree, tree, stage="baseline", runs=runs, note="the task's baseline"
             )
-            self.store.mark_tried(self._subject.task.id, fingerprint, record.id)
+            self.store.mark_tried(self._subject.manifest.id, fingerprint, record.id)
             self._save(
                 Line(
                     task=self.key.task,
@@ -125,7 +125,7 @@ class Ledger:
         with self.store.transaction():
             job = self._open("experiment", step.to_value())
             self._plan(job, role="candidate", tree=step.tree)
-            self.store.mark_tried(self._subject.task.id, step.fingerprint)
+            self.store.mark_tried(self._subject.manifest.id, step.fingerprint)
         return job
 
     def plan_recheck(self, job: Job, step: ExperimentStep) -> None:
@@ -154,7 +154,7 @@ class Ledger:
                 runs=runs,
                 note=note,
             )
-            self.store.mark_tried(self._subject.task.id, step.fingerprint, record.id)
+            self.store.mark_tried(self._subject.manifest.id, step.fingerprint, record.id)
             if kept:
                 line = self.known_line
                 stack = (*line.stack, patch.id)
@@ -209,7 +209,7 @@ class Ledger:
         """Queue the baseline tree beside the last pairs, with their seeds."""
         with self.store.transaction():
             for seed in seeds:
-                tree = self._subject.task.source.tree
+                tree = self._subject.source.tree
                 self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
 
     def close_checkpoint(
@@ -230,7 +230,13 @@ class Ledger:
         with self.store.transaction():
             patch = self._stack_patch(step)
             record = self._publication.result(
-                patch, step.base, step.tree, stage="confirm", runs=runs, note=note
+                patch,
+                step.base,
+                step.tree,
+                stage="confirm",
+                runs=runs,
+                note=note,
+                has_verdict=confirmation.judgement is not None,
             )
             head = step.tree if passed else step.base
             pairs = confirmation.pairs[-2:]
@@ -259,7 +265,7 @@ class Ledger:
         if any(job.kind == "checkpoint" for job in self.store.open_jobs(self.key)):
             raise ArnodeError(
                 "a checkpoint is on trial against the present head",
-                "let it finish first (`arnode stop --at-checkpoint`), then try again",
+                "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
             )
         with self.store.transaction():
             record = self._publication.adoption(line.verified, tree, evidence=evidence)

@@ -25,7 +25,7 @@ from protocol.hygiene import check_source
 from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
-from trainer.runner import RunOutcome
+from trainer.outcome import RunOutcome
 from trainer.task import Task
 
 WORDS = ("baseline", "head", "working")
@@ -60,8 +60,8 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
     require_sandbox()
     home.prepare()
     with reporting() as progress:
-        task = find_task(home, name=config.task, text=text, progress=progress)
-    return Workbench(home=home, task=task)
+        found = find_task(home, name=config.task, text=text, progress=progress)
+    return Workbench(home=home, task=found)
 
 
 @contextlib.asynccontextmanager

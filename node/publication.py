@@ -63,7 +63,7 @@ class Publication:
 
     def announce(self) -> None:
         """Record the profile if it changed, and the task if it is not known here."""
-        identity, task = self._identity, self._subject.task
+        identity, manifest = self._identity, self._subject.manifest
         author = identity.keys.author.public
         profile = ProfileBody(
             name=identity.name,
@@ -75,8 +75,8 @@ class Publication:
         latest = self._store.records("profile", author, newest_first=True, limit=1)
         if not latest or latest[0].body != profile:
             self._append(profile)
-        if self._store.task(task.id) is None:
-            self._append(TaskBody(manifest=task.manifest))
+        if self._store.task(manifest.id) is None:
+            self._append(TaskBody(manifest=manifest))
 
     def patch(
         self,
@@ -94,7 +94,7 @@ class Publication:
         inline = len(packed) <= _INLINE_DIFF_BYTES
         return self._append(
             PatchBody(
-                task=self._subject.task.id,
+                task=self._subject.manifest.id,
                 base=base,
                 tree=tree,
                 files=file_changes(old, new),
@@ -115,22 +115,25 @@ class Publication:
         stage: Stage,
         runs: Sequence[Run],
         note: str,
+        has_verdict: bool = False,
     ) -> Record:
-        """Record what this node measured of a tree; its status is its first failure's, else ok."""
+        """Record what this node measured of a tree; its status is its first failure's, else ok.
+
+        `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
+        """
         failures: list[Status] = [
             run.status for run in runs if run.role != "anchor" and run.status != "ok"
         ]
-        recovered = stage == "confirm" and runs[-1].status == "ok"
         return self._append(
             ResultBody(
-                task=self._subject.task.id,
+                task=self._subject.manifest.id,
                 hardware_class=self._subject.hardware_class,
                 env=self._subject.env,
                 patch=patch,
                 base=base,
                 tree=tree,
                 stage=stage,
-                status="ok" if recovered or not failures else failures[0],
+                status="ok" if has_verdict or not failures else failures[0],
                 runs=tuple(runs),
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=note[:500],
@@ -141,7 +144,7 @@ class Publication:
         """Record that the verified head moved; without evidence it is marked unverified."""
         return self._append(
             AdoptBody(
-                task=self._subject.task.id,
+                task=self._subject.manifest.id,
                 hardware_class=self._subject.hardware_class,
                 from_tree=old,
                 to_tree=new,

@@ -30,7 +30,7 @@ from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.runner import RunOutcome
+from trainer.outcome import RunOutcome
 
 _PRIORITY = {"baseline": 0, "checkpoint": 1, "bank": 2, "experiment": 3}
 _BARREN_PROPOSALS = 10  # this often out of ideas in a row means that there are none

@@ -45,7 +45,7 @@ def salvage(home: Home) -> list[str]:
     with Store.open(home) as store:
         store.rebuild()
         lines = _restore_lines(store)
-        own, total = len(store.own_records()), len(store.records())
+        own, total = len(store.own_records()), store.record_count()
     return [
         f"store: {total} records are whole, {own} of them own",
         f"store: the damaged file is kept as {aside}",

@@ -14,6 +14,8 @@ from pathlib import Path
 from node.home import Home
 from node.keyfile import load_secret
 from protocol.kinds import Env
+from protocol.manifest import TaskManifest
+from protocol.source import Source
 from trainer.data import TaskData, prepare
 from trainer.device import probe_class, probe_environment
 from trainer.runner import Runner
@@ -28,17 +30,24 @@ CONFIRMATIONS_PER_SECRET_SPLIT = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What records are about: a task on this machine's hardware class, in this environment."""
+    """What records are about: a task on this machine's hardware class, in this environment.
 
-    task: Task
+    `source` is the task's baseline. Its folder and data are not needed to write records.
+    """
+
+    manifest: TaskManifest
+    source: Source
     hardware_class: str
     env: Env
 
     @classmethod
-    def here(cls, task: Task) -> "Subject":
+    def here(cls, manifest: TaskManifest, source: Source) -> "Subject":
         """A task on this machine."""
         return cls(
-            task=task, hardware_class=probe_class().slug, env=Env.of(probe_environment())
+            manifest=manifest,
+            source=source,
+            hardware_class=probe_class().slug,
+            env=Env.of(probe_environment()),
         )
 
 
@@ -46,15 +55,11 @@ class Subject:
 class Session:
     """Everything that stays the same while a node works on one task on one device."""
 
+    task: Task
     subject: Subject
     data: TaskData
     runner: Runner
     rotation: int
-
-    @property
-    def task(self) -> Task:
-        """The task that is open."""
-        return self.subject.task
 
     async def close(self) -> None:
         """End the sandboxes that wait."""
@@ -99,4 +104,10 @@ def open_session(home: Home, task: Task, *, rotation: int, progress: Progress) -
         random_seed=lambda: secrets.randbits(64),
     )
     progress("ready", 1.0)
-    return Session(subject=Subject.here(task), data=data, runner=runner, rotation=rotation)
+    return Session(
+        task=task,
+        subject=Subject.here(task.manifest, task.source),
+        data=data,
+        runner=runner,
+        rotation=rotation,
+    )

@@ -142,6 +142,11 @@ class Store:
             self._database, kind=kind, author=author, newest_first=newest_first, limit=limit
         )
 
+    def record_count(self) -> int:
+        """Return how many records are here."""
+        ((count,),) = self._database.rows("SELECT count(*) FROM record")
+        return int(count)
+
     def own_records(self) -> list[Record]:
         """Return this node's own records in the order they were made."""
         return [archive.parsed(wire) for wire in archive.own_wires(self._database, 0)]
@@ -264,8 +269,6 @@ class Store:
     def runs_of(self, job_id: int) -> list[PlannedRun]:
         """Return a job's runs in the order they were planned."""
         return jobs.runs_of(self._database, job_id)
-
-    # Small memories
 
     def tried(self, task: bytes, fingerprint: bytes) -> bool:
         """Say whether a source with this canonical AST was ever run."""

@@ -27,6 +27,10 @@ class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
         self.reason = fit_line(reason, MAX_REASON)
 
 
+class CpuCeiling(RunFailed):
+    """A timeout by CPU seconds, which a crowded processor can bring about as well."""
+
+
 @contextlib.asynccontextmanager
 async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     """Turn the sandbox's end or a forged frame inside the block into RunFailed."""
@@ -94,7 +98,7 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> Asy
     finally:
         watcher.cancel()
     if exceeded:
-        raise RunFailed(
+        raise CpuCeiling(
             "timeout", f"{name} used more than {ceiling_s:.1f} CPU seconds, the task's ceiling here"
         )
 

@@ -84,7 +84,7 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
         body = store.task(the_line(store, task).task)
     if body is None:
         raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
-    return open_books(home, config, body.manifest.name)
+    return open_books(home, config, body.manifest)
 
 
 def _move(books: "Books", tree: bytes, evidence: bytes | None) -> None:

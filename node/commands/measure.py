@@ -14,7 +14,7 @@ from protocol.errors import UsageError
 if TYPE_CHECKING:
     from node.measuring import Comparison
     from protocol.rule import Judgement
-    from trainer.runner import RunOutcome
+    from trainer.outcome import RunOutcome
 
 _EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
 _REJECTED = 7

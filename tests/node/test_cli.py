@@ -61,8 +61,15 @@ def test_help_lists_the_ten_everyday_commands_first(capsys: pytest.CaptureFixtur
     assert set(listed) == set(COMMANDS)
 
 
+@pytest.mark.parametrize("words", [(), ("config",)])
+def test_without_a_command_the_help_is_shown(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert arnode(*words) == 2
+    assert capsys.readouterr().err.startswith("Usage: arnode")
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("importlib.metadata")
     assert arnode("--version") == 0
     assert capsys.readouterr().out.startswith("arnode ")
 
@@ -144,10 +151,10 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
     child.send_signal(signal.SIGINT)
     _, err = child.communicate()
     assert child.returncode == 130
-    assert err == "arnode: interrupted\n"
+    assert err.strip() == "arnode: interrupted"
 
 
-def test_a_reader_that_stops_early_is_no_error(at_home: Home) -> None:
+def test_a_reader_that_stops_early_hears_no_complaint(at_home: Home) -> None:
     at_home.prepare()
     at_home.log.write_text("a line\n" * 100_000)
     program = "import sys; from node.cli import main; main(sys.argv[1:])"
@@ -163,7 +170,6 @@ def test_a_reader_that_stops_early_is_no_error(at_home: Home) -> None:
         os.close(reader)
         assert child.stderr is not None
         assert child.stderr.read() == b""
-    assert child.returncode == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

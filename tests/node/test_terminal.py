@@ -1,0 +1,61 @@
+"""Foreign text cannot drive a terminal, and colour is for people."""
+
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.terminal import plain, print_json, to_json, wants_color
+
+
+@given(st.text())
+def test_plain_text_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+    shown = plain(text)
+    assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in shown)
+    assert "\u202e" not in shown
+    shown.encode("utf-8")
+    assert plain(text, lines=True).count("\n") == text.count("\n")
+
+
+@given(st.text("abc äöü漢字é", max_size=20))
+def test_visible_text_stays_as_it_is(text: str) -> None:
+    assert plain(text) == text
+
+
+def test_escapes_are_spelt_out() -> None:
+    assert plain("\x1b]0;owned\x07\u202e\r\n") == "\\x1b]0;owned\\x07\\u202e\\r\\n"
+    assert plain("a\tb\n\x1b", lines=True) == "a\tb\n\\x1b"
+
+
+def test_json_begins_with_its_version_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"title": "é\u202e", "body": to_json({"id": b"\x01", "list": [b"", 1, None]})})
+    out = capsys.readouterr().out
+    assert out.isascii()
+    document = json.loads(out)
+    assert next(iter(document)) == "v"
+    assert document["body"] == {"id": "01", "list": ["", 1, None]}
+
+
+@pytest.mark.parametrize(
+    ("color", "env", "terminal", "wanted"),
+    [
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+        ("auto", {"NO_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {}, True, False),
+    ],
+)
+def test_colour_is_for_terminals_that_want_it(
+    monkeypatch: pytest.MonkeyPatch,
+    color: str,
+    env: dict[str, str],
+    terminal: bool,
+    wanted: bool,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert wants_color(color, env) is wanted

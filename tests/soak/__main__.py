@@ -1,0 +1,73 @@
+"""`python -m tests.soak PART`: run one long proof and append its figures to docs/soak.jsonl.
+
+A proof keeps its home under build/soak/, so that one that was interrupted goes on where it was.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.soak.kills import run_kills
+from tests.soak.night import run_night
+
+ROOT = Path(__file__).parent.parent.parent
+FIGURES = ROOT / "docs" / "soak.jsonl"
+HOMES = ROOT / "build" / "soak"
+
+Figures = Mapping[str, object]
+PARTS: dict[str, Callable[[Path], Figures]] = {
+    "night": lambda home: run_night(home / "tiny", minutes=45),
+    "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
+    "kills": lambda home: run_kills(home / "home", 20, seed=1),
+}
+
+
+def litellm_sources(folder: Path) -> Path:
+    """Gather the installed litellm's `.py` files, which no sandbox shows, into one text file."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or spec.origin is None:
+        sys.exit("litellm is not installed here: `.venv/bin/pip install -c constraints.txt '.[llm]'`")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = folder / "litellm.txt"
+    if not text.exists():
+        files = sorted(Path(spec.origin).parent.rglob("*.py"))
+        text.write_text("\n\n".join(file.read_text(encoding="utf-8") for file in files))
+    return text
+
+
+def main() -> int:
+    """Run the part that the command line names."""
+    parser = argparse.ArgumentParser(prog="make soak PART=")
+    parser.add_argument("part", choices=[*PARTS])
+    part: str = parser.parse_args().part
+    home = HOMES / part
+    home.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "part": part,
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": _commit(),
+        **PARTS[part](home),
+    }
+    with FIGURES.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(figures) + "\n")
+    print(json.dumps(figures, indent=2))
+    shutil.rmtree(home)  # the next proof begins anew; one that failed keeps its home to be read
+    return 0 if figures["holds"] else 1
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return said.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What a run gave, what it cost, and what the baseline costs: the runner's values."""
+
+from dataclasses import dataclass
+
+from protocol.runs import Audit, Status
+from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
+from trainer.sandbox import Sandbox
+
+_LOG_CHARACTERS = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunOutcome:
+    """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
+
+    `claims` are the log-probabilities by row and position, to aim later audits with.
+    """
+
+    seed: int
+    status: Status
+    metric_nano: int | None
+    secret_nano: int | None
+    ms: int
+    cpu_ms: int
+    serve_ms: int
+    tokens: int
+    peak_mem_bytes: int
+    audit: Audit | None
+    flags: tuple[str, ...]
+    reason: str | None
+    log_tail: str
+    claims: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """CPU seconds of one run's stages."""
+
+    train_cpu_s: float
+    claim_cpu_s: float
+    audit_cpu_s: float
+
+    def exceeds(self, other: "Cost", factor: float) -> bool:
+        """Say whether any stage took more than `factor` times the other's."""
+        return (
+            self.train_cpu_s > factor * other.train_cpu_s
+            or self.claim_cpu_s > factor * other.claim_cpu_s
+            or self.audit_cpu_s > factor * other.audit_cpu_s
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Yardstick:
+    """What the task's baseline tree costs on this machine in this session, and how it audits."""
+
+    cost: Cost
+    tolerance: Tolerance
+    claims: Floats
+
+
+@dataclass(slots=True)
+class Meter:
+    """Fills up while a run goes on; whatever ends the run, these figures stand."""
+
+    wall_s: float = 0.0
+    train_cpu_s: float = 0.0
+    claim_cpu_s: float = 0.0
+    claim_wall_s: float = 0.0
+    audit_cpu_s: float = 0.0
+    peak_mem_bytes: int = 0
+    log_tail: str = ""
+
+    @property
+    def cost(self) -> Cost:
+        """The CPU seconds so far."""
+        return Cost(
+            train_cpu_s=self.train_cpu_s,
+            claim_cpu_s=self.claim_cpu_s,
+            audit_cpu_s=self.audit_cpu_s,
+        )
+
+    def note(self, sandbox: Sandbox) -> None:
+        """Take in what a sandbox used and said."""
+        self.peak_mem_bytes = max(self.peak_mem_bytes, sandbox.peak_memory_bytes)
+        self.log_tail = (self.log_tail + sandbox.output_tail())[-_LOG_CHARACTERS:]
