@@ -12,7 +12,10 @@ Decision = Literal["screened_out", "rechecked_out", "kept", "failed", "rejected"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an earlier proposal. `gain_sd` is base − candidate in noise sds (None: no metric)."""
+    """What came of an earlier proposal.
+
+    `gain_sd` is base − candidate in standard deviations of one run, None without a metric.
+    """
 
     key: str
     decision: Decision

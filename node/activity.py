@@ -94,9 +94,14 @@ class Activity:
         verdict = confirmation.judgement.verdict if confirmation.judgement else "unrunnable"
         self.verdicts[verdict or "unconfirmed"] += 1
         latest = confirmation.latest
-        gain = f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
-        outcome = "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
+        gain = (
+            f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
+        )
+        outcome = (
+            "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
+        )
         self.say(
-            f"checkpoint of {patches} patches {outcome} after {len(confirmation.pairs)} pairs{gain}",
+            f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'} {outcome} after "
+            f"{len(confirmation.pairs)} pairs{gain}",
             record=record,
         )

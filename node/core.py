@@ -19,8 +19,8 @@ from node.blobs import Blobs
 from node.config import Config
 from node.control import ControlServer, Handler, Message
 from node.home import Home
-from node.jobs import LineKey
 from node.ideas import Ideas
+from node.jobs import LineKey
 from node.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.ledger import Ledger
@@ -42,7 +42,7 @@ from protocol.runs import MAX_SEED
 from trainer.device import probe_class
 from trainer.task import Task
 
-_log = logging.getLogger("arnode")
+_log = logging.getLogger("node")
 _SALT = "proposal-seed"
 
 
@@ -87,6 +87,7 @@ async def open_node(
         )
         try:
             books = _books(home, config, store, session.subject)
+            _keep_journal(books.journal)
             research = Research(
                 ledger=books.ledger,
                 session=session,
@@ -176,7 +177,7 @@ def random_seed() -> int:
 
 
 def _proposal_seed(store: Store) -> int:
-    """The seed that proposals of this node follow from; drawn once, so that a replay is possible."""
+    """The seed that this node's proposals follow from, drawn once so that they can be replayed."""
     kept = store.meta(_SALT)
     if kept is None:
         kept = secrets.token_bytes(4)
@@ -195,7 +196,9 @@ def _keep_journal(journal: Journal) -> None:
 def _handlers(node: Node) -> Mapping[str, Handler]:
     async def status(_: Mapping[str, Message]) -> Message:
         author = node.books.keys.author.public
-        return status_document(node.books.store, author=author, sandbox="full", research=node.research)
+        return status_document(
+            node.books.store, author=author, sandbox="full", research=node.research
+        )
 
     async def stop(arguments: Mapping[str, Message]) -> Message:
         node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))

@@ -84,7 +84,10 @@ def _torch(_: Home) -> Check:
         return Check(name="torch", status="ok", detail=f"torch {metadata.version('torch')}")
     except metadata.PackageNotFoundError:
         return Check(
-            name="torch", status="problem", detail="torch is not installed", mend="pip install torch"
+            name="torch",
+            status="problem",
+            detail="torch is not installed",
+            mend="pip install torch",
         )
 
 

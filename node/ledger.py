@@ -17,8 +17,8 @@ from node.store import Store
 from node.trial import Confirmation
 from protocol.encoding import Value
 from protocol.errors import ArnodeError
-from protocol.runs import Role, Run
 from protocol.records import Record
+from protocol.runs import Role, Run
 from protocol.source import Source
 
 _TITLES_IN_STACK = 3
@@ -192,8 +192,7 @@ class Ledger:
             base=line.verified, tree=line.working, stack=line.stack, rotation=rotation
         )
         with self.store.transaction():
-            job = self._open("checkpoint", step.to_value())
-        return job
+            return self._open("checkpoint", step.to_value())
 
     def plan_pair(self, job: Job, step: CheckpointStep) -> None:
         """Commit to a fresh pair: one seed, base and candidate in random order."""
@@ -269,9 +268,7 @@ class Ledger:
             )
         with self.store.transaction():
             record = self._publication.adoption(line.verified, tree, evidence=evidence)
-            self._save(
-                replace(line, verified=tree, working=tree, stack=(), bank_nano=())
-            )
+            self._save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
         return record
 
     # Parts
@@ -279,7 +276,11 @@ class Ledger:
     def _stack_patch(self, step: CheckpointStep) -> bytes:
         """The patch of a stack; a stack of one is that patch itself."""
         parts = [self.store.patch(part) for part in step.stack]
-        if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == (step.base, step.tree):
+        if (
+            len(parts) == 1
+            and parts[0]
+            and (parts[0].base, parts[0].tree) == (step.base, step.tree)
+        ):
             return step.stack[0]
         titles = [part.title for part in parts if part]
         more = len(titles) - _TITLES_IN_STACK

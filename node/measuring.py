@@ -80,7 +80,7 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:
-    """Return the source meant by a file, a word (`baseline`, `head`, `working`), a tree or an id."""
+    """Return the source that a file, `baseline`, `head`, `working`, a tree or an id means."""
     if wanted == "baseline":
         return task.source
     path = Path(wanted)

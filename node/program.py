@@ -10,6 +10,7 @@ from pathlib import Path
 
 from node.config import Config
 from node.core import Node, open_node, run_node
+from node.faults import explaining_faults
 from node.home import Home
 from node.research import Goal
 from node.session import find_task
@@ -19,7 +20,7 @@ from trainer.device import find_gpu
 from trainer.task import Task
 from trainer.tier import probe_tier
 
-_log = logging.getLogger("arnode")
+_log = logging.getLogger("node")
 _REFRESH_S = 0.5
 _LOG_LIMIT_BYTES = 5_000_000
 
@@ -62,7 +63,9 @@ def reporting() -> Iterator[Callable[[str, float], None]]:
 async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:
     with reporting() as progress:
         async with open_node(home, config, task, goal, progress=progress) as node:
-            _log.info("task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root)
+            _log.info(
+                "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
+            )
             if is_watched:
                 await _run_watched(node, config)
             else:
@@ -100,10 +103,12 @@ async def _run_watched(node: Node, config: Config) -> None:
 def _logging(home: Home, *, to_terminal: bool) -> Iterator[None]:
     from logging.handlers import RotatingFileHandler
 
+    logging.raiseExceptions = False  # a log that a full disk refuses is no reason for tracebacks
     formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    handlers: list[logging.Handler] = [
-        RotatingFileHandler(home.log, maxBytes=_LOG_LIMIT_BYTES, backupCount=1)
-    ]
+    with explaining_faults(home.log):
+        handlers: list[logging.Handler] = [
+            RotatingFileHandler(home.log, maxBytes=_LOG_LIMIT_BYTES, backupCount=1)
+        ]
     if to_terminal:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from agent.canonical import fingerprint
 from node.activity import Activity, Dot
-from node.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.ideas import Ideas
+from node.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.ledger import Ledger
 from node.session import Session
 from node.steps import CheckpointStep, ExperimentStep
@@ -33,7 +33,6 @@ from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.outcome import RunOutcome
 
 _PRIORITY = {"baseline": 0, "checkpoint": 1, "bank": 2, "experiment": 3}
-_BARREN_PROPOSALS = 10  # this often out of ideas in a row means that there are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,6 @@ class Research:
         self._session_checkpoint_done = False
         self._stop_after_checkpoint = False
         self._opened = 0
-        self._barren = 0
         self._incumbent: dict[bytes, Floats] = {}
         self._noise = self._known_noise()
 
@@ -98,6 +96,7 @@ class Research:
     def stop(self, *, at_checkpoint: bool = False) -> None:
         """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
         if at_checkpoint and self._ledger.line and self._ledger.line.stack:
+            self._paused = False
             self._checkpoint_wanted = self._stop_after_checkpoint = True
             self.activity.say("stopping after a checkpoint of the working line")
         else:
@@ -133,8 +132,7 @@ class Research:
                 elif self._in_flight:
                     await self._settle_one()
                 elif not self._stopping:
-                    self.activity.idle("paused" if self._paused else "nothing to do")
-                    await self._wake.wait()
+                    await self._idle()
                 self._wake.clear()
         finally:
             for task in self._in_flight.values():
@@ -153,9 +151,21 @@ class Research:
             self.activity.running("baseline", "calibrating")
             await self._session.runner.calibrate(self._random_seed())
 
+    async def _idle(self) -> None:
+        """Wait for a word from outside, at most until an announced session is over."""
+        self.activity.idle("paused" if self._paused else "nothing to do")
+        left_s = None
+        if self._goal.duration_s:
+            left_s = self._started_s + self._goal.duration_s - time.monotonic()
+        try:
+            async with asyncio.timeout(left_s):
+                await self._wake.wait()
+        except TimeoutError:
+            self._stopping = True
+
     def _next_run(self) -> PlannedRun | None:
         """The run to start now; None to wait for one that is under way."""
-        if self._stopping:
+        if self._stopping or self._paused:
             return None
         jobs = sorted(
             self._store.open_jobs(self._ledger.key), key=lambda job: (_PRIORITY[job.kind], job.id)
@@ -171,10 +181,13 @@ class Research:
             return self._unstarted(self._ledger.open_bank())
         if self._is_checkpoint_due():
             return None if jobs else self._open_checkpoint()
+        if self._stopping:
+            return None
         if self._is_goal_reached():
             self._stopping = not jobs
             return None
-        if self._paused or (self._ideas.has_unfinished_business and jobs):
+        # Without a bank there is nothing to screen against.
+        if not line.bank_nano or (self._ideas.has_unfinished_business and jobs):
             return None
         return self._open_experiment()
 
@@ -224,7 +237,8 @@ class Research:
         self._reap()
         # One run is scored at a time; a second one waiting would only make bases stale.
         while len(self._in_flight) > 1:
-            await self._settle_one()
+            await asyncio.wait(self._in_flight.values(), return_when="FIRST_COMPLETED")
+            self._reap()
 
     async def _settle_one(self) -> None:
         waking = asyncio.create_task(self._wake.wait())
@@ -293,6 +307,7 @@ class Research:
         if len(ended) < len(runs):
             return
         if failed := next((run for run in ended if run.status != "ok"), None):
+            self._store.close_job(job.id)  # the next start measures it anew
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed.status}): {failed.reason}",
                 "`arnode doctor` looks at this machine",
@@ -377,12 +392,10 @@ class Research:
     def _open_experiment(self) -> PlannedRun | None:
         idea = self._ideas.take()
         if idea is None:
-            self._barren += 1
-            if self._barren >= _BARREN_PROPOSALS:
+            if not self._in_flight:  # what runs may still move the working line
                 self.activity.say("out of ideas: every proposal was tried before")
-                self._stopping = True
+                self.stop(at_checkpoint=True)
             return None
-        self._barren = 0
         self._opened += 1
         return self._unstarted(self._ledger.open_experiment(idea.proposal, idea.parents))
 
@@ -414,7 +427,9 @@ class Research:
 
     def _describe(self, job: Job, run: PlannedRun) -> tuple[str, str]:
         if job.kind == "experiment":
-            return ExperimentStep.from_value(job.body).title, ("recheck" if run.ordinal else "screen")
+            return ExperimentStep.from_value(job.body).title, (
+                "recheck" if run.ordinal else "screen"
+            )
         if job.kind == "checkpoint":
             return "working line against verified head", f"checkpoint, {run.role}"
         return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")

@@ -4,7 +4,7 @@
     ├── UsageError               exit 2   a flag or argument that cannot be meant
     ├── NotRunningError          exit 3   the command needs a running node
     ├── ConfigurationError       exit 6   config, home or machine must be mended first
-    └── SafetyError              exit 7   refused beforehand: no sandbox, invalid record, foreign path
+    └── SafetyError              exit 7   refused beforehand: no sandbox, foreign path
 
 Each carries one line that says what is wrong and one that says how to mend it. A peer's or a
 candidate's bad input is never an exception: it is a `Rejected`, a value with a reason.

@@ -34,7 +34,7 @@ def probe_tier() -> Tier:
         return Tier(
             name="none",
             detail="bubblewrap (bwrap) is not installed",
-            mend="install your distribution's package `bubblewrap` (not the one of that name on PyPI)",
+            mend="install your distribution's package `bubblewrap` (PyPI's is something else)",
         )
     except subprocess.TimeoutExpired:
         return Tier(

@@ -4,17 +4,24 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
 
 import click
 
+from node.core import random_seed
+from node.measuring import (
+    Comparison,
+    calibrated_session,
+    find_source,
+    find_workbench,
+    measure,
+)
+from node.measuring import compare as compare_sources
 from node.terminal import plain, print_json
 from protocol.errors import UsageError
-
-if TYPE_CHECKING:
-    from node.measuring import Comparison
-    from protocol.rule import Judgement
-    from trainer.outcome import RunOutcome
+from protocol.rule import POWER, Judgement
+from protocol.runs import MAX_SEED
+from trainer.device import probe_class
+from trainer.outcome import RunOutcome
 
 _EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
 _REJECTED = 7
@@ -23,33 +30,37 @@ _REJECTED = 7
 @click.command()
 @click.option("--source", default="baseline", metavar="F|TREE", help="A file, tree or id.")
 @click.option("--seeds", default=1, type=click.IntRange(1, 100), help="How many fresh seeds.")
-@click.option("--seed", type=click.IntRange(0), help="One run with this seed.")
+@click.option(
+    "--seed",
+    "given",
+    type=click.IntRange(0, MAX_SEED),
+    multiple=True,
+    help="A run with this seed; may be given again.",
+)
 @click.option("--task", default=None, help="The task (default: tiny).")
 @click.option("--text", type=Path, help="The task of this file or folder of text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(
     source: str,
     seeds: int,
-    seed: int | None,
+    given: tuple[int, ...],
     task: str | None,
     text: Path | None,
     as_json: bool,
 ) -> None:
     """Measure a source: train it in the sandbox, score it outside, audit what it claims."""
-    from node.core import random_seed
-    from node.measuring import calibrated_session, find_source, find_workbench, measure
-    from trainer.device import probe_class
-
     bench = find_workbench(task, text)
     wanted = find_source(bench.home, bench.task, source)
 
     def show(outcome: RunOutcome) -> None:
-        figure = outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / 1e9:.6f}"
+        figure = (
+            outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / 1e9:.6f}"
+        )
         click.echo(f"  seed {outcome.seed:>10}  {outcome.status}  {plain(str(figure))}", err=True)
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         async with calibrated_session(bench) as session:
-            drawn = [random_seed() for _ in range(seeds)] if seed is None else [seed]
+            drawn = given or [random_seed() for _ in range(seeds)]
             outcomes = await measure(session, wanted, drawn, on_run=show)
             return outcomes, _unit(session.data.floor_nano)
 
@@ -94,10 +105,6 @@ def compare(
 
     A and B are files, trees, ids, or the words baseline, head and working.
     """
-    from node.measuring import calibrated_session, find_source, find_workbench
-    from node.measuring import compare as compare_sources
-    from protocol.rule import POWER
-
     bench = find_workbench(task, text)
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
     if base.tree == candidate.tree:
@@ -112,9 +119,7 @@ def compare(
     async def work() -> Comparison:
         async with calibrated_session(bench) as session:
             click.echo("  A         B         (secret split)", err=True)
-            return await compare_sources(
-                session, base, candidate, policy=policy, on_pair=show
-            )
+            return await compare_sources(session, base, candidate, policy=policy, on_pair=show)
 
     result = asyncio.run(work())
     if as_json:
@@ -130,7 +135,7 @@ def compare(
     raise SystemExit(_EXITS[result.verdict])
 
 
-def _run_json(outcome: "RunOutcome") -> dict[str, object]:
+def _run_json(outcome: RunOutcome) -> dict[str, object]:
     audit = outcome.audit
     return {
         "seed": outcome.seed,
@@ -154,7 +159,7 @@ def _run_json(outcome: "RunOutcome") -> dict[str, object]:
     }
 
 
-def _comparison_json(result: "Comparison", alpha: float) -> dict[str, object]:
+def _comparison_json(result: Comparison, alpha: float) -> dict[str, object]:
     judged = result.judgement
     return {
         "base": result.base.hex(),

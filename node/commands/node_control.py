@@ -114,5 +114,3 @@ def _status_document() -> dict[str, object]:
 
 def _config(home: Home) -> Config:
     return load_config(home.config, env=os.environ).config
-
-

@@ -88,5 +88,5 @@ def _command(description: dict[str, object], paths: list[str]) -> str:
         words += ["--task", str(description["task_name"])]
     seeds = description.get("seeds")
     if isinstance(seeds, list) and seeds:
-        words += ["--seeds", str(len(seeds))]
+        words += [word for seed in seeds for word in ("--seed", str(seed))]
     return shlex.join(words)

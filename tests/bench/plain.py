@@ -22,7 +22,7 @@ class Tokenizer:
         return len(_DATA["byte_counts"])
 
 
-def make_dataloader(tokenizer, B, T, split):
+def make_dataloader(tokenizer, B, T, split):  # noqa: N803
     tokens = _DATA["tokens"]
     order = np.random.default_rng([_SEED, 1]).permutation(np.arange(0, len(tokens) - T, T))
     reach = np.arange(T + 1)

@@ -33,7 +33,9 @@ def litellm_sources(folder: Path) -> Path:
 
     spec = importlib.util.find_spec("litellm")
     if spec is None or spec.origin is None:
-        sys.exit("litellm is not installed here: `.venv/bin/pip install -c constraints.txt '.[llm]'`")
+        sys.exit(
+            "litellm is not installed here: `.venv/bin/pip install -c constraints.txt '.[llm]'`"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     text = folder / "litellm.txt"
     if not text.exists():
@@ -64,7 +66,11 @@ def main() -> int:
 
 def _commit() -> str:
     said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return said.stdout.strip()
 

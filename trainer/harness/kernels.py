@@ -38,7 +38,5 @@ def flash_attn_func(
         mask = (distance >= 0) & (distance <= left)
         out = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=softmax_scale)
     else:
-        out = scaled_dot_product_attention(
-            query, key, value, is_causal=causal, scale=softmax_scale
-        )
+        out = scaled_dot_product_attention(query, key, value, is_causal=causal, scale=softmax_scale)
     return out.transpose(1, 2)

@@ -39,7 +39,7 @@ job: Job
 
 def begin(opened: Channel, payload: bytes) -> None:
     """Take the job over: write the source's files, seed torch, offer `prepare` and `kernels`."""
-    global channel, job  # noqa: PLW0603 -- one job per process; `prepare` has no other way to it
+    global channel, job
     message = json.loads(payload)
     files = message.pop("files")
     channel, job = opened, Job(**message)
