@@ -4,11 +4,9 @@ Opening is the slow part of every command that measures something, so it reports
 What the baseline tree costs here is measured anew in every session.
 """
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from node.home import Home
@@ -19,9 +17,8 @@ from protocol.source import Source
 from trainer.data import TaskData, prepare
 from trainer.device import probe_class, probe_environment
 from trainer.runner import Runner
-from trainer.task import OWN_TASKS, Task, load_task
-from trainer.text_task import refuse_visible_text, text_task
-from trainer.visible import visible_tree
+from trainer.task import Task, load_task
+from trainer.text_task import text_task
 
 Progress = Callable[[str, float], None]
 
@@ -67,27 +64,11 @@ class Session:
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
-    """Return the task of that name or folder, or the own-text task of a path.
-
-    Raises SafetyError for text that every sandbox could read: its secret split would be none.
-    """
+    """Return the task of that name or folder, or the own-text task of a path."""
     if text is None:
         return load_task(name, data_dir=home.data)
     progress("reading the text", 0.0)
-    task = text_task(text, data_dir=home.data)
-    _refuse_visible(home, task, text, progress)
-    return task
-
-
-def _refuse_visible(home: Home, task: Task, text: Path, progress: Progress) -> None:
-    """Look for the text in what sandboxes show, once for each text and installation."""
-    installed = hashlib.sha256(repr(visible_tree()).encode() + version("torch").encode())
-    mark = home.data / OWN_TASKS / task.name / f"unseen-{installed.hexdigest()[:12]}"
-    if mark.exists():
-        return
-    progress("looking for the text in what sandboxes can read", 0.1)
-    refuse_visible_text(text, visible_tree().host_files(), progress=progress)
-    mark.touch()
+    return text_task(text, data_dir=home.data)
 
 
 def open_session(home: Home, task: Task, *, rotation: int, progress: Progress) -> Session:

@@ -19,6 +19,7 @@ from trainer.task import Task
 from trainer.tasks.tiny import world
 from trainer.text_splits import read_splits
 from trainer.token_cache import Tokens, cached_tokens, tokens_digest
+from trainer.unseen import without_seen
 from trainer.vocabulary import Vocabulary
 
 Rows = NDArray[np.uint16]
@@ -65,14 +66,20 @@ class TaskData:
         return np.concatenate(parts)[:wanted]
 
 
-def prepare(task: Task, *, data_dir: Path, progress: Progress) -> TaskData:
+def prepare(
+    task: Task, *, data_dir: Path, progress: Progress, visible: Sequence[Path] | None = None
+) -> TaskData:
     """Return the task's data, made on first use and then kept under `data_dir`.
 
-    `progress(what, share)` is called as it goes. Raises ConfigurationError if the data is not
-    what the task's manifest says.
+    `progress(what, share)` is called as it goes; `visible` are the files in which own text must
+    not lie (default: all that sandboxes show). Raises ConfigurationError if the data is not what
+    the task's manifest says, SafetyError for own text that every sandbox can read.
     """
-    prepared = {"tiny-world": _prepare_tiny_world, "text": _prepare_text}
-    data = prepared[task.recipe.name](task, data_dir / "tokens", progress)
+    folder = data_dir / "tokens"
+    if task.recipe.name == "text":
+        data = _prepare_text(task, folder, progress, visible)
+    else:
+        data = _prepare_tiny_world(task, folder, progress)
     progress("data", 1.0)
     return data
 
@@ -142,7 +149,9 @@ def _check_hash(
         )
 
 
-def _prepare_text(task: Task, folder: Path, progress: Progress) -> TaskData:
+def _prepare_text(
+    task: Task, folder: Path, progress: Progress, visible: Sequence[Path] | None
+) -> TaskData:
     manifest, vocabulary = task.manifest, task.vocabulary
     path = task.recipe.path
     assert path is not None  # noqa: S101 - the recipe of a text names it
@@ -164,13 +173,23 @@ def _prepare_text(task: Task, folder: Path, progress: Progress) -> TaskData:
         order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
         return windows[sorted(order[: manifest.claim_rows])]
 
-    public = kept("public", splits.public, 0.2)
-    secret_pool = kept("secret", splits.secret, 0.3)
-    windows = rows_of(secret_pool, manifest.context, len(secret_pool) // (manifest.context + 1))
+    def all_rows(tokens: Tokens) -> Rows:
+        return rows_of(tokens, manifest.context, len(tokens) // (manifest.context + 1))
 
+    public, windows = without_seen(
+        [
+            all_rows(kept("public", splits.public, 0.2)),
+            all_rows(kept("secret", splits.secret, 0.3)),
+        ],
+        vocabulary,
+        what=str(path),
+        cache=folder,
+        visible=visible,
+        progress=progress,
+    )
     return TaskData(
         vocabulary=vocabulary,
-        public_rows=rows_of(public, manifest.context, manifest.claim_rows),
+        public_rows=public[: manifest.claim_rows],
         byte_counts=byte_counts_of(vocabulary),
         floor_nano=None,
         secret_rows=secret_rows,

@@ -297,11 +297,13 @@ class Runner:
         if self.yardstick is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
             tolerance = evaluator.calibrate(claimed, audited, limit)
-            self.yardstick = Yardstick(cost=meter.cost, tolerance=tolerance, claims=claims)
-        tolerance = self.yardstick.tolerance
+        else:
+            tolerance = self.yardstick.tolerance
         statistics = evaluator.summarise_audit(claimed, audited, tolerance)
         if fault := evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
+        if self.yardstick is None:  # not before: a baseline beyond the caps measures nothing
+            self.yardstick = Yardstick(cost=meter.cost, tolerance=tolerance, claims=claims)
         return Audit(
             k=statistics.k,
             mean_nano=round(statistics.mean * NANO),
@@ -329,7 +331,9 @@ class Runner:
             role=role,
             memory_bytes=self.task.manifest.limits.memory_mb << 20,
             scratch_bytes=_SCRATCH_BYTES,
-            single_process=self.task.manifest.budget.unit == "tokens",
+            # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
+            # script of a task with a budget of seconds could train on in a child unmetered.
+            single_process=role == "serve" or self.task.manifest.budget.unit == "tokens",
         )
 
     def _job(self, role: Role, request: _Request) -> bytes:

@@ -9,6 +9,7 @@ Call `launch` from the main thread: `--die-with-parent` follows the thread that 
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
 import time
@@ -27,6 +28,7 @@ End = Literal["exit", "killed", "memory", "output", "threads"]
 _START_TIMEOUT_S = 120.0  # importing torch from a cold disk on a laptop
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
+_END_TIMEOUT_S = 10.0  # a killed namespace takes milliseconds
 _TAIL_BYTES = 16 * 1024
 _CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
 
@@ -63,6 +65,7 @@ class Sandbox:
         self._process = process
         self._channel = channel
         self._pid = 0
+        self._init: int | None = None  # pidfd of the sandbox's process 1; the last one to die
         self._cpu_s = 0.0
         self._output = bytearray()
         self._output_bytes = 0
@@ -160,15 +163,42 @@ class Sandbox:
         self._stop("killed")
         self._channel.close()
         await self._process.wait()
+        await self._until_empty()
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _until_empty(self) -> None:
+        """Wait for the end of process 1: the kernel lets it go after everything else in there.
+
+        Neither the end of bwrap outside tells (something may have killed only that) nor that of
+        the output (a candidate may close its own and live on).
+        """
+        if self._init is None:
+            return
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(self._init, ended.set)
+        try:
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                await ended.wait()
+        except TimeoutError as error:
+            raise SafetyError(
+                "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"
+            ) from error
+        finally:
+            loop.remove_reader(self._init)
+            os.close(self._init)
+            self._init = None
 
     def _stop(self, reason: End) -> None:
         if self._process.returncode is None:
             self.end = self.end or reason
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                if self._init is None:
+                    self._process.kill()
+                else:  # bwrap outside then reaps it; killed first it would leave a zombie
+                    signal.pidfd_send_signal(self._init, signal.SIGKILL)
 
     async def _await_ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -186,6 +216,10 @@ class Sandbox:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # The kernel translates the sender's pid into our namespace.
                 self._pid = struct.unpack("3i", data[:12])[0]
+                try:
+                    self._init = os.pidfd_open(_status(self._pid, "PPid"))
+                except OSError as error:  # it has died since
+                    raise SandboxEnded from error
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
 
@@ -224,8 +258,9 @@ class Sandbox:
     async def _watch(self) -> None:
         """Kill on too much memory or too many threads, in all processes of the sandbox together."""
         while self._process.returncode is None:
-            pids = _family(self._pid)
-            resident = sum(_status(pid, "VmRSS") for pid in pids) * 1024
+            # From bwrap down: a daemon's parent is process 1 of the sandbox, not its first program.
+            pids = _family(self._process.pid)
+            resident = sum(map(_held_kib, pids)) * 1024
             self.peak_memory_bytes = max(self.peak_memory_bytes, resident)
             if resident > self.profile.memory_bytes and (
                 # Resident pages count shared ones in full; the proportional share is exact, slower.
@@ -260,7 +295,11 @@ def _command(profile: Profile, *, channel: int, program: int) -> list[str]:
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!) and,
+    # like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing there may be written.
+    arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+    # /dev/zero is covered: mapped shared it is memory that no process' size shows.
+    arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
     for path in ("/dev/shm", "/tmp", "/job"):  # noqa: S108
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     # `/` and `/dev` are writable and unbounded unless they are sealed last.
@@ -288,9 +327,14 @@ def _status(pid: int, field: str) -> int:
     return 0
 
 
+def _held_kib(pid: int) -> int:
+    """What a process holds: also page tables, which mapping much and touching little makes grow."""
+    return sum(_status(pid, field) for field in ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"))
+
+
 def _proportional_kib(pid: int) -> int:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
-                return int(line.split()[1])
-    return 0
+                return _held_kib(pid) - _status(pid, "VmRSS") + int(line.split()[1])
+    return _held_kib(pid)  # a process may hide its maps from us: then its pages count in full

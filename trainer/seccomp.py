@@ -12,7 +12,9 @@ import struct
 from protocol.errors import SafetyError
 
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1 = 0, 4, 16, 24
+_AND = 0x54
+_OFFSET_NUMBER, _OFFSET_ARCH = 0, 4
+_OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1, _OFFSET_ARGUMENT_3 = 16, 24, 40
 _ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
 _X32_BIT = 0x40000000
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
@@ -23,13 +25,18 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _IOCTL = {"x86_64": 16, "aarch64": 29}
+_MMAP = {"x86_64": 9, "aarch64": 222}
+_SHARED_ANONYMOUS = 0x21
 
+# Modes, owners and attributes: under root a candidate owns the host's device nodes, which are
+# bound from /dev, and could take them from everybody.
 # Same numbers on both architectures: everything added since 2019.
 _REFUSED_COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
-    "quotactl_fd": 443, "process_mrelease": 448,
+    "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
+    "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
 }  # fmt: skip
 _REFUSED = {
     "x86_64": {
@@ -41,6 +48,10 @@ _REFUSED = {
         "mbind": 237, "set_mempolicy": 238, "kexec_load": 246, "add_key": 248,
         "request_key": 249, "keyctl": 250, "migrate_pages": 256, "unshare": 272,
         "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300,
+        "shmget": 29, "semget": 64, "msgget": 68, "vmsplice": 278,
+        "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
+        "fchmodat": 268, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
+        "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
         "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
         "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
         "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
@@ -55,13 +66,19 @@ _REFUSED = {
         "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262,
         "name_to_handle_at": 264, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
+        "vmsplice": 75, "msgget": 186, "semget": 190, "shmget": 194,
+        "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "setxattr": 5,
+        "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
+        "fremovexattr": 16,
         "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
     },
 }  # fmt: skip
 # CPU time is metered per process, so a token-budget run stays one process on its processor.
+# Memory is watched as what is mapped: nothing may be kept in memory that is not (SysV segments and
+# pages in pipes above, memfd and shared anonymous mappings, which outlast MADV_DONTNEED, here).
 _REFUSED_TO_SINGLE = {
-    "x86_64": {"fork": 57, "vfork": 58, "sched_setaffinity": 203},
-    "aarch64": {"sched_setaffinity": 122},
+    "x86_64": {"fork": 57, "vfork": 58, "sched_setaffinity": 203, "memfd_create": 319},
+    "aarch64": {"sched_setaffinity": 122, "memfd_create": 279},
 }
 
 
@@ -99,6 +116,14 @@ def seccomp_program(*, single_process: bool, machine: str | None = None) -> byte
         program += _check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
         )
+        program += [
+            _jump(_JUMP_EQUAL, _MMAP[machine], 0, 5),
+            _statement(_LOAD_WORD, _OFFSET_ARGUMENT_3),
+            _statement(_AND, _SHARED_ANONYMOUS),
+            _jump(_JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
+            _statement(_RETURN, _EPERM),
+            _statement(_LOAD_WORD, _OFFSET_NUMBER),
+        ]
     for number in sorted(refused):
         program += _answer(number, _EPERM)
     return b"".join([*program, _statement(_RETURN, _ALLOW)])

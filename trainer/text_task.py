@@ -7,19 +7,17 @@ manifest holds hashes only, and nothing of it is announced.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import SafetyError, UsageError
+from protocol.errors import UsageError
 from trainer.data import tokens_of
 from trainer.task import OWN_TASKS, TASK_FILE, Task, load_task
-from trainer.text_splits import TextSplits, read_splits, read_texts
+from trainer.text_splits import TextSplits, read_splits
 from trainer.token_cache import write_atomically
+from trainer.unseen import MAX_SEEN_SHARE
 from trainer.vocabulary import Vocabulary, train_vocabulary
-from trainer.windows import MAX_HITS, shared_windows
-
-Progress = Callable[[str, float], None]
 
 # A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.
 _VOCABULARY_SIZE: Final = 1024
@@ -81,19 +79,6 @@ def task_name(path: Path, digest: bytes) -> str:
     return f"text-{stem or 'own'}-{digest.hex()[:8]}"
 
 
-def refuse_visible_text(path: Path, visible: Sequence[Path], *, progress: Progress) -> None:
-    """Raise SafetyError if a sandbox could read pieces of the text in the `visible` files."""
-    text = b"\0".join(content for _, content in read_texts(path))
-    hits = shared_windows(text, visible, progress=progress)
-    if hits:
-        places = ", ".join(str(place) for place in sorted({hit.path for hit in hits})[:3])
-        count = f"{len(hits)} or more" if len(hits) == MAX_HITS else str(len(hits))
-        raise SafetyError(
-            f"{path}: {count} passages of it lie in files that every sandbox can read: {places}",
-            "leave them out, or use another text: nothing could be kept secret of this one",
-        )
-
-
 def _beginning(blocks: Sequence[str]) -> list[str]:
     """Return blocks of about `_VOCABULARY_TEXT_BYTES`; never of a validation split."""
     beginning: list[str] = []
@@ -107,10 +92,10 @@ def _beginning(blocks: Sequence[str]) -> list[str]:
 
 
 def _rows(vocabulary: Vocabulary, splits: TextSplits) -> int:
-    """Return how many rows both validation splits can fill."""
+    """Return how many rows both validation splits can fill, should some have to stay unscored."""
     size = _CONTEXT + 1
     smaller = min(len(tokens_of(vocabulary, part)) for part in (splits.public, splits.secret))
-    return min(_MAX_ROWS, smaller // size)
+    return min(_MAX_ROWS, int(smaller // size * (1 - MAX_SEEN_SHARE)))
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_HITS: Final = 100  # enough to refuse a text and to say where it lies
+WINDOW_BYTES: Final = 64
+MAX_HITS: Final = 100  # enough to say where a text lies
 
 # Blanks, dashes, zeros and the like are everywhere and tell nothing about a text: a model predicts
 # them without having seen the file. So blocks with fewer distinct bytes do not count.
@@ -66,13 +67,15 @@ def shared_windows(
     text: bytes,
     roots: Sequence[Path],
     *,
-    window: int = 64,
+    window: int = WINDOW_BYTES,
+    at_most: int = MAX_HITS,
     progress: Progress = lambda _what, _share: None,
 ) -> list[SharedWindow]:
-    """Return where windows of the text lie in the files below `roots`, at most `MAX_HITS`.
+    """Return windows of the text that lie in the files below `roots`, each with one such file.
 
-    A passage counts once a file, at the first of its windows that was found. Files that cannot be
-    read are passed over: a sandbox cannot read them either. Memory: about 0.5 GB for 20 MB.
+    At most `at_most`, in the order of the text; of a long passage every part that holds an aligned
+    block of the file is named. Files that cannot be read are passed over: a sandbox cannot read
+    them either. Memory: about 0.5 GB for 20 MB.
     """
     if window < 2 * _BLOCK:
         raise ValueError(f"a window of {window} bytes need not contain an aligned block")
@@ -83,7 +86,7 @@ def shared_windows(
     hits: list[SharedWindow] = []
     for hit in _verified(text, letters, candidates, window):
         hits.append(hit)
-        if len(hits) == MAX_HITS:
+        if len(hits) == at_most:
             break
     return hits
 
@@ -196,19 +199,16 @@ def _verified(
     order = np.argsort(hashes, kind="stable")
     hashes, blocks = hashes[order], np.concatenate(candidates.blocks)[order]
     first_blocks = np.array([first for first, _, _ in candidates.pieces])
-    seen: set[tuple[Path, int]] = set()
     for offset, low, high in _agreeing(letters, hashes):
         for block in blocks[low:high].tolist():
             first, path, start = candidates.pieces[
                 int(np.searchsorted(first_blocks, block, side="right")) - 1
             ]
             position = start + (block - first) * _BLOCK
-            if (path, position - offset) in seen:
-                continue
             before = _shared_before(text, offset, path, position, window)
             if before is not None:
-                seen.add((path, position - offset))
                 yield SharedWindow(path, offset - before)
+                break
 
 
 def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:

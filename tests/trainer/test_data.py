@@ -202,7 +202,7 @@ def test_blocks_never_cut_a_character(tmp_path: Path) -> None:
 
 def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, data_dir: Path) -> None:
     task = text_task(diary, data_dir=data_dir)
-    data = prepare(task, data_dir=data_dir, progress=silent)
+    data = prepare(task, data_dir=data_dir, progress=silent, visible=[])
     splits = read_splits(diary)
     secret = "".join(splits.secret).encode()
     rows = data.secret_rows(b"a", 0)
@@ -222,7 +222,7 @@ def test_a_changed_text_is_noticed(tmp_path: Path, diary: Path) -> None:
     task = text_task(path, data_dir=tmp_path)
     path.write_bytes(diary.read_bytes() + b"And so on.\n")
     with pytest.raises(ConfigurationError, match="has changed"):
-        prepare(task, data_dir=tmp_path, progress=silent)
+        prepare(task, data_dir=tmp_path, progress=silent, visible=[])
 
 
 def test_text_that_is_not_utf_8_names_file_and_offset(tmp_path: Path) -> None:

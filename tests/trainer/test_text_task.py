@@ -4,13 +4,16 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from protocol.errors import SafetyError, UsageError
 from trainer.data import prepare
-from trainer.task import load_task
+from trainer.task import Task, load_task
 from trainer.tasks.tiny import world
-from trainer.text_task import refuse_visible_text, task_name, text_task
+from trainer.text_task import task_name, text_task
+from trainer.windows import shared_windows
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +95,33 @@ def test_random_letters_give_a_task_too(tmp_path: Path) -> None:
     path = tmp_path / "noise.txt"
     path.write_text("".join(random.Random(1).choices("abcdefgh \n", k=450_000)))
     task = text_task(path, data_dir=tmp_path)
-    data = prepare(task, data_dir=tmp_path, progress=silent)
+    data = prepare(task, data_dir=tmp_path, progress=silent, visible=[])
     assert data.floor_nano is None
     assert len(data.training_tokens(1, task.manifest.budget.amount + 1)) == 153_601
 
 
+def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Path) -> None:
+    task = text_task(diary, data_dir=tmp_path)
+    hidden = prepare(task, data_dir=tmp_path, progress=silent, visible=[])
+    passage = _bytes_of(hidden.public_rows[7], task)
+    visible = tmp_path / "docs.md"
+    visible.write_bytes(b"Intro. " + passage)
+    shown = prepare(task, data_dir=tmp_path, progress=silent, visible=[visible])
+    scored = {row.tobytes() for row in shown.public_rows}
+    assert hidden.public_rows[7].tobytes() not in scored
+    assert hidden.public_rows[20].tobytes() in scored
+    assert len(shown.public_rows) == task.manifest.claim_rows
+    joined = b"\0".join(_bytes_of(row, task) for row in shown.public_rows)
+    assert shared_windows(joined, [visible]) == []
+
+
+def _bytes_of(row: NDArray[np.uint16], task: Task) -> bytes:
+    return b"".join(task.vocabulary.token_bytes[token] or b"" for token in row)
+
+
 def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) -> None:
-    visible = tmp_path / "package"
-    visible.mkdir()
-    (visible / "docs.md").write_bytes(b"Intro. " + diary.read_bytes()[5000:5500])
-    with pytest.raises(SafetyError, match=r"docs\.md"):
-        refuse_visible_text(diary, [visible], progress=silent)
-    (visible / "docs.md").write_text(
-        "Something else entirely, of no interest whatsoever here.\n" * 9
-    )
-    refuse_visible_text(diary, [visible], progress=silent)
+    task = text_task(diary, data_dir=tmp_path)
+    copy = tmp_path / "docs.md"
+    copy.write_bytes(b"Intro. " + diary.read_bytes())
+    with pytest.raises(SafetyError, match="lies in files that every sandbox can read"):
+        prepare(task, data_dir=tmp_path, progress=silent, visible=[copy])

@@ -27,11 +27,20 @@ def test_a_shared_window_is_found_wherever_it_lies(
     shared = noise(1, length)
     (folder / "file").write_bytes(noise(2, in_file) + shared + noise(3, 70))
     text = noise(4, in_text) + shared + noise(5, 90)
-    (hit,) = shared_windows(text, [folder])
-    assert hit.path == folder / "file"
-    window = text[hit.offset : hit.offset + 64]
-    assert len(window) == 64
-    assert window in (folder / "file").read_bytes()
+    hits = shared_windows(text, [folder])
+    assert hits
+    for hit in hits:
+        assert hit.path == folder / "file"
+        window = text[hit.offset : hit.offset + 64]
+        assert len(window) == 64
+        assert window in (folder / "file").read_bytes()
+
+
+def test_of_a_long_passage_every_byte_lies_in_a_hit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(noise(2, 77) + noise(1, 1000) + noise(3, 70))
+    text = noise(4, 41) + noise(1, 1000) + noise(5, 90)
+    covered = {hit.offset + byte for hit in shared_windows(text, [tmp_path]) for byte in range(64)}
+    assert covered >= set(range(41, 1041))
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
@@ -58,10 +67,10 @@ def test_runs_of_few_distinct_bytes_do_not_count(tmp_path: Path) -> None:
 
 
 def test_hits_are_bounded(tmp_path: Path) -> None:
-    shared = noise(1, 80)
-    for number in range(MAX_HITS + 20):
-        (tmp_path / f"{number}.txt").write_bytes(noise(number + 2, 50) + shared)
+    shared = noise(1, 32 * (MAX_HITS + 20))
+    (tmp_path / "file").write_bytes(shared)
     assert len(shared_windows(shared, [tmp_path])) == MAX_HITS
+    assert len(shared_windows(shared, [tmp_path], at_most=7)) == 7
 
 
 def test_a_passage_across_pieces_of_a_large_file_is_found(
