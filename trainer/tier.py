@@ -26,8 +26,10 @@ def probe_tier() -> Tier:
     """Run `bwrap … true` as runs will be started; a program on PATH alone proves nothing."""
     command = [
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
-        "--cap-drop", "ALL", "--ro-bind", "/", "/", "true",
+        "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
+        "--size", "4096", "--tmpfs", "/tmp", "--remount-ro", "/", "true",
     ]  # fmt: skip
+    # The mounts of a real run as well: in containers those fail first.
     try:
         probe = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False)
     except FileNotFoundError:
