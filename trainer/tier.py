@@ -27,7 +27,7 @@ def probe_tier() -> Tier:
     command = [
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
-        "--size", "4096", "--tmpfs", "/tmp", "--remount-ro", "/", "true",
+        "--size", "4096", "--tmpfs", "/tmp", "--remount-ro", "/", "true",  # noqa: S108
     ]  # fmt: skip
     # The mounts of a real run as well: in containers those fail first.
     try:

@@ -25,7 +25,16 @@ def main() -> None:
     from trainer.harness import session
 
     session.begin(channel, payload)
+    _offer_modules()
     session.run_script()
+
+
+def _offer_modules() -> None:
+    """Let scripts import `prepare` and `kernels` by autoresearch's names."""
+    from trainer.harness import kernels, prepare
+
+    sys.modules["prepare"] = prepare
+    sys.modules["kernels"] = kernels
 
 
 def _limit_self() -> None:

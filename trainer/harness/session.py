@@ -38,7 +38,7 @@ job: Job
 
 
 def begin(opened: Channel, payload: bytes) -> None:
-    """Take the job over: write the source's files, seed torch, offer `prepare` and `kernels`."""
+    """Take the job over: write the source's files and seed torch."""
     global channel, job
     message = json.loads(payload)
     files = message.pop("files")
@@ -51,10 +51,6 @@ def begin(opened: Channel, payload: bytes) -> None:
     if job.role == "serve":
         os.environ["TORCHDYNAMO_DISABLE"] = "1"  # eager scoring: the same numbers everywhere
     _seed_torch(job.seed)
-    from trainer.harness import kernels, prepare
-
-    sys.modules["prepare"] = prepare
-    sys.modules["kernels"] = kernels
     sys.path.insert(0, "/job")
 
 
