@@ -62,10 +62,8 @@ def next_of_trial(
         return "fail"
     if not reading.is_promising(screen.metric_nano, bank_nano):
         return "discard"
-    if not is_current:
-        return "rebase"
     if len(runs) == 1:
-        return "run"
+        return "run" if is_current else "rebase"
     recheck = _run_of(runs[1])
     if recheck is None:
         return "wait"
@@ -73,8 +71,9 @@ def next_of_trial(
         return "fail"
     bank = reading.values(bank_nano)
     value = reading.value(recheck.metric_nano)
-    kept = passes_recheck(value, bank, reading.noise.sd, reading.policy)
-    return "keep" if kept else "discard"
+    if not passes_recheck(value, bank, reading.noise.sd, reading.policy):
+        return "discard"
+    return "keep" if is_current else "rebase"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
