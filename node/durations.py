@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from protocol.errors import UsageError
 
+_LONGEST_S = 1000 * 86_400
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -14,7 +15,10 @@ def parse_duration(text: str) -> float:
     if not match or not any(match.groups()):
         raise UsageError(f"`{text}` is no span of time", "write it like 45m, 8h or 1h30m")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+    span_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not 0 < span_s <= _LONGEST_S:
+        raise UsageError(f"`{text}` is no span to work for", "give one of 1s to 1000d")
+    return float(span_s)
 
 
 def seconds_until(text: str, now: datetime) -> float:

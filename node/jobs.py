@@ -67,7 +67,6 @@ class StoredOutcome:
 
     run: Run
     log_tail: str
-    claims: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,17 +217,17 @@ def runs_of(database: Database, job_id: int) -> list[PlannedRun]:
 def _encode_outcome(outcome: StoredOutcome) -> bytes:
     """Return the bytes the store keeps. The log is foreign text, hence bytes."""
     log = outcome.log_tail.encode("utf-8", "backslashreplace")
-    return encode({"claims": outcome.claims, "log": log, "run": outcome.run.to_value()})
+    return encode({"log": log, "run": outcome.run.to_value()})
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
     """Return what `_encode_outcome` was given."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
-        case {"claims": bytes() | None as claims, "log": bytes() as log, "run": dict() as value}:
+        case {"log": bytes() as log, "run": dict() as value}:
             run = Run.from_value(value)
             if not isinstance(run, Rejected):
                 text = log.decode("utf-8", "replace")
-                return StoredOutcome(run=run, log_tail=text, claims=claims)
+                return StoredOutcome(run=run, log_tail=text)
     raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
 
 

@@ -17,6 +17,7 @@ from node.store import Store
 from node.trial import Confirmation
 from protocol.encoding import Value
 from protocol.errors import ArnodeError
+from protocol.fields import fit_line, fit_text
 from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -114,9 +115,9 @@ class Ledger:
             base=proposal.parent,
             tree=self._blobs.put_source(proposal.source),
             fingerprint=proposal.fingerprint,
-            key=proposal.key,
-            title=proposal.title,
-            why=proposal.why,
+            key=fit_line(proposal.key, 120),
+            title=fit_line(proposal.title, 120),
+            why=fit_text(proposal.why, 600),
             proposer=proposal.proposer,
             edits=proposal.edits,
             bank_nano=line.bank_nano,

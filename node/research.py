@@ -1,34 +1,23 @@
-"""The research loop of one line: which run comes next, and what follows from the one that ended.
+"""The research loop of one line: which run comes next, until it is told to stop.
 
 Everything it must remember is in the store before it acts (`node.ledger`), so that a killed loop
-goes on where it was; what a job does next is decided elsewhere (`node.trial`). While one run
-trains, the one before is scored and the next proposal is written.
+goes on where it was; what follows from a run that ended is elsewhere (`node.verdicts`). While one
+run trains, the one before is scored and the next proposal is written.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agent.canonical import fingerprint
-from node.activity import Activity, Dot
+from node.activity import Activity
 from node.ideas import Ideas
 from node.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.ledger import Ledger
 from node.session import Session
-from node.steps import CheckpointStep, ExperimentStep
-from node.trial import (
-    ANCHOR_PAIRS,
-    NANO,
-    Confirmation,
-    Reading,
-    next_of_confirmation,
-    next_of_trial,
-)
-from protocol.errors import ArnodeError
+from node.verdicts import Verdicts
 from protocol.rule import Policy
 from protocol.runs import Run
-from protocol.statistics import NoiseEstimate
 from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.outcome import RunOutcome
 
@@ -77,7 +66,14 @@ class Research:
         self._stop_after_checkpoint = False
         self._opened = 0
         self._incumbent: dict[bytes, Floats] = {}
-        self._noise = self._known_noise()
+        self._verdicts = Verdicts(
+            ledger=ledger,
+            session=session,
+            ideas=ideas,
+            policy=policy,
+            activity=activity,
+            on_record=on_record,
+        )
 
     # Said from outside
 
@@ -117,7 +113,7 @@ class Research:
     @property
     def noise_sd(self) -> float:
         """The standard deviation of one run as known so far, in the metric's unit."""
-        return self._noise.sd
+        return self._verdicts.noise_sd
 
     # The loop
 
@@ -145,7 +141,7 @@ class Research:
             self._ledger.open_baseline()
             self._on_record()
         for job in self._store.open_jobs(self._ledger.key):
-            self._advance(job)
+            self._verdicts.advance(job)
         if self._ledger.line is not None:
             self.activity.say("measuring what the baseline costs here in this session")
             self.activity.running("baseline", "calibrating")
@@ -254,12 +250,12 @@ class Research:
 
     async def _measure(self, run: PlannedRun, on_trained: Callable[[], None]) -> None:
         job = self._job(run.job_id)
-        title, stage = self._describe(job, run)
+        title, stage = self._verdicts.describe(job, run)
         self.activity.running(title, stage)
         outcome = await self._session.runner.run(
             self._ledger.source(run.tree),
             run.seed,
-            needs_audit=lambda public, _secret: self._needs_audit(job, run, public),
+            needs_audit=lambda public, _secret: self._verdicts.needs_audit(job, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=on_trained,
         )
@@ -267,14 +263,7 @@ class Research:
             self._remember_claims(run.tree, outcome.claims)
         self._store.finish_run(run, _stored(run, outcome))
         self.activity.finished(outcome.ms)
-        self._advance(job)
-
-    def _needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
-        """Every run that can count is audited; a screen that fails on its claim cannot."""
-        if job.kind != "experiment" or run.ordinal > 0:
-            return True
-        step = ExperimentStep.from_value(job.body)
-        return self._reading().is_promising(public_nano, self._bank(step))
+        self._verdicts.advance(job)
 
     def _remember_claims(self, tree: bytes, claims: Floats) -> None:
         line = self._ledger.line
@@ -286,107 +275,11 @@ class Research:
     def _job(self, job_id: int) -> Job:
         return next(job for job in self._store.open_jobs(self._ledger.key) if job.id == job_id)
 
-    # What follows
-
-    def _advance(self, job: Job) -> None:
-        """Decide what a job does next and write it down."""
-        runs = self._store.runs_of(job.id)
-        match job.kind:
-            case "baseline":
-                self._advance_baseline(job, runs)
-            case "bank":
-                if runs[0].outcome:
-                    self._ledger.close_bank(job, runs[0])
-            case "experiment":
-                self._advance_experiment(job, runs)
-            case "checkpoint":
-                self._advance_checkpoint(job, runs)
-
-    def _advance_baseline(self, job: Job, runs: list[PlannedRun]) -> None:
-        ended = _ended(runs)
-        if len(ended) < len(runs):
-            return
-        if failed := next((run for run in ended if run.status != "ok"), None):
-            self._store.close_job(job.id)  # the next start measures it anew
-            raise ArnodeError(
-                f"the task's own baseline failed here ({failed.status}): {failed.reason}",
-                "`arnode doctor` looks at this machine",
-            )
-        mark = fingerprint(self._session.task.source)
-        record = self._ledger.close_baseline(job, ended, mark)
-        self._ideas.mark_tried(mark)
-        self._noise = self._known_noise()
-        self.activity.say(f"baseline measured twice: {_mean_public(ended):.4f}", record=record.id)
-        self._on_record()
-
-    def _advance_experiment(self, job: Job, runs: list[PlannedRun]) -> None:
-        step = ExperimentStep.from_value(job.body)
-        reading, bank = self._reading(), self._bank(step)
-        is_current = step.base == self._ledger.known_line.working
-        move = next_of_trial(runs, bank, reading, is_current=is_current)
-        if move == "wait":
-            return
-        if move == "run":
-            self._ledger.plan_recheck(job, step)
-            return
-        ended = _ended(runs)
-        gain = _gain_sd(ended[-1], bank, reading)
-        decision = {
-            "keep": "kept",
-            "rebase": "rebased",
-            "fail": "rejected" if ended[-1].status == "rejected" else "failed",
-            "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
-        }[move]
-        note = _trial_note(decision, ended, gain)
-        closed = replace(step, decision=decision, gain_milli=_milli(gain))
-        record = self._ledger.close_experiment(job, closed, ended, note=note)
-        self._ideas.learn(closed)
-        if decision == "rebased":
-            self._ideas.try_again(step, record.patch)
-        self.activity.concluded(
-            Dot(
-                title=step.title,
-                decision=decision,
-                metric=_last_metric(ended),
-                gain_sd=gain,
-                record=record.result,
-            )
-        )
-        self._on_record()
-
-    def _advance_checkpoint(self, job: Job, runs: list[PlannedRun]) -> None:
-        step = CheckpointStep.from_value(job.body)
-        baseline = self._session.task.source.tree
-        confirmation = next_of_confirmation(
-            runs, self._reading(), needs_anchor=step.base != baseline
-        )
-        self.activity.weighing(confirmation)
-        match confirmation.move:
-            case "wait":
-                return
-            case "pair":
-                self._ledger.plan_pair(job, step)
-            case "anchors":
-                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                self._ledger.plan_anchors(job, seeds)
-            case _:
-                self._close_checkpoint(job, step, _ended(runs), confirmation)
-
-    def _close_checkpoint(
-        self, job: Job, step: CheckpointStep, runs: list[Run], confirmation: Confirmation
-    ) -> None:
-        note = _confirmation_note(confirmation)
-        record = self._ledger.close_checkpoint(job, step, runs, confirmation, note=note)
-        self._session_checkpoint_done = self._share() >= self._policy.session_share
-        self._checkpoint_wanted = False
-        self._stopping = self._stopping or self._stop_after_checkpoint
-        self._noise = self._known_noise()
-        self.activity.checkpointed(confirmation, len(step.stack), record=record.id)
-        self._on_record()
-
     def _open_checkpoint(self) -> PlannedRun | None:
+        self._checkpoint_wanted = False
+        self._session_checkpoint_done = self._share() >= self._policy.session_share
         job = self._ledger.open_checkpoint(rotation=self._session.rotation)
-        self._advance(job)
+        self._verdicts.advance(job)
         return self._unstarted(job)
 
     def _open_experiment(self) -> PlannedRun | None:
@@ -398,41 +291,6 @@ class Research:
             return None
         self._opened += 1
         return self._unstarted(self._ledger.open_experiment(idea.proposal, idea.parents))
-
-    # Readings
-
-    def _reading(self) -> Reading:
-        return Reading(
-            sign=1 if self._session.task.manifest.metric.direction == "min" else -1,
-            noise=self._noise,
-            policy=self._policy,
-            minimum_gain=2 * self._session.runner.metric_tolerance,
-        )
-
-    def _bank(self, step: ExperimentStep) -> tuple[int, ...]:
-        line = self._ledger.known_line
-        return line.bank_nano if step.base == line.working and line.bank_nano else step.bank_nano
-
-    def _known_noise(self) -> NoiseEstimate:
-        """The noise of one run, from runs that nobody selected: baselines and confirmations."""
-        groups: dict[tuple[int, str], list[float]] = {}
-        for kind in ("baseline", "checkpoint"):
-            for job in self._store.closed_jobs(self._ledger.key, kind):
-                for planned in self._store.runs_of(job.id):
-                    run = planned.outcome and planned.outcome.run
-                    if run and run.secret_nano is not None and run.role != "anchor":
-                        groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
-        floor = self._session.task.manifest.noise_floor_nano / NANO
-        return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
-
-    def _describe(self, job: Job, run: PlannedRun) -> tuple[str, str]:
-        if job.kind == "experiment":
-            return ExperimentStep.from_value(job.body).title, (
-                "recheck" if run.ordinal else "screen"
-            )
-        if job.kind == "checkpoint":
-            return "working line against verified head", f"checkpoint, {run.role}"
-        return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")
 
 
 def _stored(run: PlannedRun, outcome: RunOutcome) -> StoredOutcome:
@@ -451,45 +309,4 @@ def _stored(run: PlannedRun, outcome: RunOutcome) -> StoredOutcome:
         reason=outcome.reason,
         audit=outcome.audit,
     )
-    return StoredOutcome(run=record, log_tail=outcome.log_tail, claims=None)
-
-
-def _ended(runs: list[PlannedRun]) -> list[Run]:
-    return [run.outcome.run for run in runs if run.outcome]
-
-
-def _last_metric(runs: list[Run]) -> float | None:
-    nano = runs[-1].metric_nano
-    return None if nano is None else nano / NANO
-
-
-def _mean_public(runs: list[Run]) -> float:
-    metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
-    return sum(metrics) / len(metrics) / NANO
-
-
-def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: Reading) -> float | None:
-    if run.metric_nano is None or not bank_nano:
-        return None
-    bank = reading.values(bank_nano)
-    return (sum(bank) / len(bank) - reading.value(run.metric_nano)) / reading.noise.sd
-
-
-def _milli(gain_sd: float | None) -> int | None:
-    return None if gain_sd is None else round(gain_sd * 1000)
-
-
-def _trial_note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
-    if gain_sd is None:
-        return f"{decision}: {runs[-1].reason}"
-    return f"{decision}: {gain_sd:+.2f} noise sd against the bank in run {len(runs)}"
-
-
-def _confirmation_note(confirmation: Confirmation) -> str:
-    latest, judgement = confirmation.latest, confirmation.judgement
-    if latest is None or judgement is None:
-        return confirmation.reason
-    return (
-        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
-        f"{latest.gain:.6f}, 95 % interval {latest.lower:.6f} to {latest.upper:.6f}"
-    )
+    return StoredOutcome(run=record, log_tail=outcome.log_tail)

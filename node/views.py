@@ -25,9 +25,10 @@ def _print_line(line: Mapping[str, Any]) -> None:
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
     spread = "" if head["metric_sd"] is None else f" ± {head['metric_sd']:.6f}"
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}")
-    click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({head['runs']} runs)")
+    runs = f"mean of {head['runs']} runs"
+    click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({runs})")
     working = line["working"]
-    click.echo(f"  working line   {working['tree'][:12]}  {working['keeps']} patches, unverified")
+    click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working['keeps'])}")
     click.echo(
         f"  experiments    {counts['total']}: {counts['kept']} kept, "
         f"{counts['discarded']} discarded, {counts['failed']} failed, "
@@ -40,3 +41,9 @@ def _print_line(line: Mapping[str, Any]) -> None:
     if now := line["now"]:
         click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}")
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour")
+
+
+def _on_top(keeps: int) -> str:
+    if not keeps:
+        return "the same: nothing is kept on top"
+    return f"{keeps} {'patch' if keeps == 1 else 'patches'} on top, not verified yet"
