@@ -1,0 +1,76 @@
+"""The staircase: both lines go where the records say, and every mark fits into the plot."""
+
+from dataclasses import replace
+
+import pytest
+
+from node.experiments import Decision, Experiment
+from node.staircase import columns, staircase
+
+FIRST = Experiment(
+    id=bytes(32),
+    n=1,
+    task=bytes(32),
+    hardware_class="cpu-x86_64",
+    ts_ms=0,
+    title="baseline",
+    origin="task",
+    stage="baseline",
+    status="ok",
+    decision="baseline",
+    metric_nano=1_200_000_000,
+    gain_nano=None,
+    peak_mem_bytes=0,
+    tree=bytes(32),
+    parent=bytes(32),
+    patch=None,
+)
+
+
+def history(*steps: tuple[Decision, float | None]) -> list[Experiment]:
+    rest = [
+        replace(FIRST, decision=decision, metric_nano=metric and round(metric * 1e9))
+        for decision, metric in steps
+    ]
+    return [FIRST, *rest]
+
+
+def test_the_working_line_follows_what_was_kept_and_returns_after_a_missed_checkpoint() -> None:
+    shown = columns(
+        history(("discarded", 1.3), ("kept", 1.1), ("kept", 1.0), ("unconfirmed", 1.05))
+    )
+    assert [column.working for column in shown] == [1.2, 1.2, 1.1, 1.0, 1.2]
+    assert {column.head for column in shown} == {1.2}
+
+
+def test_a_passed_checkpoint_moves_both_lines() -> None:
+    shown = columns(history(("kept", 1.1), ("adopted", 1.08), ("failed", None)))
+    assert [column.head for column in shown] == [1.2, 1.2, 1.08, 1.08]
+    assert [column.working for column in shown] == [1.2, 1.1, 1.08, 1.08]
+    assert [column.mark for column in shown] == [None, "kept", None, "failed"]
+
+
+def test_history_without_its_beginning_starts_where_the_lines_are_known() -> None:
+    assert columns(history(("discarded", 1.3))[1:]) == []
+    (column,) = columns(history(("discarded", 1.3))[1:], 1.25)
+    assert (column.working, column.head) == (1.25, 1.25)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 80, 2000])
+@pytest.mark.parametrize("height", [5, 9])
+def test_the_plot_has_the_size_it_is_given(count: int, height: int) -> None:
+    steps: list[tuple[Decision, float | None]] = [
+        ("discarded", 9.0),
+        ("kept", 1.1),
+        ("failed", None),
+    ]
+    plot = staircase(columns(history(*steps * count)), width=80, height=height)
+    lines = plot.plain.split("\n")
+    assert len(lines) == height
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_kept_experiment_is_seen_among_many_in_one_column() -> None:
+    steps: list[tuple[Decision, float | None]] = [("discarded", 1.25)] * 1999
+    steps[700] = ("kept", 1.1)
+    assert "●" in staircase(columns(history(*steps)), width=80, height=9).plain

@@ -1,0 +1,192 @@
+"""The README is true: every command in it works, and what it names is there.
+
+Its shell blocks are run line by line, in order, in one home and one folder, with a task of a tenth
+of tiny's tokens and smaller goals. What would install or recurse is checked instead of run.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.cli import COMMANDS
+from node.config import Config
+from tests.conftest import SHORT_TASK
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXT_BYTES = 460_000
+# Goals that a test can wait for; everything else of a command stays as the README has it.
+SMALLER = {"--max-experiments": "2", "--for": "5s", "--pairs": "2", "--seeds": "1"}
+NOT_SHOWN = 5  # `compare` where two pairs were too few
+TIMEOUT_S = 280
+
+
+def shell_lines(page: str) -> Iterator[str]:
+    """The commands of a page's shell blocks, in order."""
+    for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        yield from filter(None, block.splitlines())
+
+
+def arnode_lines() -> list[str]:
+    return [line for line in shell_lines(README) if line.startswith("arnode ")]
+
+
+class Reader:
+    """Somebody who types what the README says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = "ID"
+        self._env = {
+            name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")
+        } | {"ARNODE_HOME": str(folder / "home"), "ARNODE_TASK": str(SHORT_TASK)}
+
+    def types(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run one line that begins with `arnode`, its redirection included."""
+        command, _, target = line.partition(" > ")
+        words = shlex.split(command)[1:]
+        for place, word in enumerate(words[:-1]):
+            words[place + 1] = SMALLER.get(word, words[place + 1])
+        words = [self.id if word == "ID" else word for word in words]
+        done = subprocess.run(
+            [sys.executable, "-m", "node", *words],
+            cwd=self.folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+        if target:
+            (self.folder / target).write_text(done.stdout)
+        return done
+
+    def looks_up_an_id(self) -> None:
+        """Take an experiment's id from the log, as it prints them."""
+        experiments = json.loads(self.types("arnode log --json").stdout)["experiments"]
+        self.id = next(entry["id"][:12] for entry in experiments if entry["patch"])
+
+
+def write_text(path: Path) -> None:
+    """Write a text that no installed file holds and that does not repeat itself."""
+    verses = []
+    size = number = 0
+    while size < TEXT_BYTES:
+        number += 1
+        verse = f"Note {number}: the {number * 7919 % 10007}th lamp of row {number % 389} is lit.\n"
+        verses.append(verse)
+        size += len(verse)
+    path.write_text("".join(verses))
+
+
+@pytest.mark.timeout(900)
+def test_every_arnode_command_of_the_readme_works(tmp_path: Path) -> None:
+    write_text(tmp_path / "notes.txt")
+    reader = Reader(tmp_path)
+    for line in arnode_lines():
+        if "ID" in line.split() and reader.id == "ID":
+            reader.looks_up_an_id()
+        done = reader.types(line)
+        right = {0, NOT_SHOWN} if line.startswith("arnode compare") else {0}
+        assert done.returncode in right, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, line
+    assert "make_dataloader" in (tmp_path / "better.py").read_text()
+    header, *rows = (tmp_path / "results.tsv").read_text().splitlines()
+    assert header.split("\t")[0] == "commit"
+    assert len(rows) >= 2
+    assert (tmp_path / "again" / "replay.sh").exists()
+
+
+def test_what_is_not_run_is_right() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for line in shell_lines(README):
+        match shlex.split(line):
+            case ["arnode", *_]:
+                pass
+            case ["make", target]:
+                assert target in targets
+            case ["apt-get", "install", "--yes", *packages]:
+                assert {"make", "git", "bubblewrap", "python3-venv"} == set(packages)
+            case ["python3", "-m", "venv", folder] | [".", folder]:
+                assert "/" not in folder or folder == ".venv/bin/activate"
+            case [pip, "install", "."] if pip.endswith("/bin/pip"):
+                assert project["build-system"]["build-backend"] == "hatchling.build"
+                assert project["project"]["scripts"]["arnode"] == "node.cli:main"
+            case _:
+                pytest.fail(f"nobody checks this line of the README: {line}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    commands = [*shell_lines(text), *re.findall(r"`(arnode [^`]+)`", text)]
+    named = {found[1] for line in commands if (found := re.match(r"arnode ([a-z]+)", line))}
+    assert named <= set(COMMANDS)
+
+
+def test_help_lists_every_command_of_the_readme() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "--help"], capture_output=True, text=True, check=True
+    )
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert {line.split()[1] for line in arnode_lines()} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(
+        r"`((?:agent|docs|node|protocol|tests|trainer)/[\w./-]+)`",
+        page.read_text(encoding="utf-8"),
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_picture_loads_nothing_from_a_host() -> None:
+    picture = (ROOT / "docs" / "arnode.svg").read_text(encoding="utf-8")
+    assert "url(http" not in picture
+    assert "@font-face" not in picture
+    assert {"http://www.w3.org/2000/svg"} == set(re.findall(r"https?://[^\"\s)]+", picture))
+
+
+def test_the_page_on_configuration_lists_exactly_the_settings() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", page, re.MULTILINE))
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    assert rows == {
+        name: "none" if value is None else json.dumps(value) for name, value in defaults.items()
+    }
+
+
+def test_the_configuration_page_s_example_is_a_right_one() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert set(tomllib.loads(example)) <= {field.name for field in dataclasses.fields(Config)}
+
+
+def test_the_example_of_a_task_folder_loads(tmp_path: Path) -> None:
+    from trainer.task import load_task
+
+    page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "task.toml").write_text(example)
+    task = load_task(tmp_path, data_dir=tmp_path)
+    assert task.name == "half"
+    assert task.manifest.budget.amount == 76_800
