@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: setup start test check bench soak
 
 setup: $(VENV)/.installed
-	@./setup-sandbox
+	@./setup-system
 
 # Runtime and test dependencies at the versions of constraints.txt, in one place beside the code.
 $(VENV)/.installed: pyproject.toml constraints.txt

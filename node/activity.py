@@ -12,6 +12,11 @@ from node.trial import Confirmation
 from protocol.fields import fit_line
 
 _RECENT = 400
+DECISION_WORDS = {
+    "screened_out": "no gain",
+    "rechecked_out": "not again",
+    "rebased": "retried",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class Activity:
 
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Tell something once, in the log and in the view."""
-        line = fit_line(text, 400) + (f"  [{record.hex()[:12]}]" if record else "")
+        line = _line(text, record)
         self.messages.append(line)
         self._log(line)
 
@@ -82,7 +87,8 @@ class Activity:
         self.decisions[dot.decision] += 1
         metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
         gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
-        self.say(f"{dot.decision:<13} {metric}{gain}{dot.title}", record=dot.record)
+        word = DECISION_WORDS.get(dot.decision, dot.decision)
+        self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
 
     def weighing(self, confirmation: Confirmation) -> None:
         """A confirmation has a new pair."""
@@ -105,3 +111,7 @@ class Activity:
             f"{len(confirmation.pairs)} pairs{gain}",
             record=record,
         )
+
+
+def _line(text: str, record: bytes | None) -> str:
+    return fit_line(text, 400) + (f"  [{record.hex()[:12]}]" if record else "")

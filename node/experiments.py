@@ -66,7 +66,9 @@ def experiment_of(
     task = task_of(body.task)
     maximised = task is not None and task.manifest.metric.direction == "max"
     own_role: Role = "base" if body.stage == "baseline" else "candidate"
-    metric = _mean([run.metric_nano for run in body.runs if run.role == own_role])
+    own = [run.metric_nano for run in body.runs if run.role == own_role]
+    # A screen is selected, so where a recheck followed, that one speaks.
+    metric = _mean(own if body.stage in ("baseline", "confirm") else own[-1:])
     loss = None if body.stage == "baseline" else _loss(body, metric, metric_of(body))
     return Experiment(
         id=record.id,

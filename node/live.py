@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from node.activity import Activity, Dot
+from node.activity import DECISION_WORDS, Activity, Dot
 from node.experiments import Experiment
 from node.heads import evidence_for
 from node.jobs import Line
@@ -42,9 +42,9 @@ _WORDS = {
     "adopted": ("verified", "bold green"),
     "kept": ("kept", "green"),
     "discarded": ("no gain", "bright_black"),
-    "screened_out": ("no gain", "bright_black"),
-    "rechecked_out": ("not again", "bright_black"),
-    "rebased": ("retried", "bright_black"),
+    "screened_out": (DECISION_WORDS["screened_out"], "bright_black"),
+    "rechecked_out": (DECISION_WORDS["rechecked_out"], "bright_black"),
+    "rebased": (DECISION_WORDS["rebased"], "bright_black"),
     "unconfirmed": ("unconfirmed", "yellow"),
     "failed": ("failed", "yellow"),
     "rejected": ("rejected", "red"),
@@ -275,11 +275,8 @@ def _evidence(activity: Activity) -> RenderableType:
 
 def _events(activity: Activity) -> list[Text]:
     """What was said besides the decisions that the table shows, and what a card is not for."""
-    told = [
-        line.partition("  [")[0]  # without the record's id, which the table has
-        for line in activity.messages
-        if line.partition(" ")[0] not in _WORDS
-    ]
+    # Without the record's id, which the table has.
+    told = [line.partition("  [")[0] for line in activity.messages]
     shown = told[-_EVENTS:]
     if card := _card():
         shown.append(f"{card} stays idle until the task nanochat comes: this runs on the CPU")

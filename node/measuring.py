@@ -56,11 +56,13 @@ class Workbench:
 def find_workbench(task: str | None, text: Path | None) -> Workbench:
     """Return the home and task that the flags, the environment and the settings mean."""
     home = Home.locate(os.environ)
-    config = load_config(home.config, env=os.environ, flags={"task": task}).config
+    flags = {"task": task, "text": str(text) if text else None}
+    config = load_config(home.config, env=os.environ, flags=flags).config
     require_sandbox()
+    wanted = Path(config.text) if config.text and task is None else None
     home.prepare()
     with reporting() as progress:
-        found = find_task(home, name=config.task, text=text, progress=progress)
+        found = find_task(home, name=config.task, text=wanted, progress=progress)
     return Workbench(home=home, task=found)
 
 

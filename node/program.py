@@ -22,6 +22,7 @@ from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5
+_PROGRESS_INTERVAL_S = 2.0
 _LOG_LIMIT_BYTES = 5_000_000
 
 
@@ -31,11 +32,12 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
     is_watched = sys.stdout.isatty()
     with home.lock(), _logging(home, to_terminal=not is_watched):
         if card := find_gpu():
-            _log.info("%s is here; until the task nanochat comes, tiny runs on the CPU", card)
+            print(f"{plain(card)} stays idle: tiny runs on the CPU", file=sys.stderr)
         text = Path(config.text) if config.text else None
         with reporting() as progress:
             task = find_task(home, name=config.task, text=text, progress=progress)
         asyncio.run(_run(home, config, goal, task, is_watched=is_watched))
+    print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
 def require_sandbox() -> None:
@@ -47,15 +49,16 @@ def require_sandbox() -> None:
 
 @contextlib.contextmanager
 def reporting() -> Iterator[Callable[[str, float], None]]:
-    """Yield a progress callback that writes to stderr; quick steps stay quiet."""
-    started_s = time.monotonic()
-    last = ""
+    """Yield a progress callback that writes to stderr: each step once, long ones with a share."""
+    last, told_s = "", 0.0
 
     def progress(what: str, share: float) -> None:
-        nonlocal last
-        if what != last and time.monotonic() - started_s > 0.5:
-            print(f"  {plain(what)} … {share:.0%}", file=sys.stderr, flush=True)
-            last = what
+        nonlocal last, told_s
+        is_new, now_s = what != last, time.monotonic()
+        if is_new or now_s - told_s >= _PROGRESS_INTERVAL_S:
+            known = "" if share >= 1 else " …" if is_new else f" … {share:.0%}"
+            print(f"  {plain(what)}{known}", file=sys.stderr, flush=True)
+            last, told_s = what, now_s
 
     yield progress
 
@@ -70,7 +73,6 @@ async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched
                 await _run_watched(node, config)
             else:
                 await run_node(node)
-    _log.info("stopped; `arnode start` goes on from here")
 
 
 async def _run_watched(node: Node, config: Config) -> None:

@@ -84,7 +84,6 @@ def open_session(home: Home, task: Task, *, rotation: int, progress: Progress) -
         secret_rows=data.secret_rows(load_secret(home), rotation),
         random_seed=lambda: secrets.randbits(64),
     )
-    progress("ready", 1.0)
     return Session(
         task=task,
         subject=Subject.here(task.manifest, task.source),

@@ -80,7 +80,7 @@ def prepare(
         data = _prepare_text(task, folder, progress, visible)
     else:
         data = _prepare_tiny_world(task, folder, progress)
-    progress("data", 1.0)
+    progress("the data is ready", 1.0)
     return data
 
 

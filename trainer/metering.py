@@ -14,7 +14,7 @@ from protocol.fields import fit_line
 from protocol.runs import MAX_REASON, Status
 from trainer.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
-METER_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
+METER_SLACK_S = 0.5  # a scheduler's rounding must not fail an honest run
 _METER_INTERVAL_S = 0.05
 
 

@@ -90,7 +90,8 @@ def _find_folder(wanted: str, own: Path) -> Path:
         return path
     if path.is_dir():
         raise UsageError(
-            f"{path}: no task folder, there is no {TASK_FILE} in it", "see `task init`"
+            f"{path}: no task folder, there is no {TASK_FILE} in it",
+            f"a task folder holds a {TASK_FILE}: see docs/writing-a-task.md",
         )
     raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
 
