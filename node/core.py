@@ -18,6 +18,7 @@ from node.activity import Activity
 from node.blobs import Blobs
 from node.config import Config
 from node.control import ControlServer, Handler, Message
+from node.heads import remember_folder
 from node.home import Home
 from node.ideas import Ideas
 from node.jobs import LineKey
@@ -80,6 +81,7 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Open everything for one task. The caller holds the home's lock."""
     with Store.open(home) as store:
+        remember_folder(store, task, config.task)
         key = LineKey(task=task.id, hardware_class=probe_class().slug)
         rotation = len(store.closed_jobs(key, "checkpoint")) // CONFIRMATIONS_PER_SECRET_SPLIT
         session = await asyncio.to_thread(

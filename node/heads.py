@@ -1,9 +1,14 @@
 """Moving the verified head by hand: what may be adopted, on which evidence."""
 
+from pathlib import Path
+
 from node.jobs import Line, LineKey
 from node.store import PREFIX_DIGITS, Store
 from protocol.errors import UsageError
 from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from trainer.task import Task
+
+_FOLDER = "task-folder/"
 
 
 def the_line(store: Store, task_name: str | None = None) -> Line:
@@ -23,6 +28,21 @@ def the_line(store: Store, task_name: str | None = None) -> Line:
     if chosen:
         raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
     raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
+
+
+def remember_folder(store: Store, task: Task, wanted: str) -> None:
+    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
+    folder = Path(wanted)
+    if folder.is_dir() and task.recipe.name != "text":
+        store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
+
+
+def task_source(store: Store, task_id: bytes) -> str | None:
+    """Return what `--task` takes for a task of this home: its folder, else its name."""
+    if folder := store.meta(_FOLDER + task_id.hex()):
+        return folder.decode()
+    body = store.task(task_id)
+    return body.manifest.name if body else None
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from node.home import Home
 from node.research import Goal
 from node.session import find_task
 from node.terminal import plain, wants_color
-from protocol.errors import SafetyError
+from protocol.errors import ConfigurationError, SafetyError
 from trainer.device import find_gpu
 from trainer.task import Task
 from trainer.tier import probe_tier
@@ -29,6 +30,11 @@ _LOG_LIMIT_BYTES = 5_000_000
 def start_node(home: Home, config: Config, goal: Goal) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
     require_sandbox()
+    if shutil.which("git") is None:
+        raise ConfigurationError(
+            "git is not installed, so no journal can be kept",
+            "install your distribution's package `git`",
+        )
     is_watched = sys.stdout.isatty()
     with home.lock(), _logging(home, to_terminal=not is_watched):
         if card := find_gpu():

@@ -91,7 +91,7 @@ def _find_folder(wanted: str, own: Path) -> Path:
     if path.is_dir():
         raise UsageError(
             f"{path}: no task folder, there is no {TASK_FILE} in it",
-            f"a task folder holds a {TASK_FILE}: see docs/writing-a-task.md",
+            f"write a {TASK_FILE}, as docs/writing-a-task.md says",
         )
     raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
 
