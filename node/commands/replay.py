@@ -53,6 +53,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
 
 def _described(store: "Store", record: "Record") -> tuple[bytes, dict[str, object]]:
+    from node.heads import task_source
     from protocol.kinds import AdoptBody, PatchBody, ResultBody
 
     body = record.body
@@ -73,11 +74,10 @@ def _described(store: "Store", record: "Record") -> tuple[bytes, dict[str, objec
             f"a {record.kind} has no source to replay",
             "give the id of an experiment: see `arnode log`",
         )
-    task = store.task(body.task)
     description |= {
         "tree": tree.hex(),
         "task": body.task.hex(),
-        "task_name": task.manifest.name if task else None,
+        "task_name": task_source(store, body.task),
     }
     return tree, description
 
