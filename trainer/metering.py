@@ -14,7 +14,6 @@ from protocol.fields import fit_line
 from protocol.runs import MAX_REASON, Status
 from trainer.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
-METER_SLACK_S = 0.5  # a scheduler's rounding must not fail an honest run
 _METER_INTERVAL_S = 0.05
 
 
@@ -24,7 +23,9 @@ class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status: Status = status
-        self.reason = fit_line(reason, MAX_REASON)
+        # What a candidate printed may hold marks that turn or hide the text around them.
+        shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in reason)
+        self.reason = fit_line(shown, MAX_REASON)
 
 
 class CpuCeiling(RunFailed):
@@ -81,7 +82,7 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> Asy
 
     async def watch() -> None:
         nonlocal exceeded
-        while sandbox.cpu_s() - before_s <= ceiling_s + METER_SLACK_S:  # noqa: ASYNC110
+        while sandbox.cpu_s() - before_s <= ceiling_s:  # noqa: ASYNC110
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
         exceeded = True
         block.cancel()
@@ -90,7 +91,7 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> Asy
     try:
         yield
         # The watcher polls: what the last interval hid counts as well.
-        exceeded = exceeded or sandbox.cpu_s() - before_s > ceiling_s + METER_SLACK_S
+        exceeded = exceeded or sandbox.cpu_s() - before_s > ceiling_s
     except asyncio.CancelledError:
         if not exceeded:
             raise

@@ -31,6 +31,8 @@ from trainer.weights import check_weights
 
 _TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: it would ratchet
 _SERVE_CEILING = 2.0  # × the baseline tree's: else a script trains on in serve role
+_TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
+_SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _SCRATCH_BYTES = 64 << 20
@@ -214,7 +216,7 @@ class Runner:
         tokens = await asyncio.to_thread(self._training_tokens, request.seed)
         ceiling_s = None
         if request.ceiling and self._budget_tokens:
-            ceiling_s = _TRAIN_CEILING * request.ceiling.train_cpu_s
+            ceiling_s = _TRAIN_CEILING * request.ceiling.train_cpu_s + _TRAIN_SLACK_S
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
         try:
@@ -245,7 +247,7 @@ class Runner:
 
     async def _claim(self, request: _Request, weights: bytes, meter: Meter) -> Floats:
         known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.claim_cpu_s
+        ceiling_s = None if known is None else _SERVE_CEILING * known.claim_cpu_s + _SERVE_SLACK_S
         sandbox = await self._pool.take("serve")
         before_s, started_s = sandbox.cpu_s(), time.monotonic()
         try:
@@ -274,7 +276,7 @@ class Runner:
         if incumbent is None and self.yardstick:
             incumbent = self.yardstick.claims
         known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.audit_cpu_s
+        ceiling_s = None if known is None else _SERVE_CEILING * known.audit_cpu_s + _SERVE_SLACK_S
         sandbox = await self._pool.take("serve")
         before_s = sandbox.cpu_s()
         try:

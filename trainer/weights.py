@@ -2,7 +2,7 @@
 
 The format is safetensors; its library checks names, shapes, types, offsets and overlap before
 anything is read. Only what a reader outside must know is looked at here: is it well formed, is it
-small enough, are its numbers finite.
+small enough, did it diverge (infinities are fine: a causal mask may be stored as such).
 """
 
 import numpy as np
@@ -24,15 +24,15 @@ def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
     except (SafetensorError, ValueError) as error:
         return Rejected(f"weights are not well-formed safetensors: {error}")
     for name, tensor in tensors:
-        if not _is_finite(tensor["dtype"], tensor["data"]):
-            return Rejected(f"nan: weight {name[:80]!r} holds numbers that are not finite")
+        if _has_nan(tensor["dtype"], tensor["data"]):
+            return Rejected(f"nan: weight {name[:80]!r} holds what is not a number")
     return None
 
 
-def _is_finite(dtype: str, data: bytes) -> bool:
-    if dtype == "BF16":  # numpy has no bfloat16: all exponent bits set means inf or nan
-        bits = np.frombuffer(data, dtype="<u2")
-        return not bool(((bits & 0x7F80) == 0x7F80).any())
+def _has_nan(dtype: str, data: bytes) -> bool:
+    if dtype == "BF16":  # numpy has no bfloat16: all exponent bits set and a mantissa
+        bits = np.frombuffer(data, dtype="<u2") & 0x7FFF
+        return bool((bits > 0x7F80).any())
     if dtype in _FLOATS:
-        return bool(np.isfinite(np.frombuffer(data, dtype=_FLOATS[dtype])).all())
-    return True  # integers and booleans are always finite; 8-bit floats show in the claims
+        return bool(np.isnan(np.frombuffer(data, dtype=_FLOATS[dtype])).any())
+    return False  # integers and booleans always are numbers; 8-bit floats show in the claims

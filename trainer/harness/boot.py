@@ -7,6 +7,7 @@ run here, so the limits that it sets on its own process hold for the candidate a
 import os
 import resource
 import sys
+import traceback
 
 sys.path[:0] = ["/arnode", "/packages"]
 
@@ -26,7 +27,17 @@ def main() -> None:
 
     session.begin(channel, payload)
     _offer_modules()
-    session.run_script()
+    try:
+        session.run_script()
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 -- whatever the candidate raises
+        traceback.print_exc()
+    finally:
+        # Taking torch down costs a CPU second, which would count: a crash would be a timeout.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _offer_modules() -> None:

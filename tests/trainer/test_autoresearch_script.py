@@ -1,0 +1,79 @@
+"""A script of autoresearch's shape, with no line about arnode in it, is measured as it stands.
+
+`tests/tasks/seconds/train.py` is our own code in that shape: kernels from a hub, its own seed,
+gradient accumulation, its own clock whose first steps do not count, a summary after the score.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from trainer.data import prepare
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.task import Task, load_task
+
+SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
+
+
+@pytest.fixture(scope="module")
+def task(data_dir: Path) -> Task:
+    return load_task(SECONDS_TASK, data_dir=data_dir)
+
+
+@pytest.fixture(scope="module")
+def outcomes(task: Task, data_dir: Path) -> list[RunOutcome]:
+    """The baseline's calibration and another run of it."""
+    data = prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+    async def measure() -> list[RunOutcome]:
+        runner = Runner(
+            task,
+            data,
+            secret_rows=data.secret_rows(b"a node's secret", 0),
+            random_seed=iter(range(100)).__next__,
+        )
+        try:
+            return [await runner.calibrate(1), await runner.run(task.source, 2)]
+        finally:
+            await runner.close()
+
+    return asyncio.run(measure())
+
+
+def test_the_script_knows_nothing_of_arnode(task: Task) -> None:
+    text = task.source["train.py"].decode()
+    assert "arnode" not in text
+    assert "TOKEN_BUDGET" not in text
+    for line in (
+        "from kernels import get_kernel",
+        "torch.manual_seed(42)",
+        "x, y, epoch = next(train_loader)",
+        "val_bpb = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)",
+    ):
+        assert line in text
+
+
+def test_it_is_measured_and_audited_unmodified(outcomes: list[RunOutcome]) -> None:
+    for outcome in outcomes:
+        assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
+        assert outcome.audit is not None
+        assert outcome.tokens == 0  # the budget is time
+
+
+def test_it_trains_for_its_budget_and_learns(outcomes: list[RunOutcome]) -> None:
+    for outcome in outcomes:
+        assert 2000 <= outcome.ms < 20_000
+        assert outcome.metric_nano is not None
+        assert outcome.metric_nano < 3_200_000_000  # an untrained model is worth 4.5 bits a byte
+
+
+def test_its_own_seed_does_not_hide_the_runs_seed(outcomes: list[RunOutcome]) -> None:
+    assert outcomes[0].metric_nano != outcomes[1].metric_nano
+
+
+def test_nothing_is_printed_after_the_weights_have_left(outcomes: list[RunOutcome]) -> None:
+    for outcome in outcomes:
+        assert "step 00000" in outcome.log_tail
+        assert "val_bpb:" not in outcome.log_tail

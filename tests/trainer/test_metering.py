@@ -1,0 +1,215 @@
+"""Sealed data that nobody can change, ceilings that hold, and what an end means."""
+
+import asyncio
+import contextlib
+import fcntl
+import mmap
+import os
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from protocol.runs import MAX_REASON
+from trainer.metering import (
+    RunFailed,
+    cpu_limit,
+    sealed,
+    stage,
+    wall_limit,
+)
+from trainer.sandbox import End, ForgedFrame, Profile, Sandbox, SandboxEnded
+
+DATA = bytes(range(256)) * 64
+
+
+def test_a_sealed_descriptor_holds_the_data_from_its_start() -> None:
+    with sealed(DATA) as descriptor:
+        assert os.read(descriptor, len(DATA) + 1) == DATA
+        assert not os.get_inheritable(descriptor)
+
+
+def test_a_sealed_descriptor_cannot_be_written_grown_or_shrunk() -> None:
+    with sealed(DATA) as descriptor:
+        for change in (
+            lambda: os.write(descriptor, b"x"),
+            lambda: os.ftruncate(descriptor, 1),
+            lambda: os.ftruncate(descriptor, 2 * len(DATA)),
+            lambda: mmap.mmap(descriptor, 0, prot=mmap.PROT_READ | mmap.PROT_WRITE),
+            lambda: fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE),
+        ):
+            with pytest.raises(OSError, match=r"not permitted|denied|Bad file|Invalid"):
+                change()
+        assert os.pread(descriptor, len(DATA), 0) == DATA
+
+
+def test_opening_it_anew_for_writing_does_not_help() -> None:
+    """Whoever holds the descriptor owns the file under /proc, but the seals stay."""
+    with sealed(DATA) as descriptor:
+        again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)
+        try:
+            with pytest.raises(PermissionError):
+                os.pwrite(again, b"x", 0)
+            with pytest.raises(PermissionError):
+                os.pwrite(again, b"x", len(DATA))
+            with pytest.raises(PermissionError):
+                os.ftruncate(again, 0)
+        finally:
+            os.close(again)
+        assert os.pread(descriptor, len(DATA), 0) == DATA
+
+
+def test_no_descriptor_is_left_over() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with sealed(DATA):
+            pass
+        with contextlib.suppress(KeyError), sealed(DATA):
+            raise KeyError
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class Clocked:
+    """Stands for a sandbox whose CPU clock the test sets."""
+
+    def __init__(self, *readings_s: float) -> None:
+        self.readings_s = list(readings_s)
+        self.end: End | None = None
+        self.output = ""
+        self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
+
+    def cpu_s(self) -> float:
+        return self.readings_s.pop(0) if len(self.readings_s) > 1 else self.readings_s[0]
+
+    def output_tail(self) -> str:
+        return self.output
+
+    async def settled(self) -> None:
+        return
+
+
+def as_sandbox(clocked: Clocked) -> Sandbox:
+    return cast("Sandbox", clocked)
+
+
+def test_the_cpu_ceiling_ends_a_block_that_never_would() -> None:
+    async def block() -> None:
+        async with cpu_limit(as_sandbox(Clocked(5.0, 5.5, 6.0, 7.0)), 1.0, "training"):
+            await asyncio.Event().wait()
+
+    with pytest.raises(RunFailed, match=r"training used more than 1\.0 CPU seconds") as failed:
+        asyncio.run(block())
+    assert failed.value.status == "timeout"
+
+
+def test_what_was_used_since_the_last_poll_counts() -> None:
+    async def block() -> None:
+        clocked = Clocked(5.0)
+        async with cpu_limit(as_sandbox(clocked), 1.0, "training"):
+            clocked.readings_s = [6.0 + 0.01]
+
+    with pytest.raises(RunFailed):
+        asyncio.run(block())
+
+
+def test_just_below_the_ceiling_is_no_failure() -> None:
+    async def block() -> None:
+        clocked = Clocked(5.0)
+        async with cpu_limit(as_sandbox(clocked), 1.0, "training"):
+            clocked.readings_s = [6.0 - 0.01]
+            await asyncio.sleep(0)
+        async with cpu_limit(as_sandbox(Clocked(0.0, 1e9)), None, "training"):
+            await asyncio.sleep(0)
+
+    asyncio.run(block())
+
+
+def test_a_cancelled_run_stays_cancelled_inside_its_limits() -> None:
+    async def limited() -> None:
+        async with wall_limit(60, "training"), cpu_limit(as_sandbox(Clocked(0.0)), 1.0, "training"):
+            await asyncio.Event().wait()
+
+    async def block() -> None:
+        task = asyncio.create_task(limited())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(block())
+
+
+def test_both_limits_at_once_are_one_timeout() -> None:
+    async def block() -> None:
+        for _ in range(20):
+            clocked = as_sandbox(Clocked(0.0, 9.0))
+            with pytest.raises(RunFailed) as failed:
+                async with wall_limit(0, "x"), cpu_limit(clocked, 1.0, "x"):
+                    await asyncio.Event().wait()
+            assert failed.value.status == "timeout"
+            await asyncio.sleep(0)  # nothing of the cancellation is left over
+
+    asyncio.run(block())
+
+
+def test_the_wall_limit_is_by_our_clock() -> None:
+    async def block() -> None:
+        async with wall_limit(0.05, "scoring"):
+            await asyncio.Event().wait()
+
+    started_s = time.monotonic()
+    with pytest.raises(RunFailed, match="scoring took more than 0 s"):
+        asyncio.run(block())
+    assert time.monotonic() - started_s < 5
+
+
+@pytest.mark.parametrize(
+    ("end", "output", "status", "reason"),
+    [
+        ("memory", "", "oom", "in training: more than the task's 700 MB of memory"),
+        ("output", "spam", "crash", "in training: more output than allowed"),
+        ("threads", "", "crash", "in training: more threads or processes than allowed"),
+        (None, "a\n\nValueError: no\n \n", "crash", "in training: ValueError: no"),
+        (None, "", "crash", "in training: ended without exporting weights"),
+        ("killed", "", "crash", "in training: ended without exporting weights"),
+    ],
+)
+def test_each_end_has_its_status(end: End | None, output: str, status: str, reason: str) -> None:
+    async def block() -> None:
+        clocked = Clocked(0.0)
+        clocked.end, clocked.output = end, output
+        async with stage(as_sandbox(clocked), "training"):
+            raise SandboxEnded
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert (failed.value.status, failed.value.reason) == (status, reason)
+
+
+def test_a_forged_frame_is_a_rejection() -> None:
+    async def block() -> None:
+        async with stage(as_sandbox(Clocked(0.0)), "scoring"):
+            raise ForgedFrame("expected frame S, got b'\\x00'")
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert failed.value.status == "rejected"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\x1b[2J\x1b]0;owned\x07",
+        "x" * 10_000,
+        "a\rb\tc\x0bd\x85e",
+        "\ud800",
+        "e\u0301" * 300,
+        "a\u202eb\u200bc",
+    ],
+)
+def test_a_reason_is_one_line_whatever_was_printed(said: str) -> None:
+    reason = RunFailed("crash", said).reason
+    assert len(reason) <= MAX_REASON
+    assert "\n" not in reason
+    assert all(character.isprintable() for character in reason)

@@ -1,0 +1,212 @@
+"""A run from source to metric: the same bits each time, and one word for each way to fail."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from protocol.errors import ArnodeError
+from protocol.runs import MAX_REASON, Run, Status
+from protocol.source import Source
+from tests.conftest import MakeRunner
+from trainer.data import TaskData
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.task import Task
+
+Edited = Callable[..., Source]
+
+LOSS = "    loss.backward()\n"
+EXPORT = "val_bpb = evaluate_bpb("
+READ = "batches = make_dataloader("
+
+
+def runner_of(task: Task, data: TaskData) -> Runner:
+    return Runner(
+        task,
+        data,
+        secret_rows=data.secret_rows(b"a node's secret", 0),
+        random_seed=iter(range(1000)).__next__,
+    )
+
+
+def figures(outcome: RunOutcome) -> tuple[object, ...]:
+    assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
+    assert outcome.claims is not None
+    return outcome.metric_nano, outcome.secret_nano, outcome.claims.tobytes()
+
+
+def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> None:
+    """Alone, and with the scoring of one run beside the training of the next."""
+
+    async def measure() -> tuple[list[RunOutcome], RunOutcome]:
+        async with make_runner() as runner:
+            source = runner.task.source
+            alone = await runner.run(source, 5)
+            free = asyncio.Event()
+            first = asyncio.create_task(runner.run(source, 5, on_trained=free.set))
+            await free.wait()
+            beside = await asyncio.gather(
+                first, runner.run(source, 5, needs_audit=lambda _public, _secret: False)
+            )
+            return [alone, *beside], await runner.run(source, 6)
+
+    same, other = asyncio.run(measure())
+    assert figures(same[0]) == figures(same[1]) == figures(same[2])
+    assert figures(other)[0] != figures(same[0])[0]
+    assert figures(other)[1] != figures(same[0])[1]
+    assert same[0].audit is not None
+    assert same[2].audit is None  # nobody needed it
+    for outcome in (*same, other):
+        assert outcome.cpu_ms > 0
+        assert outcome.ms > 0
+        assert outcome.serve_ms > 0
+        assert outcome.peak_mem_bytes > 100 << 20
+        assert outcome.tokens == 15_360
+
+
+FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
+    "crash": (
+        (LOSS, "    raise ValueError('no' + chr(10) + chr(27) + '[2J' + 'x' * 500)\n"),
+        "crash",
+        "in training: ",
+    ),
+    "syntax": ((LOSS, "    loss.backward(\n"), "crash", "in training: SyntaxError"),
+    "no export": ((EXPORT, "raise SystemExit(0)\nval_bpb = evaluate_bpb("), "crash", "in training"),
+    "nan weights": (
+        (EXPORT, f"model.head.weight.data[3, 4] = float('nan')\n{EXPORT}"),
+        "nan",
+        "nan: weight 'head.weight'",
+    ),
+    "oversize weights": (
+        (EXPORT, f"model.register_buffer('more', torch.zeros(1_000_000))\n{EXPORT}"),
+        "rejected",
+        "weights of ",
+    ),
+    "much too large weights": (
+        (EXPORT, f"model.register_buffer('more', torch.zeros(20_000_000))\n{EXPORT}"),
+        "rejected",
+        "in training: a frame of",
+    ),
+    "nan claims": (
+        ("            return logits\n", "            return logits / 0\n"),
+        "nan",
+        "nan: claimed",
+    ),
+    "weights that do not fit": (
+        (EXPORT, f"model.register_buffer('more', torch.zeros(3))\n{EXPORT}"),
+        "crash",
+        "in scoring: ",
+    ),
+    "no model": (
+        (READ, "network, model = model, None\nbatches = make_dataloader("),
+        "crash",
+        "in ",
+    ),
+    "validation split": (
+        ('"train")', '"val")'),
+        "crash",
+        "in training: ValueError: there is no split 'val' here",
+    ),
+    "ceiling of CPU seconds": (
+        (LOSS, "    import time\n    while time.process_time() < 60:\n        pass\n" + LOSS),
+        "timeout",
+        "training used more than",
+    ),
+    "growth": (
+        (LOSS, "    model.kept = [*getattr(model, 'kept', []), bytearray(200 << 20)]\n" + LOSS),
+        "oom",
+        "in training: more than the task's",
+    ),
+    "wall clock": (
+        (LOSS, "    import time\n    time.sleep(100)\n" + LOSS),
+        "timeout",
+        "training took more than 8 s",
+    ),
+    "warm-up": (
+        (READ, "import time\ntime.sleep(100)\nbatches = make_dataloader("),
+        "timeout",
+        "what comes before the data took more than 8 s",
+    ),
+}
+
+
+def test_each_failure_has_its_word_and_a_reason(
+    short_task: Task, short_data: TaskData, edited: Edited
+) -> None:
+    """One runner for all, so that each also shows that the one before left nothing behind."""
+    limits = replace(short_task.manifest.limits, limit_s=8, warmup_limit_s=8, memory_mb=900)
+    task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
+
+    async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
+        runner = runner_of(task, short_data)
+        try:
+            before = await runner.calibrate(1)
+            found = {
+                name: await runner.run(edited(edit), 1) for name, (edit, _, _) in FAILURES.items()
+            }
+            return before, found, await runner.run(task.source, 1)
+        finally:
+            await runner.close()
+
+    before, found, after = asyncio.run(measure())
+    for name, (_, status, reason) in FAILURES.items():
+        outcome = found[name]
+        assert outcome.status == status, (name, outcome.reason)
+        assert outcome.reason is not None
+        assert outcome.reason.startswith(reason), (name, outcome.reason)
+        assert outcome.reason.isprintable(), (name, outcome.reason)
+        assert len(outcome.reason) <= MAX_REASON
+        assert outcome.metric_nano is outcome.secret_nano is outcome.claims is outcome.audit is None
+        assert isinstance(Run.from_value(as_record(outcome).to_value()), Run), name
+    assert figures(after) == figures(before)
+
+
+def as_record(outcome: RunOutcome) -> Run:
+    return Run(
+        role="candidate",
+        **{
+            name: getattr(outcome, name)
+            for name in (
+                "seed", "status", "metric_nano", "secret_nano", "ms", "cpu_ms", "serve_ms",
+                "tokens", "peak_mem_bytes", "flags", "reason", "audit",
+            )
+        },
+    )  # fmt: skip
+
+
+def test_nothing_is_measured_before_the_baseline(
+    short_task: Task, short_data: TaskData, edited: Edited
+) -> None:
+    runner = runner_of(short_task, short_data)
+    assert runner.metric_tolerance == 0.0
+    with pytest.raises(ValueError, match="baseline before anything"):
+        asyncio.run(runner.run(edited((LOSS, f"    # changed\n{LOSS}")), 1))
+
+
+def test_a_baseline_beyond_the_manifests_caps_measures_nothing(
+    short_task: Task, short_data: TaskData
+) -> None:
+    caps = replace(short_task.manifest.audit, tau_nano=0)
+    task = replace(short_task, manifest=replace(short_task.manifest, audit=caps))
+
+    async def measure() -> Runner:
+        runner = runner_of(task, short_data)
+        try:
+            with pytest.raises(ArnodeError, match="rejected"):
+                await runner.calibrate(1)
+        finally:
+            await runner.close()
+        return runner
+
+    assert asyncio.run(measure()).yardstick is None
+
+
+def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data: TaskData) -> None:
+    """CPU seconds are metered per process: a child in serve role would train on unseen."""
+    budget = replace(short_task.manifest.budget, unit="seconds", amount=2)
+    task = replace(short_task, manifest=replace(short_task.manifest, budget=budget))
+    runner = runner_of(task, short_data)
+    assert not runner._profile("train").single_process
+    assert runner._profile("serve").single_process

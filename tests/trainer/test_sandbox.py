@@ -1,0 +1,497 @@
+"""One sandbox, from the inside: what a program in it finds, and what ends it."""
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import SafetyError
+from trainer import sandbox as sandbox_module
+from trainer.harness.channel import JOB
+from trainer.sandbox import Profile, Role, Sandbox, SandboxEnded
+
+MIB = 1 << 20
+
+
+def profile(**changes: int | bool) -> Profile:
+    fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
+    return Profile(role="serve", **fields)  # type: ignore[arg-type]
+
+
+def job(code: str, role: Role = "serve") -> bytes:
+    message = {
+        "role": role, "seed": 1, "entry": "train.py", "context": 8, "budget_tokens": 64,
+        "budget_seconds": 0.0, "vocabulary_size": 16, "bos": 15,
+        "vocabulary": {"pattern": "", "ranks": []},
+        "files": {"train.py": base64.b64encode(code.encode()).decode()},
+    }  # fmt: skip
+    return json.dumps(message).encode()
+
+
+def inside(code: str, limits: Profile | None = None) -> str:
+    """Return what a program printed that ran to its end."""
+
+    async def run() -> str:
+        sandbox = await Sandbox.launch(limits or profile())
+        try:
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(60):
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?", at_most=0)
+            await sandbox.settled()
+            assert sandbox.end is None, sandbox.output_tail()
+        finally:
+            await sandbox.close()
+        return sandbox.output_tail()
+
+    return asyncio.run(run())
+
+
+def ended(code: str, limits: Profile) -> Sandbox:
+    """Return the closed sandbox of a program that some limit had to end."""
+
+    async def run() -> Sandbox:
+        sandbox = await Sandbox.launch(limits)
+        try:
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(30):
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?", at_most=0)
+        finally:
+            await sandbox.close()
+        return sandbox
+
+    return asyncio.run(run())
+
+
+WALK = """
+import os, stat, json
+writable, private = [], []
+def visit(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.path in ("/proc", "/job", "/tmp", "/dev/shm", "/dev/pts", "/dev/fd"):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            visit(entry.path)
+            try:
+                probe = os.open(os.path.join(entry.path, "probe"), os.O_CREAT | os.O_WRONLY)
+                writable.append(entry.path)
+            except OSError:
+                pass
+        elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+            try:
+                os.close(os.open(entry.path, os.O_WRONLY))
+                writable.append(entry.path)
+            except OSError:
+                pass
+for name in ("/", "/dev", "/proc", "/proc/sys/kernel", "/packages", "/python"):
+    try:
+        os.close(os.open(name + "/probe", os.O_CREAT | os.O_WRONLY))
+        writable.append(name)
+    except OSError:
+        pass
+visit("/")
+for name in ("core_pattern", "modprobe", "hostname", "pid_max"):
+    try:
+        os.close(os.open("/proc/sys/kernel/" + name, os.O_WRONLY))
+        writable.append(name)
+    except OSError:
+        pass
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("mem", "oom_score_adj", "comm", "clear_refs"):
+        try:
+            os.close(os.open(f"/proc/{pid}/{name}", os.O_WRONLY))
+            writable.append(f"/proc/{pid}/{name}")
+        except OSError:
+            pass
+for name in ("null", "zero", "urandom", "tty", "full"):
+    for change in (
+        lambda: os.chmod("/dev/" + name, 0o666),
+        lambda: os.chown("/dev/" + name, 1000, 1000),
+        lambda: os.setxattr("/dev/" + name, "system.posix_acl_access", b"\\2\\0\\0\\0"),
+        lambda: os.unlink("/dev/" + name),
+    ):
+        try:
+            change()
+            writable.append("/dev/" + name)
+        except OSError:
+            pass
+try:
+    os.fchmod(0, 0o666)
+    writable.append("standard input")
+except OSError:
+    pass
+print(json.dumps({"writable": writable, "root": sorted(os.listdir("/")),
+                  "files": len(os.listdir("/packages")), "uid": os.getuid(),
+                  "processes": [p for p in os.listdir("/proc") if p.isdigit()],
+                  "environment": sorted(os.environ), "null": open("/dev/null").read()}))
+"""
+
+
+def test_nothing_of_the_host_is_writable_and_little_is_there() -> None:
+    """Under root the kernel takes the candidate for root: the owner of whatever root owns."""
+    mode = Path("/dev/null").stat().st_mode
+    found = json.loads(inside(WALK).splitlines()[-1])
+    assert found["writable"] == []
+    assert Path("/dev/null").stat().st_mode == mode
+    expected = {"arnode", "dev", "job", "lib", "lib64", "packages", "proc", "python", "tmp"}
+    assert set(found["root"]) <= expected
+    assert found["uid"] == 1000
+    assert len(found["processes"]) == 2  # bubblewrap's first process and the candidate
+    assert not [name for name in found["environment"] if "KEY" in name or "TOKEN" in name]
+
+
+def test_home_keys_and_data_do_not_exist_in_there(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("a node's secret")
+    code = f"""
+import os
+paths = [{str(secret)!r}, "/proc/1/root" + {str(secret)!r}, "/etc/passwd", "/etc/shadow",
+         {str(Path.home())!r}, "/root", "/home", "/work", "/sys", "/var", "/usr", "/run", "/mnt",
+         {str(Path(__file__).parents[2])!r}, "/arnode/trainer/data.py", "/arnode/trainer/tasks",
+         "/proc/1/cwd/../../etc/passwd", "/../../../etc/passwd"]
+for path in paths:
+    print(path, os.path.exists(path))
+print(os.listdir("/arnode"), os.listdir("/arnode/trainer"))
+"""
+    *lines, last = inside(code).splitlines()
+    assert lines
+    assert all(line.endswith("False") for line in lines), lines
+    assert last == "['trainer'] ['harness']"
+
+
+def test_there_is_no_network() -> None:
+    code = """
+import socket
+for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16, 17, 40):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            socket.socket(family, kind)
+            print("open", family, kind)
+        except OSError as error:
+            assert error.errno == 1, error
+try:
+    socket.socketpair()
+    print("open pair")
+except PermissionError:
+    pass
+print(open("/proc/net/dev").read().count(":"), "device")
+"""
+    assert inside(code).splitlines() == ["1 device"]  # lo, which is down
+
+
+def test_each_scratch_folder_is_bounded_and_the_rest_is_read_only() -> None:
+    code = """
+import os, errno
+for folder in ("/tmp", "/job", "/dev/shm"):
+    written = 0
+    with open(folder + "/fill", "wb", buffering=0) as file:
+        try:
+            while True:
+                written += file.write(bytes(1 << 16))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+    print(folder, written >> 20)
+for folder in ("/", "/dev", "/proc", "/lib", "/python"):
+    try:
+        open(folder + "/fill", "wb")
+        print("writable", folder)
+    except OSError as error:
+        assert error.errno in (errno.EROFS, errno.ENOENT, errno.EACCES), (folder, error)
+"""
+    lines = [line.split() for line in inside(code).splitlines()]
+    assert [name for name, _ in lines] == ["/tmp", "/job", "/dev/shm"]  # noqa: S108
+    assert all(6 <= int(size) <= 8 for _, size in lines)
+
+
+def test_limits_of_the_process_cannot_be_raised() -> None:
+    code = """
+import resource, os
+core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
+print(core, files[1], flush=True)
+for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
+    try:
+        resource.setrlimit(limit, (1 << 40, 1 << 40))
+        print("raised", limit, flush=True)
+    except (ValueError, OSError):
+        pass
+os.abort()
+"""
+    assert inside(code).splitlines() == ["(0, 0) 512"]
+
+
+def test_cpu_seconds_are_those_of_all_threads() -> None:
+    code = """
+import threading, time, hashlib
+def burn():
+    while time.thread_time() < 0.4:
+        hashlib.sha256(bytes(1 << 16)).digest()
+threads = [threading.Thread(target=burn) for _ in range(3)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print("burnt", flush=True)
+time.sleep(60)
+"""
+
+    async def run() -> float:
+        sandbox = await Sandbox.launch(profile())
+        try:
+            before_s = sandbox.cpu_s()
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(60):
+                while "burnt" not in sandbox.output_tail():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            used_s = sandbox.cpu_s() - before_s
+        finally:
+            await sandbox.close()
+        assert sandbox.cpu_s() - before_s >= used_s  # the last reading stays
+        return used_s
+
+    assert 1.2 <= asyncio.run(run()) < 3
+
+
+def test_the_tail_of_the_output_is_kept_and_a_flood_ends_it() -> None:
+    tail = inside("import sys; sys.stdout.write('x' * 100_000 + 'the end')")
+    assert len(tail) == 16 * 1024
+    assert tail.endswith("the end")
+    flood = "import os\nwhile True:\n    os.write(1, b'x' * 65536)"
+    sandbox = ended(flood, profile(output_bytes=MIB))
+    assert sandbox.end == "output"
+    assert len(sandbox.output_tail()) == 16 * 1024
+
+
+HOGS = {
+    "plain": "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * (8 << 20)))",
+    "page tables": """
+import mmap
+kept = []
+while True:  # a page of tables for each page of zeros that is looked at; sizes show nothing
+    kept.append(mmap.mmap(-1, 64 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000))
+    kept[-1].madvise(15)  # no huge pages
+    for at in range(0, 64 << 30, 2 << 20):
+        kept[-1][at]
+""",
+}
+
+
+@pytest.mark.parametrize("name", HOGS)
+def test_memory_is_limited(name: str) -> None:
+    sandbox = ended(HOGS[name], profile(memory_bytes=600 * MIB))
+    assert sandbox.end == "memory"
+    assert sandbox.peak_memory_bytes > 600 * MIB
+
+
+HIDDEN_MEMORY = """
+import ctypes, mmap, os
+libc = ctypes.CDLL(None, use_errno=True)
+def memfd():
+    return os.memfd_create("hidden")
+def shared():
+    kept = mmap.mmap(-1, 1 << 20)
+    kept.madvise(mmap.MADV_DONTNEED)
+def zero():
+    return mmap.mmap(os.open("/dev/zero", os.O_RDWR), 1 << 20)
+def segment():
+    if libc.shmget(0, 1 << 20, 0o1600) < 0:
+        raise OSError
+for hide in (memfd, shared, zero, segment):
+    try:
+        hide()
+        print("hidden by", hide.__name__)
+    except OSError:
+        print("refused")
+"""
+
+
+def test_memory_cannot_be_hidden_from_the_watch() -> None:
+    assert inside(HIDDEN_MEMORY).split() == ["refused"] * 4
+
+
+def test_a_process_that_hides_its_maps_counts_in_full() -> None:
+    """Not dumpable, it shows nobody its proportional size: not even a node of the same user."""
+    hidden = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import ctypes as c; c.CDLL(None).prctl(4, 0); print(flush=True); input()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert hidden.stdout is not None
+        hidden.stdout.readline()
+        ask = sandbox_module._proportional_kib
+        seen_kib = _as_nobody(lambda: ask(hidden.pid)) if os.getuid() == 0 else ask(hidden.pid)
+        assert seen_kib >= sandbox_module._status(hidden.pid, "VmRSS") > 1000
+    finally:
+        hidden.communicate(b"\n")
+
+
+def _as_nobody(ask: Callable[[], int]) -> int:
+    """Ask in a child without root's rights."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setuid(65534)
+        os.write(writer, str(ask()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        return int(answer.read())
+
+
+THREADS = """
+import threading, time
+for _ in range(200):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+time.sleep(60)
+"""
+DAEMONS = """
+import os, time
+for _ in range(40):
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)
+"""
+DAEMON_HOG = """
+import os, time
+if not os.fork():
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    kept = []
+    while True:
+        kept.append(bytearray(b"x" * (8 << 20)))
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "single_process", "end"),
+    [(THREADS, True, "threads"), (DAEMONS, False, "threads"), (DAEMON_HOG, False, "memory")],
+)
+def test_threads_and_daemons_count_together(code: str, single_process: bool, end: str) -> None:
+    limits = profile(threads=30, single_process=single_process, memory_bytes=1000 * MIB)
+    assert ended(code, limits).end == end
+
+
+def pids_in(namespace: str) -> list[str]:
+    """Return who lives in a pid namespace; zombies wait for their parent and do nothing."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            if str(path.readlink()) == namespace:
+                state = Path("/proc", path.parts[2], "stat").read_text().rpartition(") ")[2][0]
+                found += [] if state == "Z" else [path.parts[2]]
+        except OSError:
+            continue  # gone, or somebody else's
+    return found
+
+
+def namespace_of(sandbox: Sandbox) -> str:
+    return str(Path(f"/proc/{sandbox._pid}/ns/pid").readlink())
+
+
+async def _kill_outer(sandbox: Sandbox) -> None:
+    sandbox._process.kill()
+
+
+CLOSERS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {
+    "by us": lambda _sandbox: asyncio.sleep(0),
+    "bubblewrap killed from outside": _kill_outer,
+}
+
+
+@pytest.mark.parametrize("closer", CLOSERS)
+def test_close_leaves_no_process(closer: str) -> None:
+    """Also of one that forks, ignores signals and has closed its output."""
+    code = """
+import os, signal, time
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+for _ in range(5):
+    if not os.fork():
+        os.setsid()
+        break
+print("settled", flush=True)
+os.close(1), os.close(2)
+kept = bytearray(b"x" * (100 << 20))  # takes a moment to take down
+while True:
+    time.sleep(60)
+"""
+
+    async def run() -> tuple[int, list[str]]:
+        sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
+        namespace = namespace_of(sandbox)
+        try:
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(30):
+                while sandbox.output_tail().count("settled") < 6:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            await CLOSERS[closer](sandbox)
+            before = len(pids_in(namespace))
+        finally:
+            await sandbox.close()
+        return before, pids_in(namespace)
+
+    before, after = asyncio.run(run())
+    if closer == "by us":
+        assert before >= 7
+    assert after == []
+
+
+def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:
+    node = subprocess.Popen(
+        [sys.executable, "-c", KILLED_NODE],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    assert node.stdout is not None
+    namespace = node.stdout.readline().strip()
+    assert pids_in(namespace)
+    node.kill()
+    node.communicate()
+    deadline_s = time.monotonic() + 10
+    while pids_in(namespace) and time.monotonic() < deadline_s:
+        os.sched_yield()
+    assert pids_in(namespace) == []
+
+
+KILLED_NODE = """
+import asyncio, os
+from trainer.sandbox import Profile, Sandbox
+async def main():
+    sandbox = await Sandbox.launch(
+        Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
+    print(os.readlink(f"/proc/{sandbox._pid}/ns/pid"), flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "defpath", "/nowhere")
+    with pytest.raises(SafetyError) as failed:
+        asyncio.run(Sandbox.launch(profile()))
+    assert failed.value.hint
