@@ -189,10 +189,14 @@ def _proposal_seed(store: Store) -> int:
 
 def _keep_journal(journal: Journal) -> None:
     """Bring the journal up to date; it follows the store, so a fault here costs no result."""
+    # A terminal's Ctrl-C is for the node, not for the git that it runs; a mask is inherited.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         journal.catch_up()
     except ArnodeError as fault:
         _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _handlers(node: Node) -> Mapping[str, Handler]:

@@ -82,7 +82,7 @@ def run(
 
 def outcome(metric_nano: int = 1_500_000_000, *, log_tail: str = "step 1\n") -> StoredOutcome:
     """Return a run as the store keeps it."""
-    return StoredOutcome(run=run(metric_nano), log_tail=log_tail, claims=None)
+    return StoredOutcome(run=run(metric_nano), log_tail=log_tail)
 
 
 def patch_body(

@@ -139,7 +139,7 @@ def test_replay_lays_out_source_environment_and_command(
     assert description["env"] == {"torch": "2.13.0"}
     assert description["seeds"] == [1, 3]
     assert description["tree"] == BETTER.tree.hex()
-    command = "arnode run --source train.py --task tiny --seeds 2"
+    command = "arnode run --source train.py --task tiny --seed 1 --seed 3"
     assert command in out
     assert command in (folder / "replay.sh").read_text()
     assert (folder / "replay.sh").stat().st_mode & stat.S_IXUSR
