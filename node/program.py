@@ -36,7 +36,11 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
             "install your distribution's package `git`",
         )
     is_watched = sys.stdout.isatty()
-    with home.lock(), _logging(home, to_terminal=not is_watched):
+    with (
+        explaining_faults(home.root),  # wherever a full disk shows first
+        home.lock(),
+        _logging(home, to_terminal=not is_watched),
+    ):
         if card := find_gpu():
             print(f"{plain(card)} stays idle: tiny runs on the CPU", file=sys.stderr)
         text = Path(config.text) if config.text else None

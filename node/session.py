@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_secret
 from protocol.kinds import Env
@@ -76,7 +77,8 @@ def open_session(home: Home, task: Task, *, rotation: int, progress: Progress) -
 
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
-    data = prepare(task, data_dir=home.data, progress=progress)
+    with explaining_faults(home.data):
+        data = prepare(task, data_dir=home.data, progress=progress)
     progress("drawing this node's secret split", 0.9)
     runner = Runner(
         task,

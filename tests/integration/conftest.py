@@ -1,0 +1,50 @@
+"""Homes whose data is there already, so that a test's first run starts at once."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node.home import Home
+from node.store import Store
+from tests.integration.nodes import DEAF_FLAGS, arnode
+from trainer.data import TaskData
+
+# With this seed the keyless proposer soon comes upon moves that gain on the short task.
+PROPOSALS = 1_732_226_569
+
+
+@pytest.fixture(scope="session")
+def make_home(data_dir: Path, short_data: TaskData) -> Callable[[Path], Path]:
+    """Make a home that knows the short task's data and has done nothing yet."""
+
+    def make(root: Path) -> Path:
+        home = Home(root)
+        home.prepare()
+        shutil.copytree(data_dir, home.data, dirs_exist_ok=True)
+        with Store.open(home) as store:
+            store.set_meta("proposal-seed", PROPOSALS.to_bytes(4, "big"))
+        return root
+
+    return make
+
+
+@pytest.fixture
+def home(tmp_path: Path, make_home: Callable[[Path], Path]) -> Path:
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Path]) -> Path:
+    """A home in which a session of three experiments has ended by itself. Only to be read."""
+    home = make_home(tmp_path_factory.mktemp("worked") / "home")
+    arnode(home, "start", *DEAF_FLAGS, "--max-experiments", "3")
+    return home
+
+
+@pytest.fixture
+def copied(worked: Path, tmp_path: Path) -> Path:
+    """A copy of that home, to be worked on and spoilt."""
+    shutil.copytree(worked, tmp_path / "home", symlinks=True)
+    return tmp_path / "home"

@@ -1,0 +1,161 @@
+"""Real nodes as real processes: how a test starts them, talks to them and waits for them."""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from node.home import Home
+
+PATIENCE_S = 240.0  # for one thing to happen on a busy machine
+_TASKS = Path(__file__).parent.parent / "tasks"
+TASK_FLAGS = ("--task", str(_TASKS / "short"))
+DEAF_FLAGS = ("--task", str(_TASKS / "deaf"))
+COMMAND = (sys.executable, "-m", "node")
+
+
+def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a command that works on this home."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
+    return {**kept, "ARNODE_HOME": str(home), "NO_COLOR": "1", **(extra or {})}
+
+
+def arnode(
+    home: Path,
+    *words: str,
+    code: int = 0,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, which must have this exit code and show no traceback."""
+    done = subprocess.run(
+        [*COMMAND, *words],
+        env=environment(home, env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def arnode_json(home: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    """Run a command with `--json` and return its document."""
+    document: dict[str, Any] = json.loads(arnode(home, *words, "--json", code=code).stdout)
+    assert document["v"] == 1
+    return document
+
+
+def fault_of(home: Path, *words: str, code: int, env: Mapping[str, str] | None = None) -> str:
+    """Run a command that must fail with one error and its mend, and return these two lines."""
+    stderr = arnode(home, *words, code=code, env=env).stderr
+    lines = stderr.splitlines()
+    errors = [line for line in lines if line.startswith("arnode: ")]
+    assert len(errors) == 1, stderr
+    assert lines[-2:] == [errors[0], lines[-1]], stderr
+    assert lines[-1].startswith("  mend: "), stderr
+    assert lines[-1].strip() != "mend:", stderr
+    return "\n".join(lines[-2:])
+
+
+class RunningNode:
+    """`arnode start` at work; what it says is read as it comes."""
+
+    def __init__(self, home: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self.home = Home(home)
+        self.process = subprocess.Popen(
+            [*COMMAND, "start", *TASK_FLAGS, *words],
+            env=environment(home, env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.said: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, pattern: str) -> None:
+        """Wait until the node says something like this, from now on."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        found = False
+        while not found:
+            line = self._next_line(deadline_s)
+            assert line is not None, f"ended before it said {pattern!r}: {self.said}"
+            found = re.search(pattern, line) is not None
+
+    def wait_for_status(self, **wanted: object) -> dict[str, Any]:
+        """Wait until the line's status shows these values; `stage` is what it does now."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline_s:
+            lines = arnode_json(self.home.root, "status")["lines"]
+            if lines:
+                found = {
+                    "stage": (lines[0]["now"] or {}).get("stage"),
+                    "keeps": lines[0]["working"]["keeps"],
+                }
+                if all(found[name] == value for name, value in wanted.items()):
+                    return dict(lines[0])
+        raise AssertionError(f"never {wanted}: {self.said[-5:]}")
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: the whole process group hears it, as in a terminal."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """`kill -9` of the node alone."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(timeout=PATIENCE_S)
+        self._reader.join(timeout=PATIENCE_S)
+        while not self._lines.empty():
+            self._next_line(time.monotonic() + 1)
+        assert not any("Traceback" in line for line in self.said), self.said
+        return code
+
+    def _next_line(self, deadline_s: float) -> str | None:
+        try:
+            line = self._lines.get(timeout=max(0.01, deadline_s - time.monotonic()))
+        except queue.Empty:
+            raise AssertionError(f"too slow; it said {self.said}") from None
+        if line is not None:
+            self.said.append(line)
+        return line
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+
+@contextlib.contextmanager
+def running_node(
+    home: Path, *words: str, env: Mapping[str, str] | None = None
+) -> Iterator[RunningNode]:
+    """A started node, which does not outlive the block."""
+    node = RunningNode(home, *words, env=env)
+    try:
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.kill()
+        node._reader.join(timeout=10)
+        assert node.process.stderr is not None
+        node.process.stderr.close()

@@ -1,0 +1,272 @@
+"""The program as its user has it: real processes, sandboxes and runs, on the short task."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.edits import reapply
+from node.home import Home
+from node.store import Store
+from protocol.kinds import AdoptBody
+from tests.integration.nodes import (
+    DEAF_FLAGS,
+    TASK_FLAGS,
+    arnode,
+    arnode_json,
+    fault_of,
+    running_node,
+)
+from trainer.task import Task
+
+RUN_FIELDS = {
+    "seed", "status", "metric", "secret", "ms", "cpu_ms", "serve_ms", "tokens", "peak_mem",
+    "audit", "flags", "reason",
+}  # fmt: skip
+COMPARE_FIELDS = {
+    "v", "base", "candidate", "claimed", "pairs", "gain", "lower", "upper", "log_e", "alpha",
+    "verdict", "claim", "runs", "seconds", "attestation",
+}  # fmt: skip
+
+
+@pytest.fixture
+def better(short_task: Task, tmp_path: Path) -> Path:
+    """A source that gains five standard deviations: two of the task's own moves."""
+    source = short_task.source
+    for move in short_task.moves:
+        if move.name in {"muon", "small-embeddings"}:
+            changed = reapply(move.edits, source)
+            assert changed is not None
+            source = changed
+    path = tmp_path / "better.py"
+    path.write_bytes(source["train.py"])
+    return path
+
+
+@pytest.fixture
+def worse(short_task: Task, tmp_path: Path) -> Path:
+    """A source that hardly learns."""
+    text = short_task.source["train.py"].decode()
+    assert "\nLEARNING_RATE = 1e-2\n" in text
+    path = tmp_path / "worse.py"
+    path.write_text(text.replace("\nLEARNING_RATE = 1e-2\n", "\nLEARNING_RATE = 1e-5\n"))
+    return path
+
+
+def decisions(home: Path) -> list[str]:
+    return [entry["decision"] for entry in reversed(arnode_json(home, "log")["experiments"])]
+
+
+# A session that ended by itself
+
+
+def test_a_session_ends_by_itself_with_what_it_announced(worked: Path) -> None:
+    entries = arnode_json(worked, "log")["experiments"]
+    stages = [entry["stage"] for entry in reversed(entries)]
+    assert stages[0] == "baseline"
+    assert stages[1:] == ["screen"] * 3
+
+
+def test_the_records_form_a_chain_of_verified_signatures(worked: Path) -> None:
+    with Store.open_read_only(Home(worked)) as store:
+        own = store.own_records()  # reads no record whose signature is wrong
+    assert [record.seq for record in own] == list(range(len(own)))
+    assert [record.prev for record in own] == [None, *(record.id for record in own[:-1])]
+    assert {record.author.hex() for record in own} == {arnode_json(worked, "key", "show")["author"]}
+
+
+def test_store_blobs_and_journal_are_whole(worked: Path) -> None:
+    assert arnode_json(worked, "fsck")["problems"] == []
+
+
+def test_the_journal_reads_as_a_lab_notebook(worked: Path) -> None:
+    (journal,) = (worked / "journal").iterdir()
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(journal), *words], capture_output=True, text=True, check=True
+        ).stdout
+
+    experiments = arnode_json(worked, "log")["experiments"]
+    for entry in experiments:
+        message = git("log", "-1", "--format=%B", f"refs/arnode/{entry['id']}")
+        assert f"Arnode-Record: {entry['id']}" in message
+        assert f"{entry['metric']:.6f}" in message
+    head = arnode(worked, "head").stdout
+    assert git("show", "main:train.py") == head
+    assert (journal / "train.py").read_text() == head
+
+
+def test_results_open_as_a_table_in_autoresearchs_columns(worked: Path) -> None:
+    (journal,) = (worked / "journal").iterdir()
+    exported = arnode(worked, "export", "results.tsv").stdout
+    assert (journal / "results.tsv").read_text() == exported
+    rows = list(csv.DictReader(exported.splitlines(), delimiter="\t"))
+    assert set(rows[0]) == {"commit", "val_bpb", "memory_gb", "status", "description"}
+    assert len(rows) == len(decisions(worked))
+
+
+def test_status_works_without_a_node(worked: Path) -> None:
+    document = arnode_json(worked, "status")
+    assert document["running"] is False
+    (line,) = document["lines"]
+    assert line["task"]["name"] == "deaf"
+    assert line["experiments"]["total"] == 3
+    assert "not running" in arnode(worked, "status").stdout
+
+
+def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
+    entry = arnode_json(worked, "log")["experiments"][-2]
+    for wanted in (entry["id"], entry["id"][:8]):
+        shown = arnode_json(worked, "show", wanted)
+        assert (shown["id"], shown["kind"], shown["signature_ok"]) == (entry["id"], "result", True)
+        assert shown["level"] == "here"
+        assert shown["body"]["patch"] in shown["related"]
+    diff = arnode(worked, "diff", entry["id"]).stdout
+    assert diff.startswith("--- a/train.py\n+++ b/train.py\n@@ ")
+    assert entry["title"] in arnode(worked, "log").stdout
+
+
+def test_a_replay_measures_the_same_bits(worked: Path, tmp_path: Path) -> None:
+    entry = next(e for e in arnode_json(worked, "log")["experiments"] if e["stage"] == "screen")
+    folder = tmp_path / "replay"
+    description = arnode_json(worked, "replay", entry["id"], str(folder))
+    assert description["tree"] == entry["tree"]
+    recorded = arnode_json(worked, "show", entry["id"])["body"]["runs"]
+    seeds = [word for run in recorded for word in ("--seed", str(run["seed"]))]
+    assert " ".join(seeds) in description["command"]
+    again = arnode_json(worked, "run", *DEAF_FLAGS, "--source", str(folder / "train.py"), *seeds)
+    assert again["tree"] == entry["tree"]
+    metrics = [round(run["metric"] * 1e9) for run in again["runs"]]
+    assert metrics == [run["metric"] for run in recorded]
+
+
+def test_a_replayed_folder_names_its_command(worked: Path, tmp_path: Path) -> None:
+    entry = arnode_json(worked, "log")["experiments"][0]
+    arnode(worked, "replay", entry["id"], str(tmp_path / "replay"))
+    script = (tmp_path / "replay" / "replay.sh").read_text()
+    assert "exec arnode run --source train.py" in script
+    assert json.loads((tmp_path / "replay" / "replay.json").read_text())["record"] == entry["id"]
+
+
+# Measuring by hand
+
+
+def test_one_tree_and_seed_measure_the_same_bits_and_the_json_is_as_documented(
+    home: Path,
+) -> None:
+    document = arnode_json(home, "run", *TASK_FLAGS, "--seed", "7", "--seed", "7")
+    assert {"v", "task", "tree", "class", "runs", "metric", "sd", "decision"} <= set(document)
+    first, second = document["runs"]
+    assert set(first) == RUN_FIELDS
+    assert (first["metric"], first["secret"]) == (second["metric"], second["secret"])
+    assert set(first["audit"]) == {"k", "mean", "se", "max"}
+    assert document["sd"] == 0
+
+
+def test_an_obvious_gain_is_confirmed(home: Path, better: Path) -> None:
+    document = arnode_json(home, "compare", "baseline", str(better), *TASK_FLAGS)
+    assert set(document) == COMPARE_FIELDS
+    assert document["verdict"] == "confirmed"
+    assert 0 < document["lower"] < document["gain"] < document["upper"]
+    assert document["runs"] == 2 * len(document["pairs"])
+    assert len({pair["seed"] for pair in document["pairs"]}) == len(document["pairs"])
+
+
+def test_an_obvious_loss_is_not(home: Path, worse: Path) -> None:
+    document = arnode_json(home, "compare", "baseline", str(worse), *TASK_FLAGS, code=5)
+    assert document["verdict"] == "unconfirmed"
+    assert document["gain"] < 0
+
+
+def test_a_source_that_crashes_is_a_failure_with_its_reason(home: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise RuntimeError('no')\n")
+    document = arnode_json(home, "run", "--source", str(broken), *TASK_FLAGS, code=1)
+    assert document["runs"][0]["status"] == "crash"
+    assert document["metric"] is None
+
+
+# Moving the head by hand
+
+
+def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) -> None:
+    entries = arnode_json(copied, "log")["experiments"]
+    screened = next(entry for entry in entries if entry["stage"] == "screen")
+    before = arnode_json(copied, "status")["lines"][0]["head"]["tree"]
+    refused = fault_of(copied, "adopt", screened["id"][:12], code=7)
+    assert "--unverified" in refused
+    arnode(copied, "adopt", screened["id"][:12], "--unverified")
+    assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == screened["tree"]
+    arnode(copied, "revert")
+    assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == before
+    with Store.open_read_only(Home(copied)) as store:
+        bodies = [record.body for record in store.own_records()[-2:]]
+    assert [isinstance(body, AdoptBody) for body in bodies] == [True, True]
+    moves = [(b.from_tree.hex(), b.to_tree.hex()) for b in bodies if isinstance(b, AdoptBody)]
+    assert moves == [(before, screened["tree"]), (screened["tree"], before)]
+    assert next(b.unverified for b in bodies if isinstance(b, AdoptBody))
+    assert arnode_json(copied, "fsck")["problems"] == []
+
+
+# A running node
+
+
+def test_a_running_node_is_asked_paused_resumed_and_stopped(home: Path) -> None:
+    with running_node(home) as node:
+        node.wait_for("baseline measured")
+        assert arnode_json(home, "status")["running"] is True
+        assert "another node" in fault_of(home, "start", *TASK_FLAGS, code=6)
+        assert "running" in fault_of(home, "revert", code=1)
+        arnode(home, "pause")
+        node.wait_for_status(stage="paused")
+        count = len(decisions(home))
+        arnode(home, "resume")
+        node.wait_for(" sd ")  # an experiment is concluded
+        assert len(decisions(home)) > count
+        arnode(home, "stop")
+        assert node.end() == 0
+    assert "no node is running" in fault_of(home, "stop", code=3)
+    assert arnode_json(home, "fsck")["problems"] == []
+    assert "baseline measured" in arnode(home, "logs").stdout
+
+
+def test_a_stop_at_a_checkpoint_judges_what_was_kept(home: Path) -> None:
+    with running_node(home) as node:
+        node.wait_for(r" kept .* \+[2-9]\.\d sd")  # soon confirmed
+        arnode(home, "stop", "--at-checkpoint")
+        assert node.end() == 0
+        assert any("checkpoint of" in line for line in node.said)
+    assert decisions(home)[-1] in {"adopted", "unconfirmed"}
+    assert arnode_json(home, "status")["lines"][0]["working"]["keeps"] == 0
+
+
+def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_once(
+    home: Path,
+) -> None:
+    with running_node(home) as node:
+        node.wait_for("baseline measured")
+        node.interrupt()
+        node.wait_for("stopping after the run at hand")
+        assert node.end() == 0
+    # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
+    assert "journal is behind" not in arnode(home, "logs").stdout
+    with Store.open_read_only(Home(home)) as store:
+        (line,) = store.lines()
+        first_jobs = store.open_jobs(line.key)
+        first_runs = [run for job in first_jobs for run in store.runs_of(job.id)]
+    with running_node(home) as node:
+        node.wait_for(" sd ")
+        node.interrupt()
+        node.wait_for("stopping after the run at hand")
+        node.interrupt()
+        assert node.end() == 130
+    found = decisions(home)
+    assert "failed" not in found
+    with Store.open_read_only(Home(home)) as store:
+        for run in first_runs:
+            again = store.runs_of(run.job_id)[run.ordinal]
+            assert (again.seed, again.tree) == (run.seed, run.tree)
+    assert arnode_json(home, "fsck")["problems"] == []

@@ -1,0 +1,159 @@
+"""A ledger of the example task, and proposals and runs to write into it."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.canonical import fingerprint
+from agent.edits import reapply
+from agent.proposal import Proposal
+from node.blobs import Blobs
+from node.home import Home
+from node.jobs import Job, PlannedRun, StoredOutcome
+from node.keyfile import NodeKeys
+from node.ledger import Ledger, RecordedExperiment
+from node.publication import Identity
+from node.session import Subject
+from node.steps import CheckpointStep, ExperimentStep
+from node.store import Store
+from node.trial import Confirmation, Reading, next_of_confirmation
+from protocol.keys import SigningKey
+from protocol.kinds import Env, Run
+from protocol.records import Record
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from protocol.statistics import NoiseEstimate
+from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, MANIFEST, run
+
+BASE_NANO = 1_500_000_000
+GAIN_NANO = 20_000_000
+IDENTITY = Identity(
+    keys=NodeKeys(author=KEY, transport=SigningKey.from_seed(bytes(32))),
+    name="a node",
+    version="0.1.0",
+    net="main",
+)
+SUBJECT = Subject(
+    manifest=MANIFEST,
+    source=BASELINE,
+    hardware_class=HARDWARE_CLASS,
+    env=Env.of({"torch": "2.13.0"}),
+)
+
+
+class Clock:
+    """A clock that a second passes on whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now_ms = time.time_ns() // 1_000_000  # the loop asks how long ago a checkpoint was
+
+    def __call__(self) -> int:
+        self.now_ms += 1000
+        return self.now_ms
+
+
+def ledger_of(home: Home, store: Store, *, seeds: Iterator[int] | None = None) -> Ledger:
+    """Return the books of the example task, as they stand in the store."""
+    return Ledger(
+        store=store,
+        blobs=Blobs(home.blobs),
+        identity=IDENTITY,
+        subject=SUBJECT,
+        clock_ms=Clock(),
+        random_seed=(seeds or itertools.count(100)).__next__,
+    )
+
+
+def with_baseline(home: Home, store: Store, *, seeds: Iterator[int] | None = None) -> Ledger:
+    """Return books in which the baseline is measured."""
+    ledger = ledger_of(home, store, seeds=seeds)
+    ledger.announce()
+    job = ledger.open_baseline()
+    runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)
+    ledger.close_baseline(job, runs, fingerprint(BASELINE))
+    return ledger
+
+
+def finished(store: Store, job: Job, *metrics_nano: int | None) -> list[Run]:
+    """Let the job's planned runs end with these metrics; None is a crash."""
+    waiting = [planned for planned in store.runs_of(job.id) if planned.outcome is None]
+    for planned, metric_nano in zip(waiting, metrics_nano, strict=True):
+        end(store, planned, metric_nano)
+    return outcomes(store, job)
+
+
+def end(store: Store, planned: PlannedRun, metric_nano: int | None) -> None:
+    """Let one planned run end."""
+    outcome = (
+        run(None, status="crash", reason="TypeError") if metric_nano is None else run(metric_nano)
+    )
+    ended = replace(outcome, role=planned.role, seed=planned.seed)
+    store.finish_run(planned, StoredOutcome(run=ended, log_tail=""))
+
+
+def outcomes(store: Store, job: Job) -> list[Run]:
+    """Return how the job's runs ended."""
+    return [planned.outcome.run for planned in store.runs_of(job.id) if planned.outcome]
+
+
+def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
+    """Return the proposal to set the learning rate."""
+    from agent.edits import line_edit
+
+    text = base["train.py"].decode()
+    edit = line_edit("train.py", text, text.index("= ") + 2, len(text) - 1, rate)
+    source = reapply((edit,), base)
+    assert source is not None
+    return Proposal(
+        parent=base.tree,
+        source=source,
+        edits=(edit,),
+        key="knob:LEARNING_RATE:up",
+        title=title or f"LEARNING_RATE → {rate}",
+        why="a local step",
+        proposer="knobs",
+        fingerprint=fingerprint(source),
+    )
+
+
+def conclude(
+    ledger: Ledger, proposal: Proposal, decision: str, *metrics_nano: int | None
+) -> RecordedExperiment:
+    """Open an experiment, run it and record what was decided."""
+    job = ledger.open_experiment(proposal)
+    step = ExperimentStep.from_value(job.body)
+    for _ in metrics_nano[1:]:
+        ledger.plan_recheck(job, step)
+    runs = finished(ledger.store, job, *metrics_nano)
+    closed = replace(step, decision=decision, gain_milli=2000)
+    return ledger.close_experiment(job, closed, runs, note=decision)
+
+
+def keep(ledger: Ledger, rate: str) -> RecordedExperiment:
+    """Record an experiment that is kept: the working line moves to it."""
+    proposal = proposal_of(ledger.source(ledger.known_line.working), rate)
+    return conclude(ledger, proposal, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO + 1)
+
+
+def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
+    """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
+    job = ledger.open_checkpoint(rotation=0)
+    step = CheckpointStep.from_value(job.body)
+    for _ in range(pairs):
+        ledger.plan_pair(job, step)
+    for planned in ledger.store.runs_of(job.id):
+        metric_nano: int | None = BASE_NANO + planned.ordinal
+        if planned.role == "candidate":
+            metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
+        end(ledger.store, planned, metric_nano)
+    confirmation = confirmation_of(ledger, job)
+    return ledger.close_checkpoint(
+        job, step, outcomes(ledger.store, job), confirmation, note="a checkpoint"
+    )
+
+
+def confirmation_of(ledger: Ledger, job: Job) -> Confirmation:
+    """Return what the job's runs say, with a millibit of noise."""
+    reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
+    return next_of_confirmation(ledger.store.runs_of(job.id), reading, needs_anchor=False)

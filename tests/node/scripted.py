@@ -1,0 +1,176 @@
+"""The research loop with a scripted runner, which stands in for sandboxes and torch only."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from agent.proposal import Context, Proposal
+from node.activity import Activity
+from node.home import Home
+from node.ideas import Ideas
+from node.research import Goal, Research
+from node.session import Session
+from node.store import Store
+from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
+from protocol.rule import DEFAULT, Policy
+from protocol.source import Source
+from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
+from tests.node.examples import BASELINE, MANIFEST
+from trainer.data import TaskData
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.task import Task
+
+OUTCOME = RunOutcome(
+    seed=0,
+    status="ok",
+    metric_nano=BASE_NANO,
+    secret_nano=BASE_NANO,
+    ms=1,
+    cpu_ms=1,
+    serve_ms=1,
+    tokens=1,
+    peak_mem_bytes=1,
+    audit=None,
+    flags=(),
+    reason=None,
+    log_tail="",
+    claims=None,
+)
+CRASHED = replace(
+    OUTCOME, status="crash", metric_nano=None, secret_nano=None, reason="it fell over"
+)
+
+
+@dataclass(kw_only=True)
+class ScriptedRunner:
+    """Measures what the table says, a step of the event loop later; `started` is what it was asked.
+
+    `gate` holds back the scoring of every run while it is not set.
+    """
+
+    outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
+    started: list[bytes] = field(default_factory=list)
+    metric_tolerance: float = 0.0
+    on_start: Callable[[int], None] = lambda _count: None
+    gate: asyncio.Event | None = None
+    is_broken_from: int = 10_000
+
+    async def calibrate(self, seed: int) -> RunOutcome:
+        return OUTCOME
+
+    async def run(
+        self,
+        source: Source,
+        seed: int,
+        *,
+        needs_audit: Callable[[int, int], bool],
+        incumbent: object,
+        on_trained: Callable[[], None],
+    ) -> RunOutcome:
+        self.started.append(source.tree)
+        self.on_start(len(self.started))
+        try:
+            await asyncio.sleep(0)
+            if len(self.started) >= self.is_broken_from:
+                raise ArnodeError("the sandbox went away", "bring it back")
+        finally:
+            on_trained()
+        await asyncio.sleep(0)
+        if self.gate:
+            await self.gate.wait()
+        outcome = self.outcomes.get(source.tree, OUTCOME)
+        if outcome.metric_nano is not None:
+            needs_audit(outcome.metric_nano, outcome.metric_nano)
+            # A little noise that the seed decides, as torch's would be.
+            wobble = (seed % 7 - 3) * 1000
+            nano = outcome.metric_nano + wobble
+            outcome = replace(outcome, metric_nano=nano, secret_nano=nano)
+        return replace(outcome, seed=seed)
+
+    async def close(self) -> None:
+        pass
+
+
+class Rates:
+    """Proposes one learning rate after another on whatever the working line is."""
+
+    def __init__(self, count: int) -> None:
+        self._rates = [f"0.{n}" for n in range(200, 200 + count)]
+
+    def propose(self, context: Context) -> Proposal | None:
+        proposals = (proposal_of(context.source, rate) for rate in self._rates)
+        return next((one for one in proposals if not context.tried(one.fingerprint)), None)
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """A loop on a store, with everything scripted that is not the node's own."""
+
+    home: Home
+    store: Store
+    runner: ScriptedRunner = field(default_factory=ScriptedRunner)
+    goal: Goal = field(default_factory=Goal)
+    ideas: int = 100
+    policy: Policy = DEFAULT
+    said: list[str] = field(default_factory=list)
+
+    def session(self) -> Session:
+        """The example task, as if it were open."""
+        return Session(
+            task=cast("Task", ExampleTask()),
+            subject=SUBJECT,
+            data=cast("TaskData", ExampleData()),
+            runner=cast("Runner", self.runner),
+            rotation=0,
+        )
+
+    def research(self) -> Research:
+        """Open the books anew, as a start does."""
+        ledger = ledger_of(self.home, self.store)
+        session = self.session()
+        ideas = Ideas(ledger=ledger, task=session.task, proposer=Rates(self.ideas), seed=1)
+        return Research(
+            ledger=ledger,
+            session=session,
+            ideas=ideas,
+            policy=self.policy,
+            goal=self.goal,
+            random_seed=iter(range(10_000)).__next__,
+            on_record=lambda: None,
+            activity=Activity(self.said.append),
+        )
+
+    def decisions(self) -> list[str]:
+        """What was decided so far, oldest first."""
+        return [entry.decision for entry in self.store.experiments()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleTask:
+    """What the loop asks a task for."""
+
+    name: str = MANIFEST.name
+    manifest: TaskManifest = MANIFEST
+    source: Source = BASELINE
+    editable: tuple[str, ...] = ("train.py",)
+    knobs: tuple[()] = ()
+    moves: tuple[()] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleData:
+    """What the views ask the data for."""
+
+    floor_nano: int | None = 1_000_000_000
+
+
+def better(
+    rate: str, base: Source = BASELINE, gain_nano: int = GAIN_NANO
+) -> tuple[bytes, RunOutcome]:
+    """The table's entry of a learning rate that gains."""
+    source = proposal_of(base, rate).source
+    nano = BASE_NANO - gain_nano
+    return source.tree, replace(OUTCOME, metric_nano=nano, secret_nano=nano)

@@ -1,0 +1,221 @@
+"""The books: records, line, bank and the end of a job are written together or not at all."""
+
+import itertools
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from node.home import Home
+from node.ledger import Ledger
+from node.steps import ExperimentStep
+from node.store import Store
+from protocol.errors import ArnodeError
+from protocol.kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    conclude,
+    finished,
+    keep,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, TASK
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def result_in(ledger: Ledger, record_id: bytes) -> ResultBody:
+    body = ledger.store.record(record_id).body
+    assert isinstance(body, ResultBody)
+    return body
+
+
+def test_a_node_announces_itself_and_its_task_once(home: Home, store: Store) -> None:
+    for _ in range(2):
+        ledger_of(home, store).announce()
+    assert [type(record.body) for record in store.records()] == [ProfileBody, TaskBody]
+
+
+def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(ledger: Ledger) -> None:
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
+    assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
+    assert ledger.store.load_line(ledger.key) == line
+    assert ledger.store.tried(TASK, fingerprint(BASELINE))
+    assert ledger.store.open_jobs(ledger.key) == []
+
+
+def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store) -> None:
+    with pytest.raises(ArnodeError) as caught:
+        _ = ledger_of(home, store).known_line
+    assert "start the node" in caught.value.hint
+
+
+def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(ledger: Ledger) -> None:
+    proposal = proposal_of(BASELINE, "0.2")
+    job = ledger.open_experiment(proposal)
+    assert ledger.store.tried(TASK, proposal.fingerprint)
+    (screen,) = ledger.store.runs_of(job.id)
+    assert (screen.tree, screen.role, screen.outcome) == (proposal.source.tree, "candidate", None)
+
+
+def test_a_kept_experiment_moves_the_working_line_and_its_bank(ledger: Ledger) -> None:
+    kept = keep(ledger, "0.2")
+    line = ledger.known_line
+    result = result_in(ledger, kept.result)
+    assert (result.stage, result.patch, result.tree) == ("keep", kept.patch, line.working)
+    assert line.verified == BASELINE.tree
+    assert line.stack == (kept.patch,)
+    # The screen's run is discarded: it was selected.
+    assert line.bank_nano == (BASE_NANO - GAIN_NANO + 1,)
+    assert ledger.store.load_line(ledger.key) == line
+
+
+def test_a_discarded_experiment_leaves_the_line_alone(ledger: Ledger) -> None:
+    before = ledger.known_line
+    recorded = conclude(ledger, proposal_of(BASELINE, "0.3"), "screened_out", BASE_NANO)
+    assert ledger.known_line == before
+    assert result_in(ledger, recorded.result).stage == "screen"
+    (job,) = ledger.store.closed_jobs(ledger.key, "experiment")
+    assert ExperimentStep.from_value(job.body).decision == "screened_out"
+
+
+def test_a_crash_is_recorded_with_its_reason(ledger: Ledger) -> None:
+    recorded = conclude(ledger, proposal_of(BASELINE, "0.4"), "failed", None)
+    result = result_in(ledger, recorded.result)
+    assert (result.status, result.runs[0].reason) == ("crash", "TypeError")
+
+
+def test_a_proposal_with_an_endless_title_still_reads_back(ledger: Ledger) -> None:
+    proposal = replace(
+        proposal_of(BASELINE, "0.2", title="x" * 500 + "\n"), key="k" * 500, why="y" * 5000
+    )
+    job = ledger.open_experiment(proposal)
+    assert len(ExperimentStep.from_value(job.body).title) == 120
+
+
+def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
+    home: Home, ledger: Ledger
+) -> None:
+    job = ledger.open_experiment(proposal_of(BASELINE, "0.2"))
+    step = ExperimentStep.from_value(job.body)
+    ledger.plan_recheck(job, step)
+    runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    before = [record.id for record in ledger.store.records()]
+    with closing(sqlite3.connect(home.store)) as other:
+        # The last thing the transaction does is to close the job.
+        other.execute(
+            "CREATE TRIGGER spoil BEFORE UPDATE OF state ON job BEGIN"
+            " SELECT raise(ABORT, 'spoilt'); END"
+        )
+        other.commit()
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.close_experiment(job, replace(step, decision="kept"), runs, note="")
+    assert [record.id for record in ledger.store.records()] == before
+    line = ledger.store.load_line(ledger.key)
+    assert line is not None
+    assert line.working == BASELINE.tree
+    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key)] == [job.id]
+
+
+def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
+    ledger: Ledger,
+) -> None:
+    late = ledger.open_bank()
+    keep(ledger, "0.2")
+    finished(ledger.store, late, BASE_NANO)
+    ledger.close_bank(late, ledger.store.runs_of(late.id)[0])
+    assert len(ledger.known_line.bank_nano) == 1
+    present = ledger.open_bank()
+    finished(ledger.store, present, BASE_NANO - GAIN_NANO)
+    ledger.close_bank(present, ledger.store.runs_of(present.id)[0])
+    assert len(ledger.known_line.bank_nano) == 2
+
+
+def test_a_pair_has_one_seed_and_both_roles(ledger: Ledger) -> None:
+    keep(ledger, "0.2")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    (job,) = ledger.store.closed_jobs(ledger.key, "checkpoint")
+    runs = ledger.store.runs_of(job.id)
+    for first, second in zip(runs[::2], runs[1::2], strict=True):
+        assert first.seed == second.seed
+        assert {first.role, second.role} == {"base", "candidate"}
+    assert len({run.seed for run in runs}) == 4
+
+
+def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
+    ledger: Ledger,
+) -> None:
+    first, second = keep(ledger, "0.2"), keep(ledger, "0.3")
+    tree = ledger.known_line.working
+    record = checkpoint(ledger, gain_nano=GAIN_NANO)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (tree, tree, ())
+    assert len(line.bank_nano) == 2
+    assert ledger.store.load_line(ledger.key) == line
+    adoption = ledger.store.records("adopt")[-1].body
+    assert isinstance(adoption, AdoptBody)
+    assert (adoption.from_tree, adoption.to_tree) == (BASELINE.tree, tree)
+    assert (adoption.evidence, adoption.unverified) == (record.id, False)
+    result = result_in(ledger, record.id)
+    assert (result.stage, result.base, result.tree) == ("confirm", BASELINE.tree, tree)
+    assert result.patch is not None
+    stack = ledger.store.patch(result.patch)
+    assert isinstance(stack, PatchBody)
+    assert stack.parents == (first.patch, second.patch)
+
+
+def test_a_stack_of_one_is_confirmed_as_the_patch_it_is(ledger: Ledger) -> None:
+    kept = keep(ledger, "0.2")
+    record = checkpoint(ledger, gain_nano=GAIN_NANO)
+    assert result_in(ledger, record.id).patch == kept.patch
+
+
+def test_a_missed_checkpoint_returns_the_working_line_to_the_head(ledger: Ledger) -> None:
+    keep(ledger, "0.2")
+    record = checkpoint(ledger, gain_nano=-GAIN_NANO)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
+    assert ledger.store.records("adopt") == []
+    assert result_in(ledger, record.id).status == "ok"
+
+
+@pytest.mark.parametrize(("draws_from", "last"), [(100, "candidate"), (101, "base")])
+def test_a_checkpoint_that_cannot_run_is_recorded_as_the_failure_it_is(
+    home: Home, store: Store, draws_from: int, last: str
+) -> None:
+    # An odd draw reverses the order within the pair.
+    ledger = with_baseline(home, store, seeds=itertools.count(draws_from, 2))
+    keep(ledger, "0.2")
+    record = checkpoint(ledger, gain_nano=None, pairs=1)
+    result = result_in(ledger, record.id)
+    assert result.runs[-1].role == last
+    assert result.status == "crash"
+    assert ledger.known_line.working == BASELINE.tree
+
+
+def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(ledger: Ledger) -> None:
+    keep(ledger, "0.2")
+    tree = ledger.known_line.working
+    record = ledger.move_head(tree, evidence=None)
+    assert isinstance(record.body, AdoptBody)
+    assert record.body.unverified
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack, line.bank_nano) == (tree, tree, (), ())
+
+
+def test_the_head_is_not_moved_under_a_checkpoint(ledger: Ledger) -> None:
+    keep(ledger, "0.2")
+    ledger.open_checkpoint(rotation=0)
+    with pytest.raises(ArnodeError) as caught:
+        ledger.move_head(BASELINE.tree, evidence=None)
+    assert "arnode start" in caught.value.hint

@@ -1,0 +1,121 @@
+"""The live view draws a node at any moment, in any terminal, and never prints foreign controls."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from node.activity import Dot
+from node.blobs import Blobs
+from node.core import Books, Node
+from node.home import Home
+from node.journal import Journal
+from node.ledger import Ledger
+from node.live import draw
+from node.store import Store
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    IDENTITY,
+    checkpoint,
+    conclude,
+    confirmation_of,
+    keep,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE
+from tests.node.scripted import Bench
+
+
+def node_of(home: Home, store: Store) -> Node:
+    """A node as it stands in the store, not yet at work."""
+    bench = Bench(home=home, store=store)
+    ledger = ledger_of(home, store)
+    books = Books(
+        keys=IDENTITY.keys,
+        store=store,
+        ledger=ledger,
+        journal=Journal(home, store, Blobs(home.blobs), ledger.key),
+    )
+    return Node(home=home, books=books, session=bench.session(), research=bench.research())
+
+
+def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:
+    """What a terminal of that size shows."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        color_system=None,
+        markup=False,  # as `node.terminal.console` makes it
+    )
+    console.print(draw(node))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def worked(home: Home, store: Store) -> Ledger:
+    """Books in which everything happened once."""
+    ledger = with_baseline(home, store)
+    conclude(ledger, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
+    conclude(ledger, proposal_of(BASELINE, "0.8"), "failed", None)
+    keep(ledger, "0.2")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    keep(ledger, "0.3")
+    return ledger
+
+
+def test_a_node_before_its_baseline_says_what_it_measures(home: Home, store: Store) -> None:
+    shown = drawn(node_of(home, store))
+    assert "tiny" in shown
+    assert "measured" in shown
+
+
+def test_a_node_that_worked_shows_head_and_experiments(home: Home, store: Store) -> None:
+    worked(home, store)
+    shown = drawn(node_of(home, store))
+    for word in ("verified head", "LEARNING_RATE → 0.8", "failed", "1.4800"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 10), (60, 20), (80, 24), (300, 100)])
+def test_it_fits_any_terminal(home: Home, store: Store, width: int, height: int) -> None:
+    worked(home, store)
+    shown = drawn(node_of(home, store), width=width, height=height)
+    assert all(len(line) <= width for line in shown.splitlines())
+
+
+def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
+    ledger = worked(home, store)
+    job = ledger.open_checkpoint(rotation=0)
+    node = node_of(home, store)
+    node.research.activity.weighing(confirmation_of(ledger, job))
+    assert "%" in drawn(node)
+
+
+def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    foreign = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
+    proposal = proposal_of(BASELINE, "0.9", title="titled \u202eevil [bold]x[/bold]")
+    conclude(ledger, proposal, "screened_out", BASE_NANO)
+    node = node_of(home, store)
+    activity = node.research.activity
+    activity.running(foreign, "screen")
+    activity.messages.append(foreign)
+    activity.dots.append(
+        Dot(title=foreign, decision="kept", metric=1.0, gain_sd=None, record=bytes(32))
+    )
+    shown = drawn(node)
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+    assert "[bold]x[/bold]" in shown
+
+
+def test_a_line_without_a_bank_is_drawn(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    ledger._save(replace(ledger.known_line, bank_nano=()))
+    assert "verified head" in drawn(node_of(home, store))

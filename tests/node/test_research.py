@@ -1,0 +1,319 @@
+"""The loop with a scripted runner: what it starts, when it waits, how it ends and goes on.
+
+The runner stands in for sandboxes and torch only; `tests/integration` runs the same loop with
+the real one. What every tree measures is a table.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from node.home import Home
+from node.research import Goal, Research
+from node.steps import CheckpointStep
+from node.store import Store
+from protocol.errors import ArnodeError
+from protocol.kinds import ResultBody
+from protocol.rule import DEFAULT
+from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of
+from tests.node.examples import BASELINE, LINE
+from tests.node.scripted import CRASHED, Bench, better
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    return Bench(home=home, store=store)
+
+
+def settled(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, which is a matter of milliseconds."""
+
+    async def within() -> None:
+        async with asyncio.timeout(20):
+            await work
+
+    asyncio.run(within())
+
+
+@contextlib.asynccontextmanager
+async def running(research: Research) -> AsyncIterator[asyncio.Task[None]]:
+    """The loop at work; whatever is left of it ends with the block."""
+    task = asyncio.create_task(research.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds."""
+    while not condition():  # noqa: ASYNC110 (the loop under test has no event for it)
+        await asyncio.sleep(0)
+
+
+def test_it_stops_after_so_many_experiments(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=3)
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", *["discarded"] * 3]
+    assert bench.store.open_jobs(LINE) == []
+
+
+def test_experiments_are_counted_by_session(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=2)
+    for _ in range(2):
+        settled(bench.research().run())
+    assert bench.decisions() == ["baseline", *["discarded"] * 4]
+
+
+def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201")])
+    bench.goal = Goal(max_experiments=3)
+    settled(bench.research().run())
+    assert bench.decisions().count("kept") == 1
+    assert bench.decisions()[-1] == "adopted"
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert line.verified == better("0.201")[0]
+
+
+def test_a_stop_finishes_the_run_at_hand(bench: Bench) -> None:
+    research = bench.research()
+    bench.runner.on_start = lambda count: research.stop() if count == 3 else None
+    settled(research.run())
+    assert bench.decisions() == ["baseline", "discarded"]
+    assert len(bench.runner.started) == 3
+
+
+def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.200")])
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    research = bench.research()
+
+    def is_confirming() -> bool:
+        return any(job.kind == "checkpoint" for job in bench.store.open_jobs(LINE))
+
+    def pause_in_a_checkpoint(_: int) -> None:
+        if is_confirming() and not research.is_paused:
+            research.pause()
+
+    bench.runner.on_start = pause_in_a_checkpoint
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: research.activity.stage == "paused")
+            assert is_confirming()
+            count = len(bench.runner.started)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(bench.runner.started) == count
+            bench.runner.on_start = lambda _: None
+            research.resume()
+            await until(lambda: "adopted" in bench.decisions())
+            research.stop()
+            await loop
+
+    settled(work())
+
+
+def test_a_paused_node_stops_when_told(bench: Bench) -> None:
+    research = bench.research()
+
+    async def work() -> None:
+        async with running(research) as loop:
+            research.pause()
+            await until(lambda: research.activity.stage == "paused")
+            research.stop()
+            await loop
+
+    settled(work())
+    assert bench.runner.started == []
+
+
+def test_a_paused_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.200")])
+    research = bench.research()
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: "kept" in bench.decisions())
+            research.pause()
+            await until(lambda: research.activity.stage == "paused")
+            research.stop(at_checkpoint=True)
+            await loop
+
+    settled(work())
+    assert bench.decisions()[-1] == "adopted"
+
+
+def test_an_announced_session_ends_on_time_even_when_paused(bench: Bench) -> None:
+    bench.goal = Goal(duration_s=0.05)
+    research = bench.research()
+    research.pause()
+    settled(research.run())
+
+
+def test_a_word_while_two_runs_are_under_way_does_not_make_the_loop_spin(bench: Bench) -> None:
+    research = bench.research()
+    turns = 0
+    settle = research._settle_one
+
+    async def counted() -> None:
+        nonlocal turns
+        turns += 1
+        await settle()
+
+    research._settle_one = counted  # type: ignore[method-assign]
+
+    async def work() -> None:
+        bench.runner.gate = asyncio.Event()
+        async with running(research) as loop:
+            await until(lambda: len(bench.runner.started) == 2)
+            research.stop()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            bench.runner.gate.set()
+            await loop
+
+    settled(work())
+    assert turns < 10
+
+
+def test_it_stops_when_every_idea_was_tried(bench: Bench) -> None:
+    bench.ideas = 2
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "discarded", "discarded"]
+    assert any("out of ideas" in line for line in bench.said)
+
+
+def test_out_of_ideas_it_still_judges_what_it_kept(bench: Bench) -> None:
+    bench.ideas = 1
+    bench.runner.outcomes = dict([better("0.200")])
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "kept", "adopted"]
+
+
+def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Bench) -> None:
+    # Two ideas gain at once: the second one is screened while the first is being kept.
+    first = proposal_of(BASELINE, "0.200").source
+    bench.runner.outcomes = dict(
+        [better("0.200"), better("0.201"), better("0.201", first, 2 * GAIN_NANO)]
+    )
+    bench.goal = Goal(max_experiments=4)
+    settled(bench.research().run())
+    assert bench.decisions().count("kept") + bench.decisions().count("adopted") >= 2
+
+
+def test_a_baseline_that_fails_is_an_error_now_and_measured_anew_next_time(bench: Bench) -> None:
+    bench.runner.outcomes = {BASELINE.tree: CRASHED}
+    with pytest.raises(ArnodeError) as caught:
+        settled(bench.research().run())
+    assert "it fell over" in caught.value.message
+    bench.runner.outcomes = {}
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "discarded"]
+
+
+def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    ledger = ledger_of(bench.home, bench.store)
+    ledger.move_head(BASELINE.tree, evidence=None)
+    assert ledger.known_line.bank_nano == ()
+    bench.runner.gate = asyncio.Event()
+
+    async def work() -> None:
+        async with running(bench.research()) as loop:
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert bench.runner.started[3:] == [BASELINE.tree]
+            cast("asyncio.Event", bench.runner.gate).set()
+            await loop
+
+    settled(work())
+    assert bench.decisions() == ["baseline", *["discarded"] * 2]
+
+
+@pytest.mark.parametrize("is_broken_from", range(1, 12))
+def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
+    bench: Bench, is_broken_from: int
+) -> None:
+    bench.runner.outcomes = dict([better("0.200")])
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.goal = Goal(max_experiments=3)
+    bench.runner.is_broken_from = is_broken_from
+    with pytest.raises(ArnodeError):
+        settled(bench.research().run())
+    planned = {
+        (job.kind, run.ordinal): run.seed
+        for job in bench.store.open_jobs(LINE)
+        for run in bench.store.runs_of(job.id)
+    }
+    jobs = bench.store.open_jobs(LINE)
+    bench.runner.is_broken_from = 10_000
+    settled(bench.research().run())
+    assert bench.store.open_jobs(LINE) == []
+    assert "adopted" in bench.decisions()
+    # What was planned before the fault was run with the seed it was planned with.
+    for job in jobs:
+        for run in bench.store.runs_of(job.id)[:1]:
+            assert run.seed == planned[job.kind, run.ordinal]
+            assert run.outcome is not None
+
+
+def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
+    bench: Bench,
+) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    ledger = ledger_of(bench.home, bench.store)
+    keep(ledger, "0.200")
+    job = ledger.open_checkpoint(rotation=0)
+    bench.runner.outcomes = dict([better("0.200")])
+    settled(bench.research().run())
+    assert bench.store.open_jobs(LINE) == []
+    closed = bench.store.closed_jobs(LINE, "checkpoint")[0]
+    assert closed.id == job.id
+    assert CheckpointStep.from_value(closed.body).passed
+
+
+def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.200")])
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.goal = Goal(max_experiments=4)
+    open_beside: list[int] = []
+
+    def look(_: int) -> None:
+        kinds = [job.kind for job in bench.store.open_jobs(LINE)]
+        if "checkpoint" in kinds:
+            open_beside.append(len(kinds))
+
+    bench.runner.on_start = look
+    settled(bench.research().run())
+    assert open_beside
+    assert set(open_beside) == {1}
+
+
+def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201")])
+    bench.goal = Goal(max_experiments=3)
+    settled(bench.research().run())
+    recorded = [
+        run.seed
+        for record in bench.store.records("result")
+        if isinstance(record.body, ResultBody)
+        for run in record.body.runs
+    ]
+    planned = [
+        run.seed
+        for kind in ("baseline", "experiment", "checkpoint")
+        for job in bench.store.closed_jobs(LINE, kind)  # type: ignore[arg-type]
+        for run in bench.store.runs_of(job.id)
+    ]
+    assert sorted(recorded) == sorted(planned)
+    assert len(set(recorded)) >= 4

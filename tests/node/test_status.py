@@ -1,0 +1,109 @@
+"""The status document: exactly the documented fields, from the store alone or beside a loop."""
+
+import pytest
+
+from node.home import Home
+from node.ledger import Ledger
+from node.status import head_metrics, status_document
+from node.store import Store
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    conclude,
+    keep,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, KEY
+from tests.node.scripted import Bench
+
+# INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed, `now` is ours.
+FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
+LINE_FIELDS = {
+    "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
+    "counted_share", "verification", "now",
+}  # fmt: skip
+NESTED = {
+    "task": {"id", "name"},
+    "head": {"tree", "metric", "metric_sd", "runs"},
+    "working": {"tree", "keeps"},
+    "experiments": {"total", "kept", "discarded", "failed", "rejected"},
+    "verification": {"queued", "confirmed", "refuted", "unconfirmed", "unrunnable"},
+}
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def line_of(ledger: Ledger) -> dict[str, dict[str, object]]:
+    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    (line,) = document["lines"]  # type: ignore[misc, union-attr]
+    return line  # type: ignore[return-value]
+
+
+def test_a_home_without_anything_has_a_document_too(store: Store) -> None:
+    document = status_document(store, author=None, sandbox="none")
+    assert set(document) == FIELDS
+    assert document["lines"] == []
+    assert document["node"] == {"author": None, "name": ""}
+
+
+def test_the_fields_are_those_documented(ledger: Ledger) -> None:
+    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    assert set(document) == FIELDS
+    assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
+    assert document["network"] == {"name": None, "peers": 0, "records": 3}
+    line = line_of(ledger)
+    assert set(line) == LINE_FIELDS
+    for name, fields in NESTED.items():
+        assert set(line[name]) == fields
+
+
+def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Ledger) -> None:
+    conclude(ledger, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
+    conclude(ledger, proposal_of(BASELINE, "0.8"), "failed", None)
+    keep(ledger, "0.2")
+    checkpoint(ledger, gain_nano=-GAIN_NANO)
+    keep(ledger, "0.3")
+    checkpoint(ledger, gain_nano=None, pairs=1)
+    keep(ledger, "0.4")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    keep(ledger, "0.5")
+    ledger.open_checkpoint(rotation=0)
+    line = line_of(ledger)
+    assert line["experiments"] == {
+        "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
+    }  # fmt: skip
+    assert line["verification"] == {
+        "queued": 1, "confirmed": 1, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
+    }  # fmt: skip
+    assert line["working"]["keeps"] == 1
+
+
+def test_the_heads_metric_comes_from_its_latest_confirmation(ledger: Ledger) -> None:
+    line = ledger.known_line
+    assert len(head_metrics(ledger.store, line, BASELINE.tree)) == 2
+    keep(ledger, "0.2")
+    tree = ledger.known_line.working
+    assert head_metrics(ledger.store, line, tree) == []
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    metrics = head_metrics(ledger.store, line, tree)
+    assert len(metrics) == 4
+    head = line_of(ledger)["head"]
+    assert (head["tree"], head["runs"]) == (tree.hex(), 4)
+    assert head["metric"] == pytest.approx((BASE_NANO - GAIN_NANO) / 1e9, abs=1e-6)
+
+
+def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> None:
+    research = Bench(home=home, store=ledger.store).research()
+    research.activity.running("LEARNING_RATE → 0.2", "screen")
+    research.activity.finished(1000)
+    document = status_document(ledger.store, author=KEY.public, sandbox="full", research=research)
+    assert document["running"] is True
+    (line,) = document["lines"]  # type: ignore[misc, union-attr]
+    assert line["now"] == {"title": "LEARNING_RATE → 0.2", "stage": "screen"}  # type: ignore[index, call-overload]
+    assert line["per_hour"] > 0  # type: ignore[index, call-overload, operator]
+    assert line_of(ledger)["now"] is None

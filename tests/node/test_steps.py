@@ -1,0 +1,61 @@
+"""What a job remembers survives the store's encoding, and damage is a clear error."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.faults import DamagedStoreError
+from node.steps import CheckpointStep, ExperimentStep
+from protocol.encoding import decode, encode
+from protocol.ideas import Edit
+
+EXPERIMENT = ExperimentStep(
+    base=b"b" * 32,
+    tree=b"t" * 32,
+    fingerprint=b"f" * 32,
+    key="knob:LEARNING_RATE:up",
+    title="LEARNING_RATE 0.1 → 0.2",
+    why="a local step",
+    proposer="knobs",
+    edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
+    bank_nano=(2_174_000_000, 2_175_000_000),
+)
+CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,), rotation=1)
+
+
+@given(
+    bank=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=8).map(tuple),
+    gain=st.none() | st.integers(-(10**9), 10**9),
+    parents=st.lists(st.binary(min_size=32, max_size=32), max_size=8, unique=True).map(tuple),
+)
+def test_an_experiment_reads_back_as_it_was(
+    bank: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
+) -> None:
+    step = replace(
+        EXPERIMENT, bank_nano=bank, gain_milli=gain, parents=parents, decision="rechecked_out"
+    )
+    assert ExperimentStep.from_value(decode(encode(step.to_value()))) == step
+
+
+@given(
+    stack=st.lists(st.binary(min_size=32, max_size=32), max_size=20, unique=True).map(tuple),
+    passed=st.booleans(),
+)
+def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
+    step = replace(CHECKPOINT, stack=stack, passed=passed)
+    assert CheckpointStep.from_value(decode(encode(step.to_value()))) == step
+
+
+@pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT])
+def test_a_step_that_does_not_read_is_damage_with_a_mend(
+    step: ExperimentStep | CheckpointStep,
+) -> None:
+    value = step.to_value()
+    assert isinstance(value, dict)
+    for name in value:
+        broken = {key: entry for key, entry in value.items() if key != name}
+        with pytest.raises(DamagedStoreError) as caught:
+            type(step).from_value(broken)
+        assert "arnode fsck" in caught.value.hint

@@ -1,0 +1,201 @@
+"""What a proposal and a confirmation do next, decided on hand-made runs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from node.jobs import PlannedRun, StoredOutcome
+from node.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES, Reading, next_of_confirmation, next_of_trial
+from protocol.rule import DEFAULT
+from protocol.runs import Role, Run
+from protocol.statistics import NoiseEstimate
+from tests.node.examples import run
+
+SD_NANO = 10_000_000
+BASE_NANO = 2_000_000_000
+BANK = (BASE_NANO, BASE_NANO)
+READING = Reading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
+CRASH = run(None, status="crash", reason="it fell over")
+
+
+def planned(ordinal: int, role: Role, seed: int, outcome: Run | None) -> PlannedRun:
+    """A planned run that ended like `outcome`, or has not ended."""
+    stored = None
+    if outcome is not None:
+        ended = replace(outcome, role=role, seed=seed)
+        stored = StoredOutcome(run=ended, log_tail="")
+    return PlannedRun(
+        job_id=1, ordinal=ordinal, role=role, tree=bytes(32), seed=seed, outcome=stored
+    )
+
+
+def measured(gain_sd: float) -> Run:
+    """A run that is so many standard deviations better than the base."""
+    return run(BASE_NANO - round(gain_sd * SD_NANO))
+
+
+def trial(*outcomes: Run | None) -> list[PlannedRun]:
+    """The runs of a proposal."""
+    return [planned(n, "candidate", n + 1, outcome) for n, outcome in enumerate(outcomes)]
+
+
+def pairs(*ended: tuple[Run | None, Run | None], first_seed: int = 1) -> list[PlannedRun]:
+    """The runs of pairs of (base, candidate), in either order."""
+    runs: list[PlannedRun] = []
+    for seed, (base, candidate) in enumerate(ended, first_seed):
+        order: list[tuple[Role, Run | None]] = [("base", base), ("candidate", candidate)]
+        for role, outcome in reversed(order) if seed % 2 else order:
+            runs.append(planned(len(runs), role, seed, outcome))
+    return runs
+
+
+def gaining(gain_sd: float, count: int) -> list[tuple[Run | None, Run | None]]:
+    """Pairs with a steady gain and a little noise."""
+    wobble = (0.0, 0.3, -0.2, 0.1)
+    return [
+        (measured(wobble[n % 4]), measured(gain_sd + wobble[(n + 1) % 4])) for n in range(count)
+    ]
+
+
+# A proposal
+
+
+def test_a_proposal_begins_with_its_screen() -> None:
+    assert next_of_trial([], BANK, READING, is_current=True) == "run"
+    assert next_of_trial(trial(None), BANK, READING, is_current=True) == "wait"
+
+
+def test_a_screen_fails_below_three_quarters_of_a_standard_deviation() -> None:
+    assert next_of_trial(trial(measured(0.7)), BANK, READING, is_current=True) == "discard"
+    assert next_of_trial(trial(measured(0.8)), BANK, READING, is_current=True) == "run"
+
+
+def test_a_recheck_decides_on_its_own_run_alone() -> None:
+    def move(recheck: Run | None) -> str:
+        return next_of_trial(trial(measured(5), recheck), BANK, READING, is_current=True)
+
+    assert move(None) == "wait"
+    assert move(measured(0.2)) == "discard"
+    assert move(measured(0.3)) == "keep"
+
+
+def test_a_passed_screen_against_a_base_that_moved_on_is_tried_again_on_the_new_one() -> None:
+    assert next_of_trial(trial(measured(2)), BANK, READING, is_current=False) == "rebase"
+    assert next_of_trial(trial(measured(0)), BANK, READING, is_current=False) == "discard"
+
+
+def test_a_failed_recheck_is_not_tried_again_because_the_base_moved_on() -> None:
+    runs = trial(measured(5), measured(0.2))
+    assert next_of_trial(runs, BANK, READING, is_current=False) == "discard"
+    runs = trial(measured(5), measured(0.3))
+    assert next_of_trial(runs, BANK, READING, is_current=False) == "rebase"
+
+
+@pytest.mark.parametrize("outcomes", [(CRASH,), (measured(2), CRASH)])
+def test_a_crash_fails_the_proposal(outcomes: tuple[Run, ...]) -> None:
+    assert next_of_trial(trial(*outcomes), BANK, READING, is_current=True) == "fail"
+
+
+def test_a_maximised_metric_is_read_with_its_sign_turned() -> None:
+    reading = replace(READING, sign=-1)
+    assert next_of_trial(trial(measured(-2)), BANK, reading, is_current=True) == "run"
+    assert next_of_trial(trial(measured(2)), BANK, reading, is_current=True) == "discard"
+
+
+# A confirmation
+
+
+def confirmation_move(runs: Sequence[PlannedRun], *, needs_anchor: bool = False) -> str:
+    """What a confirmation does next."""
+    return next_of_confirmation(runs, READING, needs_anchor=needs_anchor).move
+
+
+def test_a_confirmation_begins_with_a_pair_and_waits_for_both_halves() -> None:
+    assert confirmation_move([]) == "pair"
+    assert confirmation_move(pairs((measured(0), None))) == "wait"
+    assert confirmation_move(pairs((None, measured(5)))) == "wait"
+
+
+def test_one_pair_settles_no_gain_however_large() -> None:
+    assert confirmation_move(pairs((measured(0), measured(50)))) == "pair"
+
+
+def test_pairs_are_looked_at_one_by_one_and_the_first_verdict_stands() -> None:
+    good, bad = gaining(6, 2), gaining(-6, 3)
+    confirmation = next_of_confirmation(pairs(*good, *bad), READING, needs_anchor=False)
+    assert confirmation.judgement is not None
+    assert confirmation.judgement.verdict == "confirmed"
+    assert confirmation.move == "pass"
+    assert confirmation.latest is not None
+    assert confirmation.latest.gain < confirmation.judgement.gain
+    # The other way round the first look already gives up.
+    early = next_of_confirmation(pairs(*bad, *good), READING, needs_anchor=False)
+    assert early.move == "miss"
+
+
+def test_a_confirmed_stack_runs_on_to_the_pairs_its_anchor_needs() -> None:
+    for count in (2, 3):
+        assert confirmation_move(pairs(*gaining(8, count))) == "pair"
+    assert confirmation_move(pairs(*gaining(8, ANCHOR_PAIRS))) == "pass"
+
+
+def test_a_stack_on_another_head_than_the_baseline_is_measured_beside_the_anchor() -> None:
+    runs = pairs(*gaining(8, ANCHOR_PAIRS))
+    assert confirmation_move(runs, needs_anchor=True) == "anchors"
+    seeds = [run.seed for run in runs if run.role == "base"]
+    waiting = [planned(8 + n, "anchor", seed, None) for n, seed in enumerate(seeds)]
+    assert confirmation_move([*runs, *waiting], needs_anchor=True) == "wait"
+    ended = [planned(8 + n, "anchor", seed, measured(-3)) for n, seed in enumerate(seeds)]
+    assert confirmation_move([*runs, *ended], needs_anchor=True) == "pass"
+
+
+def test_anchors_are_no_pairs() -> None:
+    runs = pairs(*gaining(8, ANCHOR_PAIRS))
+    anchors = [planned(8 + n, "anchor", n + 1, CRASH) for n in range(ANCHOR_PAIRS)]
+    confirmation = next_of_confirmation([*runs, *anchors], READING, needs_anchor=True)
+    assert len(confirmation.pairs) == ANCHOR_PAIRS
+    assert confirmation.move == "pass"
+
+
+def test_null_pairs_end_unconfirmed() -> None:
+    confirmation = next_of_confirmation(pairs(*gaining(0, 3)), READING, needs_anchor=True)
+    assert confirmation.move == "miss"
+    assert confirmation.judgement is not None
+    assert confirmation.judgement.verdict == "unconfirmed"
+
+
+def test_a_gain_too_small_for_the_audit_is_never_confirmed() -> None:
+    blind = replace(READING, minimum_gain=1.0)
+    confirmation = next_of_confirmation(
+        pairs(*gaining(8, DEFAULT.max_pairs)), blind, needs_anchor=False
+    )
+    assert confirmation.move == "miss"
+
+
+def test_a_base_that_crashes_repeats_the_pair_a_few_times() -> None:
+    for failures in range(1, MAX_BASE_FAILURES + 1):
+        confirmation = next_of_confirmation(
+            pairs(*[(CRASH, measured(5))] * failures), READING, needs_anchor=False
+        )
+        assert (confirmation.move, confirmation.pairs) == ("pair", ())
+    too_many = [(CRASH, measured(5))] * (MAX_BASE_FAILURES + 1)
+    confirmation = next_of_confirmation(pairs(*too_many), READING, needs_anchor=False)
+    assert confirmation.move == "unrunnable"
+    assert "it fell over" in confirmation.reason
+
+
+def test_a_repeated_pair_counts_once() -> None:
+    runs = pairs((CRASH, measured(8)), *gaining(8, ANCHOR_PAIRS))
+    confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
+    assert confirmation.move == "pass"
+    assert len(confirmation.pairs) == ANCHOR_PAIRS
+
+
+def test_a_candidate_that_crashes_is_unrunnable() -> None:
+    confirmation = next_of_confirmation(
+        pairs((measured(0), measured(8)), (measured(0), CRASH)), READING, needs_anchor=False
+    )
+    assert confirmation.move == "unrunnable"
+    assert "it fell over" in confirmation.reason
+    assert len(confirmation.pairs) == 1

@@ -1,0 +1,227 @@
+"""`kill -9` at random moments: the store, journal and key stay whole and the loop goes on.
+
+`run_kills` starts a real node, kills it after a random while, looks at everything that it left
+behind and starts it again, so many times. The last start is left alone until it has made progress.
+"""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from node.blobs import Blobs
+from node.checkup import examine
+from node.home import Home
+from node.jobs import Job, LineKey, PlannedRun
+from node.journal import Journal
+from node.store import Store
+from protocol.errors import ArnodeError
+from protocol.kinds import ResultBody, TaskBody
+from protocol.records import Record
+from trainer.device import probe_class
+
+TASK = Path(__file__).parent.parent / "tasks" / "short"
+# From before the first run is planned to several experiments later.
+_SHORTEST_S, _LONGEST_S = 0.5, 12.0
+_NEEDED_EXPERIMENTS = 2
+_END_TIMEOUT_S = 600.0
+
+RunKey = tuple[int, int]
+
+
+@dataclass(kw_only=True)
+class Remains:
+    """What a killed node left in its store, as far as later rounds are held against it."""
+
+    records: list[bytes] = field(default_factory=list)
+    runs: dict[RunKey, PlannedRun] = field(default_factory=dict)
+
+
+def run_kills(
+    home: Path, rounds: int, seed: int, *, longest_s: float = _LONGEST_S
+) -> dict[str, object]:
+    """Kill a node so often on this home and return the figures; `holds` sums them up."""
+    chance = random.Random(seed)
+    place = Home(home)
+    problems: list[str] = []
+    remains = Remains()
+    keys: set[str] = set()
+    journals_behind = repeated = 0
+    for number in range(1, rounds + 1):
+        _kill_after(home, chance.uniform(_SHORTEST_S, longest_s))
+        found, is_behind = _problems_in(place)
+        journals_behind += is_behind
+        problems += [f"kill {number}: {problem}" for problem in found]
+        left = _remains_of(place)
+        problems += [f"kill {number}: {problem}" for problem in _lost(remains, left)]
+        repeated += _repeated(remains, left)
+        remains = left
+        if place.key.exists():
+            keys.add(hashlib.sha256(place.key.read_bytes()).hexdigest())
+    before = _experiments(place)
+    started_s = time.monotonic()
+    code = _start(home, "--max-experiments", str(_NEEDED_EXPERIMENTS)).wait(_END_TIMEOUT_S)
+    found, is_behind = _problems_in(place)
+    found += ["the journal stayed behind"] * is_behind
+    left = _remains_of(place)
+    problems += [f"at the end: {problem}" for problem in [*found, *_lost(remains, left)]]
+    repeated += _repeated(remains, left)
+    progress = _experiments(place) - before
+    return {
+        "kills": rounds,
+        "problems": problems,
+        "journals_behind": journals_behind,
+        "runs_repeated_with_their_seed": repeated,
+        "records": len(left.records),
+        "experiments": before + progress,
+        "experiments_after_the_last_kill": progress,
+        "last_exit_code": code,
+        "seconds_to_go_on": round(time.monotonic() - started_s, 1),
+        "keys": len(keys),
+        "holds": not problems and code == 0 and progress >= _NEEDED_EXPERIMENTS and len(keys) == 1,
+    }
+
+
+def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "node", "start", "--task", str(TASK), *words],
+        env={**os.environ, "ARNODE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _kill_after(home: Path, seconds: float) -> None:
+    """Start a node and kill it so long after its store was there."""
+    process = _start(home)
+    socket = Home(home).socket
+    socket.unlink(missing_ok=True)  # the last node was killed and left it behind
+    try:
+        while not socket.exists():
+            if process.poll() is not None:
+                raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
+            time.sleep(0.05)
+        time.sleep(seconds)
+        if process.poll() is not None:
+            raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _problems_in(home: Home) -> tuple[list[str], bool]:
+    """Return what is not whole, and whether the journal only waits for its next start."""
+    problems: list[str] = []
+    with Store.open_read_only(home) as store:
+        own = store.own_records()  # a record whose signature is wrong would not read
+        problems += _chain_problems(own)
+        problems += _half_experiments(store, own)
+        lines = _lines(store)
+    is_behind = _catch_up(home, lines)
+    return problems + examine(home), is_behind
+
+
+def _catch_up(home: Home, lines: list[LineKey]) -> bool:
+    """Do for the journal what every start does first: write what a kill kept from it."""
+    with home.lock(), Store.open(home) as store:
+        written = [Journal(home, store, Blobs(home.blobs), line).catch_up() for line in lines]
+    return any(written)
+
+
+def _chain_problems(own: list[Record]) -> list[str]:
+    expected: bytes | None = None
+    for number, record in enumerate(own):
+        if (record.seq, record.prev) != (number, expected):
+            return [f"own record {record.seq} is not number {number} of the chain"]
+        expected = record.id
+    return []
+
+
+def _half_experiments(store: Store, own: list[Record]) -> list[str]:
+    """Return results without their patch, and jobs whose end and record are not one."""
+    problems: list[str] = []
+    results = [record.body for record in own if isinstance(record.body, ResultBody)]
+    problems += [
+        "a result lacks its patch"
+        for body in results
+        if body.patch is not None and store.patch(body.patch) is None
+    ]
+    recorded = {run.seed for body in results for run in body.runs}
+    for line in _lines(store):
+        for kind in ("baseline", "experiment", "checkpoint"):
+            for job in store.closed_jobs(line, kind):  # type: ignore[arg-type]
+                if not _seeds(store, job) <= recorded:
+                    problems.append(f"{kind} {job.id} is closed and not recorded")
+        for job in store.open_jobs(line):
+            if _seeds(store, job) & recorded:
+                problems.append(f"{job.kind} {job.id} is recorded and not closed")
+    return problems
+
+
+def _seeds(store: Store, job: Job) -> set[int]:
+    """The seeds of a job's runs that ended: what its result names."""
+    return {run.seed for run in store.runs_of(job.id) if run.outcome is not None}
+
+
+def _remains_of(home: Home) -> Remains:
+    with Store.open_read_only(home) as store:
+        own = [record.id for record in store.own_records()]
+        runs = {
+            (job.id, run.ordinal): run
+            for line in _lines(store)
+            for job in _all_jobs(store, line)
+            for run in store.runs_of(job.id)
+        }
+    return Remains(records=own, runs=runs)
+
+
+def _lines(store: Store) -> list[LineKey]:
+    """The lines that are worked on, from before their baseline is measured."""
+    slug = probe_class().slug
+    tasks = [record.body for record in store.records("task")]
+    return [
+        LineKey(task=body.manifest.id, hardware_class=slug)
+        for body in tasks
+        if isinstance(body, TaskBody)
+    ]
+
+
+def _all_jobs(store: Store, line: LineKey) -> list[Job]:
+    closed = [
+        job
+        for kind in ("baseline", "bank", "experiment", "checkpoint")
+        for job in store.closed_jobs(line, kind)  # type: ignore[arg-type]
+    ]
+    return [*closed, *store.open_jobs(line)]
+
+
+def _lost(before: Remains, after: Remains) -> list[str]:
+    """Return what was there and is no longer as it was."""
+    problems: list[str] = []
+    if after.records[: len(before.records)] != before.records:
+        problems.append("own records are gone or changed")
+    for key, run in before.runs.items():
+        now = after.runs.get(key)
+        if now is None or (now.seed, now.tree, now.role) != (run.seed, run.tree, run.role):
+            problems.append(f"run {key} was planned and is gone or changed")
+        elif run.outcome is not None and now.outcome != run.outcome:
+            problems.append(f"run {key} had ended and has another outcome")
+    return problems
+
+
+def _repeated(before: Remains, after: Remains) -> int:
+    """Return how many runs that a kill cut off have ended since, with the seed they had."""
+    return sum(
+        run.outcome is None and after.runs[key].outcome is not None
+        for key, run in before.runs.items()
+        if key in after.runs
+    )
+
+
+def _experiments(home: Home) -> int:
+    with Store.open_read_only(home) as store:
+        return sum(entry.stage in ("screen", "keep") for entry in store.experiments())
