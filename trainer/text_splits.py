@@ -15,7 +15,8 @@ from protocol.errors import ConfigurationError
 MIN_TEXT_BYTES: Final = 400_000  # below, the splits are too small to tell patches apart
 MAX_TEXT_BYTES: Final = 64 << 20  # a run reads less than 1 MB of it; all of it is held in memory
 
-_MAX_BLOCK_BYTES = 64 << 10
+# Small: a run reads half a megabyte, and of a few large blocks each seed would learn other words.
+_MAX_BLOCK_BYTES = 4 << 10
 _MIN_BLOCK_BYTES = 2 << 10
 _BLOCKS = 200  # so many at least, where the text allows, so that the shares come out as meant
 _PUBLIC_PERCENT, _SECRET_PERCENT = 10, 25
