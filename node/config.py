@@ -67,7 +67,7 @@ def _from_file(path: Path) -> dict[str, Setting]:
     with explaining_faults(path):
         try:
             text = path.read_bytes().decode("utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # a home that is no folder is told later
             return {}
         except IsADirectoryError as fault:
             raise ConfigurationError(f"{path} is a folder", "move it away") from fault

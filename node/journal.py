@@ -52,6 +52,14 @@ class Journal:
 
     def catch_up(self) -> int:
         """Write what the store has and the journal has not; return the number of new commits."""
+        try:
+            return self._write_new()
+        except BaseException:
+            # What was turned but not written is read again from the repository next time.
+            self._repository = None
+            raise
+
+    def _write_new(self) -> int:
         with explaining_faults(self.path):
             repository = self._repository or self._open()
             branches = {MAIN: self._lineage.main, WORKING: self._lineage.working}

@@ -137,7 +137,6 @@ def test_a_damaged_key_is_never_replaced(copied: Path) -> None:
     assert (copied / "key").read_text() == "arnode key 1\nauthor 00\n"
 
 
-@pytest.mark.xfail(reason="node/config.py lets NotADirectoryError through", strict=False)
 def test_a_home_that_is_a_file_is_no_home(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "ARNODE_HOME" in fault_of(tmp_path / "file", "start", code=6)

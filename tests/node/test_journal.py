@@ -8,6 +8,7 @@ import pytest
 
 from node.home import Home
 from node.journal import Journal, JournalEditedError
+from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, LINE, TASK, Notebook
 
 
@@ -126,6 +127,23 @@ def test_catching_up_twice_adds_nothing(journal: Journal, notebook: Notebook, ho
     assert journal.catch_up() == 0
     assert opened(home, notebook).catch_up() == 0
     assert refs(journal) == before
+    assert journal.check() == []
+
+
+def test_an_experiment_that_could_not_be_written_is_written_later(
+    journal: Journal, notebook: Notebook
+) -> None:
+    journal.catch_up()
+    refs_folder = journal.path / ".git" / "refs"
+    packed = refs_folder.with_name("refs-aside")
+    notebook.kept()
+    refs_folder.rename(packed)
+    refs_folder.write_text("in the way")
+    with pytest.raises(ArnodeError):
+        journal.catch_up()
+    refs_folder.unlink()
+    packed.rename(refs_folder)
+    journal.catch_up()
     assert journal.check() == []
 
 
