@@ -101,11 +101,6 @@ class Research:
         self._wake.set()
 
     @property
-    def is_paused(self) -> bool:
-        """Whether nothing new is started for now."""
-        return self._paused
-
-    @property
     def line_key(self) -> LineKey:
         """The line this loop works on."""
         return self._ledger.key

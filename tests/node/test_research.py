@@ -98,7 +98,7 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
         return any(job.kind == "checkpoint" for job in bench.store.open_jobs(LINE))
 
     def pause_in_a_checkpoint(_: int) -> None:
-        if is_confirming() and not research.is_paused:
+        if is_confirming() and not research._paused:
             research.pause()
 
     bench.runner.on_start = pause_in_a_checkpoint
