@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,13 @@ class RunningNode:
                 if all(found[name] == value for name, value in wanted.items()):
                     return dict(lines[0])
         raise AssertionError(f"never {wanted}: {self.said[-5:]}")
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until this holds, while the node lives."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert self.process.poll() is None, f"ended too early: {self.said}"
+            assert time.monotonic() < deadline_s, f"too slow; it said {self.said}"
 
     def interrupt(self) -> None:
         """Press Ctrl-C: the whole process group hears it, as in a terminal."""
