@@ -21,7 +21,7 @@ HOMES = ROOT / "build" / "soak"
 
 Figures = Mapping[str, object]
 PARTS: dict[str, Callable[[Path], Figures]] = {
-    "night": lambda home: run_night(home / "tiny", minutes=45),
+    "night": lambda home: run_night(home / "tiny", minutes=60),
     "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
     "kills": lambda home: run_kills(home / "home", 20, seed=1, longest_s=20.0),
 }

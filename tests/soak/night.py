@@ -2,7 +2,7 @@
 
 It holds when the verified head is at least `NEEDED_SD` noise standard deviations better than the
 baseline, when eight fresh seeds put the gain inside the interval that the node published, and
-when store, journal and table read as they should.
+when store, journal and table read as they should. Memory, descriptors and disk are watched.
 """
 
 import csv
@@ -20,6 +20,7 @@ from node.store import Store
 from protocol.kinds import AdoptBody, ResultBody
 from protocol.runs import Run
 from protocol.statistics import student_t_quantile
+from tests.soak.vitals import Sample, figures_of, watch
 
 NEEDED_SD = 5.0
 FRESH_SEEDS = 8
@@ -35,8 +36,9 @@ def run_night(home: Path, *, minutes: float, text: Path | None = None) -> dict[s
         mark.write_text(str(time.time()))
     left_s = minutes * 60 - (time.time() - float(mark.read_text()))
     task = ["--text", str(text)] if text else []
+    samples: list[Sample] = []
     if left_s > 1:
-        _arnode(root, "start", *task, "--for", f"{int(left_s)}s", capture=False)
+        samples = _work(root, *task, "--for", f"{int(left_s)}s")
     status = json.loads(_arnode(root, "status", "--json"))["lines"][0]
     fresh = {
         name: json.loads(
@@ -44,7 +46,17 @@ def run_night(home: Path, *, minutes: float, text: Path | None = None) -> dict[s
         )
         for name in ("baseline", "head")
     }
-    return _figures(root, minutes, status, fresh)
+    return {**_figures(root, minutes, status, fresh), **figures_of(samples)}
+
+
+def _work(root: Path, *words: str) -> list[Sample]:
+    """Run a node to its end; raises CalledProcessError when it does not end well."""
+    command = [sys.executable, "-m", "node", "start", *words]
+    with subprocess.Popen(command, env=_environment(root)) as node:
+        samples = watch(node, root)
+    if node.returncode:
+        raise subprocess.CalledProcessError(node.returncode, command)
+    return samples
 
 
 def _figures(
@@ -111,12 +123,15 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def _arnode(root: Path, *arguments: str, capture: bool = True) -> str:
-    done = subprocess.run(
+def _arnode(root: Path, *arguments: str) -> str:
+    return subprocess.run(
         [sys.executable, "-m", "node", *arguments],
-        env={**os.environ, "ARNODE_HOME": str(root)},
-        stdout=subprocess.PIPE if capture else None,
+        env=_environment(root),
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
-    )
-    return done.stdout or ""
+    ).stdout
+
+
+def _environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "ARNODE_HOME": str(root)}
