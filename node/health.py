@@ -18,7 +18,8 @@ from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
 from trainer.device import find_gpu, probe_class
-from trainer.sandbox import Profile, Sandbox
+from trainer.profile import Profile
+from trainer.sandbox import Sandbox
 from trainer.tier import probe_tier
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")

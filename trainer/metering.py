@@ -53,6 +53,8 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
             return RunFailed("crash", f"in {name}: more output than allowed")
         case "threads":
             return RunFailed("crash", f"in {name}: more threads or processes than allowed")
+        case "files":
+            return RunFailed("crash", f"in {name}: more files than allowed")
         case _:
             lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
             said = lines[-1].strip() if lines else "ended without exporting weights"

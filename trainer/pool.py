@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 
 from protocol.errors import SafetyError
-from trainer.sandbox import Profile, Role, Sandbox
+from trainer.profile import Profile, Role
+from trainer.sandbox import Sandbox
 
 
 class WarmPool:

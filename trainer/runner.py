@@ -24,7 +24,8 @@ from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
 from trainer.metering import CpuCeiling, RunFailed, cpu_limit, sealed, stage, wall_limit
 from trainer.outcome import Cost, Meter, RunOutcome, Yardstick
 from trainer.pool import WarmPool
-from trainer.sandbox import Profile, Role, Sandbox
+from trainer.profile import Profile, Role
+from trainer.sandbox import Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims
 from trainer.task import Task
 from trainer.weights import check_weights
@@ -318,6 +319,7 @@ class Runner:
         with sealed(weights) as descriptor:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING, at_most=0)
+        sandbox.shut_gate()  # before it sees a row
 
     @property
     def _budget_tokens(self) -> int:

@@ -14,16 +14,20 @@ from protocol.errors import SafetyError
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _AND = 0x54
 _OFFSET_NUMBER, _OFFSET_ARCH = 0, 4
-_OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1, _OFFSET_ARGUMENT_3 = 16, 24, 40
+_OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1, _OFFSET_ARGUMENT_2, _OFFSET_ARGUMENT_3 = 16, 24, 32, 40
 _ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
+_ASK = 0x7FC00000  # whoever holds the listener
 _X32_BIT = 0x40000000
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
+# Hiding from the watchdog's eyes (/proc), and outliving the node.
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
+_PRCTL = {"x86_64": 157, "aarch64": 167}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _SHARED_ANONYMOUS = 0x21
@@ -48,7 +52,7 @@ _REFUSED = {
         "mbind": 237, "set_mempolicy": 238, "kexec_load": 246, "add_key": 248,
         "request_key": 249, "keyctl": 250, "migrate_pages": 256, "unshare": 272,
         "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300,
-        "shmget": 29, "semget": 64, "msgget": 68, "vmsplice": 278,
+        "shmget": 29, "semget": 64, "msgget": 68, "vmsplice": 278, "mq_open": 240,
         "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
         "fchmodat": 268, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
         "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
@@ -66,7 +70,7 @@ _REFUSED = {
         "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262,
         "name_to_handle_at": 264, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
-        "vmsplice": 75, "msgget": 186, "semget": 190, "shmget": 194,
+        "vmsplice": 75, "msgget": 186, "semget": 190, "shmget": 194, "mq_open": 180,
         "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "setxattr": 5,
         "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
         "fremovexattr": 16,
@@ -76,16 +80,65 @@ _REFUSED = {
 # CPU time is metered per process, so a token-budget run stays one process on its processor.
 # Memory is watched as what is mapped: nothing may be kept in memory that is not (SysV segments and
 # pages in pipes above, memfd and shared anonymous mappings, which outlast MADV_DONTNEED, here).
+# Nor may it leave a mark that a later process finds: what of a shared file is cached (fadvise,
+# readahead; asked by mincore, preadv2, cachestat), which locks are held on it, who watches it.
 _REFUSED_TO_SINGLE = {
-    "x86_64": {"fork": 57, "vfork": 58, "sched_setaffinity": 203, "memfd_create": 319},
-    "aarch64": {"sched_setaffinity": 122, "memfd_create": 279},
+    "x86_64": {
+        "fork": 57, "vfork": 58, "sched_setaffinity": 203, "memfd_create": 319,
+        "mincore": 27, "flock": 73, "readahead": 187, "fadvise64": 221, "inotify_init": 253,
+        "inotify_init1": 294, "preadv2": 327, "cachestat": 451,
+    },
+    "aarch64": {
+        "sched_setaffinity": 122, "memfd_create": 279,
+        "inotify_init1": 26, "flock": 32, "readahead": 213, "fadvise64": 223, "mincore": 232,
+        "preadv2": 286, "cachestat": 451,
+    },
+}  # fmt: skip
+_FCNTL = {"x86_64": 72, "aarch64": 25}
+_LOCKS = (6, 7, 37, 38, 1024, 1026)  # F_SETLK(W), F_OFD_SETLK(W), F_SETLEASE, F_NOTIFY
+_MADVISE = {"x86_64": 28, "aarch64": 233}
+_EVICTIONS = (20, 21)  # MADV_COLD, MADV_PAGEOUT
+# Everything that looks a name up. The names that were looked up stay cached after a process has
+# ended, and the next one can time that.
+_PATHS = {
+    "x86_64": {
+        "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76,
+        "getdents": 78, "chdir": 80, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85,
+        "link": 86, "unlink": 87, "symlink": 88, "readlink": 89, "utime": 132, "mknod": 133,
+        "uselib": 134, "statfs": 137, "getxattr": 191, "lgetxattr": 192, "listxattr": 194,
+        "llistxattr": 195, "getdents64": 217, "utimes": 235, "openat": 257, "mkdirat": 258,
+        "mknodat": 259, "futimesat": 261, "newfstatat": 262, "unlinkat": 263, "renameat": 264,
+        "linkat": 265, "symlinkat": 266, "readlinkat": 267, "faccessat": 269, "utimensat": 280,
+        "renameat2": 316, "execveat": 322, "statx": 332,
+    },
+    "aarch64": {
+        "getxattr": 8, "lgetxattr": 9, "listxattr": 11, "llistxattr": 12, "mknodat": 33,
+        "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38,
+        "statfs": 43, "truncate": 45, "faccessat": 48, "chdir": 49, "openat": 56,
+        "getdents64": 61, "readlinkat": 78, "newfstatat": 79, "utimensat": 88, "execve": 221,
+        "renameat2": 276, "execveat": 281, "statx": 291,
+    },
+}  # fmt: skip
+_PATHS_COMMON = {
+    "openat2": 437, "faccessat2": 439, "statmount": 457, "listmount": 458, "getxattrat": 464,
+    "listxattrat": 465, "file_getattr": 468,
+}  # fmt: skip
+
+
+# Old Landlock does not know truncate; priorities and limits of others need no file.
+_REFUSED_TO_CONFINED = {
+    "x86_64": {"truncate": 76, "setpriority": 141, "ioprio_set": 251},
+    "aarch64": {"truncate": 45, "setpriority": 140, "ioprio_set": 30},
 }
 
 
-def seccomp_program(*, single_process: bool, machine: str | None = None) -> bytes:
+def seccomp_program(
+    *, single_process: bool, is_confined: bool = False, machine: str | None = None
+) -> bytes:
     """Return the filter for this machine.
 
-    `single_process` also refuses new processes (threads stay allowed) and processor affinity.
+    `single_process` also refuses new processes (threads stay allowed) and processor affinity,
+    `is_confined` what namespaces would make harmless (tiers container and partial).
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
@@ -97,6 +150,8 @@ def seccomp_program(*, single_process: bool, machine: str | None = None) -> byte
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
+    if is_confined:
+        refused |= set(_REFUSED_TO_CONFINED[machine].values())
     program = [
         _statement(_LOAD_WORD, _OFFSET_ARCH),
         _jump(_JUMP_EQUAL, _AUDIT_ARCH[machine], 1, 0),
@@ -111,8 +166,21 @@ def seccomp_program(*, single_process: bool, machine: str | None = None) -> byte
         *_check_argument(
             _IOCTL[machine], _OFFSET_ARGUMENT_1, _JUMP_EQUAL, _TIOCSTI, refuse_if=True
         ),
+        *(
+            statement
+            for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)
+            for statement in _check_argument(
+                _PRCTL[machine], _OFFSET_ARGUMENT_0, _JUMP_EQUAL, option, refuse_if=True
+            )
+        ),
     ]
     if single_process:
+        for number, arguments in (
+            (_FCNTL[machine], [(_OFFSET_ARGUMENT_1, lock) for lock in _LOCKS]),
+            (_MADVISE[machine], [(_OFFSET_ARGUMENT_2, eviction) for eviction in _EVICTIONS]),
+        ):
+            for offset, value in arguments:
+                program += _check_argument(number, offset, _JUMP_EQUAL, value, refuse_if=True)
         program += _check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
         )
@@ -126,6 +194,18 @@ def seccomp_program(*, single_process: bool, machine: str | None = None) -> byte
         ]
     for number in sorted(refused):
         program += _answer(number, _EPERM)
+    return b"".join([*program, _statement(_RETURN, _ALLOW)])
+
+
+def path_program(machine: str | None = None) -> bytes:
+    """Return a filter that asks its listener about every look-up of a name (`trainer.gate`).
+
+    Loaded on top of `seccomp_program`, which has refused what is not for any sandbox.
+    """
+    machine = machine or platform.machine()
+    program = [_statement(_LOAD_WORD, _OFFSET_NUMBER)]
+    for number in sorted({*_PATHS[machine].values(), *_PATHS_COMMON.values()}):
+        program += [_jump(_JUMP_EQUAL, number, 0, 1), _statement(_RETURN, _ASK)]
     return b"".join([*program, _statement(_RETURN, _ALLOW)])
 
 

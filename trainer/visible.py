@@ -61,17 +61,36 @@ class VisibleTree:
             if binding.host.is_file():
                 files.append(binding.host)
                 continue
-            covered = [
-                binding.host / path[len(binding.inside) + 1 :]
-                for path in self.covered
-                if path.startswith(binding.inside + "/")
-            ]
+            covered = self._covered_in(binding)
             files += [
                 path
                 for path in sorted(binding.host.rglob("*"))
                 if path.is_file() and not any(path.is_relative_to(cover) for cover in covered)
             ]
         return files
+
+    def readable(self) -> list[Path]:
+        """The bindings, those with covered places child by child: rules that only add rights."""
+        paths: list[Path] = []
+        for binding in self.bindings:
+            covered = self._covered_in(binding)
+            paths += (
+                [path for path in binding.host.iterdir() if path not in covered]
+                if covered
+                else [binding.host]
+            )
+        return paths
+
+    def listed(self) -> list[Path]:
+        """Bindings with covered places: their folder may be listed, not read as a whole."""
+        return [binding.host for binding in self.bindings if self._covered_in(binding)]
+
+    def _covered_in(self, binding: Binding) -> list[Path]:
+        return [
+            binding.host / path[len(binding.inside) + 1 :]
+            for path in self.covered
+            if path.startswith(binding.inside + "/")
+        ]
 
 
 @functools.cache

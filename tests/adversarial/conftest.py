@@ -11,8 +11,9 @@ import pytest
 from trainer import runner as runner_module
 from trainer.data import TaskData, prepare
 from trainer.outcome import RunOutcome
+from trainer.profile import Profile
 from trainer.runner import Runner
-from trainer.sandbox import Profile, Sandbox
+from trainer.sandbox import Sandbox
 from trainer.task import Task, load_task
 
 SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"

@@ -19,7 +19,8 @@ from trainer.metering import (
     stage,
     wall_limit,
 )
-from trainer.sandbox import End, ForgedFrame, Profile, Sandbox, SandboxEnded
+from trainer.profile import Profile
+from trainer.sandbox import End, ForgedFrame, Sandbox, SandboxEnded
 
 DATA = bytes(range(256)) * 64
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
-from trainer.sandbox import Profile, Role, Sandbox, SandboxEnded
+from trainer.processes import proportional_kib, status_number
+from trainer.profile import Profile, Role
+from trainer.sandbox import Sandbox, SandboxEnded
 
 MIB = 1 << 20
 
@@ -332,9 +333,9 @@ def test_a_process_that_hides_its_maps_counts_in_full() -> None:
     try:
         assert hidden.stdout is not None
         hidden.stdout.readline()
-        ask = sandbox_module._proportional_kib
+        ask = proportional_kib
         seen_kib = _as_nobody(lambda: ask(hidden.pid)) if os.getuid() == 0 else ask(hidden.pid)
-        assert seen_kib >= sandbox_module._status(hidden.pid, "VmRSS") > 1000
+        assert seen_kib >= status_number(hidden.pid, "VmRSS") > 1000
     finally:
         hidden.communicate(b"\n")
 
@@ -480,7 +481,8 @@ def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:
 
 KILLED_NODE = """
 import asyncio, os
-from trainer.sandbox import Profile, Sandbox
+from trainer.profile import Profile
+from trainer.sandbox import Sandbox
 async def main():
     sandbox = await Sandbox.launch(
         Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))

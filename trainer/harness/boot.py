@@ -1,15 +1,21 @@
 """The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
 
-Run as `python -I -S boot.py DESCRIPTOR ROLE`. Up to the source's arrival only our own code has
+Run as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`, GATE being a system-call filter in hex whose
+listener we hand out (`trainer.gate`). Up to the source's arrival only our own code has
 run here, so the limits that it sets on its own process hold for the candidate as well.
 """
 
+import ctypes
 import os
 import resource
 import sys
 import traceback
+from pathlib import Path
 
-sys.path[:0] = ["/arnode", "/packages"]
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
+_CODE = Path(__file__).parents[2]  # `/arnode`, or a folder of links where there are no namespaces
+sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 
 def main() -> None:
@@ -19,7 +25,9 @@ def main() -> None:
     channel = Channel(int(sys.argv[1]))
     _limit_self()
     _warm(with_optimiser=sys.argv[2] == "train")
-    channel.send(READY)
+    channel.send(
+        READY, descriptor=_build_gate(bytes.fromhex(sys.argv[3])) if sys.argv[3:] else None
+    )
     tag, payload, _ = channel.receive()
     if tag != JOB:
         raise SystemExit("the first frame must be the job")
@@ -49,9 +57,32 @@ def _offer_modules() -> None:
 
 
 def _limit_self() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 512),
+        (resource.RLIMIT_FSIZE, 1 << 30),
+    ):
+        known = resource.getrlimit(limit)[1]  # the walls may have set a lower one
+        value = value if known == resource.RLIM_INFINITY else min(value, known)
+        resource.setrlimit(limit, (value, value))
+
+
+def _build_gate(program: bytes) -> int:
+    """Load the filter and return its listener."""
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+        raise SystemExit("the filter would not bind threads that run already")
+
+    class Program(ctypes.Structure):  # struct sock_fprog
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+    wanted = Program(len(program) // 8, program)
+    libc = ctypes.CDLL(None, use_errno=True)
+    listener = libc.syscall(
+        _SECCOMP[os.uname().machine], _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(wanted)
+    )
+    if listener < 0:
+        raise OSError(ctypes.get_errno(), "the kernel refuses a system-call listener")
+    return int(listener)
 
 
 def _warm(*, with_optimiser: bool) -> None:

@@ -5,6 +5,7 @@ takes every frame as a stranger's word. Descriptors travel beside a frame's firs
 """
 
 import array
+import os
 import socket
 import struct
 
@@ -23,9 +24,15 @@ class Channel:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
 
-    def send(self, tag: bytes, payload: bytes | memoryview = b"") -> None:
-        """Send one frame."""
-        self._socket.sendall(HEADER.pack(tag, len(payload)))
+    def send(
+        self, tag: bytes, payload: bytes | memoryview = b"", *, descriptor: int | None = None
+    ) -> None:
+        """Send one frame; a descriptor is handed over and closed here."""
+        header = HEADER.pack(tag, len(payload))
+        if descriptor is not None:
+            header = header[socket.send_fds(self._socket, [header], [descriptor]) :]
+            os.close(descriptor)
+        self._socket.sendall(header)
         if len(payload):
             self._socket.sendall(payload)
 

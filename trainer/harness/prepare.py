@@ -145,6 +145,9 @@ def _serve(caller: FrameType) -> NoReturn:
     model.load_state_dict(_receive_weights())
     model.eval()
     device = next(model.parameters()).device
+    autocast = names.get("autocast_ctx") or contextlib.nullcontext()
+    with autocast:  # whatever is imported on first use: afterwards no file can be opened
+        model(torch.zeros(1, session.job.context, dtype=torch.long, device=device))
     session.channel.send(SERVING)
     while True:
         tag, payload, _ = session.channel.receive()
@@ -152,7 +155,7 @@ def _serve(caller: FrameType) -> NoReturn:
         tokens = np.frombuffer(payload, dtype=">u2", offset=_SHAPE.size).astype(np.int64)
         inputs = torch.from_numpy(tokens[: rows * length].reshape(rows, length)).to(device)
         extra = torch.from_numpy(tokens[rows * length :]).to(device)
-        with names.get("autocast_ctx") or contextlib.nullcontext():
+        with autocast:
             logits = model(inputs)
         if tag == CLAIM:
             answer = _log_probabilities(logits, extra.view(rows, length))

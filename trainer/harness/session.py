@@ -44,19 +44,18 @@ def begin(opened: Channel, payload: bytes) -> None:
     files = message.pop("files")
     channel, job = opened, Job(**message)
     for path, data in files.items():
-        target = Path("/job", path)
+        target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(base64.b64decode(data))
-    os.chdir("/job")
     if job.role == "serve":
         os.environ["TORCHDYNAMO_DISABLE"] = "1"  # eager scoring: the same numbers everywhere
     _seed_torch(job.seed)
-    sys.path.insert(0, "/job")
+    sys.path.insert(0, str(Path.cwd()))
 
 
 def run_script() -> None:
     """Execute the entry file as `__main__`, as `python train.py` would."""
-    path = Path("/job", job.entry)
+    path = Path.cwd() / job.entry
     module = types.ModuleType("__main__")
     module.__file__ = str(path)
     sys.modules["__main__"] = module

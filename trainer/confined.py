@@ -1,0 +1,180 @@
+"""Tiers container and partial: Landlock and seccomp, without namespaces.
+
+Container (root, but no user namespaces: most rented machines): every run under a throw-away uid.
+Partial (an ordinary user without user namespaces): under our own uid, for own experiments only.
+A run sees the real paths of the installation, can ask whether a file exists and which processes
+there are, and its disk is watched instead of bounded; see docs/threat-model.md.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from protocol.errors import SafetyError
+from trainer import confine
+from trainer.confine import Spec
+from trainer.enclosure import (
+    Enclosure,
+    boot_arguments,
+    environment,
+    in_time,
+    start_process,
+)
+from trainer.processes import uids_in_use
+from trainer.profile import Profile
+from trainer.visible import VisibleTree, visible_tree
+
+# systemd's range for users that exist only as long as a service runs: nobody else's.
+THROWAWAY_UIDS = range(61184, 65520)
+_DEVICES = ("/dev/null",)
+_DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo", "/proc/meminfo")
+
+_taken: set[int] = set()  # by sandboxes of this process
+
+
+class Confined(Enclosure):
+    """A sandbox in a folder of its own, under an own uid where `as_throwaway` says so."""
+
+    def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
+        super().__init__(profile)
+        self._as_throwaway = as_throwaway
+        self._uid: int | None = None
+        self._folder: Path | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, channel: int) -> asyncio.subprocess.Process:
+        """Make the folder, start `trainer.confine` in it."""
+        self._uid = throwaway_uid() if self._as_throwaway else None
+        self._folder = make_box(self._uid)
+        tree = visible_tree()
+        _link_visible(self._folder, tree)
+        boot = self._folder / "arnode/trainer/harness/boot.py"
+        spec = specification(
+            self._folder,
+            tree,
+            uid=self._uid,
+            profile=self.profile,
+            channel=channel,
+            program=[str(boot), *boot_arguments(self.profile, channel)],
+        )
+        self._process = await start_process(confining(spec), pass_fds=(channel,), has_lifeline=True)
+        return self._process
+
+    def attach(self, pid: int) -> None:
+        """Nothing to note: the first process outside answers for everything inside."""
+
+    def kill(self) -> None:
+        """Let go of the line that the first process lives on."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def emptied(self) -> None:
+        """Wait for the first process, which ends last, and remove the folder."""
+        if self._process is not None:
+            await in_time(self._process)
+        if self._folder is not None:
+            # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+            remove = await asyncio.create_subprocess_exec("rm", "-rf", "--", str(self._folder))
+            await remove.wait()
+            self._folder = None
+        if self._uid is not None:
+            _taken.discard(self._uid)
+            self._uid = None
+
+    def is_overfull(self) -> bool:
+        """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
+        if self._folder is None:
+            return False
+        size = files = 0
+        waiting = [self._folder / "job", self._folder / "tmp"]
+        while waiting:
+            try:
+                entries = list(os.scandir(waiting.pop()))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return True  # deeper than a path can name
+            files += len(entries)
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+            if files > self.profile.scratch_files or size > self.profile.scratch_bytes:
+                return True
+        return False
+
+
+def specification(
+    folder: Path,
+    tree: VisibleTree,
+    *,
+    uid: int | None,
+    profile: Profile,
+    channel: int,
+    program: list[str],
+) -> Spec:
+    """Return what `trainer.confine` needs to know to run a Python program in a folder."""
+    interpreter = str(Path(sys.executable).resolve())
+    scratch = [str(folder / "job"), str(folder / "tmp")]
+    libraries = str(Path(sys.base_prefix, "lib"))
+    return Spec(
+        command=[interpreter, "-I", "-S", "-B", *program],
+        environment=environment(home=scratch[0], temporary=scratch[1], libraries=libraries),
+        folder=scratch[0],
+        uid=uid,
+        readable=[str(folder), *_DEVICES_TO_READ, *map(str, tree.readable())],
+        listed=[str(path) for path in tree.listed()],
+        writable=scratch,
+        devices=[*_DEVICES],
+        channel=channel,
+        single_process=profile.single_process,
+        processes=profile.threads + 8,  # the watchdog says which limit it was
+        file_bytes=profile.scratch_bytes,
+    )
+
+
+def confining(spec: Spec) -> list[str]:
+    """Return the command of the first process."""
+    return [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(asdict(spec))]
+
+
+def make_box(uid: int | None) -> Path:
+    """Make a sandbox's folder: `job` and `tmp` to write in, links to what is visible."""
+    folder = Path(tempfile.mkdtemp(prefix="arnode-"))
+    try:
+        folder.chmod(0o711)
+        for name in ("job", "tmp"):
+            (folder / name).mkdir(mode=0o700)
+            if uid is not None:
+                os.chown(folder / name, uid, uid)
+    except OSError:
+        shutil.rmtree(folder)
+        raise
+    return folder
+
+
+def _link_visible(folder: Path, tree: VisibleTree) -> None:
+    """Lay links where the harness looks for packages, as full's bindings do."""
+    for binding in tree.bindings:
+        if binding.inside.startswith(("/packages/", "/arnode/")):
+            link = folder / binding.inside[1:]
+            link.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            link.symlink_to(binding.host)
+
+
+def throwaway_uid() -> int:
+    """Return a uid that owns no process. Raises SafetyError when all are in use."""
+    free = sorted(set(THROWAWAY_UIDS) - uids_in_use() - _taken)
+    if not free:
+        raise SafetyError("no uid is free for a run", "end other runs on this machine")
+    uid = secrets.choice(free)
+    _taken.add(uid)
+    return uid

@@ -1,0 +1,89 @@
+"""The walls around one sandboxed process, whichever tier they are made of.
+
+An enclosure starts the process, knows how to end everything inside, and says what the process has
+used beyond memory. `trainer.sandbox` talks to the process and meters it.
+"""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+
+from protocol.errors import SafetyError
+from trainer.profile import Profile
+from trainer.seccomp import path_program
+
+_END_TIMEOUT_S = 10.0  # a killed namespace takes milliseconds
+
+
+class Enclosure(ABC):
+    """Walls for one process. Call `start` from the main thread: the kernel ties the process's
+    life to the thread that spawned it."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    @abstractmethod
+    async def start(self, channel: int) -> asyncio.subprocess.Process:
+        """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
+
+    @abstractmethod
+    def attach(self, pid: int) -> None:
+        """Take note of the sandboxed process. Raises OSError when it has died since."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End everything inside; returns at once."""
+
+    @abstractmethod
+    async def emptied(self) -> None:
+        """Wait until no process inside is left, then clear away what it wrote."""
+
+    @abstractmethod
+    def is_overfull(self) -> bool:
+        """Whether more was written, or more files made, than the profile allows."""
+
+
+async def start_process(
+    command: list[str], *, pass_fds: tuple[int, ...], has_lifeline: bool
+) -> asyncio.subprocess.Process:
+    """Start an enclosure's first process with an empty environment and its output in a pipe."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE if has_lifeline else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": os.defpath},
+        cwd="/",
+        start_new_session=True,  # a terminal's Ctrl-C is for the node, not for its runs
+        pass_fds=pass_fds,
+    )
+
+
+async def in_time(ended: asyncio.Event | asyncio.subprocess.Process) -> None:
+    """Wait for an end that takes milliseconds. Raises SafetyError when it does not come."""
+    try:
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            await ended.wait()
+    except TimeoutError as error:
+        raise SafetyError(
+            "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"
+        ) from error
+
+
+def boot_arguments(profile: Profile, channel: int) -> list[str]:
+    """The harness's arguments: its channel, its role and, if it is gated, the gate's filter."""
+    return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
+
+
+def environment(*, home: str, temporary: str, libraries: str) -> dict[str, str]:
+    """Everything that a sandboxed process finds in its environment."""
+    return {
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "LD_LIBRARY_PATH": libraries,
+        "OMP_NUM_THREADS": "1",
+        "PATH": "/python/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": temporary,
+        "USER": "candidate",
+    }

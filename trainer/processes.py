@@ -1,0 +1,46 @@
+"""What /proc says about a process and its descendants: the eyes of the sandbox's watchdog."""
+
+import contextlib
+from pathlib import Path
+
+
+def family_of(pid: int) -> list[int]:
+    """A process and its descendants."""
+    family = [pid]
+    for member in family:
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{member}/task").glob("*/children"):
+                family += map(int, children.read_text().split())
+    return family
+
+
+def status_number(pid: int, field: str) -> int:
+    """A number of /proc/PID/status (kibibytes for sizes); 0 once the process is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    return 0
+
+
+def held_kib(pid: int) -> int:
+    """What a process holds: also page tables, which mapping much and touching little makes grow."""
+    return sum(status_number(pid, field) for field in ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"))
+
+
+def proportional_kib(pid: int) -> int:
+    """The same with pages that several processes share counted by their share."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return held_kib(pid) - status_number(pid, "VmRSS") + int(line.split()[1])
+    return held_kib(pid)  # a process may hide its maps from us: then its pages count in full
+
+
+def uids_in_use() -> set[int]:
+    """The owners of all processes that can be seen."""
+    owners: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            owners.add(path.stat().st_uid)
+    return owners
