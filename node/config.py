@@ -16,6 +16,7 @@ from protocol.errors import ConfigurationError
 from protocol.fields import NAME_PATTERN
 
 COLORS = ("auto", "always", "never")
+_SWITCH = {"true": True, "1": True, "false": False, "0": False}
 NAME_LIMIT = 64  # what a profile record holds
 _PREFIX = "ARNODE_"
 _NEAR = 0.75  # similarity above which an unknown ARNODE_* variable is taken for a misspelling
@@ -36,6 +37,7 @@ class Config:
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     color: str = "auto"
+    allow_partial_sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ def _checked(name: str, value: Setting, where: str) -> Setting:
     parse, wanted = _PARSERS[name]
     try:
         return parse(value)
-    except (TypeError, ValueError) as fault:
+    except (KeyError, TypeError, ValueError) as fault:
         raise ConfigurationError(
             f"{where}: `{name}` is {value!r}", f"`{name}` takes {wanted}"
         ) from fault
@@ -162,6 +164,12 @@ def _hours(value: Setting) -> float:
     return float(hours)
 
 
+def _switch(value: Setting) -> bool:
+    if isinstance(value, bool):
+        return value
+    return _SWITCH[_text(value).lower()]
+
+
 def _color(value: Setting) -> str:
     if value not in COLORS:
         raise ValueError
@@ -175,5 +183,6 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
+    "allow_partial_sandbox": (_switch, "true or false"),
     "color": (_color, f"one of {', '.join(COLORS)}"),
 }

@@ -42,6 +42,7 @@ from protocol.rule import Policy
 from protocol.runs import MAX_SEED
 from trainer.device import probe_class
 from trainer.task import Task
+from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _SALT = "proposal-seed"
@@ -203,7 +204,7 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
     async def status(_: Mapping[str, Message]) -> Message:
         author = node.books.keys.author.public
         return status_document(
-            node.books.store, author=author, sandbox="full", research=node.research
+            node.books.store, author=author, sandbox=probe_tier().name, research=node.research
         )
 
     async def stop(arguments: Mapping[str, Message]) -> Message:

@@ -105,7 +105,8 @@ def _sandbox(_: Home) -> Check:
     asyncio.run(launch())
     took_s = time.monotonic() - started_s
     detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s"
-    return Check(name="sandbox", status="ok", detail=detail)
+    status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
+    return Check(name="sandbox", status=status, detail=detail, mend=tier.mend)
 
 
 def _git(_: Home) -> Check:

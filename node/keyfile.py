@@ -18,6 +18,7 @@ from protocol.keys import SigningKey
 SEED_BYTES = 32
 _HEADER = "arnode key 1"
 _OTHERS = 0o077
+_SET_DUMPABLE = 4  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ def load_keys(home: Home) -> NodeKeys:
 
 
 def read_keys(home: Home) -> NodeKeys:
-    """Return the node's keys, which must exist."""
+    """Return the node's keys, which must exist. No other process can look into this one then."""
+    _keep_to_oneself()
     lines = _read_private(home.key).decode("ascii", "replace").splitlines()
     if len(lines) != 3 or lines[0] != _HEADER:
         raise _damaged(home.key, f"is not an arnode key file (it should begin with `{_HEADER}`)")
@@ -47,6 +49,14 @@ def read_keys(home: Home) -> NodeKeys:
         author=SigningKey.from_seed(_seed(home.key, lines[1], "author")),
         transport=SigningKey.from_seed(_seed(home.key, lines[2], "transport")),
     )
+
+
+def _keep_to_oneself() -> None:
+    """Leave no core dump and let nobody of our own user trace us or read our memory."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
 
 
 def load_secret(home: Home) -> bytes:

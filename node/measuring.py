@@ -58,7 +58,7 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
     home = Home.locate(os.environ)
     flags = {"task": task, "text": str(text) if text else None}
     config = load_config(home.config, env=os.environ, flags=flags).config
-    require_sandbox()
+    require_sandbox(config)
     wanted = Path(config.text) if config.text and task is None else None
     home.prepare()
     with reporting() as progress:

@@ -29,7 +29,7 @@ _LOG_LIMIT_BYTES = 5_000_000
 
 def start_node(home: Home, config: Config, goal: Goal) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
-    require_sandbox()
+    require_sandbox(config)
     if shutil.which("git") is None:
         raise ConfigurationError(
             "git is not installed, so no journal can be kept",
@@ -50,11 +50,20 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
-def require_sandbox() -> None:
-    """Raise SafetyError unless candidates can be run safely here."""
+def require_sandbox(config: Config) -> None:
+    """Raise SafetyError unless candidates can be run safely here; say it if less safely."""
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+    if tier.name == "partial" and not config.allow_partial_sandbox:
+        raise SafetyError(
+            f"only a partial sandbox can be had here: {tier.detail}",
+            f"{tier.mend}; or take it for your own experiments: `--allow-partial-sandbox`, "
+            "`allow_partial_sandbox = true` in config.toml",
+        )
+    if tier.name != "full":
+        print(f"WEAKER SANDBOX (tier {tier.name}): {plain(tier.detail)}", file=sys.stderr)
+        print(f"  mend: {plain(tier.mend)}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,14 @@ class Cost:
             or self.audit_cpu_s > factor * other.audit_cpu_s
         )
 
+    def at_least(self, other: "Cost") -> "Cost":
+        """The larger of the two, stage by stage."""
+        return Cost(
+            train_cpu_s=max(self.train_cpu_s, other.train_cpu_s),
+            claim_cpu_s=max(self.claim_cpu_s, other.claim_cpu_s),
+            audit_cpu_s=max(self.audit_cpu_s, other.audit_cpu_s),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Yardstick:

@@ -19,6 +19,12 @@ from protocol.errors import ArnodeError, UsageError
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
 @click.option("--name", help="The name this node's records carry (default: from its key).")
+@click.option(
+    "--allow-partial-sandbox",
+    is_flag=True,
+    default=None,
+    help="Run own experiments where only a weaker sandbox can be had.",
+)
 def start(
     task: str | None,
     text: Path | None,
@@ -26,6 +32,7 @@ def start(
     duration: str | None,
     until: str | None,
     name: str | None,
+    allow_partial_sandbox: bool | None,
 ) -> None:
     """Run the node here: propose, measure, verify, record, until it is stopped.
 
@@ -44,6 +51,7 @@ def start(
         "text": str(text) if text else None,
         "max_experiments": max_experiments,
         "name": name,
+        "allow_partial_sandbox": allow_partial_sandbox,
     }
     config = load_config(home.config, env=os.environ, flags=flags).config
     duration_s = parse_duration(duration) if duration else None
