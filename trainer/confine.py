@@ -1,8 +1,9 @@
 """The first process of tiers container and partial: `python confine.py SPEC`.
 
 Started by `trainer.confined`. It forks: the child gives up its rights one after the other and
-becomes the harness; the parent stays outside, adopts whatever the child leaves behind, and ends
-all of it when the child ends or when standard input, whose other end the node holds, closes.
+becomes the harness; the parent stays outside, adopts whatever the child leaves behind, ends all
+of it when the child ends or when standard input, whose other end the node holds, closes, and
+removes the sandbox's folder.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import os
 import resource
 import select
 import signal
+import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pathlib import Path
 
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1  # prctl(2)
 _SET_SECCOMP, _SECCOMP_FILTER = 22, 2
+_CAPSET, _CAPABILITY_VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522  # capset(2)
 _POLL_MS = 50
 _DESCRIPTORS = 512
 
@@ -26,8 +29,9 @@ _DESCRIPTORS = 512
 class Spec:
     """What `trainer.confined` asks for; paths are the host's.
 
-    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable` and `devices`
-    are Landlock's rules, `channel` the one descriptor that is handed on.
+    `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
+    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable` and
+    `devices` are Landlock's rules, `channel` the one descriptor that is handed on.
     """
 
     command: list[str]
@@ -59,6 +63,8 @@ def main() -> None:
     os.close(spec.channel)
     _outlive(child)
     _end_all(spec.uid)
+    # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+    os.execvp("rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
 
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
@@ -76,11 +82,12 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         os.setgroups([])
         os.setresgid(spec.uid, spec.uid, spec.uid)
-        os.setresuid(spec.uid, spec.uid, spec.uid)  # from root: all capabilities go with it
+        os.setresuid(spec.uid, spec.uid, spec.uid)
+    _drop_capabilities(libc)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
-    os.chdir(spec.folder)
+    os.chdir(Path(spec.folder, "job"))
     libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() == 1:
         raise SystemExit("the node ended")
@@ -94,6 +101,13 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     os.closerange(spec.channel + 1, _DESCRIPTORS)
     _filter_calls(libc, program)
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Also of a root that stays root; Landlock's no_new_privs keeps them from coming back."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    if libc.syscall(_CAPSET[os.uname().machine], header, bytes(24)):
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 
 
 def _filter_calls(libc: ctypes.CDLL, program: bytes) -> None:

@@ -76,14 +76,10 @@ class Confined(Enclosure):
             self._process.stdin.close()
 
     async def emptied(self) -> None:
-        """Wait for the first process, which ends last, and remove the folder."""
+        """Wait for the first process, which ends last and takes the folder with it."""
         if self._process is not None:
             await in_time(self._process)
-        if self._folder is not None:
-            # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
-            remove = await asyncio.create_subprocess_exec("rm", "-rf", "--", str(self._folder))
-            await remove.wait()
-            self._folder = None
+        self._folder = None
         if self._uid is not None:
             _taken.discard(self._uid)
             self._uid = None
@@ -92,21 +88,24 @@ class Confined(Enclosure):
         """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
         if self._folder is None:
             return False
+        try:
+            return self._is_overfull([self._folder / "job", self._folder / "tmp"])
+        except OSError:
+            return True  # deeper than a path can name
+
+    def _is_overfull(self, waiting: list[Path]) -> bool:
         size = files = 0
-        waiting = [self._folder / "job", self._folder / "tmp"]
         while waiting:
             try:
                 entries = list(os.scandir(waiting.pop()))
             except FileNotFoundError:
                 continue
-            except OSError:
-                return True  # deeper than a path can name
             files += len(entries)
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
             if files > self.profile.scratch_files or size > self.profile.scratch_bytes:
                 return True
         return False
@@ -128,7 +127,7 @@ def specification(
     return Spec(
         command=[interpreter, "-I", "-S", "-B", *program],
         environment=environment(home=scratch[0], temporary=scratch[1], libraries=libraries),
-        folder=scratch[0],
+        folder=str(folder),
         uid=uid,
         readable=[str(folder), *_DEVICES_TO_READ, *map(str, tree.readable())],
         listed=[str(path) for path in tree.listed()],

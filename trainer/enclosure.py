@@ -12,7 +12,7 @@ from protocol.errors import SafetyError
 from trainer.profile import Profile
 from trainer.seccomp import path_program
 
-_END_TIMEOUT_S = 10.0  # a killed namespace takes milliseconds
+_END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
 
 
 class Enclosure(ABC):
@@ -60,7 +60,7 @@ async def start_process(
 
 
 async def in_time(ended: asyncio.Event | asyncio.subprocess.Process) -> None:
-    """Wait for an end that takes milliseconds. Raises SafetyError when it does not come."""
+    """Wait for an end that is due. Raises SafetyError when it does not come."""
     try:
         async with asyncio.timeout(_END_TIMEOUT_S):
             await ended.wait()

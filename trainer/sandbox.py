@@ -143,7 +143,9 @@ class Sandbox:
         await self._enclosure.emptied()
         for task in self._tasks[1:]:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     def _stop(self, reason: End) -> None:
         if self._process.returncode is None:
@@ -208,7 +210,14 @@ class Sandbox:
                 self._stop("output")
 
     async def _watch(self) -> None:
-        """Kill on too much memory, files or threads, in all processes of the sandbox together."""
+        """Kill on too much memory, files or threads, and if it cannot be watched any more."""
+        try:
+            await self._watch_limits()
+        except Exception:
+            self._stop("killed")
+            raise
+
+    async def _watch_limits(self) -> None:
         while self._process.returncode is None:
             # From the first one outside down: a daemon's parent is not the program it came from.
             pids = family_of(self._process.pid)

@@ -127,9 +127,17 @@ _PATHS_COMMON = {
 
 # Old Landlock does not know truncate; priorities and limits of others need no file.
 _REFUSED_TO_CONFINED = {
-    "x86_64": {"truncate": 76, "setpriority": 141, "ioprio_set": 251},
-    "aarch64": {"truncate": 45, "setpriority": 140, "ioprio_set": 30},
-}
+    "x86_64": {
+        "truncate": 76, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
+        "ioprio_set": 251, "sched_setattr": 314,
+    },
+    "aarch64": {
+        "truncate": 45, "setpriority": 140, "sched_setparam": 118, "sched_setscheduler": 119,
+        "ioprio_set": 30, "sched_setattr": 274,
+    },
+}  # fmt: skip
+_PRLIMIT = {"x86_64": 302, "aarch64": 261}
+_EVERY_BIT = 0xFFFFFFFF
 
 
 def seccomp_program(
@@ -174,6 +182,10 @@ def seccomp_program(
             )
         ),
     ]
+    if is_confined:  # one's own limits only: pid 0
+        program += _check_argument(
+            _PRLIMIT[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _EVERY_BIT, refuse_if=True
+        )
     if single_process:
         for number, arguments in (
             (_FCNTL[machine], [(_OFFSET_ARGUMENT_1, lock) for lock in _LOCKS]),

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -146,8 +145,6 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
                 said = probe.stdout.read().decode(errors="replace").strip().rpartition("\n")[2]
     except (OSError, ArnodeError) as fault:
         return Tier(name="none", detail=str(fault))
-    finally:
-        shutil.rmtree(folder)
     return Tier(name=name, detail=detail) if said == "contained" else Tier(name="none", detail=said)
 
 

@@ -1,7 +1,6 @@
 """One sandbox, from the inside: what a program in it finds, and what ends it."""
 
 import asyncio
-import base64
 import json
 import os
 import subprocess
@@ -13,64 +12,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
+from tests.trainer.inside import MIB, ended, inside, job, profile
 from trainer.harness.channel import JOB
 from trainer.processes import proportional_kib, status_number
-from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox, SandboxEnded
-
-MIB = 1 << 20
-
-
-def profile(**changes: int | bool) -> Profile:
-    fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
-    return Profile(role="serve", **fields)  # type: ignore[arg-type]
-
-
-def job(code: str, role: Role = "serve") -> bytes:
-    message = {
-        "role": role, "seed": 1, "entry": "train.py", "context": 8, "budget_tokens": 64,
-        "budget_seconds": 0.0, "vocabulary_size": 16, "bos": 15,
-        "vocabulary": {"pattern": "", "ranks": []},
-        "files": {"train.py": base64.b64encode(code.encode()).decode()},
-    }  # fmt: skip
-    return json.dumps(message).encode()
-
-
-def inside(code: str, limits: Profile | None = None) -> str:
-    """Return what a program printed that ran to its end."""
-
-    async def run() -> str:
-        sandbox = await Sandbox.launch(limits or profile())
-        try:
-            await sandbox.send(JOB, job(code))
-            async with asyncio.timeout(60):
-                with pytest.raises(SandboxEnded):
-                    await sandbox.receive(b"?", at_most=0)
-            await sandbox.settled()
-            assert sandbox.end is None, sandbox.output_tail()
-        finally:
-            await sandbox.close()
-        return sandbox.output_tail()
-
-    return asyncio.run(run())
-
-
-def ended(code: str, limits: Profile) -> Sandbox:
-    """Return the closed sandbox of a program that some limit had to end."""
-
-    async def run() -> Sandbox:
-        sandbox = await Sandbox.launch(limits)
-        try:
-            await sandbox.send(JOB, job(code))
-            async with asyncio.timeout(30):
-                with pytest.raises(SandboxEnded):
-                    await sandbox.receive(b"?", at_most=0)
-        finally:
-            await sandbox.close()
-        return sandbox
-
-    return asyncio.run(run())
-
 
 WALK = """
 import os, stat, json
@@ -482,7 +427,7 @@ def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:
 KILLED_NODE = """
 import asyncio, os
 from trainer.profile import Profile
-from trainer.sandbox import Sandbox
+from trainer.sandbox import Sandbox, SandboxEnded
 async def main():
     sandbox = await Sandbox.launch(
         Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
@@ -497,3 +442,53 @@ def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.Mon
     with pytest.raises(SafetyError) as failed:
         asyncio.run(Sandbox.launch(profile()))
     assert failed.value.hint
+
+
+LOOKUPS = """
+import os, sys
+from pathlib import Path
+from trainer.harness import session
+held = os.open("/packages", os.O_RDONLY)
+session.channel.send(b"S")
+session.channel.receive()
+attempts = {
+    "open": lambda: open("/job/train.py"),
+    "stat": lambda: os.stat("/packages/torch"),
+    "missing": lambda: os.stat("/packages/none"),
+    "held": lambda: os.stat("torch", dir_fd=held),
+    "list": lambda: os.listdir(held),
+    "import": lambda: __import__("wave"),
+    "write": lambda: open("/tmp/new", "w"),
+    "link": lambda: os.readlink("/proc/self/exe"),
+    "run": lambda: os.execv(sys.executable, ["python"]),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print("ESCAPED", name)
+    except (OSError, ImportError) as error:
+        print("refused", name)
+"""
+
+
+def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
+    async def run() -> str:
+        sandbox = await Sandbox.launch(profile())
+        try:
+            await sandbox.send(JOB, job(LOOKUPS))
+            async with asyncio.timeout(60):
+                await sandbox.receive(b"S", at_most=0)
+                sandbox.shut_gate()
+                await sandbox.send(b"G")
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?", at_most=0)
+            await sandbox.settled()
+        finally:
+            await sandbox.close()
+        return sandbox.output_tail()
+
+    said = asyncio.run(run()).split("\n")
+    assert [line for line in said if line] == [
+        f"refused {name}"
+        for name in ("open", "stat", "missing", "held", "list", "import", "write", "link", "run")
+    ]

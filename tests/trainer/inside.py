@@ -1,0 +1,64 @@
+"""Programs inside one sandbox: start them, hear what they printed, see what ended them."""
+
+import asyncio
+import base64
+import json
+
+import pytest
+
+from trainer.harness.channel import JOB
+from trainer.profile import Profile, Role
+from trainer.sandbox import Sandbox, SandboxEnded
+
+MIB = 1 << 20
+
+
+def profile(**changes: int | bool) -> Profile:
+    fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
+    return Profile(role="serve", **fields)  # type: ignore[arg-type]
+
+
+def job(code: str, role: Role = "serve") -> bytes:
+    message = {
+        "role": role, "seed": 1, "entry": "train.py", "context": 8, "budget_tokens": 64,
+        "budget_seconds": 0.0, "vocabulary_size": 16, "bos": 15,
+        "vocabulary": {"pattern": "", "ranks": []},
+        "files": {"train.py": base64.b64encode(code.encode()).decode()},
+    }  # fmt: skip
+    return json.dumps(message).encode()
+
+
+def inside(code: str, limits: Profile | None = None) -> str:
+    """Return what a program printed that ran to its end."""
+
+    async def run() -> str:
+        sandbox = await Sandbox.launch(limits or profile())
+        try:
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(60):
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?", at_most=0)
+            await sandbox.settled()
+            assert sandbox.end is None, sandbox.output_tail()
+        finally:
+            await sandbox.close()
+        return sandbox.output_tail()
+
+    return asyncio.run(run())
+
+
+def ended(code: str, limits: Profile) -> Sandbox:
+    """Return the closed sandbox of a program that some limit had to end."""
+
+    async def run() -> Sandbox:
+        sandbox = await Sandbox.launch(limits)
+        try:
+            await sandbox.send(JOB, job(code))
+            async with asyncio.timeout(30):
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?", at_most=0)
+        finally:
+            await sandbox.close()
+        return sandbox
+
+    return asyncio.run(run())

@@ -1,0 +1,187 @@
+"""A sandbox without namespaces, from the inside and from the outside.
+
+With root's rights it is tier container, unless our own installation lies where other users cannot
+go; else tier partial. `make soak PART=hostile` runs all attacks in both.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.inside import MIB, ended, inside, job, profile
+from trainer import sandbox as sandbox_module
+from trainer.confined import THROWAWAY_UIDS, Confined
+from trainer.enclosure import Enclosure
+from trainer.landlock import can_scope_signals
+from trainer.profile import Profile
+from trainer.sandbox import Sandbox
+from trainer.tier import _probe_container
+
+pytestmark = pytest.mark.skipif(
+    not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
+)
+IS_CONTAINER = os.geteuid() == 0 and _probe_container().name == "container"
+
+
+def confine(profile: Profile) -> Enclosure:
+    return Confined(profile, as_throwaway=IS_CONTAINER)
+
+
+@pytest.fixture(autouse=True)
+def _confined(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every sandbox of these tests; none may leave its folder behind."""
+    monkeypatch.setattr(sandbox_module, "enclose", confine)
+    before = set(Path(tempfile.gettempdir()).glob("arnode-*"))
+    yield
+    assert set(Path(tempfile.gettempdir()).glob("arnode-*")) <= before
+
+
+ATTEMPTS = """
+import ctypes, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def syscall(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError
+node = @NODE@
+attempts = {
+    "passwd": lambda: open("/etc/passwd").read(),
+    "root": lambda: os.listdir("/"),
+    "home": lambda: open("@HOME@/key").read(),
+    "home by cwd": lambda: open(f"/proc/{node}/cwd/key").read(),
+    "write /tmp": lambda: open("/tmp/arnode-test-owned", "w"),
+    "write beside": lambda: open("../owned", "w"),
+    "write package": lambda: open(os.__file__, "a"),
+    "environ": lambda: open(f"/proc/{node}/environ").read(),
+    "memory": lambda: open(f"/proc/{node}/mem", "rb+"),
+    "settings": lambda: open("/proc/sys/kernel/core_pattern", "w"),
+    "disk": lambda: open("/dev/sda", "rb"),
+    "socket": lambda: socket.socket(socket.AF_UNIX),
+    "fork": os.fork,
+    "signal": lambda: os.kill(node, 0),
+    "ptrace": lambda: syscall(101, 16, node, 0, 0),
+    "limits": lambda: __import__("resource").prlimit(node, 7, (1, 1)),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, node, 19),
+    "truncate": lambda: os.truncate("@HOME@/key", 0),
+    "remove": lambda: os.remove("@HOME@/key"),
+    "setuid": lambda: os.setuid(0) if os.getuid() else os.setgroups([1]),
+    "death signal": lambda: libc.prctl(1, 0) == 0 or 1 / 0,
+    "own": lambda: open("notes", "w").write("x"),
+    "tensor": lambda: __import__("torch").ones(3).sum().item(),
+}
+done = []
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        done.append(name)
+    except (OSError, ZeroDivisionError):
+        pass
+print(json.dumps({"done": done, "uid": os.getuid(), "environment": dict(os.environ),
+                  "open": sorted(map(int, os.listdir("/proc/self/fd")))}))
+"""
+
+
+def test_only_its_own_folder_can_be_written_and_nothing_of_ours_read(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    with subprocess.Popen(["sleep", "1000"], cwd=tmp_path) as node:
+        code = ATTEMPTS.replace("@NODE@", str(node.pid)).replace("@HOME@", str(tmp_path))
+        try:
+            found = json.loads(inside(code).splitlines()[-1])
+        finally:
+            node.kill()
+    assert found["done"] == ["own", "tensor"]
+    assert (tmp_path / "key").read_text() == "secret"
+    assert (found["uid"] in THROWAWAY_UIDS) == IS_CONTAINER
+    assert "ARNODE_HOME" not in found["environment"]
+    assert found["environment"]["USER"] == "candidate"
+    assert len(found["open"]) <= 5  # standard ones, the channel, the listing itself
+
+
+FORKS = """
+import os, signal, time
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+for _ in range(5):
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        break
+print("pid", os.getpid(), flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def test_close_leaves_no_process_of_many_that_hide() -> None:
+    async def run() -> list[int]:
+        sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
+        try:
+            await sandbox.send(b"J", job(FORKS))
+            async with asyncio.timeout(60):
+                while sandbox.output_tail().count("pid") < 6:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        finally:
+            await sandbox.close()
+        words = sandbox.output_tail().split()
+        return [int(word) for word in words if word.isdigit()]
+
+    pids = asyncio.run(run())
+    assert len(pids) == 6
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:
+    full = "import os\nfor n in range(10**6):\n    open(f'file{n}', 'wb').write(bytes(1 << 16))"
+    assert ended(full, profile(scratch_bytes=8 * MIB)).end == "files"
+    deep = (
+        "import os\nfor n in range(5000):\n    os.mkdir('x' * 200)\n    os.chdir('x' * 200)\n"
+        "while True: pass"
+    )
+    assert ended(deep, profile()).end == "files"
+
+
+def test_everything_dies_with_a_killed_node() -> None:
+    node = subprocess.Popen(
+        [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or "")],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    assert node.stdout is not None
+    pid, supervisor = map(int, node.stdout.readline().split())
+    assert Path(f"/proc/{pid}").exists()
+    node.kill()
+    node.communicate()
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s and any(
+        Path(f"/proc/{left}").exists() for left in (pid, supervisor)
+    ):
+        os.sched_yield()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not Path(f"/proc/{supervisor}").exists()
+
+
+KILLED_NODE = """
+import asyncio, os, sys
+from trainer import sandbox
+from trainer.confined import Confined
+from trainer.profile import Profile
+sandbox.enclose = lambda profile: Confined(profile, as_throwaway=bool(sys.argv[1]))
+async def main():
+    box = await sandbox.Sandbox.launch(
+        Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
+    print(box._pid, box._process.pid, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
