@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
+from agent.knobs import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node, run_node
 from node.home import Home
@@ -145,7 +146,9 @@ async def work(home: Home, duration_s: float) -> None:
         goal = Goal(duration_s=duration_s)
         # Three checkpoints, so that a short session, too, shows a head that has moved.
         config = Config(checkpoint_hours=duration_s / 3600 / 3)
-        async with open_node(home, config, task, goal, progress=progress) as node:
+        async with open_node(
+            home, config, task, goal, proposer=KnobsProposer(), progress=progress
+        ) as node:
             looking = asyncio.create_task(look(node, duration_s))
             await run_node(node)
             looking.cancel()

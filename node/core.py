@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.knobs import KnobsProposer
+from agent.proposal import Proposer
 from node.activity import Activity
 from node.blobs import Blobs
 from node.config import Config
@@ -78,7 +78,13 @@ def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[B
 
 @contextlib.asynccontextmanager
 async def open_node(
-    home: Home, config: Config, task: Task, goal: Goal, *, progress: Progress
+    home: Home,
+    config: Config,
+    task: Task,
+    goal: Goal,
+    *,
+    proposer: Proposer,
+    progress: Progress,
 ) -> AsyncIterator[Node]:
     """Open everything for one task. The caller holds the home's lock."""
     with Store.open(home) as store:
@@ -97,7 +103,7 @@ async def open_node(
                 ideas=Ideas(
                     ledger=books.ledger,
                     task=task,
-                    proposer=KnobsProposer(),
+                    proposer=proposer,
                     seed=_proposal_seed(store),
                 ),
                 policy=Policy(checkpoint_hours=config.checkpoint_hours),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agent.knobs import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
@@ -84,7 +85,10 @@ def reporting() -> Iterator[Callable[[str, float], None]]:
 
 async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:
     with reporting() as progress:
-        async with open_node(home, config, task, goal, progress=progress) as node:
+        proposer = KnobsProposer()
+        async with open_node(
+            home, config, task, goal, proposer=proposer, progress=progress
+        ) as node:
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
             )
