@@ -163,7 +163,8 @@ def test_a_whole_script_of_somebody_else_is_stripped() -> None:
 
 
 STATEMENTS = [
-    "x = 1", "y = '# no'  # yes", "# comment", '"""text"""', "'a' 'b'", "b'bytes'", "x = 1; 'no'; y",
+    "x = 1",
+    "y = '# no'  # yes", "# comment", '"""text"""', "'a' 'b'", "b'bytes'", "x = 1; 'no'; y",
     "'a'; 'b'", "f'{x} # no'", "f'plain'", "z = [  # a\n    1,\n    # b\n]", "'''a\n# b\nc'''",
     "x = '''a\n# b\n'''  # c", "x = 1 \\\n    + 2  # c", "pass", "x: 'T' = '#'", "", "'é'  # é",
     "('a'\n # b\n 'c')", "r'''\\\n'''", "x = 1; \\\n'a'",
