@@ -30,11 +30,11 @@ MODULES: Final = frozenset(
 WITHIN: Final = {
     "torch": frozenset(
         {
-            "ao", "classes", "contrib", "distributed", "export", "futures", "fx", "gds", "hub",
-            "jit", "jiterator", "library", "load_cache_artifacts", "monitor", "multiprocessing",
-            "nativert", "nccl", "numa", "onnx", "ops", "overrides", "package", "profiler",
-            "quantization", "save_cache_artifacts", "serialization", "storage", "testing",
-            "torch_version", "tunable",
+            "ao", "classes", "contrib", "datapipes", "distributed", "export", "futures", "fx",
+            "gds", "hub", "jit", "jiterator", "library", "load_cache_artifacts", "monitor",
+            "multiprocessing", "nativert", "nccl", "numa", "onnx", "ops", "overrides", "package",
+            "profiler", "quantization", "save_cache_artifacts", "serialization", "storage",
+            "testing", "torch_version", "tunable",
         }
     ),
     "numpy": frozenset({"compat", "core", "ctypeslib", "distutils", "f2py", "lib", "testing"}),
@@ -67,15 +67,17 @@ DUNDER_NAMES: Final = frozenset({"__name__"})
 DUNDER_STORES: Final = frozenset({"__all__", "__author__", "__slots__", "__version__"})
 
 # Attributes that lead to another module, whoever has them; with and without leading underscores.
+# `torch` among them: found behind something else it is not followed any more. (`numpy` is not: it
+# is what tensors call their conversion.)
 MODULE_ATTRIBUTES: Final = frozenset(
     {
         "ast", "asyncio", "atexit", "bdb", "bltns", "builtins", "cffi", "codeop", "concurrent",
         "cpp_extension", "ctypes", "ctypeslib", "dis", "faulthandler", "fcntl", "ftplib", "glob",
         "http", "imp", "importlib", "inspect", "io", "linecache", "marshal", "mmap",
-        "multiprocessing", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pkgutil",
+        "multiprocessing", "np", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pkgutil",
         "platform", "posix", "pty", "requests", "runpy", "selectors", "shelve", "shutil",
         "smtplib", "socket", "sqlite3", "ssl", "subprocess", "sys", "sysconfig", "tarfile",
-        "telnetlib", "tempfile", "thread", "threading", "tracemalloc", "types", "urllib",
+        "telnetlib", "tempfile", "thread", "threading", "torch", "tracemalloc", "types", "urllib",
         "webbrowser", "xmlrpc", "zipfile", "zipimport",
     }
 )  # fmt: skip

@@ -199,8 +199,12 @@ class _Lint:
         forbidden = allowed.WITHIN.get(root, frozenset())
         if any(name in forbidden or _is_private(name) for name in rest):
             return "module"
-        if root == "torch" and rest[:1] == ["utils"] and len(rest) > 1:
-            return None if rest[1] in allowed.TORCH_UTILS else "module"
+        if (
+            root == "torch"
+            and rest[:1] == ["utils"]
+            and not allowed.TORCH_UTILS.issuperset(rest[1:2])
+        ):
+            return "module"
         return next(filter(None, map(_attribute_mark, rest)), None)
 
     def _is_plain_format(self, node: ast.Attribute) -> bool:
