@@ -1,13 +1,14 @@
 """What a source means, apart from how it is written: the fingerprint of its canonical AST.
 
-Two sources with one fingerprint differ in comments, docstrings and layout at most, so trying
-the second would repeat the first. Parses in this process: for sources that this node wrote, or
-whose hygiene was checked; a stranger's unseen code is parsed in a child process first.
+Two sources with one fingerprint differ in comments, docstrings, unused strings, idle `pass` and
+layout at most, so trying the second would repeat the first. Parses in this process: that is for
+sources that this node wrote; a stranger's code goes through `agent.inspector`, in a child.
 """
 
 import ast
 import hashlib
 import warnings
+from collections.abc import Iterator
 
 from protocol.source import Source
 
@@ -32,25 +33,56 @@ def fingerprint(source: Source) -> bytes:
     return digest.digest()
 
 
+def same_meaning(one: bytes, other: bytes) -> bool:
+    """Say whether two Python files have one canonical AST; no where either has none."""
+    canonical = _canonical_ast(one)
+    return canonical is not None and canonical == _canonical_ast(other)
+
+
+def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield the lists of statements that stand directly under a node; a module's may be empty."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list) and (block or isinstance(node, ast.Module)):
+            yield block
+
+
+def is_unused_text(statement: ast.stmt) -> bool:
+    """Say whether a statement is nothing but text: a docstring, or a string nobody uses."""
+    if not isinstance(statement, ast.Expr):
+        return False
+    value = statement.value
+    if isinstance(value, ast.JoinedStr):
+        return all(isinstance(part, ast.Constant) for part in value.values)
+    return isinstance(value, ast.Constant) and isinstance(value.value, str | bytes)
+
+
 def _canonical(path: str, data: bytes) -> bytes:
-    module = parse(data) if path.endswith(".py") else None
+    canonical = _canonical_ast(data) if path.endswith(".py") else None
+    return b"bytes\0" + data if canonical is None else b"ast\0" + canonical
+
+
+def _canonical_ast(data: bytes) -> bytes | None:
+    """Return the dump of a simplified AST; None for what does not parse or is too deep."""
+    module = parse(data)
     if module is None:
-        return b"bytes\0" + data
+        return None
     _simplify(module)
     try:
         # Positions are attributes, which a dump leaves out; a comment was never in the tree.
-        return b"ast\0" + ast.dump(module).encode("utf-8", "surrogatepass")
+        return ast.dump(module).encode("utf-8", "surrogatepass")
     except RecursionError:
-        return b"bytes\0" + data
+        return None
 
 
 def _simplify(module: ast.Module) -> None:
-    """Remove what Python would run alike without: docstrings, and the u of u''."""
+    """Remove what Python would run alike without: unused strings, `pass`, and the u of u''."""
     for node in ast.walk(module):
         if isinstance(node, ast.Constant):
             node.kind = None
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                del node.body[0]
-            if not node.body:
-                node.body.append(ast.Pass())
+        for block in blocks(node):
+            block[:] = [one for one in block if not _does_nothing(one)] or [ast.Pass()]
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or is_unused_text(statement)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from node.jobs import Line, LineKey
 from node.store import PREFIX_DIGITS, Store
-from protocol.errors import UsageError
+from protocol.errors import ArnodeError, UsageError
 from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.manifest import TaskManifest
 from trainer.task import Task
 
 _FOLDER = "task-folder/"
@@ -28,6 +29,14 @@ def the_line(store: Store, task_name: str | None = None) -> Line:
     if chosen:
         raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
     raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
+
+
+def manifest_of(store: Store, line: Line) -> TaskManifest:
+    """Return the manifest of a line's task."""
+    body = store.task(line.task)
+    if body is None:
+        raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
+    return body.manifest
 
 
 def remember_folder(store: Store, task: Task, wanted: str) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from agent.proposal import Proposal
 from node.blobs import Blobs
 from node.jobs import Job, JobKind, Line, LineKey, PlannedRun
-from node.publication import Identity, Publication
+from node.patches import PatchRecord
+from node.publication import STACKING, Identity, Publication
 from node.session import Subject
 from node.steps import CheckpointStep, ExperimentStep
 from node.store import Store
@@ -259,8 +260,13 @@ class Ledger:
 
     # By hand
 
-    def move_head(self, tree: bytes, *, evidence: bytes | None) -> Record:
-        """Adopt a tree at the user's word; without evidence it is marked unverified."""
+    def move_head(
+        self, tree: bytes, *, evidence: bytes | None, stripped_from: PatchRecord | None = None
+    ) -> Record:
+        """Adopt a tree at the user's word; without evidence it is marked unverified.
+
+        `stripped_from`: the stranger's patch whose tree this is without its prose.
+        """
         line = self.known_line
         if any(job.kind == "checkpoint" for job in self.store.open_jobs(self.key)):
             raise ArnodeError(
@@ -268,6 +274,8 @@ class Ledger:
                 "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
             )
         with self.store.transaction():
+            if stripped_from is not None:
+                self._publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
             record = self._publication.adoption(line.verified, tree, evidence=evidence)
             self._save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
         return record
@@ -292,7 +300,7 @@ class Ledger:
             title=f"stack of {len(step.stack)}: {shown}",
             why="A passed checkpoint vouches for the stack, not for its parts.",
             parents=step.stack,
-            proposer="checkpoint",
+            proposer=STACKING,
         ).id
 
     def _open(self, kind: JobKind, body: Value) -> Job:

@@ -32,6 +32,10 @@ from protocol.records import Record
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
 _MAX_PARENTS = 8
 
+# Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean.
+STACKING = "checkpoint"
+STRIPPING = "stripping"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -104,6 +108,17 @@ class Publication:
                 parents=tuple(parents[-_MAX_PARENTS:]),
                 origin=Origin(proposer=proposer),
             )
+        )
+
+    def stripped(self, stranger: bytes, old: bytes, new: bytes) -> Record:
+        """Record that a stranger's patch was taken over without its prose."""
+        return self.patch(
+            old,
+            new,
+            title="comments and docstrings removed",
+            why="What strangers wrote to be read is not taken over with their code.",
+            parents=(stranger,),
+            proposer=STRIPPING,
         )
 
     def result(

@@ -17,6 +17,7 @@ from protocol.changes import FileChange
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import relative_path
 from protocol.hygiene import check_source, compress, compressed_size_bytes
+from protocol.lines import split_lines
 from protocol.source import Source
 
 __all__ = [
@@ -72,7 +73,7 @@ def apply_diff(base: Source, diff: str) -> Source | Rejected:
         data = diff.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return Rejected("the diff is not text")
-    patches = _parse(_lines(data))
+    patches = _parse(split_lines(data))
     if isinstance(patches, Rejected):
         return patches
     files = dict(base.files)
@@ -80,7 +81,7 @@ def apply_diff(base: Source, diff: str) -> Source | Rejected:
         if (patch.path in files) == patch.creates:
             state = "is there already" if patch.creates else "is not there"
             return Rejected(f"{patch.path} {state}")
-        result = _apply(_lines(files.get(patch.path, b"")), patch.hunks)
+        result = _apply(split_lines(files.get(patch.path, b"")), patch.hunks)
         if isinstance(result, Rejected):
             return Rejected(f"{patch.path}: {result.reason}")
         if patch.deletes:
@@ -129,14 +130,8 @@ def decompress_bounded(data: bytes, limit_bytes: int) -> bytes | Rejected:
     return plain
 
 
-def _lines(data: bytes) -> list[bytes]:
-    """Split at LF only; `splitlines` would also split at CR, which a diff must carry."""
-    *whole, rest = data.split(b"\n")
-    return [line + b"\n" for line in whole] + ([rest] if rest else [])
-
-
 def _file_diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[bytes]:
-    before, after = _lines(old or b""), _lines(new or b"")
+    before, after = split_lines(old or b""), split_lines(new or b"")
     yield b"--- " + (_NO_FILE if old is None else b"a/" + name.encode()) + b"\n"
     yield b"+++ " + (_NO_FILE if new is None else b"b/" + name.encode()) + b"\n"
     matcher = difflib.SequenceMatcher(None, before, after)

@@ -2,31 +2,51 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import click
 
 from node.home import Home
-from protocol.errors import ArnodeError, SafetyError
+from node.terminal import plain
+from protocol.errors import ArnodeError, SafetyError, UsageError
 
 if TYPE_CHECKING:
+    from agent.capabilities import Finding
     from node.core import Books
+    from node.patches import PatchRecord
 
 
 @click.command()
 @click.option("--task", help="Which task, when this home works on several.")
 @click.option("--working", is_flag=True, help="The working line instead: explored, not verified.")
-def head(task: str | None, working: bool) -> None:
+@click.option("--provenance", is_flag=True, help="Who wrote each line, and what was measured.")
+@click.option("--json", "as_json", is_flag=True, help="With --provenance: every line as JSON.")
+def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
+    from node.adoption import marks_of
     from node.blobs import Blobs
+    from node.commands.provenance import print_provenance, written_lines
     from node.heads import the_line
     from node.store import Store
 
+    if as_json and not provenance:
+        raise UsageError("the source itself is no JSON", "use --json with --provenance")
     home = Home.locate(os.environ)
+    blobs = Blobs(home.blobs)
     with Store.open_read_only(home) as store:
         line = the_line(store, task)
-    source = Blobs(home.blobs).get_source(line.working if working else line.verified)
+        tree = line.working if working else line.verified
+        source = blobs.get_source(tree)
+        marks = marks_of(store, blobs, line.task, tree)
+        if provenance:
+            lines = written_lines(store, blobs, line, tree)
+            print_provenance(lines, tree, as_json=as_json)
+    if marks:
+        click.echo(f"marked: this source does more than arithmetic: {_summary(marks)}", err=True)
+    if provenance:
+        return
     for path, data in source.files:
         if len(source.files) > 1:
             click.echo(f"# file: {path}")
@@ -39,19 +59,35 @@ def head(task: str | None, working: bool) -> None:
 @click.option("--task", help="Which task, when this home works on several.")
 @click.option("--unverified", is_flag=True, help="Adopt although nothing here vouches for it.")
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
-    """Move the verified head to the tree of a record; the record says if nothing vouches for it."""
-    from node.heads import evidence_for, tree_of
+    """Move the verified head to the tree of a record; the record says if nothing vouches for it.
+
+    A stranger's source is taken over without its comments and docstrings.
+    """
+    from node.adoption import describe, examine
+    from node.blobs import Blobs
+    from node.heads import evidence_for, manifest_of, tree_of
 
     with _books(task) as books:
         line = books.ledger.known_line
-        tree = tree_of(books.store, line, id)
+        wanted = tree_of(books.store, line, id)
+        blobs = Blobs(Home.locate(os.environ).blobs)
+        candidate = examine(books.store, blobs, manifest_of(books.store, line), wanted)
+        tree, marks = candidate.source.tree, candidate.marks
+        if marks and not unverified:
+            raise SafetyError(
+                f"tree {wanted.hex()[:12]} does more than arithmetic: {_summary(marks)}",
+                "read it (`arnode diff`), and take the risk with --unverified",
+            )
         evidence = evidence_for(books.store, line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
                 f"no confirmation here vouches for tree {tree.hex()[:12]}",
                 "confirm it (`arnode compare`), or take the risk with --unverified",
             )
-        _move(books, tree, evidence)
+        blobs.put_source(candidate.source)
+        _move(books, tree, evidence, candidate.stripped_from)
+        for mark in marks:
+            click.echo(f"marked: {plain(describe(mark))}", err=True)
 
 
 @click.command()
@@ -70,7 +106,7 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.config import load_config
     from node.control import is_running
     from node.core import open_books
-    from node.heads import the_line
+    from node.heads import manifest_of, the_line
     from node.store import Store
 
     home = Home.locate(os.environ)
@@ -81,14 +117,24 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
         )
     config = load_config(home.config, env=os.environ).config
     with Store.open_read_only(home) as store:
-        body = store.task(the_line(store, task).task)
-    if body is None:
-        raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
-    return open_books(home, config, body.manifest)
+        manifest = manifest_of(store, the_line(store, task))
+    return open_books(home, config, manifest)
 
 
-def _move(books: "Books", tree: bytes, evidence: bytes | None) -> None:
-    books.ledger.move_head(tree, evidence=evidence)
+def _move(
+    books: "Books",
+    tree: bytes,
+    evidence: bytes | None,
+    stripped_from: "PatchRecord | None" = None,
+) -> None:
+    books.ledger.move_head(tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
     mark = "" if evidence else "  (unverified: nothing here vouches for it)"
     click.echo(f"verified head is now {tree.hex()[:12]}{mark}")
+
+
+def _summary(marks: "Sequence[Finding]") -> str:
+    from node.adoption import describe
+
+    more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
+    return plain(describe(marks[0])) + more

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,10 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     """Show one record with everything about it. ID is 8 or more of its first digits."""
     from node.store import Store
 
-    with Store.open_read_only(Home.locate(os.environ)) as store:
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
         record = store.find(id)
-        document = {
+        document: dict[str, object] = {
             "id": record.id.hex(),
             "kind": record.kind,
             "author": record.author.hex(),
@@ -62,6 +64,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             "signature_ok": True,  # the store reads no record whose signature is wrong
             "level": "here" if store.is_own(record.id) else "claimed",
             "related": [item.hex() for item in _related(store, record)],
+            "marks": _marks(home, store, record),
         }
     if as_json:
         print_json(document)
@@ -206,6 +209,19 @@ def _in_one_line(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_in_one_line(item) for item in value) + "]"
     return "-" if value is None else plain(str(value))
+
+
+def _marks(home: Home, store: "Store", record: "Record") -> list[dict[str, object]] | None:
+    """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
+    from node.adoption import marks_of
+    from node.blobs import Blobs
+    from protocol.kinds import PatchBody, ResultBody
+
+    body = record.body
+    if not isinstance(body, PatchBody | ResultBody):
+        return None
+    marks = marks_of(store, Blobs(home.blobs), body.task, body.tree)
+    return None if marks is None else [asdict(mark) for mark in marks]
 
 
 def _related(store: "Store", record: "Record") -> "list[bytes]":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.canonical import fingerprint, parse
+from agent.canonical import fingerprint, parse, same_meaning
 from protocol.source import Source
 
 PLAIN = b"import torch\n\nDEPTH = 8\n\n\ndef f(x):\n    return x * DEPTH\n"
@@ -42,6 +42,31 @@ def test_a_function_of_nothing_but_a_docstring_equals_one_that_passes() -> None:
     assert of(b'def f():\n    """Doc."""\n') == of(b"def f():\n    pass\n")
     assert of(b'class C:\n    "Doc."\n') == of(b"class C: pass\n")
     assert of(b"x = u'a'\n") == of(b"x = 'a'\n")
+
+
+@pytest.mark.parametrize(
+    ("wordy", "terse"),
+    [
+        (b"x = 1\n'a note'\ny = 2\n", b"x = 1\ny = 2\n"),
+        (b"x = 1; b'a note'; pass; y = 2\n", b"x = 1\ny = 2\n"),
+        (b"if x:\n    f'a note'\n", b"if x:\n    pass\n"),
+        (b"for x in y:\n    z\nelse:\n    'a note'\n", b"for x in y:\n    z\nelse: pass\n"),
+        (b"'a note'\n", b"# nothing at all\n"),
+    ],
+)
+def test_text_that_nobody_uses_does_not_count(wordy: bytes, terse: bytes) -> None:
+    assert of(wordy) == of(terse)
+    assert same_meaning(wordy, terse)
+
+
+def test_text_with_an_effect_counts() -> None:
+    assert of(b"f'{g()}'\n") != of(b"pass\n")
+    assert of(b"'a'.join(b)\n") != of(b"pass\n")
+    assert of(b"...\n") != of(b"pass\n")
+
+
+def test_what_does_not_parse_has_no_meaning_to_share() -> None:
+    assert not same_meaning(b"x = (\n", b"x = (\n")
 
 
 def test_files_that_are_not_python_count_by_their_bytes() -> None:

@@ -1,0 +1,142 @@
+"""Reads a stranger's source in a process of its own: capability marks, fingerprint, stripping.
+
+Python's parser can be made to crash, to use up memory or to take for ever, so `ast` never sees
+foreign code in the node's process. This is the child: canonical msgpack on stdin and stdout,
+limits on itself before it reads, nothing else opened. What starts it is `node.inspection`.
+
+    request {tree files, baseline files, base files|nil}; files = [[path, bytes]]
+    answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
+             refusal text|nil}; with a base either stripped or refusal, else neither
+"""
+
+import resource
+import sys
+from dataclasses import dataclass
+from typing import ClassVar, Final, get_args
+
+from agent.canonical import fingerprint
+from agent.capabilities import Finding, What, beyond, findings
+from agent.stripping import strip_prose
+from protocol.encoding import Value, decode, encode
+from protocol.errors import Rejected
+from protocol.fields import (
+    Codec,
+    Table,
+    binary,
+    choice,
+    digest,
+    field,
+    fit_line,
+    integer,
+    line,
+    listing,
+    nullable,
+    pair,
+)
+from protocol.hygiene import MAX_FILE_BYTES
+from protocol.manifest import MAX_FILES
+from protocol.source import Source
+
+MESSAGE_BYTES: Final = 4 * MAX_FILES * MAX_FILE_BYTES
+CPU_S: Final = 5  # an honest source of 1,000 lines takes a tenth of a second
+MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes some 100 MB
+_MAX_MARKS = 100
+_MAX_TEXT = 200
+_MAX_PATH = 256
+
+_FILES: Final = listing(pair(line(1, _MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
+_SOURCE: Final = Codec(
+    lambda value: _source(_FILES.read(value)), lambda source: _FILES.write(source.files)
+)
+_FINDING_TABLE: Final = Table(
+    field("path", line(1, _MAX_PATH)),
+    field("line", integer(1)),
+    field("what", choice(*get_args(What))),
+    field("text", line(0, _MAX_TEXT)),
+)
+_FINDING: Final = Codec(lambda value: _FINDING_TABLE.read(Finding, value), _FINDING_TABLE.write)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A tree, the task's baseline, and the base to strip it against, if it is to be stripped."""
+
+    tree: Source
+    baseline: Source
+    base: Source | None
+
+    TABLE: ClassVar = Table(
+        field("tree", _SOURCE), field("baseline", _SOURCE), field("base", nullable(_SOURCE))
+    )
+
+    def to_value(self) -> Value:
+        """Return the message."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Request | Rejected":
+        """Return the request that a message is."""
+        return cls.TABLE.read(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the tree does that the baseline does not, its fingerprint, and it without prose."""
+
+    marks: tuple[Finding, ...]
+    fingerprint: bytes
+    stripped: Source | None
+    refusal: str | None
+
+    TABLE: ClassVar = Table(
+        field("marks", listing(_FINDING, high=_MAX_MARKS)),
+        field("fingerprint", digest()),
+        field("stripped", nullable(_SOURCE)),
+        field("refusal", nullable(line(0, _MAX_TEXT))),
+    )
+
+    def to_value(self) -> Value:
+        """Return the message."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Answer | Rejected":
+        """Return the answer that a message is."""
+        return cls.TABLE.read(cls, value)
+
+
+def answer(request: Request) -> Answer:
+    """Return what there is to say about a source."""
+    marks = beyond(findings(request.tree), findings(request.baseline))
+    result = None if request.base is None else strip_prose(request.tree, request.base)
+    return Answer(
+        marks=tuple(_shown(mark) for mark in marks[:_MAX_MARKS]),
+        fingerprint=fingerprint(request.tree),
+        stripped=result if isinstance(result, Source) else None,
+        refusal=fit_line(result.reason, _MAX_TEXT) if isinstance(result, Rejected) else None,
+    )
+
+
+def main() -> None:
+    """Answer one request; a message that is none ends the process with a reason."""
+    for limit, most in (
+        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, MESSAGE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (most, most))
+    value = decode(sys.stdin.buffer.read(MESSAGE_BYTES + 1), limit_bytes=MESSAGE_BYTES)
+    request = value if isinstance(value, Rejected) else Request.from_value(value)
+    if isinstance(request, Rejected):
+        raise SystemExit(f"not a request: {request.reason}")
+    sys.stdout.buffer.write(encode(answer(request).to_value()))
+
+
+def _source(files: tuple[tuple[str, bytes], ...] | Rejected) -> Source | Rejected:
+    return files if isinstance(files, Rejected) else Source.of(dict(files))
+
+
+def _shown(mark: Finding) -> Finding:
+    text = fit_line(mark.text, _MAX_TEXT)
+    return Finding(path=mark.path, line=mark.line, what=mark.what, text=text)

@@ -1,0 +1,122 @@
+"""Has a stranger's source inspected by a child process, and turns every failure into a mark.
+
+The child (`agent.inspector`) may crash, hang or lie about messages; it gets no environment, no
+descriptors but a file to read and one to write, and a time limit. What cannot be inspected counts
+as marked.
+"""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import agent
+from agent.capabilities import Finding
+from agent.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
+from protocol.encoding import decode, encode
+from protocol.errors import Rejected
+from protocol.hygiene import MAX_FILE_BYTES
+from protocol.manifest import MAX_FILES
+from protocol.source import Source
+
+LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from agent.inspector import main; main()"
+_REASONS = {
+    -signal.SIGXCPU: "it took more than {cpu_s} CPU seconds",
+    -signal.SIGKILL: "it took more than {cpu_s} CPU seconds or was killed",
+    -signal.SIGSEGV: "it crashed Python's parser",
+    -signal.SIGABRT: "it crashed Python's parser",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a tree does that its task's baseline does not, and the tree without its prose.
+
+    `fingerprint` is None where it could not be inspected; `stripped` is None where no base was
+    given, and a refusal where prose could not be told from code.
+    """
+
+    marks: tuple[Finding, ...]
+    fingerprint: bytes | None
+    stripped: Source | Rejected | None
+
+
+def inspector_command() -> list[str]:
+    """Return the command that answers one request on stdin, whatever folder it runs in."""
+    root = Path(agent.__file__).resolve().parents[1]
+    return [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
+
+
+def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> Inspection:
+    """Return what a child process says of `tree`; with a `base`, also stripped against it."""
+    sources = [source for source in (tree, baseline, base) if source]
+    if any(
+        len(source.files) > MAX_FILES or any(len(data) > MAX_FILE_BYTES for _, data in source.files)
+        for source in sources
+    ):
+        return _uninspectable(tree, "it is larger than a source may be")
+    answer = _ask(Request(tree=tree, baseline=baseline, base=base))
+    if isinstance(answer, Rejected):
+        return _uninspectable(tree, answer.reason)
+    stripped: Source | Rejected | None = answer.stripped
+    if base is not None and answer.stripped is None:
+        stripped = Rejected(answer.refusal or "no reason given")
+    return Inspection(marks=answer.marks, fingerprint=answer.fingerprint, stripped=stripped)
+
+
+def _ask(request: Request) -> Answer | Rejected:
+    # Files instead of pipes: neither side can block the other, and the child's limit bounds it.
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as reply:
+        question.write(encode(request.to_value()))
+        question.seek(0)
+        fault = _run(question, reply)
+        if fault is not None:
+            return Rejected(fault)
+        reply.seek(0)
+        value = decode(reply.read(MESSAGE_BYTES + 1), limit_bytes=MESSAGE_BYTES)
+    answer = value if isinstance(value, Rejected) else Answer.from_value(value)
+    if isinstance(answer, Rejected):
+        return Rejected(f"the inspector's answer does not read: {answer.reason}")
+    if answer.stripped and _paths(answer.stripped) != _paths(request.tree):
+        return Rejected("the inspector answered with other files")
+    return answer
+
+
+def _run(question: BinaryIO, reply: BinaryIO) -> str | None:
+    """Return why the child did not answer, or None."""
+    try:
+        code = subprocess.run(
+            inspector_command(),
+            stdin=question,
+            stdout=reply,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            timeout=LIMIT_S,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return f"it took more than {LIMIT_S} seconds"
+    except OSError as fault:
+        return f"the inspector could not be started ({fault.strerror})"
+    if code == 0:
+        return None
+    return _REASONS.get(code, "the inspector failed ({code})").format(cpu_s=CPU_S, code=code)
+
+
+def _paths(source: Source) -> list[str]:
+    return [path for path, _ in source.files]
+
+
+def _uninspectable(tree: Source, reason: str) -> Inspection:
+    mark = Finding(
+        path=_paths(tree)[0] if tree.files else "",
+        line=1,
+        what="uninspectable",
+        text=f"cannot be inspected: {reason}",
+    )
+    return Inspection(marks=(mark,), fingerprint=None, stripped=Rejected(mark.text))

@@ -1,0 +1,70 @@
+"""A stranger who signs patches and results of the example task, for a store to keep."""
+
+import time
+
+from node.blobs import Blobs
+from node.store import Store
+from protocol.keys import SigningKey, bind
+from protocol.kinds import Body, Diff, Origin, PatchBody, ProfileBody
+from protocol.patches import compress, file_changes, unified_diff
+from protocol.records import sign_record
+from protocol.source import Source
+from tests.node.examples import HARDWARE_CLASS, TASK
+
+
+class Stranger:
+    """Somebody with another key; `name` is what the profile says."""
+
+    def __init__(self, store: Store, blobs: Blobs, *, number: int = 1, name: str = "ada") -> None:
+        self.key = SigningKey.from_seed(bytes([number]) * 32)
+        self._store = store
+        self._blobs = blobs
+        self._seq = 0
+        transport = SigningKey.from_seed(bytes([number + 100]) * 32)
+        self.publish(
+            ProfileBody(
+                name=name,
+                version="0.1.0",
+                transport=transport.public,
+                binding=bind(transport, self.key.public),
+                classes=(HARDWARE_CLASS,),
+            )
+        )
+
+    @property
+    def digits(self) -> str:
+        """How the author is shown."""
+        return self.key.public.hex()[:12]
+
+    def publish(self, body: Body) -> bytes:
+        """Sign a record and let it arrive; return its id."""
+        record = sign_record(
+            self.key,
+            net="main",
+            seq=self._seq,
+            prev=None,
+            ts_ms=time.time_ns() // 1_000_000 + self._seq,
+            body=body,
+        )
+        self._seq += 1
+        arrived = self._store.add_record(record.wire)
+        assert isinstance(arrived, bytes)
+        return arrived
+
+    def patch(self, base: Source, tree: Source, *, title: str = "A foreign idea") -> bytes:
+        """Publish a patch with all its files; return its id."""
+        for source in (base, tree):
+            self._blobs.put_source(source)
+        return self.publish(
+            PatchBody(
+                task=TASK,
+                base=base.tree,
+                tree=tree.tree,
+                files=file_changes(base, tree),
+                diff=Diff(zlib=compress(unified_diff(base, tree).encode())),
+                title=title,
+                why="",
+                parents=(),
+                origin=Origin(proposer="knobs"),
+            )
+        )

@@ -1,0 +1,143 @@
+"""Whose a tree is, what it may not bring along, and what is adopted instead of it."""
+
+import pytest
+
+from node.adoption import describe, examine, marks_of
+from node.blobs import Blobs
+from node.heads import evidence_for
+from node.home import Home
+from node.ledger import Ledger
+from node.store import Store
+from protocol.errors import SafetyError
+from protocol.kinds import PatchBody
+from protocol.source import Source
+from tests.node.books import keep, with_baseline
+from tests.node.examples import BASELINE, LINE, MANIFEST, TASK
+from tests.node.strangers import Stranger
+
+
+def of(text: str) -> Source:
+    return Source.of({"train.py": text.encode()})
+
+
+CLEAN = of("LEARNING_RATE = 0.3\n")
+WORDY = of("# Dear agent,\nLEARNING_RATE = 0.3  # obey\n")
+MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+@pytest.fixture
+def blobs(home: Home) -> Blobs:
+    return Blobs(home.blobs)
+
+
+@pytest.fixture
+def stranger(ledger: Ledger, blobs: Blobs) -> Stranger:
+    return Stranger(ledger.store, blobs)
+
+
+def test_own_trees_are_taken_as_they_are(ledger: Ledger, blobs: Blobs) -> None:
+    keep(ledger, "0.2  # mine")
+    for tree in (BASELINE.tree, ledger.known_line.working):
+        candidate = examine(ledger.store, blobs, MANIFEST, tree)
+        assert (candidate.source.tree, candidate.stripped_from) == (tree, None)
+        assert candidate.marks == ()
+
+
+def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
+    ledger: Ledger, blobs: Blobs, stranger: Stranger
+) -> None:
+    patch = stranger.patch(BASELINE, WORDY)
+    candidate = examine(ledger.store, blobs, MANIFEST, WORDY.tree)
+    assert candidate.source == CLEAN
+    assert candidate.stripped_from is not None
+    assert candidate.stripped_from.id == patch
+
+    blobs.put_source(candidate.source)
+    ledger.move_head(CLEAN.tree, evidence=None, stripped_from=candidate.stripped_from)
+    (own,) = ledger.store.records("patch", ledger.store.own_records()[0].author)
+    assert isinstance(own.body, PatchBody)
+    assert (own.body.base, own.body.tree) == (WORDY.tree, CLEAN.tree)
+    assert own.body.title == "comments and docstrings removed"
+    assert own.body.parents == (patch,)
+    assert ledger.known_line.verified == CLEAN.tree
+    assert evidence_for(ledger.store, LINE, CLEAN.tree) is None
+
+    again = examine(ledger.store, blobs, MANIFEST, WORDY.tree)
+    assert (again.source, again.stripped_from) == (CLEAN, None)
+    assert examine(ledger.store, blobs, MANIFEST, CLEAN.tree).source == CLEAN
+
+
+def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
+    ledger: Ledger, blobs: Blobs, stranger: Stranger
+) -> None:
+    stranger.patch(BASELINE, CLEAN)
+    candidate = examine(ledger.store, blobs, MANIFEST, CLEAN.tree)
+    assert (candidate.source, candidate.stripped_from) == (CLEAN, None)
+
+
+def test_what_strangers_build_on_each_other_is_all_foreign(
+    ledger: Ledger, blobs: Blobs, stranger: Stranger
+) -> None:
+    second = of(WORDY["train.py"].decode() + "MORE = 1  # and more\n")
+    stranger.patch(BASELINE, WORDY)
+    Stranger(ledger.store, blobs, number=2).patch(WORDY, second)
+    candidate = examine(ledger.store, blobs, MANIFEST, second.tree)
+    assert candidate.source == of("LEARNING_RATE = 0.3\nMORE = 1\n")
+
+
+def test_the_base_of_a_strangers_patch_that_is_ours_keeps_its_comments(
+    ledger: Ledger, blobs: Blobs, stranger: Stranger
+) -> None:
+    keep(ledger, "0.2  # mine")
+    ours = ledger.source(ledger.known_line.working)
+    theirs = of(ours["train.py"].decode() + "MORE = 1  # theirs\n")
+    stranger.patch(ours, theirs)
+    candidate = examine(ledger.store, blobs, MANIFEST, theirs.tree)
+    assert candidate.source == of("LEARNING_RATE = 0.2  # mine\nMORE = 1\n")
+
+
+def test_marks_come_with_the_candidate(ledger: Ledger, blobs: Blobs, stranger: Stranger) -> None:
+    stranger.patch(BASELINE, MARKED)
+    candidate = examine(ledger.store, blobs, MANIFEST, MARKED.tree)
+    assert [describe(mark) for mark in candidate.marks] == [
+        "train.py line 1: import os (import)",
+        "train.py line 3: os.system('id') (module)",
+    ]
+    assert marks_of(ledger.store, blobs, TASK, MARKED.tree) == candidate.marks
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (of("LEARNING_RATE = 0.3  # \u202e\n"), "hidden character"),
+        (Source.of({"train.py": b"X = 1\n", "other.py": b"X = 1\n"}), "not one of the task's"),
+        (of("LEARNING_RATE = (\n"), "cannot be told from its code"),
+        (of("(" * 5000), "cannot be told from its code"),
+    ],
+)
+def test_what_is_never_adopted(
+    ledger: Ledger, blobs: Blobs, stranger: Stranger, source: Source, why: str
+) -> None:
+    stranger.patch(BASELINE, source)
+    with pytest.raises(SafetyError, match=why):
+        examine(ledger.store, blobs, MANIFEST, source.tree)
+
+
+def test_a_tree_that_nobody_made_is_not_adopted(ledger: Ledger, blobs: Blobs) -> None:
+    with pytest.raises(SafetyError, match="who wrote"):
+        examine(ledger.store, blobs, MANIFEST, blobs.put_source(CLEAN))
+
+
+def test_marks_need_files_and_without_a_task_everything_counts(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    assert marks_of(ledger.store, blobs, TASK, bytes(32)) is None
+    assert marks_of(ledger.store, blobs, TASK, BASELINE.tree) == ()
+    marks = marks_of(ledger.store, blobs, bytes(32), blobs.put_source(MARKED))
+    assert marks is not None
+    assert len(marks) == 2

@@ -1,0 +1,132 @@
+"""`head`, `adopt`, `show` on a stranger's trees: marks are said, prose goes, writers are named."""
+
+import json
+
+import pytest
+
+from node.blobs import Blobs
+from node.cli import main
+from node.home import Home
+from node.ledger import Ledger
+from node.store import Store
+from protocol.hardware import HardwareClass
+from protocol.source import Source
+from tests.node.books import keep, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS
+from tests.node.strangers import Stranger
+
+MARKED = Source.of(
+    {"train.py": b"LEARNING_RATE = 0.1\nimport os  # \xe2\x9c\x93\nos.system('id')\n"}
+)
+WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    here = HardwareClass(HARDWARE_CLASS, "cpu-x86_64")
+    monkeypatch.setattr("node.session.probe_class", lambda: here)
+    return with_baseline(home, store)
+
+
+@pytest.fixture
+def stranger(home: Home, ledger: Ledger) -> Stranger:
+    return Stranger(ledger.store, Blobs(home.blobs), name="ada \u202e")
+
+
+def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
+    """Run a command line in this process and return stdout and stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    captured = capsys.readouterr()
+    assert caught.value.code == code, captured.err
+    return captured.out, captured.err
+
+
+def test_show_lists_the_marks_of_a_patch(
+    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = stranger.patch(BASELINE, MARKED).hex()
+    document = json.loads(arnode(capsys, "show", marked, "--json")[0])
+    assert document["marks"] == [
+        {"path": "train.py", "line": 2, "what": "import", "text": "import os"},
+        {"path": "train.py", "line": 3, "what": "module", "text": "os.system('id')"},
+    ]
+    assert "text=import os" in arnode(capsys, "show", marked)[0]
+
+
+def test_show_tells_no_marks_from_no_source(
+    ledger: Ledger, stranger: Stranger, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = keep(ledger, "0.2")
+    for record in (kept.patch, kept.result):
+        assert json.loads(arnode(capsys, "show", record.hex(), "--json")[0])["marks"] == []
+    patch = stranger.patch(BASELINE, MARKED)
+    Blobs(home.blobs).path(MARKED.tree).unlink()
+    assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
+    profile = ledger.store.records("profile")[0].id.hex()
+    assert json.loads(arnode(capsys, "show", profile, "--json")[0])["marks"] is None
+
+
+def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
+    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = stranger.patch(BASELINE, MARKED).hex()
+    _, err = arnode(capsys, "adopt", marked, code=7)
+    assert "does more than arithmetic: train.py line 2: import os (import), and 1 more" in err
+    assert "--unverified" in err
+    assert ledger.store.records("adopt") == []
+
+    out, err = arnode(capsys, "adopt", marked, "--unverified")
+    assert "unverified: nothing here vouches for it" in out
+    assert err.splitlines() == [
+        "marked: train.py line 2: import os (import)",
+        "marked: train.py line 3: os.system('id') (module)",
+    ]
+    out, err = arnode(capsys, "head")
+    assert out == "LEARNING_RATE = 0.1\nimport os\nos.system('id')\n"
+    assert err == (
+        "marked: this source does more than arithmetic: "
+        "train.py line 2: import os (import), and 1 more\n"
+    )
+
+
+def test_a_strangers_tree_is_adopted_without_its_prose(
+    ledger: Ledger, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch = stranger.patch(BASELINE, WORDY).hex()
+    assert "no confirmation here vouches" in arnode(capsys, "adopt", patch, code=7)[1]
+    own = [record.kind for record in ledger.store.own_records()]
+    assert "patch" not in own
+    arnode(capsys, "adopt", patch, "--unverified")
+    assert arnode(capsys, "head") == ("LEARNING_RATE = 0.3\nMORE = 1\n", "")
+    assert ledger.store.own_records()[-2].kind == "patch"
+
+    (row,) = arnode(capsys, "head", "--provenance")[0].splitlines()
+    assert row == f"1-2  ada \\u202e {stranger.digits}  unverified  A foreign idea"
+
+
+def test_provenance_as_json_has_every_line(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = keep(ledger, "0.2")
+    assert json.loads(arnode(capsys, "head", "--provenance", "--json")[0])["lines"] == [
+        {
+            "path": "train.py",
+            "line": 1,
+            "text": "LEARNING_RATE = 0.1",
+            "writer": "baseline",
+            "author": None,
+            "name": "baseline",
+            "patch": None,
+            "title": "the task's baseline",
+            "evidence": {"level": "baseline", "result": None, "parts": None},
+        }
+    ]
+    out, _ = arnode(capsys, "head", "--provenance", "--working", "--json")
+    (line,) = json.loads(out)["lines"]
+    assert (line["writer"], line["patch"]) == ("own", kept.patch.hex())
+    assert line["evidence"] == {"level": "kept", "result": kept.result.hex(), "parts": None}
+    (row,) = arnode(capsys, "head", "--provenance", "--working")[0].splitlines()
+    assert row == f"1-1  this node  kept here ({kept.result.hex()[:12]})  LEARNING_RATE → 0.2"
+    assert "--provenance" in arnode(capsys, "head", "--json", code=2)[1]

@@ -1,0 +1,200 @@
+"""Every line of a head has a writer, and a stack that passed vouches for the stack only."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from agent.proposal import Proposal
+from node.adoption import examine
+from node.blobs import Blobs
+from node.home import Home
+from node.ledger import Ledger
+from node.provenance import Evidence, Writer, WrittenLine, passages, provenance
+from node.store import Store
+from protocol.source import Source
+from tests.node import books
+from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, keep
+from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
+from tests.node.strangers import Stranger
+
+
+def of(text: str) -> Source:
+    return Source.of({"train.py": text.encode()})
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return books.with_baseline(home, store)
+
+
+@pytest.fixture
+def blobs(home: Home) -> Blobs:
+    return Blobs(home.blobs)
+
+
+def lines_of(ledger: Ledger, blobs: Blobs, tree: bytes | None = None) -> list[WrittenLine]:
+    wanted = ledger.known_line.working if tree is None else tree
+    return list(provenance(ledger.store, blobs, MANIFEST, LINE, wanted))
+
+
+def writers(lines: list[WrittenLine]) -> list[tuple[str, str, str]]:
+    return [(line.text, line.writer.whose, line.writer.evidence.level) for line in lines]
+
+
+def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ...] = ()) -> bytes:
+    """Keep an own patch that appends to the working line; return its id."""
+    base = ledger.source(ledger.known_line.working)
+    source = of(base["train.py"].decode() + text)
+    proposal = Proposal(
+        parent=base.tree,
+        source=source,
+        edits=(),
+        key="k",
+        title=title,
+        why="",
+        proposer="knobs",
+        fingerprint=fingerprint(source),
+    )
+    job = ledger.open_experiment(proposal, parents)
+    step = books.ExperimentStep.from_value(job.body)
+    ledger.plan_recheck(job, step)
+    runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    closed = replace(step, decision="kept", gain_milli=2000)
+    return ledger.close_experiment(job, closed, runs, note="kept").patch
+
+
+def test_the_baselines_lines_are_the_tasks(ledger: Ledger, blobs: Blobs) -> None:
+    (line,) = lines_of(ledger, blobs)
+    assert (line.path, line.number, line.text) == ("train.py", 1, "LEARNING_RATE = 0.1")
+    assert (line.writer.whose, line.writer.author) == ("baseline", None)
+
+
+def test_a_kept_patch_is_kept_until_a_checkpoint_passed_it_in_its_stack(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    first = add(ledger, "A = 1\n")
+    add(ledger, "B = 1\n")
+    assert writers(lines_of(ledger, blobs))[1:] == [
+        ("A = 1", "own", "kept"),
+        ("B = 1", "own", "kept"),
+    ]
+    confirm = checkpoint(ledger, gain_nano=GAIN_NANO)
+    lines = lines_of(ledger, blobs)
+    assert writers(lines) == [
+        ("LEARNING_RATE = 0.1", "baseline", "baseline"),
+        ("A = 1", "own", "stack"),
+        ("B = 1", "own", "stack"),
+    ]
+    writer = lines[1].writer
+    assert (writer.patch, writer.author) == (first, KEY.public)
+    assert (writer.evidence.result, writer.evidence.parts) == (confirm.id, 2)
+
+
+def test_a_patch_that_passed_alone_is_said_to_be_confirmed(ledger: Ledger, blobs: Blobs) -> None:
+    keep(ledger, "0.2")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    assert writers(lines_of(ledger, blobs)) == [("LEARNING_RATE = 0.2", "own", "alone")]
+
+
+def test_a_missed_checkpoint_vouches_for_nothing(ledger: Ledger, blobs: Blobs) -> None:
+    keep(ledger, "0.2")
+    tree = ledger.known_line.working
+    checkpoint(ledger, gain_nano=-GAIN_NANO)
+    assert writers(lines_of(ledger, blobs, tree)) == [("LEARNING_RATE = 0.2", "own", "kept")]
+
+
+def test_a_strangers_stripped_lines_stay_theirs(ledger: Ledger, blobs: Blobs) -> None:
+    stranger = Stranger(ledger.store, blobs, name="ada\u202e")
+    wordy = of("LEARNING_RATE = 0.1\n# Dear agent\nA = 1  # obey\ndef f():\n    'obey'\n")
+    patch = stranger.patch(BASELINE, wordy, title="An idea")
+    found = examine(ledger.store, blobs, MANIFEST, wordy.tree)
+    blobs.put_source(found.source)
+    ledger.move_head(found.source.tree, evidence=None, stripped_from=found.stripped_from)
+    lines = lines_of(ledger, blobs)
+    assert writers(lines) == [
+        ("LEARNING_RATE = 0.1", "baseline", "baseline"),
+        ("A = 1", "foreign", "unverified"),
+        ("def f():", "foreign", "unverified"),
+        ("    pass", "foreign", "unverified"),
+    ]
+    writer = lines[1].writer
+    assert (writer.patch, writer.author, writer.title) == (patch, stranger.key.public, "An idea")
+
+    own = add(ledger, "B = 1\n")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    lines = lines_of(ledger, blobs)
+    assert writers(lines)[-1] == ("B = 1", "own", "alone")
+    assert lines[-1].writer.patch == own
+    assert lines[1].writer.evidence.level == "unverified"
+
+
+def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    stranger = Stranger(ledger.store, blobs)
+    theirs = stranger.patch(BASELINE, of("LEARNING_RATE = 0.1\nif 1:\n    A = 1  # so\n"))
+    keep(ledger, "0.2")
+    add(ledger, "A = 1\nC = 3\n", parents=(theirs,))
+    lines = lines_of(ledger, blobs)
+    assert writers(lines) == [
+        ("LEARNING_RATE = 0.2", "own", "kept"),
+        ("A = 1", "foreign", "kept"),
+        ("C = 3", "own", "kept"),
+    ]
+    assert lines[1].writer.patch == theirs
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    assert {line.writer.evidence.parts for line in lines_of(ledger, blobs)} == {2}
+
+
+def test_a_retry_of_a_transplant_is_still_the_strangers(ledger: Ledger, blobs: Blobs) -> None:
+    theirs = Stranger(ledger.store, blobs).patch(BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n"))
+    first = conclude(ledger, books.proposal_of(BASELINE, "0.7"), "rebased", BASE_NANO)
+    assert ledger.store.patch(first.patch)
+    tried = add(ledger, "A = 1\n", parents=(theirs,))
+    add(ledger, "A = 1\n", parents=(tried,))
+    assert [line.writer.whose for line in lines_of(ledger, blobs)] == [
+        "baseline",
+        "foreign",
+        "foreign",
+    ]
+
+
+def test_lines_of_a_transplant_whose_original_is_not_here_count_as_the_strangers(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    theirs_source = of("LEARNING_RATE = 0.1\nZ = 1\n")
+    theirs = Stranger(ledger.store, blobs).patch(BASELINE, theirs_source)
+    blobs.path(theirs_source.tree).unlink()
+    add(ledger, "A = 1\n", parents=(theirs,))
+    assert writers(lines_of(ledger, blobs))[1] == ("A = 1", "foreign", "kept")
+
+
+def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    source = of("LEARNING_RATE = 0.1\nA = 1\n")
+    blobs.put_source(source)
+    assert writers(lines_of(ledger, blobs, source.tree)) == [
+        ("LEARNING_RATE = 0.1", "baseline", "baseline"),
+        ("A = 1", "unknown", "unverified"),
+    ]
+    base = of("X = 1\n")
+    Stranger(ledger.store, blobs).patch(base, source)
+    blobs.path(base.tree).unlink()
+    assert writers(lines_of(ledger, blobs, source.tree))[1] == ("A = 1", "foreign", "unverified")
+
+
+def test_passages_are_runs_of_one_writer_in_one_file() -> None:
+    def line(path: str, number: int, writer: Writer) -> WrittenLine:
+        return WrittenLine(path=path, number=number, text="", writer=writer)
+
+    one = Writer(
+        whose="own", author=None, name="a", patch=None, title="t",
+        evidence=Evidence(level="kept"),
+    )  # fmt: skip
+    two = replace(one, title="u")
+    lines = [line("a", 1, one), line("a", 2, one), line("a", 3, two), line("b", 1, two)]
+    runs = [(first.path, first.number, last.number) for first, last in passages(lines)]
+    assert runs == [("a", 1, 2), ("a", 3, 3), ("b", 1, 1)]
+    assert list(passages([])) == []
