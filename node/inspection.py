@@ -5,6 +5,7 @@ descriptors but a file to read and one to write, and a time limit. What cannot b
 as marked.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ from typing import BinaryIO
 import agent
 from agent.capabilities import Finding
 from agent.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
+from node.home import Home
 from protocol.encoding import decode, encode
-from protocol.errors import Rejected
+from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
+from trainer.fence import fenced
 
 LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from agent.inspector import main; main()"
@@ -46,9 +49,13 @@ class Inspection:
 
 
 def inspector_command() -> list[str]:
-    """Return the command that answers one request on stdin, whatever folder it runs in."""
+    """Return the command that answers one request on stdin, without sight of the node's home.
+
+    Raises SafetyError where there is no sandbox.
+    """
     root = Path(agent.__file__).resolve().parents[1]
-    return [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
+    command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
+    return fenced(command, hidden=[Home.locate(os.environ).root], is_networked=False)
 
 
 def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> Inspection:
@@ -95,12 +102,14 @@ def _run(question: BinaryIO, reply: BinaryIO) -> str | None:
             stdout=reply,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={},
+            env={"PATH": os.defpath},
             timeout=LIMIT_S,
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:
         return f"it took more than {LIMIT_S} seconds"
+    except SafetyError as fault:
+        return fault.message
     except OSError as fault:
         return f"the inspector could not be started ({fault.strerror})"
     if code == 0:
