@@ -178,6 +178,10 @@ def _shown() -> Callable[[str, str], None]:
         nonlocal last
         if (stage, title) != last:
             last = (stage, title)
-            print(f"  {plain(': '.join(filter(None, dict.fromkeys(last))))} …", file=sys.stderr, flush=True)
+            print(
+                f"  {plain(': '.join(filter(None, dict.fromkeys(last))))} …",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return show
