@@ -73,12 +73,15 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     if (known := _answer(home, key, mark)) is not None:
         return replace(known, attempt=told_again(known.attempt), is_repeat=True)
     submission = Submission(source=source, title=title_of(folder, source, why), why=why)
+    has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
-            _hand_over(home, mark, submission)
+            has_ended = _hand_over(home, mark, submission)
         elif bench:
             _work_alone(bench, mark, submission)
     answer = _answer(home, key, mark)
+    if answer is None and has_ended:
+        raise NotRunningError("the node ended before it decided this experiment", _STAYS)
     if answer is None:  # somebody stopped it
         print(f"  not decided yet; {_STAYS}", file=sys.stderr)
         raise KeyboardInterrupt
@@ -113,8 +116,11 @@ def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:
 # With a running node
 
 
-def _hand_over(home: Home, mark: bytes, submission: Submission) -> None:
-    """Queue a source with the running node and wait until it is decided."""
+def _hand_over(home: Home, mark: bytes, submission: Submission) -> bool:
+    """Queue a source with the running node and wait until it is decided.
+
+    Return whether the node ended meanwhile: it may have decided just before.
+    """
     files: dict[str, Message] = dict(submission.source.files)
     call(
         home.socket,
@@ -122,16 +128,15 @@ def _hand_over(home: Home, mark: bytes, submission: Submission) -> None:
         {"files": files, "title": submission.title, "why": submission.why},
     )
     show = _shown()
-    try:
+    with contextlib.suppress(NotRunningError):
         while True:
             match call(home.socket, "is_decided", {"mark": mark}):
                 case {"decided": True}:
-                    return
+                    return False
                 case {"stage": str() as stage, "title": str() as title}:
                     show(stage, title)
             time.sleep(_POLL_S)
-    except NotRunningError as fault:
-        raise NotRunningError("the node ended before it decided this experiment", _STAYS) from fault
+    return True
 
 
 # Without one
