@@ -32,7 +32,7 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     from node.attempts import trailer
     from node.trying import try_folder
 
-    answer = try_folder(folder, why, task=task, text=text)
+    answer = try_folder(folder, why.strip(), task=task, text=text)
     if as_json:
         print_json(_document(answer))
     else:

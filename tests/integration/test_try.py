@@ -12,6 +12,8 @@ from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of, r
 from tests.soak.try_ import Edit, StandIn, crash, figures
 from trainer.task import Task
 
+DOCUMENTED = {"v", "task", "tree", "class", "runs", "metric", "sd", "decision"}
+
 
 def good(task: Task) -> str:
     """Five standard deviations better: two of the task's own moves."""
@@ -68,6 +70,7 @@ def test_a_running_node_takes_the_source_before_its_own_ideas(
     with running_node(home) as node:
         node.wait_for("baseline measured")
         document = arnode_json(home, "try", "-m", "slower\n\nto see", "--folder", str(tmp_path))
+        assert set(document) >= DOCUMENTED
         assert document["decision"] == "discard"
         assert document["runs"][-1]["metric"] == document["metric"]
         (entry,) = (e for e in arnode_json(home, "log")["experiments"] if e["title"] == "slower")
