@@ -161,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make docs/arnode.svg from a real run on `tiny`.")
     parser.add_argument("--minutes", type=float, default=7.0)
     minutes: float = parser.parse_args().minutes
-    require_sandbox()
+    require_sandbox(Config())
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         with home.lock():

@@ -33,18 +33,19 @@ _EVERYDAY = "Commands"
 _RUNNING = "The running node"
 _HEAD = "Moving the head"
 _HISTORY = "History"
+_AGENTS = "Coding agents"
 _HOUSEKEEPING = "Housekeeping"
 
 COMMANDS: dict[str, Entry] = {
     "start": Entry("node.commands.node_control", "start", _EVERYDAY, "Run the node here."),
     "status": Entry("node.commands.node_control", "status", _EVERYDAY, "Say how things stand."),
+    "try": Entry("node.commands.attempt", "try_", _EVERYDAY, "Measure and judge your edit."),
     "stop": Entry("node.commands.node_control", "stop", _EVERYDAY, "Stop the running node."),
     "head": Entry("node.commands.heads", "head", _EVERYDAY, "Print the verified head."),
     "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
     "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
     "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
     "compare": Entry("node.commands.measure", "compare", _EVERYDAY, "Test two sources in pairs."),
-    "task": Entry("node.commands.tasks", "task", _EVERYDAY, "List, show and prepare tasks."),
     "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
     "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
     "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
@@ -54,6 +55,8 @@ COMMANDS: dict[str, Entry] = {
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
     "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
     "export": Entry("node.commands.history", "export", _HISTORY, "Write results.tsv to stdout."),
+    "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),
+    "task": Entry("node.commands.tasks", "task", _HOUSEKEEPING, "List, show and prepare tasks."),
     "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),
     "config": Entry("node.commands.settings", "config", _HOUSEKEEPING, "Show and check settings."),
     "paths": Entry("node.commands.housekeeping", "paths", _HOUSEKEEPING, "Say where things are."),

@@ -36,10 +36,13 @@ from node.session import (
 )
 from node.status import status_document
 from node.store import Store
-from protocol.errors import ArnodeError
+from node.submissions import check_submission
+from node.verdicts import Verdicts
+from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
+from protocol.source import Source
 from trainer.device import probe_class
 from trainer.task import Task
 from trainer.tier import probe_tier
@@ -97,20 +100,35 @@ async def open_node(
         try:
             books = _books(home, config, store, session.subject)
             _keep_journal(books.journal)
+            activity = Activity(_log.info)
+            policy = Policy(checkpoint_hours=config.checkpoint_hours)
+            ideas = Ideas(
+                ledger=books.ledger,
+                task=task,
+                proposer=proposer,
+                seed=_proposal_seed(store),
+            )
+
+            def keep_journal() -> None:
+                _keep_journal(books.journal)
+
             research = Research(
                 ledger=books.ledger,
                 session=session,
-                ideas=Ideas(
+                ideas=ideas,
+                verdicts=Verdicts(
                     ledger=books.ledger,
-                    task=task,
-                    proposer=proposer,
-                    seed=_proposal_seed(store),
+                    session=session,
+                    ideas=ideas,
+                    policy=policy,
+                    activity=activity,
+                    on_record=keep_journal,
                 ),
-                policy=Policy(checkpoint_hours=config.checkpoint_hours),
+                policy=policy,
                 goal=goal,
                 random_seed=random_seed,
-                on_record=lambda: _keep_journal(books.journal),
-                activity=Activity(_log.info),
+                on_record=keep_journal,
+                activity=activity,
             )
             yield Node(home=home, books=books, session=session, research=research)
         finally:
@@ -225,4 +243,31 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
         node.research.resume()
         return None
 
-    return {"status": status, "stop": stop, "pause": pause, "resume": resume}
+    async def subject(_: Mapping[str, Message]) -> Message:
+        key = node.research.line_key
+        editable: list[Message] = list(node.session.task.editable)
+        return {"task": key.task, "class": key.hardware_class, "editable": editable}
+
+    async def submit(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"files": dict() as files, "title": str() as title, "why": str() as why}:
+                source = Source.of({n: d for n, d in files.items() if isinstance(d, bytes)})
+                check_submission(source, node.session.task)
+                node.research.submit(source, title=title, why=why)
+                return None
+        raise UsageError("that is no source to try", "use `arnode try`")
+
+    async def is_decided(arguments: Mapping[str, Message]) -> Message:
+        mark, activity = arguments.get("mark"), node.research.activity
+        is_done = isinstance(mark, bytes) and node.research.attempt_of(mark) is not None
+        return {"decided": is_done, "stage": activity.stage, "title": activity.title}
+
+    return {
+        "status": status,
+        "stop": stop,
+        "pause": pause,
+        "resume": resume,
+        "subject": subject,
+        "submit": submit,
+        "is_decided": is_decided,
+    }

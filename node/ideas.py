@@ -1,17 +1,20 @@
-"""Where the next experiment comes from: ideas whose base moved on first, then the proposer.
+"""Where the next experiment comes from: what was handed in, then ideas whose base moved on, then
+the proposer.
 
 A proposal is written while a run trains, so that the device never waits for it. No canonical AST
 that anybody ran is handed out again.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from agent.canonical import fingerprint
 from agent.edits import reapply
 from agent.proposal import Context, Decision, Outcome, Proposal, Proposer
+from node.jobs import Job
 from node.ledger import Ledger
-from node.steps import ExperimentStep
+from node.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from trainer.task import Task
 
 _LEARNED: dict[str, Decision] = {
@@ -25,10 +28,11 @@ _LEARNED: dict[str, Decision] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea:
-    """A proposal, and the patches it is tried again after."""
+    """A proposal, the patches it is tried again after, and the job it was handed in as."""
 
     proposal: Proposal
     parents: tuple[bytes, ...] = ()
+    submission: Job | None = None
 
 
 class Ideas:
@@ -53,6 +57,31 @@ class Ideas:
     def has_unfinished_business(self) -> bool:
         """Whether an idea waits to be tried again on the new working line."""
         return bool(self._again)
+
+    def submitted(self, wanted: Collection[bytes]) -> Idea | None:
+        """Return the oldest source that was handed in, as a patch of the working line.
+
+        `wanted`, unless empty, are the canonical ASTs that may be taken.
+        """
+        jobs = self._ledger.store.open_jobs(self._ledger.key)
+        for job in (job for job in jobs if job.kind == "submission"):
+            step = SubmissionStep.from_value(job.body)
+            working = self._ledger.explored
+            if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
+                self._ledger.store.close_job(job.id)
+            elif not wanted or step.fingerprint in wanted:
+                proposal = Proposal(
+                    parent=working.tree,
+                    source=self._ledger.source(step.tree),
+                    edits=(),
+                    key=SUBMITTED,
+                    title=step.title,
+                    why=step.why,
+                    proposer=SUBMITTED,
+                    fingerprint=step.fingerprint,
+                )
+                return Idea(proposal=proposal, parents=step.parents, submission=job)
+        return None
 
     def take(self) -> Idea | None:
         """Return something new to try on the working line, None when there is nothing."""

@@ -13,7 +13,7 @@ from node.jobs import Job, JobKind, Line, LineKey, PlannedRun
 from node.patches import PatchRecord
 from node.publication import STACKING, Identity, Publication
 from node.session import Subject
-from node.steps import CheckpointStep, ExperimentStep
+from node.steps import SUBMITTED, CheckpointStep, ExperimentStep, SubmissionStep
 from node.store import Store
 from node.trial import Confirmation
 from protocol.encoding import Value
@@ -65,6 +65,11 @@ class Ledger:
             raise ArnodeError("the baseline is not measured yet", "start the node first")
         return self.line
 
+    @property
+    def explored(self) -> Source:
+        """Where the node explores: the working line, before its first run the task's baseline."""
+        return self.source(self.line.working) if self.line else self._subject.source
+
     def source(self, tree: bytes) -> Source:
         """The exact source of a tree that ran here."""
         return self._blobs.get_source(tree)
@@ -109,8 +114,30 @@ class Ledger:
 
     # Experiments
 
-    def open_experiment(self, proposal: Proposal, parents: tuple[bytes, ...] = ()) -> Job:
-        """Queue a proposal's screen; from now on its canonical AST counts as tried."""
+    def open_submission(self, source: Source, *, fingerprint: bytes, title: str, why: str) -> Job:
+        """Queue a source that was handed in; from now on its canonical AST counts as tried."""
+        step = SubmissionStep(
+            tree=self._blobs.put_source(source),
+            fingerprint=fingerprint,
+            title=fit_line(title, 120),
+            why=fit_text(why, 600),
+        )
+        with self.store.transaction():
+            job = self._open("submission", step.to_value())
+            self.store.mark_tried(self._subject.manifest.id, fingerprint)
+        return job
+
+    def open_experiment(
+        self,
+        proposal: Proposal,
+        parents: tuple[bytes, ...] = (),
+        *,
+        submission: Job | None = None,
+    ) -> Job:
+        """Queue a proposal's screen; from now on its canonical AST counts as tried.
+
+        `submission` is the job that it waited as, which ends with this.
+        """
         line = self.known_line
         step = ExperimentStep(
             base=proposal.parent,
@@ -127,6 +154,8 @@ class Ledger:
         with self.store.transaction():
             job = self._open("experiment", step.to_value())
             self._plan(job, role="candidate", tree=step.tree)
+            if submission:
+                self.store.close_job(submission.id)
             self.store.mark_tried(self._subject.manifest.id, step.fingerprint)
         return job
 
@@ -137,7 +166,11 @@ class Ledger:
     def close_experiment(
         self, job: Job, step: ExperimentStep, runs: Sequence[Run], *, note: str
     ) -> RecordedExperiment:
-        """Record a decided proposal with its runs; a kept one becomes the working line."""
+        """Record a decided proposal with its runs; a kept one becomes the working line.
+
+        One that was handed in and whose base moved on is queued again: no edits could carry it
+        over, and what it measured counts against the old base only.
+        """
         kept = step.decision == "kept"
         with self.store.transaction():
             patch = self._publication.patch(
@@ -162,6 +195,15 @@ class Ledger:
                 stack = (*line.stack, patch.id)
                 bank = _public(runs[1:])
                 self._save(replace(line, working=step.tree, stack=stack, bank_nano=bank))
+            if step.decision == "rebased" and step.proposer == SUBMITTED:
+                again = SubmissionStep(
+                    tree=step.tree,
+                    fingerprint=step.fingerprint,
+                    title=step.title,
+                    why=step.why,
+                    parents=(patch.id,),
+                )
+                self._open("submission", again.to_value())
             self.store.update_job_body(job.id, step.to_value())
             self.store.close_job(job.id)
         return RecordedExperiment(patch=patch.id, result=record.id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.blobs import Blobs
-from node.config import load_config
+from node.config import Config, load_config
 from node.core import random_seed
 from node.heads import the_line, tree_of
 from node.home import Home
@@ -50,6 +50,7 @@ class Workbench:
     """What a command measures with before the slow part, the session, is opened."""
 
     home: Home
+    config: Config
     task: Task
 
 
@@ -63,7 +64,7 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
     home.prepare()
     with reporting() as progress:
         found = find_task(home, name=config.task, text=wanted, progress=progress)
-    return Workbench(home=home, task=found)
+    return Workbench(home=home, config=config, task=found)
 
 
 @contextlib.asynccontextmanager

@@ -30,18 +30,8 @@ _LOG_LIMIT_BYTES = 5_000_000
 
 def start_node(home: Home, config: Config, goal: Goal) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
-    require_sandbox(config)
-    if shutil.which("git") is None:
-        raise ConfigurationError(
-            "git is not installed, so no journal can be kept",
-            "install your distribution's package `git`",
-        )
     is_watched = sys.stdout.isatty()
-    with (
-        explaining_faults(home.root),  # wherever a full disk shows first
-        home.lock(),
-        _logging(home, to_terminal=not is_watched),
-    ):
+    with at_work(home, config, to_terminal=not is_watched):
         if card := find_gpu():
             print(f"{plain(card)} stays idle: tiny runs on the CPU", file=sys.stderr)
         text = Path(config.text) if config.text else None
@@ -49,6 +39,23 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
             task = find_task(home, name=config.task, text=text, progress=progress)
         asyncio.run(_run(home, config, goal, task, is_watched=is_watched))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
+    """Hold the home for a node in this process, with its log open."""
+    require_sandbox(config)
+    if shutil.which("git") is None:
+        raise ConfigurationError(
+            "git is not installed, so no journal can be kept",
+            "install your distribution's package `git`",
+        )
+    with (
+        explaining_faults(home.root),  # wherever a full disk shows first
+        home.lock(),
+        _logging(home, to_terminal=to_terminal),
+    ):
+        yield
 
 
 def require_sandbox(config: Config) -> None:

@@ -11,25 +11,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.activity import Activity
-from node.ideas import Ideas
+from node.attempts import Attempt, attempt_of
+from node.ideas import Idea, Ideas
 from node.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.ledger import Ledger
 from node.session import Session
+from node.submissions import submit
 from node.verdicts import Verdicts
 from protocol.rule import Policy
-from protocol.runs import Run
+from protocol.source import Source
 from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.outcome import RunOutcome
 
 _PRIORITY = {"baseline": 0, "checkpoint": 1, "bank": 2, "experiment": 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """When a session ends by itself; None is never."""
+    """When a session ends by itself; None is never.
+
+    `answered` is a canonical AST: a session for what was handed in proposes nothing of its own
+    and ends when that is decided.
+    """
 
     max_experiments: int | None = None
     duration_s: float | None = None
+    answered: bytes | None = None
 
 
 class Research:
@@ -41,6 +47,7 @@ class Research:
         ledger: Ledger,
         session: Session,
         ideas: Ideas,
+        verdicts: Verdicts,
         policy: Policy,
         goal: Goal,
         random_seed: Callable[[], int],
@@ -65,15 +72,9 @@ class Research:
         self._session_checkpoint_done = False
         self._stop_after_checkpoint = False
         self._opened = 0
+        self._wanted = set() if goal.answered is None else {goal.answered}
         self._incumbent: dict[bytes, Floats] = {}
-        self._verdicts = Verdicts(
-            ledger=ledger,
-            session=session,
-            ideas=ideas,
-            policy=policy,
-            activity=activity,
-            on_record=on_record,
-        )
+        self._verdicts = verdicts
 
     # Said from outside
 
@@ -99,6 +100,19 @@ class Research:
             self._stopping = True
             self.activity.say("stopping after the run at hand")
         self._wake.set()
+
+    def submit(self, source: Source, *, title: str, why: str) -> None:
+        """Take in a source as the next experiment; it is in the store before anything runs."""
+        mark = submit(self._ledger, source, title=title, why=why)
+        self._ideas.mark_tried(mark)
+        if self._wanted:
+            self._wanted.add(mark)
+        self._wake.set()
+
+    def attempt_of(self, mark: bytes) -> Attempt | None:
+        """Return what came of the source with this canonical AST, None while that is open."""
+        ledger = self._ledger
+        return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
 
     @property
     def line_key(self) -> LineKey:
@@ -132,10 +146,11 @@ class Research:
             await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
     async def _begin(self) -> None:
-        if self._ledger.line is None and not self._store.open_jobs(self._ledger.key):
-            self._ledger.open_baseline()
+        jobs = self._store.open_jobs(self._ledger.key)
+        if self._ledger.line is None and not any(job.kind == "baseline" for job in jobs):
+            jobs.append(self._ledger.open_baseline())
             self._on_record()
-        for job in self._store.open_jobs(self._ledger.key):
+        for job in jobs:
             self._verdicts.advance(job)
         if self._ledger.line is not None:
             self.activity.say("measuring what the baseline costs here in this session")
@@ -158,9 +173,9 @@ class Research:
         """The run to start now; None to wait for one that is under way."""
         if self._stopping or self._paused:
             return None
-        jobs = sorted(
-            self._store.open_jobs(self._ledger.key), key=lambda job: (_PRIORITY[job.kind], job.id)
-        )
+        queued = self._store.open_jobs(self._ledger.key)
+        jobs = [job for job in queued if job.kind in _PRIORITY]
+        jobs.sort(key=lambda job: (_PRIORITY[job.kind], job.id))
         for job in jobs:
             if run := self._unstarted(job):
                 return run
@@ -168,17 +183,24 @@ class Research:
         kinds = {job.kind for job in jobs}
         if line is None or "checkpoint" in kinds:
             return None  # both decide only when all their runs have ended
-        if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
-            return self._unstarted(self._ledger.open_bank())
         if self._is_checkpoint_due():
             return None if jobs else self._open_checkpoint()
-        if self._stopping:
+        if self._stop_after_checkpoint or self._is_all_answered():
+            self._stopping = self._stop_after_checkpoint or not jobs
+            return None
+        if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
+            return self._unstarted(self._ledger.open_bank())
+        # Without a bank there is nothing to screen against.
+        if not line.bank_nano:
+            return None
+        if idea := self._ideas.submitted(self._wanted):
+            return self._open(idea)
+        if self._wanted:
             return None
         if self._is_goal_reached():
             self._stopping = not jobs
             return None
-        # Without a bank there is nothing to screen against.
-        if not line.bank_nano or (self._ideas.has_unfinished_business and jobs):
+        if self._ideas.has_unfinished_business and jobs:
             return None
         return self._open_experiment()
 
@@ -191,8 +213,6 @@ class Research:
     def _is_checkpoint_due(self) -> bool:
         line = self._ledger.known_line
         if not line.stack:
-            self._checkpoint_wanted = False
-            self._stopping = self._stopping or self._stop_after_checkpoint
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
         return (
@@ -211,6 +231,10 @@ class Research:
             shares.append((time.monotonic() - self._started_s) / self._goal.duration_s)
         return max(shares)
 
+    def _is_all_answered(self) -> bool:
+        """Whether this session is for what was handed in, and all of it is decided."""
+        return bool(self._wanted) and all(self.attempt_of(mark) for mark in self._wanted)
+
     def _is_goal_reached(self) -> bool:
         return self._share() >= 1.0
 
@@ -221,7 +245,8 @@ class Research:
         trained = asyncio.Event()
         key = (run.job_id, run.ordinal)
         self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
-        self._ideas.prepare()
+        if not self._wanted:
+            self._ideas.prepare()
         waiting = asyncio.create_task(trained.wait())
         await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
         waiting.cancel()
@@ -256,7 +281,8 @@ class Research:
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
-        self._store.finish_run(run, _stored(run, outcome))
+        stored = StoredOutcome(run=outcome.to_run(run.role), log_tail=outcome.log_tail)
+        self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         self._verdicts.advance(job)
 
@@ -284,24 +310,9 @@ class Research:
                 self.activity.say("out of ideas: every proposal was tried before")
                 self.stop(at_checkpoint=True)
             return None
+        return self._open(idea)
+
+    def _open(self, idea: Idea) -> PlannedRun | None:
         self._opened += 1
-        return self._unstarted(self._ledger.open_experiment(idea.proposal, idea.parents))
-
-
-def _stored(run: PlannedRun, outcome: RunOutcome) -> StoredOutcome:
-    record = Run(
-        seed=outcome.seed,
-        role=run.role,
-        status=outcome.status,
-        metric_nano=outcome.metric_nano,
-        secret_nano=outcome.secret_nano,
-        ms=outcome.ms,
-        cpu_ms=outcome.cpu_ms,
-        serve_ms=outcome.serve_ms,
-        tokens=outcome.tokens,
-        peak_mem_bytes=outcome.peak_mem_bytes,
-        flags=outcome.flags,
-        reason=outcome.reason,
-        audit=outcome.audit,
-    )
-    return StoredOutcome(run=record, log_tail=outcome.log_tail)
+        job = self._ledger.open_experiment(idea.proposal, idea.parents, submission=idea.submission)
+        return self._unstarted(job)

@@ -2,6 +2,7 @@
 
     experiment  a proposal against a base: screen, then recheck
     checkpoint  the working line against the verified head, as one stack
+    submission  a source that was handed in and waits for its turn as an experiment
 
 Bodies are canonical values; only this node writes and reads them.
 """
@@ -30,6 +31,9 @@ _Step = TypeVar("_Step")
 _MAX_EDIT_TEXT = 4096
 _MAX_EDITS = 64
 _MAX_STACK = 256
+
+SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
+
 _EDIT_TABLE: Final = Table(
     field("path", line(1, 256)),
     field("search", text(_MAX_EDIT_TEXT)),
@@ -42,8 +46,9 @@ _EDIT: Final = Codec(lambda value: _EDIT_TABLE.read(Edit, value), _EDIT_TABLE.wr
 class ExperimentStep:
     """A proposal as it was made. `bank_nano` is what its base measured when it was proposed.
 
-    `decision` and `gain_milli` (base − candidate in thousandths of a standard deviation) are
-    filled in when it is closed: they are what proposers learn from.
+    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation) and the
+    bank that it was judged against are filled in when it is closed: they are what proposers
+    learn from, and the decision follows from them again. What was handed in has no `edits`.
     """
 
     base: bytes
@@ -80,6 +85,34 @@ class ExperimentStep:
 
     @classmethod
     def from_value(cls, value: Value) -> "ExperimentStep":
+        """Return the step kept in a body."""
+        return _readable(cls.TABLE.read(cls, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionStep:
+    """A source that was handed in. Its base is the working line when its turn comes."""
+
+    tree: bytes
+    fingerprint: bytes
+    title: str
+    why: str
+    parents: tuple[bytes, ...] = ()
+
+    TABLE: ClassVar = Table(
+        field("tree", digest()),
+        field("fingerprint", digest()),
+        field("title", line(1, 120)),
+        field("why", text(600)),
+        field("parents", listing(digest(), high=8)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "SubmissionStep":
         """Return the step kept in a body."""
         return _readable(cls.TABLE.read(cls, value))
 

@@ -275,6 +275,12 @@ class Store:
         statement = "SELECT 1 FROM tried WHERE task = ? AND fingerprint = ?"
         return bool(self._database.rows(statement, (task, fingerprint)))
 
+    def result_of(self, task: bytes, fingerprint: bytes) -> bytes | None:
+        """Return the latest result of a source with this canonical AST, if one is recorded."""
+        statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
+        rows = self._database.rows(statement, (task, fingerprint))
+        return rows[0][0] if rows else None
+
     def fingerprints(self, task: bytes) -> set[bytes]:
         """Return every canonical AST of a task that was ever run."""
         statement = "SELECT fingerprint FROM tried WHERE task = ?"

@@ -122,10 +122,10 @@ class Verdicts:
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
         }[move]
         note = _trial_note(decision, ended, gain)
-        closed = replace(step, decision=decision, gain_milli=_milli(gain))
+        closed = replace(step, decision=decision, gain_milli=_milli(gain), bank_nano=bank)
         record = self._ledger.close_experiment(job, closed, ended, note=note)
         self._ideas.learn(closed)
-        if decision == "rebased":
+        if decision == "rebased" and step.edits:
             self._ideas.try_again(step, record.patch)
         self._activity.concluded(
             Dot(

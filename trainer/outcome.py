@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from protocol.runs import Audit, Status
+from protocol.runs import Audit, Role, Run, Status
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.sandbox import Sandbox
 
@@ -30,6 +30,24 @@ class RunOutcome:
     reason: str | None
     log_tail: str
     claims: Floats | None
+
+    def to_run(self, role: Role) -> Run:
+        """Return what a record says of it."""
+        return Run(
+            seed=self.seed,
+            role=role,
+            status=self.status,
+            metric_nano=self.metric_nano,
+            secret_nano=self.secret_nano,
+            ms=self.ms,
+            cpu_ms=self.cpu_ms,
+            serve_ms=self.serve_ms,
+            tokens=self.tokens,
+            peak_mem_bytes=self.peak_mem_bytes,
+            flags=self.flags,
+            reason=self.reason,
+            audit=self.audit,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from node.measuring import compare as compare_sources
 from node.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
-from protocol.runs import MAX_SEED
+from protocol.runs import MAX_SEED, Run
 from trainer.device import probe_class
 from trainer.outcome import RunOutcome
 
@@ -73,7 +73,7 @@ def run(
                 "task": {"id": bench.task.id.hex(), "name": bench.task.name},
                 "tree": wanted.tree.hex(),
                 "class": probe_class().slug,
-                "runs": [_run_json(outcome) for outcome in outcomes],
+                "runs": [run_json(outcome.to_run("candidate")) for outcome in outcomes],
                 "metric": fmean(metrics) if metrics else None,
                 "sd": stdev(metrics) if len(metrics) > 1 else None,
                 "floor": floor,
@@ -135,18 +135,19 @@ def compare(
     raise SystemExit(_EXITS[result.verdict])
 
 
-def _run_json(outcome: RunOutcome) -> dict[str, object]:
-    audit = outcome.audit
+def run_json(run: Run) -> dict[str, object]:
+    """Return what scripts are told of a run; metrics in the task's unit."""
+    audit = run.audit
     return {
-        "seed": outcome.seed,
-        "status": outcome.status,
-        "metric": _unit(outcome.metric_nano),
-        "secret": _unit(outcome.secret_nano),
-        "ms": outcome.ms,
-        "cpu_ms": outcome.cpu_ms,
-        "serve_ms": outcome.serve_ms,
-        "tokens": outcome.tokens,
-        "peak_mem": outcome.peak_mem_bytes,
+        "seed": run.seed,
+        "status": run.status,
+        "metric": _unit(run.metric_nano),
+        "secret": _unit(run.secret_nano),
+        "ms": run.ms,
+        "cpu_ms": run.cpu_ms,
+        "serve_ms": run.serve_ms,
+        "tokens": run.tokens,
+        "peak_mem": run.peak_mem_bytes,
         "audit": audit
         and {
             "k": audit.k,
@@ -154,8 +155,8 @@ def _run_json(outcome: RunOutcome) -> dict[str, object]:
             "se": _unit(audit.se_nano),
             "max": _unit(audit.max_nano),
         },
-        "flags": list(outcome.flags),
-        "reason": outcome.reason,
+        "flags": list(run.flags),
+        "reason": run.reason,
     }
 
 

@@ -12,6 +12,7 @@ from node.ideas import Ideas
 from node.research import Goal, Research
 from node.session import Session
 from node.store import Store
+from node.verdicts import Verdicts
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
@@ -132,15 +133,25 @@ class Bench:
         ledger = ledger_of(self.home, self.store)
         session = self.session()
         ideas = Ideas(ledger=ledger, task=session.task, proposer=Rates(self.ideas), seed=1)
-        return Research(
+        activity = Activity(self.said.append)
+        verdicts = Verdicts(
             ledger=ledger,
             session=session,
             ideas=ideas,
             policy=self.policy,
+            activity=activity,
+            on_record=lambda: None,
+        )
+        return Research(
+            ledger=ledger,
+            session=session,
+            ideas=ideas,
+            verdicts=verdicts,
+            policy=self.policy,
             goal=self.goal,
             random_seed=iter(range(10_000)).__next__,
             on_record=lambda: None,
-            activity=Activity(self.said.append),
+            activity=activity,
         )
 
     def decisions(self) -> list[str]:

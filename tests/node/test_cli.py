@@ -14,7 +14,7 @@ from node.cli import COMMANDS, main
 from node.home import Home
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
-EVERYDAY = ["start", "status", "stop", "head", "log", "show", "run", "compare", "task", "doctor"]
+EVERYDAY = ["start", "status", "try", "stop", "head", "log", "show", "run", "compare", "doctor"]
 
 
 @pytest.fixture(autouse=True)

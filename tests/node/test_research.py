@@ -12,14 +12,16 @@ from typing import Any, cast
 
 import pytest
 
+from agent.canonical import fingerprint
 from node.home import Home
 from node.research import Goal, Research
-from node.steps import CheckpointStep
+from node.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
 from protocol.rule import DEFAULT
-from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of
+from protocol.source import Source
+from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better
 
@@ -317,3 +319,145 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     ]
     assert sorted(recorded) == sorted(planned)
     assert len(set(recorded)) >= 4
+
+
+# What was handed in
+
+
+RATE = proposal_of(BASELINE, "0.9").source  # none of the proposer's own
+
+
+def tried(bench: Bench, source: Source = RATE) -> Research:
+    """Open a session for one source, as `arnode try` does without a running node."""
+    bench.goal = Goal(answered=fingerprint(source))
+    research = bench.research()
+    research.submit(source, title="", why="to see")
+    return research
+
+
+def steps_of(bench: Bench) -> list[ExperimentStep]:
+    """The experiments that were closed, oldest first."""
+    jobs = bench.store.closed_jobs(LINE, "experiment")
+    return [ExperimentStep.from_value(job.body) for job in jobs]
+
+
+def test_a_source_is_judged_on_a_fresh_home_and_nothing_else_is_proposed(bench: Bench) -> None:
+    research = tried(bench)
+    settled(research.run())
+    assert bench.decisions() == ["baseline", "discarded"]
+    assert bench.runner.started == [BASELINE.tree, BASELINE.tree, RATE.tree]
+    (step,) = steps_of(bench)
+    assert (step.base, step.tree, step.proposer) == (BASELINE.tree, RATE.tree, SUBMITTED)
+    assert (step.title, step.why) == ("LEARNING_RATE = 0.1 → LEARNING_RATE = 0.9", "to see")
+    attempt = research.attempt_of(fingerprint(RATE))
+    assert attempt is not None
+    assert (attempt.word, attempt.exit_code) == ("discard", 0)
+
+
+def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment(
+    bench: Bench,
+) -> None:
+    research = tried(bench, BASELINE)
+    settled(research.run())
+    assert bench.decisions() == ["baseline"]
+    attempt = research.attempt_of(fingerprint(BASELINE))
+    assert attempt is not None
+    assert attempt.is_working
+
+
+def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
+    settled(tried(bench).run())
+    ledger_of(bench.home, bench.store).move_head(RATE.tree, evidence=None)
+    settled(tried(bench).run())
+    assert bench.runner.started[3:]
+    assert set(bench.runner.started[3:]) == {RATE.tree}
+    assert bench.decisions().count("discarded") == 1
+
+
+def test_a_source_that_was_measured_is_not_run_again(bench: Bench) -> None:
+    settled(tried(bench).run())
+    started = len(bench.runner.started)
+    commented = BASELINE.replacing("train.py", RATE["train.py"] + b"# the same\n")
+    settled(tried(bench, commented).run())
+    assert len(bench.runner.started) == started
+
+
+@pytest.mark.parametrize("is_broken_from", range(1, 5))
+def test_a_source_that_a_fault_cut_off_goes_on_with_its_seed(
+    bench: Bench, is_broken_from: int
+) -> None:
+    bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
+    bench.runner.is_broken_from = is_broken_from
+    with pytest.raises(ArnodeError):
+        settled(tried(bench).run())
+    planned = [run for job in bench.store.open_jobs(LINE) for run in bench.store.runs_of(job.id)]
+    bench.runner.is_broken_from = 10_000
+    settled(tried(bench).run())
+    assert bench.decisions() == ["baseline", "kept"]
+    for run in planned:
+        again = bench.store.runs_of(run.job_id)[run.ordinal]
+        assert (again.seed, again.tree) == (run.seed, run.tree)
+
+
+def test_a_source_goes_before_own_ideas(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=4)
+    research = bench.research()
+    research.submit(RATE, title="mine", why="")
+    settled(research.run())
+    assert steps_of(bench)[0].title == "mine"
+    assert len(steps_of(bench)) == 4
+
+
+def test_a_source_handed_in_while_the_node_works_is_next(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=6)
+    research = bench.research()
+    bench.runner.on_start = lambda count: (
+        research.submit(RATE, title="mine", why="") if count == 4 else None
+    )
+    settled(research.run())
+    assert bench.runner.started[4:6].count(RATE.tree) == 1
+
+
+def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -> None:
+    bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    research = tried(bench)
+    settled(research.run())
+    assert bench.decisions() == ["baseline", "kept", "adopted"]
+    attempt = research.attempt_of(fingerprint(RATE))
+    assert attempt is not None
+    assert attempt.judged is not None
+    assert (attempt.word, attempt.judged.word) == ("keep", "passed")
+
+
+def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: Bench) -> None:
+    bench.runner.outcomes = dict(
+        [better("0.200"), (RATE.tree, better("0.200", gain_nano=3 * GAIN_NANO)[1])]
+    )
+    ledger = with_baseline(bench.home, bench.store)
+    mark = fingerprint(RATE)
+    waiting = ledger.open_submission(RATE, fingerprint=mark, title="mine", why="")
+    idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
+    ledger.open_experiment(idea, submission=waiting)
+    keep(ledger, "0.200")  # ends while the other's screen is still to run
+    settled(tried(bench).run())
+    mine = [step for step in steps_of(bench) if step.title == "mine"]
+    assert [step.decision for step in mine] == ["rebased", "kept"]
+    first, second = (step.base for step in mine)
+    assert first == BASELINE.tree != second
+    (old,) = mine[1].parents
+    assert bench.store.patch(old) is not None
+    # What it measured against the old base is not counted again: the new one had both its runs.
+    jobs = bench.store.closed_jobs(LINE, "experiment")
+    assert [len(bench.store.runs_of(job.id)) for job in jobs] == [1, 2, 2]
+
+
+def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    ledger = ledger_of(bench.home, bench.store)
+    ledger.open_submission(RATE, fingerprint=fingerprint(RATE), title="mine", why="")
+    ledger.move_head(RATE.tree, evidence=None)
+    settled(bench.research().run())
+    assert "mine" not in [step.title for step in steps_of(bench)]
+    assert bench.store.open_jobs(LINE) == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.faults import DamagedStoreError
-from node.steps import CheckpointStep, ExperimentStep
+from node.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
 
@@ -23,6 +23,9 @@ EXPERIMENT = ExperimentStep(
     bank_nano=(2_174_000_000, 2_175_000_000),
 )
 CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,), rotation=1)
+SUBMISSION = SubmissionStep(
+    tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
+)
 
 
 @given(
@@ -48,9 +51,15 @@ def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: boo
     assert CheckpointStep.from_value(decode(encode(step.to_value()))) == step
 
 
-@pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT])
+@pytest.mark.parametrize("parents", [(), (b"p" * 32,)])
+def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
+    step = replace(SUBMISSION, parents=parents)
+    assert SubmissionStep.from_value(decode(encode(step.to_value()))) == step
+
+
+@pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT, SUBMISSION])
 def test_a_step_that_does_not_read_is_damage_with_a_mend(
-    step: ExperimentStep | CheckpointStep,
+    step: ExperimentStep | CheckpointStep | SubmissionStep,
 ) -> None:
     value = step.to_value()
     assert isinstance(value, dict)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
+from tests.soak.try_ import run_try
 
 ROOT = Path(__file__).parent.parent.parent
 FIGURES = ROOT / "docs" / "soak.jsonl"
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "night": lambda home: run_night(home / "tiny", minutes=60),
     "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
     "kills": lambda home: run_kills(home / "home", 20, seed=1, longest_s=20.0),
+    "try": lambda home: run_try(home, 20),
 }
 
 

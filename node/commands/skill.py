@@ -1,0 +1,78 @@
+"""`skill`: what a coding agent has to know to drive the loop, made from the task."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.terminal import plain, print_json
+
+if TYPE_CHECKING:
+    from trainer.task import Task
+
+_NANO = 1_000_000_000
+
+
+@click.command()
+@click.option("--task", help="The task (default: tiny).")
+@click.option("--text", type=Path, help="The task of this file or folder of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def skill(task: str | None, text: Path | None, as_json: bool) -> None:
+    """Print instructions for a coding agent: the loop, the commands, the rule."""
+    import os
+
+    from node.config import load_config
+    from node.home import Home
+    from node.program import reporting
+    from node.session import find_task
+
+    home = Home.locate(os.environ)
+    flags = {"task": task, "text": str(text) if text else None}
+    config = load_config(home.config, env=os.environ, flags=flags).config
+    wanted = Path(config.text) if config.text and task is None else None
+    with reporting() as progress:
+        found = find_task(home, name=config.task, text=wanted, progress=progress)
+    named = ""
+    if task:
+        named = f" --task {shlex.quote(task)}"
+    elif text:
+        named = f" --text {shlex.quote(str(text))}"
+    said = instructions(found, named)
+    if as_json:
+        print_json({"task": {"id": found.id.hex(), "name": found.name}, "skill": said})
+    else:
+        click.echo(plain(said, lines=True))
+
+
+def instructions(task: "Task", flags: str) -> str:
+    """Return the instructions for a task; `flags` choose it on the command line."""
+    from importlib.resources import files
+    from string import Template
+
+    from protocol.rule import DEFAULT
+
+    manifest = task.manifest
+    limits, metric, budget = manifest.limits, manifest.metric, manifest.budget
+    template = files("node").joinpath("skill.md").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        task=task.name,
+        name=task.name,
+        flags=flags,
+        head_flags=flags and f" --task {task.name}",
+        files=", ".join(task.editable),
+        first=task.editable[0],
+        editable=", ".join(f"`{path}`" for path in task.editable),
+        metric=metric.name,
+        unit=metric.unit,
+        better="lower" if metric.direction == "min" else "higher",
+        budget_words=f"The budget is {budget.amount:,} {budget.unit} of training, for everybody.",
+        limit_s=limits.limit_s,
+        weights_mb=limits.weights_mb,
+        growth_kib=limits.max_source_growth_bytes // 1024,
+        noise=f"{manifest.noise_floor_nano / _NANO:g}",
+        screen=f"{DEFAULT.screen_sd:g}",
+        recheck=f"{DEFAULT.recheck_sd:g}",
+        keeps=DEFAULT.keeps_per_checkpoint,
+        program=task.program.strip(),
+    )

@@ -1,0 +1,198 @@
+"""`arnode try` as a program: hand a source in and wait until the rule has decided it.
+
+A running node is asked over its socket; without one this process is the node, for this one
+experiment. Either way the loop takes it from the store's queue, and what came of it is read from
+the store.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.canonical import fingerprint
+from agent.knobs import KnobsProposer
+from node.attempts import Attempt, attempt_of, told_again
+from node.blobs import Blobs
+from node.control import Message, call, is_running
+from node.core import Node, open_node, run_node
+from node.home import Home
+from node.jobs import LineKey
+from node.measuring import Workbench, find_workbench
+from node.program import at_work, reporting
+from node.research import Goal
+from node.store import Store
+from node.submissions import check_submission, read_folder, title_of
+from node.terminal import plain
+from protocol.errors import ArnodeError, NotRunningError, UsageError
+from protocol.manifest import TaskManifest
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from trainer.device import probe_class
+
+_POLL_S = 0.3
+_STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A source as it is handed in; an empty title is made from its diff."""
+
+    source: Source
+    title: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of it on which line; `is_repeat` if nothing had to run for it."""
+
+    key: LineKey
+    manifest: TaskManifest
+    attempt: Attempt
+    is_repeat: bool
+
+
+def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -> Answer:
+    """Have a working folder's source measured and judged. Raises ArnodeError, KeyboardInterrupt."""
+    home = Home.locate(os.environ)
+    is_there = is_running(home.socket)
+    bench = None if is_there and not (task or text) else find_workbench(task, text)
+    if is_there:
+        key, editable = _asked(home, bench)
+    elif bench:
+        key = LineKey(task=bench.task.id, hardware_class=probe_class().slug)
+        editable = bench.task.editable
+    source = read_folder(folder, editable)
+    if bench:
+        check_submission(source, bench.task)
+    mark = fingerprint(source)
+    if (known := _answer(home, key, mark)) is not None:
+        return replace(known, attempt=told_again(known.attempt), is_repeat=True)
+    submission = Submission(source=source, title=title_of(folder, source, why), why=why)
+    has_ended = False
+    with contextlib.suppress(KeyboardInterrupt):
+        if is_there:
+            has_ended = _hand_over(home, mark, submission)
+        elif bench:
+            _work_alone(bench, mark, submission)
+    answer = _answer(home, key, mark)
+    if answer is None and has_ended:
+        raise NotRunningError("the node ended before it decided this experiment", _STAYS)
+    if answer is None:  # somebody stopped it
+        print(f"  not decided yet; {_STAYS}", file=sys.stderr)
+        raise KeyboardInterrupt
+    if answer.attempt.word == "keep" and not answer.attempt.patch:  # the baseline, just measured
+        return replace(answer, attempt=told_again(answer.attempt))
+    return answer
+
+
+def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...]]:
+    """Ask the running node what it works on, which must be what is meant."""
+    match call(home.socket, "subject"):
+        case {"task": bytes() as task, "class": str() as name, "editable": list() as paths}:
+            if bench and bench.task.id != task:
+                raise UsageError(
+                    f"the running node works on another task than {bench.task.name}",
+                    "leave out --task and --text, or stop it first (`arnode stop`)",
+                )
+            editable = tuple(path for path in paths if isinstance(path, str))
+            return LineKey(task=task, hardware_class=name), editable
+    raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+
+
+def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:
+    with Store.open_read_only(home) as store:
+        attempt = attempt_of(store, key, mark, Blobs(home.blobs).get_source, DEFAULT)
+        body = store.task(key.task)
+        if attempt is None or body is None:
+            return None
+        return Answer(key=key, manifest=body.manifest, attempt=attempt, is_repeat=False)
+
+
+# With a running node
+
+
+def _hand_over(home: Home, mark: bytes, submission: Submission) -> bool:
+    """Queue a source with the running node and wait until it is decided.
+
+    Return whether the node ended meanwhile: it may have decided just before.
+    """
+    files: dict[str, Message] = dict(submission.source.files)
+    call(
+        home.socket,
+        "submit",
+        {"files": files, "title": submission.title, "why": submission.why},
+    )
+    show = _shown()
+    with contextlib.suppress(NotRunningError):
+        while True:
+            match call(home.socket, "is_decided", {"mark": mark}):
+                case {"decided": True}:
+                    return False
+                case {"stage": str() as stage, "title": str() as title}:
+                    show(stage, title)
+            time.sleep(_POLL_S)
+    return True
+
+
+# Without one
+
+
+def _work_alone(bench: Workbench, mark: bytes, submission: Submission) -> None:
+    """Be the node until this source is decided."""
+
+    async def work() -> None:
+        goal = Goal(answered=mark)
+        with reporting() as progress:
+            async with open_node(
+                bench.home,
+                bench.config,
+                bench.task,
+                goal,
+                proposer=KnobsProposer(),
+                progress=progress,
+            ) as node:
+                node.research.submit(submission.source, title=submission.title, why=submission.why)
+                await _run_shown(node)
+
+    with at_work(bench.home, bench.config, to_terminal=True):
+        asyncio.run(work())
+
+
+async def _run_shown(node: Node) -> None:
+    show = _shown()
+
+    async def follow() -> None:
+        while True:
+            show(node.research.activity.stage, node.research.activity.title)
+            await asyncio.sleep(_POLL_S)
+
+    following = asyncio.create_task(follow())
+    try:
+        await run_node(node)
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+def _shown() -> Callable[[str, str], None]:
+    """Return what tells people on stderr which step runs, each once."""
+    last = ("", "")
+
+    def show(stage: str, title: str) -> None:
+        nonlocal last
+        if (stage, title) != last:
+            last = (stage, title)
+            print(
+                f"  {plain(': '.join(filter(None, dict.fromkeys(last))))} …",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return show

@@ -1,0 +1,198 @@
+"""What came of a source: told in autoresearch's words, and never before it is decided."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from node.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.home import Home
+from node.ledger import Ledger
+from node.steps import ExperimentStep
+from node.store import Store
+from protocol.rule import DEFAULT, Policy
+from protocol.source import Source
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    conclude,
+    finished,
+    keep,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, run
+
+SOURCE = proposal_of(BASELINE, "0.9").source
+KEPT = Attempt(
+    tree=bytes(32),
+    word="keep",
+    because="+2.00 noise sd",
+    status="ok",
+    metric_nano=997_900_000,
+    runs=(
+        replace(
+            run(997_900_000),
+            ms=300_100,
+            serve_ms=25_800,
+            tokens=499_600_000,
+            peak_mem_bytes=45_060 << 20,
+        ),
+    ),
+    record=bytes(range(32)),
+    patch=b"p" * 32,
+    log_tail="val_bpb: 0.1\nlast words \x1b[31m",
+    judged=None,
+    is_working=True,
+    working=b"w" * 32,
+    bank_nano=(997_900_000, 998_100_000),
+)
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def asked(ledger: Ledger, source: Source = SOURCE, policy: Policy = DEFAULT) -> Attempt | None:
+    return attempt_of(ledger.store, ledger.key, fingerprint(source), ledger.source, policy)
+
+
+def concluded(ledger: Ledger, decision: str, *metrics_nano: int | None) -> Attempt:
+    conclude(ledger, proposal_of(BASELINE, "0.9"), decision, *metrics_nano)
+    attempt = asked(ledger)
+    assert attempt is not None
+    return attempt
+
+
+def test_nothing_is_known_before_the_baseline(home: Home, store: Store) -> None:
+    assert asked(ledger_of(home, store), BASELINE) is None
+
+
+def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> None:
+    mark = fingerprint(SOURCE)
+    assert asked(ledger) is None
+    job = ledger.open_submission(SOURCE, fingerprint=mark, title="mine", why="")
+    assert asked(ledger) is None
+    experiment = ledger.open_experiment(proposal_of(BASELINE, "0.9"), submission=job)
+    assert asked(ledger) is None
+    step = replace(ExperimentStep.from_value(experiment.body), decision="screened_out")
+    runs = finished(ledger.store, experiment, BASE_NANO)
+    ledger.close_experiment(experiment, step, runs, note="")
+    assert asked(ledger) is not None
+
+
+@pytest.mark.parametrize(
+    ("decision", "metrics", "word", "because"),
+    [
+        ("screened_out", (BASE_NANO,), "discard", "working line, 0.75 are needed"),
+        ("rechecked_out", (1, BASE_NANO), "discard", "fresh seed, 0.25 are needed"),
+        ("kept", (1, 2), "keep", "+2.00 noise sd against the working line in a second run"),
+        ("rebased", (1,), "discard", "moved on"),
+    ],
+)
+def test_a_decision_says_what_was_needed(
+    ledger: Ledger, decision: str, metrics: tuple[int, ...], word: str, because: str
+) -> None:
+    attempt = concluded(ledger, decision, *metrics)
+    assert (attempt.word, attempt.metric_nano) == (word, metrics[-1])
+    assert because in attempt.because
+    assert attempt.exit_code == 0
+    assert attempt.is_working == (decision == "kept")
+
+
+def test_a_crash_gives_its_reason_and_no_number(ledger: Ledger) -> None:
+    attempt = concluded(ledger, "failed", None)
+    assert (attempt.word, attempt.metric_nano, attempt.exit_code) == ("crash", None, 1)
+    assert attempt.because == "crash: TypeError"
+
+
+@pytest.mark.parametrize(("status", "code"), [("timeout", 1), ("oom", 1), ("rejected", 7)])
+def test_exit_codes_tell_a_failure_from_a_rejection(status: str, code: int) -> None:
+    assert replace(KEPT, status=status).exit_code == code  # type: ignore[arg-type]
+
+
+def test_the_baseline_is_the_working_line_until_something_is_kept(ledger: Ledger) -> None:
+    first = asked(ledger, BASELINE)
+    assert first is not None
+    assert told_again(first).because.startswith("it is the working line")
+    keep(ledger, "0.5")
+    later = asked(ledger, BASELINE)
+    assert later is not None
+    assert (later.is_working, later.word) == (False, "keep")
+    assert "moved on since" in told_again(later).because
+
+
+def test_the_working_line_is_told_by_its_bank() -> None:
+    again = told_again(KEPT)
+    assert (again.word, again.metric_nano) == ("keep", 998_000_000)
+
+
+def test_a_discard_is_told_again_as_it_was(ledger: Ledger) -> None:
+    attempt = concluded(ledger, "screened_out", BASE_NANO)
+    again = told_again(attempt)
+    assert attempt.record is not None
+    assert again.because.startswith(f"tried before ({attempt.record.hex()[:12]}), not run again")
+    assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
+
+
+def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(ledger: Ledger) -> None:
+    concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert asked(ledger) is not None
+    assert asked(ledger, policy=replace(DEFAULT, keeps_per_checkpoint=1)) is None
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    attempt = asked(ledger)
+    assert attempt is not None
+    assert attempt.judged is not None
+    assert attempt.judged.word == "passed"
+
+
+def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: Ledger) -> None:
+    concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    checkpoint(ledger, gain_nano=-GAIN_NANO)
+    attempt = asked(ledger)
+    assert attempt is not None
+    assert (attempt.word, attempt.is_working) == ("keep", False)
+    again = told_again(attempt)
+    assert again.word == "discard"
+    assert "checkpoint of its stack was missed" in again.because
+    assert "missed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
+
+
+def test_the_trailer_is_autoresearchs() -> None:
+    assert trailer(KEPT, "val_bpb") == (
+        "---\n"
+        "val_bpb:          0.997900\n"
+        "training_seconds: 300.1\n"
+        "total_seconds:    325.9\n"
+        "peak_vram_mb:     45060.0\n"
+        "total_tokens_M:   499.6\n"
+        "decision:         keep\n"
+        "because:          +2.00 noise sd\n"
+        "record:           000102030405\n"
+    )
+
+
+def test_the_metric_is_called_what_the_task_calls_it() -> None:
+    assert "\nval_loss:         0.997900\n" in trailer(KEPT, "val_loss")
+
+
+def test_a_passed_checkpoint_is_said() -> None:
+    judged = Judged(word="passed", note="confirmed after 4 pairs", record=bytes(32))
+    said = trailer(replace(KEPT, judged=judged), "val_bpb")
+    assert "\ncheckpoint:       passed: confirmed after 4 pairs\n" in said
+
+
+def test_a_crashed_script_cannot_print_a_result() -> None:
+    log = "\n".join([*(f"line {n}" for n in range(60)), KEPT.log_tail])
+    failed = replace(KEPT, word="crash", status="crash", metric_nano=None, log_tail=log)
+    lines = trailer(failed, "val_bpb").splitlines()
+    assert not any(line.startswith(("val_bpb:", "peak_vram_mb:")) for line in lines)
+    assert lines[:50] == [
+        *(f"| line {n}" for n in range(12, 60)),
+        "| val_bpb: 0.1",
+        "| last words \\x1b[31m",
+    ]
+    assert lines[50:52] == ["---", "decision:         crash"]
