@@ -20,23 +20,30 @@ _X32_BIT = 0x40000000
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
+_SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up whoever wants to write that file of the host
+_SCHED_CORE = 62  # keeps strangers off the other half of a processor's core
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _IOCTL = {"x86_64": 16, "aarch64": 29}
+_FCNTL = {"x86_64": 72, "aarch64": 25}
+_PRCTL = {"x86_64": 157, "aarch64": 167}
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _SHARED_ANONYMOUS = 0x21
 
 # Modes, owners and attributes: under root a candidate owns the host's device nodes, which are
 # bound from /dev, and could take them from everybody.
+# inotify, asynchronous I/O and message queues come out of pools that all programs of the user, or
+# of the machine, share: emptied in here, the next call of a database out there would fail.
 # Same numbers on both architectures: everything added since 2019.
 _REFUSED_COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
-    "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+    "fchmodat2": 452, "statmount": 457, "listmount": 458, "setxattrat": 463,
+    "removexattrat": 466, "open_tree_attr": 467, "file_setattr": 469, "listns": 470,
 }  # fmt: skip
 _REFUSED = {
     "x86_64": {
@@ -55,6 +62,7 @@ _REFUSED = {
         "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
         "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
         "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+        "io_setup": 206, "mq_open": 240, "inotify_init": 253, "inotify_init1": 294,
     },
     "aarch64": {
         "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89,
@@ -71,6 +79,7 @@ _REFUSED = {
         "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
         "fremovexattr": 16,
         "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+        "io_setup": 0, "inotify_init1": 26, "mq_open": 180,
     },
 }  # fmt: skip
 # CPU time is metered per process, so a token-budget run stays one process on its processor.
@@ -108,10 +117,14 @@ def seccomp_program(*, single_process: bool, machine: str | None = None) -> byte
         *_check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _NAMESPACE_FLAGS, refuse_if=True
         ),
-        *_check_argument(
-            _IOCTL[machine], _OFFSET_ARGUMENT_1, _JUMP_EQUAL, _TIOCSTI, refuse_if=True
-        ),
     ]
+    for number, offset, value in (
+        (_IOCTL[machine], _OFFSET_ARGUMENT_1, _TIOCSTI),
+        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _SETLEASE),
+        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _NOTIFY),
+        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _SCHED_CORE),
+    ):
+        program += _check_argument(number, offset, _JUMP_EQUAL, value, refuse_if=True)
     if single_process:
         program += _check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False

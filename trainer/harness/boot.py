@@ -52,6 +52,17 @@ def _limit_self() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+    # Queued signals (each timer holds one) are counted per user: none may use up another's. A
+    # user who may run real-time programs must not lend that to a candidate.
+    for limit, most in (
+        (resource.RLIMIT_SIGPENDING, 1024),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_MEMLOCK, 8 << 20),
+    ):
+        allowed = resource.getrlimit(limit)[1]
+        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(limit, (lower, lower))
 
 
 def _warm(*, with_optimiser: bool) -> None:
