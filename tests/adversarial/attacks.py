@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protocol.runs import Status
-from tests.adversarial.bench import HONEST_SEED
+from tests.adversarial.bench import HONEST_SEED, hurried
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.visible import visible_tree
@@ -33,7 +33,7 @@ class Attack:
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `open_hole`: why it is known
-    to get through.
+    to get through. `hangs_at`: the stage that only a limit of time ends.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Attack:
     is_as_good: bool = True
     with_processes: bool = False
     open_hole: str | None = None
+    hangs_at: str = ""
 
     @property
     def label(self) -> str:
@@ -173,7 +174,10 @@ async def run_attacks(
     baseline = runner.task.source["train.py"].decode()
     source = runner.task.source.replacing("train.py", source_of(attacks, host, baseline).encode())
     is_audited = any(attack.is_audited for attack in attacks)
-    outcome = await runner.run(source, HONEST_SEED, needs_audit=lambda _public, _secret: is_audited)
+    with hurried(runner, attacks[0].hangs_at):
+        outcome = await runner.run(
+            source, HONEST_SEED, needs_audit=lambda _public, _secret: is_audited
+        )
     damage = host.find_damage()
     return [
         Result(
