@@ -21,6 +21,7 @@ from trainer.profile import Profile
 from trainer.seccomp import seccomp_program
 from trainer.visible import INTERPRETER, visible_tree
 
+_BOOT = "/arnode/trainer/harness/boot.py"
 _SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
@@ -35,14 +36,14 @@ class Bubblewrap(Enclosure):
 
     async def start(self, channel: int) -> asyncio.subprocess.Process:
         """Start bwrap."""
-        program, program_writer = os.pipe()
-        os.write(program_writer, seccomp_program(single_process=self.profile.single_process))
-        os.close(program_writer)
+        program = _readable(seccomp_program(single_process=self.profile.single_process))
+        # Not on the command line: a candidate could read there what the host's folders are called.
+        arguments = _readable("\0".join(_arguments(self.profile, program=program)).encode() + b"\0")
+        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
+        command += [_BOOT, *boot_arguments(self.profile, channel)]
         try:
             self._process = await start_process(
-                _command(self.profile, channel=channel, program=program),
-                pass_fds=(channel, program),
-                has_lifeline=False,
+                command, pass_fds=(channel, program, arguments), has_lifeline=False
             )
         except FileNotFoundError as error:
             raise SafetyError(
@@ -51,6 +52,7 @@ class Bubblewrap(Enclosure):
             ) from error
         finally:
             os.close(program)
+            os.close(arguments)
         return self._process
 
     def attach(self, pid: int) -> None:
@@ -99,9 +101,17 @@ class Bubblewrap(Enclosure):
         return False
 
 
-def _command(profile: Profile, *, channel: int, program: int) -> list[str]:
+def _readable(data: bytes) -> int:
+    """Return the read end of a pipe that holds these few kilobytes."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def _arguments(profile: Profile, *, program: int) -> list[str]:
     arguments = [
-        "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
+        "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
         "--hostname", "sandbox",
     ]  # fmt: skip
@@ -112,14 +122,16 @@ def _command(profile: Profile, *, channel: int, program: int) -> list[str]:
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!) and,
-    # like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing there may be written.
-    arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+    if profile.single_process:  # needs no /proc, whose mount table names the host's folders
+        arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
+    else:
+        # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
+        # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable.
+        arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
     # /dev/zero is covered: mapped shared it is memory that no process' size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
     for path in _SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     # `/` and `/dev` are writable and unbounded unless they are sealed last.
     arguments += ["--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]
-    arguments += ["--seccomp", str(program), "--", INTERPRETER, "-I", "-S", "-B"]
-    return [*arguments, "/arnode/trainer/harness/boot.py", *boot_arguments(profile, channel)]
+    return [*arguments, "--seccomp", str(program)]

@@ -174,6 +174,8 @@ class Sandbox:
                     raise SandboxEnded from error
             elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self._gate = Gate(struct.unpack("i", data[:4])[0])
+        if self._gate is not None and status_number(self._pid, "Threads") > 1:
+            raise SandboxEnded  # a filter does not bind threads that ran before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
 

@@ -23,24 +23,30 @@ _CLONE_THREAD = 0x00010000
 # Hiding from the watchdog's eyes (/proc), and outliving the node.
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
+_SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up whoever wants to write that file of the host
+_SCHED_CORE = 62  # keeps strangers off the other half of a processor's core
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _PRCTL = {"x86_64": 157, "aarch64": 167}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
+_FCNTL = {"x86_64": 72, "aarch64": 25}
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _SHARED_ANONYMOUS = 0x21
 
 # Modes, owners and attributes: under root a candidate owns the host's device nodes, which are
 # bound from /dev, and could take them from everybody.
+# inotify, asynchronous I/O and message queues come out of pools that all programs of the user, or
+# of the machine, share: emptied in here, the next call of a database out there would fail.
 # Same numbers on both architectures: everything added since 2019.
 _REFUSED_COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
-    "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+    "fchmodat2": 452, "statmount": 457, "listmount": 458, "setxattrat": 463,
+    "removexattrat": 466, "open_tree_attr": 467, "file_setattr": 469, "listns": 470,
 }  # fmt: skip
 _REFUSED = {
     "x86_64": {
@@ -52,13 +58,14 @@ _REFUSED = {
         "mbind": 237, "set_mempolicy": 238, "kexec_load": 246, "add_key": 248,
         "request_key": 249, "keyctl": 250, "migrate_pages": 256, "unshare": 272,
         "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300,
-        "shmget": 29, "semget": 64, "msgget": 68, "vmsplice": 278, "mq_open": 240,
+        "shmget": 29, "semget": 64, "msgget": 68, "vmsplice": 278,
         "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
         "fchmodat": 268, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
         "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
         "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
         "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
         "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+        "io_setup": 206, "mq_open": 240, "inotify_init": 253, "inotify_init1": 294,
     },
     "aarch64": {
         "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89,
@@ -70,32 +77,32 @@ _REFUSED = {
         "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262,
         "name_to_handle_at": 264, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
-        "vmsplice": 75, "msgget": 186, "semget": 190, "shmget": 194, "mq_open": 180,
+        "vmsplice": 75, "msgget": 186, "semget": 190, "shmget": 194,
         "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "setxattr": 5,
         "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
         "fremovexattr": 16,
         "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+        "io_setup": 0, "inotify_init1": 26, "mq_open": 180,
     },
 }  # fmt: skip
 # CPU time is metered per process, so a token-budget run stays one process on its processor.
 # Memory is watched as what is mapped: nothing may be kept in memory that is not (SysV segments and
 # pages in pipes above, memfd and shared anonymous mappings, which outlast MADV_DONTNEED, here).
 # Nor may it leave a mark that a later process finds: what of a shared file is cached (fadvise,
-# readahead; asked by mincore, preadv2, cachestat), which locks are held on it, who watches it.
+# readahead; asked by mincore, preadv2, cachestat), which locks are held on it.
 _REFUSED_TO_SINGLE = {
     "x86_64": {
         "fork": 57, "vfork": 58, "sched_setaffinity": 203, "memfd_create": 319,
-        "mincore": 27, "flock": 73, "readahead": 187, "fadvise64": 221, "inotify_init": 253,
-        "inotify_init1": 294, "preadv2": 327, "cachestat": 451,
+        "mincore": 27, "flock": 73, "readahead": 187, "fadvise64": 221, "preadv2": 327,
+        "cachestat": 451,
     },
     "aarch64": {
         "sched_setaffinity": 122, "memfd_create": 279,
-        "inotify_init1": 26, "flock": 32, "readahead": 213, "fadvise64": 223, "mincore": 232,
+        "flock": 32, "readahead": 213, "fadvise64": 223, "mincore": 232,
         "preadv2": 286, "cachestat": 451,
     },
 }  # fmt: skip
-_FCNTL = {"x86_64": 72, "aarch64": 25}
-_LOCKS = (6, 7, 37, 38, 1024, 1026)  # F_SETLK(W), F_OFD_SETLK(W), F_SETLEASE, F_NOTIFY
+_LOCKS = (6, 7, 37, 38)  # F_SETLK(W), F_OFD_SETLK(W)
 _MADVISE = {"x86_64": 28, "aarch64": 233}
 _EVICTIONS = (20, 21)  # MADV_COLD, MADV_PAGEOUT
 # Everything that looks a name up. The names that were looked up stay cached after a process has
@@ -120,8 +127,8 @@ _PATHS = {
     },
 }  # fmt: skip
 _PATHS_COMMON = {
-    "openat2": 437, "faccessat2": 439, "statmount": 457, "listmount": 458, "getxattrat": 464,
-    "listxattrat": 465, "file_getattr": 468,
+    "openat2": 437, "faccessat2": 439, "getxattrat": 464, "listxattrat": 465,
+    "file_getattr": 468,
 }  # fmt: skip
 
 
@@ -171,17 +178,16 @@ def seccomp_program(
         *_check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _NAMESPACE_FLAGS, refuse_if=True
         ),
-        *_check_argument(
-            _IOCTL[machine], _OFFSET_ARGUMENT_1, _JUMP_EQUAL, _TIOCSTI, refuse_if=True
-        ),
-        *(
-            statement
-            for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)
-            for statement in _check_argument(
-                _PRCTL[machine], _OFFSET_ARGUMENT_0, _JUMP_EQUAL, option, refuse_if=True
-            )
-        ),
     ]
+    for number, offset, value in (
+        (_IOCTL[machine], _OFFSET_ARGUMENT_1, _TIOCSTI),
+        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _SETLEASE),
+        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _NOTIFY),
+        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _SCHED_CORE),
+        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_PDEATHSIG),
+        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_DUMPABLE),
+    ):
+        program += _check_argument(number, offset, _JUMP_EQUAL, value, refuse_if=True)
     if is_confined:  # one's own limits only: pid 0
         program += _check_argument(
             _PRLIMIT[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _EVERY_BIT, refuse_if=True

@@ -166,7 +166,9 @@ def test_limits_of_the_process_cannot_be_raised() -> None:
 import resource, os
 core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
 print(core, files[1], flush=True)
-for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
+for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE,
+              resource.RLIMIT_SIGPENDING, resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO,
+              resource.RLIMIT_MEMLOCK):
     try:
         resource.setrlimit(limit, (1 << 40, 1 << 40))
         print("raised", limit, flush=True)

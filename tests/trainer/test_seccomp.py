@@ -23,6 +23,8 @@ NAMESPACES = {
     "user": 0x10000000, "pid": 0x20000000, "network": 0x40000000,
 }  # fmt: skip
 TIOCSTI, TCGETS = 0x5412, 0x5401
+GET_FLAGS, SET_LEASE, NOTIFY = 3, 1024, 1026
+SET_NAME, SCHED_CORE = 15, 62
 PRIVATE_ANONYMOUS, SHARED_ANONYMOUS, SHARED_FILE = 0x22, 0x21, 0x01
 
 # Numbers from the kernel's tables (asm/unistd_64.h, asm-generic/unistd.h).
@@ -38,6 +40,7 @@ NUMBERS = {
         "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchown": 93, "fchownat": 260,
         "setxattr": 188, "fsetxattr": 190, "shmget": 29, "msgget": 68, "semget": 64,
         "vmsplice": 278, "memfd_create": 319, "sched_setaffinity": 203, "fork": 57, "vfork": 58,
+        "io_setup": 206, "mq_open": 240, "inotify_init": 253, "inotify_init1": 294, "fcntl": 72,
     },
     "aarch64": {
         "read": 63, "write": 64, "openat": 56, "mmap": 222, "mprotect": 226, "munmap": 215,
@@ -49,13 +52,15 @@ NUMBERS = {
         "pivot_root": 41, "chroot": 51, "setns": 268, "unshare": 97, "open_by_handle_at": 265,
         "fchmod": 52, "fchmodat": 53, "fchown": 55, "fchownat": 54, "setxattr": 5,
         "fsetxattr": 7, "shmget": 194, "msgget": 186, "semget": 190, "vmsplice": 75,
-        "memfd_create": 279, "sched_setaffinity": 122,
+        "memfd_create": 279, "sched_setaffinity": 122, "io_setup": 0, "mq_open": 180,
+        "inotify_init1": 26, "fcntl": 25,
     },
 }  # fmt: skip
 SHARED_NUMBERS = {
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "pidfd_open": 434, "clone3": 435, "pidfd_getfd": 438,
-    "mount_setattr": 442, "memfd_secret": 447, "fchmodat2": 452,
+    "mount_setattr": 442, "memfd_secret": 447, "fchmodat2": 452, "statmount": 457,
+    "listmount": 458, "open_tree_attr": 467,
 }  # fmt: skip
 
 ORDINARY = (
@@ -63,7 +68,7 @@ ORDINARY = (
     "kill", "sendmsg", "recvmsg", "execve", "prctl", "rseq", "pidfd_send_signal",
 )  # fmt: skip
 ONLY_WITHOUT_PROCESSES = ("memfd_create", "sched_setaffinity", "fork", "vfork")
-WITH_ARGUMENTS = ("clone", "clone3", "ioctl", "mmap")
+WITH_ARGUMENTS = ("clone", "clone3", "fcntl", "ioctl", "mmap")
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,15 @@ def test_nobody_types_into_the_terminal(machine: str) -> None:
     assert answer(machine, "ioctl", 0, TIOCSTI | 7 << 32) == EPERM  # the kernel looks at 32 bits
     assert answer(machine, "ioctl", 0, TCGETS) == ALLOWED
     assert answer(machine, "ioctl", TIOCSTI, TCGETS) == ALLOWED  # a descriptor of that number
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_nobody_outside_is_held_up(machine: str) -> None:
+    assert answer(machine, "fcntl", 5, GET_FLAGS) == ALLOWED
+    assert answer(machine, "fcntl", 5, SET_LEASE) == EPERM
+    assert answer(machine, "fcntl", 5, NOTIFY) == EPERM
+    assert answer(machine, "prctl", SET_NAME) == ALLOWED
+    assert answer(machine, "prctl", SCHED_CORE) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -57,20 +57,24 @@ def _offer_modules() -> None:
 
 
 def _limit_self() -> None:
-    for limit, value in (
+    for limit, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 512),
         (resource.RLIMIT_FSIZE, 1 << 30),
+        # Queued signals (each timer holds one) are counted per user: none may use up another's. A
+        # user who may run real-time programs must not lend that to a candidate.
+        (resource.RLIMIT_SIGPENDING, 1024),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_MEMLOCK, 8 << 20),
     ):
-        known = resource.getrlimit(limit)[1]  # the walls may have set a lower one
-        value = value if known == resource.RLIM_INFINITY else min(value, known)
-        resource.setrlimit(limit, (value, value))
+        allowed = resource.getrlimit(limit)[1]  # the walls may have set a lower one
+        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(limit, (lower, lower))
 
 
 def _build_gate(program: bytes) -> int:
     """Load the filter and return its listener."""
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
-        raise SystemExit("the filter would not bind threads that run already")
 
     class Program(ctypes.Structure):  # struct sock_fprog
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))

@@ -1,0 +1,172 @@
+"""A calibrated runner that strangers' sources share, and a watch over every sandbox it starts.
+
+Free of pytest, so that the soak can use it too.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+from trainer import outcome as outcome_module
+from trainer import runner as runner_module
+from trainer.outcome import RunOutcome
+from trainer.processes import uids_in_use
+from trainer.profile import Profile
+from trainer.runner import Runner
+from trainer.sandbox import Sandbox
+from trainer.task import Task
+
+HONEST_SEED = 2
+
+# Roomy for an honest run of a second even on a crowded machine.
+LIMIT_S = 30
+WARMUP_LIMIT_S = 20
+SERVE_WALL_S = 30.0
+HURRIED_S = 4  # for the stage that is going to hang
+MEMORY_MB = 700
+LOG_CHARACTERS = 40_000  # several attacks in one run say much
+
+
+class Watch:
+    """Looks whether a closed sandbox has left processes behind.
+
+    By its pid namespace (holding it open keeps its number from being given to the next one), in
+    tier container by its uid. In tier partial both are our own.
+    """
+
+    def __init__(self) -> None:
+        self.left_behind: list[str] = []
+        self._namespaces: dict[int, int] = {}
+        self._uids: dict[int, int] = {}
+
+    def note_start(self, sandbox: Sandbox) -> None:
+        """Remember a sandbox's pid namespace or uid."""
+        process = Path(f"/proc/{sandbox._pid}")
+        if process.stat().st_uid != os.getuid():
+            self._uids[id(sandbox)] = process.stat().st_uid
+        elif (process / "ns/pid").readlink() != Path("/proc/self/ns/pid").readlink():
+            self._namespaces[id(sandbox)] = os.open(process / "ns/pid", os.O_RDONLY)
+
+    def note_close(self, sandbox: Sandbox) -> None:
+        """Look for processes in the namespace of a sandbox that says that it is closed."""
+        if self._uids.pop(id(sandbox), None) in uids_in_use():
+            self.left_behind.append("a process of a throw-away uid")
+        namespace = self._namespaces.pop(id(sandbox), None)
+        if namespace is None:
+            return  # it never started
+        number = os.fstat(namespace).st_ino
+        for path in Path("/proc").glob("[0-9]*/ns/pid"):
+            try:
+                state = (path.parents[1] / "stat").read_text().rpartition(") ")[2][0]
+                if path.stat().st_ino == number and state != "Z":
+                    self.left_behind.append((path.parents[1] / "cmdline").read_text())
+            except OSError:
+                continue  # gone since, or somebody else's
+        os.close(namespace)
+
+
+@contextmanager
+def watched_sandboxes() -> Iterator[Watch]:
+    """Record every sandbox's pid namespace as it starts, with limits that are roomy for a test."""
+    watch = Watch()
+    launch, close = Sandbox.launch, Sandbox.close
+
+    async def watched_launch(profile: Profile) -> Sandbox:
+        sandbox = await launch(profile)
+        watch.note_start(sandbox)
+        return sandbox
+
+    async def watched_close(sandbox: Sandbox) -> None:
+        await close(sandbox)
+        watch.note_close(sandbox)
+
+    with (
+        mock.patch.object(Sandbox, "launch", watched_launch),
+        mock.patch.object(Sandbox, "close", watched_close),
+        mock.patch.object(runner_module, "_SERVE_WALL_S", SERVE_WALL_S),
+        mock.patch.object(outcome_module, "_LOG_CHARACTERS", LOG_CHARACTERS),
+    ):
+        yield watch
+
+
+@dataclass
+class Bench:
+    """A calibrated runner with its loop: tests are plain functions beside it."""
+
+    loop: asyncio.Runner
+    runner: Runner
+    watch: Watch
+    honest: RunOutcome
+
+    def run(self, train: str, seed: int = HONEST_SEED, *, needs_audit: bool = True) -> RunOutcome:
+        """Run a source of one file."""
+        source = self.runner.task.source.replacing("train.py", train.encode())
+        outcome = self.loop.run(
+            self.runner.run(source, seed, needs_audit=lambda _public, _secret: needs_audit)
+        )
+        assert self.watch.left_behind == []
+        return outcome
+
+    @property
+    def baseline(self) -> str:
+        """The text of the task's own train.py."""
+        return self.runner.task.source["train.py"].decode()
+
+    def check_that_the_next_run_is_clean(self) -> None:
+        """Run the baseline again: the same bits as before whatever ran in between."""
+        outcome = self.run(self.baseline, needs_audit=False)
+        assert (outcome.status, outcome.reason) == ("ok", None)
+        assert outcome.metric_nano == self.honest.metric_nano
+        assert outcome.secret_nano == self.honest.secret_nano
+
+
+def limited(task: Task) -> Task:
+    """Return the task with limits that are roomy for a test."""
+    limits = replace(
+        task.manifest.limits,
+        limit_s=LIMIT_S,
+        warmup_limit_s=WARMUP_LIMIT_S,
+        memory_mb=MEMORY_MB,
+    )
+    return replace(task, manifest=replace(task.manifest, limits=limits))
+
+
+@contextmanager
+def hurried(runner: Runner, stage: str) -> Iterator[None]:
+    """Shorten the limit of the one stage in which a source is going to hang."""
+    task = runner.task
+    limits = task.manifest.limits
+    serve_wall_s = SERVE_WALL_S
+    match stage:
+        case "before the data":
+            limits = replace(limits, warmup_limit_s=HURRIED_S)
+        case "training" | "before the export" | "within the export":
+            limits = replace(limits, limit_s=HURRIED_S)
+        case "loading" | "claiming" | "within an answer":
+            serve_wall_s = float(HURRIED_S)
+    runner.task = replace(task, manifest=replace(task.manifest, limits=limits))
+    try:
+        with mock.patch.object(runner_module, "_SERVE_WALL_S", serve_wall_s):
+            yield
+    finally:
+        runner.task = task
+
+
+def with_processes(task: Task) -> Task:
+    """Return the task with a budget of seconds: its training may start processes.
+
+    The baseline of a budget of tokens would take no step; this one takes a few.
+    """
+    text = task.source["train.py"].decode()
+    steps = "steps = TOKEN_BUDGET // (BATCH * SEQUENCE)"
+    assert text.count(steps) == 1
+    manifest = task.manifest
+    return replace(
+        task,
+        manifest=replace(manifest, budget=replace(manifest.budget, unit="seconds", amount=2)),
+        source=task.source.replacing("train.py", text.replace(steps, "steps = 4").encode()),
+    )
