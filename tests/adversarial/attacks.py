@@ -7,6 +7,7 @@ on honestly if it still can. The table of all of them is
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,8 +33,8 @@ class Attack:
     """A hostile source and what must come of it.
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
-    in the fast form it may share a run with the others of its group. `open_hole`: why it is known
-    to get through. `hangs_at`: the stage that only a limit of time ends.
+    in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
+    only a limit of time ends.
     """
 
     name: str
@@ -48,7 +49,6 @@ class Attack:
     is_audited: bool = False
     is_as_good: bool = True
     with_processes: bool = False
-    open_hole: str | None = None
     hangs_at: str = ""
 
     @property
@@ -157,7 +157,9 @@ def source_of(attacks: Sequence[Attack], host: Host, baseline: str) -> str:
     """Return one script that plays these attacks and then trains honestly."""
     parts = [(HOSTILE / "preamble.txt").read_text()]
     for attack in attacks:
-        text = (HOSTILE / f"{attack.name}.txt").read_text()
+        text = re.sub(
+            r"/(job|tmp|packages|arnode)\b", r"@\1@", (HOSTILE / f"{attack.name}.txt").read_text()
+        )
         for name, value in {**host.values, **attack.values}.items():
             text = text.replace(f"@{name}@", value)
         parts.append(f"play({attack.name!r}, {attack.roles!r}, {text!r})\n")

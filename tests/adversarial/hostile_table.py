@@ -93,9 +93,7 @@ ATTACKS: tuple[Attack, ...] = (
         refused=("signal", "group", "priority", "limits"),
         group="reaching out",
     ),
-    Attack(
-        name="leaks", refused=("other-processes",), said=("looked at 40",), group="reaching out"
-    ),
+    Attack(name="leaks", refused=("other-processes",), said=("looked at 4",), group="reaching out"),
     Attack(
         name="inherited",
         refused=("write-end-1", "far-end", "owner", "peer", "listen", "send-to"),
@@ -194,7 +192,13 @@ ATTACKS: tuple[Attack, ...] = (
         is_fast=False,
         values={"ROOTS": "/packages"},
     ),
-    Attack(name="many_files", refused=("deep", "long", "sparse"), roles=("train",)),
+    Attack(name="odd_files", refused=("deep", "long", "sparse"), roles=("train",)),
+    Attack(
+        name="many_files",
+        status="crash",
+        reason="in training: more files than allowed",
+        roles=("train",),
+    ),
     Attack(name="passed_descriptors", said=("pushed 250",)),
     Attack(
         name="swap_harness", said=("swapped",), roles=("train",), is_audited=True, is_as_good=False
@@ -214,15 +218,6 @@ ATTACKS: tuple[Attack, ...] = (
         name="mount_table",
         refused=("1/cmdline", "self/mountinfo"),
         roles=("train",),
-        open_hole="bubblewrap's arguments and the mount table name the host's folders",
-    ),
-    Attack(
-        name="inodes",
-        status="oom",
-        reason=_TOO_MUCH_MEMORY,
-        roles=("train",),
-        is_fast=False,
-        open_hole="the watch does not count the kernel's memory for files in scratch folders",
     ),
     Attack(name="hog_memory", status="oom", reason=_TOO_MUCH_MEMORY),
     *_alike(
