@@ -92,7 +92,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     if os.getppid() == 1:
         raise SystemExit("the node ended")
     rules = {Path(path): LIST for path in spec.listed}
-    rules |= {Path(path): READ for path in [*spec.readable, f"/proc/{os.getpid()}"]}
+    rules |= {Path(path): READ for path in spec.readable}
     rules |= {Path(path): WRITE for path in spec.writable}
     rules |= {Path(path): DEVICE for path in spec.devices}
     restrict_self(rules)

@@ -23,6 +23,7 @@ _CLONE_THREAD = 0x00010000
 # Hiding from the watchdog's eyes (/proc), and outliving the node.
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
+_SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to whom one likes
 _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up whoever wants to write that file of the host
 _SCHED_CORE = 62  # keeps strangers off the other half of a processor's core
 
@@ -181,8 +182,10 @@ def seccomp_program(
     ]
     for number, offset, value in (
         (_IOCTL[machine], _OFFSET_ARGUMENT_1, _TIOCSTI),
-        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _SETLEASE),
-        (_FCNTL[machine], _OFFSET_ARGUMENT_1, _NOTIFY),
+        *(
+            (_FCNTL[machine], _OFFSET_ARGUMENT_1, command)
+            for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY)
+        ),
         (_PRCTL[machine], _OFFSET_ARGUMENT_0, _SCHED_CORE),
         (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_PDEATHSIG),
         (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_DUMPABLE),

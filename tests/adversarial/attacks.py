@@ -18,6 +18,7 @@ from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
+from trainer.tier import probe_tier
 from trainer.visible import visible_tree
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -34,7 +35,7 @@ class Attack:
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
-    only a limit of time ends.
+    only a limit of time ends. `confined`: how it ends where there are no namespaces, if otherwise.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Attack:
     is_as_good: bool = True
     with_processes: bool = False
     hangs_at: str = ""
+    confined: tuple[Status, str] | None = None
 
     @property
     def label(self) -> str:
@@ -207,8 +209,12 @@ async def run_attack(runner: Runner, honest: RunOutcome, attack: Attack, host: H
 
 def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str | None:
     """Say in what an outcome differs from what the table expects of this attack."""
+    has_namespaces = probe_tier().name == "full"
+    if attack.confined and not has_namespaces:
+        status, reason = attack.confined
+        attack = replace(attack, status=status, reason=reason, refused=())
     log = outcome.log_tail
-    escaped = [line for line in log.splitlines() if f"ESCAPED {attack.name}/" in line]
+    escaped = [line for line in log.splitlines() if line.startswith(f"ESCAPED {attack.name}/")]
     if escaped or SECRET.decode() in log:
         return f"not contained: {escaped}"
     ended = f"ended as {outcome.status}, {outcome.reason}: {log[-2000:]}"
@@ -222,7 +228,8 @@ def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str |
     elif not outcome.reason.isprintable():
         return f"a reason that steers a terminal: {outcome.reason!r}"
     expected = [f"refused {attack.name}/{name}: " for name in attack.refused]
-    expected += attack.said
+    if has_namespaces:  # elsewhere less is there to be looked at
+        expected += attack.said
     if attack.status == "ok" and not attack.values:
         expected.append(f"done {attack.name}")
     if missing := [text for text in expected if text not in log]:

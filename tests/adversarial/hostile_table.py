@@ -101,7 +101,8 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack(
         name="signals",
-        refused=("everybody", "node", "node-thread", "node-queue"),
+        refused=("node", "node-thread", "node-queue"),
+        said=("sent signals/everybody",),
         group="reaching out",
     ),
     Attack(
@@ -192,7 +193,12 @@ ATTACKS: tuple[Attack, ...] = (
         is_fast=False,
         values={"ROOTS": "/packages"},
     ),
-    Attack(name="odd_files", refused=("deep", "long", "sparse"), roles=("train",)),
+    Attack(
+        name="odd_files",
+        refused=("deep", "long", "sparse"),
+        roles=("train",),
+        confined=("crash", "in training: more files than allowed"),
+    ),
     Attack(
         name="many_files",
         status="crash",
