@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.soak.aa import run_aa
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
 from tests.soak.try_ import run_try
@@ -24,7 +25,8 @@ Figures = Mapping[str, object]
 PARTS: dict[str, Callable[[Path], Figures]] = {
     "night": lambda home: run_night(home / "tiny", minutes=60),
     "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
-    "kills": lambda home: run_kills(home / "home", 20, seed=1, longest_s=20.0),
+    "aa": lambda home: run_aa(home / "home", 300),
+    "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0),
     "try": lambda home: run_try(home, 20),
 }
 

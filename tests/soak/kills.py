@@ -1,17 +1,22 @@
 """`kill -9` at random moments: the store, journal and key stay whole and the loop goes on.
 
-`run_kills` starts a real node, kills it after a random while, looks at everything that it left
-behind and starts it again, so many times. The last start is left alone until it has made progress.
+`run_kills` starts a real node, kills it, a process of the run, or both after a random while, looks
+at everything that is left and starts it again, so many times. The last start is left alone until
+it has made progress. Checkpoints are due after seconds, so that they are hit as well.
 """
 
+import contextlib
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from node.blobs import Blobs
 from node.checkup import examine
@@ -23,14 +28,19 @@ from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
 from trainer.device import probe_class
+from trainer.processes import family_of
 
 TASK = Path(__file__).parent.parent / "tasks" / "short"
 # From before the first run is planned to several experiments later.
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
+_CHECKPOINT_HOURS = "0.003"
+_SETTLE_S = 1.5  # after a run was killed, until the node is
 _END_TIMEOUT_S = 600.0
 
 RunKey = tuple[int, int]
+Target = Literal["core", "run", "both"]
+TARGETS: tuple[Target, ...] = ("core", "run", "both")
 
 
 @dataclass(kw_only=True)
@@ -39,6 +49,7 @@ class Remains:
 
     records: list[bytes] = field(default_factory=list)
     runs: dict[RunKey, PlannedRun] = field(default_factory=dict)
+    under_way: list[str] = field(default_factory=list)
 
 
 def run_kills(
@@ -51,14 +62,19 @@ def run_kills(
     remains = Remains()
     keys: set[str] = set()
     journals_behind = repeated = 0
+    hit: Counter[str] = Counter()
     for number in range(1, rounds + 1):
-        _kill_after(home, chance.uniform(_SHORTEST_S, longest_s))
+        target = TARGETS[number % len(TARGETS)]
+        ended = _kill_after(home, chance.uniform(_SHORTEST_S, longest_s), target, chance)
+        hit[f"{target} killed"] += not ended
+        hit["ended with an error"] += ended
         found, is_behind = _problems_in(place)
         journals_behind += is_behind
         problems += [f"kill {number}: {problem}" for problem in found]
         left = _remains_of(place)
         problems += [f"kill {number}: {problem}" for problem in _lost(remains, left)]
         repeated += _repeated(remains, left)
+        hit.update(left.under_way)
         remains = left
         if place.key.exists():
             keys.add(hashlib.sha256(place.key.read_bytes()).hexdigest())
@@ -73,6 +89,7 @@ def run_kills(
     progress = _experiments(place) - before
     return {
         "kills": rounds,
+        "hit": dict(sorted(hit.items())),
         "problems": problems,
         "journals_behind": journals_behind,
         "runs_repeated_with_their_seed": repeated,
@@ -89,14 +106,21 @@ def run_kills(
 def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "node", "start", "--task", str(TASK), *words],
-        env={**os.environ, "ARNODE_HOME": str(home)},
+        env={
+            **os.environ,
+            "ARNODE_HOME": str(home),
+            "ARNODE_CHECKPOINT_HOURS": _CHECKPOINT_HOURS,
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
 
 
-def _kill_after(home: Path, seconds: float) -> None:
-    """Start a node and kill it so long after its store was there."""
+def _kill_after(home: Path, seconds: float, target: Target, chance: random.Random) -> bool:
+    """Start a node and kill the target so long after its socket was there; the node in any case.
+
+    Return whether it ended by itself: with an error, if the run that it lost was its baseline's.
+    """
     process = _start(home)
     socket = Home(home).socket
     socket.unlink(missing_ok=True)  # the last node was killed and left it behind
@@ -108,9 +132,23 @@ def _kill_after(home: Path, seconds: float) -> None:
         time.sleep(seconds)
         if process.poll() is not None:
             raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
+        family = family_of(process.pid)[1:]
+        if target == "run" and family:
+            _kill(chance.choice(family))
+            time.sleep(_SETTLE_S)
+        elif target == "both":
+            process.kill()
+            for pid in family:
+                _kill(pid)
+        return target == "run" and process.poll() is not None
     finally:
         process.kill()
         process.wait()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _problems_in(home: Home) -> tuple[list[str], bool]:
@@ -120,6 +158,7 @@ def _problems_in(home: Home) -> tuple[list[str], bool]:
         own = store.own_records()  # a record whose signature is wrong would not read
         problems += _chain_problems(own)
         problems += _half_experiments(store, own)
+        problems += _reused_evidence(own)
         lines = _lines(store)
     is_behind = _catch_up(home, lines)
     return problems + examine(home), is_behind
@@ -162,6 +201,17 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
     return problems
 
 
+def _reused_evidence(own: list[Record]) -> list[str]:
+    """Return runs that two results count."""
+    counted = Counter(
+        (run.role, run.seed)
+        for record in own
+        if isinstance(record.body, ResultBody)
+        for run in record.body.runs
+    )
+    return [f"{role} run {seed} counts twice" for (role, seed), n in counted.items() if n > 1]
+
+
 def _seeds(store: Store, job: Job) -> set[int]:
     """The seeds of a job's runs that ended: what its result names."""
     return {run.seed for run in store.runs_of(job.id) if run.outcome is not None}
@@ -176,7 +226,13 @@ def _remains_of(home: Home) -> Remains:
             for job in _all_jobs(store, line)
             for run in store.runs_of(job.id)
         }
-    return Remains(records=own, runs=runs)
+        kinds = {job.id: job.kind for line in _lines(store) for job in _all_jobs(store, line)}
+    under_way = [
+        f"{kinds[job_id]} {run.role} {run.ordinal if run.role == 'candidate' else ''}".strip()
+        for (job_id, _), run in runs.items()
+        if run.outcome is None
+    ]
+    return Remains(records=own, runs=runs, under_way=under_way)
 
 
 def _lines(store: Store) -> list[LineKey]:
