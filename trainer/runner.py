@@ -8,6 +8,7 @@ seconds, rows, byte counts and arithmetic. What the candidate prints is kept as 
 import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,8 +22,16 @@ from trainer.data import TaskData
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import NANO, Floats, Rows, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
-from trainer.metering import CpuCeiling, RunFailed, cpu_limit, sealed, stage, wall_limit
-from trainer.outcome import Cost, Meter, RunOutcome, Yardstick
+from trainer.metering import (
+    CpuCeiling,
+    RunFailed,
+    check_cpu,
+    cpu_limit,
+    sealed,
+    stage,
+    wall_limit,
+)
+from trainer.outcome import UNLIMITED, Cost, Meter, RunOutcome, Yardstick
 from trainer.pool import WarmPool
 from trainer.sandbox import Profile, Role, Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims
@@ -30,7 +39,9 @@ from trainer.task import Task
 from trainer.weights import check_weights
 
 _TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: it would ratchet
-_SERVE_CEILING = 2.0  # × the baseline tree's: else a script trains on in serve role
+# × the baseline tree's, of the whole and up to the first answer alike: else a script trains on in
+# serve role. What it trains after the first answer contradicts that answer in the audit.
+_SERVE_CEILING = 2.0
 _TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
 _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
@@ -48,13 +59,13 @@ class CeilingExceeded(Exception):  # noqa: N818 -- an outcome that `run` looks a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """One run as it was asked for. `ceiling` is the baseline's cost, None to run without."""
+    """One run as it was asked for. `ceiling` is what it may cost."""
 
     source: Source
     seed: int
     needs_audit: Callable[[int, int], bool]
     incumbent: Floats | None
-    ceiling: Cost | None
+    ceiling: Cost
 
 
 class Runner:
@@ -134,7 +145,7 @@ class Runner:
             seed=seed,
             needs_audit=needs_audit,
             incumbent=incumbent,
-            ceiling=None if self.yardstick is None else self.yardstick.cost,
+            ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
         )
         try:
             return await self._attempt(request, Meter(), on_trained)
@@ -144,7 +155,7 @@ class Runner:
             if self.yardstick is None or not await self._is_slower_now():
                 return exceeded.outcome
         try:
-            again = replace(request, ceiling=self.yardstick.cost)
+            again = replace(request, ceiling=self._ceiling(self.yardstick.cost))
             outcome = await self._attempt(again, Meter(), on_trained)
         except CeilingExceeded as exceeded:
             outcome = exceeded.outcome
@@ -160,7 +171,7 @@ class Runner:
             seed=0,
             needs_audit=lambda _public, _secret: True,
             incumbent=None,
-            ceiling=None,
+            ceiling=UNLIMITED,
         )
         meter = Meter()
         outcome = await self._attempt(request, meter, lambda: None)
@@ -214,31 +225,30 @@ class Runner:
     async def _train(self, request: _Request, meter: Meter) -> bytes:
         limits = self.task.manifest.limits
         tokens = await asyncio.to_thread(self._training_tokens, request.seed)
-        ceiling_s = None
-        if request.ceiling and self._budget_tokens:
-            ceiling_s = _TRAIN_CEILING * request.ceiling.train_cpu_s + _TRAIN_SLACK_S
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
+        # From the source's arrival on, not from the data's: what a script knows of the text, or
+        # the interpreter's own files, is enough to train on before there is any data.
+        before_s = sandbox.cpu_s()
+        started_s: float | None = None
         try:
-            async with stage(sandbox, "training"):
+            async with (
+                stage(sandbox, "training"),
+                cpu_limit(sandbox, request.ceiling.train_cpu_s, "training"),
+            ):
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
                     await sandbox.receive(NEED_DATA, at_most=0)
                 weights_bytes = limits.weights_mb * 1_000_000
                 with sealed(tokens) as descriptor:
-                    started_s, before_s = time.monotonic(), sandbox.cpu_s()
+                    started_s = time.monotonic()
                     await sandbox.send(DATA, descriptor=descriptor)
-                try:
-                    async with (
-                        wall_limit(limits.limit_s, "training"),
-                        cpu_limit(sandbox, ceiling_s, "training"),
-                    ):
-                        with_header = weights_bytes + (1 << 20)
-                        weights = await sandbox.receive(WEIGHTS, at_most=with_header)
-                finally:
-                    meter.wall_s = time.monotonic() - started_s
-                    meter.train_cpu_s = sandbox.cpu_s() - before_s
+                async with wall_limit(limits.limit_s, "training"):
+                    with_header = weights_bytes + (1 << 20)
+                    weights = await sandbox.receive(WEIGHTS, at_most=with_header)
         finally:
+            meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
+            meter.train_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
             meter.note(sandbox)
         if fault := check_weights(weights, limit_bytes=weights_bytes):
@@ -246,18 +256,21 @@ class Runner:
         return weights
 
     async def _claim(self, request: _Request, weights: bytes, meter: Meter) -> Floats:
-        known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.claim_cpu_s + _SERVE_SLACK_S
-        sandbox = await self._pool.take("serve")
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s, started_s = sandbox.cpu_s(), time.monotonic()
+
+        def note_first() -> None:
+            meter.first_claim_cpu_s = sandbox.cpu_s() - before_s
+            check_cpu(meter.first_claim_cpu_s, ceiling.first_claim_cpu_s, "the start of scoring")
+
         try:
             async with (
                 stage(sandbox, "scoring"),
                 wall_limit(_SERVE_WALL_S, "scoring"),
-                cpu_limit(sandbox, ceiling_s, "scoring"),
+                cpu_limit(sandbox, ceiling.claim_cpu_s, "scoring"),
             ):
                 await self._serve(sandbox, request, weights)
-                claims = await ask_claims(sandbox, self._scored.rows)
+                claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
         finally:
             meter.claim_cpu_s = sandbox.cpu_s() - before_s
             meter.claim_wall_s = time.monotonic() - started_s
@@ -275,20 +288,25 @@ class Runner:
         incumbent = request.incumbent
         if incumbent is None and self.yardstick:
             incumbent = self.yardstick.claims
-        known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.audit_cpu_s + _SERVE_SLACK_S
-        sandbox = await self._pool.take("serve")
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s = sandbox.cpu_s()
+
+        def note_first() -> None:
+            meter.first_audit_cpu_s = sandbox.cpu_s() - before_s
+            check_cpu(meter.first_audit_cpu_s, ceiling.first_audit_cpu_s, "the start of the audit")
+
         try:
             # The process that claimed is dead; only now is it decided what will be looked at.
             positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
             async with (
                 stage(sandbox, "the audit"),
                 wall_limit(_SERVE_WALL_S, "the audit"),
-                cpu_limit(sandbox, ceiling_s, "the audit"),
+                cpu_limit(sandbox, ceiling.audit_cpu_s, "the audit"),
             ):
                 await self._serve(sandbox, request, weights)
-                audited = await ask_audit(sandbox, self._scored, positions, random)
+                audited = await ask_audit(
+                    sandbox, self._scored, positions, random, on_first=note_first
+                )
         finally:
             meter.audit_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
@@ -318,6 +336,19 @@ class Runner:
         with sealed(weights) as descriptor:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING, at_most=0)
+
+    def _ceiling(self, baseline: Cost) -> Cost:
+        def serving(used_s: float) -> float:
+            return _SERVE_CEILING * used_s + _SERVE_SLACK_S
+
+        limited = _TRAIN_CEILING * baseline.train_cpu_s + _TRAIN_SLACK_S
+        return Cost(
+            train_cpu_s=limited if self._budget_tokens else math.inf,
+            first_claim_cpu_s=serving(baseline.first_claim_cpu_s),
+            claim_cpu_s=serving(baseline.claim_cpu_s),
+            first_audit_cpu_s=serving(baseline.first_audit_cpu_s),
+            audit_cpu_s=serving(baseline.audit_cpu_s),
+        )
 
     @property
     def _budget_tokens(self) -> int:
