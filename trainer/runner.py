@@ -44,6 +44,7 @@ _TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: 
 _SERVE_CEILING = 2.0
 _TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
 _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
+_START_SLACK_S = 0.03  # up to the first answer, where that would happen
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _SCRATCH_BYTES = 64 << 20
@@ -262,6 +263,9 @@ class Runner:
         def note_first() -> None:
             meter.first_claim_cpu_s = sandbox.cpu_s() - before_s
             check_cpu(meter.first_claim_cpu_s, ceiling.first_claim_cpu_s, "the start of scoring")
+            # A script that trains on there has that much less of it before.
+            both_s = meter.train_cpu_s + meter.first_claim_cpu_s
+            check_cpu(both_s, ceiling.train_cpu_s, "training with the start of scoring")
 
         try:
             async with (
@@ -338,15 +342,15 @@ class Runner:
         await sandbox.receive(SERVING, at_most=0)
 
     def _ceiling(self, baseline: Cost) -> Cost:
-        def serving(used_s: float) -> float:
-            return _SERVE_CEILING * used_s + _SERVE_SLACK_S
+        def serving(used_s: float, slack_s: float = _SERVE_SLACK_S) -> float:
+            return _SERVE_CEILING * used_s + slack_s
 
         limited = _TRAIN_CEILING * baseline.train_cpu_s + _TRAIN_SLACK_S
         return Cost(
             train_cpu_s=limited if self._budget_tokens else math.inf,
-            first_claim_cpu_s=serving(baseline.first_claim_cpu_s),
+            first_claim_cpu_s=serving(baseline.first_claim_cpu_s, _START_SLACK_S),
             claim_cpu_s=serving(baseline.claim_cpu_s),
-            first_audit_cpu_s=serving(baseline.first_audit_cpu_s),
+            first_audit_cpu_s=serving(baseline.first_audit_cpu_s, _START_SLACK_S),
             audit_cpu_s=serving(baseline.audit_cpu_s),
         )
 
