@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
+    honest_runs: dict[int, RunOutcome] = field(default_factory=dict)
 
     def run(self, train: str, seed: int = HONEST_SEED, *, needs_audit: bool = True) -> RunOutcome:
         """Run a source of one file."""
@@ -78,6 +80,17 @@ class Bench:
         """The text of the task's own train.py."""
         return self.runner.task.source["train.py"].decode()
 
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of one run, by the task's manifest."""
+        return self.runner.task.manifest.noise_floor_nano / 1e9
+
+    def honest_run(self, seed: int) -> RunOutcome:
+        """Run the baseline with a seed, once."""
+        if seed not in self.honest_runs:
+            self.honest_runs[seed] = self.run(self.baseline, seed)
+        return self.honest_runs[seed]
+
     def check_that_the_next_run_is_clean(self) -> None:
         """Run the baseline again: the same bits as before whatever ran in between."""
         outcome = self.run(self.baseline, needs_audit=False)
@@ -86,8 +99,8 @@ class Bench:
         assert outcome.secret_nano == self.honest.secret_nano
 
 
-@pytest.fixture(scope="package")
-def watch() -> Iterator[Watch]:
+@contextmanager
+def watching() -> Iterator[Watch]:
     """Record every sandbox's pid namespace as it starts."""
     watch = Watch()
     launch, close = Sandbox.launch, Sandbox.close
@@ -111,9 +124,10 @@ def watch() -> Iterator[Watch]:
 MakeBench = Callable[[Task, TaskData], Bench]
 
 
-@pytest.fixture(scope="package")
-def make_bench(watch: Watch) -> Iterator[MakeBench]:
-    benches: list[Bench] = []
+@contextmanager
+def benches(watch: Watch) -> Iterator[MakeBench]:
+    """Make calibrated benches, which end with the block."""
+    made: list[Bench] = []
     with asyncio.Runner() as loop:
 
         async def make(task: Task, data: TaskData) -> tuple[Runner, RunOutcome]:
@@ -127,13 +141,25 @@ def make_bench(watch: Watch) -> Iterator[MakeBench]:
 
         def make_and_keep(task: Task, data: TaskData) -> Bench:
             runner, honest = loop.run(make(task, data))
-            benches.append(Bench(loop, runner, watch, honest))
-            return benches[-1]
+            made.append(Bench(loop, runner, watch, honest, {HONEST_SEED: honest}))
+            return made[-1]
 
         yield make_and_keep
-        for bench in benches:
+        for bench in made:
             loop.run(bench.runner.close())
         assert watch.left_behind == []
+
+
+@pytest.fixture(scope="package")
+def watch() -> Iterator[Watch]:
+    with watching() as watch:
+        yield watch
+
+
+@pytest.fixture(scope="package")
+def make_bench(watch: Watch) -> Iterator[MakeBench]:
+    with benches(watch) as make:
+        yield make
 
 
 def limited(task: Task) -> Task:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.soak.hostile import run_hostile
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
 
@@ -23,6 +24,7 @@ Figures = Mapping[str, object]
 PARTS: dict[str, Callable[[Path], Figures]] = {
     "night": lambda home: run_night(home / "tiny", minutes=60),
     "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
+    "hostile": run_hostile,
     "kills": lambda home: run_kills(home / "home", 20, seed=1, longest_s=20.0),
 }
 
