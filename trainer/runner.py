@@ -39,9 +39,10 @@ from trainer.task import Task
 from trainer.weights import check_weights
 
 _TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: it would ratchet
-# × the baseline tree's, of the whole and up to the first answer alike: else a script trains on in
-# serve role. What it trains after the first answer contradicts that answer in the audit.
-_SERVE_CEILING = 2.0
+_SERVE_CEILING = 2.0  # × the baseline tree's: else a script trains on in serve role
+# × the baseline tree's, up to the first answer: what is learned later contradicts that in the
+# audit. A third of it is start and no model, so that one of twice the cost stays well below.
+_START_CEILING = 1.5
 _TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
 _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
 _START_SLACK_S = 0.03  # up to the first answer, where that would happen
@@ -342,15 +343,18 @@ class Runner:
         await sandbox.receive(SERVING, at_most=0)
 
     def _ceiling(self, baseline: Cost) -> Cost:
-        def serving(used_s: float, slack_s: float = _SERVE_SLACK_S) -> float:
-            return _SERVE_CEILING * used_s + slack_s
+        def starting(used_s: float) -> float:
+            return _START_CEILING * used_s + _START_SLACK_S
+
+        def serving(used_s: float) -> float:
+            return _SERVE_CEILING * used_s + _SERVE_SLACK_S
 
         limited = _TRAIN_CEILING * baseline.train_cpu_s + _TRAIN_SLACK_S
         return Cost(
             train_cpu_s=limited if self._budget_tokens else math.inf,
-            first_claim_cpu_s=serving(baseline.first_claim_cpu_s, _START_SLACK_S),
+            first_claim_cpu_s=starting(baseline.first_claim_cpu_s),
             claim_cpu_s=serving(baseline.claim_cpu_s),
-            first_audit_cpu_s=serving(baseline.first_audit_cpu_s, _START_SLACK_S),
+            first_audit_cpu_s=starting(baseline.first_audit_cpu_s),
             audit_cpu_s=serving(baseline.audit_cpu_s),
         )
 

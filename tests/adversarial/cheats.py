@@ -155,7 +155,7 @@ REFUSED = (
         ),
         reason="weights of",
     ),
-    smuggling(steps=100, ends="timeout"),
+    smuggling(steps=16, ends="timeout"),
     pretraining(seconds=10, ends="timeout"),
 )
 
