@@ -9,6 +9,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -99,10 +100,16 @@ def worth(bench: Runs, cheat: Cheat, seeds: Sequence[int]) -> Worth:
         if outcome.metric_nano is not None and honest.metric_nano is not None:
             assert outcome.secret_nano is not None
             assert honest.secret_nano is not None
-            public = honest.metric_nano - outcome.metric_nano
-            gains.append((public, honest.secret_nano - outcome.secret_nano))
-    means = np.mean(gains, axis=0) / 1e9 / bench.noise_sd if gains else (None, None)
-    return Worth(name=cheat.name, ends=tuple(ends), public_sd=means[0], secret_sd=means[1])
+            public_gain = honest.metric_nano - outcome.metric_nano
+            gains.append((public_gain, honest.secret_nano - outcome.secret_nano))
+    public, secret = ([gain[split] for gain in gains] for split in (0, 1))
+    unit = 1e9 * bench.noise_sd
+    return Worth(
+        name=cheat.name,
+        ends=tuple(ends),
+        public_sd=fmean(public) / unit if public else None,
+        secret_sd=fmean(secret) / unit if secret else None,
+    )
 
 
 def piece(name: str, values: Mapping[str, object] = {}) -> str:

@@ -187,7 +187,7 @@ WEIGHED = (
         ends="ok",
     ),
     smuggling(steps=24, ends="timeout"),
-    smuggling(steps=4, ends="ok"),
+    smuggling(steps=3, ends="ok"),
     trains_longer(1.02, ends="ok"),
     pretraining(seconds=45, ends="timeout"),
     pretraining(seconds=1.2, ends="ok"),
