@@ -35,6 +35,6 @@ check: setup
 bench: setup
 	@$(BIN)/python -m tests.bench
 
-# PART=night|text|kills|try; figures are appended to docs/soak.jsonl.
+# PART=night|text|aa|kills|hostile|try; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tests.soak $(PART)

@@ -72,11 +72,8 @@ async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> AsyncIterator[None]:
+async def cpu_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncIterator[None]:
     """End the block with status `timeout` once the sandbox used so many more CPU seconds."""
-    if ceiling_s is None:
-        yield
-        return
     before_s = sandbox.cpu_s()
     block = asyncio.current_task()
     assert block is not None  # noqa: S101 -- always inside a task
@@ -101,9 +98,19 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float | None, name: str) -> Asy
     finally:
         watcher.cancel()
     if exceeded:
-        raise CpuCeiling(
-            "timeout", f"{name} used more than {ceiling_s:.1f} CPU seconds, the task's ceiling here"
-        )
+        raise _too_much_cpu(ceiling_s, name)
+
+
+def check_cpu(used_s: float, ceiling_s: float, name: str) -> None:
+    """Raise CpuCeiling if a part of a stage, which has come to its end, used too much."""
+    if used_s > ceiling_s:
+        raise _too_much_cpu(ceiling_s, name)
+
+
+def _too_much_cpu(ceiling_s: float, name: str) -> CpuCeiling:
+    return CpuCeiling(
+        "timeout", f"{name} used more than {ceiling_s:.2f} CPU seconds, the task's ceiling here"
+    )
 
 
 @contextlib.contextmanager

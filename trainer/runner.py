@@ -8,6 +8,7 @@ seconds, rows, byte counts and arithmetic. What the candidate prints is kept as 
 import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,19 +23,32 @@ from trainer.data import TaskData
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import NANO, Floats, Rows, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
-from trainer.metering import CpuCeiling, RunFailed, cpu_limit, sealed, stage, wall_limit
-from trainer.outcome import Cost, Meter, RunOutcome, Yardstick
+from trainer.metering import (
+    CpuCeiling,
+    RunFailed,
+    check_cpu,
+    cpu_limit,
+    sealed,
+    stage,
+    wall_limit,
+)
+from trainer.outcome import UNLIMITED, Cost, Meter, RunOutcome, Yardstick
 from trainer.pool import WarmPool
 from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims
 from trainer.task import Task
+from trainer.visible import visible_tree
 from trainer.weights import check_weights
 
 _TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: it would ratchet
 _SERVE_CEILING = 2.0  # × the baseline tree's: else a script trains on in serve role
+# × the baseline tree's, up to the first answer: what is learned later contradicts that in the
+# audit. A third of it is start and no model, so that one of twice the cost stays well below.
+_START_CEILING = 1.5
 _TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
 _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
+_START_SLACK_S = 0.03  # up to the first answer, where that would happen
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _ATTEMPTS = 3  # on one
@@ -52,13 +66,13 @@ class CeilingExceeded(Exception):  # noqa: N818 -- an outcome that `run` looks a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """One run as it was asked for. `ceiling` is the baseline's cost, None to run without."""
+    """One run as it was asked for. `ceiling` is what it may cost."""
 
     source: Source
     seed: int
     needs_audit: Callable[[int, int], bool]
     incumbent: Floats | None
-    ceiling: Cost | None
+    ceiling: Cost
 
 
 class Runner:
@@ -108,10 +122,12 @@ class Runner:
         Raises ArnodeError when the baseline itself does not come through.
         """
         self.yardstick = None
-        for _ in range(_CALIBRATIONS):
-            outcome = await self.run(self.task.source, seed)
-            if outcome.status != "crash":  # as when something outside killed it
-                break
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(asyncio.to_thread(visible_tree().warm_up))
+            for _ in range(_CALIBRATIONS):
+                outcome = await self.run(self.task.source, seed)
+                if outcome.status != "crash":  # as when something outside killed it
+                    break
         if self.yardstick is None:
             raise ArnodeError(
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
@@ -141,7 +157,7 @@ class Runner:
             seed=seed,
             needs_audit=needs_audit,
             incumbent=incumbent,
-            ceiling=None if self.yardstick is None else self.yardstick.cost,
+            ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
         )
         contended = False
         for _ in range(_ATTEMPTS):
@@ -154,13 +170,13 @@ class Runner:
             # Before a candidate is blamed, the baseline is timed beside it. Its metric is not
             # known yet: repeating the run picks nothing.
             fresh = await self._cost_now()
-            known = request.ceiling
-            if known is None or fresh is None:
+            if fresh is None or self.yardstick is None:
                 break
+            known = self.yardstick.cost
             if not (crowd.is_noticeable() or fresh.exceeds(known, _SLOWER)):
                 break
             contended = True
-            request = replace(request, ceiling=known.at_least(fresh))
+            request = replace(request, ceiling=self._ceiling(known.at_least(fresh)))
         return replace(outcome, flags=("contended",)) if contended else outcome
 
     async def _cost_now(self) -> Cost | None:
@@ -170,7 +186,7 @@ class Runner:
             seed=0,
             needs_audit=lambda _public, _secret: True,
             incumbent=None,
-            ceiling=None,
+            ceiling=UNLIMITED,
         )
         meter = Meter()
         outcome = await self._attempt(request, meter, lambda: None)
@@ -221,31 +237,30 @@ class Runner:
     async def _train(self, request: _Request, meter: Meter) -> bytes:
         limits = self.task.manifest.limits
         tokens = await asyncio.to_thread(self._training_tokens, request.seed)
-        ceiling_s = None
-        if request.ceiling and self._budget_tokens:
-            ceiling_s = _TRAIN_CEILING * request.ceiling.train_cpu_s + _TRAIN_SLACK_S
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
+        # From the source's arrival on, not from the data's: what a script knows of the text, or
+        # the interpreter's own files, is enough to train on before there is any data.
+        before_s = sandbox.cpu_s()
+        started_s: float | None = None
         try:
-            async with stage(sandbox, "training"):
+            async with (
+                stage(sandbox, "training"),
+                cpu_limit(sandbox, request.ceiling.train_cpu_s, "training"),
+            ):
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
                     await sandbox.receive(NEED_DATA, at_most=0)
                 weights_bytes = limits.weights_mb * 1_000_000
                 with sealed(tokens) as descriptor:
-                    started_s, before_s = time.monotonic(), sandbox.cpu_s()
+                    started_s = time.monotonic()
                     await sandbox.send(DATA, descriptor=descriptor)
-                try:
-                    async with (
-                        wall_limit(limits.limit_s, "training"),
-                        cpu_limit(sandbox, ceiling_s, "training"),
-                    ):
-                        with_header = weights_bytes + (1 << 20)
-                        weights = await sandbox.receive(WEIGHTS, at_most=with_header)
-                finally:
-                    meter.wall_s = time.monotonic() - started_s
-                    meter.train_cpu_s = sandbox.cpu_s() - before_s
+                async with wall_limit(limits.limit_s, "training"):
+                    with_header = weights_bytes + (1 << 20)
+                    weights = await sandbox.receive(WEIGHTS, at_most=with_header)
         finally:
+            meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
+            meter.train_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
             meter.note(sandbox)
         if fault := check_weights(weights, limit_bytes=weights_bytes):
@@ -253,18 +268,24 @@ class Runner:
         return weights
 
     async def _claim(self, request: _Request, weights: bytes, meter: Meter) -> Floats:
-        known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.claim_cpu_s + _SERVE_SLACK_S
-        sandbox = await self._pool.take("serve")
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s, started_s = sandbox.cpu_s(), time.monotonic()
+
+        def note_first() -> None:
+            meter.first_claim_cpu_s = sandbox.cpu_s() - before_s
+            check_cpu(meter.first_claim_cpu_s, ceiling.first_claim_cpu_s, "the start of scoring")
+            # A script that trains on there has that much less of it before.
+            both_s = meter.train_cpu_s + meter.first_claim_cpu_s
+            check_cpu(both_s, ceiling.train_cpu_s, "training with the start of scoring")
+
         try:
             async with (
                 stage(sandbox, "scoring"),
                 wall_limit(_SERVE_WALL_S, "scoring"),
-                cpu_limit(sandbox, ceiling_s, "scoring"),
+                cpu_limit(sandbox, ceiling.claim_cpu_s, "scoring"),
             ):
                 await self._serve(sandbox, request, weights)
-                claims = await ask_claims(sandbox, self._scored.rows)
+                claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
         finally:
             meter.claim_cpu_s = sandbox.cpu_s() - before_s
             meter.claim_wall_s = time.monotonic() - started_s
@@ -282,20 +303,25 @@ class Runner:
         incumbent = request.incumbent
         if incumbent is None and self.yardstick:
             incumbent = self.yardstick.claims
-        known = request.ceiling
-        ceiling_s = None if known is None else _SERVE_CEILING * known.audit_cpu_s + _SERVE_SLACK_S
-        sandbox = await self._pool.take("serve")
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s = sandbox.cpu_s()
+
+        def note_first() -> None:
+            meter.first_audit_cpu_s = sandbox.cpu_s() - before_s
+            check_cpu(meter.first_audit_cpu_s, ceiling.first_audit_cpu_s, "the start of the audit")
+
         try:
             # The process that claimed is dead; only now is it decided what will be looked at.
             positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
             async with (
                 stage(sandbox, "the audit"),
                 wall_limit(_SERVE_WALL_S, "the audit"),
-                cpu_limit(sandbox, ceiling_s, "the audit"),
+                cpu_limit(sandbox, ceiling.audit_cpu_s, "the audit"),
             ):
                 await self._serve(sandbox, request, weights)
-                audited = await ask_audit(sandbox, self._scored, positions, random)
+                audited = await ask_audit(
+                    sandbox, self._scored, positions, random, on_first=note_first
+                )
         finally:
             meter.audit_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
@@ -326,6 +352,22 @@ class Runner:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING, at_most=0)
         sandbox.shut_gate()  # before it sees a row
+
+    def _ceiling(self, baseline: Cost) -> Cost:
+        def starting(used_s: float) -> float:
+            return _START_CEILING * used_s + _START_SLACK_S
+
+        def serving(used_s: float) -> float:
+            return _SERVE_CEILING * used_s + _SERVE_SLACK_S
+
+        limited = _TRAIN_CEILING * baseline.train_cpu_s + _TRAIN_SLACK_S
+        return Cost(
+            train_cpu_s=limited if self._budget_tokens else math.inf,
+            first_claim_cpu_s=starting(baseline.first_claim_cpu_s),
+            claim_cpu_s=serving(baseline.claim_cpu_s),
+            first_audit_cpu_s=starting(baseline.first_audit_cpu_s),
+            audit_cpu_s=serving(baseline.audit_cpu_s),
+        )
 
     @property
     def _budget_tokens(self) -> int:

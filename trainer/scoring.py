@@ -6,6 +6,7 @@ in a fresh process that shares nothing writable with it, at positions drawn afte
 
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +74,11 @@ class ScoredRows:
         return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
 
 
-async def ask_claims(sandbox: Sandbox, rows: Rows) -> Floats:
-    """Return the log-probability that the served model claims for every target of the rows."""
+async def ask_claims(sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], None]) -> Floats:
+    """Return the log-probability that the served model claims for every target of the rows.
+
+    `on_first` is called once the first batch is answered, before the second is sent.
+    """
     context = rows.shape[1] - 1
     answers = []
     for start in range(0, len(rows), _BATCH_ROWS):
@@ -83,13 +87,23 @@ async def ask_claims(sandbox: Sandbox, rows: Rows) -> Floats:
         size = len(batch) * context * 4
         answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
         answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
+        if start == 0:
+            on_first()
     return np.concatenate(answers)
 
 
 async def ask_audit(
-    sandbox: Sandbox, scored: ScoredRows, positions: Positions, random: np.random.Generator
+    sandbox: Sandbox,
+    scored: ScoredRows,
+    positions: Positions,
+    random: np.random.Generator,
+    *,
+    on_first: Callable[[], None],
 ) -> Doubles:
-    """Return the log-probability of the withheld target at each position [k]."""
+    """Return the log-probability of the withheld target at each position [k].
+
+    `on_first` is called once the first batch is answered, before the second is sent.
+    """
     inputs = evaluator.audit_inputs(scored.rows, positions, random)
     targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
     order = random.permutation(len(positions))
@@ -101,6 +115,8 @@ async def ask_audit(
         answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
         logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
         audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
+        if start == 0:
+            on_first()
     return audited
 
 

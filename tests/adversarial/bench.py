@@ -5,14 +5,15 @@ Free of pytest, so that the soak can use it too.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
 from trainer import outcome as outcome_module
 from trainer import runner as runner_module
+from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.processes import uids_in_use
 from trainer.profile import Profile
@@ -101,6 +102,7 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
+    honest_runs: dict[int, RunOutcome] = field(default_factory=dict)
 
     def run(self, train: str, seed: int = HONEST_SEED, *, needs_audit: bool = True) -> RunOutcome:
         """Run a source of one file."""
@@ -116,12 +118,52 @@ class Bench:
         """The text of the task's own train.py."""
         return self.runner.task.source["train.py"].decode()
 
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of one run, by the task's manifest."""
+        return self.runner.task.manifest.noise_floor_nano / 1e9
+
+    def honest_run(self, seed: int) -> RunOutcome:
+        """Run the baseline with a seed, once."""
+        if seed not in self.honest_runs:
+            self.honest_runs[seed] = self.run(self.baseline, seed)
+        return self.honest_runs[seed]
+
     def check_that_the_next_run_is_clean(self) -> None:
         """Run the baseline again: the same bits as before whatever ran in between."""
         outcome = self.run(self.baseline, needs_audit=False)
         assert (outcome.status, outcome.reason) == ("ok", None)
         assert outcome.metric_nano == self.honest.metric_nano
         assert outcome.secret_nano == self.honest.secret_nano
+
+
+MakeBench = Callable[[Task, TaskData], Bench]
+
+
+@contextmanager
+def benches(watch: Watch) -> Iterator[MakeBench]:
+    """Make calibrated benches, which end with the block."""
+    made: list[Bench] = []
+    with asyncio.Runner() as loop:
+
+        async def make(task: Task, data: TaskData) -> tuple[Runner, RunOutcome]:
+            runner = Runner(
+                task,
+                data,
+                secret_rows=data.secret_rows(b"a node's secret", 0),
+                random_seed=iter(range(1000)).__next__,
+            )
+            return runner, await runner.calibrate(HONEST_SEED)
+
+        def make_and_keep(task: Task, data: TaskData) -> Bench:
+            runner, honest = loop.run(make(task, data))
+            made.append(Bench(loop, runner, watch, honest, {HONEST_SEED: honest}))
+            return made[-1]
+
+        yield make_and_keep
+        for bench in made:
+            loop.run(bench.runner.close())
+        assert watch.left_behind == []
 
 
 def limited(task: Task) -> Task:

@@ -1,27 +1,23 @@
 """Fixtures of a runner that strangers' sources share."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.adversarial.bench import (
-    HONEST_SEED,
     Bench,
+    MakeBench,
     Watch,
+    benches,
     limited,
     watched_sandboxes,
     with_processes,
 )
 from trainer.data import TaskData
-from trainer.outcome import RunOutcome
-from trainer.runner import Runner
 from trainer.task import Task
 
 SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
-
-MakeBench = Callable[[Task, TaskData], Bench]
 
 
 @pytest.fixture(scope="package")
@@ -32,27 +28,8 @@ def watch() -> Iterator[Watch]:
 
 @pytest.fixture(scope="package")
 def make_bench(watch: Watch) -> Iterator[MakeBench]:
-    benches: list[Bench] = []
-    with asyncio.Runner() as loop:
-
-        async def make(task: Task, data: TaskData) -> tuple[Runner, RunOutcome]:
-            runner = Runner(
-                task,
-                data,
-                secret_rows=data.secret_rows(b"a node's secret", 0),
-                random_seed=iter(range(1000)).__next__,
-            )
-            return runner, await runner.calibrate(HONEST_SEED)
-
-        def make_and_keep(task: Task, data: TaskData) -> Bench:
-            runner, honest = loop.run(make(task, data))
-            benches.append(Bench(loop, runner, watch, honest))
-            return benches[-1]
-
-        yield make_and_keep
-        for bench in benches:
-            loop.run(bench.runner.close())
-        assert watch.left_behind == []
+    with benches(watch) as make:
+        yield make
 
 
 @pytest.fixture(scope="package")

@@ -1,196 +1,165 @@
 """Sources that want a better number than they have earned: refused, or it is worth nothing."""
 
+import math
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from protocol.runs import Status
-from tests.adversarial.conftest import Bench, MakeBench
-from trainer.data import prepare
-from trainer.task import load_task
-
-ANSWER = """
-        if targets is None:
-            return logits
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cheat:
-    """Edits of the honest baseline, and how they must end."""
-
-    name: str
-    edits: tuple[tuple[str, str], ...]
-    status: Status
-    reason: str
-
-    def source(self, baseline: str) -> str:
-        for old, new in self.edits:
-            assert baseline.count(old) == 1, old
-            baseline = baseline.replace(old, new)
-        return baseline
-
-
-IMPORT = ("import torch\nfrom prepare", "import sys\n\nimport torch\nfrom prepare")
-
-PEEKED = """
-
-def peeked(logits):
-    # The harness knows the targets of a claim: they stand a few frames further up.
-    frame = sys._getframe(1)
-    while frame:
-        extra = frame.f_locals.get("extra")
-        if extra is not None and extra.numel() == logits.size(0) * logits.size(1):
-            at = extra.view(*logits.shape[:2], 1)
-            del frame
-            return torch.zeros_like(logits).scatter_(-1, at, 2.0)
-        frame = frame.f_back
-    return 0
-
-
-class Block(nn.Module):
-"""
-
-CHEATS = (
-    Cheat(
-        name="target peeking in the claim",
-        edits=(
-            IMPORT,
-            ("\n\nclass Block(nn.Module):\n", PEEKED),
-            (ANSWER, ANSWER.replace("logits\n", "logits + peeked(logits)\n")),
-        ),
-        status="rejected",
-        reason="claims are not what the model predicts",
-    ),
-    Cheat(
-        name="target peeking through the inputs",
-        edits=(
-            (
-                ANSWER,
-                """
-        if targets is None:
-            ahead = F.one_hot(F.pad(tokens[:, 1:], (0, 1)), logits.size(-1))
-            return logits + 2 * ahead
-""",
-            ),
-        ),
-        status="rejected",
-        reason="claims are not what the model predicts",
-    ),
-    Cheat(
-        name="peeking at one token in a hundred",
-        edits=(
-            IMPORT,
-            ("\n\nclass Block(nn.Module):\n", PEEKED),
-            (
-                ANSWER,
-                """
-        if targets is None:
-            rare = (tokens % 101 == 0).unsqueeze(-1)
-            return logits + 3 * rare * peeked(logits)
-""",
-            ),
-        ),
-        status="rejected",
-        reason="claims are",
-    ),
-    Cheat(
-        name="logits that are not normalised",
-        edits=(
-            (
-                "\n\nclass Block(nn.Module):\n",
-                """
-
-honest_cross_entropy = F.cross_entropy
-
-
-def generous_cross_entropy(logits, targets, reduction="mean"):
-    loss = honest_cross_entropy(logits, targets, reduction=reduction)
-    return loss if reduction == "mean" else loss * 0.98
-
-
-F.cross_entropy = generous_cross_entropy
-
-
-class Block(nn.Module):
-""",
-            ),
-        ),
-        status="rejected",
-        reason="claims are",
-    ),
-    Cheat(
-        name="training on in serve role, on the rows that are scored",
-        edits=(
-            (
-                "\n\nclass Block(nn.Module):\n",
-                """
-
-honest_cross_entropy = F.cross_entropy
-
-
-def learning_cross_entropy(logits, targets, reduction="mean"):
-    if reduction == "mean":
-        return honest_cross_entropy(logits, targets)
-    loss = honest_cross_entropy(logits, targets, reduction=reduction)
-    wanted = torch.bincount(targets, minlength=logits.size(-1)) / len(targets)
-    model.bias += 0.3 * (wanted - logits[:: 7].softmax(-1).mean(0)) / (wanted + 1e-3)
-    return loss
-
-
-F.cross_entropy = learning_cross_entropy
-
-
-class Block(nn.Module):
-""",
-            ),
-            (
-                "\n        self.head = nn.Linear(WIDTH, vocabulary, bias=False)\n",
-                """
-        self.head = nn.Linear(WIDTH, vocabulary, bias=False)
-        self.register_buffer('bias', torch.zeros(vocabulary))
-""",
-            ),
-            (
-                "        logits = self.head(norm(x))\n",
-                "        logits = self.head(norm(x)) + self.bias\n",
-            ),
-        ),
-        status="rejected",
-        reason="claims are",
-    ),
-    Cheat(
-        name="answers of its own on the channel",
-        edits=(
-            (
-                "batches = make_dataloader(",
-                """from trainer.harness import session
-
-if session.job.role == "serve":
-    session.channel.receive()
-    session.channel.send(b"S")
-    while True:
-        _, payload, _ = session.channel.receive()
-        rows, length = payload[3], payload[7]
-        session.channel.send(b"A", bytes(4 * rows * length))
-batches = make_dataloader(""",
-            ),
-        ),
-        status="rejected",
-        reason="in the audit: a frame of",
-    ),
+from protocol.hygiene import check_source
+from tests.adversarial.bench import Bench
+from tests.adversarial.cheat import (
+    MODULES,
+    WORTHLESS_SD,
+    Cheat,
+    Worth,
+    answering,
+    before_model,
+    piece,
+    pretraining,
+    worth,
 )
+from tests.adversarial.cheats import REFUSED, leaked
+from trainer.evaluators import lm_bpb_1 as evaluator
+
+TINY_NOISE_SD = 0.0104
+CHANNELS = ("Files", "Memory", "AccessTimes", "PageCache", "AbsentNames")
+CHANCE = 12  # of 64 bits, beyond what guessing the same bit always gets
 
 
-@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
-def test_a_cheat_is_rejected(cheat: Cheat, bench: Bench) -> None:
+@pytest.mark.parametrize("cheat", REFUSED, ids=lambda cheat: cheat.name)
+def test_a_cheat_is_refused(cheat: Cheat, bench: Bench) -> None:
+    check_refused(cheat, bench)
+
+
+def check_refused(cheat: Cheat, bench: Bench) -> None:
     outcome = bench.run(cheat.source(bench.baseline))
-    assert outcome.status == cheat.status, (outcome.reason, outcome.metric_nano, outcome.log_tail)
+    assert outcome.status == cheat.ends, (outcome.reason, outcome.metric_nano, outcome.log_tail)
     assert outcome.reason is not None
     assert outcome.reason.startswith(cheat.reason), outcome.reason
     assert outcome.metric_nano is None
     assert outcome.claims is None
+
+
+def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
+    scored, claims = bench.runner._scored, bench.honest.claims
+    assert claims is not None
+    rows = scored.rows[scored.public]
+    *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
+    for teller in tellers:
+        check_refused(teller, bench)
+    allowed(remembering, bench)
+    figures = worth(bench, remembering, [bench.honest.seed])
+    assert figures.holds(remembering), figures
+    assert figures.public_sd is not None
+    assert figures.public_sd > 2  # it is a cheat: what counts must be the other split
+
+
+def test_the_worlds_grammar_fits_in_a_source(bench: Bench) -> None:
+    """So the refusal of training on it before the data is no accident of size."""
+    allowed(pretraining(seconds=10, ends="timeout"), bench)
+
+
+def allowed(cheat: Cheat, bench: Bench) -> None:
+    task = bench.runner.task
+    fault = check_source(
+        task.source.replacing("train.py", cheat.source(bench.baseline).encode()),
+        editable=task.editable,
+        baseline=task.source,
+        max_growth_bytes=task.manifest.limits.max_source_growth_bytes,
+    )
+    assert fault is None
+
+
+@pytest.fixture(scope="module")
+def log_of_channels(bench: Bench) -> str:
+    """What a claim sent and its audit received, over all channels in one run."""
+    outcome = bench.run(signalling(run=str(os.getpid())).source(bench.baseline))
+    assert outcome.status == "ok", outcome.reason
+    return outcome.log_tail
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_claim_cannot_tell_its_audit_anything(channel: str, log_of_channels: str) -> None:
+    """Bits of the targets, over what two sandboxes may have in common."""
+    carried = bits_carried(log_of_channels, channel)
+    assert carried is None or carried <= CHANCE, carried
+
+
+def signalling(*, run: str) -> Cheat:
+    return Cheat(
+        name="bits from claim to audit",
+        edits=(
+            MODULES,
+            before_model(piece("channels", {"RUN": run})),
+            answering("signal() or logits"),
+        ),
+        ends="ok",
+    )
+
+
+def bits_carried(log: str, channel: str) -> int | None:
+    """Of 64 bits those that came through beyond chance; None if the system refused."""
+    said = {
+        words[0]: words[2:]
+        for words in map(str.split, log.splitlines())
+        if len(words) > 2 and words[1] == channel
+    }
+    if "refused" in said:
+        return None
+    agree = sum(a == b for a, b in zip(said["sent"], said["received"], strict=True))
+    ones = said["sent"].count("1")
+    return agree - max(ones, len(said["sent"]) - ones)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fakes:
+    """Claims raised at a few places: gain in standard deviations, and how often an audit passes."""
+
+    gain_sd: float
+    pass_rate: float
+
+
+def faked(
+    bench: Bench, places: NDArray[np.bool_], claims: evaluator.Floats, trials: int = 40
+) -> Fakes:
+    scored, honest = bench.runner._scored, bench.honest.claims
+    assert honest is not None
+    lies = np.where(places, claims, honest).astype(np.float32)
+    gain = float((lies - honest).sum()) / math.log(2)
+    random = np.random.default_rng(1)
+    draws = [evaluator.draw_positions(lies, honest, 256, random) for _ in range(trials)]
+    passed = [not places[drawn[:, 0], drawn[:, 1]].any() for drawn in draws]
+    text_bytes = float(scored.byte_counts[scored.rows[:, 1:]].sum())
+    return Fakes(gain_sd=gain / text_bytes / TINY_NOISE_SD, pass_rate=sum(passed) / trials)
+
+
+@pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
+def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
+    """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
+    honest = bench.honest.claims
+    assert honest is not None
+    hardest = np.argsort(honest, axis=None)[:count]
+    hard = np.zeros(honest.shape, dtype=np.bool_)
+    hard.ravel()[hardest] = True
+    rows = np.zeros(honest.shape, dtype=np.bool_)
+    rows[np.argsort(honest.sum(axis=1))[: max(1, count // 13)]] = True
+    for places in (hard, rows):
+        for claims in (honest + 3, honest / 2, np.full_like(honest, -1e-3)):
+            fakes = faked(bench, places, np.minimum(claims, -1e-3))
+            assert fakes.gain_sd * fakes.pass_rate**2 < WORTHLESS_SD, fakes
+
+
+def test_what_a_cheat_is_worth_must_keep_its_bound() -> None:
+    bounded = Cheat(name="x", edits=(), ends="ok")
+    refused = Cheat(name="x", edits=())
+    worthless = Worth(name="x", ends=("ok", "ok"), public_sd=9.0, secret_sd=0.2)
+    assert worthless.holds(bounded)
+    assert not worthless.holds(refused)
+    assert not Worth(name="x", ends=("ok",), public_sd=0.0, secret_sd=0.3).holds(bounded)
+    assert not Worth(name="x", ends=("crash",), public_sd=None, secret_sd=None).holds(bounded)
 
 
 def test_after_cheats_the_next_run_is_clean(bench: Bench) -> None:
@@ -204,87 +173,3 @@ def test_a_printed_number_is_worth_nothing(bench: Bench) -> None:
     assert (outcome.status, outcome.metric_nano) == ("ok", bench.honest.metric_nano)
     silent = bench.run(boast + "raise SystemExit(0)\n")
     assert (silent.status, silent.metric_nano) == ("crash", None)
-
-
-# The training tokens travel as a buffer of the weights; in serve role, once the weights are
-# loaded, the script trains on. Optimiser by hand: importing torch's would cost CPU seconds.
-SMUGGLING = (
-    (
-        "\n\ntokenizer = Tokenizer.from_directory()\n",
-        '''
-
-STEPS_IN_SERVE = @STEPS@
-SMUGGLED = 160
-
-
-def train_on(model):
-    """Adam, on smuggled tokens, in the process that should only score."""
-    parameters = list(model.parameters())
-    means = [torch.zeros_like(parameter) for parameter in parameters]
-    squares = [torch.zeros_like(parameter) for parameter in parameters]
-    for step in range(STEPS_IN_SERVE):
-        rows = model.smuggled[step % SMUGGLED].long()
-        loss = model(rows[:, :-1], rows[:, 1:])
-        gradients = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            rate = 2e-3 * (1 - step / STEPS_IN_SERVE)
-            torch._foreach_lerp_(means, gradients, 0.1)
-            torch._foreach_mul_(squares, 0.95)
-            torch._foreach_addcmul_(squares, gradients, gradients, 0.05)
-            scale = torch._foreach_sqrt(squares)
-            torch._foreach_add_(scale, 1e-8)
-            torch._foreach_addcdiv_(parameters, means, scale, -rate)
-
-
-def eval_and_train_on(self):
-    import prepare
-
-    if prepare.session.job.role == "serve":
-        with torch.enable_grad():
-            train_on(self)
-    return self
-
-
-GPT.eval = eval_and_train_on
-smuggled = []
-tokenizer = Tokenizer.from_directory()
-''',
-    ),
-    (
-        "batches = make_dataloader(",
-        """room = torch.zeros(SMUGGLED, BATCH, SEQUENCE + 1, dtype=torch.int16)
-model.register_buffer("smuggled", room)
-batches = make_dataloader(""",
-    ),
-    (
-        "\n    loss.backward()\n",
-        """
-    if step < SMUGGLED:
-        model.smuggled[step, :, :-1] = tokens
-        model.smuggled[step, :, -1] = targets[:, -1]
-    loss.backward()
-""",
-    ),
-)
-
-
-def smuggling(baseline: str, steps: int) -> str:
-    for old, new in SMUGGLING:
-        assert baseline.count(old) == 1, old
-        baseline = baseline.replace(old, new.replace("@STEPS@", str(steps)))
-    return baseline
-
-
-@pytest.fixture(scope="module")
-def tiny_bench(make_bench: MakeBench, data_dir: Path) -> Bench:
-    """The whole task: its training takes far more CPU seconds than its scoring."""
-    task = load_task("tiny", data_dir=data_dir)
-    data = prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
-    return make_bench(task, data)
-
-
-def test_training_on_in_serve_role_with_smuggled_tokens_is_a_timeout(tiny_bench: Bench) -> None:
-    outcome = tiny_bench.run(smuggling(tiny_bench.baseline, 300))
-    assert outcome.status == "timeout", (outcome.reason, outcome.metric_nano)
-    assert outcome.reason is not None
-    assert outcome.reason.startswith(("scoring ", "the audit "))

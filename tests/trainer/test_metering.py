@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import math
 import mmap
 import os
 import time
@@ -13,7 +14,9 @@ import pytest
 
 from protocol.runs import MAX_REASON
 from trainer.metering import (
+    CpuCeiling,
     RunFailed,
+    check_cpu,
     cpu_limit,
     sealed,
     stage,
@@ -99,7 +102,7 @@ def test_the_cpu_ceiling_ends_a_block_that_never_would() -> None:
         async with cpu_limit(as_sandbox(Clocked(5.0, 5.5, 6.0, 7.0)), 1.0, "training"):
             await asyncio.Event().wait()
 
-    with pytest.raises(RunFailed, match=r"training used more than 1\.0 CPU seconds") as failed:
+    with pytest.raises(RunFailed, match=r"training used more than 1\.00 CPU seconds") as failed:
         asyncio.run(block())
     assert failed.value.status == "timeout"
 
@@ -120,10 +123,16 @@ def test_just_below_the_ceiling_is_no_failure() -> None:
         async with cpu_limit(as_sandbox(clocked), 1.0, "training"):
             clocked.readings_s = [6.0 - 0.01]
             await asyncio.sleep(0)
-        async with cpu_limit(as_sandbox(Clocked(0.0, 1e9)), None, "training"):
+        async with cpu_limit(as_sandbox(Clocked(0.0, 1e9)), math.inf, "training"):
             await asyncio.sleep(0)
 
     asyncio.run(block())
+
+
+def test_a_part_of_a_stage_has_a_ceiling_of_its_own() -> None:
+    check_cpu(0.2, 0.2, "the start of scoring")
+    with pytest.raises(CpuCeiling, match=r"the start of scoring used more than 0\.20 CPU seconds"):
+        check_cpu(0.21, 0.2, "the start of scoring")
 
 
 def test_a_cancelled_run_stays_cancelled_inside_its_limits() -> None:
