@@ -1,41 +1,164 @@
-"""Every cheat on whole runs of `tiny`: how it ends, and what it is worth where it ends well.
+"""Hostile sources and cheats, whole, wherever sandboxes differ.
 
-It holds when each cheat is refused as the table says, or is worth less than its bound on the
-secret split, against honest runs of the same seeds.
+It holds when every hostile source is contained and the run after it clean, and every cheat is
+refused as the table says or worth less than its bound on the secret split, against honest runs of
+the same seeds: as we are, as an ordinary user, in a container and in a container without root.
 """
 
+import json
+import os
+import stat
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.adversarial.bench import Bench, benches, watched_sandboxes
-from tests.adversarial.cheat import Worth, worth
+from protocol.errors import ConfigurationError
+from tests.adversarial.attacks import Attack, Host, hostile_host, run_attack
+from tests.adversarial.bench import (
+    HONEST_SEED,
+    Bench,
+    benches,
+    limited,
+    watched_sandboxes,
+    with_processes,
+)
+from tests.adversarial.cheat import worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
-from trainer.data import prepare
-from trainer.task import load_task
+from tests.adversarial.hostile_table import ATTACKS
+from trainer.data import TaskData, prepare
+from trainer.task import Task, load_task
+from trainer.tier import probe_tier
 
+ROOT = Path(__file__).parents[2]
+SHORT_TASK = ROOT / "tests" / "tasks" / "short"
+HERE = "here"
+PLACES = (HERE, "user", "container", "pod")
 SEEDS = (2, 3, 4)
 _FACTS = 2000  # what fits into the growth of source that tiny allows
 
+Row = dict[str, object]
 
-def run_hostile(home: Path) -> dict[str, object]:
-    """Run the table of cheats on `tiny`; its data is kept under `home`."""
-    task = load_task("tiny", data_dir=home)
-    data = prepare(task, data_dir=home, progress=lambda _what, _share: None)
+
+def run_hostile(home: Path) -> Row:
+    """Play everything everywhere; a place whose figures are there already is not played again."""
+    places = {}
+    for place in PLACES:
+        kept = home / f"{place}.json"
+        if not kept.exists():
+            figures = _play_in(place, home / place)
+            kept.write_text(json.dumps(figures))
+        places[place] = json.loads(kept.read_text())
+    return {"holds": all(figures["holds"] for figures in places.values()), "places": places}
+
+
+def _play_in(place: str, home: Path) -> Row:
+    """Run this module in a place, in a folder that whoever works there can write to."""
+    home.mkdir(parents=True, exist_ok=True)
+    command = ["-m", "tests.soak.hostile", place]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    interpreter = sys.executable
+    if place != HERE:
+        home = Path("/var/tmp") / f"arnode-soak-{place}-{os.getpid()}"  # noqa: S108
+        home.mkdir(mode=0o1777)
+        home.chmod(0o1777)
+        interpreter, packages = _interpreter_for_others()
+        environment["PYTHONPATH"] += os.pathsep + packages
+        command = ["-m", "tests.adversarial.places", place, interpreter, *command]
+    played = subprocess.run(
+        [interpreter, *command, str(home)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    figures: Row = json.loads(played.stdout)
+    return figures
+
+
+def _interpreter_for_others() -> tuple[str, str]:
+    """Return a Python that other users can run, and our packages for it."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = sysconfig.get_path("purelib")
+    for path in (Path(sys.executable).resolve(), Path("/usr/bin") / version):
+        places = [path, *path.parents] if path.exists() else []
+        if places and all(place.stat().st_mode & stat.S_IXOTH for place in places):
+            return str(path), packages
+    raise ConfigurationError(
+        f"other users cannot run {sys.executable}", f"install {version} where they can"
+    )
+
+
+# In the place
+
+
+def main() -> None:
+    """Play what belongs to this place; figures on stdout."""
+    place, home = sys.argv[1], Path(sys.argv[2])
     with watched_sandboxes() as watch, benches(watch) as make_bench:
-        return weigh_cheats(make_bench(task, data))
+        short, data = _task(str(SHORT_TASK), home)
+        bench = make_bench(limited(short), data)
+        attacks = [attack for attack in ATTACKS if place == HERE or attack.is_fast]
+        with hostile_host(_folder(home / "host"), bench.runner) as host:
+            rows = list(_attacked(bench, [a for a in attacks if not a.with_processes], host))
+        forking = make_bench(limited(with_processes(short)), data)
+        with hostile_host(_folder(home / "forking"), forking.runner) as host:
+            rows += _attacked(forking, [a for a in attacks if a.with_processes], host)
+        cheats = []
+        if place in (HERE, "container"):
+            seeds = SEEDS if place == HERE else SEEDS[:1]
+            cheats = list(_weighed(make_bench(*_task("tiny", home)), seeds))
+        left_behind = watch.left_behind
+    failed = [row for row in [*rows, *cheats] if row["fault"]]
+    figures = {
+        "holds": not failed and not left_behind,
+        "tier": probe_tier().name,
+        "uid": os.getuid(),
+        "hostile": len(rows),
+        "hostile_sources": len({attack.name for attack in attacks}),
+        "cheats": len(cheats),
+        "worths": {row["name"]: row["secret_sd"] for row in cheats if row["secret_sd"] is not None},
+        "failed": failed,
+        "left_behind": left_behind,
+    }
+    print(json.dumps(figures))
 
 
-def weigh_cheats(bench: Bench) -> dict[str, object]:
-    """Return the figures of every cheat, and whether all hold."""
+def _attacked(bench: Bench, attacks: list[Attack], host: Host) -> Iterator[Row]:
+    for attack in attacks:
+        honest = bench.honest_run(HONEST_SEED)
+        result = bench.loop.run(run_attack(bench.runner, honest, attack, host))
+        _say(result.name, result.outcome, result.fault)
+        yield {"name": result.name, "outcome": result.outcome, "fault": result.fault}
+
+
+def _weighed(bench: Bench, seeds: tuple[int, ...]) -> Iterator[Row]:
+    """Weigh every cheat; an end is the same for every seed, a gain is a mean."""
     scored, claims = bench.runner._scored, bench.honest.claims
     assert claims is not None
     known = leaked(scored.rows[scored.public], claims[scored.public], facts=_FACTS)
-    weighed: list[Worth] = []
-    failed: list[str] = []
     for cheat in (*REFUSED, *known, *WEIGHED):
-        # An end is the same for every seed; a gain is a mean.
-        weighed.append(worth(bench, cheat, SEEDS if cheat.ends == "ok" else SEEDS[:1]))
-        print(weighed[-1], flush=True)
-        if not weighed[-1].holds(cheat):
-            failed.append(cheat.name)
-    return {"holds": not failed, "failed": failed, "cheats": [asdict(each) for each in weighed]}
+        weighed = worth(bench, cheat, seeds if cheat.ends == "ok" else seeds[:1])
+        fault = None if weighed.holds(cheat) else str(asdict(weighed))
+        _say(cheat.name, cheat.ends, fault)
+        yield {"name": cheat.name, "secret_sd": weighed.secret_sd, "fault": fault}
+
+
+def _task(name: str, home: Path) -> tuple[Task, TaskData]:
+    task = load_task(name, data_dir=home)
+    return task, prepare(task, data_dir=home, progress=lambda _what, _share: None)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _say(name: str, outcome: str, fault: str | None) -> None:
+    print(f"  {outcome:9} {name}  {fault or ''}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
