@@ -36,8 +36,8 @@ class Config:
     name: str = ""
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
-    color: str = "auto"
     allow_partial_sandbox: bool = False
+    color: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

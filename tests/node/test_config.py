@@ -42,6 +42,17 @@ def test_variables_are_text_and_become_numbers(path: Path) -> None:
     assert (settings.max_experiments, settings.checkpoint_hours) == (7, 0.5)
 
 
+def test_a_switch_takes_true_and_false(path: Path) -> None:
+    for word, value in (("true", True), ("1", True), ("False", False)):
+        env = {"ARNODE_ALLOW_PARTIAL_SANDBOX": word}
+        assert load_config(path, env=env).config.allow_partial_sandbox is value
+    path.write_text("allow_partial_sandbox = true\n")
+    assert load_config(path, env={}).config.allow_partial_sandbox is True
+    with pytest.raises(ConfigurationError, match="maybe") as caught:
+        load_config(path, env={"ARNODE_ALLOW_PARTIAL_SANDBOX": "maybe"})
+    assert caught.value.hint == "`allow_partial_sandbox` takes true or false"
+
+
 def test_an_unknown_key_names_its_line_and_the_nearest(path: Path) -> None:
     path.write_text('task = "tiny"\n\n[chekpoint_hours]\n')
     with pytest.raises(ConfigurationError, match="line 3: unknown key `chekpoint_hours`") as caught:

@@ -1,6 +1,8 @@
 """Keys are made once, private, and never overwritten."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,20 @@ def test_the_secret_is_32_bytes_and_stays(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="5 bytes"):
         load_secret(home)
     assert home.secret.read_bytes() == b"short"
+
+
+def test_nobody_can_look_into_a_process_that_holds_the_keys(home: Home) -> None:
+    code = (
+        "import ctypes, sys\n"
+        "from pathlib import Path\n"
+        "from node.home import Home\n"
+        "from node.keyfile import load_keys\n"
+        "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "before = dumpable()\n"
+        "load_keys(Home(Path(sys.argv[1])))\n"
+        "print(before, dumpable())\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(home.root)], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["1", "0"]

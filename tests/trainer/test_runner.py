@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from protocol.errors import ArnodeError
 from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
+from tests.node.scripted import OUTCOME
+from trainer.crowd import Crowd
 from trainer.data import TaskData
-from trainer.outcome import RunOutcome
-from trainer.runner import Runner
+from trainer.evaluators.lm_bpb_1 import Tolerance
+from trainer.outcome import Cost, Meter, RunOutcome, Yardstick
+from trainer.runner import CeilingExceeded, Runner, _Request
 from trainer.task import Task
 
 Edited = Callable[..., Source]
@@ -174,6 +178,57 @@ def as_record(outcome: RunOutcome) -> Run:
             )
         },
     )  # fmt: skip
+
+
+COST = Cost(
+    train_cpu_s=4.0, first_claim_cpu_s=0.1, claim_cpu_s=1.0, first_audit_cpu_s=0.1, audit_cpu_s=0.3
+)
+
+
+@pytest.mark.parametrize(
+    ("crowded", "slower", "attempts", "status", "flags"),
+    [
+        (False, 1.0, ["timeout", "ok"], "timeout", ()),  # the candidate's own fault
+        (False, 1.2, ["timeout", "ok"], "ok", ("contended",)),
+        (True, 1.0, ["timeout", "timeout", "ok"], "ok", ("contended",)),
+        (True, 1.0, ["timeout"] * 9, "timeout", ("contended",)),
+        (True, 1.0, ["ok"], "ok", ()),
+    ],
+)
+def test_a_crowded_machine_is_told_from_a_slow_candidate(
+    short_task: Task,
+    short_data: TaskData,
+    monkeypatch: pytest.MonkeyPatch,
+    crowded: bool,
+    slower: float,
+    attempts: list[Status],
+    status: Status,
+    flags: tuple[str, ...],
+) -> None:
+    runner = runner_of(short_task, short_data)
+    runner.yardstick = Yardstick(
+        cost=COST, tolerance=Tolerance(1e-6, 1e-4), claims=np.zeros((1, 1), np.float32)
+    )
+    ceilings: list[float] = []
+
+    async def attempt(request: _Request, _meter: Meter, _on_trained: object) -> RunOutcome:
+        outcome = replace(OUTCOME, status=attempts[len(ceilings)])
+        ceilings.append(request.ceiling.train_cpu_s)
+        if outcome.status == "ok":
+            return outcome
+        raise CeilingExceeded(outcome)
+
+    async def cost_now() -> Cost:
+        return replace(COST, train_cpu_s=COST.train_cpu_s * slower)
+
+    monkeypatch.setattr(runner, "_attempt", attempt)
+    monkeypatch.setattr(runner, "_cost_now", cost_now)
+    monkeypatch.setattr(Crowd, "is_noticeable", lambda _crowd: crowded)
+    outcome = asyncio.run(runner.run(short_task.source, 1))
+    assert (outcome.status, outcome.flags) == (status, flags)
+    assert len(ceilings) <= 3
+    assert ceilings == sorted(ceilings)
+    assert (ceilings[-1] > ceilings[0]) == (slower > 1 and len(ceilings) > 1)
 
 
 def test_nothing_is_measured_before_the_baseline(

@@ -1,0 +1,48 @@
+"""Which sandbox `start` and whatever else measures accepts."""
+
+import pytest
+
+from node import program
+from node.config import Config
+from node.program import require_sandbox
+from protocol.errors import SafetyError
+from trainer.tier import Tier, TierName
+
+
+def found(name: TierName, monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = Tier(name=name, detail="what was seen", mend="how to mend it")
+    monkeypatch.setattr(program, "probe_tier", lambda: tier)
+
+
+def test_tier_full_is_taken_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found("full", monkeypatch)
+    require_sandbox(Config())
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("container", Config()), ("partial", Config(allow_partial_sandbox=True))],
+)
+def test_a_weaker_tier_is_said_loudly(
+    name: TierName,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found(name, monkeypatch)
+    require_sandbox(config)
+    said = capsys.readouterr().err
+    assert f"WEAKER SANDBOX (tier {name}): what was seen" in said
+    assert "mend: how to mend it" in said
+
+
+@pytest.mark.parametrize("name", ["none", "partial"])
+def test_without_leave_nothing_is_run(name: TierName, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(name, monkeypatch)
+    with pytest.raises(SafetyError, match="what was seen") as refused:
+        require_sandbox(Config())
+    assert refused.value.hint.startswith("how to mend it")
+    assert ("--allow-partial-sandbox" in refused.value.hint) == (name == "partial")

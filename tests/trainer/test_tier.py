@@ -1,0 +1,68 @@
+"""Which tier is found, and what is said where a better one could be had."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import SafetyError
+from trainer import tier
+from trainer.bubblewrap import Bubblewrap
+from trainer.confined import Confined
+from trainer.landlock import can_scope_signals
+from trainer.profile import Profile
+from trainer.tier import Tier, TierName, enclose, probe_tier
+
+PROFILE = Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20)
+
+
+def found(monkeypatch: pytest.MonkeyPatch, full: Tier) -> Tier:
+    monkeypatch.setattr(tier, "_probe_full", lambda: full)
+    return probe_tier.__wrapped__()
+
+
+NO_NAMESPACES = Tier(name="none", detail="bwrap cannot", mend="allow user namespaces")
+
+
+@pytest.mark.skipif(not can_scope_signals(), reason="the kernel's Landlock is too old")
+def test_without_namespaces_a_weaker_tier_is_found_and_the_mend_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weaker = found(monkeypatch, NO_NAMESPACES)
+    expected = {"container", "none"} if os.geteuid() == 0 else {"partial"}
+    assert weaker.name in expected
+    assert weaker.mend == NO_NAMESPACES.mend
+    assert NO_NAMESPACES.detail in weaker.detail
+    if weaker.name == "none":  # our installation lies where other users cannot go
+        assert "chmod o+x" in weaker.detail
+
+
+def test_without_landlock_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier, "landlock_abi", lambda: 0)
+    nothing = found(monkeypatch, NO_NAMESPACES)
+    assert nothing.name == "none"
+    assert "Landlock" in nothing.detail
+
+
+def test_a_tier_that_does_not_hold_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The self-test decides, not what the kernel says that it can."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(tier, "confining", lambda _spec: ["echo", "not contained: a socket"])
+    assert tier._try_out("partial", "detail") == Tier(name="none", detail="not contained: a socket")
+
+
+@pytest.mark.parametrize(
+    ("name", "walls"), [("full", Bubblewrap), ("container", Confined), ("partial", Confined)]
+)
+def test_each_tier_has_its_walls(
+    name: TierName, walls: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=name, detail=""))
+    assert isinstance(enclose(PROFILE), walls)
+
+
+def test_where_there_is_none_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier, "probe_tier", lambda: NO_NAMESPACES)
+    with pytest.raises(SafetyError, match="no sandbox, no run: bwrap cannot") as refused:
+        enclose(PROFILE)
+    assert refused.value.hint == "allow user namespaces"
