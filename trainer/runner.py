@@ -122,12 +122,14 @@ class Runner:
         Raises ArnodeError when the baseline itself does not come through.
         """
         self.yardstick = None
-        async with asyncio.TaskGroup() as beside:
-            beside.create_task(asyncio.to_thread(visible_tree().warm_up))
+        warming_up = asyncio.create_task(asyncio.to_thread(visible_tree().warm_up))
+        try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed)
                 if outcome.status != "crash":  # as when something outside killed it
                     break
+        finally:
+            await warming_up
         if self.yardstick is None:
             raise ArnodeError(
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
