@@ -85,8 +85,8 @@ def _probe_full() -> Tier:
         )
     if probe.returncode == 0:
         return Tier(name="full", detail="bubblewrap and seccomp")
-    said = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    return Tier(name="none", detail=f"bwrap cannot make a sandbox: {said}", mend=_mend())
+    said = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(" See <")[0]
+    return Tier(name="none", detail=f"bwrap cannot make a sandbox ({said})", mend=_mend())
 
 
 def _probe_container() -> Tier:
