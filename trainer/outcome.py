@@ -1,9 +1,9 @@
 """What a run gave, what it cost, and what the baseline costs: the runner's values."""
 
-import math
 from dataclasses import dataclass
 
 from protocol.runs import Audit, Role, Run, Status
+from trainer.cost import Cost
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.sandbox import Sandbox
 
@@ -49,44 +49,6 @@ class RunOutcome:
             reason=self.reason,
             audit=self.audit,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """CPU seconds of one run's stages; of the two that score, also those up to the first answer."""
-
-    train_cpu_s: float
-    first_claim_cpu_s: float
-    claim_cpu_s: float
-    first_audit_cpu_s: float
-    audit_cpu_s: float
-
-    def exceeds(self, other: "Cost", factor: float) -> bool:
-        """Say whether any whole stage took more than `factor` times the other's."""
-        return (
-            self.train_cpu_s > factor * other.train_cpu_s
-            or self.claim_cpu_s > factor * other.claim_cpu_s
-            or self.audit_cpu_s > factor * other.audit_cpu_s
-        )
-
-    def at_least(self, other: "Cost") -> "Cost":
-        """The larger of the two, stage by stage."""
-        return Cost(
-            train_cpu_s=max(self.train_cpu_s, other.train_cpu_s),
-            first_claim_cpu_s=max(self.first_claim_cpu_s, other.first_claim_cpu_s),
-            claim_cpu_s=max(self.claim_cpu_s, other.claim_cpu_s),
-            first_audit_cpu_s=max(self.first_audit_cpu_s, other.first_audit_cpu_s),
-            audit_cpu_s=max(self.audit_cpu_s, other.audit_cpu_s),
-        )
-
-
-UNLIMITED = Cost(
-    train_cpu_s=math.inf,
-    first_claim_cpu_s=math.inf,
-    claim_cpu_s=math.inf,
-    first_audit_cpu_s=math.inf,
-    audit_cpu_s=math.inf,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,7 +8,6 @@ seconds, rows, byte counts and arithmetic. What the candidate prints is kept as 
 import asyncio
 import base64
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import numpy as np
 from protocol.errors import ArnodeError
 from protocol.runs import Audit
 from protocol.source import Source
+from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.data import TaskData
 from trainer.evaluators import lm_bpb_1 as evaluator
@@ -32,7 +32,7 @@ from trainer.metering import (
     stage,
     wall_limit,
 )
-from trainer.outcome import UNLIMITED, Cost, Meter, RunOutcome, Yardstick
+from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.pool import WarmPool
 from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox
@@ -41,14 +41,6 @@ from trainer.task import Task
 from trainer.visible import visible_tree
 from trainer.weights import check_weights
 
-_TRAIN_CEILING = 1.5  # × the baseline tree's CPU seconds, never the parent's: it would ratchet
-_SERVE_CEILING = 2.0  # × the baseline tree's: else a script trains on in serve role
-# × the baseline tree's, up to the first answer: what is learned later contradicts that in the
-# audit. A third of it is start and no model, so that one of twice the cost stays well below.
-_START_CEILING = 1.5
-_TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
-_SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
-_START_SLACK_S = 0.03  # up to the first answer, where that would happen
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _ATTEMPTS = 3  # on one
@@ -356,20 +348,7 @@ class Runner:
         sandbox.shut_gate()  # before it sees a row
 
     def _ceiling(self, baseline: Cost) -> Cost:
-        def starting(used_s: float) -> float:
-            return _START_CEILING * used_s + _START_SLACK_S
-
-        def serving(used_s: float) -> float:
-            return _SERVE_CEILING * used_s + _SERVE_SLACK_S
-
-        limited = _TRAIN_CEILING * baseline.train_cpu_s + _TRAIN_SLACK_S
-        return Cost(
-            train_cpu_s=limited if self._budget_tokens else math.inf,
-            first_claim_cpu_s=starting(baseline.first_claim_cpu_s),
-            claim_cpu_s=serving(baseline.claim_cpu_s),
-            first_audit_cpu_s=starting(baseline.first_audit_cpu_s),
-            audit_cpu_s=serving(baseline.audit_cpu_s),
-        )
+        return baseline.ceiling(has_token_budget=bool(self._budget_tokens))
 
     @property
     def _budget_tokens(self) -> int:

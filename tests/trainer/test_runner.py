@@ -12,10 +12,11 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
 from tests.node.scripted import OUTCOME
+from trainer.cost import Cost
 from trainer.crowd import Crowd
 from trainer.data import TaskData
 from trainer.evaluators.lm_bpb_1 import Tolerance
-from trainer.outcome import Cost, Meter, RunOutcome, Yardstick
+from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.runner import CeilingExceeded, Runner, _Request
 from trainer.task import Task
 
