@@ -30,7 +30,7 @@ class WarmPool:
             self.warm(role)
             sandbox = await self._spares.pop(role)
             self.warm(role)
-            if sandbox.end is None:
+            if not sandbox.has_ended:
                 return sandbox
             await sandbox.close()  # a spare that something killed while it waited
 

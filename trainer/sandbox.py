@@ -112,6 +112,11 @@ class Sandbox:
             raise ForgedFrame(f"a frame of {size} bytes where {exactly or at_most} are allowed")
         return await self._read(size)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to be over, by a limit or because something outside killed it."""
+        return self.end is not None or self._process.returncode is not None
+
     def shut_gate(self) -> None:
         """End the sandbox's access to files, for good."""
         if self._gate is not None:

@@ -75,6 +75,7 @@ def run_kills(
         problems += [f"kill {number}: {problem}" for problem in _lost(remains, left)]
         repeated += _repeated(remains, left)
         hit.update(left.under_way)
+        print(f"  kill {number} of {rounds}: {target}", file=sys.stderr, flush=True)
         remains = left
         if place.key.exists():
             keys.add(hashlib.sha256(place.key.read_bytes()).hexdigest())
