@@ -11,12 +11,12 @@ from typing import Literal
 
 from node.jobs import PlannedRun
 from protocol.rule import Judgement, Policy, judge, passes_recheck, passes_screen
-from protocol.runs import Run
+from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
 
 NANO = 1_000_000_000
 ANCHOR_PAIRS = 4
-MAX_BASE_FAILURES = 3
+MAX_REPEATED_PAIRS = 3
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
 ConfirmationMove = Literal["wait", "pair", "anchors", "pass", "miss", "unrunnable"]
@@ -104,19 +104,21 @@ def next_of_confirmation(
 ) -> Confirmation:
     """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree."""
     pairs: list[Pair] = []
-    base_failures = 0
+    repeated = 0
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
         by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}
         base, candidate = by_role.get("base"), by_role.get("candidate")
         if base is None or candidate is None:
             return Confirmation(move="wait", pairs=tuple(pairs), judgement=None, latest=None)
-        if candidate.status != "ok":
+        if candidate.status != "ok" and not _is_crowded_out(candidate):
             reason = f"the candidate ended with {candidate.status}: {candidate.reason}"
             return _ended("unrunnable", pairs, reason)
-        if base.status != "ok":  # a crash of the base repeats the pair
-            base_failures += 1
-            if base_failures > MAX_BASE_FAILURES:
-                return _ended("unrunnable", pairs, f"the base fails here: {base.reason}")
+        if base.status != "ok" or candidate.status != "ok":
+            # A crash of the base, or a machine too busy to tell, repeats the pair.
+            repeated += 1
+            if repeated > MAX_REPEATED_PAIRS:
+                failed = base if base.status != "ok" else candidate
+                return _ended("unrunnable", pairs, f"pairs fail here: {failed.reason}")
             continue
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading)
@@ -167,6 +169,11 @@ def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confir
     return Confirmation(
         move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=reason[:200]
     )
+
+
+def _is_crowded_out(run: Run) -> bool:
+    """Whether a run ran out of CPU seconds while others kept the machine busy."""
+    return run.status == "timeout" and CONTENDED in run.flags
 
 
 def _run_of(planned: PlannedRun) -> Run | None:

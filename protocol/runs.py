@@ -36,6 +36,7 @@ ROLES: Final = ("base", "candidate", "anchor")
 MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
 MAX_REASON: Final = 200
 _MAX_FLAGS = 16
+CONTENDED = "contended"  # the flag of a run that others kept from the processor
 _MAX_ENV = 32
 _MAX_ENV_TEXT = 120
 _ENV_KEY = word(r"[a-z0-9_]{1,24}")

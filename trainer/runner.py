@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from protocol.errors import ArnodeError
-from protocol.runs import Audit
+from protocol.runs import CONTENDED, Audit
 from protocol.source import Source
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
@@ -171,7 +171,7 @@ class Runner:
                 break
             contended = True
             request = replace(request, ceiling=self._ceiling(known.at_least(fresh)))
-        return replace(outcome, flags=("contended",)) if contended else outcome
+        return replace(outcome, flags=(CONTENDED,)) if contended else outcome
 
     async def _cost_now(self) -> Cost | None:
         """What the baseline tree costs at this moment; None when even that fails."""

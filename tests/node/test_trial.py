@@ -6,9 +6,15 @@ from dataclasses import replace
 import pytest
 
 from node.jobs import PlannedRun, StoredOutcome
-from node.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES, Reading, next_of_confirmation, next_of_trial
+from node.trial import (
+    ANCHOR_PAIRS,
+    MAX_REPEATED_PAIRS,
+    Reading,
+    next_of_confirmation,
+    next_of_trial,
+)
 from protocol.rule import DEFAULT
-from protocol.runs import Role, Run
+from protocol.runs import CONTENDED, Role, Run
 from protocol.statistics import NoiseEstimate
 from tests.node.examples import run
 
@@ -174,15 +180,27 @@ def test_a_gain_too_small_for_the_audit_is_never_confirmed() -> None:
 
 
 def test_a_base_that_crashes_repeats_the_pair_a_few_times() -> None:
-    for failures in range(1, MAX_BASE_FAILURES + 1):
+    for failures in range(1, MAX_REPEATED_PAIRS + 1):
         confirmation = next_of_confirmation(
             pairs(*[(CRASH, measured(5))] * failures), READING, needs_anchor=False
         )
         assert (confirmation.move, confirmation.pairs) == ("pair", ())
-    too_many = [(CRASH, measured(5))] * (MAX_BASE_FAILURES + 1)
+    too_many = [(CRASH, measured(5))] * (MAX_REPEATED_PAIRS + 1)
     confirmation = next_of_confirmation(pairs(*too_many), READING, needs_anchor=False)
     assert confirmation.move == "unrunnable"
     assert "it fell over" in confirmation.reason
+
+
+def test_a_candidate_that_a_crowded_machine_stopped_repeats_the_pair() -> None:
+    stopped = replace(CRASH, status="timeout", flags=(CONTENDED,), reason="too slow")
+    crowded = pairs((measured(0), stopped), *gaining(8, ANCHOR_PAIRS))
+    assert confirmation_move(crowded) == "pass"
+    for clearly in (replace(stopped, flags=()), replace(stopped, status="crash")):
+        assert confirmation_move(pairs((measured(0), clearly))) == "unrunnable"
+    always = pairs(*[(measured(0), stopped)] * (MAX_REPEATED_PAIRS + 1))
+    confirmation = next_of_confirmation(always, READING, needs_anchor=False)
+    assert confirmation.move == "unrunnable"
+    assert "too slow" in confirmation.reason
 
 
 def test_a_repeated_pair_counts_once() -> None:
