@@ -1,27 +1,23 @@
-"""Honest sources of every kind come through: a false alarm would cost a real finding."""
+"""Honest sources come through: a false alarm would cost a real finding.
+
+A few of the task's moves here; `make soak PART=hostile` runs all of them.
+"""
 
 import pytest
 
 from protocol.ideas import Move
-from tests.adversarial.conftest import SECONDS_TASK, Bench
+from tests.adversarial.bench import Bench
+from tests.adversarial.conftest import SECONDS_TASK
+from tests.adversarial.honest import find_false_alarm
 from trainer.task import load_task
 
-
-def applied(move: Move, baseline: str) -> str:
-    for edit in move.edits:
-        assert baseline.count(edit.search) == 1, (move.name, edit.search)
-        baseline = baseline.replace(edit.search, edit.replace)
-    return baseline
+_EVERY = 4
 
 
-def moves() -> tuple[Move, ...]:
-    return load_task("tiny", data_dir=SECONDS_TASK).moves
+def some_moves() -> tuple[Move, ...]:
+    return load_task("tiny", data_dir=SECONDS_TASK).moves[::_EVERY]
 
 
-@pytest.mark.parametrize("move", moves(), ids=lambda move: move.name)
+@pytest.mark.parametrize("move", some_moves(), ids=lambda move: move.name)
 def test_a_move_of_the_task_passes_its_audit(move: Move, bench: Bench) -> None:
-    outcome = bench.run(applied(move, bench.baseline))
-    assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
-    assert outcome.audit is not None
-    assert outcome.audit.k == 256
-    assert outcome.metric_nano is not None
+    assert find_false_alarm(move, bench) is None

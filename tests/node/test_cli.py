@@ -135,7 +135,11 @@ def test_a_fault_of_our_own_is_no_traceback_either(
 def test_an_interrupt_is_130(at_home: Home) -> None:
     at_home.prepare()
     at_home.log.write_text("first line\n")
-    program = "import sys; from node.cli import main; main(sys.argv[1:])"
+    # A shell that runs the tests in the background has interrupts ignored.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from node.cli import main; main(sys.argv[1:])"
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", program, "logs", "-f"],
         stdout=subprocess.PIPE,

@@ -1,8 +1,9 @@
-"""Hostile sources and cheats, whole, wherever sandboxes differ.
+"""Hostile sources, cheats and honest moves, whole, wherever sandboxes differ.
 
 It holds when every hostile source is contained and the run after it clean, and every cheat is
 refused as the table says or worth less than its bound on the secret split, against honest runs of
-the same seeds: as we are, as an ordinary user, in a container and in a container without root.
+the same seeds, and no honest move is refused: as we are, as an ordinary user, in a container and
+in a container without root.
 """
 
 import json
@@ -27,6 +28,7 @@ from tests.adversarial.bench import (
 )
 from tests.adversarial.cheat import worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
+from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
 from trainer.data import TaskData, prepare
 from trainer.task import Task, load_task
@@ -106,12 +108,14 @@ def main() -> None:
         forking = make_bench(limited(with_processes(short)), data)
         with hostile_host(_folder(home / "forking"), forking.runner) as host:
             rows += _attacked(forking, [a for a in attacks if a.with_processes], host)
-        cheats = []
+        cheats, honest = [], []
         if place in (HERE, "container"):
             seeds = SEEDS if place == HERE else SEEDS[:1]
-            cheats = list(_weighed(make_bench(*_task("tiny", home)), seeds))
+            whole = make_bench(*_task("tiny", home))
+            cheats = list(_weighed(whole, seeds))
+            honest = list(_honest(whole))
         left_behind = watch.left_behind
-    failed = [row for row in [*rows, *cheats] if row["fault"]]
+    failed = [row for row in [*rows, *cheats, *honest] if row["fault"]]
     figures = {
         "holds": not failed and not left_behind,
         "tier": probe_tier().name,
@@ -119,6 +123,7 @@ def main() -> None:
         "hostile": len(rows),
         "hostile_sources": len({attack.name for attack in attacks}),
         "cheats": len(cheats),
+        "honest": len(honest),
         "worths": {row["name"]: row["secret_sd"] for row in cheats if row["secret_sd"] is not None},
         "failed": failed,
         "left_behind": left_behind,
@@ -144,6 +149,13 @@ def _weighed(bench: Bench, seeds: tuple[int, ...]) -> Iterator[Row]:
         fault = None if weighed.holds(cheat) else str(asdict(weighed))
         _say(cheat.name, cheat.ends, fault)
         yield {"name": cheat.name, "secret_sd": weighed.secret_sd, "fault": fault}
+
+
+def _honest(bench: Bench) -> Iterator[Row]:
+    for move in bench.runner.task.moves:
+        fault = find_false_alarm(move, bench)
+        _say(move.name, "honest", fault)
+        yield {"name": move.name, "fault": fault}
 
 
 def _task(name: str, home: Path) -> tuple[Task, TaskData]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,11 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import MIB, ended, inside, job, profile
+from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
 from trainer.processes import proportional_kib, status_number
 from trainer.sandbox import Sandbox, SandboxEnded
+from trainer.seccomp import path_program
 
 WALK = """
 import os, stat, json
@@ -432,6 +435,7 @@ KILLED_NODE = """
 import asyncio, os
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox, SandboxEnded
+from trainer.seccomp import path_program
 async def main():
     sandbox = await Sandbox.launch(
         Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
@@ -439,6 +443,21 @@ async def main():
     await asyncio.Event().wait()
 asyncio.run(main())
 """
+
+
+def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None:
+    """The kernel's word that the parent died can come too early for bubblewrap to hear it."""
+    ours, theirs = socket.socketpair()
+    boot = Path(sandbox_module.__file__).parent / "harness" / "boot.py"
+    with subprocess.Popen(
+        [sys.executable, boot, str(theirs.fileno()), "serve", path_program().hex()],
+        pass_fds=(theirs.fileno(),),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as orphan:
+        ours.close()
+        theirs.close()
+        assert orphan.wait(timeout=60)
 
 
 def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:

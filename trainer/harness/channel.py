@@ -30,8 +30,10 @@ class Channel:
         """Send one frame; a descriptor is handed over and closed here."""
         header = HEADER.pack(tag, len(payload))
         if descriptor is not None:
-            header = header[socket.send_fds(self._socket, [header], [descriptor]) :]
-            os.close(descriptor)
+            try:
+                header = header[socket.send_fds(self._socket, [header], [descriptor]) :]
+            finally:  # also if nobody is there: as a gate's listener it would wait for itself
+                os.close(descriptor)
         self._socket.sendall(header)
         if len(payload):
             self._socket.sendall(payload)
