@@ -4,12 +4,11 @@ CPU seconds stretch when neighbours share caches and cores, so a ceiling of CPU 
 candidate for them. Source: proc(5), /proc/stat.
 """
 
-import contextlib
 import os
 import time
 from pathlib import Path
 
-from trainer.processes import family_of
+from trainer.sandbox import Sandbox
 
 _NOTICEABLE = 0.1  # of all processors: an editor and a browser at rest stay below it
 _IDLE_FIELDS = (3, 4)  # idle, iowait
@@ -40,10 +39,5 @@ def _busy_s() -> float:
 
 
 def _own_s() -> float:
-    """CPU seconds of this process, its descendants and those it has buried."""
-    ticks = 0
-    for pid in family_of(os.getpid()):
-        with contextlib.suppress(OSError):  # it has just ended
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # utime, stime, and of buried children
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """CPU seconds of this process and its sandboxes."""
+    return time.process_time() + Sandbox.cpu_s_of_all()

@@ -1,6 +1,8 @@
 """What /proc says about a process and its descendants: the eyes of the sandbox's watchdog."""
 
 import contextlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -35,6 +37,16 @@ def proportional_kib(pid: int) -> int:
             if line.startswith("Pss:"):
                 return held_kib(pid) - status_number(pid, "VmRSS") + int(line.split()[1])
     return held_kib(pid)  # a process may hide its maps from us: then its pages count in full
+
+
+def used_cpu_s(pids: Iterable[int]) -> float:
+    """CPU seconds of these processes so far."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime, stime
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def uids_in_use() -> set[int]:

@@ -11,13 +11,19 @@ import contextlib
 import socket
 import struct
 import time
-from typing import Literal
+from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
 from trainer.enclosure import Enclosure
 from trainer.gate import Gate
 from trainer.harness.channel import HEADER, READY
-from trainer.processes import family_of, held_kib, proportional_kib, status_number
+from trainer.processes import (
+    family_of,
+    held_kib,
+    proportional_kib,
+    status_number,
+    used_cpu_s,
+)
 from trainer.profile import Profile
 from trainer.tier import enclose
 
@@ -41,6 +47,9 @@ class ForgedFrame(Exception):  # noqa: N818 -- likewise
 class Sandbox:
     """A launched sandbox: frames, metering and its end. Make one with `Sandbox.launch`."""
 
+    _open: ClassVar[set["Sandbox"]] = set()
+    _closed_cpu_s: ClassVar[float] = 0.0
+
     def __init__(
         self, enclosure: Enclosure, process: asyncio.subprocess.Process, channel: socket.socket
     ) -> None:
@@ -56,6 +65,19 @@ class Sandbox:
         self._output = bytearray()
         self._output_bytes = 0
         self._tasks = [asyncio.create_task(self._drain_output())]
+        self._open.add(self)
+
+    @classmethod
+    def cpu_s_of_all(cls) -> float:
+        """CPU seconds of all sandboxes of this process so far.
+
+        The kernel does not add to ours what a killed namespace has used.
+        """
+        return cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
+
+    def _cpu_s_so_far(self) -> float:
+        """Also of one that is still importing torch and has not said who it is."""
+        return self.cpu_s() if self._pid else used_cpu_s(family_of(self._process.pid))
 
     @classmethod
     async def launch(cls, profile: Profile) -> "Sandbox":
@@ -125,7 +147,8 @@ class Sandbox:
     def cpu_s(self) -> float:
         """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
         with contextlib.suppress(OSError):
-            self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
+            if self._pid:
+                self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
         return self._cpu_s
 
     def output_tail(self) -> str:
@@ -141,7 +164,9 @@ class Sandbox:
 
     async def close(self) -> None:
         """Kill whatever is left and wait until nothing is."""
-        self.cpu_s()
+        if self in self._open:
+            self._open.remove(self)
+            Sandbox._closed_cpu_s += self.cpu_s()
         self._stop("killed")
         self.shut_gate()
         self._channel.close()
@@ -237,6 +262,7 @@ class Sandbox:
                 self._stop("memory")
             if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
                 self._stop("threads")
+            self.cpu_s()  # read while it can be: it may end by itself
             if self._enclosure.is_overfull():
                 self._stop("files")
             await asyncio.sleep(_WATCH_INTERVAL_S)
