@@ -85,7 +85,8 @@ REFUSED = (
         name="peeking through the inputs",
         edits=(
             answering(
-                "logits + 2 * F.one_hot(F.pad(tokens[:, 1:], (0, 1)), logits.size(-1))",
+                "logits.index_put((torch.arange(tokens.size(0))[:, None],"
+                " torch.arange(tokens.size(1) - 1), tokens[:, 1:]), torch.tensor(2.0), True)",
             ),
         ),
         reason=REFUTED,
@@ -139,7 +140,8 @@ REFUSED = (
         name="answers that depend on the rows beside",
         edits=(
             answering(
-                "logits + 3 * F.one_hot(tokens, logits.size(-1)).float().mean((0, 1)).sqrt()"
+                "logits + 3 * (tokens.flatten().bincount(minlength=logits.size(-1))"
+                " / tokens.numel()).sqrt()"
             ),
         ),
         reason=REFUTED,
