@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1  # prctl(2)
-_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 _CAPSET, _CAPABILITY_VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522  # capset(2)
 _POLL_MS = 50
 _DESCRIPTORS = 512
@@ -69,6 +68,7 @@ def main() -> None:
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
+    from trainer.harness.filters import load_filter
     from trainer.landlock import DEVICE, LIST, READ, WRITE, restrict_self
     from trainer.seccomp import seccomp_program
 
@@ -99,7 +99,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     os.set_inheritable(spec.channel, True)
     os.closerange(3, spec.channel)
     os.closerange(spec.channel + 1, _DESCRIPTORS)
-    _filter_calls(libc, program)
+    load_filter(program)
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
 
 
@@ -108,15 +108,6 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     if libc.syscall(_CAPSET[os.uname().machine], header, bytes(24)):
         raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
-
-
-def _filter_calls(libc: ctypes.CDLL, program: bytes) -> None:
-    class Program(ctypes.Structure):  # struct sock_fprog
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-    wanted = Program(len(program) // 8, program)
-    if libc.prctl(_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(wanted), 0, 0):
-        raise OSError(ctypes.get_errno(), "the system-call filter was refused")
 
 
 def _outlive(child: int) -> None:

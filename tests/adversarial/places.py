@@ -14,13 +14,15 @@ import platform
 import struct
 import sys
 
+from trainer.harness.filters import load_filter
+
 PLACES = ("user", "container", "pod")
 NOBODY = 65534
 # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW,
 # SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP: what Docker leaves to root.
 _DOCKER_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 _LAST_CAPABILITY = 40
-_CAPBSET_DROP, _SET_NO_NEW_PRIVILEGES, _SET_SECCOMP = 24, 38, 22  # prctl(2)
+_CAPBSET_DROP, _SET_NO_NEW_PRIVILEGES = 24, 38  # prctl(2)
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -86,11 +88,8 @@ def _refuse_namespaces() -> None:
         program += [statement(_EQUAL, number[name], 0, 1), statement(_RETURN, _EPERM)]
     joined = b"".join([*program, statement(_RETURN, _ALLOW)])
 
-    class Filter(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
     _prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    _prctl(_SET_SECCOMP, 2, ctypes.byref(Filter(len(joined) // 8, joined)), 0, 0)
+    load_filter(joined)
 
 
 if __name__ == "__main__":

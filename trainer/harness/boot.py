@@ -5,15 +5,12 @@ listener we hand out (`trainer.gate`). Up to the source's arrival only our own c
 run here, so the limits that it sets on its own process hold for the candidate as well.
 """
 
-import ctypes
 import os
 import resource
 import sys
 import traceback
 from pathlib import Path
 
-_SECCOMP = {"x86_64": 317, "aarch64": 277}
-_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
 _CODE = Path(__file__).parents[2]  # `/arnode`, or a folder of links where there are no namespaces
 sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
@@ -21,13 +18,13 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 def main() -> None:
     """Warm up, announce it, receive the job, become the candidate's script."""
     from trainer.harness.channel import JOB, READY, Channel
+    from trainer.harness.filters import load_filter
 
     channel = Channel(int(sys.argv[1]))
     _limit_self()
     _warm(with_optimiser=sys.argv[2] == "train")
-    channel.send(
-        READY, descriptor=_build_gate(bytes.fromhex(sys.argv[3])) if sys.argv[3:] else None
-    )
+    gate = load_filter(bytes.fromhex(sys.argv[3]), with_listener=True) if sys.argv[3:] else None
+    channel.send(READY, descriptor=gate)
     tag, payload, _ = channel.receive()
     if tag != JOB:
         raise SystemExit("the first frame must be the job")
@@ -71,22 +68,6 @@ def _limit_self() -> None:
         allowed = resource.getrlimit(limit)[1]  # the walls may have set a lower one
         lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
         resource.setrlimit(limit, (lower, lower))
-
-
-def _build_gate(program: bytes) -> int:
-    """Load the filter and return its listener."""
-
-    class Program(ctypes.Structure):  # struct sock_fprog
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-    wanted = Program(len(program) // 8, program)
-    libc = ctypes.CDLL(None, use_errno=True)
-    listener = libc.syscall(
-        _SECCOMP[os.uname().machine], _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(wanted)
-    )
-    if listener < 0:
-        raise OSError(ctypes.get_errno(), "the kernel refuses a system-call listener")
-    return int(listener)
 
 
 def _warm(*, with_optimiser: bool) -> None:
