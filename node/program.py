@@ -31,7 +31,8 @@ _LOG_LIMIT_BYTES = 5_000_000
 def start_node(home: Home, config: Config, goal: Goal) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
     is_watched = sys.stdout.isatty()
-    with at_work(home, config, to_terminal=not is_watched):
+    require_sandbox(config)
+    with at_work(home, to_terminal=not is_watched):
         if card := find_gpu():
             print(f"{plain(card)} stays idle: tiny runs on the CPU", file=sys.stderr)
         text = Path(config.text) if config.text else None
@@ -42,9 +43,8 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
 
 
 @contextlib.contextmanager
-def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
+def at_work(home: Home, *, to_terminal: bool) -> Iterator[None]:
     """Hold the home for a node in this process, with its log open."""
-    require_sandbox(config)
     if shutil.which("git") is None:
         raise ConfigurationError(
             "git is not installed, so no journal can be kept",

@@ -63,13 +63,11 @@ class Bubblewrap(Enclosure):
 
     def kill(self) -> None:
         """Kill process 1; bwrap outside then reaps it. Killed first it would leave a zombie."""
-        if self._process is None or self._process.returncode is not None:
-            return
         with contextlib.suppress(ProcessLookupError):
-            if self._init is None:
-                self._process.kill()
-            else:
+            if self._init is not None:
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            elif self._process is not None:
+                self._process.kill()
 
     async def emptied(self) -> None:
         """Wait for the end of process 1: the kernel lets it go after everything else in there.

@@ -3,7 +3,6 @@
 import functools
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -55,7 +54,7 @@ def probe_tier() -> Tier:
     full = _probe_full()
     if full.name == "full":
         return full
-    weaker = _probe_container() if os.geteuid() == 0 else _probe_partial()
+    weaker = _probe_weaker()
     if weaker.name == "none":
         return replace(full, detail=f"{full.detail}; without it: {weaker.detail}")
     return replace(weaker, detail=f"{weaker.detail}; {full.detail}", mend=full.mend)
@@ -89,11 +88,16 @@ def _probe_full() -> Tier:
     return Tier(name="none", detail=f"bwrap cannot make a sandbox ({said})", mend=_mend())
 
 
+def _probe_weaker() -> Tier:
+    if not landlock_abi():
+        detail = "the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)"
+        return Tier(name="none", detail=detail)
+    # Root of a namespace may have no other users.
+    is_able = os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS)
+    return _probe_container() if is_able else _probe_partial()
+
+
 def _probe_container() -> Tier:
-    if fault := next(_reasons_against_landlock(), None):
-        return Tier(name="none", detail=fault)
-    if not _is_mapped(THROWAWAY_UIDS):
-        return _probe_partial()  # root of a namespace that has no other users
     if folder := _closed_folder():
         return Tier(
             name="none",
@@ -104,17 +108,10 @@ def _probe_container() -> Tier:
 
 
 def _probe_partial() -> Tier:
-    if fault := next(_reasons_against_landlock(), None):
-        return Tier(name="none", detail=fault)
     if not can_scope_signals():
         detail = "Landlock here is too old to keep signals inside (Linux 6.12 can)"
         return Tier(name="none", detail=detail)
     return _try_out("partial", "Landlock and seccomp under your own user")
-
-
-def _reasons_against_landlock() -> Iterator[str]:
-    if not landlock_abi():
-        yield "the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)"
 
 
 def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:

@@ -1,7 +1,6 @@
 """Fixtures of a runner that strangers' sources share."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,6 @@ from tests.adversarial.bench import (
 )
 from trainer.data import TaskData
 from trainer.task import Task
-
-SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
 
 
 @pytest.fixture(scope="package")

@@ -11,6 +11,14 @@ from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox, SandboxEnded
 
 MIB = 1 << 20
+DEAF = """
+import os, signal, time
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+"""
 
 
 def profile(**changes: int | bool) -> Profile:

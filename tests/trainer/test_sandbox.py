@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.inside import MIB, ended, inside, job, profile
+from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile
 from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
 from trainer.processes import proportional_kib, status_number
@@ -375,13 +375,9 @@ CLOSERS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {
 @pytest.mark.parametrize("closer", CLOSERS)
 def test_close_leaves_no_process(closer: str) -> None:
     """Also of one that forks, ignores signals and has closed its output."""
-    code = """
-import os, signal, time
-for number in range(1, 65):
-    try:
-        signal.signal(number, signal.SIG_IGN)
-    except (OSError, ValueError):
-        pass
+    code = (
+        DEAF
+        + """
 for _ in range(5):
     if not os.fork():
         os.setsid()
@@ -392,6 +388,7 @@ kept = bytearray(b"x" * (100 << 20))  # takes a moment to take down
 while True:
     time.sleep(60)
 """
+    )
 
     async def run() -> tuple[int, list[str]]:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
