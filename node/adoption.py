@@ -13,7 +13,7 @@ from node.inspection import Inspection, inspect
 from node.patches import Patches, PatchRecord
 from node.store import Store
 from protocol.errors import ArnodeError, Rejected, SafetyError
-from protocol.hygiene import check_source
+from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 
@@ -82,12 +82,7 @@ def describe(mark: Finding) -> str:
 
 
 def _check_hygiene(source: Source, baseline: Source, manifest: TaskManifest) -> None:
-    fault = check_source(
-        source,
-        editable=[path for path, _ in manifest.files],
-        baseline=baseline,
-        max_growth_bytes=manifest.limits.max_source_growth_bytes,
-    )
+    fault = check_for_task(source, manifest, baseline=baseline)
     if fault is not None:
         raise SafetyError(
             f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"

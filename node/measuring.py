@@ -21,7 +21,7 @@ from node.session import Session, find_task, open_session
 from node.store import Store
 from node.trial import NANO, Reading
 from protocol.errors import Rejected, UsageError
-from protocol.hygiene import check_source
+from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -89,12 +89,7 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
     path = Path(wanted)
     if path.is_file():
         source = task.source.replacing(task.editable[0], path.read_bytes())
-        fault = check_source(
-            source,
-            editable=task.editable,
-            baseline=task.source,
-            max_growth_bytes=task.manifest.limits.max_source_growth_bytes,
-        )
+        fault = check_for_task(source, task.manifest, baseline=task.source)
         if isinstance(fault, Rejected):
             raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "mend the file")
         return source

@@ -13,7 +13,7 @@ from agent.canonical import fingerprint, parse
 from node.attempts import is_queued, result_here
 from node.ledger import Ledger
 from protocol.errors import Rejected, UsageError
-from protocol.hygiene import MAX_FILE_BYTES, check_source
+from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff
 from protocol.source import Source
 from trainer.task import Task
@@ -28,12 +28,7 @@ def read_folder(folder: Path, editable: Sequence[str]) -> Source:
 
 def check_submission(source: Source, task: Task) -> None:
     """Raise UsageError unless this source may be run."""
-    fault = check_source(
-        source,
-        editable=task.editable,
-        baseline=task.source,
-        max_growth_bytes=task.manifest.limits.max_source_growth_bytes,
-    )
+    fault = check_for_task(source, task.manifest, baseline=task.source)
     if isinstance(fault, Rejected):
         raise UsageError(f"this cannot be tried: {fault.reason}", "mend the file, then try again")
     for name, data in source.files:

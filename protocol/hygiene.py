@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection
 
 from protocol.errors import Rejected
-from protocol.manifest import MAX_FILES
+from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.source import Source
 
 MAX_FILE_BYTES = 256 * 1024
@@ -36,6 +36,16 @@ _FREE_TEXT = frozenset(
     for number, name in tokenize.tok_name.items()
     if name in {"COMMENT", "STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE"}
 )
+
+
+def check_for_task(source: Source, manifest: TaskManifest, *, baseline: Source) -> Rejected | None:
+    """Return why this source may not be run for a task, or None; `baseline` is the task's tree."""
+    return check_source(
+        source,
+        editable=[path for path, _ in manifest.files],
+        baseline=baseline,
+        max_growth_bytes=manifest.limits.max_source_growth_bytes,
+    )
 
 
 def check_source(

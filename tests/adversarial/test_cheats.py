@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.hygiene import check_source
+from protocol.hygiene import check_for_task
 from tests.adversarial.bench import Bench
 from tests.adversarial.cheat import (
     MODULES,
@@ -64,11 +64,10 @@ def test_the_worlds_grammar_fits_in_a_source(bench: Bench) -> None:
 
 def allowed(cheat: Cheat, bench: Bench) -> None:
     task = bench.runner.task
-    fault = check_source(
+    fault = check_for_task(
         task.source.replacing("train.py", cheat.source(bench.baseline).encode()),
-        editable=task.editable,
+        task.manifest,
         baseline=task.source,
-        max_growth_bytes=task.manifest.limits.max_source_growth_bytes,
     )
     assert fault is None
 

@@ -16,7 +16,7 @@ _EVERY = 4
 
 
 def some_moves() -> tuple[Move, ...]:
-    return load_task("tiny", data_dir=Path())  # its moves need no data.moves[::_EVERY]
+    return load_task("tiny", data_dir=Path()).moves[::_EVERY]  # moves need no data
 
 
 @pytest.mark.parametrize("move", some_moves(), ids=lambda move: move.name)
