@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest import mock
 
 from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
+from trainer import cost
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.tier import probe_tier
@@ -26,6 +28,7 @@ SECRET = b"-----BEGIN PRIVATE KEY----- a node's secret"
 ENVIRONMENT = "ARNODE_TEST_ENVIRONMENT"
 _NEEDLES = 12
 _NEEDLE_BYTES = 64
+_PATIENCE_S = 2.0
 EVERY_ROLE = ("train", "serve")
 
 
@@ -178,7 +181,7 @@ async def run_attacks(
     baseline = runner.task.source["train.py"].decode()
     source = runner.task.source.replacing("train.py", source_of(attacks, host, baseline).encode())
     is_audited = any(attack.is_audited for attack in attacks)
-    with hurried(runner, attacks[0].hangs_at):
+    with hurried(runner, attacks[0].hangs_at), _patient():
         outcome = await runner.run(
             source, HONEST_SEED, needs_audit=lambda _public, _secret: is_audited
         )
@@ -193,6 +196,18 @@ async def run_attacks(
         )
         for attack in attacks
     ]
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Leave CPU seconds for what attacks try before they go on honestly.
+
+    Filling memory up costs more on some machines than an honest run has to spare.
+    """
+    with ExitStack() as stack:
+        for slack in ("_TRAIN_SLACK_S", "_START_SLACK_S", "_SERVE_SLACK_S"):
+            stack.enter_context(mock.patch.object(cost, slack, _PATIENCE_S))
+        yield
 
 
 async def run_attack(runner: Runner, honest: RunOutcome, attack: Attack, host: Host) -> Result:
