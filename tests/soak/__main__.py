@@ -66,7 +66,8 @@ def main() -> int:
     with FIGURES.open("a", encoding="utf-8") as file:
         file.write(json.dumps(figures) + "\n")
     print(json.dumps(figures, indent=2))
-    shutil.rmtree(home)  # the next proof begins anew; one that failed keeps its home to be read
+    if figures["holds"]:
+        shutil.rmtree(home)  # one that failed leaves its home to be read
     return 0 if figures["holds"] else 1
 
 
