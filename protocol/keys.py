@@ -18,6 +18,7 @@ from protocol.errors import ArnodeError
 ID_CONTEXT: Final = b"arnode/id/1\0"
 SIGNATURE_CONTEXT: Final = b"arnode/sig/1\0"
 BINDING_CONTEXT: Final = b"arnode/bind/1\0"
+SEED_CONTEXT: Final = b"arnode/seed/1\0"
 
 # libsodium's list (ge25519_has_small_order): points of order 1, 2, 4 and 8 with their
 # non-canonical spellings, little-endian and without the sign bit; with it they are 14. Under

@@ -6,8 +6,10 @@
              diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
              parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}}
     result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
-             note ≤ 500}; run, env and cost in protocol/runs.py
+             note ≤ 500, size?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
+
+    attest in protocol/attestation.py; noise, intent, insight, retract in protocol/remarks.py
 
 Other kinds, and records whose `crit` names something unknown, are an `UnknownBody`: kept and
 passed on as they came, never interpreted.
@@ -16,6 +18,7 @@ passed on as they came, never interpreted.
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from protocol.attestation import AttestBody
 from protocol.changes import Diff, FileChange, Origin
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
@@ -28,6 +31,7 @@ from protocol.fields import (
     choice,
     digest,
     field,
+    integer,
     line,
     listing,
     nullable,
@@ -37,20 +41,26 @@ from protocol.fields import (
 )
 from protocol.keys import is_bound
 from protocol.manifest import MAX_FILES, TaskManifest
-from protocol.runs import STATUSES, Audit, Cost, Env, Role, Run, Status
+from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.runs import MAX_RUNS, STATUSES, Audit, Cost, Env, Role, Run, Status
 
 __all__ = [
     "AdoptBody",
+    "AttestBody",
     "Audit",
     "Body",
     "Cost",
     "Diff",
     "Env",
     "FileChange",
+    "InsightBody",
+    "IntentBody",
+    "NoiseBody",
     "Origin",
     "PatchBody",
     "ProfileBody",
     "ResultBody",
+    "RetractBody",
     "Role",
     "Run",
     "Stage",
@@ -65,10 +75,8 @@ Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 
 STAGES: Final = ("baseline", "screen", "keep", "confirm")
 MAX_NAME: Final = 64
-MAX_TITLE: Final = 120
 MAX_WHY: Final = 600
 MAX_NOTE: Final = 500
-MAX_RUNS: Final = 64
 _MAX_CLASSES = 16
 _MAX_PARENTS = 8
 
@@ -115,6 +123,8 @@ class TaskBody:
 
     kind: ClassVar = "task"
     manifest: TaskManifest
+
+    TABLE: ClassVar = TaskManifest.TABLE
 
     def to_value(self) -> Value:
         """Return the map that stands for it in a record."""
@@ -174,7 +184,10 @@ class PatchBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultBody:
-    """What an author says about an own experiment; failures are results too."""
+    """What an author says about an own experiment; failures are results too.
+
+    `size_bytes` is the tree's compressed source, the smaller of which goes first among equals.
+    """
 
     kind: ClassVar = "result"
     task: bytes
@@ -188,6 +201,7 @@ class ResultBody:
     runs: tuple[Run, ...]
     cost: Cost
     note: str
+    size_bytes: int | None = None
 
     TABLE: ClassVar = Table(
         field("task", digest()),
@@ -201,6 +215,7 @@ class ResultBody:
         field("runs", listing(Codec(Run.from_value, Run.to_value), high=MAX_RUNS)),
         field("cost", Codec(Cost.from_value, Cost.to_value)),
         field("note", text(MAX_NOTE)),
+        field("size", integer(1), "size_bytes", optional=True),
     )
 
     def to_value(self) -> Value:
@@ -274,33 +289,44 @@ class UnknownBody:
         return None if isinstance(value, Rejected) else value
 
 
-Body: TypeAlias = ProfileBody | TaskBody | PatchBody | ResultBody | AdoptBody | UnknownBody
+KnownBody: TypeAlias = (
+    ProfileBody
+    | TaskBody
+    | PatchBody
+    | ResultBody
+    | AttestBody
+    | NoiseBody
+    | AdoptBody
+    | IntentBody
+    | InsightBody
+    | RetractBody
+)
+Body: TypeAlias = KnownBody | UnknownBody
+
+_KINDS: Final[dict[str, type[KnownBody]]] = {
+    kind.kind: kind
+    for kind in (
+        ProfileBody,
+        TaskBody,
+        PatchBody,
+        ResultBody,
+        AttestBody,
+        NoiseBody,
+        AdoptBody,
+        IntentBody,
+        InsightBody,
+        RetractBody,
+    )
+}
 
 
 def body_fields(kind: str) -> frozenset[str]:
     """Return the names of the fields that are understood in bodies of this kind."""
-    known = {
-        "profile": ProfileBody.TABLE,
-        "task": TaskManifest.TABLE,
-        "patch": PatchBody.TABLE,
-        "result": ResultBody.TABLE,
-        "adopt": AdoptBody.TABLE,
-    }
-    return known[kind].names if kind in known else frozenset()
+    return _KINDS[kind].TABLE.names if kind in _KINDS else frozenset()
 
 
 def body_from_value(kind: str, value: Value) -> Body | Rejected:
     """Return the body of this kind that `value` stands for."""
-    match kind:
-        case "profile":
-            return ProfileBody.from_value(value)
-        case "task":
-            return TaskBody.from_value(value)
-        case "patch":
-            return PatchBody.from_value(value)
-        case "result":
-            return ResultBody.from_value(value)
-        case "adopt":
-            return AdoptBody.from_value(value)
-        case _:
-            return UnknownBody(kind=kind, encoded=encode(value))
+    if kind in _KINDS:
+        return _KINDS[kind].from_value(value)
+    return UnknownBody(kind=kind, encoded=encode(value))

@@ -36,7 +36,7 @@ from protocol.keys import (
     is_small_order,
     verify,
 )
-from protocol.kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
+from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
 __all__ = [
     "MAIN_NET",
@@ -153,6 +153,8 @@ def parse_record(wire: bytes) -> Record | Rejected:
         return Rejected("the signature does not verify")
     if isinstance(body, ProfileBody) and not body.binds(envelope.author):
         return Rejected("body: binding: the transport key does not vouch for the author")
+    if isinstance(body, AttestBody) and not body.is_proven_by(envelope.author):
+        return Rejected("body: proof: not the author's signature over what was re-run")
     return Record(
         id=identity,
         payload_bytes=payload,

@@ -35,6 +35,7 @@ STATUSES: Final = ("ok", "crash", "oom", "timeout", "nan", "rejected")
 ROLES: Final = ("base", "candidate", "anchor")
 MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
 MAX_REASON: Final = 200
+MAX_RUNS: Final = 64  # of one record
 _MAX_FLAGS = 16
 CONTENDED = "contended"  # the flag of a run that others kept from the processor
 _MAX_ENV = 32

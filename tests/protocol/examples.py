@@ -2,20 +2,28 @@
 
 import hashlib
 import zlib
+from dataclasses import replace
 
+from protocol.attestation import attestation_seed, prove_seeds
 from protocol.keys import SigningKey, bind
 from protocol.kinds import (
     AdoptBody,
+    AttestBody,
     Audit,
     Body,
     Cost,
     Diff,
     Env,
     FileChange,
+    InsightBody,
+    IntentBody,
+    NoiseBody,
     Origin,
     PatchBody,
     ProfileBody,
     ResultBody,
+    RetractBody,
+    Role,
     Run,
     TaskBody,
 )
@@ -152,10 +160,62 @@ ADOPT = AdoptBody(
     unverified=False,
 )
 
+PROOF = prove_seeds(AUTHOR, target=sha256(b"result"), base=BASELINE.tree, tree=CHANGED.tree)
+
+
+def attested_run(pair: int, role: Role, nano: int) -> Run:
+    """Return a run of a pair that an attestation by AUTHOR has to make."""
+    seed = attestation_seed(PROOF, pair)
+    return replace(GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=nano + 7, flags=())
+
+
+ATTEST = AttestBody(
+    task=MANIFEST.id,
+    hardware_class="cpu-x86_64",
+    env=Env.of({"torch": "torch2.13-cpu"}),
+    base=BASELINE.tree,
+    tree=CHANGED.tree,
+    target=sha256(b"result"),
+    proof=PROOF,
+    runs=(
+        attested_run(0, "base", 1_300_000_000),
+        attested_run(0, "candidate", 1_250_000_000),
+        attested_run(1, "candidate", 1_251_000_000),
+        attested_run(1, "base", 1_299_000_000),
+    ),
+    verdict="confirmed",
+)
+NOISE = NoiseBody(
+    task=MANIFEST.id,
+    hardware_class="cpu-x86_64",
+    env=Env(),
+    tree=BASELINE.tree,
+    runs=(replace(GOOD_RUN, role="base"), FAILED_RUN),
+)
+INTENT = IntentBody(
+    task=MANIFEST.id,
+    hardware_class="cpu-x86_64",
+    base=BASELINE.tree,
+    title="Rotary embeddings",
+    ttl_s=1800,
+)
+INSIGHT = InsightBody(
+    task=MANIFEST.id,
+    hardware_class=None,
+    message="Depth beyond four does not pay within the budget.",
+    evidence=(sha256(b"result"),),
+)
+RETRACT = RetractBody(target=sha256(b"result"), revoke=False, reason="The clock was wrong.")
+
 BODIES: dict[str, Body] = {
     "profile": PROFILE,
     "task": TASK,
     "patch": PATCH,
     "result": RESULT,
     "adopt": ADOPT,
+    "attest": ATTEST,
+    "noise": NOISE,
+    "intent": INTENT,
+    "insight": INSIGHT,
+    "retract": RETRACT,
 }

@@ -109,7 +109,7 @@ def test_any_result_survives_its_encoding(result: ResultBody) -> None:
 def test_every_listed_field_is_required(body: Body) -> None:
     value = body.to_value()
     assert isinstance(value, dict)
-    assert set(value) == body_fields(body.kind)
+    assert set(value) == body_fields(body.kind) - {"size"}  # the one that is optional
     for name in value:
         missing = {key: item for key, item in value.items() if key != name}
         assert body_from_value(body.kind, missing) == Rejected(f"{name}: missing")
@@ -140,17 +140,26 @@ def test_unknown_fields_are_ignored(body: Body) -> None:
 
 def test_an_unknown_kind_is_kept_as_it_came() -> None:
     value: Value = {"text": "é", "evidence": [bytes(32)]}
-    body = body_from_value("insight", value)
-    assert body == UnknownBody(kind="insight", encoded=encode(value))
+    body = body_from_value("prophecy", value)
+    assert body == UnknownBody(kind="prophecy", encoded=encode(value))
     assert isinstance(body, UnknownBody)
     assert body.to_value() == value
-    assert body_fields("insight") == frozenset()
+    assert body_fields("prophecy") == frozenset()
 
 
 def test_optional_costs_are_left_out_and_never_nil() -> None:
     assert Cost(device_ms=5).to_value() == {"device_ms": 5}
     assert Cost.from_value({"device_ms": 5}) == Cost(device_ms=5)
     assert Cost.from_value({"device_ms": 5, "tokens": None}) == Rejected("tokens: not an int")
+
+
+def test_the_size_of_a_result_may_be_left_out_and_is_never_nil() -> None:
+    sized = replace(RESULT, size_bytes=7_700)
+    assert _through_bytes(sized) == sized
+    value = RESULT.to_value()
+    assert isinstance(value, dict)
+    assert "size" not in value
+    assert ResultBody.from_value({**value, "size": None}) == Rejected("size: not an int")
 
 
 @pytest.mark.parametrize("status", STATUSES[1:])

@@ -157,9 +157,9 @@ def test_unknown_fields_are_kept_in_the_payload_and_ignored() -> None:
 
 
 def test_an_unknown_kind_is_valid_and_not_interpreted() -> None:
-    record = _resigned(kind="insight", body={"text": "é"})
+    record = _resigned(kind="prophecy", body={"text": "é"})
     assert isinstance(record, Record)
-    assert record.body == UnknownBody(kind="insight", encoded=encode({"text": "é"}))
+    assert record.body == UnknownBody(kind="prophecy", encoded=encode({"text": "é"}))
     again = sign_record(AUTHOR, net=MAIN_NET, seq=0, prev=None, ts_ms=START_MS, body=record.body)
     assert again == record
 

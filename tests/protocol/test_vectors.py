@@ -35,8 +35,8 @@ def _from_json(value: Any) -> Value:
 
 
 def test_there_is_a_vector_for_each_kind() -> None:
-    assert [entry["kind"] for entry in RECORDS] == ["profile", "task", "patch", "result", "adopt"]
-    assert len(REJECTS) >= 70
+    assert [entry["kind"] for entry in RECORDS] == list(BODIES)
+    assert len(REJECTS) >= 90
 
 
 @pytest.mark.parametrize("entry", RECORDS, ids=lambda entry: entry["kind"])
@@ -62,7 +62,7 @@ def test_a_record_is_parsed_as_it_was_written(entry: Any) -> None:
 
 def test_the_records_form_a_chain() -> None:
     values: Any = [_from_json(entry["value"]) for entry in RECORDS]
-    assert [value["seq"] for value in values] == [0, 1, 2, 3, 4]
+    assert [value["seq"] for value in values] == list(range(len(BODIES)))
     assert [value["prev"] for value in values[1:]] == [
         bytes.fromhex(entry["id"]) for entry in RECORDS[:-1]
     ]
@@ -72,6 +72,19 @@ def test_the_profile_binds_its_transport_key() -> None:
     value: Any = _from_json(RECORDS[0]["value"])
     transport = Ed25519PublicKey.from_public_bytes(value["body"]["transport"])
     transport.verify(value["body"]["binding"], b"arnode/bind/1\0" + value["author"])
+
+
+def test_the_attestation_draws_its_seeds_from_its_proof() -> None:
+    (value,) = (_from_json(one["value"]) for one in RECORDS if one["kind"] == "attest")
+    body: Any = value["body"]  # type: ignore[index,call-overload]
+    author = Ed25519PublicKey.from_public_bytes(value["author"])  # type: ignore[index,call-overload]
+    author.verify(body["proof"], b"arnode/seed/1\0" + body["target"])
+    drawn = [
+        hashlib.sha256(b"arnode/seed/1\0" + body["proof"] + bytes([0, 0, 0, pair])).digest()
+        for pair in (0, 0, 1, 1)
+    ]
+    expected = [int.from_bytes(digest[:4], "big") >> 1 for digest in drawn]
+    assert [run["seed"] for run in body["runs"]] == expected
 
 
 @pytest.mark.parametrize("entry", REJECTS, ids=lambda entry: entry["fault"])

@@ -214,6 +214,31 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "a note of 501": ("result", _in_body(_set("note", "x" * 501))),
         "an adoption without evidence": ("adopt", _in_body(_set("evidence", None))),
         "a class with a space": ("adopt", _in_body(_set("class", "my card"))),
+        "a size of 0": (
+            "result",
+            lambda value: value.update(body=dict(sorted({**value["body"], "size": 0}.items()))),
+        ),
+        "an attestation of its own base": (
+            "attest",
+            lambda value: value["body"].update(tree=value["body"]["base"]),
+        ),
+        "an attestation without runs": ("attest", _in_body(_set("runs", []))),
+        "a verdict of its own": ("attest", _in_body(_set("verdict", "true"))),
+        "a proof of 63 bytes": ("attest", _in_body(_set("proof", bytes(63)))),
+        "seeds of one's own": ("attest", _in_run(_set("seed", 1))),
+        "a pair left out": ("attest", lambda value: value["body"]["runs"].__delitem__(slice(2))),
+        "a proof for another result": ("attest", _in_body(_set("target", one))),
+        "a proof for no result": ("attest", _in_body(_set("target", None))),
+        "noise of a candidate": ("noise", _in_run(_set("role", "candidate"))),
+        "noise without runs": ("noise", _in_body(_set("runs", []))),
+        "an intent for two hours": ("intent", _in_body(_set("ttl_s", 7200))),
+        "an intent without title": ("intent", _in_body(_set("title", ""))),
+        "an insight of 601": ("insight", _in_body(_set("text", "x" * 601))),
+        "an insight of nothing": ("insight", _in_body(_set("text", ""))),
+        "17 pieces of evidence": ("insight", _in_body(_set("evidence", [one] * 17))),
+        "a retraction of nothing": ("retract", _in_body(_set("target", None))),
+        "a retraction of a record and the key": ("retract", _in_body(_set("revoke", True))),
+        "a reason of 201": ("retract", _in_body(_set("reason", "x" * 201))),
     }
 
 

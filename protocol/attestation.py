@@ -1,0 +1,100 @@
+"""Attestations: what somebody says who re-ran a claim, on seeds that its author could not know.
+
+    attest {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
+            verdict}
+    proof    = Ed25519(attester, "arnode/seed/1\\0" + (target, or base + tree without one))
+    seed(i)  = sha256("arnode/seed/1\\0" + proof + i as 4 bytes, big-endian)[:4] >> 1
+
+The pairs take the seeds in turn and none is left out, so that nobody can run many pairs and
+publish the ones they like. Whether the runs bear the verdict out is for readers to see.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from protocol.encoding import Value
+from protocol.errors import Rejected
+from protocol.fields import (
+    CLASS_PATTERN,
+    Codec,
+    Table,
+    binary,
+    choice,
+    digest,
+    field,
+    listing,
+    nullable,
+    word,
+)
+from protocol.keys import SEED_CONTEXT, SigningKey, verify
+from protocol.runs import MAX_RUNS, Env, Run
+
+AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unrunnable"]
+
+VERDICTS: Final = ("confirmed", "refuted", "unconfirmed", "unrunnable")
+
+
+def prove_seeds(key: SigningKey, *, target: bytes | None, base: bytes, tree: bytes) -> bytes:
+    """Return the proof that an attestation by `key` draws its seeds from."""
+    return key.sign(SEED_CONTEXT + _subject(target, base, tree))
+
+
+def attestation_seed(proof: bytes, index: int) -> int:
+    """Return the seed, 31 bits, of pair number `index`, from 0."""
+    drawn = hashlib.sha256(SEED_CONTEXT + proof + index.to_bytes(4, "big")).digest()
+    return int.from_bytes(drawn[:4], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttestBody:
+    """A re-run of a tree against a base; `target` is the result that it answers."""
+
+    kind: ClassVar = "attest"
+    task: bytes
+    hardware_class: str
+    env: Env
+    base: bytes
+    tree: bytes
+    target: bytes | None
+    proof: bytes
+    runs: tuple[Run, ...]
+    verdict: AttestVerdict
+
+    TABLE: ClassVar = Table(
+        field("task", digest()),
+        field("class", word(CLASS_PATTERN), "hardware_class"),
+        field("env", Codec(Env.from_value, Env.to_value)),
+        field("base", digest()),
+        field("tree", digest()),
+        field("target", nullable(digest())),
+        field("proof", binary(64, 64)),
+        field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
+        field("verdict", choice(*VERDICTS)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it in a record."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "AttestBody | Rejected":
+        """Return the attestation that `value` stands for; the proof is checked with the author."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def is_proven_by(self, author: bytes) -> bool:
+        """Tell whether the proof is this author's signature over what was re-run."""
+        subject = _subject(self.target, self.base, self.tree)
+        return verify(author, SEED_CONTEXT + subject, self.proof)
+
+    def _fault(self) -> str | None:
+        if self.base == self.tree:
+            return "tree: the same as its base"
+        seeds = dict.fromkeys(run.seed for run in self.runs)
+        if any(seed != attestation_seed(self.proof, i) for i, seed in enumerate(seeds)):
+            return "runs: their seeds are not those of the proof, in order"
+        return None
+
+
+def _subject(target: bytes | None, base: bytes, tree: bytes) -> bytes:
+    return base + tree if target is None else target

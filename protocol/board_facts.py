@@ -1,0 +1,152 @@
+"""What boards read of records: claims, votes, moves, withdrawals and equivocations.
+
+Each follows from one record (an equivocation from two) and the task's manifest, so that a store
+can keep them beside the records. What follows from many of them is in protocol/board.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from protocol.attestation import AttestBody, AttestVerdict
+from protocol.encoding import MAX_INT
+from protocol.gains import MIN_ANCHOR_PAIRS, MIN_PAIRS, Gain, differences, gain_of
+from protocol.kinds import AdoptBody, ResultBody, RetractBody
+from protocol.manifest import TaskManifest
+from protocol.records import Record
+from protocol.runs import CONTENDED, Env, Role
+
+IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a board reads of one confirm result; without a gain it is only a try."""
+
+    id: bytes
+    author: bytes
+    base: bytes
+    tree: bytes
+    metric_nano: int
+    gain: Gain | None
+    anchor_gain: Gain | None
+    size_bytes: int
+    env: Env
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What a board reads of an attestation; `says` is None if its runs do not bear it out."""
+
+    id: bytes
+    author: bytes
+    seq: int
+    base: bytes
+    tree: bytes
+    says: AttestVerdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What a board reads of an adoption."""
+
+    id: bytes
+    author: bytes
+    tree: bytes
+
+
+Fact: TypeAlias = Claim | Vote | Move
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """A retraction of one own record, or (without a target) of the author's key."""
+
+    id: bytes
+    author: bytes
+    target: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivocation:
+    """An author's lowest number that two records bear, and the two smallest ids of those."""
+
+    author: bytes
+    seq: int
+    ids: tuple[bytes, bytes]
+
+
+def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fact | None:
+    """Return what this board reads of a record; None if it does not read it."""
+    body = record.body
+    if not isinstance(body, ResultBody | AttestBody | AdoptBody):
+        return None
+    if (body.task, body.hardware_class) != (manifest.id, hardware_class):
+        return None
+    match body:
+        case ResultBody(stage="confirm"):
+            return _claim(record, body, manifest)
+        case AttestBody():
+            return _vote(record, body, maximised=manifest.metric.direction == "max")
+        case AdoptBody(unverified=False):
+            return Move(id=record.id, author=record.author, tree=body.to_tree)
+        case _:
+            return None
+
+
+def read_withdrawal(record: Record) -> Withdrawal | None:
+    """Return what boards read of a retraction; None of anything else."""
+    if not isinstance(record.body, RetractBody):
+        return None
+    return Withdrawal(id=record.id, author=record.author, target=record.body.target)
+
+
+def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> Claim:
+    maximised = manifest.metric.direction == "max"
+    # Against the baseline itself the pairs are the anchor's.
+    anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
+    own = differences(body.runs, "base", maximised=maximised, secret=True)
+    beside = differences(body.runs, anchor, maximised=maximised, secret=False)
+    is_measured = body.status == "ok"
+    metrics = [
+        run.metric_nano
+        for run in body.runs
+        if run.role == "candidate" and run.metric_nano is not None
+    ]
+    gain = gain_of(own, manifest.noise_floor_nano) if is_measured else None
+    return Claim(
+        id=record.id,
+        author=record.author,
+        base=body.base,
+        tree=body.tree,
+        metric_nano=sum(metrics) // len(metrics) if metrics else 0,
+        gain=gain,
+        anchor_gain=(
+            gain_of(beside, manifest.noise_floor_nano) if len(beside) >= MIN_ANCHOR_PAIRS else None
+        ),
+        size_bytes=MAX_INT if body.size_bytes is None else body.size_bytes,
+        env=body.env,
+        flags=tuple(_flags(body, gain, manifest)),
+    )
+
+
+def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Iterator[str]:
+    if any(CONTENDED in run.flags for run in body.runs):
+        yield CONTENDED
+    if gain is not None and gain.value_nano > manifest.metric.max_step_nano:
+        yield IMPLAUSIBLE
+
+
+def _vote(record: Record, body: AttestBody, *, maximised: bool) -> Vote:
+    shown = differences(body.runs, "base", maximised=maximised, secret=True)
+    is_shown = len(shown) >= MIN_PAIRS and (body.verdict == "refuted" or sum(shown) > 0)
+    says = body.verdict if is_shown and body.verdict in ("confirmed", "refuted") else None
+    return Vote(
+        id=record.id,
+        author=record.author,
+        seq=record.seq,
+        base=body.base,
+        tree=body.tree,
+        says=says,
+    )

@@ -1,0 +1,115 @@
+"""Gains in whole numbers, so that every reader of a result computes the same bounds.
+
+A gain is the mean of paired differences, its bound what a t interval leaves of it; floats are
+not used, because their sums depend on the order. All figures are in 1e-9 units of the metric,
+tables and intermediate reaches in millionths of those. Other languages need big integers.
+
+    mean  = floor(10^6 · Σd / n)
+    reach = 1 + isqrt(floor(T95[n-1]² · max(n·Σd² - (Σd)², 2s²·n·(n-1)) / (n²·(n-1))))
+    luck  = s · L[N]
+    lower = floor((mean - reach - luck) / 10^6)        upper = floor((mean + reach) / 10^6)
+
+T95 is Student's one-sided 95 % quantile and L[N] = √(2 ln N), both in millionths and rounded
+up: of N results with no gain the luckiest is expected at most L[N] standard deviations up. s is
+the task's noise floor, below which no spread is believed. What exceeds 2^53 - 1 is held there.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.encoding import MAX_INT
+from protocol.runs import MAX_RUNS, Role, Run
+
+MILLION: Final = 10**6
+MIN_PAIRS: Final = 2
+MIN_ANCHOR_PAIRS: Final = 4
+
+
+def _table(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split())
+
+
+# By degrees of freedom, from 1: of 64 runs there are at most 32 pairs.
+T95: Final = _table("""
+    6313752 2919986 2353364 2131847 2015049 1943181 1894579 1859549 1833113 1812462 1795885
+    1782288 1770934 1761311 1753051 1745884 1739607 1734064 1729133 1724719 1720743 1717145
+    1713872 1710883 1708141 1705618 1703289 1701131 1699128 1697261 1695519
+""")
+# For N = 2, 3, 4, 6, 8, 12 … 2^20: any other is rounded up to one of these, or down to the last.
+TRIES: Final = tuple(sorted({2 << k for k in range(20)} | {3 << k for k in range(19)}))
+LUCK: Final = _table("""
+    1177411 1482304 1665110 1893019 2039334 2229308 2354821 2521133 2632769 2782518 2884054
+    3021374 3115135 3242683 3330219 3449824 3532231 3645214 3723298 3830650 3905028 4007514
+    4078668 4176897 4245213 4339673 4405465 4496560 4560090 4648156 4709641 4794960 4854586
+    4937402 4995328 5075848 5132212 5210617 5265538
+""")
+
+
+def luck(tries: int) -> int:
+    """Return L[N], in millionths of a standard deviation, of the best of so many results."""
+    return LUCK[min(bisect.bisect_left(TRIES, tries), len(LUCK) - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """A mean of paired differences and its reach, in millionths of 1e-9 units of the metric."""
+
+    pairs: int
+    mean: int
+    reach: int
+
+    @property
+    def value_nano(self) -> int:
+        """The gain, rounded down."""
+        return _held(self.mean // MILLION)
+
+    @property
+    def upper_nano(self) -> int:
+        """The upper end of its interval."""
+        return _held((self.mean + self.reach) // MILLION)
+
+    def lower_nano(self, allowance: int = 0) -> int:
+        """Return the lower bound, less an allowance for luck (s · L[N])."""
+        return _held((self.mean - self.reach - allowance) // MILLION)
+
+
+def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
+    """Return the gain that 2 … 32 paired differences show, or None of fewer."""
+    n = len(differences)
+    if n < MIN_PAIRS:
+        return None
+    total = sum(differences)
+    spread = n * sum(d * d for d in differences) - total * total
+    floor = 2 * noise_nano * noise_nano * n * (n - 1)
+    variance_of_mean = T95[n - 2] ** 2 * max(spread, floor) // (n * n * (n - 1))
+    return Gain(pairs=n, mean=MILLION * total // n, reach=1 + math.isqrt(variance_of_mean))
+
+
+def _held(nano: int) -> int:
+    """Keep what follows from absurd claims within what a record could say."""
+    return max(-MAX_INT, min(MAX_INT, nano))
+
+
+def differences(
+    runs: Sequence[Run], against: Role, *, maximised: bool, secret: bool
+) -> tuple[int, ...]:
+    """Return what the candidate gains over another role in each pair of one seed.
+
+    Of several runs with one role and seed the first that is ok counts; a metric of 0 where less
+    is better is a failure that was written down as a number.
+    """
+    assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
+    values: dict[Role, dict[int, int]] = {"candidate": {}, against: {}}
+    for run in runs:
+        value = run.secret_nano if secret else run.metric_nano
+        if run.role in values and value is not None and (maximised or value != 0):
+            values[run.role].setdefault(run.seed, value)
+    sign = -1 if maximised else 1
+    return tuple(
+        sign * (values[against][seed] - value)
+        for seed, value in values["candidate"].items()
+        if seed in values[against]
+    )

@@ -1,0 +1,185 @@
+"""The ids of a set of records in the order of (time, id), with a sum over any stretch of it.
+
+40 bytes a key and a sum for every few dozen of them: a million records take 50 MB, where as many
+Python objects would take 200. Adding a key costs as much wherever it goes.
+"""
+
+import bisect
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Final
+
+from protocol.varint import encode_varint
+
+KEY_BYTES: Final = 40  # the time, 8 bytes big-endian, then the id
+FINGERPRINT_BYTES: Final = 16
+_ID_BYTES = 32
+_CHUNK_KEYS = 64  # at most; a full chunk is cut in two
+_FILLED_KEYS = 48  # of a chunk made from many keys at once
+_MODULUS = 1 << 256
+
+
+def key_of(ts_ms: int, record_id: bytes) -> bytes:
+    """Return the key by which a record is sorted."""
+    return ts_ms.to_bytes(8, "big") + record_id
+
+
+class RecordIndex:
+    """A sorted set of keys. Positions are those of a list of all of them."""
+
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        self._chunks: list[bytearray] = []
+        self._firsts: list[bytes] = []
+        self._sums: list[int] = []
+        self._stale = True
+        self._starts: list[int] = [0]
+        self._sums_before: list[int] = [0]
+        self._last_sum: tuple[int, int] | None = None  # position, sum of the ids before it
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), _FILLED_KEYS):
+            filled = b"".join(ordered[start : start + _FILLED_KEYS])
+            self._insert_chunk(len(self._chunks), filled)
+
+    def __len__(self) -> int:
+        self._refresh()
+        return self._starts[-1]
+
+    def __contains__(self, key: bytes) -> bool:
+        number, offset = self._place(key)
+        return number >= 0 and self._chunks[number][offset : offset + KEY_BYTES] == key
+
+    def add(self, key: bytes) -> bool:
+        """Add a key and return whether it was new."""
+        if not self._chunks:
+            self._insert_chunk(0, key)
+            return True
+        number, offset = self._place(key)
+        number = max(number, 0)
+        chunk = self._chunks[number]
+        if chunk[offset : offset + KEY_BYTES] == key:
+            return False
+        chunk[offset:offset] = key
+        self._sums[number] += _id_number(key)
+        self._firsts[number] = bytes(chunk[:KEY_BYTES])
+        self._stale = True
+        if len(chunk) >= _CHUNK_KEYS * KEY_BYTES:
+            self._split(number)
+        return True
+
+    def discard(self, key: bytes) -> bool:
+        """Remove a key and return whether it was there."""
+        number, offset = self._place(key)
+        if number < 0 or self._chunks[number][offset : offset + KEY_BYTES] != key:
+            return False
+        chunk = self._chunks[number]
+        del chunk[offset : offset + KEY_BYTES]
+        self._sums[number] -= _id_number(key)
+        self._stale = True
+        if chunk:
+            self._firsts[number] = bytes(chunk[:KEY_BYTES])
+        else:
+            del self._chunks[number], self._sums[number], self._firsts[number]
+        return True
+
+    def key(self, position: int) -> bytes:
+        """Return the key at a position."""
+        number, offset = self._chunk_at(position)
+        return bytes(self._chunks[number][offset : offset + KEY_BYTES])
+
+    def position(self, bound: bytes) -> int:
+        """Return how many keys are smaller than `bound`, a key or the beginning of one."""
+        number, offset = self._place(bound)
+        if number < 0:
+            return 0
+        self._refresh()
+        return self._starts[number] + offset // KEY_BYTES
+
+    def ids(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the ids at positions start … stop - 1."""
+        for part in self._parts(start, stop):
+            for at in range(0, len(part), KEY_BYTES):
+                yield bytes(part[at + 8 : at + KEY_BYTES])
+
+    def fingerprint(self, start: int, stop: int) -> bytes:
+        """Return the first 16 bytes of sha256(sum of the ids mod 2^256, little-endian + count)."""
+        before = self._sum_before(start)
+        total = self._sum_before(stop) - before
+        summed = (total % _MODULUS).to_bytes(_ID_BYTES, "little")
+        return hashlib.sha256(summed + encode_varint(stop - start)).digest()[:FINGERPRINT_BYTES]
+
+    def _sum_before(self, position: int) -> int:
+        self._refresh()
+        if position == self._starts[-1]:
+            return self._sums_before[-1]
+        # Ranges follow one another: one's end is the next one's start.
+        if self._last_sum is None or self._last_sum[0] != position:
+            number, offset = self._chunk_at(position)
+            total = self._sums_before[number] + _sum_of(self._chunks[number][:offset])
+            self._last_sum = (position, total)
+        return self._last_sum[1]
+
+    def _parts(self, start: int, stop: int) -> Iterator[bytearray]:
+        if start >= stop:
+            return
+        number, offset = self._chunk_at(start)
+        missing = (stop - start) * KEY_BYTES
+        while missing > 0:
+            part = self._chunks[number][offset : offset + missing]
+            yield part
+            missing -= len(part)
+            number, offset = number + 1, 0
+
+    def _chunk_at(self, position: int) -> tuple[int, int]:
+        """Return a position's chunk and the offset there in bytes."""
+        self._refresh()
+        number = bisect.bisect_right(self._starts, position) - 1
+        return number, (position - self._starts[number]) * KEY_BYTES
+
+    def _place(self, key: bytes) -> tuple[int, int]:
+        """Return the chunk that a key is or belongs in (-1: before all) and its offset there."""
+        number = bisect.bisect_right(self._firsts, key) - 1
+        if number < 0:
+            return -1, 0
+        chunk = self._chunks[number]
+        low, high = 0, len(chunk) // KEY_BYTES
+        while low < high:
+            middle = (low + high) // 2
+            if chunk[middle * KEY_BYTES : (middle + 1) * KEY_BYTES] < key:
+                low = middle + 1
+            else:
+                high = middle
+        return number, low * KEY_BYTES
+
+    def _split(self, number: int) -> None:
+        chunk = self._chunks[number]
+        half = _CHUNK_KEYS // 2 * KEY_BYTES
+        upper = bytes(chunk[half:])
+        del chunk[half:]
+        self._sums[number] = _sum_of(chunk)
+        self._insert_chunk(number + 1, upper)
+
+    def _insert_chunk(self, number: int, keys: bytes) -> None:
+        self._chunks.insert(number, bytearray(keys))
+        self._firsts.insert(number, keys[:KEY_BYTES])
+        self._sums.insert(number, _sum_of(keys))
+        self._stale = True
+
+    def _refresh(self) -> None:
+        if self._stale:
+            sizes = (len(chunk) // KEY_BYTES for chunk in self._chunks)
+            self._starts = [*accumulate(sizes, initial=0)]
+            self._sums_before = [*accumulate(self._sums, initial=0)]
+            self._last_sum = None
+            self._stale = False
+
+
+def _sum_of(keys: bytes | bytearray) -> int:
+    return sum(
+        int.from_bytes(keys[at + 8 : at + KEY_BYTES], "little")
+        for at in range(0, len(keys), KEY_BYTES)
+    )
+
+
+def _id_number(key: bytes) -> int:
+    return int.from_bytes(key[8:], "little")
