@@ -21,6 +21,7 @@ MAX_DEPTH: Final = 6  # containers inside one another; [] has depth 1
 MAX_ITEMS: Final = 512  # of one array or map
 MAX_INT: Final = 2**53 - 1  # what a JavaScript reader still holds exactly
 
+_NOT_CANONICAL = "not in canonical form"
 _KEY = re.compile(r"[a-z0-9_]{1,24}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What msgpack raises on foreign bytes; UnpackException is not a ValueError.
@@ -33,10 +34,11 @@ class EncodingError(ArnodeError):
 
 def encode(value: Value) -> bytes:
     """Return the canonical encoding of `value`; maps may come in any order."""
-    fault = _fault(value, depth=0)
+    ordered = _sorted(value)
+    fault = _fault(ordered)
     if fault is not None:
         raise EncodingError(f"a value has no canonical encoding: {fault}", "change that value")
-    return _pack(value)
+    return _pack(ordered)
 
 
 def decode(data: bytes, *, limit_bytes: int = LIMIT_BYTES) -> Value | Rejected:
@@ -58,44 +60,48 @@ def decode(data: bytes, *, limit_bytes: int = LIMIT_BYTES) -> Value | Rejected:
         )
     except _UNPACK_ERRORS:
         return Rejected("not msgpack within the limits")
-    fault = _fault(value, depth=0)
+    fault = _fault(value)
     if fault is not None:
         return Rejected(fault)
-    # Duplicate keys, unsorted keys and numbers or lengths in too many bytes all end here.
-    if _pack(value) != data:
-        return Rejected("not in canonical form")
-    return value
+    # Duplicate keys and numbers or lengths in too many bytes all end here.
+    return value if _pack(value) == data else Rejected(_NOT_CANONICAL)
 
 
 def _pack(value: Value) -> bytes:
-    return bytes(msgpack.packb(_sorted(value), use_bin_type=True, strict_types=True))
+    return bytes(msgpack.packb(value, use_bin_type=True, strict_types=True))
 
 
 def _sorted(value: Value) -> Value:
-    # Keys are ASCII, so that sorting the strings sorts their bytes.
+    # Keys are ASCII, so that sorting the strings sorts their bytes; others end in `_fault`.
     if type(value) is dict:
-        return {key: _sorted(value[key]) for key in sorted(value)}
+        return {key: _sorted(value[key]) for key in sorted(value, key=str)}
     if type(value) is list:
         return [_sorted(item) for item in value]
     return value
 
 
-def _fault(value: object, *, depth: int) -> str | None:
-    """Return why `value` is not of the canonical kind, or None.
+def _fault(value: object) -> str | None:
+    """Return why `value` is not of the canonical kind with its keys in order, or None."""
+    kind = type(value)
+    if kind is list or kind is dict:
+        return _container_fault(value, depth=1)  # type: ignore[arg-type]
+    return _scalar_fault(value)
+
+
+def _scalar_fault(value: object) -> str | None:
+    """Return why `value` is neither nil, bool, int, text nor bytes.
 
     The types are compared exactly: bool is a subclass of int, and a msgpack timestamp or a
     subclass of str would pass for something that it does not encode as.
     """
     kind = type(value)
-    if value is None or kind is bool or kind is bytes:
-        return None
     if kind is int:
         return None if -MAX_INT <= value <= MAX_INT else "a number of 2^53 or more"  # type: ignore[operator]
     if kind is str:
         return _text_fault(value)  # type: ignore[arg-type]
-    if kind is not list and kind is not dict:
-        return f"a value of type {kind.__name__}"
-    return _container_fault(value, depth=depth + 1)  # type: ignore[arg-type]
+    if value is None or kind is bool or kind is bytes:
+        return None
+    return f"a value of type {kind.__name__}"
 
 
 def _container_fault(value: list[object] | dict[object, object], *, depth: int) -> str | None:
@@ -103,12 +109,22 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         return f"nested deeper than {MAX_DEPTH}"
     if len(value) > MAX_ITEMS:
         return f"more than {MAX_ITEMS} items in a container"
-    if isinstance(value, dict):
+    items = value
+    if type(value) is dict:
+        last = ""
         for key in value:
             if type(key) is not str or _KEY.fullmatch(key) is None:
                 return "a map key that is not [a-z0-9_]{1,24}"
-    for item in value.values() if isinstance(value, dict) else value:
-        fault = _fault(item, depth=depth)
+            if key <= last:
+                return _NOT_CANONICAL
+            last = key
+        items = value.values()  # type: ignore[assignment]
+    for item in items:
+        kind = type(item)
+        if kind is list or kind is dict:
+            fault = _container_fault(item, depth=depth + 1)  # type: ignore[arg-type]
+        else:
+            fault = _scalar_fault(item)
         if fault is not None:
             return fault
     return None
