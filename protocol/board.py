@@ -15,7 +15,9 @@ first, then the smaller tree id. Authors that equivocated or revoked their key c
 import hashlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import ClassVar
 
 from protocol.attestation import AttestVerdict
 from protocol.board_facts import (
@@ -29,6 +31,19 @@ from protocol.board_facts import (
     read_withdrawal,
 )
 from protocol.encoding import Value, encode
+from protocol.errors import Rejected
+from protocol.fields import (
+    FLAG_PATTERN,
+    Codec,
+    Table,
+    boolean,
+    digest,
+    field,
+    integer,
+    listing,
+    nullable,
+    word,
+)
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.records import Record
@@ -61,28 +76,35 @@ class Row:
     env: Env
     flags: tuple[str, ...]
 
+    TABLE: ClassVar = Table(
+        field("rank", nullable(integer(1))),
+        field("tie", boolean()),
+        field("tree", digest()),
+        field("author", digest()),
+        field("result", digest()),
+        field("metric", integer(), "metric_nano"),
+        field("anchor_pairs", integer(0)),
+        field("gain_anchor", nullable(integer()), "gain_anchor_nano"),
+        field("gain_anchor_lower", nullable(integer()), "gain_anchor_lower_nano"),
+        field("pairs", integer(2)),
+        field("gain", integer(), "gain_nano"),
+        field("gain_lower", integer(), "gain_lower_nano"),
+        field("tries", integer(1)),
+        field("confirmed", integer(0)),
+        field("refuted", integer(0)),
+        field("adopted", integer(0)),
+        field("env", Codec(Env.from_value, Env.to_value)),
+        field("flags", listing(word(FLAG_PATTERN), high=2)),
+    )
+
     def to_value(self) -> Value:
         """Return the map that the board's digest covers."""
-        return {
-            "rank": self.rank,
-            "tie": self.tie,
-            "tree": self.tree,
-            "author": self.author,
-            "result": self.result,
-            "metric": self.metric_nano,
-            "anchor_pairs": self.anchor_pairs,
-            "gain_anchor": self.gain_anchor_nano,
-            "gain_anchor_lower": self.gain_anchor_lower_nano,
-            "pairs": self.pairs,
-            "gain": self.gain_nano,
-            "gain_lower": self.gain_lower_nano,
-            "tries": self.tries,
-            "confirmed": self.confirmed,
-            "refuted": self.refuted,
-            "adopted": self.adopted,
-            "env": self.env.to_value(),
-            "flags": list(self.flags),
-        }
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "Row | Rejected":
+        """Return the row that `value` stands for."""
+        return cls.TABLE.read(cls, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,8 +256,8 @@ def _ranked(candidates: Iterable[_Candidate]) -> Iterator[tuple[int | None, bool
 class _Opinions:
     """The keys that spoke about one tree, each with what it said last, and those that took it."""
 
-    said: dict[bytes, Vote] = field(default_factory=dict)
-    adopted: set[bytes] = field(default_factory=set)
+    said: dict[bytes, Vote] = attribute(default_factory=dict)
+    adopted: set[bytes] = attribute(default_factory=set)
 
     def hear(self, vote: Vote) -> None:
         known = self.said.setdefault(vote.author, vote)
@@ -243,7 +265,7 @@ class _Opinions:
 
     def count(self, verdict: AttestVerdict, *, but: bytes) -> int:
         """Return how many keys other than `but` said this."""
-        return sum(vote.says == verdict and author != but for author, vote in self.said.items())
+        return sum(vote.verdict == verdict and author != but for author, vote in self.said.items())
 
 
 def _opinions(
@@ -255,11 +277,7 @@ def _opinions(
     """
     opinions: dict[bytes, _Opinions] = defaultdict(_Opinions)
     for fact in facts:
-        if (
-            isinstance(fact, Vote)
-            and fact.says is not None
-            and fact.base in bases.get(fact.tree, ())
-        ):
+        if isinstance(fact, Vote) and fact.counts and fact.base in bases.get(fact.tree, ()):
             opinions[fact.tree].hear(fact)
         elif isinstance(fact, Move):
             opinions[fact.tree].adopted.add(fact.author)

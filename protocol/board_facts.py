@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from protocol.attestation import AttestBody, AttestVerdict
 from protocol.encoding import MAX_INT
-from protocol.gains import MIN_ANCHOR_PAIRS, MIN_PAIRS, Gain, differences, gain_of
+from protocol.gains import MIN_ANCHOR_PAIRS, Gain, differences, gain_of
 from protocol.kinds import AdoptBody, ResultBody, RetractBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
@@ -37,14 +37,22 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What a board reads of an attestation; `says` is None if its runs do not bear it out."""
+    """What a board reads of an attestation; it counts only if its runs bear it out."""
 
     id: bytes
     author: bytes
     seq: int
     base: bytes
     tree: bytes
-    says: AttestVerdict | None
+    verdict: AttestVerdict
+    gain: Gain | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its pairs show what it says: two of them, and for a gain one on average."""
+        if self.gain is None:
+            return False
+        return self.verdict == "refuted" or (self.verdict == "confirmed" and self.gain.mean > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +96,7 @@ def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fa
         case ResultBody(stage="confirm"):
             return _claim(record, body, manifest)
         case AttestBody():
-            return _vote(record, body, maximised=manifest.metric.direction == "max")
+            return _vote(record, body, manifest)
         case AdoptBody(unverified=False):
             return Move(id=record.id, author=record.author, tree=body.to_tree)
         case _:
@@ -138,15 +146,15 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
         yield IMPLAUSIBLE
 
 
-def _vote(record: Record, body: AttestBody, *, maximised: bool) -> Vote:
+def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
+    maximised = manifest.metric.direction == "max"
     shown = differences(body.runs, "base", maximised=maximised, secret=True)
-    is_shown = len(shown) >= MIN_PAIRS and (body.verdict == "refuted" or sum(shown) > 0)
-    says = body.verdict if is_shown and body.verdict in ("confirmed", "refuted") else None
     return Vote(
         id=record.id,
         author=record.author,
         seq=record.seq,
         base=body.base,
         tree=body.tree,
-        says=says,
+        verdict=body.verdict,
+        gain=gain_of(shown, manifest.noise_floor_nano),
     )
