@@ -3,9 +3,12 @@
 Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
 """
 
+from collections.abc import Iterator
+
 from node.database import Database
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from protocol.errors import Rejected, UsageError
+from protocol.record_index import key_of
 from protocol.records import Record, parse_record
 
 PREFIX_DIGITS = 8
@@ -22,13 +25,26 @@ def parsed(wire: bytes) -> Record:
     return record
 
 
-def insert(database: Database, record: Record, *, own: bool) -> None:
-    """Keep a record; one that is there stays where it is."""
-    database.rows(
-        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,?,?)"
-        " ON CONFLICT (id) DO UPDATE SET own = own OR excluded.own",
-        (record.id, record.kind, record.author, record.seq, record.ts_ms, own, record.wire),
+def insert(database: Database, record: Record, *, own: bool, sort: str) -> bool:
+    """Keep a record and say whether it is new; one that is there stays where it is."""
+    if own:
+        database.rows("UPDATE record SET own = 1 WHERE id = ?", (record.id,))
+    number = database.insert(
+        "INSERT OR IGNORE INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        (
+            record.id,
+            record.kind,
+            record.author,
+            record.seq,
+            record.ts_ms,
+            own,
+            record.wire,
+            record.net,
+            sort,
+        ),
     )
+    return number > 0
 
 
 def end_of_chain(database: Database, author: bytes) -> tuple[int, bytes | None]:
@@ -95,3 +111,20 @@ def number_of(database: Database, record_id: bytes) -> int:
     """Return the number of a record in the order of arrival."""
     ((number,),) = database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
     return int(number)
+
+
+def wires_after(
+    database: Database, net: str, ts_ms: int, record_id: bytes, limit: int
+) -> list[bytes]:
+    """Return the records of a network that follow a (time, id) in that order."""
+    rows = database.rows(
+        "SELECT wire FROM record WHERE (ts_ms, id) > (?, ?) AND net = ? ORDER BY ts_ms, id LIMIT ?",
+        (ts_ms, record_id, net, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def keys(database: Database, net: str) -> Iterator[bytes]:
+    """Yield the keys (protocol/record_index.py) of a network's records."""
+    rows = database.rows("SELECT ts_ms, id FROM record WHERE net = ?", (net,))
+    return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)

@@ -40,13 +40,16 @@ COMMANDS: dict[str, Entry] = {
     "start": Entry("node.commands.node_control", "start", _EVERYDAY, "Run the node here."),
     "status": Entry("node.commands.node_control", "status", _EVERYDAY, "Say how things stand."),
     "try": Entry("node.commands.attempt", "try_", _EVERYDAY, "Measure and judge your edit."),
-    "stop": Entry("node.commands.node_control", "stop", _EVERYDAY, "Stop the running node."),
     "head": Entry("node.commands.heads", "head", _EVERYDAY, "Print the verified head."),
+    "leaderboard": Entry(
+        "node.commands.leaderboard", "leaderboard", _EVERYDAY, "Show what is claimed and known."
+    ),
     "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
     "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
     "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
     "compare": Entry("node.commands.measure", "compare", _EVERYDAY, "Test two sources in pairs."),
     "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
+    "stop": Entry("node.commands.node_control", "stop", _RUNNING, "Stop it, resumably."),
     "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
     "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
     "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),

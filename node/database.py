@@ -57,9 +57,10 @@ class Database:
             return self._connection.execute(statement, values).fetchall()
 
     def insert(self, statement: str, values: Sequence[object]) -> int:
-        """Run one INSERT and return the row's number."""
+        """Run one INSERT and return the row's number, 0 if it was ignored."""
         with explaining_faults(self.path):
-            return self._connection.execute(statement, values).lastrowid or 0
+            cursor = self._connection.execute(statement, values)
+            return cursor.lastrowid or 0 if cursor.rowcount > 0 else 0
 
     @contextmanager
     def transaction(self, *, rolled_back: Callable[[], None] = lambda: None) -> Iterator[None]:

@@ -10,7 +10,7 @@ from node.blobs import Blobs
 from node.keyfile import NodeKeys
 from node.session import Subject
 from node.store import Store
-from protocol.hygiene import compress
+from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import bind
 from protocol.kinds import (
     AdoptBody,
@@ -152,6 +152,7 @@ class Publication:
                 runs=tuple(runs),
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=note[:500],
+                size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
             )
         )
 

@@ -1,8 +1,8 @@
 """The database's tables, and how an older file becomes the present one.
 
-`record` is the truth; `experiment` follows from it and can be rebuilt; `job`, `planned_run`,
-`line` and `tried` are what the research loop must still know after a kill. Migrations only ever
-get appended; before one runs, the file is copied.
+`record` is the truth; `experiment`, `task`, `tally` and what node/boards.py keeps follow from it
+and can be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop must still
+know after a kill. Migrations only ever get appended; before one runs, the file is copied.
 """
 
 import sqlite3
@@ -77,7 +77,61 @@ _FIRST = (
         record BLOB,
         PRIMARY KEY (task, fingerprint)) WITHOUT ROWID""",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# What the boards read, the boards, and what bounds them all. `stale`: derive it before use.
+_SECOND = (
+    "ALTER TABLE record ADD COLUMN net TEXT NOT NULL DEFAULT 'main'",
+    "ALTER TABLE record ADD COLUMN sort TEXT NOT NULL DEFAULT 'bulk'",
+    "CREATE INDEX record_time ON record (ts_ms, id)",
+    "CREATE INDEX record_sort ON record (author, sort, seq, id)",
+    "CREATE TABLE task (id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE fact (
+        record BLOB PRIMARY KEY,
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        author BLOB NOT NULL,
+        fact TEXT NOT NULL)""",
+    "CREATE INDEX fact_board ON fact (net, task, class, author)",
+    "CREATE INDEX fact_author ON fact (author)",
+    "CREATE TABLE orphan (record BLOB PRIMARY KEY, task BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX orphan_task ON orphan (task)",
+    """CREATE TABLE withdrawal (
+        record BLOB PRIMARY KEY,
+        author BLOB NOT NULL,
+        target BLOB) WITHOUT ROWID""",
+    "CREATE INDEX withdrawal_author ON withdrawal (author)",
+    """CREATE TABLE equivocation (
+        author BLOB PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        first BLOB NOT NULL,
+        second BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE board (
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        fresh INTEGER NOT NULL,
+        set_digest BLOB NOT NULL,
+        board_digest BLOB NOT NULL,
+        PRIMARY KEY (net, task, class)) WITHOUT ROWID""",
+    """CREATE TABLE board_row (
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        row BLOB NOT NULL,
+        PRIMARY KEY (net, task, class, position)) WITHOUT ROWID""",
+    """CREATE TABLE tally (
+        author BLOB NOT NULL,
+        sort TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (author, sort)) WITHOUT ROWID""",
+    "CREATE TABLE proven (author BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE quarantine (id BLOB PRIMARY KEY, ts_ms INTEGER NOT NULL, wire BLOB NOT NULL)",
+    "CREATE INDEX quarantine_time ON quarantine (ts_ms)",
+    "CREATE TABLE refused (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE)",
+    "INSERT INTO meta VALUES ('stale', x'01')",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

@@ -6,28 +6,39 @@ power cut makes the node sign one sequence number twice. `experiment` follows fr
 can be rebuilt from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Self
 
-from node import archive, experiments, jobs
+from node import archive, boards, experiments, intake, jobs
 from node.archive import PREFIX_DIGITS
+from node.boards import BoardKey
 from node.database import Database
 from node.experiments import Adoption, Experiment
 from node.home import Home
+from node.intake import Quotas, Report
 from node.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
 from node.mirror import Mirror
+from protocol.board import Board
+from protocol.board_facts import Fact
 from protocol.encoding import Value
-from protocol.errors import Rejected, UsageError
+from protocol.errors import UsageError
 from protocol.keys import SigningKey
-from protocol.kinds import Body, PatchBody, Role, TaskBody
-from protocol.records import Record, parse_record, sign_record
+from protocol.kinds import AttestBody, Body, PatchBody, Role, TaskBody
+from protocol.manifest import TaskManifest
+from protocol.record_index import RecordIndex
+from protocol.records import MAIN_NET, Record, sign_record
 
 __all__ = ["PREFIX_DIGITS", "Store"]
+
+_STALE = "stale"  # in `meta`: what follows from the records is to be derived before use
 
 
 class Store:
     """An open database. `open` for the one writer, `open_read_only` for everybody else."""
+
+    quotas = Quotas()
 
     def __init__(self, database: Database, mirror: Mirror | None) -> None:
         self._database = database
@@ -40,6 +51,8 @@ class Store:
         """Open for writing; make or migrate the file as needed."""
         home.prepare()
         store = cls(Database.open(home.store), Mirror(home.mirror))
+        if store.meta(_STALE) is not None:
+            store.rebuild()
         store._agree_with_mirror()
         return store
 
@@ -100,14 +113,37 @@ class Store:
             self._unmirrored.append(record.wire)
         return record
 
-    def add_record(self, wire: bytes) -> bytes | Rejected:
-        """Store somebody's record if its bytes are valid, and return its id."""
-        record = parse_record(wire)
-        if isinstance(record, Rejected):
-            return record
-        with self._writing():
-            archive.insert(self._database, record, own=False)
-        return record.id
+    def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
+        """Take in anybody's records, as far as they are new, valid and within the quotas."""
+        return intake.ingest(
+            self._database,
+            wires,
+            net=net,
+            now_ms=now_ms,
+            quotas=self.quotas,
+            manifest_of=self._manifest,
+        )
+
+    def settle(self, *, now_ms: int, net: str = MAIN_NET) -> Report:
+        """Take in what is no longer early, and forget intents of more than a day ago."""
+        intake.forget_old_intents(self._database, now_ms)
+        return intake.release(
+            self._database,
+            net=net,
+            now_ms=now_ms,
+            quotas=self.quotas,
+            manifest_of=self._manifest,
+        )
+
+    def wires_after(
+        self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
+    ) -> list[bytes]:
+        """Return the next records in the order of (time, id): what a newcomer is streamed."""
+        return archive.wires_after(self._database, net, ts_ms, record_id, limit)
+
+    def index(self, net: str = MAIN_NET) -> RecordIndex:
+        """Return the index of a network's records, to reconcile with."""
+        return RecordIndex(archive.keys(self._database, net))
 
     def record(self, record_id: bytes) -> Record:
         """Return the record with this id."""
@@ -159,14 +195,46 @@ class Store:
     def task(self, task_id: bytes) -> TaskBody | None:
         """Return the announcement of this task, if it is here."""
         if task_id not in self._tasks:
-            bodies = (record.body for record in self.records("task"))
-            known = {body.manifest.id: body for body in bodies if isinstance(body, TaskBody)}
-            self._tasks.update(known)
+            rows = self._database.rows(
+                "SELECT wire FROM task JOIN record ON record.id = task.record WHERE task.id = ?",
+                (task_id,),
+            )
+            for (wire,) in rows:
+                body = archive.parsed(wire).body
+                if isinstance(body, TaskBody):
+                    self._tasks[task_id] = body
         return self._tasks.get(task_id)
 
+    def _manifest(self, task_id: bytes) -> TaskManifest | None:
+        body = self.task(task_id)
+        return None if body is None else body.manifest
+
+    # Boards
+
+    def board(self, key: BoardKey, limit: int = -1) -> Board:
+        """Return the first rows (-1: all) of the board that follows from the records."""
+        manifest = self._manifest(key.task)
+        if manifest is None:
+            raise UsageError("that board's task is not known here", "see `arnode task list`")
+        if not boards.is_fresh(self._database, key):
+            board = boards.make(self._database, key, manifest)
+            if self._mirror is None:  # a reader cannot keep it
+                return replace(board, rows=board.rows[: limit if limit >= 0 else None])
+            with self._writing():
+                boards.keep(self._database, key, board)
+        return boards.kept(self._database, key, limit)
+
+    def boards(self, net: str = MAIN_NET) -> list[BoardKey]:
+        """Return the boards that something was said about."""
+        return boards.boards(self._database, net)
+
+    def own_facts(self, key: BoardKey) -> list[Fact]:
+        """Return what a board reads of this node's own records, in the order they were made."""
+        return boards.own_facts(self._database, key)
+
     def _keep_own(self, record: Record) -> None:
-        archive.insert(self._database, record, own=True)
-        self._derive(record)
+        intake.keep(self._database, record, manifest_of=self._manifest, own=True)
+        self._derive_own(record)
 
     def _agree_with_mirror(self) -> None:
         mirror = self._mirror
@@ -211,12 +279,20 @@ class Store:
         """Derive every table again from the records; return the number of experiments."""
         with self.transaction():
             self._database.rows("DELETE FROM experiment")
+            intake.rederive(self._database, manifest_of=self._manifest)
             for record in self.own_records():
-                self._derive(record)
+                self._derive_own(record)
+            self._database.rows("DELETE FROM meta WHERE key = ?", (_STALE,))
         return len(self.experiments())
 
-    def _derive(self, record: Record) -> None:
+    def _derive_own(self, record: Record) -> None:
         experiments.derive(self._database, record, patch_of=self.patch, task_of=self.task)
+        body = record.body
+        if isinstance(body, AttestBody) and body.verdict == "confirmed" and body.target:
+            self._database.rows(
+                "INSERT OR IGNORE INTO proven SELECT author FROM record WHERE id = ?",
+                (body.target,),
+            )
 
     # Lines and jobs
 

@@ -38,18 +38,13 @@ class Stranger:
 
     def publish(self, body: Body) -> bytes:
         """Sign a record and let it arrive; return its id."""
+        now_ms = time.time_ns() // 1_000_000
         record = sign_record(
-            self.key,
-            net="main",
-            seq=self._seq,
-            prev=None,
-            ts_ms=time.time_ns() // 1_000_000 + self._seq,
-            body=body,
+            self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms + self._seq, body=body
         )
         self._seq += 1
-        arrived = self._store.add_record(record.wire)
-        assert isinstance(arrived, bytes)
-        return arrived
+        assert self._store.ingest([record.wire], now_ms=now_ms).new == [record.id]
+        return record.id
 
     def patch(self, base: Source, tree: Source, *, title: str = "A foreign idea") -> bytes:
         """Publish a patch with all its files; return its id."""

@@ -14,7 +14,18 @@ from node.cli import COMMANDS, main
 from node.home import Home
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
-EVERYDAY = ["start", "status", "try", "stop", "head", "log", "show", "run", "compare", "doctor"]
+EVERYDAY = [
+    "start",
+    "status",
+    "try",
+    "head",
+    "leaderboard",
+    "log",
+    "show",
+    "run",
+    "compare",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)

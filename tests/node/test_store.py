@@ -1,12 +1,14 @@
 """Records are numbered, chained, found again and never half there."""
 
+import time
+
 import pytest
 
 from node.database import Database
 from node.home import Home
 from node.jobs import Line
 from node.store import Store
-from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
 from tests.node.examples import (
@@ -70,11 +72,14 @@ def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
     home: Home, notebook: Notebook, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     wire = notebook.task_and_baseline().wire
+    now_ms = time.time_ns() // 1_000_000
+    bad = wire[:-1] + bytes([wire[-1] ^ 1])
     with Store.open(Home(tmp_path_factory.mktemp("other") / "home")) as other:
-        assert other.add_record(wire) == other.add_record(wire)
+        report = other.ingest([bad, wire, wire, bad], now_ms=now_ms)
+        assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 2, 1)
+        assert other.ingest([wire, wire], now_ms=now_ms).duplicates == 2
         assert [record.wire for record in other.records()] == [wire]
         assert other.experiments() == []
-        assert isinstance(other.add_record(wire[:-1] + bytes([wire[-1] ^ 1])), Rejected)
         assert len(other.records()) == 1
 
 

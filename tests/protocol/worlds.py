@@ -65,9 +65,10 @@ def attest(
     verdict: AttestVerdict,
     *,
     base: bytes = BASELINE,
+    target: bytes | None = None,
 ) -> AttestBody:
     """Return an attestation by a key whose pairs gain this much."""
-    proof = prove_seeds(key, target=None, base=base, tree=tree)
+    proof = prove_seeds(key, target=target, base=base, tree=tree)
     runs: list[Run] = []
     for pair, gain in enumerate(gains):
         seed = attestation_seed(proof, pair)
@@ -78,7 +79,7 @@ def attest(
         env=Env(),
         base=base,
         tree=tree,
-        target=None,
+        target=target,
         proof=proof,
         runs=tuple(runs),
         verdict=verdict,

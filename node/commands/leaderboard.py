@@ -1,0 +1,193 @@
+"""`leaderboard`: what is claimed, what others say, and what this node measured."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+
+if TYPE_CHECKING:
+    from node.standing import Here
+    from protocol.board import Board, Row
+    from protocol.kinds import Env
+    from protocol.manifest import TaskManifest
+
+NANO = 1_000_000_000
+_TOP = 20
+_ID_DIGITS = 12
+_LEVELS = ("claimed", "others", "here")
+_LEGEND = (
+    "claimed: what its author's key signed.  others: keys, not people, that say they re-ran it"
+    " (+ confirmed, - refuted).  here: measured on this machine."
+)
+
+
+@click.command()
+@click.option("--task", help="Which task, when there are boards of several.")
+@click.option("--class", "hardware_class", help="The hardware class (default: this machine's).")
+@click.option(
+    "--level",
+    type=click.Choice(_LEVELS),
+    default="claimed",
+    show_default=True,
+    help="Which rows: all, those others confirmed, those measured here.",
+)
+@click.option("--top", type=click.IntRange(1), default=_TOP, show_default=True, help="How many.")
+@click.option(
+    "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows of this environment."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def leaderboard(
+    task: str | None,
+    hardware_class: str | None,
+    level: str,
+    top: int,
+    wanted: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show the board of a task and hardware class.
+
+    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate on
+    its author's machine, after an allowance for the luckiest of the author's tries.
+    """
+    from node.standing import choose_board, measured_here
+    from node.store import Store
+    from trainer.device import probe_class
+
+    filters = _filters(wanted)
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        key = choose_board(
+            store, task=task, hardware_class=hardware_class, own_class=probe_class().slug
+        )
+        body = store.task(key.task)
+        assert body is not None  # noqa: S101 -- choose_board found it
+        board = store.board(key)
+        here = measured_here(store.own_facts(key))
+    rows = [
+        row
+        for row in board.rows
+        if (level != "others" or row.confirmed)
+        and (level != "here" or row.tree in here)
+        and all(_matches(row.env, name, text) for name, text in filters.items())
+    ][:top]
+    if as_json:
+        print_json(
+            {
+                "task": {"id": key.task.hex(), "name": body.manifest.name},
+                "class": key.hardware_class,
+                "set_digest": board.set_digest.hex(),
+                "board_digest": board.board_digest.hex(),
+                "rows": [_as_json(row, here.get(row.tree)) for row in rows],
+            }
+        )
+        return
+    _print(home, board, rows, here, body.manifest, key.hardware_class)
+
+
+def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
+    from protocol.errors import UsageError
+
+    pairs = [entry.partition("=") for entry in wanted]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise UsageError(f"--env takes NAME=TEXT, not `{name}`", "such as --env torch=2.13.0")
+    return {name: text for name, _, text in pairs}
+
+
+def _matches(env: "Env", name: str, text: str) -> bool:
+    return str(env.get(name)) == text
+
+
+def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
+    return {
+        "rank": row.rank,
+        "tie": row.tie,
+        "tree": row.tree.hex(),
+        "author": row.author.hex(),
+        "result": row.result.hex(),
+        "metric": row.metric_nano / NANO,
+        "gain_anchor": _number(row.gain_anchor_nano),
+        "gain_anchor_lower": _number(row.gain_anchor_lower_nano),
+        "anchor_pairs": row.anchor_pairs,
+        "gain": row.gain_nano / NANO,
+        "gain_lower": row.gain_lower_nano / NANO,
+        "pairs": row.pairs,
+        "tries": row.tries,
+        "others": {"confirmed": row.confirmed, "refuted": row.refuted, "adopted": row.adopted},
+        "here": here and _here_as_json(here),
+        "env": dict(row.env.items),
+        "flags": list(row.flags),
+    }
+
+
+def _here_as_json(here: "Here") -> dict[str, object]:
+    gain = here.gain
+    return {
+        "verdict": here.verdict,
+        "gain": gain and gain.value_nano / NANO,
+        "lower": gain and gain.lower_nano() / NANO,
+        "upper": gain and gain.upper_nano / NANO,
+        "pairs": gain.pairs if gain else 0,
+    }
+
+
+def _number(nano: int | None) -> float | None:
+    return None if nano is None else nano / NANO
+
+
+def _print(
+    home: Home,
+    board: "Board",
+    rows: "list[Row]",
+    here: "Mapping[bytes, Here]",
+    manifest: "TaskManifest",
+    hardware_class: str,
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from node.config import load_config
+    from node.terminal import console
+
+    out = console(load_config(home.config, env=os.environ).config.color)
+    out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
+    if not rows:
+        out.print("no row of this kind")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("rank", "tree", "claimed gain", "at least", manifest.metric.name, "tries"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
+    table.add_column("others", no_wrap=True)
+    table.add_column("here", no_wrap=True)
+    table.add_column("flags")
+    for row in rows:
+        rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}"
+        table.add_row(
+            rank,
+            row.tree.hex()[:_ID_DIGITS],
+            _signed(row.gain_anchor_nano),
+            _signed(row.gain_anchor_lower_nano),
+            f"{row.metric_nano / NANO:.6f}",
+            str(row.tries),
+            f"+{row.confirmed} -{row.refuted}",
+            Text(_here_shown(here.get(row.tree))),
+            Text(plain(", ".join(row.flags))),
+        )
+    out.print(table)
+    out.print(_LEGEND, style="dim")
+    digests = (board.set_digest.hex()[:_ID_DIGITS], board.board_digest.hex()[:_ID_DIGITS])
+    out.print("records {}, board {}".format(*digests), style="dim")
+
+
+def _signed(nano: int | None) -> str:
+    return "" if nano is None else f"{nano / NANO:+.6f}"
+
+
+def _here_shown(here: "Here | None") -> str:
+    if here is None:
+        return "not measured"
+    return here.verdict if here.gain is None else f"{here.verdict} {_signed(here.gain.value_nano)}"

@@ -1,0 +1,291 @@
+"""Whatever arrives, in whatever order: the store keeps the same set and shows the same boards."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from node.boards import BoardKey
+from node.home import Home
+from node.intake import EARLY_MS, INTENT_MS, Quotas
+from node.store import Store
+from protocol.board import board_of
+from protocol.errors import Rejected
+from protocol.kinds import TaskBody, UnknownBody
+from protocol.record_index import key_of
+from protocol.records import Record, parse_record, sign_record
+from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS
+from tests.protocol.worlds import (
+    CLASS,
+    KEYS,
+    STRANGER,
+    TREES,
+    World,
+    adopt,
+    attest,
+    confirm,
+    retract,
+    worlds,
+)
+
+KEY = BoardKey(net="main", task=MANIFEST.id, hardware_class=CLASS)
+NOW_MS = START_MS + 60_000
+STEADY = (100_000_000, 101_000_000, 99_000_000, 100_000_000)
+ANNOUNCEMENT = sign_record(
+    AUTHOR, net="main", seq=0, prev=None, ts_ms=START_MS, body=TaskBody(manifest=MANIFEST)
+)
+
+
+@contextmanager
+def new_store(quotas: Quotas | None = None) -> Iterator[Store]:
+    """Open a new store in a folder of its own."""
+    with TemporaryDirectory() as folder, Store.open(Home(Path(folder) / "home")) as store:
+        store.quotas = quotas or Quotas()
+        yield store
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with new_store() as store:
+        yield store
+
+
+def ids(store: Store) -> set[bytes]:
+    """Return the ids of all that is kept."""
+    return {record.id for record in store.records()}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.data())
+def test_a_store_shows_the_board_of_its_set_whatever_the_order(
+    records: list[Record], data: st.DataObject
+) -> None:
+    everything = [ANNOUNCEMENT, *records]
+    order = data.draw(st.permutations(everything))
+    order += data.draw(st.lists(st.sampled_from(everything), max_size=4))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(order)), max_size=3)))
+    expected = board_of(everything, MANIFEST, CLASS)
+    with new_store() as store:
+        for start, end in itertools.pairwise([0, *cuts, len(order)]):
+            store.ingest([record.wire for record in order[start:end]], now_ms=NOW_MS)
+            if data.draw(st.booleans()) and store.task(MANIFEST.id):
+                store.board(KEY)  # made early, it must not stay
+        assert store.board(KEY) == expected
+        assert store.board(KEY) == expected, "kept"
+        assert store.board(KEY, 2).rows == expected.rows[:2]
+        store.rebuild()
+        assert store.board(KEY) == expected
+
+
+def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None:
+    home, world = Home(tmp_path / "home"), World()
+    world.say(KEYS[0], confirm(TREES[0], STEADY))
+    with Store.open(home) as store, Store.open_read_only(home) as reader:
+        store.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
+        stale = reader.board(KEY)
+        assert stale == store.board(KEY) == reader.board(KEY)
+        assert reader.board(KEY, 0).rows == ()
+        assert [row.tree for row in stale.rows] == [TREES[0]]
+        world.say(KEYS[0], retract(world.records[0].id))
+        store.ingest([world.records[1].wire], now_ms=NOW_MS)
+        assert reader.board(KEY).rows == ()
+
+
+def test_any_flipped_byte_is_rejected(store: Store) -> None:
+    wire = World().say(KEYS[0], adopt(TREES[0])).wire
+    broken = [wire[:at] + bytes([wire[at] ^ 1]) + wire[at + 1 :] for at in range(len(wire))]
+    report = store.ingest(broken, now_ms=NOW_MS)
+    assert (len(report.rejected), report.new, ids(store)) == (len(wire), [], set())
+    assert isinstance(parse_record(broken[0]), Rejected)
+
+
+def test_replays_are_no_ops(store: Store) -> None:
+    world = World()
+    world.say(KEYS[0], adopt(TREES[0]))
+    wires = [record.wire for record in world.records]
+    assert len(store.ingest(wires, now_ms=NOW_MS).new) == 1
+    again = store.ingest(wires * 3, now_ms=NOW_MS)
+    assert (again.duplicates, again.new, again.rejected) == (3, [], [])
+
+
+def test_another_networks_records_stay_out(store: Store) -> None:
+    record = sign_record(
+        STRANGER, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
+    )
+    report = store.ingest([record.wire], now_ms=NOW_MS)
+    assert report.rejected == ["of the network other, not main"]
+    assert ids(store) == set()
+
+
+def early(minutes: int, seq: int = 0) -> Record:
+    """Return a record whose time is so many minutes ahead."""
+    return sign_record(
+        STRANGER,
+        net="main",
+        seq=seq,
+        prev=None,
+        ts_ms=NOW_MS + minutes * 60_000,
+        body=adopt(TREES[0]),
+    )
+
+
+def test_what_is_early_waits_until_its_time_has_come(store: Store) -> None:
+    soon, later = early(9), early(30, seq=1)
+    report = store.ingest([soon.wire, later.wire], now_ms=NOW_MS)
+    assert (report.new, report.quarantined) == ([soon.id], 1)
+    assert store.ingest([later.wire], now_ms=NOW_MS).duplicates == 1
+    assert store.settle(now_ms=NOW_MS).new == []
+    assert store.settle(now_ms=later.ts_ms - EARLY_MS).new == [later.id]
+    assert ids(store) == {soon.id, later.id}
+
+
+def test_old_intents_are_forgotten(store: Store) -> None:
+    record = sign_record(STRANGER, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
+    store.ingest([record.wire], now_ms=NOW_MS)
+    store.settle(now_ms=START_MS + INTENT_MS)
+    assert ids(store) == {record.id}
+    store.settle(now_ms=START_MS + INTENT_MS + 1)
+    assert ids(store) == set()
+
+
+def chain(count: int, key: object = STRANGER) -> list[Record]:
+    """Return so many records of one author."""
+    world = World()
+    for number in range(count):
+        world.say(key, adopt(TREES[number % 4]))  # type: ignore[arg-type]
+    return world.records
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.permutations(range(12)), st.integers(1, 12))
+def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: int) -> None:
+    records = chain(12)
+    with new_store(Quotas(news=quota)) as store:
+        for number in order:
+            store.ingest([records[number].wire], now_ms=NOW_MS)
+        assert ids(store) == {record.id for record in records[-quota:]}
+        # What was refused is not asked for again.
+        again = store.ingest([record.wire for record in records], now_ms=NOW_MS)
+        assert (again.duplicates, again.new, again.over_quota) == (12, [], 0)
+
+
+def test_one_authors_quota_is_not_anothers(store: Store) -> None:
+    store.quotas = Quotas(news=2)
+    ours, theirs = chain(2, KEYS[0]), chain(5, KEYS[1])
+    report = store.ingest([one.wire for one in [*ours, *theirs]], now_ms=NOW_MS)
+    assert (len(report.new), report.over_quota) == (7, 0)  # each newer one displaced an older one
+    assert ids(store) == {one.id for one in [*ours, *theirs[-2:]]}
+
+
+def test_unknown_kinds_are_kept_under_a_small_quota(store: Store) -> None:
+    store.quotas = Quotas(unknown=3)
+    records = [
+        sign_record(
+            STRANGER,
+            net="main",
+            seq=seq,
+            prev=None,
+            ts_ms=START_MS,
+            body=UnknownBody(kind="prophecy", encoded=b"\x80"),
+        )
+        for seq in range(5)
+    ]
+    store.ingest([record.wire for record in records], now_ms=NOW_MS)
+    assert ids(store) == {record.id for record in records[2:]}
+
+
+def test_own_records_are_nobodys_to_evict(store: Store) -> None:
+    store.quotas = Quotas(news=2, total=4)
+    own = [store.append_own(AUTHOR, adopt(TREES[0]), ts_ms=NOW_MS + n) for n in range(6)]
+    store.ingest([record.wire for record in chain(3)], now_ms=NOW_MS)
+    assert {record.id for record in own} <= ids(store)
+
+
+def test_who_was_confirmed_here_has_more_room(store: Store) -> None:
+    store.quotas = Quotas(news=3)
+    world = World()
+    claim = world.say(STRANGER, confirm(TREES[0], STEADY))
+    store.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+    answer = attest(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
+    store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
+    for number in range(10):
+        world.say(STRANGER, adopt(TREES[number % 4]))
+    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    assert {record.id for record in world.records} <= ids(store)
+
+
+def test_a_full_store_takes_from_whoever_has_most(store: Store) -> None:
+    store.quotas = Quotas(total=20)
+    few, many = chain(5, KEYS[0]), chain(30, KEYS[1])
+    store.ingest([record.wire for record in few], now_ms=NOW_MS)
+    store.ingest([record.wire for record in many], now_ms=NOW_MS)
+    left = ids(store)
+    assert len(left) <= 20
+    assert {record.id for record in few} <= left
+    assert {record.id for record in many[-14:]} <= left
+
+
+def test_the_proof_of_an_equivocation_is_not_evicted(store: Store) -> None:
+    store.quotas = Quotas(news=3)
+    world = World()
+    world.say(STRANGER, adopt(TREES[0]))
+    world.say(STRANGER, adopt(TREES[1]), seq=0)
+    for number in range(8):
+        world.say(STRANGER, adopt(TREES[number % 4]), seq=number + 1)
+    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    assert {record.id for record in world.records[:2]} <= ids(store)
+
+
+def test_a_newcomer_is_streamed_in_the_order_of_time_and_id(store: Store) -> None:
+    records = [*chain(7, KEYS[0]), *chain(7, KEYS[1])]
+    store.ingest([record.wire for record in reversed(records)], now_ms=NOW_MS)
+    expected = sorted(records, key=lambda one: (one.ts_ms, one.id))
+    streamed: list[bytes] = []
+    cursor = (0, b"")
+    while wires := store.wires_after(*cursor, limit=4):
+        streamed += wires
+        last = parse_record(wires[-1])
+        assert isinstance(last, Record)
+        cursor = (last.ts_ms, last.id)
+    assert streamed == [record.wire for record in expected]
+    index = store.index()
+    assert list(index.ids(0, len(index))) == [record.id for record in expected]
+    assert all(key_of(record.ts_ms, record.id) in index for record in records)
+
+
+def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
+    from node import schema
+
+    home, world = Home(tmp_path / "home"), World()
+    home.prepare()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
+    old = schema.connect(home.store, writing=True)
+    schema.migrate(old, home.store, schema.MIGRATIONS[:1])
+    for record in (claim, ANNOUNCEMENT):
+        old.execute(
+            "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
+            (record.id, record.kind, record.author, record.seq, record.ts_ms, record.wire),
+        )
+    old.close()
+    with Store.open(home) as store:
+        assert store.board(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
+        assert store.meta("stale") is None
+    assert schema.backup_path(home.store, 1).exists()
+
+
+def test_a_size_breaks_a_tie(store: Store) -> None:
+    world = World()
+    world.say(KEYS[0], confirm(TREES[0], STEADY, size=900))
+    world.say(KEYS[1], replace(confirm(TREES[1], STEADY), size_bytes=800))
+    wires = [ANNOUNCEMENT.wire, *(record.wire for record in world.records)]
+    store.ingest(wires, now_ms=NOW_MS)
+    assert [(row.tree, row.tie) for row in store.board(KEY).rows] == [
+        (TREES[1], True),
+        (TREES[0], True),
+    ]
