@@ -25,10 +25,21 @@ class WarmPool:
             self._spares[role] = asyncio.create_task(Sandbox.launch(self._profiles[role]))
 
     async def take(self, role: Role) -> Sandbox:
-        """Return a warm sandbox of this role; the caller closes it."""
+        """Return a warm sandbox of this role; the caller closes it.
+
+        Raises SafetyError when it does not start.
+        """
+        was_started_ahead = role in self._spares
         while True:
             self.warm(role)
-            sandbox = await self._spares.pop(role)
+            try:
+                sandbox = await self._spares.pop(role)
+            except SafetyError:
+                # A run beside it may have used up what the kernel counts by user.
+                if not was_started_ahead:
+                    raise
+                was_started_ahead = False
+                continue
             self.warm(role)
             if not sandbox.has_ended:
                 return sandbox

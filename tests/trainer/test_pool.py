@@ -4,8 +4,12 @@ import asyncio
 import os
 import signal
 
+import pytest
+
+from protocol.errors import SafetyError
 from tests.trainer.inside import profile
 from trainer.pool import WarmPool
+from trainer.profile import Profile
 from trainer.sandbox import Sandbox
 
 
@@ -27,3 +31,32 @@ def test_a_spare_that_was_killed_while_it_waited_is_not_handed_out() -> None:
     spare, taken = asyncio.run(run())
     assert spare.has_ended
     assert taken is not spare
+
+
+@pytest.mark.parametrize("started_ahead", [True, False])
+def test_a_spare_that_did_not_start_beside_a_run_is_started_again(
+    started_ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, refusals = Sandbox.launch, iter([True])
+
+    async def refused_once(wanted: Profile) -> Sandbox:
+        if next(refusals, False):  # as when a kernel's limit for this user is used up
+            raise SafetyError("the sandbox did not start: Too many references", "")
+        return await launch(wanted)
+
+    async def run() -> None:
+        pool = WarmPool({"serve": profile()})
+        try:
+            if started_ahead:
+                pool.warm("serve")
+                await asyncio.sleep(0)
+            await (await pool.take("serve")).close()
+        finally:
+            await pool.close()
+
+    monkeypatch.setattr(Sandbox, "launch", refused_once)
+    if started_ahead:
+        asyncio.run(run())
+    else:
+        with pytest.raises(SafetyError):
+            asyncio.run(run())

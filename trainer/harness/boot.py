@@ -21,10 +21,12 @@ def main() -> None:
     from trainer.harness.filters import load_filter
 
     channel = Channel(int(sys.argv[1]))
-    _limit_self()
     _warm(with_optimiser=sys.argv[2] == "train")
     gate = load_filter(bytes.fromhex(sys.argv[3]), with_listener=True) if sys.argv[3:] else None
     channel.send(READY, descriptor=gate)
+    # Not before: descriptors on their way count by user against the sender's own limit, and a
+    # candidate in another sandbox may have as many on their way as its limit lets it.
+    _limit_self()
     tag, payload, _ = channel.receive()
     if tag != JOB:
         raise SystemExit("the first frame must be the job")
