@@ -163,7 +163,9 @@ def _print(
         table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
-    table.add_column("flags")
+    has_flags = any(row.flags for row in rows)
+    if has_flags:
+        table.add_column("flags", overflow="fold")
     for row in rows:
         rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}"
         table.add_row(
@@ -175,7 +177,7 @@ def _print(
             str(row.tries),
             f"+{row.confirmed} -{row.refuted}",
             Text(_here_shown(here.get(row.tree))),
-            Text(plain(", ".join(row.flags))),
+            *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
     out.print(table)
     out.print(_LEGEND, style="dim")

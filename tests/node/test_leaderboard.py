@@ -1,0 +1,173 @@
+"""`arnode leaderboard`: three columns of knowing, and never one for another."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from node.home import Home
+from node.store import Store
+from protocol.keys import SigningKey
+from protocol.kinds import TaskBody
+from protocol.records import MAIN_NET, Record, sign_record
+from tests.node.test_commands import arnode
+from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
+
+NOW_MS = START_MS + 60_000
+STEADY = (100_000_000, 101_000_000, 99_000_000, 100_000_000)
+SMALL = (40_000_000, 41_000_000, 39_000_000, 40_000_000)
+Show = Callable[..., str]
+
+
+@pytest.fixture
+def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Two claims; the better one was confirmed by two keys and refuted by one, and here."""
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    world = World()
+    announce = sign_record(
+        KEYS[0], net=MAIN_NET, seq=0, prev=None, ts_ms=START_MS, body=TaskBody(manifest=MANIFEST)
+    )
+    world.records.append(announce)
+    best = world.say(KEYS[0], confirm(TREES[0], STEADY, env="torch2.13-cpu"))
+    world.say(KEYS[1], confirm(TREES[1], SMALL, env="torch2.14-cpu"))
+    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed"))
+    world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY, "confirmed"))
+    world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1), "refuted"))
+    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    answer = attest(AUTHOR, TREES[0], SMALL, "confirmed", target=best.id)
+    store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
+    return world
+
+
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str]) -> Show:
+    """Run the command on the board of the examples' class."""
+
+    def run(*words: str, code: int = 0) -> str:
+        return arnode(capsys, "leaderboard", "--class", CLASS, *words, code=code)
+
+    return run
+
+
+def rows(show: Show, *words: str) -> list[dict[str, Any]]:
+    """Return the rows of the JSON document."""
+    document: list[dict[str, Any]] = json.loads(show("--json", *words))["rows"]
+    return document
+
+
+def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
+    document = json.loads(show("--json"))
+    assert set(document) == {"v", "task", "class", "set_digest", "board_digest", "rows"}
+    assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
+    promised = {
+        *("rank", "tie", "tree", "author", "result", "metric", "gain_anchor", "anchor_pairs"),
+        *("gain_anchor_lower", "gain", "gain_lower", "pairs", "tries", "others", "here", "env"),
+        "flags",
+    }
+    best, second = document["rows"]
+    assert set(best) == promised
+    assert (best["rank"], best["tree"]) == (1, TREES[0].hex())
+    assert best["gain_anchor"] == 0.1
+    assert best["metric"] == 1.9
+    assert (second["rank"], second["here"]) == (2, None)
+
+
+def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) -> None:
+    best = rows(show)[0]
+    # This node's own attestation counts among the others of anybody's board, as everybody's does.
+    assert best["others"] == {"confirmed": 3, "refuted": 1, "adopted": 0}
+    assert best["gain_anchor"] == 0.1
+    assert best["here"]["verdict"] == "confirmed"
+    assert best["here"]["gain"] == 0.04
+    assert best["here"]["lower"] < 0.04 < best["here"]["upper"]
+    assert best["here"]["pairs"] == 4
+
+
+def test_levels_environments_and_numbers_choose_rows(told: World, show: Show) -> None:
+    def trees(*words: str) -> list[str]:
+        return [row["tree"] for row in rows(show, *words)]
+
+    first, second = TREES[0].hex(), TREES[1].hex()
+    assert trees() == [first, second]
+    assert trees("--level", "others") == [first]
+    assert trees("--level", "here") == [first]
+    assert trees("--top", "1") == [first]
+    assert trees("--env", "torch=torch2.14-cpu") == [second]
+    assert trees("--env", "torch=other") == []
+    assert rows(show, "--env", "torch=torch2.14-cpu")[0]["rank"] == 2, "the board's own rank"
+
+
+def test_digests_do_not_depend_on_what_is_shown(told: World, show: Show) -> None:
+    whole, part = (json.loads(show("--json", *words)) for words in ((), ("--top", "1")))
+    assert whole["board_digest"] == part["board_digest"]
+    assert whole["set_digest"] == part["set_digest"]
+
+
+def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
+    text = show()
+    heading, names, best, second = text.splitlines()[:4]
+    assert heading == f"tiny on {CLASS}, gain in val_bpb"
+    assert names.split() == [
+        *("rank", "tree", "claimed", "gain", "at", "least", "val_bpb", "tries", "others", "here")
+    ]
+    assert best.split()[:3] == ["1", TREES[0].hex()[:12], "+0.100000"]
+    assert best.rstrip().endswith("+3 -1   confirmed +0.040000")
+    assert second.split()[:2] == ["2", TREES[1].hex()[:12]]
+    assert "not measured" in second
+    assert "keys, not people" in text
+
+
+def test_an_own_confirmation_counts_as_passed_once_it_was_adopted(
+    told: World, show: Show, store: Store
+) -> None:
+    store.append_own(AUTHOR, confirm(TREES[1], SMALL), ts_ms=NOW_MS)
+    assert rows(show)[1]["here"]["verdict"] == "unconfirmed"
+    store.append_own(AUTHOR, adopt(TREES[1]), ts_ms=NOW_MS)
+    assert rows(show)[1]["here"]["verdict"] == "confirmed"
+
+
+def test_a_running_nodes_news_shows_at_once(told: World, show: Show, store: Store) -> None:
+    assert len(rows(show)) == 2
+    claim: Record = told.records[2]
+    assert claim.author == KEYS[1].public
+    taken_back = told.say(KEYS[1], retract(claim.id))
+    store.ingest([taken_back.wire], now_ms=NOW_MS)
+    assert [row["tree"] for row in rows(show)] == [TREES[0].hex()]
+
+
+def test_without_a_board_it_says_how_one_comes_about(
+    home: Home, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    assert "there is no board here yet" in show(code=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--task", "nanochat"), "there are: tiny"),
+        (("--env", "torch"), "NAME=TEXT"),
+        (("--level", "rumour"), "claimed"),
+        (("--top", "0"), "0"),
+    ],
+)
+def test_a_bad_question_is_answered_with_what_can_be_asked(
+    told: World, show: Show, words: tuple[str, ...], said: str
+) -> None:
+    assert said in show(*words, code=2)
+
+
+def test_a_class_without_a_board_names_those_that_have_one(
+    told: World, capsys: pytest.CaptureFixture[str], store: Store
+) -> None:
+    elsewhere = replace(confirm(TREES[2], STEADY), hardware_class="h200-141g")
+    key = SigningKey.from_seed(bytes([9] * 32))
+    record = told.say(key, elsewhere)
+    store.ingest([record.wire], now_ms=NOW_MS)
+    said = arnode(capsys, "leaderboard", "--class", "rtx4090-24g", code=2)
+    assert f"{CLASS}, h200-141g" in said
+    shown = json.loads(arnode(capsys, "leaderboard", "--class", "h200-141g", "--json"))
+    assert [row["tree"] for row in shown["rows"]] == [TREES[2].hex()]
