@@ -125,6 +125,6 @@ def wires_after(
 
 
 def keys(database: Database, net: str) -> Iterator[bytes]:
-    """Yield the keys (protocol/record_index.py) of a network's records."""
-    rows = database.rows("SELECT ts_ms, id FROM record WHERE net = ?", (net,))
+    """Yield the keys (protocol/record_index.py) of a network's records, in their order."""
+    rows = database.stream("SELECT ts_ms, id FROM record WHERE net = ? ORDER BY ts_ms, id", (net,))
     return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)

@@ -56,6 +56,11 @@ class Database:
         with explaining_faults(self.path):
             return self._connection.execute(statement, values).fetchall()
 
+    def stream(self, statement: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of one statement as they are read: for more than should be in memory."""
+        with explaining_faults(self.path):
+            yield from self._connection.execute(statement, values)
+
     def insert(self, statement: str, values: Sequence[object]) -> int:
         """Run one INSERT and return the row's number, 0 if it was ignored."""
         with explaining_faults(self.path):

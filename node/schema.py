@@ -81,7 +81,7 @@ _FIRST = (
 _SECOND = (
     "ALTER TABLE record ADD COLUMN net TEXT NOT NULL DEFAULT 'main'",
     "ALTER TABLE record ADD COLUMN sort TEXT NOT NULL DEFAULT 'bulk'",
-    "CREATE INDEX record_time ON record (ts_ms, id)",
+    "CREATE INDEX record_time ON record (net, ts_ms, id)",
     "CREATE INDEX record_sort ON record (author, sort, seq, id)",
     "CREATE TABLE task (id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
     """CREATE TABLE fact (

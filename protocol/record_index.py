@@ -7,7 +7,7 @@ Python objects would take 200. Adding a key costs as much wherever it goes.
 import bisect
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 from protocol.varint import encode_varint
@@ -29,6 +29,7 @@ class RecordIndex:
     """A sorted set of keys. Positions are those of a list of all of them."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        """Make an index of keys that come in order; of others use `add`."""
         self._chunks: list[bytearray] = []
         self._firsts: list[bytes] = []
         self._sums: list[int] = []
@@ -36,9 +37,8 @@ class RecordIndex:
         self._starts: list[int] = [0]
         self._sums_before: list[int] = [0]
         self._last_sum: tuple[int, int] | None = None  # position, sum of the ids before it
-        ordered = sorted(set(keys))
-        for start in range(0, len(ordered), _FILLED_KEYS):
-            filled = b"".join(ordered[start : start + _FILLED_KEYS])
+        rest = iter(keys)
+        while filled := b"".join(islice(rest, _FILLED_KEYS)):
             self._insert_chunk(len(self._chunks), filled)
 
     def __len__(self) -> int:
