@@ -32,8 +32,9 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# PART=pipeline|records, else both.
 bench: setup
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(PART)
 
 # PART=night|text|aa|kills|hostile|try; figures are appended to docs/soak.jsonl.
 soak: setup
