@@ -15,6 +15,7 @@ from protocol.board import Board, Row, assemble
 from protocol.board_facts import (
     Equivocation,
     Fact,
+    Vote,
     Withdrawal,
     read_fact,
     read_withdrawal,
@@ -150,6 +151,12 @@ def own_facts(database: Database, key: BoardKey) -> list[Fact]:
         _values(key),
     )
     return [from_text(record, by, text) for record, by, text in rows]
+
+
+def votes(database: Database, key: BoardKey, tree: bytes) -> list[bytes]:
+    """Return the ids of the attestations about a tree."""
+    facts = _facts(database, key)
+    return [fact.id for fact in facts if isinstance(fact, Vote) and fact.tree == tree]
 
 
 def _note_equivocation(database: Database, record: Record) -> None:

@@ -205,6 +205,11 @@ class Store:
                     self._tasks[task_id] = body
         return self._tasks.get(task_id)
 
+    def task_record(self, task_id: bytes) -> bytes | None:
+        """Return the id of a record that announces this task."""
+        rows = self._database.rows("SELECT record FROM task WHERE id = ?", (task_id,))
+        return rows[0][0] if rows else None
+
     def _manifest(self, task_id: bytes) -> TaskManifest | None:
         body = self.task(task_id)
         return None if body is None else body.manifest
@@ -255,6 +260,10 @@ class Store:
             with suppress(OSError):
                 self._mirror.append(self._unmirrored)
                 self._unmirrored.clear()
+
+    def votes(self, key: BoardKey, tree: bytes) -> list[bytes]:
+        """Return the ids of the attestations about a tree."""
+        return boards.votes(self._database, key, tree)
 
     # Experiments, derived
 

@@ -1,7 +1,6 @@
-"""`log`, `show`, `diff`, `export`: what this node did, from its store alone."""
+"""`log`, `show`, `diff`: what this node did, from its store alone."""
 
 import os
-import sys
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -36,7 +35,7 @@ def log(limit: int | None, as_json: bool) -> None:
         wanted = limit if as_json or limit else _SHOWN
         experiments = store.experiments(newest_first=True, limit=wanted)
         if as_json:
-            print_json({"experiments": [_as_json(experiment) for experiment in experiments]})
+            print_json({"experiments": [experiment_json(experiment) for experiment in experiments]})
             return
         if not experiments:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
@@ -97,22 +96,6 @@ def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
         click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
 
 
-@click.command()
-@click.argument("form", metavar="results.tsv", type=click.Choice(["results.tsv"]))
-@click.option("--task", help="Which task, when this home works on several.")
-def export(form: str, task: str | None) -> None:
-    """Write this node's experiments to stdout as autoresearch's results.tsv."""
-    from node.blobs import Blobs
-    from node.heads import the_line
-    from node.journal import Journal
-    from node.store import Store
-
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
-        sys.stdout.write(journal.expected_table())
-
-
 def diff_of(home: Home, store: "Store", record: "Record") -> str:
     """Return the unified diff that a record is about."""
     from node.blobs import Blobs
@@ -138,7 +121,8 @@ def diff_of(home: Home, store: "Store", record: "Record") -> str:
     return text.decode("utf-8", "replace")
 
 
-def _as_json(experiment: "Experiment") -> dict[str, object]:
+def experiment_json(experiment: "Experiment") -> dict[str, object]:
+    """Return what scripts read of an experiment."""
     return {
         "id": experiment.id.hex(),
         "ts": experiment.ts_ms,

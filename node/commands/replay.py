@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,28 +11,35 @@ import click
 
 from node.home import Home
 from node.terminal import plain, print_json
-from protocol.errors import UsageError
+from protocol.errors import SafetyError, UsageError
 
 if TYPE_CHECKING:
-    from node.store import Store
     from protocol.records import Record
+    from protocol.source import Source
 
 
 @click.command()
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID|BUNDLE")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
-    """Write an experiment's exact source, environment and command into a new folder."""
+    """Write an experiment's exact source, environment and command into a new folder.
+
+    It is named by its id, or by a bundle's file.
+    """
     from node.blobs import Blobs
     from node.faults import explaining_faults
+    from node.heads import task_source
     from node.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        record = store.find(id)
-        tree, description = _described(store, record)
-    source = Blobs(home.blobs).get_source(tree)
+    if Path(id).exists():
+        source, description = _from_bundle(Path(id))
+    else:
+        home = Home.locate(os.environ)
+        with Store.open_read_only(home) as store:
+            record = store.find(id)
+            tree, description = _described(record, lambda task: task_source(store, task))
+        source = Blobs(home.blobs).get_source(tree)
     paths = [path for path, _ in source.files]
     command = _command(description, paths)
     with explaining_faults(folder):
@@ -52,8 +60,31 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     click.echo(command)
 
 
-def _described(store: "Store", record: "Record") -> tuple[bytes, dict[str, object]]:
-    from node.heads import task_source
+def _from_bundle(path: Path) -> "tuple[Source, dict[str, object]]":
+    from node.bundle import read_bundle
+    from node.bundle_check import check_bundle, manifest_of
+
+    given = read_bundle(path)
+    for finding in check_bundle(given):
+        if not finding.ok:
+            raise SafetyError(
+                f"{path} does not hold together: {finding.name}: {finding.detail}",
+                f"`arnode verify {path} --check-only` shows all that was checked",
+            )
+
+    def name_of(task: bytes) -> str | None:
+        manifest = manifest_of(given, task)
+        return None if manifest is None else manifest.name
+
+    tree, description = _described(given.subject, name_of)
+    source = given.source(tree)
+    assert source is not None  # noqa: S101 -- it was checked
+    return source, description
+
+
+def _described(
+    record: "Record", task_name: Callable[[bytes], str | None]
+) -> tuple[bytes, dict[str, object]]:
     from protocol.kinds import AdoptBody, PatchBody, ResultBody
 
     body = record.body
@@ -77,7 +108,7 @@ def _described(store: "Store", record: "Record") -> tuple[bytes, dict[str, objec
     description |= {
         "tree": tree.hex(),
         "task": body.task.hex(),
-        "task_name": task_source(store, body.task),
+        "task_name": task_name(body.task),
     }
     return tree, description
 

@@ -1,0 +1,175 @@
+"""`export`: what this node did, for other tools and people."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+from protocol.errors import ArnodeError, UsageError
+
+if TYPE_CHECKING:
+    from node.store import Store
+    from protocol.records import Record
+
+_ID_DIGITS = 12
+_BRANCH = "arnode/head"
+
+
+@click.group()
+def export() -> None:
+    """Write what this node did, for other tools and people."""
+
+
+@export.command("results.tsv")
+@click.option("--task", help="Which task, when this home works on several.")
+def results(task: str | None) -> None:
+    """Write the experiments to stdout as autoresearch's results.tsv."""
+    from node.blobs import Blobs
+    from node.heads import the_line
+    from node.journal import Journal
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
+        sys.stdout.write(journal.expected_table())
+
+
+@export.command()
+def jsonl() -> None:
+    """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
+    from node.commands.history import diff_of, experiment_json
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        for experiment in store.experiments():
+            text = None
+            if experiment.patch is not None:
+                text = diff_of(home, store, store.record(experiment.patch))
+            document = {"v": 1, **experiment_json(experiment), "diff": text}
+            click.echo(json.dumps(document))
+
+
+@export.command()
+@click.argument("id", metavar="ID")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The file [arnode-ID.bundle here]."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
+    """Write everything about one experiment into one file, to be checked anywhere."""
+    from node.blobs import Blobs
+    from node.bundle import write_bundle
+    from node.bundling import gather
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        gathered = gather(store, Blobs(home.blobs), store.find(id))
+    path = output or Path(f"arnode-{gathered.about.hex()[:_ID_DIGITS]}.bundle")
+    size = write_bundle(path, gathered)
+    if as_json:
+        print_json(
+            {
+                "file": str(path),
+                "about": gathered.about.hex(),
+                "bytes": size,
+                "records": len(gathered.records),
+                "blobs": len(gathered.blobs),
+            }
+        )
+        return
+    click.echo(
+        f"{plain(str(path))}: {len(gathered.records)} records, {len(gathered.blobs)} blobs,"
+        f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`"
+    )
+
+
+@export.command()
+@click.argument("id", metavar="ID", required=False)
+@click.option("--task", help="Which task, when this home works on several.")
+def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
+    """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        sys.stdout.write(_diff(home, store, id, task)[0])
+
+
+@export.command()
+@click.argument("id", metavar="ID", required=False)
+@click.option("--task", help="Which task, when this home works on several.")
+def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
+    """Write the text of a pull request with its evidence to stdout."""
+    from node.pull_request import describe
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        text, record = _diff(home, store, id, task)
+        click.echo(describe(store, record, text), nl=False)
+
+
+@export.command()
+@click.argument("repository", type=click.Path(path_type=Path))
+@click.option("--name", default=_BRANCH, show_default=True, help="The branch to make or move on.")
+@click.option("--task", help="Which task, when this home works on several.")
+def branch(repository: Path, name: str, task: str | None) -> None:
+    """Bring the verified head's history into a git repository as a branch."""
+    from node.blobs import Blobs
+    from node.heads import the_line
+    from node.journal import MAIN, Journal
+    from node.store import Store
+
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
+        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
+    if not (journal.path / ".git").is_dir():
+        raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
+    fetched = subprocess.run(
+        [
+            *("git", "-C", str(repository), "fetch", "--quiet", "--no-tags"),
+            *(str(journal.path), f"{MAIN}:refs/heads/{name}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if fetched.returncode:
+        last_line = (fetched.stderr.strip().splitlines() or ["git failed"])[-1]
+        raise UsageError(
+            f"git did not bring the branch into {repository}: {plain(last_line)}",
+            "name a git repository, and with --name a branch that is new or only behind",
+        )
+    click.echo(f"{plain(str(repository))}: branch {plain(name)}")
+
+
+def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":
+    """Return a diff and the record that says most about it."""
+    from node.blobs import Blobs
+    from node.commands.history import diff_of
+    from node.heads import evidence_for, manifest_of, the_line
+    from protocol.patches import unified_diff
+
+    if wanted is not None:
+        record = store.find(wanted)
+        return diff_of(home, store, record), record
+    line = the_line(store, task)
+    blobs = Blobs(home.blobs)
+    baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
+    evidence = evidence_for(store, line.key, line.verified)
+    if line.verified == baseline.tree or evidence is None:
+        raise UsageError(
+            "the verified head is still the task's baseline",
+            "name an experiment: `arnode log` shows what was tried",
+        )
+    text = unified_diff(baseline, blobs.get_source(line.verified))
+    return text, store.record(evidence)
