@@ -26,6 +26,9 @@ _KEYS = {
     "job": ("id",),
     "planned_run": ("job", "ordinal"),
     "tried": ("task", "fingerprint"),
+    "quarantine": ("id",),
+    "imported": ("id",),
+    "imported_row": ("imported", "n"),
 }
 Row = dict[str, Any]
 
@@ -126,6 +129,9 @@ _CHECKS: dict[str, Callable[[Row], bool]] = {
     "job": _is_job,
     "planned_run": _is_run,
     "tried": _is_anything,
+    "quarantine": _is_anything,
+    "imported": _is_anything,
+    "imported_row": _is_anything,
 }
 
 

@@ -77,7 +77,8 @@ _FIRST = (
         record BLOB,
         PRIMARY KEY (task, fingerprint)) WITHOUT ROWID""",
 )
-# What the boards read, the boards, and what bounds them all. `stale`: derive it before use.
+# What the boards read, the boards, and what bounds them all; what others' tools wrote, unsigned.
+# `stale`: what follows from the records is to be derived before use.
 _SECOND = (
     "ALTER TABLE record ADD COLUMN net TEXT NOT NULL DEFAULT 'main'",
     "ALTER TABLE record ADD COLUMN sort TEXT NOT NULL DEFAULT 'bulk'",
@@ -129,6 +130,25 @@ _SECOND = (
     "CREATE TABLE quarantine (id BLOB PRIMARY KEY, ts_ms INTEGER NOT NULL, wire BLOB NOT NULL)",
     "CREATE INDEX quarantine_time ON quarantine (ts_ms)",
     "CREATE TABLE refused (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE)",
+    """CREATE TABLE imported (
+        id BLOB PRIMARY KEY,
+        form TEXT NOT NULL,
+        name TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        header TEXT NOT NULL,
+        at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE imported_row (
+        imported BLOB NOT NULL REFERENCES imported (id),
+        n INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        memory_gb TEXT NOT NULL,
+        status TEXT NOT NULL,
+        description TEXT NOT NULL,
+        raw TEXT NOT NULL,
+        tree BLOB,
+        PRIMARY KEY (imported, n)) WITHOUT ROWID""",
     "INSERT INTO meta VALUES ('stale', x'01')",
 )
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)

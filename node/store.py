@@ -6,17 +6,20 @@ power cut makes the node sign one sequence number twice. `experiment` follows fr
 can be rebuilt from it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from node import archive, boards, experiments, intake, jobs
+from node import archive, boards, experiments, imported, intake, jobs
 from node.archive import PREFIX_DIGITS
+from node.blobs import Blobs
 from node.boards import BoardKey
 from node.database import Database
 from node.experiments import Adoption, Experiment
+from node.foreign_logs import ForeignLog
 from node.home import Home
+from node.imported import Imported
 from node.intake import Quotas, Report
 from node.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
 from node.mirror import Mirror
@@ -29,6 +32,7 @@ from protocol.kinds import AttestBody, Body, PatchBody, Role, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.record_index import RecordIndex
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.source import Source
 
 __all__ = ["PREFIX_DIGITS", "Store"]
 
@@ -264,6 +268,24 @@ class Store:
     def votes(self, key: BoardKey, tree: bytes) -> list[bytes]:
         """Return the ids of the attestations about a tree."""
         return boards.votes(self._database, key, tree)
+
+    # What other tools wrote
+
+    def keep_imported(
+        self,
+        blobs: Blobs,
+        log: ForeignLog,
+        *,
+        name: str,
+        at_ms: int,
+        sources: Mapping[str, Source],
+    ) -> tuple[bytes, bool]:
+        """Keep another tool's file; return its id and whether it is new."""
+        return imported.keep(self._database, blobs, log, name=name, at_ms=at_ms, sources=sources)
+
+    def imported(self) -> list[Imported]:
+        """Return everything that was imported, in the order it came."""
+        return imported.listed(self._database)
 
     # Experiments, derived
 

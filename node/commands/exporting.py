@@ -28,7 +28,8 @@ def export() -> None:
 
 @export.command("results.tsv")
 @click.option("--task", help="Which task, when this home works on several.")
-def results(task: str | None) -> None:
+@click.option("--imported", metavar="ID", help="What was imported under this id, as it came.")
+def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.blobs import Blobs
     from node.heads import the_line
@@ -37,6 +38,9 @@ def results(task: str | None) -> None:
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
+        if imported is not None:
+            sys.stdout.buffer.write(_imported_text(store, imported).encode())
+            return
         journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
         sys.stdout.write(journal.expected_table())
 
@@ -150,6 +154,14 @@ def branch(repository: Path, name: str, task: str | None) -> None:
             "name a git repository, and with --name a branch that is new or only behind",
         )
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")
+
+
+def _imported_text(store: "Store", wanted: str) -> str:
+    matching = [one for one in store.imported() if one.id.hex().startswith(wanted.lower())]
+    if len(matching) != 1:
+        known = ", ".join(one.id.hex()[:_ID_DIGITS] for one in store.imported()) or "none"
+        raise UsageError(f"`{wanted}` names no single imported file", f"there are: {known}")
+    return matching[0].text
 
 
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":

@@ -28,19 +28,30 @@ _GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 @click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
 @click.option("--json", "as_json", is_flag=True, help="All of them (or the limit) as JSON.")
 def log(limit: int | None, as_json: bool) -> None:
-    """List this node's experiments, newest first."""
+    """List this node's experiments, newest first, and what was imported."""
+    from node.commands.foreign import foreign_json, print_foreign
     from node.store import Store
 
-    with Store.open_read_only(Home.locate(os.environ)) as store:
+    home = Home.locate(os.environ)
+    with Store.open_read_only(home) as store:
         wanted = limit if as_json or limit else _SHOWN
         experiments = store.experiments(newest_first=True, limit=wanted)
+        imported = store.imported()
         if as_json:
-            print_json({"experiments": [experiment_json(experiment) for experiment in experiments]})
+            print_json(
+                {
+                    "experiments": [experiment_json(experiment) for experiment in experiments],
+                    "imported": [foreign_json(one, one.rows) for one in imported],
+                }
+            )
             return
-        if not experiments:
+        if experiments:
+            _print_table(store, experiments)
+        elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
-            return
-        _print_table(store, experiments)
+        for one in imported:
+            newest = one.rows[::-1][:wanted]
+            print_foreign(one, newest, color=_color(home), what="the newest")
 
 
 @click.command()

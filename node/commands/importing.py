@@ -1,14 +1,22 @@
-"""`import`: records and sources that somebody gave us as a file."""
+"""`import`: bundles, and what other tools wrote about their experiments."""
 
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.home import Home
 from node.terminal import plain, print_json
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, UsageError
+
+if TYPE_CHECKING:
+    from node.foreign_logs import Form
+    from protocol.source import Source
+
+_ID_DIGITS = 12
+_RESULTS = "results.tsv"
 
 
 @click.group("import")
@@ -55,5 +63,86 @@ def bundle(path: Path, as_json: bool) -> None:
         return
     click.echo(
         f"{plain(str(path))}: {len(report.new)} new records, {report.duplicates} known,"
-        f" {len(given.blobs)} blobs; `arnode show {given.about.hex()[:12]}` shows what it is about"
+        f" {len(given.blobs)} blobs; see `arnode show {given.about.hex()[:_ID_DIGITS]}`"
     )
+
+
+@import_.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--branch", help="Take the rows' sources from this branch [HEAD, in a repository].")
+@click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
+    """Take in autoresearch's results.tsv, or a folder with one and its git branch."""
+    table = path / _RESULTS if path.is_dir() else path
+    _import("autoresearch", table, as_json, branch=branch, edited=edited)
+
+
+@import_.command("pi-autoresearch")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--branch", help="Take the rows' sources from this branch.")
+@click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
+    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl)."""
+    _import("pi-autoresearch", path, as_json, branch=branch, edited=edited)
+
+
+@import_.command("at-home")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def at_home(path: Path, as_json: bool) -> None:
+    """Take in at-home result records: JSON, a list of it, or lines of it."""
+    _import("at-home", path, as_json, branch=None, edited="train.py")
+
+
+def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
+    """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
+    from node.blobs import Blobs
+    from node.faults import explaining_faults
+    from node.foreign_logs import read_log
+    from node.store import Store
+
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
+    with explaining_faults(path):
+        log = read_log(form, path.read_bytes(), str(path))
+    labels = {row.label for row in log.rows}
+    sources = _sources(path.parent, branch, edited, labels)
+    home = Home.locate(os.environ)
+    with home.lock(), Store.open(home) as store:
+        identity, is_new = store.keep_imported(
+            Blobs(home.blobs),
+            log,
+            name=str(path),
+            at_ms=time.time_ns() // 1_000_000,
+            sources=sources,
+        )
+    with_source = sum(row.source is not None or row.label in sources for row in log.rows)
+    if as_json:
+        print_json(
+            {
+                "imported": identity.hex(),
+                "new": is_new,
+                "form": form,
+                "metric": log.metric,
+                "rows": len(log.rows),
+                "with_source": with_source,
+            }
+        )
+        return
+    known = "" if is_new else " (it was imported before)"
+    click.echo(
+        f"{plain(str(path))}: {len(log.rows)} experiments, {with_source} with their source{known};"
+        " unsigned and unverified, so they rank on no board: see `arnode log`"
+    )
+
+
+def _sources(
+    folder: Path, branch: str | None, edited: str, labels: set[str]
+) -> "dict[str, Source]":
+    from node.imported import sources_on_branch
+
+    if branch is None and not (folder / ".git").exists():
+        return {}
+    return sources_on_branch(folder, branch or "HEAD", edited, labels)

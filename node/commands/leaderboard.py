@@ -10,6 +10,7 @@ from node.home import Home
 from node.terminal import plain, print_json
 
 if TYPE_CHECKING:
+    from node.imported import Imported
     from node.standing import Here
     from protocol.board import Board, Row
     from protocol.kinds import Env
@@ -53,6 +54,7 @@ def leaderboard(
     Rank is by the lower bound of the gain over the task's baseline, run beside the candidate on
     its author's machine, after an allowance for the luckiest of the author's tries.
     """
+    from node.commands.foreign import foreign_json
     from node.standing import choose_board, measured_here
     from node.store import Store
     from trainer.device import probe_class
@@ -60,6 +62,10 @@ def leaderboard(
     filters = _filters(wanted)
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
+        imported = store.imported()
+        if imported and not store.boards():
+            _print_imported(home, imported, top, as_json=as_json)
+            return
         key = choose_board(
             store, task=task, hardware_class=hardware_class, own_class=probe_class().slug
         )
@@ -67,6 +73,7 @@ def leaderboard(
         assert body is not None  # noqa: S101 -- choose_board found it
         board = store.board(key)
         here = measured_here(store.own_facts(key))
+    imported = [one for one in imported if one.log.metric == body.manifest.metric.name]
     rows = [
         row
         for row in board.rows
@@ -82,10 +89,27 @@ def leaderboard(
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
                 "rows": [_as_json(row, here.get(row.tree)) for row in rows],
+                "imported": [foreign_json(one, one.best(top)) for one in imported],
             }
         )
         return
     _print(home, board, rows, here, body.manifest, key.hardware_class)
+    _print_imported(home, imported, top, as_json=False)
+
+
+def _print_imported(home: Home, imported: "list[Imported]", top: int, *, as_json: bool) -> None:
+    """Show the best of what other tools wrote, which is no board."""
+    from node.commands.foreign import foreign_json, print_foreign
+    from node.config import load_config
+
+    if as_json:
+        none = dict.fromkeys(("task", "class", "set_digest", "board_digest"))
+        shown = [foreign_json(one, one.best(top)) for one in imported]
+        print_json({**none, "rows": [], "imported": shown})
+        return
+    color = load_config(home.config, env=os.environ).config.color
+    for one in imported:
+        print_foreign(one, one.best(top), color=color, what="the best")
 
 
 def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
