@@ -253,6 +253,10 @@ class Sandbox:
         while self._process.returncode is None:
             # From the first one outside down: a daemon's parent is not the program it came from.
             pids = family_of(self._process.pid)
+            # Before memory: where nobody may read how pages are shared, many processes look like
+            # much memory.
+            if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
+                self._stop("threads")
             resident = sum(map(held_kib, pids)) * 1024
             self.peak_memory_bytes = max(self.peak_memory_bytes, resident)
             if resident > self.profile.memory_bytes and (
@@ -260,8 +264,6 @@ class Sandbox:
                 sum(map(proportional_kib, pids)) * 1024 > self.profile.memory_bytes
             ):
                 self._stop("memory")
-            if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
-                self._stop("threads")
             self.cpu_s()  # read while it can be: it may end by itself
             if self._enclosure.is_overfull():
                 self._stop("files")

@@ -38,7 +38,7 @@ class Attack:
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
-    only a limit of time ends. `confined`: how it ends where there are no namespaces, if otherwise.
+    only a limit of time ends. `confined`: how else it may end where there are no namespaces.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Attack:
     is_as_good: bool = True
     with_processes: bool = False
     hangs_at: str = ""
-    confined: tuple[Status, str] | None = None
+    confined: tuple[tuple[Status, str], ...] = ()
 
     @property
     def label(self) -> str:
@@ -226,7 +226,9 @@ def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str |
     """Say in what an outcome differs from what the table expects of this attack."""
     has_namespaces = probe_tier().name == "full"
     if attack.confined and not has_namespaces:
-        status, reason = attack.confined
+        status, reason = next(
+            (end for end in attack.confined if end[0] == outcome.status), attack.confined[0]
+        )
         attack = replace(attack, status=status, reason=reason, refused=())
     log = outcome.log_tail
     escaped = [line for line in log.splitlines() if line.startswith(f"ESCAPED {attack.name}/")]

@@ -202,7 +202,7 @@ WEIGHED = (
                 "    loss.backward()\n",
                 """    loss.backward()
     if step == 0:
-        paths = sorted(glob.glob("/python/lib/python3*/*.py"))[:20]
+        paths = sorted(glob.glob(os.path.dirname(os.__file__) + "/*.py"))[:20]
         text = tokenizer.encode("".join(open(path).read() for path in paths))
     if step % 4 == 0:
         rows = torch.tensor(text[step * 128 : step * 128 + 516]).view(4, 129)
