@@ -38,14 +38,14 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
 
 def choose_board(
     store: Store, *, task: str | None, hardware_class: str | None, own_class: str
-) -> BoardKey:
-    """Return the one board meant: of the named task or the only one, of this machine's class."""
+) -> BoardKey | None:
+    """Return the one board meant: of the named task or the only one, of this machine's class.
+
+    None if there is no board at all; UsageError if it is not clear which.
+    """
     known = [(key, body.manifest.name) for key in store.boards() if (body := store.task(key.task))]
     if not known:
-        raise UsageError(
-            "there is no board here yet: nothing was confirmed",
-            "`arnode start` confirms at its first checkpoint; `arnode log` shows what was tried",
-        )
+        return None
     of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
     if not of_task:
         names = ", ".join(sorted({name for _, name in known}))

@@ -63,12 +63,12 @@ def leaderboard(
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
         imported = store.imported()
-        if imported and not store.boards():
-            _print_imported(home, imported, top, as_json=as_json)
-            return
         key = choose_board(
             store, task=task, hardware_class=hardware_class, own_class=probe_class().slug
         )
+        if key is None:
+            _print_no_board(home, imported, top, as_json=as_json)
+            return
         body = store.task(key.task)
         assert body is not None  # noqa: S101 -- choose_board found it
         board = store.board(key)
@@ -94,19 +94,29 @@ def leaderboard(
         )
         return
     _print(home, board, rows, here, body.manifest, key.hardware_class)
-    _print_imported(home, imported, top, as_json=False)
+    _print_imported(home, imported, top)
 
 
-def _print_imported(home: Home, imported: "list[Imported]", top: int, *, as_json: bool) -> None:
-    """Show the best of what other tools wrote, which is no board."""
-    from node.commands.foreign import foreign_json, print_foreign
-    from node.config import load_config
+def _print_no_board(home: Home, imported: "list[Imported]", top: int, *, as_json: bool) -> None:
+    """Say how a board comes about, and show what was imported."""
+    from node.commands.foreign import foreign_json
 
     if as_json:
         none = dict.fromkeys(("task", "class", "set_digest", "board_digest"))
         shown = [foreign_json(one, one.best(top)) for one in imported]
         print_json({**none, "rows": [], "imported": shown})
         return
+    click.echo(
+        "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
+    )
+    _print_imported(home, imported, top)
+
+
+def _print_imported(home: Home, imported: "list[Imported]", top: int) -> None:
+    """Show the best of what other tools wrote, which is no board."""
+    from node.commands.foreign import print_foreign
+    from node.config import load_config
+
     color = load_config(home.config, env=os.environ).config.color
     for one in imported:
         print_foreign(one, one.best(top), color=color, what="the best")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from node.cli import main
 from node.home import Home
 from node.store import Store
 from protocol.keys import SigningKey
@@ -140,10 +141,14 @@ def test_a_running_nodes_news_shows_at_once(told: World, show: Show, store: Stor
 
 
 def test_without_a_board_it_says_how_one_comes_about(
-    home: Home, show: Show, monkeypatch: pytest.MonkeyPatch
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    assert "there is no board here yet" in show(code=2)
+    with pytest.raises(SystemExit) as ended:
+        main(["leaderboard"])
+    assert ended.value.code == 0
+    assert "no board yet" in capsys.readouterr().err
+    assert json.loads(arnode(capsys, "leaderboard", "--json"))["rows"] == []
 
 
 @pytest.mark.parametrize(
