@@ -153,6 +153,18 @@ def own_facts(database: Database, key: BoardKey) -> list[Fact]:
     return [from_text(record, by, text) for record, by, text in rows]
 
 
+def faults(database: Database, manifest_of: ManifestOf) -> list[str]:
+    """Return which kept boards are not those that follow from what is here."""
+    rows = database.rows("SELECT net, task, class FROM board WHERE fresh ORDER BY net, task, class")
+    found: list[str] = []
+    for net, task, name in rows:
+        key = BoardKey(net=net, task=task, hardware_class=name)
+        manifest = manifest_of(task)
+        if manifest is None or make(database, key, manifest) != kept(database, key, -1):
+            found.append(f"the board of task {task.hex()[:12]} on {name}")
+    return found
+
+
 def votes(database: Database, key: BoardKey, tree: bytes) -> list[bytes]:
     """Return the ids of the attestations about a tree."""
     facts = _facts(database, key)

@@ -103,6 +103,9 @@ def _store_problems(home: Home) -> list[str]:
         recorded = [record for record in store.records("result") if store.is_own(record.id)]
         if len(recorded) != len(store.experiments()):
             problems.append("store: the list of experiments does not follow from the records")
+        problems += [
+            f"store: {board} does not follow from the records" for board in store.board_faults()
+        ]
     return problems
 
 

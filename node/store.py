@@ -237,6 +237,10 @@ class Store:
         """Return the boards that something was said about."""
         return boards.boards(self._database, net)
 
+    def board_faults(self) -> list[str]:
+        """Return which kept boards are not those that follow from the records."""
+        return boards.faults(self._database, self._manifest)
+
     def own_facts(self, key: BoardKey) -> list[Fact]:
         """Return what a board reads of this node's own records, in the order they were made."""
         return boards.own_facts(self._database, key)

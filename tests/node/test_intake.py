@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.boards import BoardKey
+from node.checkup import examine, mend
 from node.home import Home
 from node.intake import EARLY_MS, INTENT_MS, Quotas
 from node.store import Store
@@ -289,3 +290,20 @@ def test_a_size_breaks_a_tie(store: Store) -> None:
         (TREES[1], True),
         (TREES[0], True),
     ]
+
+
+def test_a_board_that_was_tampered_with_is_found_and_made_anew(tmp_path: Path) -> None:
+    home, world = Home(tmp_path / "home"), World()
+    world.say(KEYS[0], confirm(TREES[0], STEADY))
+    with Store.open(home) as store:
+        store.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
+        whole = store.board(KEY)
+        assert examine(home) == []
+        store._database.rows("DELETE FROM board_row")
+    (problem,) = examine(home)
+    assert "the board of task" in problem
+    with home.lock():
+        mend(home)
+    assert examine(home) == []
+    with Store.open_read_only(home) as store:
+        assert store.board(KEY) == whole

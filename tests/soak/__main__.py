@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.soak.aa import run_aa
 from tests.soak.hostile import run_hostile
+from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
 from tests.soak.try_ import run_try
@@ -27,7 +28,8 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "night": lambda home: run_night(home / "tiny", minutes=60),
     "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
     "aa": lambda home: run_aa(home / "home", 300),
-    "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0),
+    "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0, aim_every=10),
+    "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
     "hostile": run_hostile,
     "try": lambda home: run_try(home, 20),
 }

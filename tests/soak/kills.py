@@ -2,7 +2,8 @@
 
 `run_kills` starts a real node, kills it, a process of the run, or both after a random while, looks
 at everything that is left and starts it again, so many times. The last start is left alone until
-it has made progress. Checkpoints are due after seconds, so that they are hit as well.
+it has made progress. Checkpoints are due after seconds, and every so often a kill waits until one
+is under way: few nodes that live for seconds would come that far.
 """
 
 import contextlib
@@ -35,8 +36,10 @@ TASK = Path(__file__).parent.parent / "tasks" / "short"
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
 _CHECKPOINT_HOURS = "0.003"
+_AIMED_S = 4.0  # a checkpoint's runs follow one another for longer
 _SETTLE_S = 1.5  # after a run was killed, until the node is
 _END_TIMEOUT_S = 600.0
+_AIM_TIMEOUT_S = 180.0
 
 RunKey = tuple[int, int]
 Target = Literal["core", "run", "both"]
@@ -53,9 +56,12 @@ class Remains:
 
 
 def run_kills(
-    home: Path, rounds: int, seed: int, *, longest_s: float = _LONGEST_S
+    home: Path, rounds: int, seed: int, *, longest_s: float = _LONGEST_S, aim_every: int = 0
 ) -> dict[str, object]:
-    """Kill a node so often on this home and return the figures; `holds` sums them up."""
+    """Kill a node so often on this home and return the figures; `holds` sums them up.
+
+    Every `aim_every`th kill (0: none) waits for a run of a checkpoint.
+    """
     chance = random.Random(seed)
     place = Home(home)
     problems: list[str] = []
@@ -65,7 +71,9 @@ def run_kills(
     hit: Counter[str] = Counter()
     for number in range(1, rounds + 1):
         target = TARGETS[number % len(TARGETS)]
-        ended = _kill_after(home, chance.uniform(_SHORTEST_S, longest_s), target, chance)
+        is_aimed = aim_every > 0 and number % aim_every == 0
+        seconds = chance.uniform(_SHORTEST_S, _AIMED_S if is_aimed else longest_s)
+        ended = _kill_after(home, seconds, target, chance, is_aimed=is_aimed)
         hit[f"{target} killed"] += not ended
         hit["ended with an error"] += ended
         found, is_behind = _problems_in(place)
@@ -117,8 +125,12 @@ def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def _kill_after(home: Path, seconds: float, target: Target, chance: random.Random) -> bool:
+def _kill_after(
+    home: Path, seconds: float, target: Target, chance: random.Random, *, is_aimed: bool
+) -> bool:
     """Start a node and kill the target so long after its socket was there; the node in any case.
+
+    Aimed, the while begins when a checkpoint is under way.
 
     Return whether it ended by itself: with an error, if the run that it lost was its baseline's.
     """
@@ -130,6 +142,8 @@ def _kill_after(home: Path, seconds: float, target: Target, chance: random.Rando
             if process.poll() is not None:
                 raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
             time.sleep(0.05)
+        if is_aimed:
+            _wait_for_checkpoint(Home(home), process)
         time.sleep(seconds)
         if process.poll() is not None:
             raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
@@ -145,6 +159,17 @@ def _kill_after(home: Path, seconds: float, target: Target, chance: random.Rando
     finally:
         process.kill()
         process.wait()
+
+
+def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a checkpoint is open, or so long that none is going to be."""
+    give_up_s = time.monotonic() + _AIM_TIMEOUT_S
+    while time.monotonic() < give_up_s and process.poll() is None:
+        with Store.open_read_only(home) as store:
+            jobs = [job for line in _lines(store) for job in store.open_jobs(line)]
+        if any(job.kind == "checkpoint" for job in jobs):
+            return
+        time.sleep(0.2)
 
 
 def _kill(pid: int) -> None:

@@ -1,0 +1,144 @@
+"""A set of records in which three authors in ten lie: what a board shows of it, column by column.
+
+The honest measure small true gains, re-run each other and say what they found. The liars make up
+large gains with steady runs, and vouch for each other with as many keys as they like. The README
+tells a newcomer what this test shows.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from functools import cache
+
+from protocol.attestation import AttestVerdict
+from protocol.board import Board, Row, board_of
+from protocol.keys import SigningKey
+from protocol.records import Record
+from tests.protocol.examples import MANIFEST
+from tests.protocol.worlds import CLASS, NANO, World, attest, confirm, retract
+
+HONEST, LIARS, SYBILS = 14, 6, 20
+SD = MANIFEST.noise_floor_nano
+PAIRS = 6
+CLAIMED = NANO // 6  # within what the task calls plausible
+HEARD = 4  # honest attestations of each claim that honest nodes looked at
+
+
+def keys(name: str, count: int) -> list[SigningKey]:
+    """Return so many keys."""
+    return [
+        SigningKey.from_seed(hashlib.sha256(f"{name} {number}".encode()).digest())
+        for number in range(count)
+    ]
+
+
+@dataclass(frozen=True)
+class Set:
+    """The records, and which trees are lies."""
+
+    world: World
+    lies: frozenset[bytes]
+    worths: dict[bytes, int]
+
+
+def measured(chance: random.Random, gain: int) -> list[int]:
+    """Return what pairs measure where the true gain is this."""
+    return [round(gain + chance.gauss(0, SD) - chance.gauss(0, SD)) for _ in range(PAIRS)]
+
+
+@cache
+def told() -> Set:
+    """Make the set."""
+    chance, world = random.Random(7), World()
+    honest, liars, sybils = keys("honest", HONEST), keys("liar", LIARS), keys("sybil", SYBILS)
+    worths: dict[bytes, int] = {}
+    for number, key in enumerate(honest):
+        tree = hashlib.sha256(b"honest %d" % number).digest()
+        worths[tree] = (2 + number % 4) * SD
+        gains = measured(chance, worths[tree])
+        world.say(key, confirm(tree, gains))
+        for other in chance.sample([one for one in honest if one is not key], HEARD):
+            found = measured(chance, worths[tree])
+            world.say(other, attest(other, tree, found, verdict(found)))
+    lies = [hashlib.sha256(b"lie %d" % number).digest() for number in range(LIARS)]
+    for key, tree in zip(liars, lies, strict=True):
+        gains = [CLAIMED + step for step in range(PAIRS)]  # made up, and steadier than any machine
+        world.say(key, confirm(tree, gains))
+        for friend in [*liars, *sybils]:
+            world.say(friend, attest(friend, tree, gains, "confirmed"))
+        for other in chance.sample(honest, HEARD):
+            world.say(other, attest(other, tree, measured(chance, 0), "refuted"))
+    return Set(world, frozenset(lies), worths)
+
+
+def verdict(found: list[int]) -> AttestVerdict:
+    """Return what an honest node says of pairs like these."""
+    mean = sum(found) / len(found)
+    return "confirmed" if mean > 2 * SD / len(found) ** 0.5 else "unconfirmed"
+
+
+def board() -> Board:
+    """Return the board of the set."""
+    return board_of(told().world.records, MANIFEST, CLASS)
+
+
+def parted() -> tuple[list[Row], list[Row]]:
+    """Return the rows that are lies and those that are not."""
+    rows, lies = board().rows, told().lies
+    return [row for row in rows if row.tree in lies], [row for row in rows if row.tree not in lies]
+
+
+def test_claimed_lies_stand_first() -> None:
+    """What is claimed promises a signature, no more: the six lies are the first six rows."""
+    lies, honest = parted()
+    assert [row.tree in told().lies for row in board().rows[:LIARS]] == [True] * LIARS
+    assert {row.rank for row in lies} == {1}
+    assert all(row.rank is not None and row.rank > LIARS for row in honest)
+    assert all(row.flags == () for row in lies), "nothing about them is implausible by itself"
+
+
+def test_others_count_keys_and_liars_have_as_many_as_they_like() -> None:
+    """Every lie has 25 keys for it; no honest gain has more than four."""
+    lies, honest = parted()
+    assert {row.confirmed for row in lies} == {LIARS - 1 + SYBILS}
+    assert max(row.confirmed for row in honest) <= HEARD
+    # What gives them away to whoever looks: honest nodes that re-ran them say so.
+    assert {row.refuted for row in lies} == {HEARD}
+    assert {row.refuted for row in honest} == {0}
+
+
+def test_their_own_words_for_themselves_do_not_count() -> None:
+    lies, _ = parted()
+    alone = board_of([told().world.records[0], *by(keys("liar", 1)[0])], MANIFEST, CLASS)
+    (own,) = (row for row in alone.rows if row.tree in told().lies)
+    assert own.confirmed == 0
+    assert all(row.author != key.public for row in lies for key in keys("sybil", SYBILS))
+
+
+def by(key: SigningKey) -> list[Record]:
+    """Return an author's records."""
+    return [one for one in told().world.records if one.author == key.public]
+
+
+def test_honest_bounds_hold_what_they_say() -> None:
+    """Of the honest rows none claims, as its bound, more than is there."""
+    _, honest = parted()
+    for row in honest:
+        assert row.gain_anchor_lower_nano is not None
+        assert row.gain_anchor_lower_nano <= told().worths[row.tree]
+
+
+def test_a_liar_that_equivocates_or_revokes_is_gone_with_its_words() -> None:
+    world = World(list(told().world.records))
+    liar = keys("liar", 1)[0]
+    world.say(liar, retract(None))
+    rows = board_of(world.records, MANIFEST, CLASS).rows
+    lies = [row for row in rows if row.tree in told().lies]
+    assert len(lies) == LIARS - 1
+    assert {row.confirmed for row in lies} == {LIARS - 2 + SYBILS}
+
+
+def test_all_see_the_same_lies() -> None:
+    records = list(told().world.records)
+    random.Random(1).shuffle(records)
+    assert board_of(records, MANIFEST, CLASS) == board()
