@@ -8,7 +8,6 @@ ever stand for two records, and the store's board must be the one that follows f
 import hashlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -64,16 +63,13 @@ def run_ingest(home: Path, rounds: int, seed: int) -> dict[str, object]:
 
 def _kill_after(home: Path, number: int, seconds: float) -> list[tuple[str, int, bytes]]:
     """Run the child for a while from its first word on; return what it said it committed."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.ingest", str(home), str(number)],
-        stdout=subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    first = child.stdout.readline()
-    time.sleep(seconds)
-    child.send_signal(signal.SIGKILL)
-    rest = child.stdout.read()
-    child.wait()
+    command = [sys.executable, "-m", "tests.soak.ingest", str(home), str(number)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        time.sleep(seconds)
+        child.kill()
+        rest = child.stdout.read()
     whole = (first + rest).rpartition(b"\n")[0]  # its last word may be cut
     words = [line.decode().split() for line in whole.splitlines()]
     return [(kind, int(seq), bytes.fromhex(digits)) for kind, seq, digits in words]
