@@ -13,10 +13,8 @@ from protocol.errors import Rejected
 from protocol.hygiene import check_for_task
 from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
-from protocol.patches import apply_diff, decompress_bounded
+from protocol.patches import apply_packed
 from protocol.source import Source
-
-_DIFF_LIMIT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +137,7 @@ def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:
     packed = patch.diff.zlib if patch.diff.blob is None else bundle.blobs.get(patch.diff.blob)
     if base is None or packed is None:
         return "its base or its diff is missing"
-    text = decompress_bounded(packed, _DIFF_LIMIT_BYTES)
-    if isinstance(text, Rejected):
-        return text.reason
-    made = apply_diff(base, text.decode("utf-8", "surrogateescape"))
+    made = apply_packed(base, packed)
     if isinstance(made, Rejected):
         return made.reason
     return None if made.tree == patch.tree else "its diff makes another tree"

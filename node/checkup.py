@@ -16,11 +16,9 @@ from node.salvage import salvage
 from node.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody
-from protocol.patches import apply_diff, decompress_bounded
+from protocol.patches import apply_packed
 from protocol.records import Record, RecordId
 from protocol.source import Source
-
-_DIFF_LIMIT_BYTES = 1 << 20
 
 
 def examine(home: Home) -> list[str]:
@@ -176,8 +174,5 @@ def _patched(patch: PatchBody, blobs: Blobs) -> Source | None:
         packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
     except ArnodeError:
         return None
-    text = decompress_bounded(packed, _DIFF_LIMIT_BYTES)
-    if isinstance(text, Rejected):
-        return None
-    source = apply_diff(base, text.decode("utf-8", "replace"))
+    source = apply_packed(base, packed)
     return None if isinstance(source, Rejected) else source

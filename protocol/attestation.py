@@ -13,11 +13,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
-from protocol.encoding import Value
-from protocol.errors import Rejected
 from protocol.fields import (
     CLASS_PATTERN,
     Codec,
+    Mapped,
     Table,
     binary,
     choice,
@@ -47,8 +46,11 @@ def attestation_seed(proof: bytes, index: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttestBody:
-    """A re-run of a tree against a base; `target` is the result that it answers."""
+class AttestBody(Mapped):
+    """A re-run of a tree against a base; `target` is the result that it answers.
+
+    Whether the proof is the author's is checked with the author: `is_proven_by`.
+    """
 
     kind: ClassVar = "attest"
     task: bytes
@@ -72,15 +74,6 @@ class AttestBody:
         field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
         field("verdict", choice(*VERDICTS)),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "AttestBody | Rejected":
-        """Return the attestation that `value` stands for; the proof is checked with the author."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
 
     def is_proven_by(self, author: bytes) -> bool:
         """Tell whether the proof is this author's signature over what was re-run."""

@@ -30,11 +30,11 @@ from protocol.board_facts import (
     read_fact,
     read_withdrawal,
 )
-from protocol.encoding import Value, encode
-from protocol.errors import Rejected
+from protocol.encoding import encode
 from protocol.fields import (
     FLAG_PATTERN,
     Codec,
+    Mapped,
     Table,
     boolean,
     digest,
@@ -54,7 +54,7 @@ _SET_CONTEXT = b"arnode/set/1\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Mapped):
     """One tree: what is claimed of it, and what others say. Without a rank it has no anchor."""
 
     rank: int | None
@@ -96,15 +96,6 @@ class Row:
         field("env", Codec(Env.from_value, Env.to_value)),
         field("flags", listing(word(FLAG_PATTERN), high=2)),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that the board's digest covers."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Row | Rejected":
-        """Return the row that `value` stands for."""
-        return cls.TABLE.read(cls, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,9 @@ origin {proposer, model|nil, program hash|nil}
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from protocol.encoding import Value
-from protocol.errors import Rejected
 from protocol.fields import (
     FLAG_PATTERN,
+    Mapped,
     Table,
     binary,
     digest,
@@ -27,7 +26,7 @@ MAX_INLINE_DIFF_BYTES: Final = 8192  # compressed; longer diffs are blobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileChange:
+class FileChange(Mapped):
     """One file of a patch: blob hashes before and after, and the new size."""
 
     path: str
@@ -42,18 +41,9 @@ class FileChange:
         field("size", integer(0), "size_bytes"),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "FileChange | Rejected":
-        """Return the change that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diff:
+class Diff(Mapped):
     """A unified diff to read: zlib-compressed in the record, or a blob (of the same bytes)."""
 
     zlib: bytes | None = None
@@ -64,22 +54,13 @@ class Diff:
         field("blob", digest(), optional=True),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Diff | Rejected":
-        """Return the diff that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
-
     def _fault(self) -> str | None:
         both_or_neither = (self.zlib is None) == (self.blob is None)
         return "either zlib or blob" if both_or_neither else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Mapped):
     """Who thought of a patch: a proposer, its model and the hash of the program it was given."""
 
     proposer: str
@@ -91,12 +72,3 @@ class Origin:
         field("model", nullable(line(1, 80))),
         field("program", nullable(digest())),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Origin | Rejected":
-        """Return the origin that `value` stands for."""
-        return cls.TABLE.read(cls, value)

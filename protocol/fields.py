@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from protocol.encoding import MAX_INT, Value
 from protocol.errors import Rejected
@@ -110,6 +110,26 @@ def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
         return value if low <= value <= high else Rejected(f"{value} is not in {low} … {high}")
 
     return Codec(read, _same)
+
+
+class Mapped:
+    """A value that stands in records as a map: a dataclass with a table of its fields."""
+
+    __slots__ = ()
+    TABLE: ClassVar[Table]
+
+    def to_value(self) -> Value:
+        """Return the map that stands for it."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> Self | Rejected:
+        """Return what `value` stands for, or the first reason why it stands for none."""
+        return cls.TABLE.read(cls, value, fault=cls._fault)
+
+    def _fault(self) -> str | None:
+        """Return what no single field shows to be wrong."""
+        return None
 
 
 def boolean() -> Codec[bool]:

@@ -25,6 +25,7 @@ from protocol.errors import Rejected
 from protocol.fields import (
     CLASS_PATTERN,
     Codec,
+    Mapped,
     Table,
     binary,
     boolean,
@@ -82,7 +83,7 @@ _MAX_PARENTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileBody:
+class ProfileBody(Mapped):
     """Who an author is: the latest seq wins.
 
     `transport` is the node's libp2p key; `binding` its signature over the author key.
@@ -102,15 +103,6 @@ class ProfileBody:
         field("binding", binary(64, 64)),
         field("classes", listing(word(CLASS_PATTERN), high=_MAX_CLASSES)),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "ProfileBody | Rejected":
-        """Return the profile that `value` stands for; the binding is checked with the author."""
-        return cls.TABLE.read(cls, value)
 
     def binds(self, author: bytes) -> bool:
         """Tell whether the transport key vouches for this author."""
@@ -138,7 +130,7 @@ class TaskBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchBody:
+class PatchBody(Mapped):
     """The step from a base tree to a tree; the tree is the authority, the diff is to read."""
 
     kind: ClassVar = "patch"
@@ -167,15 +159,6 @@ class PatchBody:
         field("origin", Codec(Origin.from_value, Origin.to_value)),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "PatchBody | Rejected":
-        """Return the patch that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
-
     def _fault(self) -> str | None:
         if not strictly_rising([change.path for change in self.files]):
             return "files: not sorted by path, or a path twice"
@@ -183,7 +166,7 @@ class PatchBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultBody:
+class ResultBody(Mapped):
     """What an author says about an own experiment; failures are results too.
 
     `size_bytes` is the tree's compressed source, the smaller of which goes first among equals.
@@ -218,15 +201,6 @@ class ResultBody:
         field("size", integer(1), "size_bytes", optional=True),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "ResultBody | Rejected":
-        """Return the result that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
-
     def _fault(self) -> str | None:
         if self.stage == "baseline":
             if self.patch is not None or self.base != self.tree:
@@ -241,7 +215,7 @@ class ResultBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptBody:
+class AdoptBody(Mapped):
     """The verified head of (task, class) moved; without evidence only as `unverified`."""
 
     kind: ClassVar = "adopt"
@@ -260,15 +234,6 @@ class AdoptBody:
         field("evidence", nullable(digest())),
         field("unverified", boolean()),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "AdoptBody | Rejected":
-        """Return the adoption that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
 
     def _fault(self) -> str | None:
         if self.evidence is None and not self.unverified:

@@ -23,6 +23,7 @@ from protocol.errors import Rejected
 from protocol.fields import (
     NAME_PATTERN,
     Codec,
+    Mapped,
     Table,
     choice,
     digest,
@@ -48,7 +49,7 @@ _EVALUATOR = r"[a-z0-9._-]{1,48}/[a-z0-9]{1,64}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSpec:
+class MetricSpec(Mapped):
     """What is measured; a gain above `max_step_nano` in one step is implausible."""
 
     name: str
@@ -63,18 +64,9 @@ class MetricSpec:
         field("max_step", integer(1), "max_step_nano"),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a manifest."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "MetricSpec | Rejected":
-        """Return the metric that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Mapped):
     """What a run may spend on training."""
 
     unit: BudgetUnit
@@ -85,18 +77,9 @@ class Budget:
         field("amount", integer(1)),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a manifest."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Budget | Rejected":
-        """Return the budget that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Mapped):
     """The ceilings of a run, equal for everybody."""
 
     limit_s: int
@@ -113,18 +96,9 @@ class Limits:
         field("max_source_growth", integer(0), "max_source_growth_bytes"),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a manifest."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Limits | Rejected":
-        """Return the limits that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCaps:
+class AuditCaps(Mapped):
     """How many positions an audit draws, and caps for what calibration may allow."""
 
     k: int
@@ -136,15 +110,6 @@ class AuditCaps:
         field("tolerance", integer(0), "tolerance_nano"),
         field("tau", integer(0), "tau_nano"),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a manifest."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "AuditCaps | Rejected":
-        """Return the caps that `value` stands for."""
-        return cls.TABLE.read(cls, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

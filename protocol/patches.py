@@ -22,15 +22,18 @@ from protocol.source import Source
 
 __all__ = [
     "apply_diff",
+    "apply_packed",
     "check_source",
     "compress",
     "compressed_size_bytes",
     "decompress_bounded",
     "file_changes",
     "unified_diff",
+    "unpack_diff",
 ]
 
 _CONTEXT_LINES = 3
+_MAX_DIFF_BYTES = 4 << 20  # uncompressed: eight files of the largest size, out and in again
 _NO_FILE = b"/dev/null"
 _NO_NEWLINE = b"\\ No newline at end of file\n"
 _HUNK = re.compile(rb"@@ -(\d{1,7})(?:,(\d{1,7}))? \+(\d{1,7})(?:,(\d{1,7}))? @@\n")
@@ -112,6 +115,18 @@ def file_changes(old: Source, new: Source) -> tuple[FileChange, ...]:
         for name, data in new.files
         if before.get(name) != data
     )
+
+
+def unpack_diff(packed: bytes) -> str | Rejected:
+    """Return the diff that a patch carries compressed, as `apply_diff` takes it."""
+    data = decompress_bounded(packed, _MAX_DIFF_BYTES)
+    return data if isinstance(data, Rejected) else data.decode("utf-8", "surrogateescape")
+
+
+def apply_packed(base: Source, packed: bytes) -> Source | Rejected:
+    """Return `base` with a patch's compressed diff applied, or why it does not fit."""
+    diff = unpack_diff(packed)
+    return diff if isinstance(diff, Rejected) else apply_diff(base, diff)
 
 
 def decompress_bounded(data: bytes, limit_bytes: int) -> bytes | Rejected:

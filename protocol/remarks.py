@@ -12,11 +12,10 @@ An intent is advisory and forgotten after a day. A retraction takes back one own
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from protocol.encoding import Value
-from protocol.errors import Rejected
 from protocol.fields import (
     CLASS_PATTERN,
     Codec,
+    Mapped,
     Table,
     boolean,
     digest,
@@ -38,7 +37,7 @@ _MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseBody:
+class NoiseBody(Mapped):
     """An A/A measurement: runs of one tree with different seeds."""
 
     kind: ClassVar = "noise"
@@ -56,15 +55,6 @@ class NoiseBody:
         field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "NoiseBody | Rejected":
-        """Return the measurement that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
-
     def _fault(self) -> str | None:
         if any(run.role != "base" for run in self.runs):
             return "runs: the runs of a noise measurement have the role base"
@@ -72,7 +62,7 @@ class NoiseBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntentBody:
+class IntentBody(Mapped):
     """Somebody is about to try this, for `ttl_s` seconds from the record's time."""
 
     kind: ClassVar = "intent"
@@ -90,18 +80,9 @@ class IntentBody:
         field("ttl_s", integer(1, MAX_INTENT_S)),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "IntentBody | Rejected":
-        """Return the intent that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InsightBody:
+class InsightBody(Mapped):
     """What a series of results taught; of one hardware class, or of all."""
 
     kind: ClassVar = "insight"
@@ -117,21 +98,12 @@ class InsightBody:
         field("evidence", listing(digest(), high=_MAX_EVIDENCE)),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "InsightBody | Rejected":
-        """Return the insight that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
-
     def _fault(self) -> str | None:
         return None if self.message else "text: empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetractBody:
+class RetractBody(Mapped):
     """An author takes back an own record, or the own key (`revoke`, without a target)."""
 
     kind: ClassVar = "retract"
@@ -144,15 +116,6 @@ class RetractBody:
         field("revoke", boolean()),
         field("reason", line(0, _MAX_REASON)),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "RetractBody | Rejected":
-        """Return the retraction that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
 
     def _fault(self) -> str | None:
         if (self.target is None) != self.revoke:

@@ -18,6 +18,7 @@ from protocol.errors import Rejected
 from protocol.fields import (
     FLAG_PATTERN,
     Codec,
+    Mapped,
     Table,
     choice,
     field,
@@ -45,7 +46,7 @@ _ENV_TEXT = line(0, _MAX_ENV_TEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class Audit(Mapped):
     """Claim less audit over `k` positions: mean, its standard error and the largest difference."""
 
     k: int
@@ -60,18 +61,9 @@ class Audit:
         field("max", integer(), "max_nano"),
     )
 
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Audit | Rejected":
-        """Return the audit that `value` stands for."""
-        return cls.TABLE.read(cls, value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Mapped):
     """One execution of a tree with a seed on one device: two metrics, or a failure.
 
     `metric_nano` is on the public split, `secret_nano` on the evaluating node's own; both are
@@ -107,15 +99,6 @@ class Run:
         field("reason", nullable(line(0, MAX_REASON))),
         field("audit", nullable(Codec(Audit.from_value, Audit.to_value))),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Run | Rejected":
-        """Return the run that `value` stands for."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
 
     def _fault(self) -> str | None:
         measured = self.status == "ok"
@@ -160,7 +143,7 @@ class Env:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Mapped):
     """What an experiment cost. LLM tokens and money only if the user publishes them."""
 
     device_ms: int
@@ -172,12 +155,3 @@ class Cost:
         field("tokens", integer(0), optional=True),
         field("micro_usd", integer(0), optional=True),
     )
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Cost | Rejected":
-        """Return the cost that `value` stands for."""
-        return cls.TABLE.read(cls, value)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NANO = 1_000_000_000
 _ID_DIGITS = 12
 _SHOWN = 30
-_DIFF_LIMIT_BYTES = 1 << 20
 _GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 
 
@@ -112,7 +111,7 @@ def diff_of(home: Home, store: "Store", record: "Record") -> str:
     from node.blobs import Blobs
     from protocol.errors import ArnodeError, Rejected
     from protocol.kinds import AdoptBody, PatchBody, ResultBody
-    from protocol.patches import decompress_bounded, unified_diff
+    from protocol.patches import unified_diff, unpack_diff
 
     body = record.body
     blobs = Blobs(home.blobs)
@@ -126,10 +125,10 @@ def diff_of(home: Home, store: "Store", record: "Record") -> str:
             "give the id of an experiment: see `arnode log`",
         )
     packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
-    text = decompress_bounded(packed, _DIFF_LIMIT_BYTES)
+    text = unpack_diff(packed)
     if isinstance(text, Rejected):
         raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
-    return text.decode("utf-8", "replace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def experiment_json(experiment: "Experiment") -> dict[str, object]:
