@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from node.database import Database
 from node.faults import DAMAGED_HINT, DamagedStoreError
+from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.record_index import key_of
-from protocol.records import Record, parse_record
+from protocol.records import Record, parse_record, payload_id
 
 PREFIX_DIGITS = 8
 _ID_DIGITS = 64
@@ -128,3 +129,15 @@ def keys(database: Database, net: str) -> Iterator[bytes]:
     """Yield the keys (protocol/record_index.py) of a network's records, in their order."""
     rows = database.stream("SELECT ts_ms, id FROM record WHERE net = ? ORDER BY ts_ms, id", (net,))
     return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)
+
+
+def payloads(database: Database) -> Iterator[Value]:
+    """Yield what every record says, as a value."""
+    for (wire,) in database.stream("SELECT wire FROM record"):
+        head = payload_id(wire)
+        value = head if isinstance(head, Rejected) else decode(head[1])
+        if isinstance(value, Rejected):
+            raise DamagedStoreError(
+                f"a record in the store does not read: {value.reason}", DAMAGED_HINT
+            )
+        yield value

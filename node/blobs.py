@@ -88,14 +88,15 @@ class Blobs:
 
     def damaged(self) -> list[bytes]:
         """Return the names whose bytes no longer hash to them."""
-        return [digest for digest in self._names() if not self._is_whole(digest)]
+        return [digest for digest in self.names() if not self._is_whole(digest)]
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process left half-written. Only for the holder of the home."""
         for folder in self._root.glob("??"):
             remove_temporaries(folder)
 
-    def _names(self) -> list[bytes]:
+    def names(self) -> list[bytes]:
+        """Return the names of all blobs that are here, whole or not."""
         names = (path.name for path in sorted(self._root.glob("??/*")))
         return [bytes.fromhex(name) for name in names if re.fullmatch("[0-9a-f]{64}", name)]
 

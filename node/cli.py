@@ -66,6 +66,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("node.commands.settings", "config", _HOUSEKEEPING, "Show and check settings."),
     "paths": Entry("node.commands.housekeeping", "paths", _HOUSEKEEPING, "Say where things are."),
     "fsck": Entry("node.commands.fsck", "fsck", _HOUSEKEEPING, "Check and mend the home."),
+    "gc": Entry("node.commands.fsck", "gc", _HOUSEKEEPING, "Remove what nobody needs."),
     "completion": Entry(
         "node.commands.housekeeping", "completion", _HOUSEKEEPING, "Print shell completion."
     ),

@@ -7,7 +7,7 @@ The source of a row is kept if the file, or the git branch beside it, has it.
 import hashlib
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,12 @@ def listed(database: Database) -> list[Imported]:
         )
         found.append(Imported(id=identity, name=name, log=log, rows=rows, at_ms=at_ms))
     return found
+
+
+def trees(database: Database) -> Iterator[bytes]:
+    """Yield the trees of what was imported."""
+    rows = database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
+    return (tree for (tree,) in rows)
 
 
 def sources_on_branch(

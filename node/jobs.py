@@ -4,7 +4,7 @@ A run's seed is committed before the run starts and its outcome when it has ende
 is never a free retry. What the values mean is the loop's; `Store` adds the transactions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -212,6 +212,16 @@ def runs_of(database: Database, job_id: int) -> list[PlannedRun]:
         )
         for ordinal, role, tree, seed, outcome in rows
     ]
+
+
+def values(database: Database) -> Iterator[Value]:
+    """Yield all that lines, jobs and planned runs hold."""
+    for verified, working, stack in database.stream("SELECT verified, working, stack FROM line"):
+        yield [verified, working, decode_body(stack)]
+    for (body,) in database.stream("SELECT body FROM job"):
+        yield decode_body(body)
+    for (tree,) in database.stream("SELECT DISTINCT tree FROM planned_run"):
+        yield tree
 
 
 def _encode_outcome(outcome: StoredOutcome) -> bytes:

@@ -21,14 +21,15 @@ from node.foreign_logs import ForeignLog
 from node.home import Home
 from node.imported import Imported
 from node.intake import Quotas, Report
-from node.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
+from node.job_store import JobStore
+from node.jobs import LineKey
 from node.mirror import Mirror
 from protocol.board import Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value
 from protocol.errors import UsageError
 from protocol.keys import SigningKey
-from protocol.kinds import AttestBody, Body, PatchBody, Role, TaskBody
+from protocol.kinds import AttestBody, Body, PatchBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.record_index import RecordIndex
 from protocol.records import MAIN_NET, Record, sign_record
@@ -39,13 +40,13 @@ __all__ = ["PREFIX_DIGITS", "Store"]
 _STALE = "stale"  # in `meta`: what follows from the records is to be derived before use
 
 
-class Store:
+class Store(JobStore):
     """An open database. `open` for the one writer, `open_read_only` for everybody else."""
 
     quotas = Quotas()
 
     def __init__(self, database: Database, mirror: Mirror | None) -> None:
-        self._database = database
+        super().__init__(database)
         self._mirror = mirror
         self._unmirrored: list[bytes] = []
         self._tasks: dict[bytes, TaskBody] = {}
@@ -87,15 +88,6 @@ class Store:
             yield
         self._follow_with_mirror()
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Join the transaction that is open, else be one."""
-        if self._database.is_writing:
-            yield
-        else:
-            with self.transaction():
-                yield
-
     # Records
 
     def append_own(
@@ -128,16 +120,26 @@ class Store:
             manifest_of=self._manifest,
         )
 
-    def settle(self, *, now_ms: int, net: str = MAIN_NET) -> Report:
-        """Take in what is no longer early, and forget intents of more than a day ago."""
-        intake.forget_old_intents(self._database, now_ms)
-        return intake.release(
+    def settle(self, *, now_ms: int, net: str = MAIN_NET) -> tuple[int, Report]:
+        """Forget intents of more than a day ago, and take in what is no longer early.
+
+        Return how many were forgotten, and what became of those that waited.
+        """
+        forgotten = intake.forget_old_intents(self._database, now_ms)
+        report = intake.release(
             self._database,
             net=net,
             now_ms=now_ms,
             quotas=self.quotas,
             manifest_of=self._manifest,
         )
+        return forgotten, report
+
+    def everything(self) -> Iterator[Value]:
+        """Yield all that may name a blob: records, jobs, lines, planned runs, imports."""
+        yield from archive.payloads(self._database)
+        yield from jobs.values(self._database)
+        yield from imported.trees(self._database)
 
     def wires_after(
         self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
@@ -328,90 +330,3 @@ class Store:
                 "INSERT OR IGNORE INTO proven SELECT author FROM record WHERE id = ?",
                 (body.target,),
             )
-
-    # Lines and jobs
-
-    def load_line(self, key: LineKey) -> Line | None:
-        """Return where this line stands, or None before its first baseline."""
-        return jobs.load_line(self._database, key)
-
-    def lines(self) -> list[Line]:
-        """Return every line of this node."""
-        return jobs.lines(self._database)
-
-    def save_line(self, line: Line) -> None:
-        """Remember where this line stands."""
-        with self._writing():
-            jobs.save_line(self._database, line)
-
-    def open_job(self, line: LineKey, kind: JobKind, body: Value, *, created_ms: int) -> Job:
-        """Put a job into the queue."""
-        with self._writing():
-            return jobs.open_job(self._database, line, kind, body, created_ms)
-
-    def update_job_body(self, job_id: int, body: Value) -> None:
-        """Remember how far a job has come."""
-        with self._writing():
-            jobs.update_body(self._database, job_id, body)
-
-    def close_job(self, job_id: int) -> None:
-        """Take a job out of the queue; its runs stay."""
-        with self._writing():
-            jobs.close_job(self._database, job_id)
-
-    def open_jobs(self, line: LineKey) -> list[Job]:
-        """Return the jobs in the queue of this line, oldest first."""
-        return jobs.open_jobs(self._database, line)
-
-    def closed_jobs(self, line: LineKey, kind: JobKind) -> list[Job]:
-        """Return the finished jobs of this line and kind, oldest first."""
-        return jobs.closed_jobs(self._database, line, kind)
-
-    def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
-        """Commit to a run before it starts; its ordinal is the next one of the job."""
-        with self._writing():
-            return jobs.plan_run(self._database, job_id, role, tree, seed)
-
-    def finish_run(self, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
-        """Keep how a planned run ended."""
-        with self._writing():
-            return jobs.finish_run(self._database, run, outcome)
-
-    def runs_of(self, job_id: int) -> list[PlannedRun]:
-        """Return a job's runs in the order they were planned."""
-        return jobs.runs_of(self._database, job_id)
-
-    def tried(self, task: bytes, fingerprint: bytes) -> bool:
-        """Say whether a source with this canonical AST was ever run."""
-        statement = "SELECT 1 FROM tried WHERE task = ? AND fingerprint = ?"
-        return bool(self._database.rows(statement, (task, fingerprint)))
-
-    def result_of(self, task: bytes, fingerprint: bytes) -> bytes | None:
-        """Return the latest result of a source with this canonical AST, if one is recorded."""
-        statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
-        rows = self._database.rows(statement, (task, fingerprint))
-        return rows[0][0] if rows else None
-
-    def fingerprints(self, task: bytes) -> set[bytes]:
-        """Return every canonical AST of a task that was ever run."""
-        statement = "SELECT fingerprint FROM tried WHERE task = ?"
-        return {row[0] for row in self._database.rows(statement, (task,))}
-
-    def mark_tried(self, task: bytes, fingerprint: bytes, record: bytes | None = None) -> None:
-        """Remember that a source with this canonical AST was run, and the record that says so."""
-        with self._writing():
-            self._database.rows(
-                "INSERT INTO tried (task, fingerprint, record) VALUES (?,?,?)"
-                " ON CONFLICT DO UPDATE SET record = coalesce(excluded.record, record)",
-                (task, fingerprint, record),
-            )
-
-    def meta(self, key: str) -> bytes | None:
-        """Return a small value that was kept under this key."""
-        rows = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
-        return rows[0][0] if rows else None
-
-    def set_meta(self, key: str, value: bytes) -> None:
-        """Keep a small value under this key."""
-        with self._writing():
-            self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))

@@ -1,6 +1,7 @@
-"""`fsck`: is everything whole, and `--rebuild` to mend what can be mended."""
+"""`fsck`: is everything whole, `--rebuild` to mend it; `gc`: remove what nobody needs."""
 
 import os
+from dataclasses import asdict
 
 import click
 
@@ -38,3 +39,23 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             else "`arnode fsck --rebuild` mends what can be mended and keeps what was damaged"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def gc(as_json: bool) -> None:
+    """Remove sources that nothing names and others' intents of more than a day ago."""
+    from node.config import load_config
+    from node.garbage import collect
+
+    home = Home.locate(os.environ)
+    net = load_config(home.config, env=os.environ).config.net
+    with home.lock():
+        done = collect(home, net=net, progress=lambda line: click.echo(line, err=True))
+    if as_json:
+        print_json(asdict(done))
+        return
+    click.echo(
+        f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
+        f" {done.released} records are no longer early"
+    )

@@ -141,17 +141,17 @@ def test_what_is_early_waits_until_its_time_has_come(store: Store) -> None:
     report = store.ingest([soon.wire, later.wire], now_ms=NOW_MS)
     assert (report.new, report.quarantined) == ([soon.id], 1)
     assert store.ingest([later.wire], now_ms=NOW_MS).duplicates == 1
-    assert store.settle(now_ms=NOW_MS).new == []
-    assert store.settle(now_ms=later.ts_ms - EARLY_MS).new == [later.id]
+    assert store.settle(now_ms=NOW_MS)[1].new == []
+    assert store.settle(now_ms=later.ts_ms - EARLY_MS)[1].new == [later.id]
     assert ids(store) == {soon.id, later.id}
 
 
 def test_old_intents_are_forgotten(store: Store) -> None:
     record = sign_record(STRANGER, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
     store.ingest([record.wire], now_ms=NOW_MS)
-    store.settle(now_ms=START_MS + INTENT_MS)
+    assert store.settle(now_ms=START_MS + INTENT_MS)[0] == 0
     assert ids(store) == {record.id}
-    store.settle(now_ms=START_MS + INTENT_MS + 1)
+    assert store.settle(now_ms=START_MS + INTENT_MS + 1)[0] == 1
     assert ids(store) == set()
 
 
