@@ -132,7 +132,8 @@ def _kill_after(
 
     Aimed, the while begins when a checkpoint is under way.
 
-    Return whether it ended by itself: with an error, if the run that it lost was its baseline's.
+    Return whether it ended by itself: with an error, if the run that it lost was its baseline's (an
+    aimed one lives long enough to find that it was lost earlier).
     """
     process = _start(home)
     socket = Home(home).socket
@@ -144,6 +145,8 @@ def _kill_after(
             time.sleep(0.05)
         if is_aimed:
             _wait_for_checkpoint(Home(home), process)
+            if process.poll() is not None:
+                return True
         time.sleep(seconds)
         if process.poll() is not None:
             raise ArnodeError(f"the node ended with {process.returncode}", "see its node.log")
