@@ -17,12 +17,13 @@ from protocol.board_facts import (
     Fact,
     Vote,
     Withdrawal,
+    read_by,
     read_fact,
     read_withdrawal,
 )
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.kinds import AdoptBody, AttestBody, ResultBody, TaskBody
+from protocol.kinds import TaskBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 
@@ -55,16 +56,15 @@ def derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
             "INSERT OR IGNORE INTO task (id, record) VALUES (?,?)", (body.manifest.id, record.id)
         )
         _adopt_orphans(database, body.manifest)
-    elif isinstance(body, AttestBody | AdoptBody) or (
-        isinstance(body, ResultBody) and body.stage == "confirm"
-    ):
-        manifest = manifest_of(body.task)
+    elif board := read_by(record):
+        task, hardware_class = board
+        manifest = manifest_of(task)
         if manifest is None:
             database.rows(
-                "INSERT OR IGNORE INTO orphan (record, task) VALUES (?,?)", (record.id, body.task)
+                "INSERT OR IGNORE INTO orphan (record, task) VALUES (?,?)", (record.id, task)
             )
         else:
-            _keep_fact(database, record, manifest, body.hardware_class)
+            _keep_fact(database, record, manifest, hardware_class)
 
 
 def forget(database: Database, record_id: bytes) -> None:
@@ -73,8 +73,10 @@ def forget(database: Database, record_id: bytes) -> None:
         "SELECT net, task, class FROM fact WHERE record = ?", (record_id,)
     ):
         _make_stale(database, BoardKey(net=net, task=task, hardware_class=name))
-    database.rows("DELETE FROM fact WHERE record = ?", (record_id,))
-    database.rows("DELETE FROM orphan WHERE record = ?", (record_id,))
+    for (author,) in database.rows("SELECT author FROM withdrawal WHERE record = ?", (record_id,)):
+        _stale_boards_of(database, author)
+    for table in ("fact", "orphan", "withdrawal", "task"):
+        database.rows(f"DELETE FROM {table} WHERE record = ?", (record_id,))  # noqa: S608 (names from above)
 
 
 def forget_all(database: Database) -> None:
@@ -210,8 +212,8 @@ def _adopt_orphans(database: Database, manifest: TaskManifest) -> None:
     database.rows("DELETE FROM orphan WHERE task = ?", (manifest.id,))
     for (wire,) in rows:
         record = parsed(wire)
-        if isinstance(record.body, ResultBody | AttestBody | AdoptBody):
-            _keep_fact(database, record, manifest, record.body.hardware_class)
+        if board := read_by(record):
+            _keep_fact(database, record, manifest, board[1])
 
 
 def _make_stale(database: Database, key: BoardKey) -> None:

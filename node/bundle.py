@@ -15,15 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from node.blobs import BLOB_LIMIT_BYTES
 from node.faults import explaining_faults
 from node.files import write_file
 from protocol.encoding import LIMIT_BYTES, decode
 from protocol.errors import Rejected, SafetyError, UsageError
+from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 from protocol.records import Record, parse_record
 from protocol.source import Source
+
+# What a bundle can be about: what names the source that it is about.
+Subject: TypeAlias = ResultBody | AttestBody | AdoptBody | PatchBody
 
 FORMAT: Final = "arnode-bundle/1"
 _MAX_FILE_BYTES = 64 << 20
@@ -65,6 +69,13 @@ class Bundle:
         return source if source.tree == tree else None
 
 
+def trees_of(body: Subject) -> tuple[bytes, bytes]:
+    """Return the tree that a record begins at and the one that it is about."""
+    if isinstance(body, AdoptBody):
+        return body.from_tree, body.to_tree
+    return body.base, body.tree
+
+
 def write_bundle(path: Path, bundle: Bundle) -> int:
     """Write the file whole or not at all; return its size."""
     manifest = {
@@ -89,11 +100,6 @@ def write_bundle(path: Path, bundle: Bundle) -> int:
     return packed.tell()
 
 
-def is_bundle(path: Path) -> bool:
-    """Say whether a path is a file that looks like a bundle."""
-    return path.is_file() and zipfile.is_zipfile(path)
-
-
 def read_bundle(path: Path) -> Bundle:
     """Return what a file holds. Raises SafetyError for anything that does not check out."""
     with explaining_faults(path):
@@ -104,6 +110,7 @@ def read_bundle(path: Path) -> Bundle:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = _entries(path, archive)
+        # The last two: a compression or an encryption that zipfile does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as bad:
             raise _refusal(path, f"not a zip file that can be read: {bad}") from bad
     records: dict[bytes, Record] = {}

@@ -7,11 +7,11 @@ whether it is true.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.bundle import Bundle
+from node.bundle import Bundle, Subject, trees_of
 from protocol.board_facts import Claim, read_fact
 from protocol.errors import Rejected
 from protocol.hygiene import check_for_task
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody, TaskBody
+from protocol.kinds import PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
 from protocol.source import Source
@@ -47,7 +47,7 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
             detail=f"{len(bundle.records)} valid, {len(bundle.blobs)} blobs whole",
         )
     ]
-    if not isinstance(body, ResultBody | AttestBody | AdoptBody | PatchBody):
+    if not isinstance(body, Subject):
         about = Finding(name="subject", ok=False, detail=f"a {bundle.subject.kind}: nothing to run")
         return [*findings, about]
     manifest = manifest_of(bundle, body.task)
@@ -91,16 +91,9 @@ def manifest_of(bundle: Bundle, task: bytes) -> TaskManifest | None:
     return None
 
 
-def trees_of(body: ResultBody | AttestBody | AdoptBody | PatchBody) -> tuple[bytes, bytes]:
-    """Return the tree that a record begins at and the one that it is about."""
-    if isinstance(body, AdoptBody):
-        return body.from_tree, body.to_tree
-    return body.base, body.tree
-
-
 def _sources(
     bundle: Bundle,
-    body: ResultBody | AttestBody | AdoptBody | PatchBody,
+    body: Subject,
     manifest: TaskManifest,
     baseline: Source,
 ) -> Iterator[Finding]:
@@ -114,9 +107,7 @@ def _sources(
         yield Finding(name=name, ok=fault is None, detail=fault.reason if fault else detail)
 
 
-def _patches(
-    bundle: Bundle, body: ResultBody | AttestBody | AdoptBody | PatchBody
-) -> Iterator[Finding]:
+def _patches(bundle: Bundle, body: Subject) -> Iterator[Finding]:
     patch = body if isinstance(body, PatchBody) else None
     if isinstance(body, ResultBody) and body.patch is not None:
         record = bundle.records.get(body.patch)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from node.blobs import Blobs
 from node.boards import BoardKey
-from node.bundle import Bundle
+from node.bundle import Bundle, Subject, trees_of
 from node.store import Store
 from protocol.errors import ArnodeError, UsageError
 from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
@@ -15,14 +15,14 @@ from protocol.records import Record
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
     """Return the bundle about a result, attestation, adoption or patch."""
     body = record.body
-    if not isinstance(body, ResultBody | AttestBody | AdoptBody | PatchBody):
+    if not isinstance(body, Subject):
         raise UsageError(
             f"a {record.kind} has nothing to bundle",
             "give the id of an experiment, attestation, adoption or patch: see `arnode log`",
         )
     records: dict[bytes, Record] = {one.id: one for one in _records(store, record)}
     found: dict[bytes, bytes] = {}
-    for tree in _trees(store, record):
+    for tree in _trees(store, body):
         found[tree] = blobs.get(tree)
         for _, data in blobs.get_source(tree).files:
             found[hashlib.sha256(data).digest()] = data
@@ -52,7 +52,7 @@ def _records(store: Store, record: Record) -> Iterator[Record]:
 
 def _named(store: Store, record: Record) -> Iterator[bytes]:
     body = record.body
-    if isinstance(body, ResultBody | AttestBody | AdoptBody | PatchBody):
+    if isinstance(body, Subject):
         announcement = store.task_record(body.task)
         if announcement is not None:
             yield announcement
@@ -68,17 +68,9 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
             yield evidence
 
 
-def _trees(store: Store, record: Record) -> Iterator[bytes]:
-    body = record.body
-    if isinstance(body, AdoptBody):
-        trees = [body.from_tree, body.to_tree]
-    elif isinstance(body, ResultBody | AttestBody | PatchBody):
-        trees = [body.base, body.tree]
-    else:
-        trees = []
-    if isinstance(body, ResultBody | AttestBody | AdoptBody | PatchBody):
-        task = store.task(body.task)
-        if task is None:
-            raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
-        trees.append(task.manifest.baseline_tree)
-    yield from dict.fromkeys(trees)
+def _trees(store: Store, body: Subject) -> Iterator[bytes]:
+    """Yield the trees that a body is about, and the baseline."""
+    task = store.task(body.task)
+    if task is None:
+        raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
+    yield from dict.fromkeys((*trees_of(body), task.manifest.baseline_tree))

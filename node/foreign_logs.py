@@ -58,6 +58,11 @@ class ForeignLog:
     header: str
     rows: tuple[ForeignRow, ...]
 
+    @property
+    def text(self) -> str:
+        """The file as it came."""
+        return self.header + "".join(row.raw for row in self.rows)
+
 
 def read_log(form: Form, data: bytes, name: str) -> ForeignLog:
     """Return what a file of this form holds; raises UsageError naming the line that is wrong."""

@@ -13,7 +13,6 @@ from node.home import Home
 from node.store import Store
 from protocol.encoding import Value, decode
 from protocol.errors import ArnodeError
-from protocol.records import MAIN_NET
 
 _DIGEST_BYTES = 32
 _SHOWN_EVERY = 50_000
@@ -29,12 +28,12 @@ class Collected:
     released: int
 
 
-def collect(home: Home, *, net: str = MAIN_NET, progress: Callable[[str], None]) -> Collected:
+def collect(home: Home, *, progress: Callable[[str], None]) -> Collected:
     """Remove what nobody needs. The caller holds the home's lock."""
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
-        intents, report = store.settle(now_ms=time.time_ns() // 1_000_000, net=net)
+        intents, report = store.settle(now_ms=time.time_ns() // 1_000_000)
         needed = _needed(store, blobs, progress)
     unneeded = [digest for digest in blobs.names() if digest not in needed]
     size = sum(blobs.path(digest).stat().st_size for digest in unneeded)

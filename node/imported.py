@@ -39,11 +39,6 @@ class Imported:
     rows: tuple[ImportedRow, ...]
     at_ms: int
 
-    @property
-    def text(self) -> str:
-        """The file as it came."""
-        return self.log.header + "".join(row.raw for row in self.log.rows)
-
     def best(self, count: int) -> list[ImportedRow]:
         """Return the rows that were kept with the best metrics; crashes are none."""
         sign = -1 if self.log.direction == "max" else 1
@@ -65,8 +60,7 @@ def keep(
     sources: Mapping[str, Source],
 ) -> tuple[bytes, bool]:
     """Keep a file and the sources of its rows, by label; return its id and whether it is new."""
-    text = log.header + "".join(row.raw for row in log.rows)
-    identity = hashlib.sha256(f"{log.form}\0{text}".encode()).digest()
+    identity = hashlib.sha256(f"{log.form}\0{log.text}".encode()).digest()
     trees: list[bytes | None] = []
     for row in log.rows:
         source = sources.get(row.label)

@@ -98,27 +98,25 @@ def ingest(
             for record in fresh:
                 if record.ts_ms > now_ms + EARLY_MS:
                     report.quarantined += _quarantine(database, record)
-                elif _admit(database, record, quotas):
-                    keep(database, record, manifest_of=manifest_of)
-                    report.new.append(record.id)
                 else:
-                    report.over_quota += 1
+                    _take(database, record, report, quotas, manifest_of)
             if fresh:
                 _make_room(database, quotas)
     return report
 
 
-def release(
-    database: Database, *, net: str, now_ms: int, quotas: Quotas, manifest_of: ManifestOf
-) -> Report:
-    """Take in what waited in quarantine and is no longer early."""
-    rows = database.rows(
-        "SELECT wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id", (now_ms + EARLY_MS,)
-    )
+def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: ManifestOf) -> Report:
+    """Take in what waited in quarantine and is no longer early, in one step."""
+    report = Report()
     with database.transaction():
-        database.rows("DELETE FROM quarantine WHERE ts_ms <= ?", (now_ms + EARLY_MS,))
-        wires = [wire for (wire,) in rows]
-    return ingest(database, wires, net=net, now_ms=now_ms, quotas=quotas, manifest_of=manifest_of)
+        for record_id, wire in database.rows(
+            "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
+            (now_ms + EARLY_MS,),
+        ):
+            database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
+            _take(database, archive.parsed(wire), report, quotas, manifest_of)
+        _make_room(database, quotas)
+    return report
 
 
 def keep(database: Database, record: Record, *, manifest_of: ManifestOf, own: bool = False) -> None:
@@ -168,6 +166,16 @@ def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
             statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
             found.update(row[0] for row in database.rows(statement, missing))
     return found
+
+
+def _take(
+    database: Database, record: Record, report: Report, quotas: Quotas, manifest_of: ManifestOf
+) -> None:
+    if _admit(database, record, quotas):
+        keep(database, record, manifest_of=manifest_of)
+        report.new.append(record.id)
+    else:
+        report.over_quota += 1
 
 
 def _derive(database: Database, record: Record, sort: Sort, manifest_of: ManifestOf) -> None:

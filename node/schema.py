@@ -84,7 +84,7 @@ _SECOND = (
     "ALTER TABLE record ADD COLUMN sort TEXT NOT NULL DEFAULT 'bulk'",
     "CREATE INDEX record_time ON record (net, ts_ms, id)",
     "CREATE INDEX record_sort ON record (author, sort, seq, id)",
-    "CREATE TABLE task (id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE task (id BLOB NOT NULL, record BLOB NOT NULL UNIQUE, PRIMARY KEY (id, record))",
     """CREATE TABLE fact (
         record BLOB PRIMARY KEY,
         net TEXT NOT NULL,

@@ -120,18 +120,14 @@ class Store(JobStore):
             manifest_of=self._manifest,
         )
 
-    def settle(self, *, now_ms: int, net: str = MAIN_NET) -> tuple[int, Report]:
+    def settle(self, *, now_ms: int) -> tuple[int, Report]:
         """Forget intents of more than a day ago, and take in what is no longer early.
 
         Return how many were forgotten, and what became of those that waited.
         """
         forgotten = intake.forget_old_intents(self._database, now_ms)
         report = intake.release(
-            self._database,
-            net=net,
-            now_ms=now_ms,
-            quotas=self.quotas,
-            manifest_of=self._manifest,
+            self._database, now_ms=now_ms, quotas=self.quotas, manifest_of=self._manifest
         )
         return forgotten, report
 
@@ -202,7 +198,8 @@ class Store(JobStore):
         """Return the announcement of this task, if it is here."""
         if task_id not in self._tasks:
             rows = self._database.rows(
-                "SELECT wire FROM task JOIN record ON record.id = task.record WHERE task.id = ?",
+                "SELECT wire FROM task JOIN record ON record.id = task.record"
+                " WHERE task.id = ? LIMIT 1",
                 (task_id,),
             )
             for (wire,) in rows:
@@ -213,7 +210,9 @@ class Store(JobStore):
 
     def task_record(self, task_id: bytes) -> bytes | None:
         """Return the id of a record that announces this task."""
-        rows = self._database.rows("SELECT record FROM task WHERE id = ?", (task_id,))
+        rows = self._database.rows(
+            "SELECT min(record) FROM task WHERE id = ? GROUP BY id", (task_id,)
+        )
         return rows[0][0] if rows else None
 
     def _manifest(self, task_id: bytes) -> TaskManifest | None:

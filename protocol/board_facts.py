@@ -85,19 +85,25 @@ class Equivocation:
     ids: tuple[bytes, bytes]
 
 
+def read_by(record: Record) -> tuple[bytes, str] | None:
+    """Return the task and hardware class whose board reads a record; None if none does."""
+    match record.body:
+        case ResultBody(stage="confirm") | AttestBody() | AdoptBody(unverified=False):
+            return record.body.task, record.body.hardware_class
+        case _:
+            return None
+
+
 def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fact | None:
     """Return what this board reads of a record; None if it does not read it."""
-    body = record.body
-    if not isinstance(body, ResultBody | AttestBody | AdoptBody):
+    if read_by(record) != (manifest.id, hardware_class):
         return None
-    if (body.task, body.hardware_class) != (manifest.id, hardware_class):
-        return None
-    match body:
-        case ResultBody(stage="confirm"):
+    match record.body:
+        case ResultBody() as body:
             return _claim(record, body, manifest)
-        case AttestBody():
+        case AttestBody() as body:
             return _vote(record, body, manifest)
-        case AdoptBody(unverified=False):
+        case AdoptBody() as body:
             return Move(id=record.id, author=record.author, tree=body.to_tree)
         case _:
             return None

@@ -161,7 +161,7 @@ def _imported_text(store: "Store", wanted: str) -> str:
     if len(matching) != 1:
         known = ", ".join(one.id.hex()[:_ID_DIGITS] for one in store.imported()) or "none"
         raise UsageError(f"`{wanted}` names no single imported file", f"there are: {known}")
-    return matching[0].text
+    return matching[0].log.text
 
 
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":

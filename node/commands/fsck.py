@@ -45,13 +45,11 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
-    from node.config import load_config
     from node.garbage import collect
 
     home = Home.locate(os.environ)
-    net = load_config(home.config, env=os.environ).config.net
     with home.lock():
-        done = collect(home, net=net, progress=lambda line: click.echo(line, err=True))
+        done = collect(home, progress=lambda line: click.echo(line, err=True))
     if as_json:
         print_json(asdict(done))
         return

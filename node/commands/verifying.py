@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import SafetyError, UsageError
+
+if TYPE_CHECKING:
+    from node.bundle import Bundle
 
 NANO = 1_000_000_000
 
@@ -67,7 +71,7 @@ def verify(claim: str, check_only: bool, as_json: bool) -> None:
         raise SafetyError("it does not hold together", "do not run or adopt it")
 
 
-def _bundle(claim: str) -> "Bundle":  # type: ignore[name-defined] # noqa: F821
+def _bundle(claim: str) -> "Bundle":
     from node.blobs import Blobs
     from node.bundle import read_bundle
     from node.bundling import gather

@@ -134,7 +134,7 @@ def test_a_log_of_pi_autoresearch(
     said = json.loads(arnode(capsys, "import", "pi-autoresearch", str(path), "--json"))
     assert (said["rows"], said["metric"]) == (4, "accuracy")
     (imported,) = store.imported()
-    assert imported.text == PI
+    assert imported.log.text == PI
     assert [one.row.value for one in imported.rows] == [81.5, None, 83.25, 99.0]
     assert [one.row.label for one in imported.best(2)] == ["abc1236", "abc1234"]
 
@@ -183,7 +183,7 @@ def test_any_table_is_given_back_byte_for_byte(
     lines = [HEADER.strip(), *(f"{a}\t{b}\t1.0\t{c}\t{d}" for a, b, c, d in rows)]
     data = (end.join(lines) + (end if ends else "")).encode()
     log = read_log("autoresearch", data, "results.tsv")
-    assert (log.header + "".join(row.raw for row in log.rows)).encode() == data
+    assert log.text.encode() == data
     assert [row.label for row in log.rows] == [row[0] for row in rows]
 
 

@@ -176,6 +176,40 @@ def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: i
         assert (again.duplicates, again.new, again.over_quota) == (12, [], 0)
 
 
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.integers(1, 4))
+def test_the_board_is_that_of_what_a_quota_left(records: list[Record], quota: int) -> None:
+    with new_store(Quotas(news=quota)) as store:
+        store.ingest([one.wire for one in [ANNOUNCEMENT, *records]], now_ms=NOW_MS)
+        left = store.records()
+        assert store.board(KEY) == board_of(left, MANIFEST, CLASS)
+        store.rebuild()
+        assert store.board(KEY) == board_of(left, MANIFEST, CLASS)
+
+
+def test_a_retraction_that_was_displaced_takes_back_nothing(store: Store) -> None:
+    store.quotas = Quotas(news=1)
+    world = World()
+    claim = world.say(STRANGER, confirm(TREES[0], STEADY), seq=5)
+    earlier = world.say(STRANGER, retract(claim.id), seq=0)
+    store.ingest([ANNOUNCEMENT.wire, earlier.wire, claim.wire], now_ms=NOW_MS)
+    assert ids(store) == {ANNOUNCEMENT.id, claim.id}
+    assert store.board(KEY) == board_of(store.records(), MANIFEST, CLASS)
+    assert [row.tree for row in store.board(KEY).rows] == [TREES[0]]
+
+
+def test_a_task_is_known_as_long_as_one_announcement_is_here(store: Store) -> None:
+    store.quotas = Quotas(news=1)
+    world = World()
+    first = world.say(STRANGER, TaskBody(manifest=MANIFEST))
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
+    store.ingest([first.wire, ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+    displacing = world.say(STRANGER, adopt(TREES[0]))
+    store.ingest([displacing.wire], now_ms=NOW_MS)
+    assert ids(store) == {ANNOUNCEMENT.id, claim.id, displacing.id}
+    assert store.task_record(MANIFEST.id) == ANNOUNCEMENT.id
+
+
 def test_one_authors_quota_is_not_anothers(store: Store) -> None:
     store.quotas = Quotas(news=2)
     ours, theirs = chain(2, KEYS[0]), chain(5, KEYS[1])
