@@ -32,6 +32,10 @@ class CpuCeiling(RunFailed):
     """A timeout by CPU seconds, which a crowded processor can bring about as well."""
 
 
+class SlowStart(CpuCeiling):
+    """A ceiling met before a serving script's first answer, when nothing is known of its metric."""
+
+
 @contextlib.asynccontextmanager
 async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     """Turn the sandbox's end or a forged frame inside the block into RunFailed."""
@@ -98,19 +102,17 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncItera
     finally:
         watcher.cancel()
     if exceeded:
-        raise _too_much_cpu(ceiling_s, name)
+        raise CpuCeiling("timeout", _too_much_cpu(ceiling_s, name))
 
 
-def check_cpu(used_s: float, ceiling_s: float, name: str) -> None:
-    """Raise CpuCeiling if a part of a stage, which has come to its end, used too much."""
+def check_start(used_s: float, ceiling_s: float, name: str) -> None:
+    """Raise SlowStart if a stage up to its first answer used too much."""
     if used_s > ceiling_s:
-        raise _too_much_cpu(ceiling_s, name)
+        raise SlowStart("timeout", _too_much_cpu(ceiling_s, name))
 
 
-def _too_much_cpu(ceiling_s: float, name: str) -> CpuCeiling:
-    return CpuCeiling(
-        "timeout", f"{name} used more than {ceiling_s:.2f} CPU seconds, the task's ceiling here"
-    )
+def _too_much_cpu(ceiling_s: float, name: str) -> str:
+    return f"{name} used more than {ceiling_s:.2f} CPU seconds, the task's ceiling here"
 
 
 @contextlib.contextmanager

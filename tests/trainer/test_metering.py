@@ -16,7 +16,7 @@ from protocol.runs import MAX_REASON
 from trainer.metering import (
     CpuCeiling,
     RunFailed,
-    check_cpu,
+    check_start,
     cpu_limit,
     sealed,
     stage,
@@ -130,9 +130,9 @@ def test_just_below_the_ceiling_is_no_failure() -> None:
 
 
 def test_a_part_of_a_stage_has_a_ceiling_of_its_own() -> None:
-    check_cpu(0.2, 0.2, "the start of scoring")
+    check_start(0.2, 0.2, "the start of scoring")
     with pytest.raises(CpuCeiling, match=r"the start of scoring used more than 0\.20 CPU seconds"):
-        check_cpu(0.21, 0.2, "the start of scoring")
+        check_start(0.21, 0.2, "the start of scoring")
 
 
 def test_a_cancelled_run_stays_cancelled_inside_its_limits() -> None:
