@@ -6,9 +6,11 @@ Python objects would take 200. Adding a key costs as much wherever it goes.
 
 import bisect
 import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, islice
-from typing import Final
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate, islice, repeat
+from typing import Final, Literal
 
 from protocol.varint import encode_varint
 
@@ -18,6 +20,9 @@ _ID_BYTES = 32
 _CHUNK_KEYS = 64  # at most; a full chunk is cut in two
 _FILLED_KEYS = 48  # of a chunk made from many keys at once
 _MODULUS = 1 << 256
+# Mapped in C: several times as fast as a comprehension.
+_number_of: Callable[[bytes, Literal["little"]], int] = int.from_bytes
+_LITTLE: Iterable[Literal["little"]] = repeat("little")
 
 
 def key_of(ts_ms: int, record_id: bytes) -> bytes:
@@ -36,7 +41,7 @@ class RecordIndex:
         self._stale = True
         self._starts: list[int] = [0]
         self._sums_before: list[int] = [0]
-        self._last_sum: tuple[int, int] | None = None  # position, sum of the ids before it
+        self._last_place: tuple[int, int, int] = (-1, 0, 0)  # see _sum_before
         rest = iter(keys)
         while filled := b"".join(islice(rest, _FILLED_KEYS)):
             self._insert_chunk(len(self._chunks), filled)
@@ -112,12 +117,15 @@ class RecordIndex:
         self._refresh()
         if position == self._starts[-1]:
             return self._sums_before[-1]
-        # Ranges follow one another: one's end is the next one's start.
-        if self._last_sum is None or self._last_sum[0] != position:
-            number, offset = self._chunk_at(position)
-            total = self._sums_before[number] + _sum_of(self._chunks[number][:offset])
-            self._last_sum = (position, total)
-        return self._last_sum[1]
+        number, offset = self._chunk_at(position)
+        # Ranges follow one another: go on from where the last one ended.
+        last_number, last_offset, total = self._last_place
+        if number != last_number or offset < last_offset:
+            last_offset, total = 0, self._sums_before[number]
+        if offset > last_offset:
+            total += _sum_of(self._chunks[number][last_offset:offset])
+        self._last_place = (number, offset, total)
+        return total
 
     def _parts(self, start: int, stop: int) -> Iterator[bytearray]:
         if start >= stop:
@@ -170,15 +178,18 @@ class RecordIndex:
             sizes = (len(chunk) // KEY_BYTES for chunk in self._chunks)
             self._starts = [*accumulate(sizes, initial=0)]
             self._sums_before = [*accumulate(self._sums, initial=0)]
-            self._last_sum = None
+            self._last_place = (-1, 0, 0)
             self._stale = False
 
 
 def _sum_of(keys: bytes | bytearray) -> int:
-    return sum(
-        int.from_bytes(keys[at + 8 : at + KEY_BYTES], "little")
-        for at in range(0, len(keys), KEY_BYTES)
-    )
+    ids = _layout(len(keys) // KEY_BYTES).unpack(keys)
+    return sum(map(_number_of, ids, _LITTLE))
+
+
+@lru_cache(maxsize=_CHUNK_KEYS + 1)
+def _layout(count: int) -> struct.Struct:
+    return struct.Struct(f"{KEY_BYTES - _ID_BYTES}x{_ID_BYTES}s" * count)
 
 
 def _id_number(key: bytes) -> int:

@@ -8,10 +8,13 @@ from typing import Final
 from protocol.errors import Rejected
 
 MAX_BYTES: Final = 10  # of 64 bits
+_DIGITS: Final = tuple(bytes([number]) for number in range(0x80))
 
 
 def encode_varint(number: int) -> bytes:
     """Return the shortest encoding of a number from 0 to 2^64 - 1."""
+    if number < 0x80:  # most are lengths and modes
+        return _DIGITS[number]
     digits = bytearray([number & 0x7F])
     while number := number >> 7:
         digits.append(0x80 | number & 0x7F)

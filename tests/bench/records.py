@@ -171,15 +171,26 @@ def _reconciliation() -> dict[str, object]:
     dropped = set(chance.sample(range(len(keys)), 100))
     fewer = [key for number, key in enumerate(keys) if number not in dropped]
     sets = {"identical": keys, "newest_100_missing": keys[:-100], "random_100_missing": fewer}
-    return {"reconciliation_of_100k": {name: _reconcile(some, keys) for name, some in sets.items()}}
+    figures = {name: _reconcile(some, keys) for name, some in sets.items()}
+    return {"reconciliation_of_100k": figures}
 
 
 def _reconcile(ours: list[bytes], theirs: list[bytes]) -> dict[str, object]:
-    initiator_index, other = RecordIndex(ours), RecordIndex(theirs)
-    len(initiator_index), len(other)  # sums are made when they are first needed
+    own, other = RecordIndex(ours), RecordIndex(theirs)
+    len(own), len(other)  # sums are made when they are first needed
+    rounds = [_reconcile_once(own, other) for _ in range(_ROUNDS)]
+    size, trips, _ = rounds[0]
+    return {
+        "bytes": size,
+        "round_trips": trips,
+        "ms": round(1000 * min(took_s for _, _, took_s in rounds), 2),
+    }
+
+
+def _reconcile_once(own: RecordIndex, other: RecordIndex) -> tuple[int, int, float]:
     found = size = trips = 0
     started_s = time.perf_counter()
-    initiator = Initiator(initiator_index)
+    initiator = Initiator(own)
     message: bytes | None = initiator.open()
     while message is not None:
         answer = respond(other, message)
@@ -191,8 +202,8 @@ def _reconcile(ours: list[bytes], theirs: list[bytes]) -> dict[str, object]:
         found += len(told[0].need)
         message = told[1]
     took_s = time.perf_counter() - started_s
-    assert found == len(theirs) - len(ours)
-    return {"bytes": size, "round_trips": trips, "ms": round(1000 * took_s, 1)}
+    assert found == len(other) - len(own)
+    return size, trips, took_s
 
 
 def _p99_ms(ask: Callable[[], object]) -> float:
