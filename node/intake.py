@@ -6,8 +6,10 @@ refused and its id remembered, so that it is not asked for again: of each author
 sort the newest by number stay, whatever order they came in. Own records are nobody's to evict.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heapreplace
 from itertools import islice
 from typing import Final, Literal, TypeAlias
 
@@ -15,7 +17,7 @@ from node import archive, boards
 from node.boards import ManifestOf
 from node.database import Database
 from protocol.errors import Rejected
-from protocol.kinds import IntentBody, PatchBody, ResultBody, UnknownBody
+from protocol.kinds import IntentBody, PatchBody, ResultBody, RetractBody, UnknownBody
 from protocol.records import Record, parse_record, payload_id
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
@@ -242,24 +244,38 @@ def _admit(database: Database, record: Record, quotas: Quotas) -> bool:
     count, is_proven = rows[0] if rows else (0, False)
     if count < quotas.of(sort) * (_PROVEN_FACTOR if is_proven else 1):
         return True
-    oldest = _oldest(database, record.author, sort)
-    if oldest is None or (record.seq, record.id) < oldest:
+    if _settles(database, record):
+        return True
+    oldest = _oldest(database, record.author, sort, 1)
+    if not oldest or (record.seq, record.id) < oldest[0]:
         _refuse(database, record.id)
         return False
-    _remove(database, oldest[1])
-    _refuse(database, oldest[1])
+    _evict(database, oldest)
     return True
 
 
-def _oldest(database: Database, author: bytes, sort: Sort) -> tuple[int, bytes] | None:
-    """Return number and id of the record to go first; the proof of an equivocation stays."""
-    rows = database.rows(
-        "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND NOT EXISTS"
-        " (SELECT 1 FROM equivocation WHERE author = ?1 AND record.id IN (first, second))"
-        " ORDER BY seq, id LIMIT 1",
-        (author, sort),
+def _settles(database: Database, record: Record) -> bool:
+    """Say whether a record decides what its author's others are worth: one of each is kept."""
+    if isinstance(record.body, RetractBody) and record.body.target is None:
+        revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
+        return not database.rows(revoked, (record.author,))
+    proof = (
+        "SELECT 1 FROM record WHERE author = ?1 AND seq = ?2"
+        " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"
     )
-    return (rows[0][0], rows[0][1]) if rows else None
+    return bool(database.rows(proof, (record.author, record.seq)))
+
+
+def _oldest(database: Database, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
+    """Return number and id of the records to go first; those that settle something stay."""
+    return database.rows(
+        "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
+        "SELECT first FROM equivocation WHERE author = ?1"
+        " UNION SELECT second FROM equivocation WHERE author = ?1"
+        " UNION SELECT min(record) FROM withdrawal WHERE author = ?1 AND target IS NULL"
+        " GROUP BY author) ORDER BY seq, id LIMIT ?3",
+        (author, sort, limit),
+    )  # type: ignore[return-value]
 
 
 def _make_room(database: Database, quotas: Quotas) -> None:
@@ -267,18 +283,25 @@ def _make_room(database: Database, quotas: Quotas) -> None:
     ((total,),) = database.rows("SELECT coalesce(sum(count), 0) FROM tally")
     if total <= quotas.total:
         return
-    for _ in range(total - int(quotas.total * (1 - _ROOM_SHARE))):
-        rows = database.rows(
-            "SELECT author, sort FROM tally WHERE count > 0"
-            " AND author NOT IN (SELECT author FROM proven)"
-            " AND author NOT IN (SELECT author FROM record WHERE own LIMIT 1)"
-            " ORDER BY count DESC, author, sort LIMIT 1"
-        )
-        oldest = _oldest(database, *rows[0]) if rows else None
-        if oldest is None:
-            return
-        _remove(database, oldest[1])
-        _refuse(database, oldest[1])
+    rows = database.rows(
+        "SELECT -count, author, sort FROM tally WHERE count > 0"
+        " AND author NOT IN (SELECT author FROM proven)"
+        " AND author NOT IN (SELECT author FROM record WHERE own LIMIT 1)"
+        " ORDER BY count DESC, author, sort"
+    )
+    share: Counter[tuple[bytes, Sort]] = Counter()
+    for _ in range(total - int(quotas.total * (1 - _ROOM_SHARE)) if rows else 0):
+        count, author, sort = rows[0]
+        share[author, sort] += 1
+        heapreplace(rows, (count + 1, author, sort))
+    for (author, sort), number in share.items():
+        _evict(database, _oldest(database, author, sort, number))
+
+
+def _evict(database: Database, records: list[tuple[int, bytes]]) -> None:
+    for _, record_id in records:
+        _remove(database, record_id)
+        _refuse(database, record_id)
 
 
 def _remove(database: Database, record_id: bytes) -> None:

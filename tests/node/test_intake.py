@@ -277,6 +277,33 @@ def test_the_proof_of_an_equivocation_is_not_evicted(store: Store) -> None:
     assert {record.id for record in world.records[:2]} <= ids(store)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_revocation_stays_whatever_came_first(store: Store, order: int) -> None:
+    """Whoever stole a key must not displace its revocation with newer records."""
+    store.quotas = Quotas(news=2)
+    world = World()
+    revocation = world.say(STRANGER, retract(None), seq=0)
+    claims = [world.say(STRANGER, confirm(tree, STEADY), seq=9 + n) for n, tree in enumerate(TREES)]
+    store.ingest([ANNOUNCEMENT.wire], now_ms=NOW_MS)
+    for record in [revocation, *claims][::order]:
+        store.ingest([record.wire], now_ms=NOW_MS)
+    assert revocation.id in ids(store)
+    assert store.board(KEY).rows == ()
+
+
+def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> None:
+    store.quotas = Quotas(news=2)
+    world = World()
+    records = [
+        world.say(STRANGER, adopt(TREES[0]), seq=8),
+        world.say(STRANGER, adopt(TREES[1]), seq=9),
+        world.say(STRANGER, adopt(TREES[2]), seq=8),
+    ]
+    for record in records:
+        store.ingest([record.wire], now_ms=NOW_MS)
+    assert ids(store) == {record.id for record in records}
+
+
 def test_a_newcomer_is_streamed_in_the_order_of_time_and_id(store: Store) -> None:
     records = [*chain(7, KEYS[0]), *chain(7, KEYS[1])]
     store.ingest([record.wire for record in reversed(records)], now_ms=NOW_MS)
