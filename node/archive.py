@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 from node.database import Database
 from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.progress import Progress
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.record_index import key_of
 from protocol.records import Record, parse_record, payload_id
 
 PREFIX_DIGITS = 8
+_SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
 
 
@@ -108,6 +110,12 @@ def own_wires(database: Database, start: int) -> list[bytes]:
     return [row[0] for row in database.rows(statement, (start,))]
 
 
+def count(database: Database) -> int:
+    """Return how many records are here."""
+    ((number,),) = database.rows("SELECT count(*) FROM record")
+    return int(number)
+
+
 def number_of(database: Database, record_id: bytes) -> int:
     """Return the number of a record in the order of arrival."""
     ((number,),) = database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
@@ -129,6 +137,20 @@ def keys(database: Database, net: str) -> Iterator[bytes]:
     """Yield the keys (protocol/record_index.py) of a network's records, in their order."""
     rows = database.stream("SELECT ts_ms, id FROM record WHERE net = ? ORDER BY ts_ms, id", (net,))
     return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)
+
+
+def damaged(database: Database, progress: Progress) -> list[str]:
+    """Return which records are not what their id and signature say."""
+    found: list[str] = []
+    total = count(database)
+    for number, (record_id, wire) in enumerate(database.stream("SELECT id, wire FROM record")):
+        if number % _SHOWN_EVERY == 0:
+            progress("checking every record", number / total)
+        record = parse_record(wire)
+        fault = record.reason if isinstance(record, Rejected) else "its bytes are another's"
+        if isinstance(record, Rejected) or record.id != record_id:
+            found.append(f"record {record_id.hex()[:12]} does not read: {fault}")
+    return found
 
 
 def payloads(database: Database) -> Iterator[Value]:

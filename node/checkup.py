@@ -12,6 +12,7 @@ from node.jobs import LineKey
 from node.journal import Journal
 from node.keyfile import load_secret, read_keys
 from node.mirror import Mirror
+from node.progress import Progress, silent
 from node.salvage import salvage
 from node.store import Store
 from protocol.errors import ArnodeError, Rejected
@@ -21,33 +22,36 @@ from protocol.records import Record, RecordId
 from protocol.source import Source
 
 
-def examine(home: Home) -> list[str]:
+def examine(home: Home, progress: Progress = silent) -> list[str]:
     """Return what is not whole, one line each."""
     problems = _key_problems(home)
-    store_problems = _store_problems(home)
+    store_problems = _store_problems(home, progress)
     if store_problems or not home.store.exists():
         return problems + store_problems
     blobs = Blobs(home.blobs)
+    progress("checking every blob", 0.0)
     problems += [f"blob {digest.hex()} is damaged" for digest in blobs.damaged()]
     with Store.open_read_only(home) as store:
         lost = _lost_sources(store, blobs)
         problems += lost.values()
         if not lost:
             for line in _lines(store):
+                progress(f"checking the journal on {line.hardware_class}", 0.0)
                 problems += Journal(home, store, blobs, line).check()
     return problems
 
 
-def mend(home: Home) -> list[str]:
+def mend(home: Home, progress: Progress = silent) -> list[str]:
     """Mend what can be mended; return what was done. The caller holds the home's lock."""
     done: list[str] = []
-    if _page_problems(home):
+    if _page_problems(home) or _record_problems(home, progress):
+        progress("copying what is whole", 0.0)
         done += salvage(home)
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
         before = store.experiments()
-        store.rebuild()
+        store.rebuild(progress)
         if store.experiments() != before:
             done.append("store: the list of experiments was derived anew")
         done += _restore_sources(home, store, blobs)
@@ -85,8 +89,14 @@ def _page_problems(home: Home) -> list[str]:
         database.close()
 
 
-def _store_problems(home: Home) -> list[str]:
-    problems = _page_problems(home)
+def _record_problems(home: Home, progress: Progress) -> list[str]:
+    with Store.open_read_only(home) as store:
+        return [f"store: {line}" for line in store.damaged_records(progress)]
+
+
+def _store_problems(home: Home, progress: Progress) -> list[str]:
+    progress("checking the store's pages", 0.0)
+    problems = _page_problems(home) or _record_problems(home, progress)
     if problems:
         return problems
     with Store.open_read_only(home) as store:
@@ -98,9 +108,9 @@ def _store_problems(home: Home) -> list[str]:
         missing = Mirror.count_in(home.mirror) - len(own)
         if missing > 0:
             problems.append(f"store: {missing} own record(s) are only in their second copy")
-        recorded = [record for record in store.records("result") if store.is_own(record.id)]
-        if len(recorded) != len(store.experiments()):
+        if sum(record.kind == "result" for record in own) != len(store.experiments()):
             problems.append("store: the list of experiments does not follow from the records")
+        progress("checking the boards", 0.0)
         problems += [
             f"store: {board} does not follow from the records" for board in store.board_faults()
         ]

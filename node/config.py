@@ -36,6 +36,7 @@ class Config:
     name: str = ""
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
+    max_records: int = 2_000_000
     allow_partial_sandbox: bool = False
     color: str = "auto"
 
@@ -183,6 +184,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
+    "max_records": (_count, "a whole number from 1"),
     "allow_partial_sandbox": (_switch, "true or false"),
     "color": (_color, f"one of {', '.join(COLORS)}"),
 }

@@ -21,15 +21,16 @@ from node.control import ControlServer, Handler, Message
 from node.heads import remember_folder
 from node.home import Home
 from node.ideas import Ideas
+from node.intake import Quotas
 from node.jobs import LineKey
 from node.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.ledger import Ledger
+from node.progress import Progress
 from node.publication import Identity
 from node.research import Goal, Research
 from node.session import (
     CONFIRMATIONS_PER_SECRET_SPLIT,
-    Progress,
     Session,
     Subject,
     open_session,
@@ -74,7 +75,7 @@ class Node:
 @contextlib.contextmanager
 def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
     """Open the books of a recorded task while no node runs; holds the home's lock."""
-    with home.lock(), Store.open(home) as store:
+    with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
         baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
         yield _books(home, config, store, Subject.here(manifest, baseline))
 
@@ -90,7 +91,8 @@ async def open_node(
     progress: Progress,
 ) -> AsyncIterator[Node]:
     """Open everything for one task. The caller holds the home's lock."""
-    with Store.open(home) as store:
+    quotas = Quotas(total=config.max_records)
+    with Store.open(home, quotas=quotas, progress=progress) as store:
         remember_folder(store, task, config.task)
         key = LineKey(task=task.id, hardware_class=probe_class().slug)
         rotation = len(store.closed_jobs(key, "checkpoint")) // CONFIRMATIONS_PER_SECRET_SPLIT

@@ -5,17 +5,18 @@ names. The rest was left by a process that died between writing a source and rec
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.home import Home
+from node.progress import Progress
 from node.store import Store
 from protocol.encoding import Value, decode
 from protocol.errors import ArnodeError
 
 _DIGEST_BYTES = 32
-_SHOWN_EVERY = 50_000
+_SHOWN_EVERY = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Collected:
     released: int
 
 
-def collect(home: Home, *, progress: Callable[[str], None]) -> Collected:
+def collect(home: Home, progress: Progress) -> Collected:
     """Remove what nobody needs. The caller holds the home's lock."""
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
@@ -42,12 +43,13 @@ def collect(home: Home, *, progress: Callable[[str], None]) -> Collected:
     return Collected(blobs=len(unneeded), bytes=size, intents=intents, released=len(report.new))
 
 
-def _needed(store: Store, blobs: Blobs, progress: Callable[[str], None]) -> set[bytes]:
+def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
     named: set[bytes] = set()
-    for number, value in enumerate(store.everything(), 1):
-        named.update(_digests(value))
+    total = store.record_count() + 1
+    for number, value in enumerate(store.everything()):
         if number % _SHOWN_EVERY == 0:
-            progress(f"looked through {number:,} records and jobs")
+            progress("looking for what is needed", number / total)
+        named.update(_digests(value))
     files = {file for tree in named if blobs.has(tree) for file in _files_of(blobs, tree)}
     return named | files
 

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 from node import archive, boards
 from node.boards import ManifestOf
 from node.database import Database
+from node.progress import Progress
 from protocol.errors import Rejected
 from protocol.kinds import IntentBody, PatchBody, ResultBody, RetractBody, UnknownBody
 from protocol.records import Record, parse_record, payload_id
@@ -128,12 +129,13 @@ def keep(database: Database, record: Record, *, manifest_of: ManifestOf, own: bo
         _derive(database, record, sort, manifest_of)
 
 
-def rederive(database: Database, *, manifest_of: ManifestOf) -> None:
+def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
     """Derive anew what follows from the records of everybody. Within a transaction."""
     boards.forget_all(database)
     database.rows("DELETE FROM tally")
     ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
     for start in range(0, last + 1, BATCH):
+        progress("deriving boards from the records", start / (last + 1))
         rows = database.rows(
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )
@@ -275,7 +277,7 @@ def _oldest(database: Database, author: bytes, sort: Sort, limit: int) -> list[t
         " UNION SELECT min(record) FROM withdrawal WHERE author = ?1 AND target IS NULL"
         " GROUP BY author) ORDER BY seq, id LIMIT ?3",
         (author, sort, limit),
-    )  # type: ignore[return-value]
+    )
 
 
 def _make_room(database: Database, quotas: Quotas) -> None:

@@ -16,7 +16,8 @@ from node.config import Config, load_config
 from node.core import random_seed
 from node.heads import the_line, tree_of
 from node.home import Home
-from node.program import reporting, require_sandbox
+from node.program import require_sandbox
+from node.progress import reporting
 from node.session import Session, find_task, open_session
 from node.store import Store
 from node.trial import NANO, Reading

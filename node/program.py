@@ -5,8 +5,7 @@ import contextlib
 import logging
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.knobs import KnobsProposer
@@ -14,6 +13,7 @@ from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
 from node.home import Home
+from node.progress import reporting
 from node.research import Goal
 from node.session import find_task
 from node.terminal import plain, wants_color
@@ -24,7 +24,6 @@ from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5
-_PROGRESS_INTERVAL_S = 2.0
 _LOG_LIMIT_BYTES = 5_000_000
 
 
@@ -72,22 +71,6 @@ def require_sandbox(config: Config) -> None:
     if tier.name != "full":
         print(f"WEAKER SANDBOX (tier {tier.name}): {plain(tier.detail)}", file=sys.stderr)
         print(f"  mend: {plain(tier.mend)}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def reporting() -> Iterator[Callable[[str, float], None]]:
-    """Yield a progress callback that writes to stderr: each step once, long ones with a share."""
-    last, told_s = "", 0.0
-
-    def progress(what: str, share: float) -> None:
-        nonlocal last, told_s
-        is_new, now_s = what != last, time.monotonic()
-        if is_new or now_s - told_s >= _PROGRESS_INTERVAL_S:
-            known = "" if share >= 1 else " …" if is_new else f" … {share:.0%}"
-            print(f"  {plain(what)}{known}", file=sys.stderr, flush=True)
-            last, told_s = what, now_s
-
-    yield progress
 
 
 async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:

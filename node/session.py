@@ -5,13 +5,13 @@ What the baseline tree costs here is measured anew in every session.
 """
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_secret
+from node.progress import Progress
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -20,8 +20,6 @@ from trainer.device import probe_class, probe_environment
 from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text_task import text_task
-
-Progress = Callable[[str, float], None]
 
 CONFIRMATIONS_PER_SECRET_SPLIT = 20
 

@@ -24,6 +24,7 @@ from node.intake import Quotas, Report
 from node.job_store import JobStore
 from node.jobs import LineKey
 from node.mirror import Mirror
+from node.progress import Progress, silent
 from protocol.board import Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value
@@ -37,34 +38,36 @@ from protocol.source import Source
 
 __all__ = ["PREFIX_DIGITS", "Store"]
 
+_DEFAULT_QUOTAS = Quotas()
 _STALE = "stale"  # in `meta`: what follows from the records is to be derived before use
 
 
 class Store(JobStore):
     """An open database. `open` for the one writer, `open_read_only` for everybody else."""
 
-    quotas = Quotas()
-
-    def __init__(self, database: Database, mirror: Mirror | None) -> None:
+    def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
         super().__init__(database)
+        self.quotas = quotas
         self._mirror = mirror
         self._unmirrored: list[bytes] = []
         self._tasks: dict[bytes, TaskBody] = {}
 
     @classmethod
-    def open(cls, home: Home) -> "Store":
+    def open(
+        cls, home: Home, *, quotas: Quotas = _DEFAULT_QUOTAS, progress: Progress = silent
+    ) -> "Store":
         """Open for writing; make or migrate the file as needed."""
         home.prepare()
-        store = cls(Database.open(home.store), Mirror(home.mirror))
+        store = cls(Database.open(home.store), Mirror(home.mirror), quotas)
         if store.meta(_STALE) is not None:
-            store.rebuild()
+            store.rebuild(progress)
         store._agree_with_mirror()
         return store
 
     @classmethod
     def open_read_only(cls, home: Home) -> "Store":
         """Open for reading beside a running node; a home without a store reads as an empty one."""
-        return cls(Database.open_read_only(home.store), None)
+        return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:
         """Close the file; an open transaction is rolled back."""
@@ -182,8 +185,11 @@ class Store(JobStore):
 
     def record_count(self) -> int:
         """Return how many records are here."""
-        ((count,),) = self._database.rows("SELECT count(*) FROM record")
-        return int(count)
+        return archive.count(self._database)
+
+    def damaged_records(self, progress: Progress) -> list[str]:
+        """Return which records are not what their id and signature say."""
+        return archive.damaged(self._database, progress)
 
     def own_records(self) -> list[Record]:
         """Return this node's own records in the order they were made."""
@@ -311,11 +317,11 @@ class Store(JobStore):
         """Return this node's moves of the verified head of a line, in order."""
         return experiments.adoptions(self._database, line, after=after)
 
-    def rebuild(self) -> int:
+    def rebuild(self, progress: Progress = silent) -> int:
         """Derive every table again from the records; return the number of experiments."""
         with self.transaction():
             self._database.rows("DELETE FROM experiment")
-            intake.rederive(self._database, manifest_of=self._manifest)
+            intake.rederive(self._database, manifest_of=self._manifest, progress=progress)
             for record in self.own_records():
                 self._derive_own(record)
             self._database.rows("DELETE FROM meta WHERE key = ?", (_STALE,))

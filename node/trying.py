@@ -23,7 +23,8 @@ from node.core import Node, open_node, run_node
 from node.home import Home
 from node.jobs import LineKey
 from node.measuring import Workbench, find_workbench
-from node.program import at_work, reporting
+from node.program import at_work
+from node.progress import reporting
 from node.research import Goal
 from node.store import Store
 from node.submissions import check_submission, read_folder, title_of

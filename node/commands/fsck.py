@@ -16,13 +16,15 @@ from protocol.errors import ArnodeError
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
     from node.checkup import examine, mend
+    from node.progress import reporting
 
     home = Home.locate(os.environ)
     mended: list[str] = []
-    if rebuild:
-        with home.lock():
-            mended = mend(home)
-    problems = examine(home)
+    with reporting() as progress:
+        if rebuild:
+            with home.lock():
+                mended = mend(home, progress)
+        problems = examine(home, progress)
     if as_json:
         print_json({"ok": not problems, "mended": mended, "problems": problems})
     else:
@@ -46,10 +48,11 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
     from node.garbage import collect
+    from node.progress import reporting
 
     home = Home.locate(os.environ)
-    with home.lock():
-        done = collect(home, progress=lambda line: click.echo(line, err=True))
+    with home.lock(), reporting() as progress:
+        done = collect(home, progress)
     if as_json:
         print_json(asdict(done))
         return

@@ -32,17 +32,19 @@ def bundle(path: Path, as_json: bool) -> None:
     from node.blobs import Blobs
     from node.bundle import read_bundle
     from node.config import load_config
+    from node.intake import Quotas
     from node.store import Store
 
     home = Home.locate(os.environ)
     given = read_bundle(path)
-    net = load_config(home.config, env=os.environ).config.net
-    with home.lock(), Store.open(home) as store:
+    config = load_config(home.config, env=os.environ).config
+    quotas = Quotas(total=config.max_records)
+    with home.lock(), Store.open(home, quotas=quotas) as store:
         blobs = Blobs(home.blobs)
         for data in given.blobs.values():
             blobs.put(data)
         wires = [record.wire for record in given.records.values()]
-        report = store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=net)
+        report = store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=config.net)
     if report.rejected and not report.new:
         raise ArnodeError(
             f"nothing was taken in: {report.rejected[0]}",

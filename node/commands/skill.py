@@ -24,7 +24,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
     from node.config import load_config
     from node.home import Home
-    from node.program import reporting
+    from node.progress import reporting
     from node.session import find_task
 
     home = Home.locate(os.environ)

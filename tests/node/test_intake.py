@@ -368,3 +368,19 @@ def test_a_board_that_was_tampered_with_is_found_and_made_anew(tmp_path: Path) -
     assert examine(home) == []
     with Store.open_read_only(home) as store:
         assert store.board(KEY) == whole
+
+
+def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) -> None:
+    home, records = Home(tmp_path / "home"), chain(3)
+    with Store.open(home) as store:
+        store.ingest([ANNOUNCEMENT.wire, *(one.wire for one in records)], now_ms=NOW_MS)
+        wire = bytearray(records[1].wire)
+        wire[-1] ^= 1  # of the signature: its id stays the same
+        store._database.rows("UPDATE record SET wire = ? WHERE id = ?", (wire, records[1].id))
+    (problem,) = examine(home)
+    assert f"record {records[1].id.hex()[:12]} does not read: " in problem
+    with home.lock():
+        mend(home)
+    assert examine(home) == []
+    with Store.open_read_only(home) as store:
+        assert ids(store) == {ANNOUNCEMENT.id, records[0].id, records[2].id}

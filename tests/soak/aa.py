@@ -15,7 +15,7 @@ from agent.proposal import Context, Proposal
 from node.config import Config
 from node.core import open_node, run_node
 from node.home import Home
-from node.program import reporting
+from node.progress import reporting
 from node.research import Goal
 from node.session import find_task
 from node.store import Store
