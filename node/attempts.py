@@ -14,11 +14,11 @@ from node.jobs import Job, Line, LineKey
 from node.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from node.store import Store
 from node.terminal import plain
-from node.trial import NANO
 from protocol.kinds import ResultBody
 from protocol.rule import Policy
 from protocol.runs import Run, Status
 from protocol.source import Source
+from protocol.units import NANO
 
 Word = Literal["keep", "discard", "crash"]
 CheckpointWord = Literal["passed", "missed"]

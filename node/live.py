@@ -24,8 +24,8 @@ from node.jobs import Line
 from node.staircase import Column, columns, legend, staircase
 from node.status import head_metrics
 from node.terminal import plain
-from node.trial import NANO
 from protocol.rule import DEFAULT
+from protocol.units import NANO, from_nano
 from trainer.device import find_gpu
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _footer(activity: Activity) -> RenderableType:
 
 
 def _metric(entry: Experiment) -> float | None:
-    return None if entry.metric_nano is None else entry.metric_nano / NANO
+    return from_nano(entry.metric_nano)
 
 
 def _mean(values: list[float]) -> float | None:

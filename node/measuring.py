@@ -20,12 +20,13 @@ from node.program import require_sandbox
 from node.progress import reporting
 from node.session import Session, find_task, open_session
 from node.store import Store
-from node.trial import NANO, Reading
+from node.trial import Reading
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
+from protocol.units import NANO
 from trainer.outcome import RunOutcome
 from trainer.task import Task
 

@@ -15,8 +15,8 @@ from protocol.kinds import ResultBody, Run
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 from protocol.source import Source
+from protocol.units import NANO
 
-NANO = 1_000_000_000
 _COMMITTER = "arnode"
 
 Entry = Experiment | Adoption

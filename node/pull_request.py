@@ -7,8 +7,8 @@ from protocol.board_facts import Claim, read_fact
 from protocol.errors import UsageError
 from protocol.kinds import ResultBody
 from protocol.records import Record
+from protocol.units import NANO
 
-NANO = 1_000_000_000
 _ID_DIGITS = 12
 
 

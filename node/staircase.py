@@ -10,7 +10,7 @@ from typing import Literal
 from rich.text import Text
 
 from node.experiments import Experiment
-from node.trial import NANO
+from protocol.units import NANO
 
 Mark = Literal["kept", "discarded", "failed"]
 

@@ -11,9 +11,9 @@ from node.control import Message
 from node.experiments import Decision, Experiment
 from node.jobs import Line
 from node.store import Store
-from node.trial import NANO
 from protocol.kinds import ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
+from protocol.units import NANO
 
 if TYPE_CHECKING:
     from node.research import Research

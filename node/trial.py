@@ -13,8 +13,8 @@ from node.jobs import PlannedRun
 from protocol.rule import Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
+from protocol.units import NANO
 
-NANO = 1_000_000_000
 ANCHOR_PAIRS = 4
 MAX_REPEATED_PAIRS = 3
 

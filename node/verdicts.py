@@ -16,7 +16,6 @@ from node.session import Session
 from node.steps import CheckpointStep, ExperimentStep
 from node.trial import (
     ANCHOR_PAIRS,
-    NANO,
     Confirmation,
     Reading,
     next_of_confirmation,
@@ -26,6 +25,7 @@ from protocol.errors import ArnodeError
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
 
 
 class Verdicts:

@@ -20,11 +20,12 @@ import numpy as np
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED, Audit
 from protocol.source import Source
+from protocol.units import NANO
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.data import TaskData
 from trainer.evaluators import lm_bpb_1 as evaluator
-from trainer.evaluators.lm_bpb_1 import NANO, Floats, Rows, Tolerance
+from trainer.evaluators.lm_bpb_1 import Floats, Rows, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
 from trainer.metering import (
     CpuCeiling,

@@ -16,6 +16,7 @@ from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
+from protocol.units import NANO
 from trainer.task_file import Fields, TomlTable, nearest, read_toml
 from trainer.vocabulary import Vocabulary, parse_ranks
 
@@ -24,7 +25,6 @@ OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-tex
 
 _BUILTIN: Final = Path(__file__).parent / "tasks"
 _MAX_EXTENDS = 3
-_NANO = 1_000_000_000
 _EVALUATORS = ("lm-bpb/1",)
 
 RecipeName = Literal["tiny-world", "text"]
@@ -224,7 +224,7 @@ def _budget(section: Fields) -> Budget:
 
 
 def _nano(value: float) -> int:
-    return round(value * _NANO)
+    return round(value * NANO)
 
 
 def _knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple[KnobSpec, ...]:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from node.terminal import print_json
+from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.trying import Answer
-
-NANO = 1_000_000_000
 
 
 @click.command("try")
@@ -50,7 +49,7 @@ def _document(answer: "Answer") -> dict[str, object]:
         "tree": attempt.tree.hex(),
         "class": answer.key.hardware_class,
         "runs": [run_json(run) for run in attempt.runs],
-        "metric": None if attempt.metric_nano is None else attempt.metric_nano / NANO,
+        "metric": from_nano(attempt.metric_nano),
         "sd": stdev(bank) if len(bank) > 1 else None,
         "decision": attempt.word,
         "because": attempt.because,

@@ -10,6 +10,7 @@ import click
 from node.home import Home
 from node.terminal import plain, print_json, to_json, wants_color
 from protocol.errors import UsageError
+from protocol.units import from_nano
 
 if TYPE_CHECKING:
     from node.experiments import Experiment
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from protocol.encoding import Value
     from protocol.records import Record
 
-NANO = 1_000_000_000
 _ID_DIGITS = 12
 _SHOWN = 30
 _GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
@@ -140,8 +140,8 @@ def experiment_json(experiment: "Experiment") -> dict[str, object]:
         "origin": experiment.origin,
         "stage": experiment.stage,
         "status": experiment.status,
-        "metric": _number(experiment.metric_nano),
-        "gain": _number(experiment.gain_nano),
+        "metric": from_nano(experiment.metric_nano),
+        "gain": from_nano(experiment.gain_nano),
         "decision": experiment.decision,
         "tree": experiment.tree.hex(),
         "parent": experiment.parent.hex(),
@@ -149,10 +149,6 @@ def experiment_json(experiment: "Experiment") -> dict[str, object]:
         "task": experiment.task.hex(),
         "class": experiment.hardware_class,
     }
-
-
-def _number(nano: int | None) -> float | None:
-    return None if nano is None else nano / NANO
 
 
 def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
@@ -172,7 +168,7 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     for experiment in experiments:
         good, bad = experiment.decision in _GOOD, experiment.decision in _BAD
         style = "green" if good else "red" if bad else ""
-        metric, gain = _number(experiment.metric_nano), _number(experiment.gain_nano)
+        metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
         table.add_row(
             experiment.id.hex()[:_ID_DIGITS],
             _time(experiment.ts_ms, "%m-%d %H:%M"),

@@ -8,6 +8,7 @@ import click
 
 from node.home import Home
 from node.terminal import plain, print_json
+from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.imported import Imported
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from protocol.kinds import Env
     from protocol.manifest import TaskManifest
 
-NANO = 1_000_000_000
 _TOP = 20
 _ID_DIGITS = 12
 _LEVELS = ("claimed", "others", "here")
@@ -144,8 +144,8 @@ def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
         "author": row.author.hex(),
         "result": row.result.hex(),
         "metric": row.metric_nano / NANO,
-        "gain_anchor": _number(row.gain_anchor_nano),
-        "gain_anchor_lower": _number(row.gain_anchor_lower_nano),
+        "gain_anchor": from_nano(row.gain_anchor_nano),
+        "gain_anchor_lower": from_nano(row.gain_anchor_lower_nano),
         "anchor_pairs": row.anchor_pairs,
         "gain": row.gain_nano / NANO,
         "gain_lower": row.gain_lower_nano / NANO,
@@ -167,10 +167,6 @@ def _here_as_json(here: "Here") -> dict[str, object]:
         "upper": gain and gain.upper_nano / NANO,
         "pairs": gain.pairs if gain else 0,
     }
-
-
-def _number(nano: int | None) -> float | None:
-    return None if nano is None else nano / NANO
 
 
 def _print(

@@ -20,6 +20,7 @@ from node.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run
+from protocol.units import NANO, from_nano
 from trainer.device import probe_class
 from trainer.outcome import RunOutcome
 
@@ -54,7 +55,7 @@ def run(
 
     def show(outcome: RunOutcome) -> None:
         figure = (
-            outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / 1e9:.6f}"
+            outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / NANO:.6f}"
         )
         click.echo(f"  seed {outcome.seed:>10}  {outcome.status}  {plain(str(figure))}", err=True)
 
@@ -62,10 +63,10 @@ def run(
         async with calibrated_session(bench) as session:
             drawn = given or [random_seed() for _ in range(seeds)]
             outcomes = await measure(session, wanted, drawn, on_run=show)
-            return outcomes, _unit(session.data.floor_nano)
+            return outcomes, from_nano(session.data.floor_nano)
 
     outcomes, floor = asyncio.run(work())
-    metrics = [o.metric_nano / 1e9 for o in outcomes if o.metric_nano is not None]
+    metrics = [o.metric_nano / NANO for o in outcomes if o.metric_nano is not None]
     manifest = bench.task.manifest
     if as_json:
         print_json(
@@ -141,8 +142,8 @@ def run_json(run: Run) -> dict[str, object]:
     return {
         "seed": run.seed,
         "status": run.status,
-        "metric": _unit(run.metric_nano),
-        "secret": _unit(run.secret_nano),
+        "metric": from_nano(run.metric_nano),
+        "secret": from_nano(run.secret_nano),
         "ms": run.ms,
         "cpu_ms": run.cpu_ms,
         "serve_ms": run.serve_ms,
@@ -151,9 +152,9 @@ def run_json(run: Run) -> dict[str, object]:
         "audit": audit
         and {
             "k": audit.k,
-            "mean": _unit(audit.mean_nano),
-            "se": _unit(audit.se_nano),
-            "max": _unit(audit.max_nano),
+            "mean": from_nano(audit.mean_nano),
+            "se": from_nano(audit.se_nano),
+            "max": from_nano(audit.max_nano),
         },
         "flags": list(run.flags),
         "reason": run.reason,
@@ -181,7 +182,3 @@ def _comparison_json(result: Comparison, alpha: float) -> dict[str, object]:
         "seconds": round(result.seconds, 1),
         "attestation": None,
     }
-
-
-def _unit(nano: int | None) -> float | None:
-    return None if nano is None else nano / 1e9

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from node.terminal import plain, print_json
+from protocol.units import NANO
 
 if TYPE_CHECKING:
     from trainer.task import Task
-
-_NANO = 1_000_000_000
 
 
 @click.command()
@@ -70,7 +69,7 @@ def instructions(task: "Task", flags: str) -> str:
         limit_s=limits.limit_s,
         weights_mb=limits.weights_mb,
         growth_kib=limits.max_source_growth_bytes // 1024,
-        noise=f"{manifest.noise_floor_nano / _NANO:g}",
+        noise=f"{manifest.noise_floor_nano / NANO:g}",
         screen=f"{DEFAULT.screen_sd:g}",
         recheck=f"{DEFAULT.recheck_sd:g}",
         keeps=DEFAULT.keeps_per_checkpoint,

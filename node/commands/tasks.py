@@ -7,6 +7,7 @@ import click
 
 from node.home import Home
 from node.terminal import plain, print_json
+from protocol.units import NANO
 
 
 @click.group()
@@ -54,7 +55,7 @@ def show(name: str, as_json: bool) -> None:
                     "direction": manifest.metric.direction,
                 },
                 "budget": {manifest.budget.unit: manifest.budget.amount},
-                "noise_floor": manifest.noise_floor_nano / 1e9,
+                "noise_floor": manifest.noise_floor_nano / NANO,
                 "evaluator": manifest.evaluator,
                 "knobs": [knob.name for knob in one.knobs],
                 "moves": [move.name for move in one.moves],
@@ -67,7 +68,7 @@ def show(name: str, as_json: bool) -> None:
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
         "limits": f"{limits.limit_s} s, {limits.memory_mb} MB, weights {limits.weights_mb} MB",
-        "noise": f"{manifest.noise_floor_nano / 1e9:.4f} (standard deviation of one run)",
+        "noise": f"{manifest.noise_floor_nano / NANO:.4f} (standard deviation of one run)",
         "editable": ", ".join(one.editable),
         "baseline": manifest.baseline_tree.hex()[:12],
         "evaluator": manifest.evaluator,

@@ -9,11 +9,10 @@ import click
 from node.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import SafetyError, UsageError
+from protocol.units import NANO
 
 if TYPE_CHECKING:
     from node.bundle import Bundle
-
-NANO = 1_000_000_000
 
 
 @click.command()

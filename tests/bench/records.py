@@ -27,8 +27,9 @@ from protocol.kinds import Body, TaskBody
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
 from protocol.records import MAIN_NET, Record, payload_id, sign_record
+from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, PATCH, START_MS
-from tests.protocol.worlds import NANO, adopt, attest, confirm
+from tests.protocol.worlds import adopt, attest, confirm
 
 MANY = 1_000_000
 SOME = 20_000

@@ -14,11 +14,11 @@ from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
 from protocol.kinds import Env
 from protocol.records import Record
+from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
-    NANO,
     STRANGER,
     TREES,
     World,

@@ -14,8 +14,9 @@ from protocol.attestation import AttestVerdict
 from protocol.board import Board, Row, board_of
 from protocol.keys import SigningKey
 from protocol.records import Record
+from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
-from tests.protocol.worlds import CLASS, NANO, World, attest, confirm, retract
+from tests.protocol.worlds import CLASS, World, attest, confirm, retract
 
 HONEST, LIARS, SYBILS = 14, 6, 20
 SD = MANIFEST.noise_floor_nano

@@ -10,10 +10,10 @@ from protocol.attestation import AttestBody, AttestVerdict, attestation_seed, pr
 from protocol.keys import SigningKey
 from protocol.kinds import AdoptBody, Body, Cost, Env, ResultBody, RetractBody, Role, Run
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
 
 CLASS = "cpu-x86_64"
-NANO = 10**9
 BASELINE = MANIFEST.baseline_tree
 KEYS = tuple(SigningKey.from_seed(bytes([number] * 32)) for number in range(1, 5))
 STRANGER = SigningKey.from_seed(bytes([5] * 32))  # who says nothing in drawn worlds

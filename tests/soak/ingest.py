@@ -25,8 +25,9 @@ from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, START_MS
-from tests.protocol.worlds import CLASS, NANO, TREES, adopt, attest, confirm, retract
+from tests.protocol.worlds import CLASS, TREES, adopt, attest, confirm, retract
 
 KEY = BoardKey(net=MAIN_NET, task=MANIFEST.id, hardware_class=CLASS)
 NOW_MS = START_MS + 10**9

@@ -22,11 +22,12 @@ from node.home import Home
 from node.jobs import Job, LineKey
 from node.steps import CheckpointStep, ExperimentStep
 from node.store import Store
-from node.trial import NANO, Reading, next_of_trial
+from node.trial import Reading, next_of_trial
 from protocol.kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
 from trainer.task import Task, load_task
 
 TASK = Path(__file__).parent.parent / "tasks" / "short"

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.units import NANO
+
 EVALUATOR = "lm-bpb/1"
-NANO = 1_000_000_000
 
 Rows = NDArray[np.uint16]
 Floats = NDArray[np.float32]

@@ -1,0 +1,14 @@
+"""Metrics are whole numbers of 1e-9 of their unit ("nano") wherever they are kept or signed."""
+
+from typing import Final, overload
+
+NANO: Final = 1_000_000_000
+
+
+@overload
+def from_nano(nano: int) -> float: ...
+@overload
+def from_nano(nano: None) -> None: ...
+def from_nano(nano: int | None) -> float | None:
+    """Return the figure to show or to compute with."""
+    return None if nano is None else nano / NANO
