@@ -85,11 +85,11 @@ def _from_bundle(path: Path) -> "tuple[Source, dict[str, object]]":
 def _described(
     record: "Record", task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
-    from protocol.kinds import AdoptBody, PatchBody, ResultBody
+    from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 
     body = record.body
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
-    if isinstance(body, ResultBody):
+    if isinstance(body, ResultBody | AttestBody):
         tree = body.tree
         description |= {
             "class": body.hardware_class,
@@ -103,7 +103,7 @@ def _described(
     else:
         raise UsageError(
             f"a {record.kind} has no source to replay",
-            "give the id of an experiment: see `arnode log`",
+            "give the id of an experiment or attestation: see `arnode log`",
         )
     description |= {
         "tree": tree.hex(),

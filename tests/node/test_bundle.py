@@ -191,7 +191,11 @@ def test_what_does_not_fit_together_is_found(made: Path, tmp_path: Path) -> None
 
 
 def test_attestations_travel_with_what_they_answer(
-    session: Session, home: Home, notebook: Notebook
+    session: Session,
+    home: Home,
+    notebook: Notebook,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from protocol.attestation import attestation_seed, prove_seeds
     from protocol.kinds import Env
@@ -212,6 +216,11 @@ def test_attestations_travel_with_what_they_answer(
     )
     record = notebook.store.append_own(KEY, answer, ts_ms=1_790_000_900_000)
     assert record.id in gather(notebook.store, Blobs(home.blobs), claim).records
+    path, folder = tmp_path / "answer.bundle", tmp_path / "replayed"
+    write_bundle(path, gather(notebook.store, Blobs(home.blobs), record))
+    arnode(capsys, "replay", str(path), str(folder))
+    assert (folder / "train.py").read_bytes() == BETTER["train.py"]
+    assert f"--seed {answer.runs[0].seed}" in (folder / "replay.sh").read_text()
 
 
 def test_it_is_exported_checked_imported_and_replayed(
