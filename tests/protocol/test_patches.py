@@ -138,6 +138,12 @@ FAULTS = {
     "trailing text": DIFF + "hello\n",
     "only headers": "--- a/a.py\n+++ b/a.py\n",
     "a line without end inside": DIFF.replace("+five\n", "+five\n\\ No newline at end of file\n"),
+    "an executable": "old mode 100644\nnew mode 100755\n" + DIFF,
+    "an executable between": DIFF.replace("+++ b/a.py", "new mode 100755\n+++ b/a.py"),
+    "a symlink": (
+        "--- /dev/null\n+++ b/b.py\nnew file mode 120000\n@@ -0,0 +1,1 @@\n+/etc/passwd\n"
+    ),
+    "binary": "GIT binary patch\nliteral 4\nLc${NkU|;|M00aO5\n\n",
     "lone surrogates": "\ud800",
 }
 
