@@ -2,7 +2,7 @@
 
 Python's parser can be made to crash, to use up memory or to take for ever, so `ast` never sees
 foreign code in the node's process. This is the child: canonical msgpack on stdin and stdout,
-limits on itself before it reads, nothing else opened. What starts it is `node.inspection`.
+limits on itself before it reads, nothing else opened. What starts it is `node.vetting.inspection`.
 
     request {tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,

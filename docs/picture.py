@@ -24,10 +24,10 @@ from agent.knobs import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node, run_node
 from node.home import Home
-from node.live import draw
+from node.loop.research import Goal
+from node.loop.session import find_task
 from node.program import reporting, require_sandbox
-from node.research import Goal
-from node.session import find_task
+from node.views.live import draw
 
 TARGET = Path(__file__).with_name("arnode.svg")
 WIDTH, HEIGHT = 100, 35

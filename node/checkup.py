@@ -4,17 +4,17 @@ Examining only reads and works beside a running node. Mending needs the home's l
 deletes what was damaged, and says what it did.
 """
 
-from node.blobs import Blobs
-from node.database import Database
 from node.faults import DamagedStoreError
 from node.home import Home
-from node.jobs import LineKey
-from node.journal import Journal
+from node.journal.journal import Journal
 from node.keyfile import load_secret, read_keys
-from node.mirror import Mirror
 from node.progress import Progress, silent
-from node.salvage import salvage
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.database import Database
+from node.store.jobs import LineKey
+from node.store.mirror import Mirror
+from node.store.salvage import salvage
+from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody
 from protocol.patches import apply_packed

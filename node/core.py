@@ -14,31 +14,31 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.proposal import Proposer
-from node.activity import Activity
-from node.blobs import Blobs
 from node.config import Config
 from node.control import ControlServer, Handler, Message
-from node.heads import remember_folder
 from node.home import Home
-from node.ideas import Ideas
-from node.intake import Quotas
-from node.jobs import LineKey
-from node.journal import Journal
+from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
-from node.ledger import Ledger
-from node.progress import Progress
-from node.publication import Identity
-from node.research import Goal, Research
-from node.session import (
+from node.loop.activity import Activity
+from node.loop.heads import remember_folder
+from node.loop.ideas import Ideas
+from node.loop.ledger import Ledger
+from node.loop.publication import Identity
+from node.loop.research import Goal, Research
+from node.loop.session import (
     CONFIRMATIONS_PER_SECRET_SPLIT,
     Session,
     Subject,
     open_session,
 )
-from node.status import status_document
-from node.store import Store
-from node.submissions import check_submission
-from node.verdicts import Verdicts
+from node.loop.submissions import check_submission
+from node.loop.verdicts import Verdicts
+from node.progress import Progress
+from node.store.blobs import Blobs
+from node.store.intake import Quotas
+from node.store.jobs import LineKey
+from node.store.store import Store
+from node.views.status import status_document
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import Policy

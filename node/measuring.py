@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.blobs import Blobs
 from node.config import Config, load_config
 from node.core import random_seed
-from node.heads import the_line, tree_of
 from node.home import Home
+from node.loop.heads import the_line, tree_of
+from node.loop.session import Session, find_task, open_session
+from node.loop.trial import Reading
 from node.program import require_sandbox
 from node.progress import reporting
-from node.session import Session, find_task, open_session
-from node.store import Store
-from node.trial import Reading
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy, judge

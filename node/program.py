@@ -13,9 +13,9 @@ from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
 from node.home import Home
+from node.loop.research import Goal
+from node.loop.session import find_task
 from node.progress import reporting
-from node.research import Goal
-from node.session import find_task
 from node.terminal import plain, wants_color
 from protocol.errors import ConfigurationError, SafetyError
 from trainer.device import find_gpu
@@ -91,8 +91,8 @@ async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched
 async def _run_watched(node: Node, config: Config) -> None:
     from rich.live import Live
 
-    from node.live import draw
     from node.terminal import console
+    from node.views.live import draw
 
     with Live(
         draw(node),

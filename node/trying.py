@@ -16,18 +16,18 @@ from pathlib import Path
 
 from agent.canonical import fingerprint
 from agent.knobs import KnobsProposer
-from node.attempts import Attempt, attempt_of, told_again
-from node.blobs import Blobs
 from node.control import Message, call, is_running
 from node.core import Node, open_node, run_node
 from node.home import Home
-from node.jobs import LineKey
+from node.loop.attempts import Attempt, attempt_of, told_again
+from node.loop.research import Goal
+from node.loop.submissions import check_submission, read_folder, title_of
 from node.measuring import Workbench, find_workbench
 from node.program import at_work
 from node.progress import reporting
-from node.research import Goal
-from node.store import Store
-from node.submissions import check_submission, read_folder, title_of
+from node.store.blobs import Blobs
+from node.store.jobs import LineKey
+from node.store.store import Store
 from node.terminal import plain
 from protocol.errors import ArnodeError, NotRunningError, UsageError
 from protocol.manifest import TaskManifest

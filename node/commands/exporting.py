@@ -14,7 +14,7 @@ from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.store import Store
+    from node.store.store import Store
     from protocol.records import Record
 
 _ID_DIGITS = 12
@@ -31,10 +31,10 @@ def export() -> None:
 @click.option("--imported", metavar="ID", help="What was imported under this id, as it came.")
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
-    from node.blobs import Blobs
-    from node.heads import the_line
-    from node.journal import Journal
-    from node.store import Store
+    from node.journal.journal import Journal
+    from node.loop.heads import the_line
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -49,7 +49,7 @@ def results(task: str | None, imported: str | None) -> None:
 def jsonl() -> None:
     """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
     from node.commands.history import diff_of, experiment_json
-    from node.store import Store
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -69,10 +69,10 @@ def jsonl() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write everything about one experiment into one file, to be checked anywhere."""
-    from node.blobs import Blobs
-    from node.bundle import write_bundle
-    from node.bundling import gather
-    from node.store import Store
+    from node.exchange.bundle import write_bundle
+    from node.exchange.bundling import gather
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -101,7 +101,7 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 @click.option("--task", help="Which task, when this home works on several.")
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
-    from node.store import Store
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -113,8 +113,8 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
 @click.option("--task", help="Which task, when this home works on several.")
 def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write the text of a pull request with its evidence to stdout."""
-    from node.pull_request import describe
-    from node.store import Store
+    from node.exchange.pull_request import describe
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -128,10 +128,10 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 @click.option("--task", help="Which task, when this home works on several.")
 def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
-    from node.blobs import Blobs
-    from node.heads import the_line
-    from node.journal import MAIN, Journal
-    from node.store import Store
+    from node.journal.journal import MAIN, Journal
+    from node.loop.heads import the_line
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -166,9 +166,9 @@ def _imported_text(store: "Store", wanted: str) -> str:
 
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":
     """Return a diff and the record that says most about it."""
-    from node.blobs import Blobs
     from node.commands.history import diff_of
-    from node.heads import evidence_for, manifest_of, the_line
+    from node.loop.heads import evidence_for, manifest_of, the_line
+    from node.store.blobs import Blobs
     from protocol.patches import unified_diff
 
     if wanted is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from node.terminal import plain
 
 if TYPE_CHECKING:
-    from node.imported import Imported, ImportedRow
+    from node.store.imported import Imported, ImportedRow
 
 _ID_DIGITS = 12
 

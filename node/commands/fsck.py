@@ -47,8 +47,8 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
-    from node.garbage import collect
     from node.progress import reporting
+    from node.store.garbage import collect
 
     home = Home.locate(os.environ)
     with home.lock(), reporting() as progress:

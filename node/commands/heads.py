@@ -15,7 +15,7 @@ from protocol.errors import ArnodeError, SafetyError, UsageError
 if TYPE_CHECKING:
     from agent.capabilities import Finding
     from node.core import Books
-    from node.patches import PatchRecord
+    from node.vetting.patches import PatchRecord
 
 
 @click.command()
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="With --provenance: every line as JSON.")
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
-    from node.adoption import marks_of
-    from node.blobs import Blobs
     from node.commands.provenance import print_provenance, written_lines
-    from node.heads import the_line
-    from node.store import Store
+    from node.loop.heads import the_line
+    from node.store.blobs import Blobs
+    from node.store.store import Store
+    from node.vetting.adoption import marks_of
 
     if as_json and not provenance:
         raise UsageError("the source itself is no JSON", "use --json with --provenance")
@@ -63,9 +63,9 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     A stranger's source is taken over without its comments and docstrings.
     """
-    from node.adoption import describe, examine
-    from node.blobs import Blobs
-    from node.heads import evidence_for, manifest_of, tree_of
+    from node.loop.heads import evidence_for, manifest_of, tree_of
+    from node.store.blobs import Blobs
+    from node.vetting.adoption import describe, examine
 
     with _books(task) as books:
         line = books.ledger.known_line
@@ -94,7 +94,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @click.option("--task", help="Which task, when this home works on several.")
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    from node.heads import evidence_for, previous_head
+    from node.loop.heads import evidence_for, previous_head
 
     with _books(task) as books:
         line = books.ledger.known_line
@@ -106,8 +106,8 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.config import load_config
     from node.control import is_running
     from node.core import open_books
-    from node.heads import manifest_of, the_line
-    from node.store import Store
+    from node.loop.heads import manifest_of, the_line
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     if is_running(home.socket):
@@ -134,7 +134,7 @@ def _move(
 
 
 def _summary(marks: "Sequence[Finding]") -> str:
-    from node.adoption import describe
+    from node.vetting.adoption import describe
 
     more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
     return plain(describe(marks[0])) + more

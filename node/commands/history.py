@@ -13,8 +13,8 @@ from protocol.errors import UsageError
 from protocol.units import from_nano
 
 if TYPE_CHECKING:
-    from node.experiments import Experiment
-    from node.store import Store
+    from node.store.experiments import Experiment
+    from node.store.store import Store
     from protocol.encoding import Value
     from protocol.records import Record
 
@@ -29,7 +29,7 @@ _GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 def log(limit: int | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
     from node.commands.foreign import foreign_json, print_foreign
-    from node.store import Store
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -58,7 +58,7 @@ def log(limit: int | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Show one record with everything about it. ID is 8 or more of its first digits."""
-    from node.store import Store
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -90,7 +90,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Print the diff of a patch, or of the experiment or adoption that used it."""
-    from node.store import Store
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
@@ -108,7 +108,7 @@ def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 
 def diff_of(home: Home, store: "Store", record: "Record") -> str:
     """Return the unified diff that a record is about."""
-    from node.blobs import Blobs
+    from node.store.blobs import Blobs
     from protocol.errors import ArnodeError, Rejected
     from protocol.kinds import AdoptBody, PatchBody, ResultBody
     from protocol.patches import unified_diff, unpack_diff
@@ -203,8 +203,8 @@ def _in_one_line(value: object) -> str:
 
 def _marks(home: Home, store: "Store", record: "Record") -> list[dict[str, object]] | None:
     """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
-    from node.adoption import marks_of
-    from node.blobs import Blobs
+    from node.store.blobs import Blobs
+    from node.vetting.adoption import marks_of
     from protocol.kinds import PatchBody, ResultBody
 
     body = record.body

@@ -12,7 +12,7 @@ from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.foreign_logs import Form
+    from node.exchange.foreign_logs import Form
     from protocol.source import Source
 
 _ID_DIGITS = 12
@@ -29,11 +29,11 @@ def import_() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
-    from node.blobs import Blobs
-    from node.bundle import read_bundle
     from node.config import load_config
-    from node.intake import Quotas
-    from node.store import Store
+    from node.exchange.bundle import read_bundle
+    from node.store.blobs import Blobs
+    from node.store.intake import Quotas
+    from node.store.store import Store
 
     home = Home.locate(os.environ)
     given = read_bundle(path)
@@ -100,10 +100,10 @@ def at_home(path: Path, as_json: bool) -> None:
 
 def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
     """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
-    from node.blobs import Blobs
+    from node.exchange.foreign_logs import read_log
     from node.faults import explaining_faults
-    from node.foreign_logs import read_log
-    from node.store import Store
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     if not path.is_file():
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
@@ -143,7 +143,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
 def _sources(
     folder: Path, branch: str | None, edited: str, labels: set[str]
 ) -> "dict[str, Source]":
-    from node.imported import sources_on_branch
+    from node.store.imported import sources_on_branch
 
     if branch is None and not (folder / ".git").exists():
         return {}

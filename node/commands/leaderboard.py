@@ -11,8 +11,8 @@ from node.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
-    from node.imported import Imported
-    from node.standing import Here
+    from node.store.imported import Imported
+    from node.views.standing import Here
     from protocol.board import Board, Row
     from protocol.kinds import Env
     from protocol.manifest import TaskManifest
@@ -55,8 +55,8 @@ def leaderboard(
     its author's machine, after an allowance for the luckiest of the author's tries.
     """
     from node.commands.foreign import foreign_json
-    from node.standing import choose_board, measured_here
-    from node.store import Store
+    from node.store.store import Store
+    from node.views.standing import choose_board, measured_here
     from trainer.device import probe_class
 
     filters = _filters(wanted)

@@ -40,8 +40,8 @@ def start(
     happens, the next start goes on where this one was.
     """
     from node.durations import parse_duration, seconds_until
+    from node.loop.research import Goal
     from node.program import start_node
-    from node.research import Goal
 
     if duration and until:
         raise UsageError("--for and --until exclude each other", "give one of them")
@@ -69,7 +69,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    from node.views import print_status
+    from node.views.status_text import print_status
 
     print_status(document)
 
@@ -111,8 +111,8 @@ def _status_document() -> dict[str, object]:
             raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
         return dict(document)
     from node.keyfile import read_keys
-    from node.status import status_document
-    from node.store import Store
+    from node.store.store import Store
+    from node.views.status import status_document
     from trainer.tier import probe_tier
 
     author = read_keys(home).author.public if home.key.exists() else None

@@ -8,10 +8,10 @@ import click
 from node.terminal import plain, print_json
 
 if TYPE_CHECKING:
-    from node.blobs import Blobs
-    from node.jobs import Line
-    from node.provenance import Evidence, Writer, WrittenLine
-    from node.store import Store
+    from node.store.blobs import Blobs
+    from node.store.jobs import Line
+    from node.store.store import Store
+    from node.vetting.provenance import Evidence, Writer, WrittenLine
 
 _ID_DIGITS = 12
 
@@ -20,15 +20,15 @@ def written_lines(
     store: "Store", blobs: "Blobs", line: "Line", tree: bytes
 ) -> "tuple[WrittenLine, ...]":
     """Return every line of one of a line's trees with its writer."""
-    from node.heads import manifest_of
-    from node.provenance import provenance
+    from node.loop.heads import manifest_of
+    from node.vetting.provenance import provenance
 
     return provenance(store, blobs, manifest_of(store, line), line.key, tree)
 
 
 def print_provenance(lines: "Sequence[WrittenLine]", tree: bytes, *, as_json: bool) -> None:
     """Print runs of lines of one writer, or as JSON every line."""
-    from node.provenance import passages
+    from node.vetting.provenance import passages
 
     if as_json:
         print_json({"tree": tree.hex(), "lines": [_as_json(line) for line in lines]})

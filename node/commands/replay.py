@@ -27,10 +27,10 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
     It is named by its id, or by a bundle's file.
     """
-    from node.blobs import Blobs
     from node.faults import explaining_faults
-    from node.heads import task_source
-    from node.store import Store
+    from node.loop.heads import task_source
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     if Path(id).exists():
         source, description = _from_bundle(Path(id))
@@ -61,8 +61,8 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
 
 def _from_bundle(path: Path) -> "tuple[Source, dict[str, object]]":
-    from node.bundle import read_bundle
-    from node.bundle_check import check_bundle, manifest_of
+    from node.exchange.bundle import read_bundle
+    from node.exchange.bundle_check import check_bundle, manifest_of
 
     given = read_bundle(path)
     for finding in check_bundle(given):

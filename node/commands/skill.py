@@ -23,8 +23,8 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
     from node.config import load_config
     from node.home import Home
+    from node.loop.session import find_task
     from node.progress import reporting
-    from node.session import find_task
 
     home = Home.locate(os.environ)
     flags = {"task": task, "text": str(text) if text else None}

@@ -83,8 +83,8 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--text", type=Path, help="A file or folder of text to make a task of.")
 def prepare(name: str | None, text: Path | None) -> None:
     """Make a task's data ready, so that the first run starts at once."""
+    from node.loop.session import find_task
     from node.progress import reporting
-    from node.session import find_task
     from trainer.data import prepare as prepare_data
 
     home = Home.locate(os.environ)

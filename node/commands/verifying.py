@@ -12,7 +12,7 @@ from protocol.errors import SafetyError, UsageError
 from protocol.units import NANO
 
 if TYPE_CHECKING:
-    from node.bundle import Bundle
+    from node.exchange.bundle import Bundle
 
 
 @click.command()
@@ -25,7 +25,7 @@ def verify(claim: str, check_only: bool, as_json: bool) -> None:
     That everything fits together does not make a claim true: it says that this key signed exactly
     this. Ends with 7 when something does not fit.
     """
-    from node.bundle_check import check_bundle, claimed_in
+    from node.exchange.bundle_check import check_bundle, claimed_in
 
     if not check_only:
         raise UsageError(
@@ -71,10 +71,10 @@ def verify(claim: str, check_only: bool, as_json: bool) -> None:
 
 
 def _bundle(claim: str) -> "Bundle":
-    from node.blobs import Blobs
-    from node.bundle import read_bundle
-    from node.bundling import gather
-    from node.store import Store
+    from node.exchange.bundle import read_bundle
+    from node.exchange.bundling import gather
+    from node.store.blobs import Blobs
+    from node.store.store import Store
 
     if Path(claim).exists():
         return read_bundle(Path(claim))

@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import quantiles
 
 from node.home import Home
-from node.intake import Quotas
-from node.store import Store
+from node.store.intake import Quotas
+from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.keys import SIGNATURE_CONTEXT, SigningKey, verify
 from protocol.kinds import Body, TaskBody

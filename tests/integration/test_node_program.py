@@ -9,7 +9,7 @@ import pytest
 
 from agent.edits import reapply
 from node.home import Home
-from node.store import Store
+from node.store.store import Store
 from protocol.kinds import AdoptBody
 from tests.integration.nodes import (
     DEAF_FLAGS,

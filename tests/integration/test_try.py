@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.edits import reapply
 from node.home import Home
-from node.store import Store
+from node.store.store import Store
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of, running_node
 from tests.soak.try_ import Edit, StandIn, crash, figures
 from trainer.task import Task

@@ -8,16 +8,16 @@ from dataclasses import replace
 from agent.canonical import fingerprint
 from agent.edits import reapply
 from agent.proposal import Proposal
-from node.blobs import Blobs
 from node.home import Home
-from node.jobs import Job, PlannedRun, StoredOutcome
 from node.keyfile import NodeKeys
-from node.ledger import Ledger, RecordedExperiment
-from node.publication import Identity
-from node.session import Subject
-from node.steps import CheckpointStep, ExperimentStep
-from node.store import Store
-from node.trial import Confirmation, Reading, next_of_confirmation
+from node.loop.ledger import Ledger, RecordedExperiment
+from node.loop.publication import Identity
+from node.loop.session import Subject
+from node.loop.steps import CheckpointStep, ExperimentStep
+from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.store.blobs import Blobs
+from node.store.jobs import Job, PlannedRun, StoredOutcome
+from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import Env, Run
 from protocol.records import Record

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.home import Home
-from node.store import Store
+from node.store.store import Store
 from tests.node.examples import Notebook
 
 

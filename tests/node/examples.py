@@ -3,10 +3,10 @@
 import hashlib
 import zlib
 
-from node.blobs import Blobs
 from node.home import Home
-from node.jobs import Line, LineKey, StoredOutcome
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.jobs import Line, LineKey, StoredOutcome
+from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import (
     AdoptBody,

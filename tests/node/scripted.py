@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from agent.proposal import Context, Proposal
-from node.activity import Activity
 from node.home import Home
-from node.ideas import Ideas
-from node.research import Goal, Research
-from node.session import Session
-from node.store import Store
-from node.verdicts import Verdicts
+from node.loop.activity import Activity
+from node.loop.ideas import Ideas
+from node.loop.research import Goal, Research
+from node.loop.session import Session
+from node.loop.verdicts import Verdicts
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy

@@ -2,8 +2,8 @@
 
 import time
 
-from node.blobs import Blobs
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.keys import SigningKey, bind
 from protocol.kinds import Body, Diff, Origin, PatchBody, ProfileBody
 from protocol.patches import compress, file_changes, unified_diff

@@ -2,12 +2,12 @@
 
 import pytest
 
-from node.adoption import describe, examine, marks_of
-from node.blobs import Blobs
-from node.heads import evidence_for
 from node.home import Home
-from node.ledger import Ledger
-from node.store import Store
+from node.loop.heads import evidence_for
+from node.loop.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.vetting.adoption import describe, examine, marks_of
 from protocol.errors import SafetyError
 from protocol.kinds import PatchBody
 from protocol.source import Source

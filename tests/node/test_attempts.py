@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from agent.canonical import fingerprint
-from node.attempts import Attempt, Judged, attempt_of, told_again, trailer
 from node.home import Home
-from node.ledger import Ledger
-from node.steps import ExperimentStep
-from node.store import Store
+from node.loop.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.loop.ledger import Ledger
+from node.loop.steps import ExperimentStep
+from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.blobs import BLOB_LIMIT_BYTES, Blobs
+from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from protocol.errors import ArnodeError
 from protocol.source import Source
 

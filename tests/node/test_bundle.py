@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from node.blobs import Blobs
-from node.bundle import Bundle, read_bundle, write_bundle
-from node.bundle_check import check_bundle
-from node.bundling import gather
+from node.exchange.bundle import Bundle, read_bundle, write_bundle
+from node.exchange.bundle_check import check_bundle
+from node.exchange.bundling import gather
 from node.home import Home
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import SafetyError, UsageError
 from protocol.kinds import AttestBody
 from protocol.records import Record
@@ -312,7 +312,7 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
 def test_the_heads_history_becomes_a_branch(
     session: Session, home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from node.journal import Journal
+    from node.journal.journal import Journal
     from tests.node.examples import LINE
 
     Journal(home, store, Blobs(home.blobs), LINE).catch_up()

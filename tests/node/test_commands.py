@@ -10,9 +10,9 @@ import pytest
 
 from node.cli import main
 from node.home import Home
-from node.journal import Journal
+from node.journal.journal import Journal
 from node.keyfile import load_keys
-from node.store import Store
+from node.store.store import Store
 from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from node.blobs import Blobs
 from node.checkup import examine, mend
 from node.faults import DamagedStoreError, DiskFullError
 from node.home import Home
-from node.journal import Journal
-from node.mirror import Mirror
-from node.store import Store
+from node.journal.journal import Journal
+from node.store.blobs import Blobs
+from node.store.mirror import Mirror
+from node.store.store import Store
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
@@ -29,8 +29,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from node.home import Home
-from node.journal import Journal
-from node.store import Store
+from node.journal.journal import Journal
+from node.store.store import Store
 from tests.node.examples import LINE, Notebook
 
 home = Home(Path(sys.argv[1]))

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from node.blobs import Blobs
 from node.cli import main
 from node.home import Home
-from node.ledger import Ledger
-from node.store import Store
+from node.loop.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.hardware import HardwareClass
 from protocol.source import Source
 from tests.node.books import keep, with_baseline
@@ -25,7 +25,7 @@ WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
 def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     here = HardwareClass(HARDWARE_CLASS, "cpu-x86_64")
-    monkeypatch.setattr("node.session.probe_class", lambda: here)
+    monkeypatch.setattr("node.loop.session.probe_class", lambda: here)
     return with_baseline(home, store)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from node.heads import evidence_for, previous_head, the_line, tree_of
 from node.home import Home
-from node.ledger import Ledger
-from node.store import Store
+from node.loop.heads import evidence_for, previous_head, the_line, tree_of
+from node.loop.ledger import Ledger
+from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
 from tests.node.examples import BASELINE, KEY, LINE

@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 
 from node.home import Home
-from node.ideas import Ideas
-from node.ledger import Ledger
-from node.steps import ExperimentStep
-from node.store import Store
+from node.loop.ideas import Ideas
+from node.loop.ledger import Ledger
+from node.loop.steps import ExperimentStep
+from node.store.store import Store
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

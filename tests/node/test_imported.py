@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.blobs import Blobs
-from node.foreign_logs import FORMS, Form, read_log
+from node.exchange.foreign_logs import FORMS, Form, read_log
 from node.home import Home
-from node.store import Store
+from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.test_commands import arnode
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.boards import BoardKey
 from node.checkup import examine, mend
 from node.home import Home
-from node.intake import EARLY_MS, INTENT_MS, Quotas
-from node.store import Store
+from node.store.boards import BoardKey
+from node.store.intake import EARLY_MS, INTENT_MS, Quotas
+from node.store.store import Store
 from protocol.board import board_of
 from protocol.errors import Rejected
 from protocol.kinds import TaskBody, UnknownBody
@@ -322,7 +322,7 @@ def test_a_newcomer_is_streamed_in_the_order_of_time_and_id(store: Store) -> Non
 
 
 def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
-    from node import schema
+    from node.store import schema
 
     home, world = Home(tmp_path / "home"), World()
     home.prepare()

@@ -9,7 +9,7 @@ import pytest
 
 from node.cli import main
 from node.home import Home
-from node.store import Store
+from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
 from protocol.records import MAIN_NET, Record, sign_record

@@ -9,9 +9,9 @@ import pytest
 
 from agent.canonical import fingerprint
 from node.home import Home
-from node.ledger import Ledger
-from node.steps import ExperimentStep
-from node.store import Store
+from node.loop.ledger import Ledger
+from node.loop.steps import ExperimentStep
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
 from tests.node.books import (

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from node.activity import Dot
-from node.blobs import Blobs
 from node.core import Books, Node
 from node.home import Home
-from node.journal import Journal
-from node.ledger import Ledger
-from node.live import draw
-from node.store import Store
+from node.journal.journal import Journal
+from node.loop.activity import Dot
+from node.loop.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.views.live import draw
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

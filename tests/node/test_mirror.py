@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home import Home
-from node.mirror import Mirror
-from node.store import Store
+from node.store.mirror import Mirror
+from node.store.store import Store
 from protocol.kinds import TaskBody
 from tests.node.examples import KEY, MANIFEST, Notebook
 

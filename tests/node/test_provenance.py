@@ -6,12 +6,12 @@ import pytest
 
 from agent.canonical import fingerprint
 from agent.proposal import Proposal
-from node.adoption import examine
-from node.blobs import Blobs
 from node.home import Home
-from node.ledger import Ledger
-from node.provenance import Evidence, Writer, WrittenLine, passages, provenance
-from node.store import Store
+from node.loop.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.vetting.adoption import examine
+from node.vetting.provenance import Evidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import books
 from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, keep

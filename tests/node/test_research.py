@@ -14,9 +14,9 @@ import pytest
 
 from agent.canonical import fingerprint
 from node.home import Home
-from node.research import Goal, Research
-from node.steps import SUBMITTED, CheckpointStep, ExperimentStep
-from node.store import Store
+from node.loop.research import Goal, Research
+from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
 from protocol.rule import DEFAULT

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node import schema
-from node.schema import backup_path, connect, migrate, version_of
+from node.store import schema
+from node.store.schema import backup_path, connect, migrate, version_of
 
 OLD = (("CREATE TABLE note (text TEXT)",),)
 NEW = (*OLD, ("ALTER TABLE note ADD COLUMN color TEXT", "UPDATE note SET color = 'blue'"))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from node.experiments import Decision, Experiment
-from node.staircase import columns, staircase
+from node.store.experiments import Decision, Experiment
+from node.views.staircase import columns, staircase
 
 FIRST = Experiment(
     id=bytes(32),

@@ -3,9 +3,9 @@
 import pytest
 
 from node.home import Home
-from node.ledger import Ledger
-from node.status import head_metrics, status_document
-from node.store import Store
+from node.loop.ledger import Ledger
+from node.store.store import Store
+from node.views.status import head_metrics, status_document
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.faults import DamagedStoreError
-from node.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from node.database import Database
 from node.home import Home
-from node.jobs import Line
-from node.store import Store
+from node.store.database import Database
+from node.store.jobs import Line
+from node.store.store import Store
 from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody

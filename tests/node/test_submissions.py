@@ -9,9 +9,9 @@ import pytest
 
 from agent.canonical import fingerprint
 from node.home import Home
-from node.steps import SubmissionStep
-from node.store import Store
-from node.submissions import check_submission, read_folder, submit, summary_of, title_of
+from node.loop.steps import SubmissionStep
+from node.loop.submissions import check_submission, read_folder, submit, summary_of, title_of
+from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from node.jobs import PlannedRun, StoredOutcome
-from node.trial import (
+from node.loop.trial import (
     ANCHOR_PAIRS,
     MAX_REPEATED_PAIRS,
     Reading,
     next_of_confirmation,
     next_of_trial,
 )
+from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run
 from protocol.statistics import NoiseEstimate

@@ -15,10 +15,10 @@ from agent.proposal import Context, Proposal
 from node.config import Config
 from node.core import open_node, run_node
 from node.home import Home
+from node.loop.research import Goal
+from node.loop.session import find_task
 from node.progress import reporting
-from node.research import Goal
-from node.session import find_task
-from node.store import Store
+from node.store.store import Store
 from protocol.kinds import ResultBody
 
 _AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs

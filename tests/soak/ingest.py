@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from node.boards import BoardKey
 from node.checkup import examine
 from node.home import Home
-from node.intake import Quotas
 from node.keyfile import load_keys
-from node.store import Store
+from node.store.boards import BoardKey
+from node.store.intake import Quotas
+from node.store.store import Store
 from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody

@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from node.home import Home
-from node.store import Store
+from node.store.store import Store
 from protocol.kinds import AdoptBody, ResultBody
 from protocol.runs import Run
 from protocol.statistics import student_t_quantile

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from agent.edits import reapply
 from node.home import Home
-from node.jobs import Job, LineKey
-from node.steps import CheckpointStep, ExperimentStep
-from node.store import Store
-from node.trial import Reading, next_of_trial
+from node.loop.steps import CheckpointStep, ExperimentStep
+from node.loop.trial import Reading, next_of_trial
+from node.store.jobs import Job, LineKey
+from node.store.store import Store
 from protocol.kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source

@@ -1,0 +1,1 @@
+"""What crosses between nodes and tools as files: bundles, imports, pull requests."""

@@ -1,0 +1,76 @@
+"""Gathers a bundle: a record, what it rests on, what was said about it, and every source."""
+
+import hashlib
+from collections.abc import Iterator
+
+from node.exchange.bundle import Bundle, Subject, trees_of
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.store import Store
+from protocol.errors import ArnodeError, UsageError
+from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.records import Record
+
+
+def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
+    """Return the bundle about a result, attestation, adoption or patch."""
+    body = record.body
+    if not isinstance(body, Subject):
+        raise UsageError(
+            f"a {record.kind} has nothing to bundle",
+            "give the id of an experiment, attestation, adoption or patch: see `arnode log`",
+        )
+    records: dict[bytes, Record] = {one.id: one for one in _records(store, record)}
+    found: dict[bytes, bytes] = {}
+    for tree in _trees(store, body):
+        found[tree] = blobs.get(tree)
+        for _, data in blobs.get_source(tree).files:
+            found[hashlib.sha256(data).digest()] = data
+    for one in records.values():
+        if isinstance(one.body, PatchBody) and one.body.diff.blob is not None:
+            found[one.body.diff.blob] = blobs.get(one.body.diff.blob)
+    return Bundle(about=record.id, records=records, blobs=found)
+
+
+def _records(store: Store, record: Record) -> Iterator[Record]:
+    """Yield the record, what it names, who made these, and what others say of its tree."""
+    pending: list[bytes] = [record.id]
+    seen: set[bytes] = set()
+    authors = {record.author}
+    while pending:
+        wanted = pending.pop()
+        if wanted in seen or not store.has(wanted):
+            continue
+        seen.add(wanted)
+        one = store.record(wanted)
+        authors.add(one.author)
+        yield one
+        pending += _named(store, one)
+    for author in authors:
+        yield from store.records("profile", author, newest_first=True, limit=1)
+
+
+def _named(store: Store, record: Record) -> Iterator[bytes]:
+    body = record.body
+    if isinstance(body, Subject):
+        announcement = store.task_record(body.task)
+        if announcement is not None:
+            yield announcement
+    match body:
+        case ResultBody(patch=patch):
+            if patch is not None:
+                yield patch
+            key = BoardKey(net=record.net, task=body.task, hardware_class=body.hardware_class)
+            yield from store.votes(key, body.tree)
+        case AttestBody(target=target) if target is not None:
+            yield target
+        case AdoptBody(evidence=evidence) if evidence is not None:
+            yield evidence
+
+
+def _trees(store: Store, body: Subject) -> Iterator[bytes]:
+    """Yield the trees that a body is about, and the baseline."""
+    task = store.task(body.task)
+    if task is None:
+        raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
+    yield from dict.fromkeys((*trees_of(body), task.manifest.baseline_tree))

@@ -1,0 +1,75 @@
+"""The text of a pull request: what changes, what was measured, and how to check it."""
+
+from node.store.experiments import Experiment
+from node.store.store import Store
+from node.terminal import plain
+from protocol.board_facts import Claim, read_fact
+from protocol.errors import UsageError
+from protocol.kinds import ResultBody
+from protocol.records import Record
+from protocol.units import NANO
+
+_ID_DIGITS = 12
+
+
+def describe(store: Store, record: Record, diff: str) -> str:
+    """Return Markdown about a result and its diff; raises UsageError for what was never measured.
+
+    What it says was measured is this author's claim, and it says so.
+    """
+    body = record.body
+    if not isinstance(body, ResultBody):
+        raise UsageError(
+            f"a {record.kind} has no evidence of its own",
+            "give the id of an experiment: see `arnode log`",
+        )
+    task = store.task(body.task)
+    patch = None if body.patch is None else store.patch(body.patch)
+    title = plain(patch.title) if patch else "a new head"
+    lines = [f"# {title}", ""]
+    if patch is not None and patch.why:
+        lines += [plain(patch.why, lines=True), ""]
+    name = task.manifest.metric.name if task else "the metric"
+    fact = read_fact(record, task.manifest, body.hardware_class) if task else None
+    lines += ["## Evidence", ""]
+    if isinstance(fact, Claim) and fact.gain is not None:
+        gain = fact.gain
+        lines.append(
+            f"- gain in {name}: {gain.value_nano / NANO:+.6f}, at least"
+            f" {gain.lower_nano() / NANO:+.6f} (95 %, {gain.pairs} pairs of fresh runs)"
+        )
+        if fact.anchor_gain is not None:
+            beside = fact.anchor_gain
+            lines.append(
+                f"- over the task's baseline, run beside it: {beside.value_nano / NANO:+.6f},"
+                f" at least {beside.lower_nano() / NANO:+.6f} ({beside.pairs} pairs)"
+            )
+    else:
+        lines.append(f"- no gain was confirmed: stage {body.stage}, {len(body.runs)} run(s)")
+    environment = ", ".join(f"{key} {plain(str(value))}" for key, value in body.env.items)
+    short = record.id.hex()[:_ID_DIGITS]
+    lines += [
+        f"- on {body.hardware_class}: {environment}",
+        f"- signed by key {record.author.hex()[:_ID_DIGITS]}, record `{record.id.hex()}`",
+        "",
+        "A stack that passed vouches for the stack, not for its parts.",
+        f"`arnode export bundle {short}` writes all of it into one file that",
+        "`arnode verify FILE --check-only` checks anywhere.",
+        "",
+        "## Change",
+        "",
+    ]
+    lines += kept_parts(store, body)
+    lines += ["```diff", diff.rstrip("\n"), "```", ""]
+    return "\n".join(lines)
+
+
+def kept_parts(store: Store, body: ResultBody) -> list[str]:
+    """Return a line for each kept patch between a result's base and its tree."""
+    parts: list[Experiment] = []
+    kept = {one.tree: one for one in store.experiments() if one.decision == "kept"}
+    tree = body.tree
+    while tree in kept and tree != body.base:
+        parts.append(kept.pop(tree))
+        tree = parts[-1].parent
+    return [*(f"- {plain(part.title)}" for part in reversed(parts)), *([""] if parts else [])]

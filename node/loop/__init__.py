@@ -1,0 +1,1 @@
+"""The research loop of one line: queue, decisions, records."""

@@ -1,0 +1,117 @@
+"""What the node is doing right now and did in this session: the source of status and live view.
+
+Numbers here are for people to look at; what decides and what is published is in the store.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.loop.trial import Confirmation
+from protocol.fields import fit_line
+
+_RECENT = 400
+DECISION_WORDS = {
+    "screened_out": "no gain",
+    "rechecked_out": "not again",
+    "rebased": "retried",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """One concluded experiment: its last metric and what was decided."""
+
+    title: str
+    decision: str
+    metric: float | None
+    gain_sd: float | None
+    record: bytes
+
+
+class Activity:
+    """Filled by the loop, read by whoever shows it."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.started_s = time.monotonic()
+        self.title = ""
+        self.stage = "starting"
+        self.stage_started_s = self.started_s
+        self.dots: deque[Dot] = deque(maxlen=_RECENT)
+        self.decisions: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        self.runs = 0
+        self.counted_ms = 0
+        self.confirmation: Confirmation | None = None
+        self.messages: deque[str] = deque(maxlen=_RECENT)
+        self._log = log
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the session began."""
+        return time.monotonic() - self.started_s
+
+    @property
+    def runs_per_hour(self) -> float:
+        """Finished runs an hour, over the whole session."""
+        return self.runs * 3600 / max(1.0, self.elapsed_s)
+
+    @property
+    def counted_share(self) -> float:
+        """Share of the session's wall-clock in which a counted training ran."""
+        return self.counted_ms / 1000 / max(1.0, self.elapsed_s)
+
+    def say(self, text: str, *, record: bytes | None = None) -> None:
+        """Tell something once, in the log and in the view."""
+        line = _line(text, record)
+        self.messages.append(line)
+        self._log(line)
+
+    def running(self, title: str, stage: str) -> None:
+        """A run begins."""
+        self.title, self.stage, self.stage_started_s = title, stage, time.monotonic()
+
+    def idle(self, reason: str) -> None:
+        """Nothing runs."""
+        self.running("", reason)
+
+    def finished(self, ms: int) -> None:
+        """A run ended; its training took so many counted milliseconds."""
+        self.runs += 1
+        self.counted_ms += ms
+
+    def concluded(self, dot: Dot) -> None:
+        """An experiment is recorded."""
+        self.dots.append(dot)
+        self.decisions[dot.decision] += 1
+        metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
+        gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
+        word = DECISION_WORDS.get(dot.decision, dot.decision)
+        self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
+
+    def weighing(self, confirmation: Confirmation) -> None:
+        """A confirmation has a new pair."""
+        self.confirmation = confirmation
+
+    def checkpointed(self, confirmation: Confirmation, patches: int, *, record: bytes) -> None:
+        """A checkpoint is recorded."""
+        self.confirmation = None
+        verdict = confirmation.judgement.verdict if confirmation.judgement else "unrunnable"
+        self.verdicts[verdict or "unconfirmed"] += 1
+        latest = confirmation.latest
+        gain = (
+            f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
+        )
+        outcome = (
+            "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
+        )
+        self.say(
+            f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'} {outcome} after "
+            f"{len(confirmation.pairs)} pairs{gain}",
+            record=record,
+        )
+
+
+def _line(text: str, record: bytes | None) -> str:
+    return fit_line(text, 400) + (f"  [{record.hex()[:12]}]" if record else "")

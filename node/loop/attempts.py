@@ -1,0 +1,278 @@
+"""What came of a source that was handed in: read from the store, told as autoresearch tells it.
+
+An attempt is known by its canonical AST, so that nobody measures one program twice for a lucky
+seed. It is there when it is decided, and with it the checkpoint that it made due.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
+
+from agent.canonical import fingerprint
+from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.store.jobs import Job, Line, LineKey
+from node.store.store import Store
+from node.terminal import plain
+from protocol.kinds import ResultBody
+from protocol.rule import Policy
+from protocol.runs import Run, Status
+from protocol.source import Source
+from protocol.units import NANO
+
+Word = Literal["keep", "discard", "crash"]
+CheckpointWord = Literal["passed", "missed"]
+
+_LABEL_WIDTH = 18  # autoresearch's
+_LOG_LINES = 50  # what its program.md looks at after a crash
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How the checkpoint of a kept patch ended, and the record's words for it."""
+
+    word: CheckpointWord
+    note: str
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A decided source: `runs` as recorded, `metric_nano` the one that speaks, None on failure.
+
+    `is_working` tells that it is the working line now; `working` is that line's tree.
+    """
+
+    tree: bytes
+    word: Word
+    because: str
+    status: Status
+    metric_nano: int | None
+    runs: tuple[Run, ...]
+    record: bytes | None
+    patch: bytes | None
+    log_tail: str
+    judged: Judged | None
+    is_working: bool
+    working: bytes
+    bank_nano: tuple[int, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 measured and decided, 7 rejected by the evaluator, 1 any other failure."""
+        return {"ok": 0, "rejected": 7}.get(self.status, 1)
+
+
+def attempt_of(
+    store: Store,
+    key: LineKey,
+    mark: bytes,
+    source_of: Callable[[bytes], Source],
+    policy: Policy,
+) -> Attempt | None:
+    """Return what came of the source with this canonical AST, None while that is open.
+
+    A kept patch whose stack is on trial, or about to be, is open until that has ended.
+    """
+    line = store.load_line(key)
+    if line is None:
+        return None
+    jobs = store.open_jobs(key)
+    is_working = mark == fingerprint(source_of(line.working))
+    if is_working and not line.bank_nano:
+        return None
+    if not is_working and is_queued(jobs, mark):
+        return None
+    attempt = _recorded(store, line, mark, policy)
+    if attempt is None:
+        return _unrecorded(line) if is_working else None
+    is_on_trial = len(line.stack) >= policy.keeps_per_checkpoint or any(
+        job.kind == "checkpoint" for job in jobs
+    )
+    if is_on_trial and attempt.patch in line.stack:
+        return None
+    return replace(attempt, is_working=is_working)
+
+
+def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultBody] | None:
+    """Return the result, with its id, of a source with this canonical AST on this line."""
+    record_id = store.result_of(key.task, mark)
+    body = store.record(record_id).body if record_id else None
+    if record_id and isinstance(body, ResultBody) and body.hardware_class == key.hardware_class:
+        return record_id, body
+    return None
+
+
+def is_queued(jobs: list[Job], mark: bytes) -> bool:
+    """Say whether a source with this canonical AST waits for its turn or is being measured."""
+    return any(_mark_of(job) == mark for job in jobs)
+
+
+def told_again(attempt: Attempt) -> Attempt:
+    """Return what to say of a source that needs no run, because it had its own before."""
+    if attempt.is_working:
+        bank = attempt.bank_nano
+        return replace(
+            attempt,
+            word="keep",
+            because="it is the working line, what new sources are compared with",
+            status="ok",
+            metric_nano=round(fmean(bank)),
+        )
+    before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
+    if attempt.judged and attempt.judged.word == "missed":
+        because = f"{before}: kept then, but the checkpoint of its stack was missed"
+        return replace(attempt, word="discard", because=because)
+    moved = "; the working line has moved on since" if attempt.word == "keep" else ""
+    return replace(attempt, because=f"{before}: {attempt.because}{moved}")
+
+
+def trailer(attempt: Attempt, metric_name: str) -> str:
+    """Return what autoresearch's program.md greps for, and after a failure the end of the log.
+
+    The log is the candidate's: its lines are marked, so that none can pass for one of ours.
+    """
+    rows: list[tuple[str, str]] = []
+    lines: list[str] = []
+    if attempt.metric_nano is None:
+        said = plain(attempt.log_tail, lines=True).splitlines()[-_LOG_LINES:]
+        lines += [f"| {line}" for line in said]
+    else:
+        rows.append((metric_name, f"{attempt.metric_nano / NANO:.6f}"))
+        rows += _figures(attempt.runs)
+    rows.append(("decision", attempt.word))
+    rows.append(("because", plain(attempt.because)))
+    if attempt.judged:
+        rows.append(("checkpoint", _checkpoint_words(attempt, attempt.judged)))
+    if attempt.record:
+        rows.append(("record", attempt.record.hex()[:12]))
+    lines += ["---", *(f"{name + ':':<{_LABEL_WIDTH}}{value}" for name, value in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
+    """The costs of the run that speaks, as autoresearch words them."""
+    if not runs:
+        return []
+    run = runs[-1]
+    millions = run.tokens / 1e6
+    return [
+        ("training_seconds", f"{run.ms / 1000:.1f}"),
+        ("total_seconds", f"{(run.ms + run.serve_ms) / 1000:.1f}"),
+        ("peak_vram_mb", f"{run.peak_mem_bytes / _MIB:.1f}"),
+        ("total_tokens_M", f"{millions:.1f}" if millions >= 1 else f"{millions:.4f}"),
+    ]
+
+
+def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
+    if judged.word == "passed":
+        return f"passed: {plain(judged.note)}"
+    return (
+        f"missed: {plain(judged.note)}; the working line went back to "
+        f"{attempt.working.hex()[:12]}: arnode head --working > train.py"
+    )
+
+
+def _mark_of(job: Job) -> bytes | None:
+    if job.kind == "experiment":
+        return ExperimentStep.from_value(job.body).fingerprint
+    if job.kind == "submission":
+        return SubmissionStep.from_value(job.body).fingerprint
+    return None
+
+
+def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt | None:
+    found = result_here(store, line.key, mark)
+    if found is None:
+        return None
+    record_id, body = found
+    job = _job_of(store, line, mark)
+    word: Word = "keep" if body.stage in ("baseline", "keep") else "discard"
+    if body.status != "ok":
+        word = "crash"
+    return Attempt(
+        tree=body.tree,
+        word=word,
+        because=_because(body, job, policy),
+        status=body.status,
+        metric_nano=_speaking(body),
+        runs=body.runs,
+        record=record_id,
+        patch=body.patch,
+        log_tail=_log_tail(store, job),
+        judged=None if body.patch is None else _judged(store, line, body.patch),
+        is_working=False,
+        working=line.working,
+        bank_nano=line.bank_nano,
+    )
+
+
+def _unrecorded(line: Line) -> Attempt:
+    """The working line whose own record was lost with a damaged store."""
+    return Attempt(
+        tree=line.working,
+        word="keep",
+        because="",
+        status="ok",
+        metric_nano=round(fmean(line.bank_nano)),
+        runs=(),
+        record=None,
+        patch=None,
+        log_tail="",
+        judged=None,
+        is_working=True,
+        working=line.working,
+        bank_nano=line.bank_nano,
+    )
+
+
+def _speaking(body: ResultBody) -> int | None:
+    """The metric to tell: a screen is selected, so where a recheck followed, that one speaks."""
+    if body.status != "ok":
+        return None
+    metrics = [run.metric_nano for run in body.runs if run.metric_nano is not None]
+    return round(fmean(metrics)) if body.stage == "baseline" else metrics[-1]
+
+
+def _because(body: ResultBody, job: Job | None, policy: Policy) -> str:
+    if body.stage == "baseline":
+        return "it is the task's baseline"
+    if body.status != "ok":
+        failed = next(run for run in body.runs if run.status == body.status)
+        what = "rejected by the evaluator" if body.status == "rejected" else body.status
+        return f"{what}: {failed.reason}"
+    step = ExperimentStep.from_value(job.body) if job else None
+    if step is None or step.gain_milli is None:
+        return body.note
+    if step.decision == "rebased":
+        return "it was good, but the working line moved on; its change was tried again there"
+    gain = f"{step.gain_milli / 1000:+.2f} noise sd against the working line"
+    if step.decision == "screened_out":
+        return f"{gain}, {policy.screen_sd:g} are needed"
+    return f"{gain} in a second run with a fresh seed, {policy.recheck_sd:g} are needed"
+
+
+def _job_of(store: Store, line: Line, mark: bytes) -> Job | None:
+    closed = reversed(store.closed_jobs(line.key, "experiment"))
+    return next((job for job in closed if _mark_of(job) == mark), None)
+
+
+def _log_tail(store: Store, job: Job | None) -> str:
+    ended = [run.outcome for run in store.runs_of(job.id) if run.outcome] if job else []
+    return ended[-1].log_tail if ended else ""
+
+
+def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
+    """How the checkpoint of the stack with this patch in it ended."""
+    for job in reversed(store.closed_jobs(line.key, "checkpoint")):
+        step = CheckpointStep.from_value(job.body)
+        if patch not in step.stack:
+            continue
+        for entry in reversed(store.experiments(line.key)):
+            is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
+            body = store.record(entry.id).body if is_its else None
+            if isinstance(body, ResultBody):
+                word: CheckpointWord = "passed" if step.passed else "missed"
+                return Judged(word=word, note=body.note, record=entry.id)
+    return None

@@ -1,0 +1,93 @@
+"""Moving the verified head by hand: what may be adopted, on which evidence."""
+
+from pathlib import Path
+
+from node.store.jobs import Line, LineKey
+from node.store.store import PREFIX_DIGITS, Store
+from protocol.errors import ArnodeError, UsageError
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.manifest import TaskManifest
+from trainer.task import Task
+
+_FOLDER = "task-folder/"
+
+
+def the_line(store: Store, task_name: str | None = None) -> Line:
+    """Return the one line meant: that of the named task, else the only one there is."""
+    lines = store.lines()
+    if not lines:
+        raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
+    named = {line.task: store.task(line.task) for line in lines}
+    chosen = [
+        line
+        for line in lines
+        if task_name is None or ((task := named[line.task]) and task.manifest.name == task_name)
+    ]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(sorted(task.manifest.name for task in named.values() if task))
+    if chosen:
+        raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
+    raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
+
+
+def manifest_of(store: Store, line: Line) -> TaskManifest:
+    """Return the manifest of a line's task."""
+    body = store.task(line.task)
+    if body is None:
+        raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
+    return body.manifest
+
+
+def remember_folder(store: Store, task: Task, wanted: str) -> None:
+    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
+    folder = Path(wanted)
+    if folder.is_dir() and task.recipe.name != "text":
+        store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
+
+
+def task_source(store: Store, task_id: bytes) -> str | None:
+    """Return what `--task` takes for a task of this home: its folder, else its name."""
+    if folder := store.meta(_FOLDER + task_id.hex()):
+        return folder.decode()
+    body = store.task(task_id)
+    return body.manifest.name if body else None
+
+
+def tree_of(store: Store, line: Line, wanted: str) -> bytes:
+    """Return the tree that an id means: a record's, or a tree of this line itself."""
+    trees = {line.verified, line.working, *(entry.tree for entry in store.experiments(line.key))}
+    if len(wanted) >= PREFIX_DIGITS:
+        matching = {tree for tree in trees if tree.hex().startswith(wanted.lower())}
+        if len(matching) == 1:
+            return matching.pop()
+    record = store.find(wanted)
+    if isinstance(record.body, ResultBody | PatchBody):
+        return record.body.tree
+    if isinstance(record.body, AdoptBody):
+        return record.body.to_tree
+    raise UsageError(
+        f"record {wanted} is a {record.kind}, which has no source",
+        "give the id of an experiment: see `arnode log`",
+    )
+
+
+def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
+    """Return the own result that vouches for a tree: its baseline, or a confirmation it passed."""
+    for entry in reversed(store.experiments(line)):
+        vouched = entry.stage == "baseline" or entry.decision == "adopted"
+        if entry.tree == tree and vouched:
+            return entry.id
+    return None
+
+
+def previous_head(store: Store, line: Line, author: bytes) -> bytes:
+    """Return the head before the last own adoption."""
+    for record in store.records("adopt", author, newest_first=True):
+        body = record.body
+        if isinstance(body, AdoptBody) and (body.task, body.hardware_class) == (
+            line.task,
+            line.hardware_class,
+        ):
+            return body.from_tree
+    raise UsageError("the head never moved", "`arnode log` shows what was tried")

@@ -1,0 +1,164 @@
+"""Where the next experiment comes from: what was handed in, then ideas whose base moved on, then
+the proposer.
+
+A proposal is written while a run trains, so that the device never waits for it. No canonical AST
+that anybody ran is handed out again.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from agent.canonical import fingerprint
+from agent.edits import reapply
+from agent.proposal import Context, Decision, Outcome, Proposal, Proposer
+from node.loop.ledger import Ledger
+from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
+from node.store.jobs import Job
+from trainer.task import Task
+
+_LEARNED: dict[str, Decision] = {
+    "screened_out": "screened_out",
+    "rechecked_out": "rechecked_out",
+    "kept": "kept",
+    "failed": "failed",
+    "rejected": "rejected",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idea:
+    """A proposal, the patches it is tried again after, and the job it was handed in as."""
+
+    proposal: Proposal
+    parents: tuple[bytes, ...] = ()
+    submission: Job | None = None
+
+
+class Ideas:
+    """Hands out proposals against the working line and learns from what came of them."""
+
+    def __init__(self, *, ledger: Ledger, task: Task, proposer: Proposer, seed: int) -> None:
+        self._ledger = ledger
+        self._task = task
+        self._proposer = proposer
+        self._seed = seed
+        self._handed_out = 0
+        self._again: list[Idea] = []
+        self._prepared: asyncio.Task[Proposal | None] | None = None
+        self._tried = ledger.store.fingerprints(ledger.key.task)
+        self._history = [
+            outcome
+            for job in ledger.store.closed_jobs(ledger.key, "experiment")
+            if (outcome := _outcome(ExperimentStep.from_value(job.body)))
+        ]
+
+    @property
+    def has_unfinished_business(self) -> bool:
+        """Whether an idea waits to be tried again on the new working line."""
+        return bool(self._again)
+
+    def submitted(self, wanted: Collection[bytes]) -> Idea | None:
+        """Return the oldest source that was handed in, as a patch of the working line.
+
+        `wanted`, unless empty, are the canonical ASTs that may be taken.
+        """
+        jobs = self._ledger.store.open_jobs(self._ledger.key)
+        for job in (job for job in jobs if job.kind == "submission"):
+            step = SubmissionStep.from_value(job.body)
+            working = self._ledger.explored
+            if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
+                self._ledger.store.close_job(job.id)
+            elif not wanted or step.fingerprint in wanted:
+                proposal = Proposal(
+                    parent=working.tree,
+                    source=self._ledger.source(step.tree),
+                    edits=(),
+                    key=SUBMITTED,
+                    title=step.title,
+                    why=step.why,
+                    proposer=SUBMITTED,
+                    fingerprint=step.fingerprint,
+                )
+                return Idea(proposal=proposal, parents=step.parents, submission=job)
+        return None
+
+    def take(self) -> Idea | None:
+        """Return something new to try on the working line, None when there is nothing."""
+        idea = self._next()
+        if idea is not None:
+            self._handed_out += 1
+            self._tried.add(idea.proposal.fingerprint)
+        return idea
+
+    def prepare(self) -> None:
+        """Begin to write the next proposal, unless one is at hand."""
+        if self._prepared is None and self._ledger.line is not None:
+            propose = asyncio.to_thread(self._proposer.propose, self._context())
+            self._prepared = asyncio.create_task(propose)
+
+    def mark_tried(self, mark: bytes) -> None:
+        """Remember that a source with this canonical AST ran."""
+        self._tried.add(mark)
+
+    def learn(self, step: ExperimentStep) -> None:
+        """Take in what came of an experiment."""
+        if outcome := _outcome(step):
+            self._history.append(outcome)
+
+    def try_again(self, step: ExperimentStep, patch: bytes) -> None:
+        """Put a promising experiment whose base moved on in front, on the new working line."""
+        working = self._ledger.source(self._ledger.known_line.working)
+        source = reapply(step.edits, working)
+        if source is None:
+            return
+        proposal = Proposal(
+            parent=working.tree,
+            source=source,
+            edits=step.edits,
+            key=step.key,
+            title=step.title,
+            why=step.why,
+            proposer=step.proposer,
+            fingerprint=fingerprint(source),
+        )
+        self._again.append(Idea(proposal=proposal, parents=(patch,)))
+
+    async def close(self) -> None:
+        """Let go of a proposal that is being written."""
+        if self._prepared:
+            self._prepared.cancel()
+            await asyncio.gather(self._prepared, return_exceptions=True)
+
+    def _next(self) -> Idea | None:
+        while self._again:
+            idea = self._again.pop(0)
+            if self._is_new(idea.proposal):
+                return idea
+        prepared, self._prepared = self._prepared, None
+        if prepared and prepared.done() and (ready := prepared.result()) and self._is_new(ready):
+            return Idea(proposal=ready)
+        proposal = self._proposer.propose(self._context())
+        return Idea(proposal=proposal) if proposal else None
+
+    def _is_new(self, proposal: Proposal) -> bool:
+        is_current = proposal.parent == self._ledger.known_line.working
+        return is_current and proposal.fingerprint not in self._tried
+
+    def _context(self) -> Context:
+        return Context(
+            source=self._ledger.source(self._ledger.known_line.working),
+            editable=self._task.editable,
+            knobs=self._task.knobs,
+            moves=self._task.moves,
+            history=tuple(self._history),
+            tried=frozenset(self._tried).__contains__,
+            seed=self._seed + len(self._history) + self._handed_out,
+        )
+
+
+def _outcome(step: ExperimentStep) -> Outcome | None:
+    if step.decision not in _LEARNED:
+        return None
+    gain = None if step.gain_milli is None else step.gain_milli / 1000
+    return Outcome(key=step.key, decision=_LEARNED[step.decision], gain_sd=gain)

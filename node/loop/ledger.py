@@ -1,0 +1,360 @@
+"""The books of one line: what the loop decided, written as records and queue entries.
+
+Every method is one transaction: a patch, its result, the line's new state and the end of its job
+are on the disk together or not at all. What is decided is none of its business (`node.loop.trial`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from agent.proposal import Proposal
+from node.loop.publication import STACKING, Identity, Publication
+from node.loop.session import Subject
+from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep, SubmissionStep
+from node.loop.trial import Confirmation
+from node.store.blobs import Blobs
+from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun
+from node.store.store import Store
+from node.vetting.patches import PatchRecord
+from protocol.encoding import Value
+from protocol.errors import ArnodeError
+from protocol.fields import fit_line, fit_text
+from protocol.records import Record
+from protocol.runs import Role, Run
+from protocol.source import Source
+
+_TITLES_IN_STACK = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedExperiment:
+    """The ids of the two records that an experiment is."""
+
+    patch: bytes
+    result: bytes
+
+
+class Ledger:
+    """Writes one line's history. `line` is None before the baseline is measured."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        identity: Identity,
+        subject: Subject,
+        clock_ms: Callable[[], int],
+        random_seed: Callable[[], int],
+    ) -> None:
+        self.store = store
+        self.key = LineKey(task=subject.manifest.id, hardware_class=subject.hardware_class)
+        self.line = store.load_line(self.key)
+        self._blobs = blobs
+        self._subject = subject
+        self._publication = Publication(
+            store=store, blobs=blobs, identity=identity, subject=subject, clock_ms=clock_ms
+        )
+        self._clock_ms = clock_ms
+        self._random_seed = random_seed
+
+    @property
+    def known_line(self) -> Line:
+        """The line, once its baseline is measured."""
+        if self.line is None:
+            raise ArnodeError("the baseline is not measured yet", "start the node first")
+        return self.line
+
+    @property
+    def explored(self) -> Source:
+        """Where the node explores: the working line, before its first run the task's baseline."""
+        return self.source(self.line.working) if self.line else self._subject.source
+
+    def source(self, tree: bytes) -> Source:
+        """The exact source of a tree that ran here."""
+        return self._blobs.get_source(tree)
+
+    # The baseline
+
+    def announce(self) -> None:
+        """Record who works here on which task, where that is not known yet."""
+        with self.store.transaction():
+            self._publication.announce()
+
+    def open_baseline(self) -> Job:
+        """Queue the baseline's two runs."""
+        with self.store.transaction():
+            tree = self._blobs.put_source(self._subject.source)
+            job = self._open("baseline", {"tree": tree})
+            for _ in range(2):
+                self._plan(job, role="base", tree=tree)
+        return job
+
+    def close_baseline(self, job: Job, runs: Sequence[Run], fingerprint: bytes) -> Record:
+        """Record the baseline; both lines start there."""
+        tree = self._subject.source.tree
+        with self.store.transaction():
+            record = self._publication.result(
+                None, tree, tree, stage="baseline", runs=runs, note="the task's baseline"
+            )
+            self.store.mark_tried(self._subject.manifest.id, fingerprint, record.id)
+            self._save(
+                Line(
+                    task=self.key.task,
+                    hardware_class=self.key.hardware_class,
+                    verified=tree,
+                    working=tree,
+                    stack=(),
+                    bank_nano=_public(runs),
+                    checkpoint_ms=self._clock_ms(),
+                )
+            )
+            self.store.close_job(job.id)
+        return record
+
+    # Experiments
+
+    def open_submission(self, source: Source, *, fingerprint: bytes, title: str, why: str) -> Job:
+        """Queue a source that was handed in; from now on its canonical AST counts as tried."""
+        step = SubmissionStep(
+            tree=self._blobs.put_source(source),
+            fingerprint=fingerprint,
+            title=fit_line(title, 120),
+            why=fit_text(why, 600),
+        )
+        with self.store.transaction():
+            job = self._open("submission", step.to_value())
+            self.store.mark_tried(self._subject.manifest.id, fingerprint)
+        return job
+
+    def open_experiment(
+        self,
+        proposal: Proposal,
+        parents: tuple[bytes, ...] = (),
+        *,
+        submission: Job | None = None,
+    ) -> Job:
+        """Queue a proposal's screen; from now on its canonical AST counts as tried.
+
+        `submission` is the job that it waited as, which ends with this.
+        """
+        line = self.known_line
+        step = ExperimentStep(
+            base=proposal.parent,
+            tree=self._blobs.put_source(proposal.source),
+            fingerprint=proposal.fingerprint,
+            key=fit_line(proposal.key, 120),
+            title=fit_line(proposal.title, 120),
+            why=fit_text(proposal.why, 600),
+            proposer=proposal.proposer,
+            edits=proposal.edits,
+            bank_nano=line.bank_nano,
+            parents=parents,
+        )
+        with self.store.transaction():
+            job = self._open("experiment", step.to_value())
+            self._plan(job, role="candidate", tree=step.tree)
+            if submission:
+                self.store.close_job(submission.id)
+            self.store.mark_tried(self._subject.manifest.id, step.fingerprint)
+        return job
+
+    def plan_recheck(self, job: Job, step: ExperimentStep) -> None:
+        """Queue the second run of a promising proposal."""
+        self._plan(job, role="candidate", tree=step.tree)
+
+    def close_experiment(
+        self, job: Job, step: ExperimentStep, runs: Sequence[Run], *, note: str
+    ) -> RecordedExperiment:
+        """Record a decided proposal with its runs; a kept one becomes the working line.
+
+        One that was handed in and whose base moved on is queued again: no edits could carry it
+        over, and what it measured counts against the old base only.
+        """
+        kept = step.decision == "kept"
+        with self.store.transaction():
+            patch = self._publication.patch(
+                step.base,
+                step.tree,
+                title=step.title,
+                why=step.why,
+                parents=step.parents,
+                proposer=step.proposer,
+            )
+            record = self._publication.result(
+                patch.id,
+                step.base,
+                step.tree,
+                stage="keep" if kept else "screen",
+                runs=runs,
+                note=note,
+            )
+            self.store.mark_tried(self._subject.manifest.id, step.fingerprint, record.id)
+            if kept:
+                line = self.known_line
+                stack = (*line.stack, patch.id)
+                bank = _public(runs[1:])
+                self._save(replace(line, working=step.tree, stack=stack, bank_nano=bank))
+            if step.decision == "rebased" and step.proposer == SUBMITTED:
+                again = SubmissionStep(
+                    tree=step.tree,
+                    fingerprint=step.fingerprint,
+                    title=step.title,
+                    why=step.why,
+                    parents=(patch.id,),
+                )
+                self._open("submission", again.to_value())
+            self.store.update_job_body(job.id, step.to_value())
+            self.store.close_job(job.id)
+        return RecordedExperiment(patch=patch.id, result=record.id)
+
+    # The bank
+
+    def open_bank(self) -> Job:
+        """Queue one more run of the working line, for screening only."""
+        line = self.known_line
+        with self.store.transaction():
+            job = self._open("bank", {"tree": line.working})
+            self._plan(job, role="base", tree=line.working)
+        return job
+
+    def close_bank(self, job: Job, run: PlannedRun) -> None:
+        """Add a run to the bank, unless the working line has moved on meanwhile."""
+        line = self.known_line
+        with self.store.transaction():
+            if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
+                bank = (*line.bank_nano, run.outcome.run.metric_nano)
+                self._save(replace(line, bank_nano=bank))
+            self.store.close_job(job.id)
+
+    # Checkpoints
+
+    def open_checkpoint(self, *, rotation: int) -> Job:
+        """Put the working line's stack on trial against the verified head."""
+        line = self.known_line
+        step = CheckpointStep(
+            base=line.verified, tree=line.working, stack=line.stack, rotation=rotation
+        )
+        with self.store.transaction():
+            return self._open("checkpoint", step.to_value())
+
+    def plan_pair(self, job: Job, step: CheckpointStep) -> None:
+        """Commit to a fresh pair: one seed, base and candidate in random order."""
+        seed = self._random_seed()
+        order: list[tuple[Role, bytes]] = [("base", step.base), ("candidate", step.tree)]
+        if self._random_seed() % 2:
+            order.reverse()
+        with self.store.transaction():
+            for role, tree in order:
+                self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
+
+    def plan_anchors(self, job: Job, seeds: Sequence[int]) -> None:
+        """Queue the baseline tree beside the last pairs, with their seeds."""
+        with self.store.transaction():
+            for seed in seeds:
+                tree = self._subject.source.tree
+                self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
+
+    def close_checkpoint(
+        self,
+        job: Job,
+        step: CheckpointStep,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        *,
+        note: str,
+    ) -> Record:
+        """Record a confirmation. Passed: the working line is the verified head, and adopted.
+
+        Missed: the working line returns to the verified head; its patches stay as records.
+        """
+        passed = confirmation.move == "pass"
+        line = self.known_line
+        with self.store.transaction():
+            patch = self._stack_patch(step)
+            record = self._publication.result(
+                patch,
+                step.base,
+                step.tree,
+                stage="confirm",
+                runs=runs,
+                note=note,
+                has_verdict=confirmation.judgement is not None,
+            )
+            head = step.tree if passed else step.base
+            pairs = confirmation.pairs[-2:]
+            self._save(
+                replace(
+                    line,
+                    verified=head,
+                    working=head,
+                    stack=(),
+                    bank_nano=_public([p.candidate if passed else p.base for p in pairs]),
+                    checkpoint_ms=self._clock_ms(),
+                )
+            )
+            if passed:
+                self._publication.adoption(step.base, step.tree, evidence=record.id)
+            closed = replace(step, passed=passed)
+            self.store.update_job_body(job.id, closed.to_value())
+            self.store.close_job(job.id)
+        return record
+
+    # By hand
+
+    def move_head(
+        self, tree: bytes, *, evidence: bytes | None, stripped_from: PatchRecord | None = None
+    ) -> Record:
+        """Adopt a tree at the user's word; without evidence it is marked unverified.
+
+        `stripped_from`: the stranger's patch whose tree this is without its prose.
+        """
+        line = self.known_line
+        if any(job.kind == "checkpoint" for job in self.store.open_jobs(self.key)):
+            raise ArnodeError(
+                "a checkpoint is on trial against the present head",
+                "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
+            )
+        with self.store.transaction():
+            if stripped_from is not None:
+                self._publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
+            record = self._publication.adoption(line.verified, tree, evidence=evidence)
+            self._save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+        return record
+
+    # Parts
+
+    def _stack_patch(self, step: CheckpointStep) -> bytes:
+        """The patch of a stack; a stack of one is that patch itself."""
+        parts = [self.store.patch(part) for part in step.stack]
+        if (
+            len(parts) == 1
+            and parts[0]
+            and (parts[0].base, parts[0].tree) == (step.base, step.tree)
+        ):
+            return step.stack[0]
+        titles = [part.title for part in parts if part]
+        more = len(titles) - _TITLES_IN_STACK
+        shown = "; ".join(titles[-_TITLES_IN_STACK:]) + (f"; and {more} more" if more > 0 else "")
+        return self._publication.patch(
+            step.base,
+            step.tree,
+            title=f"stack of {len(step.stack)}: {shown}",
+            why="A passed checkpoint vouches for the stack, not for its parts.",
+            parents=step.stack,
+            proposer=STACKING,
+        ).id
+
+    def _open(self, kind: JobKind, body: Value) -> Job:
+        return self.store.open_job(self.key, kind, body, created_ms=self._clock_ms())
+
+    def _plan(self, job: Job, *, role: Role, tree: bytes) -> None:
+        self.store.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
+
+    def _save(self, line: Line) -> None:
+        self.store.save_line(line)
+        self.line = line
+
+
+def _public(runs: Sequence[Run]) -> tuple[int, ...]:
+    return tuple(run.metric_nano for run in runs if run.metric_nano is not None)

@@ -1,0 +1,176 @@
+"""Writes this node's own records about one line: who, on what, a patch, a result, an adoption.
+
+Callers hold the store's transaction, so that a record and what follows from it are one step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from node.keyfile import NodeKeys
+from node.loop.session import Subject
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.hygiene import compress, compressed_size_bytes
+from protocol.keys import bind
+from protocol.kinds import (
+    AdoptBody,
+    Body,
+    Cost,
+    Diff,
+    Origin,
+    PatchBody,
+    ProfileBody,
+    ResultBody,
+    Run,
+    Stage,
+    Status,
+    TaskBody,
+)
+from protocol.patches import file_changes, unified_diff
+from protocol.records import Record
+
+_INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
+_MAX_PARENTS = 8
+
+# Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean.
+STACKING = "checkpoint"
+STRIPPING = "stripping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who signs here, under which name, for which network."""
+
+    keys: NodeKeys
+    name: str
+    version: str
+    net: str
+
+
+class Publication:
+    """Makes and stores the records of one (task, hardware class)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        identity: Identity,
+        subject: Subject,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._identity = identity
+        self._subject = subject
+        self._clock_ms = clock_ms
+
+    def announce(self) -> None:
+        """Record the profile if it changed, and the task if it is not known here."""
+        identity, manifest = self._identity, self._subject.manifest
+        author = identity.keys.author.public
+        profile = ProfileBody(
+            name=identity.name,
+            version=identity.version,
+            transport=identity.keys.transport.public,
+            binding=bind(identity.keys.transport, author),
+            classes=(self._subject.hardware_class,),
+        )
+        latest = self._store.records("profile", author, newest_first=True, limit=1)
+        if not latest or latest[0].body != profile:
+            self._append(profile)
+        if self._store.task(manifest.id) is None:
+            self._append(TaskBody(manifest=manifest))
+
+    def patch(
+        self,
+        base: bytes,
+        tree: bytes,
+        *,
+        title: str,
+        why: str,
+        parents: Sequence[bytes],
+        proposer: str,
+    ) -> Record:
+        """Record the step from a base tree to a tree."""
+        old, new = self._blobs.get_source(base), self._blobs.get_source(tree)
+        packed = compress(unified_diff(old, new).encode())
+        inline = len(packed) <= _INLINE_DIFF_BYTES
+        return self._append(
+            PatchBody(
+                task=self._subject.manifest.id,
+                base=base,
+                tree=tree,
+                files=file_changes(old, new),
+                diff=Diff(zlib=packed) if inline else Diff(blob=self._blobs.put(packed)),
+                title=title[:120],
+                why=why[:600],
+                parents=tuple(parents[-_MAX_PARENTS:]),
+                origin=Origin(proposer=proposer),
+            )
+        )
+
+    def stripped(self, stranger: bytes, old: bytes, new: bytes) -> Record:
+        """Record that a stranger's patch was taken over without its prose."""
+        return self.patch(
+            old,
+            new,
+            title="comments and docstrings removed",
+            why="What strangers wrote to be read is not taken over with their code.",
+            parents=(stranger,),
+            proposer=STRIPPING,
+        )
+
+    def result(
+        self,
+        patch: bytes | None,
+        base: bytes,
+        tree: bytes,
+        *,
+        stage: Stage,
+        runs: Sequence[Run],
+        note: str,
+        has_verdict: bool = False,
+    ) -> Record:
+        """Record what this node measured of a tree; its status is its first failure's, else ok.
+
+        `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
+        """
+        failures: list[Status] = [
+            run.status for run in runs if run.role != "anchor" and run.status != "ok"
+        ]
+        return self._append(
+            ResultBody(
+                task=self._subject.manifest.id,
+                hardware_class=self._subject.hardware_class,
+                env=self._subject.env,
+                patch=patch,
+                base=base,
+                tree=tree,
+                stage=stage,
+                status="ok" if has_verdict or not failures else failures[0],
+                runs=tuple(runs),
+                cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
+                note=note[:500],
+                size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
+            )
+        )
+
+    def adoption(self, old: bytes, new: bytes, *, evidence: bytes | None) -> Record:
+        """Record that the verified head moved; without evidence it is marked unverified."""
+        return self._append(
+            AdoptBody(
+                task=self._subject.manifest.id,
+                hardware_class=self._subject.hardware_class,
+                from_tree=old,
+                to_tree=new,
+                evidence=evidence,
+                unverified=evidence is None,
+            )
+        )
+
+    def _append(self, body: Body) -> Record:
+        identity = self._identity
+        return self._store.append_own(
+            identity.keys.author, body, ts_ms=self._clock_ms(), net=identity.net
+        )

@@ -1,0 +1,113 @@
+"""Sources that a person or another program hands in: read from a folder, named, queued.
+
+The folder is only read. What is handed in waits in the store until the loop takes it, so that
+neither a kill nor a lost connection costs it.
+"""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.canonical import fingerprint, parse
+from node.loop.attempts import is_queued, result_here
+from node.loop.ledger import Ledger
+from protocol.errors import Rejected, UsageError
+from protocol.hygiene import MAX_FILE_BYTES, check_for_task
+from protocol.patches import unified_diff
+from protocol.source import Source
+from trainer.task import Task
+
+_GIT_TIMEOUT_S = 10
+
+
+def read_folder(folder: Path, editable: Sequence[str]) -> Source:
+    """Return the source in a working folder."""
+    return Source.of({name: _read(folder, name) for name in editable})
+
+
+def check_submission(source: Source, task: Task) -> None:
+    """Raise UsageError unless this source may be run."""
+    fault = check_for_task(source, task.manifest, baseline=task.source)
+    if isinstance(fault, Rejected):
+        raise UsageError(f"this cannot be tried: {fault.reason}", "mend the file, then try again")
+    for name, data in source.files:
+        if name.endswith(".py") and parse(data) is None:
+            raise UsageError(
+                f"this cannot be tried: {name} is not Python", f"`python -m py_compile {name}`"
+            )
+
+
+def title_of(folder: Path, source: Source, why: str) -> str:
+    """Return the first line of `why`, else of the commit that holds this source, else nothing."""
+    if lines := why.strip().splitlines():
+        return lines[0].strip()
+    # Plumbing that reads objects only: `git status` and `git diff` would touch the index.
+    committed = [_git(folder, "cat-file", "blob", f"HEAD:./{name}") for name, _ in source.files]
+    if committed != [data for _, data in source.files]:
+        return ""
+    subject = _git(folder, "log", "-1", "--no-show-signature", "--format=%s") or b""
+    return subject.decode("utf-8", "replace").strip()
+
+
+def summary_of(base: Source, source: Source) -> str:
+    """Return what a diff is about in a few words: the line that changed, else how many."""
+    lines = unified_diff(base, source).splitlines()
+    removed = [line[1:].strip() for line in lines if line[:1] == "-" and line[:4] != "--- "]
+    added = [line[1:].strip() for line in lines if line[:1] == "+" and line[:4] != "+++ "]
+    if len(removed) == len(added) == 1:
+        return f"{removed[0]} → {added[0]}"
+    names = [name for name, data in source.files if dict(base.files).get(name) != data]
+    return f"{', '.join(names)}: {len(added)} lines added, {len(removed)} removed"
+
+
+def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
+    """Queue a source and return the mark of its canonical AST, by which it is known from now on.
+
+    Nothing is queued that is the working line, waits already or was measured here before.
+    """
+    mark, base, store = fingerprint(source), ledger.explored, ledger.store
+    is_known = (
+        mark == fingerprint(base)
+        or is_queued(store.open_jobs(ledger.key), mark)
+        or result_here(store, ledger.key, mark) is not None
+    )
+    if not is_known:
+        title = title or summary_of(base, source)
+        ledger.open_submission(source, fingerprint=mark, title=title, why=why)
+    return mark
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        with path.open("rb") as file:
+            # One byte too many is enough to be refused for.
+            return file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as fault:
+        raise UsageError(
+            f"there is no {name} in {folder}",
+            "run this in the folder that holds it, or name that one with --folder",
+        ) from fault
+    except OSError as fault:
+        raise UsageError(
+            f"{path} cannot be read: {(fault.strerror or 'refused').lower()}",
+            "check that it is a file and yours to read",
+        ) from fault
+
+
+def _git(folder: Path, *words: str) -> bytes | None:
+    """Return what git prints, None where it does not apply or is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_GIT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,185 @@
+"""What a job does next, given its runs: pure decisions around `protocol.rule`.
+
+A trial is one proposal (screen, recheck); a confirmation is a stack against the verified head,
+in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of the task's metric;
+`sign` is +1 for a metric to minimise and −1 for one to maximise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from node.store.jobs import PlannedRun
+from protocol.rule import Judgement, Policy, judge, passes_recheck, passes_screen
+from protocol.runs import CONTENDED, Run
+from protocol.statistics import NoiseEstimate, PairedEvidence
+from protocol.units import NANO
+
+ANCHOR_PAIRS = 4
+MAX_REPEATED_PAIRS = 3
+
+TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
+ConfirmationMove = Literal["wait", "pair", "anchors", "pass", "miss", "unrunnable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How metrics are read: in the task's unit, signed so that smaller is better."""
+
+    sign: int
+    noise: NoiseEstimate
+    policy: Policy
+    minimum_gain: float = 0.0
+
+    def value(self, nano: int) -> float:
+        """A metric in its unit, smaller being better."""
+        return self.sign * nano / NANO
+
+    def values(self, nanos: Sequence[int]) -> list[float]:
+        """Metrics in their unit, smaller being better."""
+        return [self.value(nano) for nano in nanos]
+
+    def is_promising(self, public_nano: int, bank_nano: Sequence[int]) -> bool:
+        """Say whether a screen on the public split passes against this bank."""
+        bank = self.values(bank_nano)
+        return passes_screen(self.value(public_nano), bank, self.noise.sd, self.policy)
+
+
+def next_of_trial(
+    runs: Sequence[PlannedRun], bank_nano: Sequence[int], reading: Reading, *, is_current: bool
+) -> TrialMove:
+    """Say what a proposal does next.
+
+    `is_current` tells whether its base still is the working line: a proposal that passes against
+    a base that has moved on is tried again on the new one.
+    """
+    if not runs:
+        return "run"
+    screen = _run_of(runs[0])
+    if screen is None:
+        return "wait"
+    if screen.metric_nano is None:
+        return "fail"
+    if not reading.is_promising(screen.metric_nano, bank_nano):
+        return "discard"
+    if len(runs) == 1:
+        return "run" if is_current else "rebase"
+    recheck = _run_of(runs[1])
+    if recheck is None:
+        return "wait"
+    if recheck.metric_nano is None:
+        return "fail"
+    bank = reading.values(bank_nano)
+    value = reading.value(recheck.metric_nano)
+    if not passes_recheck(value, bank, reading.noise.sd, reading.policy):
+        return "discard"
+    return "keep" if is_current else "rebase"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A base and a candidate run of one seed, both ended well."""
+
+    seed: int
+    base: Run
+    candidate: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """How far a confirmation has come: what to do next, the first verdict and its judgement.
+
+    `latest` looks at all pairs, also those that came after the verdict to complete the anchor's.
+    """
+
+    move: ConfirmationMove
+    pairs: tuple[Pair, ...]
+    judgement: Judgement | None
+    latest: Judgement | None
+    reason: str = ""
+
+
+def next_of_confirmation(
+    runs: Sequence[PlannedRun], reading: Reading, *, needs_anchor: bool
+) -> Confirmation:
+    """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree."""
+    pairs: list[Pair] = []
+    repeated = 0
+    for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
+        by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}
+        base, candidate = by_role.get("base"), by_role.get("candidate")
+        if base is None or candidate is None:
+            return Confirmation(move="wait", pairs=tuple(pairs), judgement=None, latest=None)
+        if candidate.status != "ok" and not _is_crowded_out(candidate):
+            reason = f"the candidate ended with {candidate.status}: {candidate.reason}"
+            return _ended("unrunnable", pairs, reason)
+        if base.status != "ok" or candidate.status != "ok":
+            # A crash of the base, or a machine too busy to tell, repeats the pair.
+            repeated += 1
+            if repeated > MAX_REPEATED_PAIRS:
+                failed = base if base.status != "ok" else candidate
+                return _ended("unrunnable", pairs, f"pairs fail here: {failed.reason}")
+            continue
+        pairs.append(Pair(seed=seed, base=base, candidate=candidate))
+    judgement = _first_verdict(pairs, reading)
+    latest = judge_pairs(pairs, reading) if pairs else None
+    move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor)
+    return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
+
+
+def judge_pairs(pairs: Sequence[Pair], reading: Reading) -> Judgement:
+    """Look at these pairs once, on the secret split."""
+    evidence = PairedEvidence(
+        noise=reading.noise,
+        base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
+        candidate=tuple(reading.value(_secret(pair.candidate)) for pair in pairs),
+    )
+    return judge(evidence, reading.policy, minimum_gain=reading.minimum_gain)
+
+
+def _first_verdict(pairs: Sequence[Pair], reading: Reading) -> Judgement | None:
+    """A look after each pair: the first verdict stands, later pairs only sharpen the figures."""
+    for count in range(1, len(pairs) + 1):
+        judgement = judge_pairs(pairs[:count], reading)
+        if judgement.verdict is not None:
+            return judgement
+    return None
+
+
+def _next_move(
+    runs: Sequence[PlannedRun],
+    pairs: Sequence[Pair],
+    judgement: Judgement | None,
+    *,
+    needs_anchor: bool,
+) -> ConfirmationMove:
+    if judgement is None:
+        return "pair"
+    if judgement.verdict != "confirmed":
+        return "miss"
+    if len(pairs) < ANCHOR_PAIRS:
+        return "pair"
+    anchors = [run for run in runs if run.role == "anchor"]
+    if needs_anchor and not anchors:
+        return "anchors"
+    return "wait" if any(run.outcome is None for run in anchors) else "pass"
+
+
+def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:
+    return Confirmation(
+        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=reason[:200]
+    )
+
+
+def _is_crowded_out(run: Run) -> bool:
+    """Whether a run ran out of CPU seconds while others kept the machine busy."""
+    return run.status == "timeout" and CONTENDED in run.flags
+
+
+def _run_of(planned: PlannedRun) -> Run | None:
+    return None if planned.outcome is None else planned.outcome.run
+
+
+def _secret(run: Run) -> int:
+    assert run.secret_nano is not None  # noqa: S101 -- a run that is ok has both metrics
+    return run.secret_nano

@@ -1,0 +1,231 @@
+"""What follows from the runs of a job: decided by `node.loop.trial`, written by `node.loop.ledger`.
+
+Reads a line's noise from runs that nobody selected, judges each job when one of its runs has
+ended, and tells the proposer and the view. Which run comes next is the loop's (`research`).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.canonical import fingerprint
+from node.loop.activity import Activity, Dot
+from node.loop.ideas import Ideas
+from node.loop.ledger import Ledger
+from node.loop.session import Session
+from node.loop.steps import CheckpointStep, ExperimentStep
+from node.loop.trial import (
+    ANCHOR_PAIRS,
+    Confirmation,
+    Reading,
+    next_of_confirmation,
+    next_of_trial,
+)
+from node.store.jobs import Job, PlannedRun
+from protocol.errors import ArnodeError
+from protocol.rule import Policy
+from protocol.runs import Run
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+
+
+class Verdicts:
+    """Judges the jobs of one line. `on_record` is called whenever something was recorded."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        session: Session,
+        ideas: Ideas,
+        policy: Policy,
+        activity: Activity,
+        on_record: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._store = ledger.store
+        self._session = session
+        self._ideas = ideas
+        self._policy = policy
+        self._activity = activity
+        self._on_record = on_record
+        self._noise = self._known_noise()
+
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of one run as known so far, in the metric's unit."""
+        return self._noise.sd
+
+    def advance(self, job: Job) -> None:
+        """Decide what a job does next and write it down."""
+        runs = self._store.runs_of(job.id)
+        match job.kind:
+            case "baseline":
+                self._advance_baseline(job, runs)
+            case "bank":
+                if runs[0].outcome:
+                    self._ledger.close_bank(job, runs[0])
+            case "experiment":
+                self._advance_experiment(job, runs)
+            case "checkpoint":
+                self._advance_checkpoint(job, runs)
+
+    def needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
+        """Every run that can count is audited; a screen that fails on its claim cannot."""
+        if job.kind != "experiment" or run.ordinal > 0:
+            return True
+        step = ExperimentStep.from_value(job.body)
+        return self._reading().is_promising(public_nano, self._bank(step))
+
+    def describe(self, job: Job, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which step it is, for people."""
+        if job.kind == "experiment":
+            return ExperimentStep.from_value(job.body).title, (
+                "recheck" if run.ordinal else "screen"
+            )
+        if job.kind == "checkpoint":
+            return "working line against verified head", f"checkpoint, {run.role}"
+        return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")
+
+    def _advance_baseline(self, job: Job, runs: list[PlannedRun]) -> None:
+        ended = _ended(runs)
+        if len(ended) < len(runs):
+            return
+        if failed := next((run for run in ended if run.status != "ok"), None):
+            self._store.close_job(job.id)  # the next start measures it anew
+            raise ArnodeError(
+                f"the task's own baseline failed here ({failed.status}): {failed.reason}",
+                "`arnode doctor` looks at this machine",
+            )
+        mark = fingerprint(self._session.task.source)
+        record = self._ledger.close_baseline(job, ended, mark)
+        self._ideas.mark_tried(mark)
+        self._noise = self._known_noise()
+        self._activity.say(f"baseline measured twice: {_mean_public(ended):.4f}", record=record.id)
+        self._on_record()
+
+    def _advance_experiment(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = ExperimentStep.from_value(job.body)
+        reading, bank = self._reading(), self._bank(step)
+        is_current = step.base == self._ledger.known_line.working
+        move = next_of_trial(runs, bank, reading, is_current=is_current)
+        if move == "wait":
+            return
+        if move == "run":
+            self._ledger.plan_recheck(job, step)
+            return
+        ended = _ended(runs)
+        gain = _gain_sd(ended[-1], bank, reading)
+        decision = {
+            "keep": "kept",
+            "rebase": "rebased",
+            "fail": "rejected" if ended[-1].status == "rejected" else "failed",
+            "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
+        }[move]
+        note = _trial_note(decision, ended, gain)
+        closed = replace(step, decision=decision, gain_milli=_milli(gain), bank_nano=bank)
+        record = self._ledger.close_experiment(job, closed, ended, note=note)
+        self._ideas.learn(closed)
+        if decision == "rebased" and step.edits:
+            self._ideas.try_again(step, record.patch)
+        self._activity.concluded(
+            Dot(
+                title=step.title,
+                decision=decision,
+                metric=_last_metric(ended),
+                gain_sd=gain,
+                record=record.result,
+            )
+        )
+        self._on_record()
+
+    def _advance_checkpoint(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = CheckpointStep.from_value(job.body)
+        baseline = self._session.task.source.tree
+        confirmation = next_of_confirmation(
+            runs, self._reading(), needs_anchor=step.base != baseline
+        )
+        self._activity.weighing(confirmation)
+        match confirmation.move:
+            case "wait":
+                return
+            case "pair":
+                self._ledger.plan_pair(job, step)
+            case "anchors":
+                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
+                self._ledger.plan_anchors(job, seeds)
+            case _:
+                self._close_checkpoint(job, step, _ended(runs), confirmation)
+
+    def _close_checkpoint(
+        self, job: Job, step: CheckpointStep, runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        note = _confirmation_note(confirmation)
+        record = self._ledger.close_checkpoint(job, step, runs, confirmation, note=note)
+        self._noise = self._known_noise()
+        self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
+        self._on_record()
+
+    def _reading(self) -> Reading:
+        return Reading(
+            sign=1 if self._session.task.manifest.metric.direction == "min" else -1,
+            noise=self._noise,
+            policy=self._policy,
+            minimum_gain=2 * self._session.runner.metric_tolerance,
+        )
+
+    def _bank(self, step: ExperimentStep) -> tuple[int, ...]:
+        line = self._ledger.known_line
+        return line.bank_nano if step.base == line.working and line.bank_nano else step.bank_nano
+
+    def _known_noise(self) -> NoiseEstimate:
+        """The noise of one run, from runs that nobody selected: baselines and confirmations."""
+        groups: dict[tuple[int, str], list[float]] = {}
+        for kind in ("baseline", "checkpoint"):
+            for job in self._store.closed_jobs(self._ledger.key, kind):
+                for planned in self._store.runs_of(job.id):
+                    run = planned.outcome and planned.outcome.run
+                    if run and run.secret_nano is not None and run.role != "anchor":
+                        groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
+        floor = self._session.task.manifest.noise_floor_nano / NANO
+        return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
+
+
+def _ended(runs: list[PlannedRun]) -> list[Run]:
+    return [run.outcome.run for run in runs if run.outcome]
+
+
+def _last_metric(runs: list[Run]) -> float | None:
+    nano = runs[-1].metric_nano
+    return None if nano is None else nano / NANO
+
+
+def _mean_public(runs: list[Run]) -> float:
+    metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
+    return sum(metrics) / len(metrics) / NANO
+
+
+def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: Reading) -> float | None:
+    if run.metric_nano is None or not bank_nano:
+        return None
+    bank = reading.values(bank_nano)
+    return (sum(bank) / len(bank) - reading.value(run.metric_nano)) / reading.noise.sd
+
+
+def _milli(gain_sd: float | None) -> int | None:
+    return None if gain_sd is None else round(gain_sd * 1000)
+
+
+def _trial_note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
+    if gain_sd is None:
+        return f"{decision}: {runs[-1].reason}"
+    return f"{decision}: {gain_sd:+.2f} noise sd against the bank in run {len(runs)}"
+
+
+def _confirmation_note(confirmation: Confirmation) -> str:
+    latest, judgement = confirmation.latest, confirmation.judgement
+    if latest is None or judgement is None:
+        return confirmation.reason
+    return (
+        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
+        f"{latest.gain:.6f}, 95 % interval {latest.lower:.6f} to {latest.upper:.6f}"
+    )

@@ -1,0 +1,165 @@
+"""The table of records: inserting, finding, listing. `Store` adds the transactions.
+
+Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
+"""
+
+from collections.abc import Iterator
+
+from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.progress import Progress
+from node.store.database import Database
+from protocol.encoding import Value, decode
+from protocol.errors import Rejected, UsageError
+from protocol.record_index import key_of
+from protocol.records import Record, parse_record, payload_id
+
+PREFIX_DIGITS = 8
+_SHOWN_EVERY = 1_000
+_ID_DIGITS = 64
+
+
+def parsed(wire: bytes) -> Record:
+    """Return the record in a row."""
+    record = parse_record(wire)
+    if isinstance(record, Rejected):
+        raise DamagedStoreError(
+            f"a record in the store does not read: {record.reason}", DAMAGED_HINT
+        )
+    return record
+
+
+def insert(database: Database, record: Record, *, own: bool, sort: str) -> bool:
+    """Keep a record and say whether it is new; one that is there stays where it is."""
+    if own:
+        database.rows("UPDATE record SET own = 1 WHERE id = ?", (record.id,))
+    number = database.insert(
+        "INSERT OR IGNORE INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        (
+            record.id,
+            record.kind,
+            record.author,
+            record.seq,
+            record.ts_ms,
+            own,
+            record.wire,
+            record.net,
+            sort,
+        ),
+    )
+    return number > 0
+
+
+def end_of_chain(database: Database, author: bytes) -> tuple[int, bytes | None]:
+    """Return the sequence number that an author's next record has, and what it follows."""
+    rows = database.rows(
+        "SELECT seq, id FROM record WHERE author = ? ORDER BY seq DESC LIMIT 1", (author,)
+    )
+    return (rows[0][0] + 1, rows[0][1]) if rows else (0, None)
+
+
+def get(database: Database, record_id: bytes) -> Record | None:
+    """Return the record with this id."""
+    rows = database.rows("SELECT wire FROM record WHERE id = ?", (record_id,))
+    return parsed(rows[0][0]) if rows else None
+
+
+def find(database: Database, prefix: str) -> Record:
+    """Return the one record whose id begins with these hex digits."""
+    digits = prefix.lower()
+    if not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(f"`{prefix}` is not an id", "ids are hex digits: see `arnode log`")
+    if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
+        raise UsageError(
+            f"the id `{prefix}` has {len(digits)} digits",
+            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
+        )
+    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    rows = database.rows("SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", (low, high))
+    if len(rows) == 1:
+        return parsed(rows[0][0])
+    if rows:
+        raise UsageError(f"`{prefix}` fits several records", "give more of its digits")
+    raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+
+
+def listed(
+    database: Database,
+    *,
+    kind: str | None,
+    author: bytes | None,
+    newest_first: bool,
+    limit: int | None,
+) -> list[Record]:
+    """Return records in the order of their times."""
+    wanted = {"kind": kind, "author": author}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
+    order = "DESC" if newest_first else "ASC"
+    rows = database.rows(
+        f"SELECT wire FROM record WHERE {where}"  # noqa: S608 (names from above)
+        f" ORDER BY ts_ms {order}, n {order} LIMIT :limit",
+        {**given, "limit": -1 if limit is None else limit},
+    )
+    return [parsed(row[0]) for row in rows]
+
+
+def own_wires(database: Database, start: int) -> list[bytes]:
+    """Return this node's own records in the order they were made, from index `start` on."""
+    statement = "SELECT wire FROM record WHERE own ORDER BY n LIMIT -1 OFFSET ?"
+    return [row[0] for row in database.rows(statement, (start,))]
+
+
+def count(database: Database) -> int:
+    """Return how many records are here."""
+    ((number,),) = database.rows("SELECT count(*) FROM record")
+    return int(number)
+
+
+def number_of(database: Database, record_id: bytes) -> int:
+    """Return the number of a record in the order of arrival."""
+    ((number,),) = database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
+    return int(number)
+
+
+def wires_after(
+    database: Database, net: str, ts_ms: int, record_id: bytes, limit: int
+) -> list[bytes]:
+    """Return the records of a network that follow a (time, id) in that order."""
+    rows = database.rows(
+        "SELECT wire FROM record WHERE (ts_ms, id) > (?, ?) AND net = ? ORDER BY ts_ms, id LIMIT ?",
+        (ts_ms, record_id, net, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def keys(database: Database, net: str) -> Iterator[bytes]:
+    """Yield the keys (protocol/record_index.py) of a network's records, in their order."""
+    rows = database.stream("SELECT ts_ms, id FROM record WHERE net = ? ORDER BY ts_ms, id", (net,))
+    return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)
+
+
+def damaged(database: Database, progress: Progress) -> list[str]:
+    """Return which records are not what their id and signature say."""
+    found: list[str] = []
+    total = count(database)
+    for number, (record_id, wire) in enumerate(database.stream("SELECT id, wire FROM record")):
+        if number % _SHOWN_EVERY == 0:
+            progress("checking every record", number / total)
+        record = parse_record(wire)
+        fault = record.reason if isinstance(record, Rejected) else "its bytes are another's"
+        if isinstance(record, Rejected) or record.id != record_id:
+            found.append(f"record {record_id.hex()[:12]} does not read: {fault}")
+    return found
+
+
+def payloads(database: Database) -> Iterator[Value]:
+    """Yield what every record says, as a value."""
+    for (wire,) in database.stream("SELECT wire FROM record"):
+        head = payload_id(wire)
+        value = head if isinstance(head, Rejected) else decode(head[1])
+        if isinstance(value, Rejected):
+            raise DamagedStoreError(
+                f"a record in the store does not read: {value.reason}", DAMAGED_HINT
+            )
+        yield value

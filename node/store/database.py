@@ -1,0 +1,93 @@
+"""One SQLite connection with transactions that hold, and faults that explain themselves."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from node.faults import explaining_faults
+from node.store import schema
+
+
+class Database:
+    """A connection; `path` is what its errors name."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> "Database":
+        """Open for writing; make or migrate the file as needed."""
+        with explaining_faults(path):
+            connection = schema.connect(path, writing=True)
+            try:
+                schema.migrate(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, path)
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> "Database":
+        """Open for reading beside a writer; a file that is not there reads as an empty one."""
+        with explaining_faults(path):
+            if not path.exists():
+                connection = schema.connect(":memory:", writing=True)
+                schema.migrate(connection, path)
+                return cls(connection, path)
+            connection = schema.connect(path, writing=False)
+            try:
+                schema.check_version(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, path)
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        self._connection.close()
+
+    def rows(
+        self, statement: str, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement and return all its rows."""
+        with explaining_faults(self.path):
+            return self._connection.execute(statement, values).fetchall()
+
+    def stream(self, statement: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of one statement as they are read: for more than should be in memory."""
+        with explaining_faults(self.path):
+            yield from self._connection.execute(statement, values)
+
+    def insert(self, statement: str, values: Sequence[object]) -> int:
+        """Run one INSERT and return the row's number, 0 if it was ignored."""
+        with explaining_faults(self.path):
+            cursor = self._connection.execute(statement, values)
+            return cursor.lastrowid or 0 if cursor.rowcount > 0 else 0
+
+    @contextmanager
+    def transaction(self, *, rolled_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        self.rows("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            rolled_back()
+            # A full disk makes SQLite roll back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong with the file's pages and indexes."""
+        with explaining_faults(self.path):
+            lines = [row[0] for row in self._connection.execute("PRAGMA quick_check(20)")]
+        return [] if lines == ["ok"] else lines

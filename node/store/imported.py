@@ -1,0 +1,171 @@
+"""What other tools wrote, kept as it came: unsigned, unverified, on nobody's board.
+
+Each imported file is named by the hash of its text, so that importing it again changes nothing.
+The source of a row is kept if the file, or the git branch beside it, has it.
+"""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.exchange.foreign_logs import ForeignLog, ForeignRow
+from node.store.blobs import Blobs
+from node.store.database import Database
+from protocol.errors import UsageError
+from protocol.source import Source
+
+_COMMIT = re.compile("[0-9a-f]{7,40}")
+_MAX_COMMITS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedRow:
+    """A row and the tree of its source, if that is known."""
+
+    row: ForeignRow
+    tree: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """One file that was imported."""
+
+    id: bytes
+    name: str
+    log: ForeignLog
+    rows: tuple[ImportedRow, ...]
+    at_ms: int
+
+    def best(self, count: int) -> list[ImportedRow]:
+        """Return the rows that were kept with the best metrics; crashes are none."""
+        sign = -1 if self.log.direction == "max" else 1
+        valued = [
+            (sign * value, number, one)
+            for number, one in enumerate(self.rows)
+            if one.row.status != "discard" and (value := one.row.value) is not None
+        ]
+        return [one for _, _, one in sorted(valued, key=lambda entry: entry[:2])[:count]]
+
+
+def keep(
+    database: Database,
+    blobs: Blobs,
+    log: ForeignLog,
+    *,
+    name: str,
+    at_ms: int,
+    sources: Mapping[str, Source],
+) -> tuple[bytes, bool]:
+    """Keep a file and the sources of its rows, by label; return its id and whether it is new."""
+    identity = hashlib.sha256(f"{log.form}\0{log.text}".encode()).digest()
+    trees: list[bytes | None] = []
+    for row in log.rows:
+        source = sources.get(row.label)
+        if row.source is not None:
+            source = Source.of({"train.py": row.source})
+        trees.append(None if source is None else blobs.put_source(source))
+    if database.rows("SELECT 1 FROM imported WHERE id = ?", (identity,)):
+        return identity, False
+    with database.transaction():
+        database.rows(
+            "INSERT INTO imported (id, form, name, metric, direction, header, at_ms)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (identity, log.form, name, log.metric, log.direction, log.header, at_ms),
+        )
+        for number, (row, tree) in enumerate(zip(log.rows, trees, strict=True)):
+            database.rows(
+                "INSERT INTO imported_row (imported, n, label, metric, memory_gb, status,"
+                " description, raw, tree) VALUES (?,?,?,?,?,?,?,?,?)",
+                (
+                    identity,
+                    number,
+                    row.label,
+                    row.metric,
+                    row.memory_gb,
+                    row.status,
+                    row.description,
+                    row.raw,
+                    tree,
+                ),
+            )
+    return identity, True
+
+
+def listed(database: Database) -> list[Imported]:
+    """Return everything that was imported, in the order it came."""
+    sets = database.rows(
+        "SELECT id, form, name, metric, direction, header, at_ms FROM imported ORDER BY at_ms, id"
+    )
+    found: list[Imported] = []
+    for identity, form, name, metric, direction, header, at_ms in sets:
+        rows = tuple(
+            ImportedRow(
+                row=ForeignRow(
+                    label=label,
+                    metric=value,
+                    memory_gb=memory,
+                    status=status,
+                    description=description,
+                    raw=raw,
+                ),
+                tree=tree,
+            )
+            for label, value, memory, status, description, raw, tree in database.rows(
+                "SELECT label, metric, memory_gb, status, description, raw, tree"
+                " FROM imported_row WHERE imported = ? ORDER BY n",
+                (identity,),
+            )
+        )
+        log = ForeignLog(
+            form=form,
+            metric=metric,
+            direction=direction,
+            header=header,
+            rows=tuple(one.row for one in rows),
+        )
+        found.append(Imported(id=identity, name=name, log=log, rows=rows, at_ms=at_ms))
+    return found
+
+
+def trees(database: Database) -> Iterator[bytes]:
+    """Yield the trees of what was imported."""
+    rows = database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
+    return (tree for (tree,) in rows)
+
+
+def sources_on_branch(
+    repository: Path, branch: str, path: str, labels: set[str]
+) -> dict[str, Source]:
+    """Return the file at `path` in the commits of a branch that these labels abbreviate.
+
+    Only objects are read: no hook, filter or configuration of that repository runs. Raises
+    UsageError if there is no such repository or branch.
+    """
+    commits = _git(repository, "rev-list", f"--max-count={_MAX_COMMITS}", f"{branch}^{{commit}}")
+    if commits is None:
+        raise UsageError(
+            f"{repository} is no git repository with a branch `{branch}`",
+            "name the branch with --branch, or leave it out",
+        )
+    found: dict[str, Source] = {}
+    for commit in commits.decode().split():
+        for label in labels:
+            if label not in found and _COMMIT.fullmatch(label) and commit.startswith(label):
+                data = _git(repository, "cat-file", "blob", f"{commit}:{path}")
+                if data is not None:
+                    found[label] = Source.of({path: data})
+    return found
+
+
+def _git(repository: Path, *words: str) -> bytes | None:
+    done = subprocess.run(
+        ["git", "-C", str(repository), *words],
+        capture_output=True,
+        check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/"}
+        | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"},
+    )
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,321 @@
+"""Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
+
+In this order: size and id; is it known; bytes, fields and signature; the network; the time. What
+is valid and early waits in quarantine until its time has come. What is valid and over a quota is
+refused and its id remembered, so that it is not asked for again: of each author's records of one
+sort the newest by number stay, whatever order they came in. Own records are nobody's to evict.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import heapreplace
+from itertools import islice
+from typing import Final, Literal, TypeAlias
+
+from node.progress import Progress
+from node.store import archive, boards
+from node.store.boards import ManifestOf
+from node.store.database import Database
+from protocol.errors import Rejected
+from protocol.kinds import IntentBody, PatchBody, ResultBody, RetractBody, UnknownBody
+from protocol.records import Record, parse_record, payload_id
+
+Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
+
+EARLY_MS: Final = 10 * 60 * 1000
+INTENT_MS: Final = 24 * 60 * 60 * 1000
+BATCH: Final = 500  # also how many ids one statement asks for
+_MAX_QUARANTINED = 10_000
+_MAX_REMEMBERED = 100_000  # refused ids
+_PROVEN_FACTOR = 10
+_ROOM_SHARE = 0.01  # cleared at once when the store is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """How many records are kept: of one author by sort (ten times as many once proven), in all."""
+
+    news: int = 5_000
+    bulk: int = 50_000
+    intent: int = 100
+    unknown: int = 200
+    total: int = 2_000_000
+
+    def of(self, sort: Sort) -> int:
+        """Return the quota of a sort."""
+        by_sort: dict[Sort, int] = {
+            "news": self.news,
+            "bulk": self.bulk,
+            "intent": self.intent,
+            "unknown": self.unknown,
+        }
+        return by_sort[sort]
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What became of a stretch of records."""
+
+    new: list[bytes] = field(default_factory=list)
+    duplicates: int = 0
+    quarantined: int = 0
+    over_quota: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
+def sort_of(record: Record) -> Sort:
+    """Return what a record counts as: news is what boards and everybody's nodes read."""
+    match record.body:
+        case UnknownBody():
+            return "unknown"
+        case IntentBody():
+            return "intent"
+        case PatchBody():
+            return "bulk"
+        case ResultBody(stage=stage) if stage != "confirm":
+            return "bulk"
+        case _:
+            return "news"
+
+
+def ingest(
+    database: Database,
+    wires: Iterable[bytes],
+    *,
+    net: str,
+    now_ms: int,
+    quotas: Quotas,
+    manifest_of: ManifestOf,
+) -> Report:
+    """Keep what is new, valid and within the quotas, a batch in each transaction."""
+    report = Report()
+    for batch in _batches(wires):
+        fresh: list[Record] = []
+        for record in _unknown(database, batch, report):
+            if record.net != net:
+                report.rejected.append(f"of the network {record.net}, not {net}")
+            else:
+                fresh.append(record)
+        with database.transaction():
+            for record in fresh:
+                if record.ts_ms > now_ms + EARLY_MS:
+                    report.quarantined += _quarantine(database, record)
+                else:
+                    _take(database, record, report, quotas, manifest_of)
+            if fresh:
+                _make_room(database, quotas)
+    return report
+
+
+def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: ManifestOf) -> Report:
+    """Take in what waited in quarantine and is no longer early, in one step."""
+    report = Report()
+    with database.transaction():
+        for record_id, wire in database.rows(
+            "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
+            (now_ms + EARLY_MS,),
+        ):
+            database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
+            _take(database, archive.parsed(wire), report, quotas, manifest_of)
+        _make_room(database, quotas)
+    return report
+
+
+def keep(database: Database, record: Record, *, manifest_of: ManifestOf, own: bool = False) -> None:
+    """Store a record and all that is derived from it, within the caller's transaction."""
+    sort = sort_of(record)
+    if archive.insert(database, record, own=own, sort=sort):
+        _derive(database, record, sort, manifest_of)
+
+
+def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
+    """Derive anew what follows from the records of everybody. Within a transaction."""
+    boards.forget_all(database)
+    database.rows("DELETE FROM tally")
+    ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
+    for start in range(0, last + 1, BATCH):
+        progress("deriving boards from the records", start / (last + 1))
+        rows = database.rows(
+            "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
+        )
+        for number, wire in rows:
+            record = archive.parsed(wire)
+            sort = sort_of(record)
+            database.rows(
+                "UPDATE record SET net = ?, sort = ? WHERE n = ?", (record.net, sort, number)
+            )
+            _derive(database, record, sort, manifest_of)
+
+
+def forget_old_intents(database: Database, now_ms: int) -> int:
+    """Remove others' intents of more than a day ago; return how many."""
+    rows = database.rows(
+        "SELECT id FROM record WHERE kind = 'intent' AND ts_ms < ? AND NOT own",
+        (now_ms - INTENT_MS,),
+    )
+    with database.transaction():
+        for (record_id,) in rows:
+            _remove(database, record_id)
+    return len(rows)
+
+
+def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
+    """Return which of at most BATCH ids are here, refused or in quarantine."""
+    found: set[bytes] = set()
+    for table in ("record", "refused", "quarantine"):
+        missing = [one for one in ids if one not in found]
+        if missing:
+            places = ",".join("?" * len(missing))
+            statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
+            found.update(row[0] for row in database.rows(statement, missing))
+    return found
+
+
+def _take(
+    database: Database, record: Record, report: Report, quotas: Quotas, manifest_of: ManifestOf
+) -> None:
+    if _admit(database, record, quotas):
+        keep(database, record, manifest_of=manifest_of)
+        report.new.append(record.id)
+    else:
+        report.over_quota += 1
+
+
+def _derive(database: Database, record: Record, sort: Sort, manifest_of: ManifestOf) -> None:
+    database.rows(
+        "INSERT INTO tally (author, sort, count) VALUES (?,?,1)"
+        " ON CONFLICT DO UPDATE SET count = count + 1",
+        (record.author, sort),
+    )
+    boards.derive(database, record, manifest_of)
+
+
+def _batches(wires: Iterable[bytes]) -> Iterator[list[bytes]]:
+    rest = iter(wires)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _unknown(database: Database, wires: Sequence[bytes], report: Report) -> Iterator[Record]:
+    """Yield the records that are not known yet, each once.
+
+    An id says nothing of the signature: a bad copy must not hide the good one behind it.
+    """
+    copies: dict[bytes, list[bytes]] = {}
+    for wire in wires:
+        head = payload_id(wire)
+        if isinstance(head, Rejected):
+            report.rejected.append(head.reason)
+        else:
+            copies.setdefault(head[0], []).append(wire)
+    seen = known(database, list(copies))
+    for record_id, same in copies.items():
+        is_known = record_id in seen
+        for wire in same:
+            if is_known:
+                report.duplicates += 1
+                continue
+            record = parse_record(wire)
+            if isinstance(record, Rejected):
+                report.rejected.append(record.reason)
+            else:
+                is_known = True
+                yield record
+
+
+def _quarantine(database: Database, record: Record) -> int:
+    ((count,),) = database.rows("SELECT count(*) FROM quarantine")
+    if count >= _MAX_QUARANTINED:
+        return 0
+    database.rows(
+        "INSERT INTO quarantine (id, ts_ms, wire) VALUES (?,?,?)",
+        (record.id, record.ts_ms, record.wire),
+    )
+    return 1
+
+
+def _admit(database: Database, record: Record, quotas: Quotas) -> bool:
+    """Make room for a record within its author's quota, or refuse it."""
+    sort = sort_of(record)
+    rows = database.rows(
+        "SELECT count, EXISTS (SELECT 1 FROM proven WHERE author = ?1) FROM tally"
+        " WHERE author = ?1 AND sort = ?2",
+        (record.author, sort),
+    )
+    count, is_proven = rows[0] if rows else (0, False)
+    if count < quotas.of(sort) * (_PROVEN_FACTOR if is_proven else 1):
+        return True
+    if _settles(database, record):
+        return True
+    oldest = _oldest(database, record.author, sort, 1)
+    if not oldest or (record.seq, record.id) < oldest[0]:
+        _refuse(database, record.id)
+        return False
+    _evict(database, oldest)
+    return True
+
+
+def _settles(database: Database, record: Record) -> bool:
+    """Say whether a record decides what its author's others are worth: one of each is kept."""
+    if isinstance(record.body, RetractBody) and record.body.target is None:
+        revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
+        return not database.rows(revoked, (record.author,))
+    proof = (
+        "SELECT 1 FROM record WHERE author = ?1 AND seq = ?2"
+        " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"
+    )
+    return bool(database.rows(proof, (record.author, record.seq)))
+
+
+def _oldest(database: Database, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
+    """Return number and id of the records to go first; those that settle something stay."""
+    return database.rows(
+        "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
+        "SELECT first FROM equivocation WHERE author = ?1"
+        " UNION SELECT second FROM equivocation WHERE author = ?1"
+        " UNION SELECT min(record) FROM withdrawal WHERE author = ?1 AND target IS NULL"
+        " GROUP BY author) ORDER BY seq, id LIMIT ?3",
+        (author, sort, limit),
+    )
+
+
+def _make_room(database: Database, quotas: Quotas) -> None:
+    """Over the total, take the oldest from whoever has most and proved nothing here."""
+    ((total,),) = database.rows("SELECT coalesce(sum(count), 0) FROM tally")
+    if total <= quotas.total:
+        return
+    rows = database.rows(
+        "SELECT -count, author, sort FROM tally WHERE count > 0"
+        " AND author NOT IN (SELECT author FROM proven)"
+        " AND author NOT IN (SELECT author FROM record WHERE own LIMIT 1)"
+        " ORDER BY count DESC, author, sort"
+    )
+    share: Counter[tuple[bytes, Sort]] = Counter()
+    for _ in range(total - int(quotas.total * (1 - _ROOM_SHARE)) if rows else 0):
+        count, author, sort = rows[0]
+        share[author, sort] += 1
+        heapreplace(rows, (count + 1, author, sort))
+    for (author, sort), number in share.items():
+        _evict(database, _oldest(database, author, sort, number))
+
+
+def _evict(database: Database, records: list[tuple[int, bytes]]) -> None:
+    for _, record_id in records:
+        _remove(database, record_id)
+        _refuse(database, record_id)
+
+
+def _remove(database: Database, record_id: bytes) -> None:
+    boards.forget(database, record_id)
+    database.rows(
+        "UPDATE tally SET count = count - 1 WHERE (author, sort) ="
+        " (SELECT author, sort FROM record WHERE id = ?)",
+        (record_id,),
+    )
+    database.rows("DELETE FROM record WHERE id = ?", (record_id,))
+
+
+def _refuse(database: Database, record_id: bytes) -> None:
+    number = database.insert("INSERT OR IGNORE INTO refused (id) VALUES (?)", (record_id,))
+    database.rows("DELETE FROM refused WHERE n <= ?", (number - _MAX_REMEMBERED,))

@@ -1,0 +1,120 @@
+"""What the research loop must still know after a kill: lines, jobs, planned runs, what was tried.
+
+`Store` adds the records; a decision and its record are one transaction.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from node.store import jobs
+from node.store.database import Database
+from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
+from protocol.encoding import Value
+from protocol.kinds import Role
+
+
+class JobStore:
+    """The part of an open store that jobs are kept in."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        with self._database.transaction():
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Join the transaction that is open, else be one."""
+        if self._database.is_writing:
+            yield
+        else:
+            with self.transaction():
+                yield
+
+    def load_line(self, key: LineKey) -> Line | None:
+        """Return where this line stands, or None before its first baseline."""
+        return jobs.load_line(self._database, key)
+
+    def lines(self) -> list[Line]:
+        """Return every line of this node."""
+        return jobs.lines(self._database)
+
+    def save_line(self, line: Line) -> None:
+        """Remember where this line stands."""
+        with self._writing():
+            jobs.save_line(self._database, line)
+
+    def open_job(self, line: LineKey, kind: JobKind, body: Value, *, created_ms: int) -> Job:
+        """Put a job into the queue."""
+        with self._writing():
+            return jobs.open_job(self._database, line, kind, body, created_ms)
+
+    def update_job_body(self, job_id: int, body: Value) -> None:
+        """Remember how far a job has come."""
+        with self._writing():
+            jobs.update_body(self._database, job_id, body)
+
+    def close_job(self, job_id: int) -> None:
+        """Take a job out of the queue; its runs stay."""
+        with self._writing():
+            jobs.close_job(self._database, job_id)
+
+    def open_jobs(self, line: LineKey) -> list[Job]:
+        """Return the jobs in the queue of this line, oldest first."""
+        return jobs.open_jobs(self._database, line)
+
+    def closed_jobs(self, line: LineKey, kind: JobKind) -> list[Job]:
+        """Return the finished jobs of this line and kind, oldest first."""
+        return jobs.closed_jobs(self._database, line, kind)
+
+    def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
+        """Commit to a run before it starts; its ordinal is the next one of the job."""
+        with self._writing():
+            return jobs.plan_run(self._database, job_id, role, tree, seed)
+
+    def finish_run(self, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
+        """Keep how a planned run ended."""
+        with self._writing():
+            return jobs.finish_run(self._database, run, outcome)
+
+    def runs_of(self, job_id: int) -> list[PlannedRun]:
+        """Return a job's runs in the order they were planned."""
+        return jobs.runs_of(self._database, job_id)
+
+    def tried(self, task: bytes, fingerprint: bytes) -> bool:
+        """Say whether a source with this canonical AST was ever run."""
+        statement = "SELECT 1 FROM tried WHERE task = ? AND fingerprint = ?"
+        return bool(self._database.rows(statement, (task, fingerprint)))
+
+    def result_of(self, task: bytes, fingerprint: bytes) -> bytes | None:
+        """Return the latest result of a source with this canonical AST, if one is recorded."""
+        statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
+        rows = self._database.rows(statement, (task, fingerprint))
+        return rows[0][0] if rows else None
+
+    def fingerprints(self, task: bytes) -> set[bytes]:
+        """Return every canonical AST of a task that was ever run."""
+        statement = "SELECT fingerprint FROM tried WHERE task = ?"
+        return {row[0] for row in self._database.rows(statement, (task,))}
+
+    def mark_tried(self, task: bytes, fingerprint: bytes, record: bytes | None = None) -> None:
+        """Remember that a source with this canonical AST was run, and the record that says so."""
+        with self._writing():
+            self._database.rows(
+                "INSERT INTO tried (task, fingerprint, record) VALUES (?,?,?)"
+                " ON CONFLICT DO UPDATE SET record = coalesce(excluded.record, record)",
+                (task, fingerprint, record),
+            )
+
+    def meta(self, key: str) -> bytes | None:
+        """Return a small value that was kept under this key."""
+        rows = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Keep a small value under this key."""
+        with self._writing():
+            self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))

@@ -1,0 +1,254 @@
+"""What the research loop must still know after a kill: its lines, its jobs, its planned runs.
+
+A run's seed is committed before the run starts and its outcome when it has ended, so that a kill
+is never a free retry. What the values mean is the loop's; `Store` adds the transactions.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.store.database import Database
+from protocol.encoding import Value, decode, encode
+from protocol.errors import Rejected
+from protocol.kinds import Role, Run
+
+JobKind = Literal["baseline", "experiment", "checkpoint", "bank", "submission"]
+JobState = Literal["open", "done"]
+_LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineKey:
+    """One task on one hardware class."""
+
+    task: bytes
+    hardware_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Where a line stands: what the node vouches for and where it explores (trees).
+
+    `stack` are the patches kept since the last checkpoint, at `checkpoint_ms`; `bank_nano` is
+    what runs of the working tree measured, for screening only.
+    """
+
+    task: bytes
+    hardware_class: str
+    verified: bytes
+    working: bytes
+    stack: tuple[bytes, ...]
+    bank_nano: tuple[int, ...]
+    checkpoint_ms: int
+
+    @property
+    def key(self) -> LineKey:
+        """What names this line."""
+        return LineKey(task=self.task, hardware_class=self.hardware_class)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One step of the loop. `body` is whatever its kind needs to go on after a kill."""
+
+    id: int
+    line: LineKey
+    kind: JobKind
+    state: JobState
+    body: Value
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutcome:
+    """How a run ended: what a record will say of it, and what only this node keeps."""
+
+    run: Run
+    log_tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A run that was decided on; `outcome` is None until it has ended."""
+
+    job_id: int
+    ordinal: int
+    role: Role
+    tree: bytes
+    seed: int
+    outcome: StoredOutcome | None
+
+
+def load_line(database: Database, key: LineKey) -> Line | None:
+    """Return where a line stands."""
+    rows = database.rows(
+        "SELECT verified, working, stack, bank, checkpoint_ms FROM line"
+        " WHERE task = ? AND class = ?",
+        (key.task, key.hardware_class),
+    )
+    if not rows:
+        return None
+    verified, working, stack, bank, checkpoint_ms = rows[0]
+    return Line(
+        task=key.task,
+        hardware_class=key.hardware_class,
+        verified=verified,
+        working=working,
+        stack=tuple(item for item in _items(stack) if isinstance(item, bytes)),
+        bank_nano=tuple(item for item in _items(bank) if isinstance(item, int)),
+        checkpoint_ms=checkpoint_ms,
+    )
+
+
+def lines(database: Database) -> list[Line]:
+    """Return every line."""
+    rows = database.rows("SELECT task, class FROM line ORDER BY task, class")
+    keys = [LineKey(task=task, hardware_class=name) for task, name in rows]
+    return [line for key in keys if (line := load_line(database, key)) is not None]
+
+
+def save_line(database: Database, line: Line) -> None:
+    """Replace what is known of a line."""
+    stack, bank = encode(list(line.stack)), encode(list(line.bank_nano))
+    database.rows(
+        "INSERT OR REPLACE INTO line"
+        " (task, class, verified, working, stack, bank, checkpoint_ms) VALUES (?,?,?,?,?,?,?)",
+        (
+            line.task,
+            line.hardware_class,
+            line.verified,
+            line.working,
+            stack,
+            bank,
+            line.checkpoint_ms,
+        ),
+    )
+
+
+def open_job(database: Database, line: LineKey, kind: JobKind, body: Value, created_ms: int) -> Job:
+    """Put a job into the queue."""
+    number = database.insert(
+        "INSERT INTO job (task, class, kind, state, body, created_ms) VALUES (?,?,?,'open',?,?)",
+        (line.task, line.hardware_class, kind, encode(body), created_ms),
+    )
+    return Job(id=number, line=line, kind=kind, state="open", body=body, created_ms=created_ms)
+
+
+def update_body(database: Database, job_id: int, body: Value) -> None:
+    """Remember how far a job has come."""
+    database.rows("UPDATE job SET body = ? WHERE id = ?", (encode(body), job_id))
+
+
+def close_job(database: Database, job_id: int) -> None:
+    """Take a job out of the queue."""
+    database.rows("UPDATE job SET state = 'done' WHERE id = ?", (job_id,))
+
+
+def open_jobs(database: Database, line: LineKey) -> list[Job]:
+    """Return a line's jobs in the queue, oldest first."""
+    return _jobs(database, "state = 'open'", {"task": line.task, "class": line.hardware_class})
+
+
+def closed_jobs(database: Database, line: LineKey, kind: JobKind) -> list[Job]:
+    """Return a line's finished jobs of one kind, oldest first."""
+    values = {"task": line.task, "class": line.hardware_class, "kind": kind}
+    return _jobs(database, "state = 'done' AND kind = :kind", values)
+
+
+def _jobs(database: Database, condition: str, values: Mapping[str, object]) -> list[Job]:
+    rows = database.rows(
+        "SELECT id, task, class, kind, state, body, created_ms FROM job"  # noqa: S608 (constants)
+        f" WHERE task = :task AND class = :class AND {condition} ORDER BY id",
+        values,
+    )
+    return [
+        Job(
+            id=number,
+            line=LineKey(task=task, hardware_class=hardware_class),
+            kind=kind,
+            state=state,
+            body=decode_body(body),
+            created_ms=created_ms,
+        )
+        for number, task, hardware_class, kind, state, body, created_ms in rows
+    ]
+
+
+def plan_run(database: Database, job_id: int, role: Role, tree: bytes, seed: int) -> PlannedRun:
+    """Append a run without an outcome."""
+    ((ordinal,),) = database.rows("SELECT count(*) FROM planned_run WHERE job = ?", (job_id,))
+    database.rows(
+        "INSERT INTO planned_run (job, ordinal, role, tree, seed) VALUES (?,?,?,?,?)",
+        (job_id, ordinal, role, tree, seed),
+    )
+    return PlannedRun(job_id=job_id, ordinal=ordinal, role=role, tree=tree, seed=seed, outcome=None)
+
+
+def finish_run(database: Database, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
+    """Keep how a planned run ended."""
+    database.rows(
+        "UPDATE planned_run SET outcome = ? WHERE job = ? AND ordinal = ?",
+        (_encode_outcome(outcome), run.job_id, run.ordinal),
+    )
+    return replace(run, outcome=outcome)
+
+
+def runs_of(database: Database, job_id: int) -> list[PlannedRun]:
+    """Return a job's runs in the order they were planned."""
+    rows = database.rows(
+        "SELECT ordinal, role, tree, seed, outcome FROM planned_run WHERE job = ? ORDER BY ordinal",
+        (job_id,),
+    )
+    return [
+        PlannedRun(
+            job_id=job_id,
+            ordinal=ordinal,
+            role=role,
+            tree=tree,
+            seed=seed,
+            outcome=None if outcome is None else decode_outcome(outcome),
+        )
+        for ordinal, role, tree, seed, outcome in rows
+    ]
+
+
+def values(database: Database) -> Iterator[Value]:
+    """Yield all that lines, jobs and planned runs hold."""
+    for verified, working, stack in database.stream("SELECT verified, working, stack FROM line"):
+        yield [verified, working, decode_body(stack)]
+    for (body,) in database.stream("SELECT body FROM job"):
+        yield decode_body(body)
+    for (tree,) in database.stream("SELECT DISTINCT tree FROM planned_run"):
+        yield tree
+
+
+def _encode_outcome(outcome: StoredOutcome) -> bytes:
+    """Return the bytes the store keeps. The log is foreign text, hence bytes."""
+    log = outcome.log_tail.encode("utf-8", "backslashreplace")
+    return encode({"log": log, "run": outcome.run.to_value()})
+
+
+def decode_outcome(data: bytes) -> StoredOutcome:
+    """Return what `_encode_outcome` was given."""
+    match decode(data, limit_bytes=_LIMIT_BYTES):
+        case {"log": bytes() as log, "run": dict() as value}:
+            run = Run.from_value(value)
+            if not isinstance(run, Rejected):
+                text = log.decode("utf-8", "replace")
+                return StoredOutcome(run=run, log_tail=text)
+    raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
+
+
+def decode_body(data: bytes) -> Value:
+    """Return a job's body."""
+    value = decode(data, limit_bytes=_LIMIT_BYTES)
+    if isinstance(value, Rejected):
+        raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)
+    return value
+
+
+def _items(data: bytes) -> list[Value]:
+    value = decode_body(data)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,161 @@
+"""Makes a whole store out of a damaged one, keeping the damaged file beside it.
+
+Rows are read from both ends of every table up to where the damage begins; own records that lay
+in between come back from their second copy. Nothing is taken over that does not check out.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from node.home import Home
+from node.store import jobs
+from node.store.database import Database
+from node.store.jobs import Line, LineKey
+from node.store.store import Store
+from protocol.errors import ArnodeError, Rejected
+from protocol.records import parse_record
+
+# Jobs before their runs. `experiment` is derived anew.
+_KEYS = {
+    "meta": ("key",),
+    "record": ("n",),
+    "line": ("task", "class"),
+    "job": ("id",),
+    "planned_run": ("job", "ordinal"),
+    "tried": ("task", "fingerprint"),
+    "quarantine": ("id",),
+    "imported": ("id",),
+    "imported_row": ("imported", "n"),
+}
+Row = dict[str, Any]
+
+
+def salvage(home: Home) -> list[str]:
+    """Replace the damaged store by a whole one; return what was done. Needs the home's lock."""
+    aside = _move_aside(home.store)
+    # Opening brings back the own records from their copy, in the order they were made.
+    Store.open(home).close()
+    new = Database.open(home.store)
+    with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as damaged:
+        for table in _KEYS:
+            with new.transaction():
+                for row in _rows(damaged, table):
+                    _keep(new, table, row)
+    new.close()
+    with Store.open(home) as store:
+        store.rebuild()
+        lines = _restore_lines(store)
+        own, total = len(store.own_records()), store.record_count()
+    return [
+        f"store: {total} records are whole, {own} of them own",
+        f"store: the damaged file is kept as {aside}",
+        *lines,
+    ]
+
+
+def _move_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """Yield, in order, the rows before the first damage and those after the last."""
+    columns = ", ".join(_KEYS[table])
+    keys: set[tuple[object, ...]] = set()
+    for direction in ("ASC", "DESC"):
+        order = ", ".join(f"{column} {direction}" for column in _KEYS[table])
+        with suppress(sqlite3.DatabaseError):
+            # All columns, so that only rows are counted that read as a whole.
+            for row in damaged.execute(f"SELECT {columns}, * FROM {table} ORDER BY {order}"):  # noqa: S608 (constants)
+                keys.add(row[: len(_KEYS[table])])
+    where = " AND ".join(f"{column} = ?" for column in _KEYS[table])
+    for key in sorted(keys):
+        with suppress(sqlite3.DatabaseError):
+            cursor = damaged.execute(f"SELECT * FROM {table} WHERE {where}", key)  # noqa: S608 (constants)
+            names = [entry[0] for entry in cursor.description]
+            for row in cursor.fetchall():
+                yield dict(zip(names, row, strict=True))
+
+
+def _keep(new: Database, table: str, row: Row) -> None:
+    with suppress(ArnodeError, sqlite3.Error, TypeError):
+        if _CHECKS[table](row):
+            # Records are numbered anew, behind the own ones from their copy.
+            kept = {name: value for name, value in row.items() if name != "n"}
+            columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
+            new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
+
+
+def _is_record(row: Row) -> bool:
+    record = parse_record(row["wire"])
+    return not isinstance(record, Rejected) and record.id == row["id"]
+
+
+def _is_job(row: Row) -> bool:
+    jobs.decode_body(row["body"])
+    return True
+
+
+def _is_run(row: Row) -> bool:
+    if row["outcome"] is not None:
+        jobs.decode_outcome(row["outcome"])
+    return True
+
+
+def _is_line(row: Row) -> bool:
+    jobs.decode_body(row["stack"])
+    jobs.decode_body(row["bank"])
+    return True
+
+
+def _is_anything(_: Row) -> bool:
+    return True
+
+
+_CHECKS: dict[str, Callable[[Row], bool]] = {
+    "meta": _is_anything,
+    "record": _is_record,
+    "line": _is_line,
+    "job": _is_job,
+    "planned_run": _is_run,
+    "tried": _is_anything,
+    "quarantine": _is_anything,
+    "imported": _is_anything,
+    "imported_row": _is_anything,
+}
+
+
+def _restore_lines(store: Store) -> list[str]:
+    """Put a lost line back to its last verified head, as the records tell it."""
+    restored: list[str] = []
+    known = {line.key for line in store.lines()}
+    for experiment in store.experiments():
+        key = LineKey(task=experiment.task, hardware_class=experiment.hardware_class)
+        if key in known or experiment.stage != "baseline":
+            continue
+        known.add(key)
+        adoptions = store.adoptions(key)
+        head = adoptions[-1].body.to_tree if adoptions else experiment.tree
+        store.save_line(
+            Line(
+                task=key.task,
+                hardware_class=key.hardware_class,
+                verified=head,
+                working=head,
+                stack=(),
+                bank_nano=(),
+                checkpoint_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
+            )
+        )
+        restored.append(f"line on {key.hardware_class}: goes on from tree {head.hex()[:12]}")
+    return restored

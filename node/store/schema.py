@@ -1,0 +1,222 @@
+"""The database's tables, and how an older file becomes the present one.
+
+`record` is the truth; `experiment`, `task`, `tally` and what `boards` keeps follow from it and can
+be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop must still know
+after a kill. Migrations only ever get appended; before one runs, the file is copied.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+
+APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck know whose database it is
+_FIRST = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE record (
+        n INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        author BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        ts_ms INTEGER NOT NULL,
+        own INTEGER NOT NULL,
+        wire BLOB NOT NULL)""",
+    # Not unique: two records with one (author, seq) are an equivocation, and both are kept.
+    "CREATE INDEX record_chain ON record (author, seq)",
+    "CREATE INDEX record_kind ON record (kind, ts_ms)",
+    "CREATE INDEX record_own ON record (n) WHERE own",
+    """CREATE TABLE experiment (
+        id BLOB PRIMARY KEY,
+        n INTEGER NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        ts_ms INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        status TEXT NOT NULL,
+        decision TEXT NOT NULL,
+        metric_nano INTEGER,
+        gain_nano INTEGER,
+        peak_mem_bytes INTEGER NOT NULL,
+        tree BLOB NOT NULL,
+        parent BLOB NOT NULL,
+        patch BLOB)""",
+    "CREATE INDEX experiment_line ON experiment (task, class, n)",
+    """CREATE TABLE line (
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        verified BLOB NOT NULL,
+        working BLOB NOT NULL,
+        stack BLOB NOT NULL,
+        bank BLOB NOT NULL,
+        checkpoint_ms INTEGER NOT NULL,
+        PRIMARY KEY (task, class)) WITHOUT ROWID""",
+    """CREATE TABLE job (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        body BLOB NOT NULL,
+        created_ms INTEGER NOT NULL)""",
+    "CREATE INDEX job_open ON job (task, class, id) WHERE state = 'open'",
+    """CREATE TABLE planned_run (
+        job INTEGER NOT NULL REFERENCES job (id),
+        ordinal INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        tree BLOB NOT NULL,
+        seed INTEGER NOT NULL,
+        outcome BLOB,
+        PRIMARY KEY (job, ordinal)) WITHOUT ROWID""",
+    """CREATE TABLE tried (
+        task BLOB NOT NULL,
+        fingerprint BLOB NOT NULL,
+        record BLOB,
+        PRIMARY KEY (task, fingerprint)) WITHOUT ROWID""",
+)
+# What the boards read, the boards, and what bounds them all; what others' tools wrote, unsigned.
+# `stale`: what follows from the records is to be derived before use.
+_SECOND = (
+    "ALTER TABLE record ADD COLUMN net TEXT NOT NULL DEFAULT 'main'",
+    "ALTER TABLE record ADD COLUMN sort TEXT NOT NULL DEFAULT 'bulk'",
+    "CREATE INDEX record_time ON record (net, ts_ms, id)",
+    "CREATE INDEX record_sort ON record (author, sort, seq, id)",
+    "CREATE TABLE task (id BLOB NOT NULL, record BLOB NOT NULL UNIQUE, PRIMARY KEY (id, record))",
+    """CREATE TABLE fact (
+        record BLOB PRIMARY KEY,
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        author BLOB NOT NULL,
+        fact TEXT NOT NULL)""",
+    "CREATE INDEX fact_board ON fact (net, task, class, author)",
+    "CREATE INDEX fact_author ON fact (author)",
+    "CREATE TABLE orphan (record BLOB PRIMARY KEY, task BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX orphan_task ON orphan (task)",
+    """CREATE TABLE withdrawal (
+        record BLOB PRIMARY KEY,
+        author BLOB NOT NULL,
+        target BLOB) WITHOUT ROWID""",
+    "CREATE INDEX withdrawal_author ON withdrawal (author)",
+    """CREATE TABLE equivocation (
+        author BLOB PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        first BLOB NOT NULL,
+        second BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE board (
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        fresh INTEGER NOT NULL,
+        set_digest BLOB NOT NULL,
+        board_digest BLOB NOT NULL,
+        PRIMARY KEY (net, task, class)) WITHOUT ROWID""",
+    """CREATE TABLE board_row (
+        net TEXT NOT NULL,
+        task BLOB NOT NULL,
+        class TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        row BLOB NOT NULL,
+        PRIMARY KEY (net, task, class, position)) WITHOUT ROWID""",
+    """CREATE TABLE tally (
+        author BLOB NOT NULL,
+        sort TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (author, sort)) WITHOUT ROWID""",
+    "CREATE TABLE proven (author BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE quarantine (id BLOB PRIMARY KEY, ts_ms INTEGER NOT NULL, wire BLOB NOT NULL)",
+    "CREATE INDEX quarantine_time ON quarantine (ts_ms)",
+    "CREATE TABLE refused (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE)",
+    """CREATE TABLE imported (
+        id BLOB PRIMARY KEY,
+        form TEXT NOT NULL,
+        name TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        header TEXT NOT NULL,
+        at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE imported_row (
+        imported BLOB NOT NULL REFERENCES imported (id),
+        n INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        memory_gb TEXT NOT NULL,
+        status TEXT NOT NULL,
+        description TEXT NOT NULL,
+        raw TEXT NOT NULL,
+        tree BLOB,
+        PRIMARY KEY (imported, n)) WITHOUT ROWID""",
+    "INSERT INTO meta VALUES ('stale', x'01')",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+
+
+def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
+    """Open a connection whose commits survive a power cut."""
+    uri = path if isinstance(path, str) else f"{path.as_uri()}?mode={'rwc' if writing else 'ro'}"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    database.execute("PRAGMA foreign_keys = ON")
+    if writing:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def version_of(database: sqlite3.Connection) -> int:
+    """Return how many migrations the file has seen (0: a new file)."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def check_version(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that this version cannot read as it is."""
+    version = version_of(database)
+    _refuse_newer(version, len(MIGRATIONS), path)
+    if version < len(MIGRATIONS):
+        raise ConfigurationError(
+            f"the store {path} is from an older arnode (format {version})",
+            "any command that writes brings it up to date: `arnode start`",
+        )
+
+
+def migrate(
+    database: sqlite3.Connection,
+    path: Path,
+    migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+) -> None:
+    """Bring the file up to date, each step in one transaction, after a copy of what was there."""
+    version = version_of(database)
+    _refuse_newer(version, len(migrations), path)
+    if 0 < version < len(migrations):
+        with closing(sqlite3.connect(backup_path(path, version))) as copy:
+            database.backup(copy)
+    for number in range(version, len(migrations)):
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            # Somebody else may have migrated while this process waited for the lock.
+            if version_of(database) == number:
+                for statement in migrations[number]:
+                    database.execute(statement)
+                database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                database.execute(f"PRAGMA user_version = {number + 1}")
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+
+def _refuse_newer(version: int, known: int, path: Path) -> None:
+    if version > known:
+        raise ConfigurationError(
+            f"the store {path} was written by a newer arnode (format {version})",
+            "upgrade arnode, or set ARNODE_HOME to another folder",
+        )
+
+
+def backup_path(path: Path, version: int) -> Path:
+    """Return where the copy from before migration `version` lies."""
+    return path.with_name(f"{path.name}.format-{version}")

@@ -1,0 +1,337 @@
+"""The node's memory: every record, and what the research loop needs after a kill.
+
+One writer, the holder of the home's lock. Own records are numbered, signed and stored in one
+transaction that is on the disk (`synchronous=FULL`) before anybody hears of them, so that no
+power cut makes the node sign one sequence number twice. `experiment` follows from `record` and
+can be rebuilt from it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Self
+
+from node.exchange.foreign_logs import ForeignLog
+from node.home import Home
+from node.progress import Progress, silent
+from node.store import archive, boards, experiments, imported, intake, jobs
+from node.store.archive import PREFIX_DIGITS
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.database import Database
+from node.store.experiments import Adoption, Experiment
+from node.store.imported import Imported
+from node.store.intake import Quotas, Report
+from node.store.job_store import JobStore
+from node.store.jobs import LineKey
+from node.store.mirror import Mirror
+from protocol.board import Board
+from protocol.board_facts import Fact
+from protocol.encoding import Value
+from protocol.errors import UsageError
+from protocol.keys import SigningKey
+from protocol.kinds import AttestBody, Body, PatchBody, TaskBody
+from protocol.manifest import TaskManifest
+from protocol.record_index import RecordIndex
+from protocol.records import MAIN_NET, Record, sign_record
+from protocol.source import Source
+
+__all__ = ["PREFIX_DIGITS", "Store"]
+
+_DEFAULT_QUOTAS = Quotas()
+_STALE = "stale"  # in `meta`: what follows from the records is to be derived before use
+
+
+class Store(JobStore):
+    """An open database. `open` for the one writer, `open_read_only` for everybody else."""
+
+    def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
+        super().__init__(database)
+        self.quotas = quotas
+        self._mirror = mirror
+        self._unmirrored: list[bytes] = []
+        self._tasks: dict[bytes, TaskBody] = {}
+
+    @classmethod
+    def open(
+        cls, home: Home, *, quotas: Quotas = _DEFAULT_QUOTAS, progress: Progress = silent
+    ) -> "Store":
+        """Open for writing; make or migrate the file as needed."""
+        home.prepare()
+        store = cls(Database.open(home.store), Mirror(home.mirror), quotas)
+        if store.meta(_STALE) is not None:
+            store.rebuild(progress)
+        store._agree_with_mirror()
+        return store
+
+    @classmethod
+    def open_read_only(cls, home: Home) -> "Store":
+        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
+
+    def close(self) -> None:
+        """Close the file; an open transaction is rolled back."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        mark = len(self._unmirrored)
+
+        def forget() -> None:
+            del self._unmirrored[mark:]
+
+        with self._database.transaction(rolled_back=forget):
+            yield
+        self._follow_with_mirror()
+
+    # Records
+
+    def append_own(
+        self,
+        key: SigningKey,
+        body: Body,
+        *,
+        ts_ms: int,
+        net: str = "main",
+        refs: tuple[bytes, ...] = (),
+    ) -> Record:
+        """Number, chain, sign and store a record of this node's own."""
+        with self._writing():
+            seq, prev = archive.end_of_chain(self._database, key.public)
+            record = sign_record(
+                key, net=net, seq=seq, prev=prev, ts_ms=ts_ms, body=body, refs=refs
+            )
+            self._keep_own(record)
+            self._unmirrored.append(record.wire)
+        return record
+
+    def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
+        """Take in anybody's records, as far as they are new, valid and within the quotas."""
+        return intake.ingest(
+            self._database,
+            wires,
+            net=net,
+            now_ms=now_ms,
+            quotas=self.quotas,
+            manifest_of=self._manifest,
+        )
+
+    def settle(self, *, now_ms: int) -> tuple[int, Report]:
+        """Forget intents of more than a day ago, and take in what is no longer early.
+
+        Return how many were forgotten, and what became of those that waited.
+        """
+        forgotten = intake.forget_old_intents(self._database, now_ms)
+        report = intake.release(
+            self._database, now_ms=now_ms, quotas=self.quotas, manifest_of=self._manifest
+        )
+        return forgotten, report
+
+    def everything(self) -> Iterator[Value]:
+        """Yield all that may name a blob: records, jobs, lines, planned runs, imports."""
+        yield from archive.payloads(self._database)
+        yield from jobs.values(self._database)
+        yield from imported.trees(self._database)
+
+    def wires_after(
+        self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
+    ) -> list[bytes]:
+        """Return the next records in the order of (time, id): what a newcomer is streamed."""
+        return archive.wires_after(self._database, net, ts_ms, record_id, limit)
+
+    def index(self, net: str = MAIN_NET) -> RecordIndex:
+        """Return the index of a network's records, to reconcile with."""
+        return RecordIndex(archive.keys(self._database, net))
+
+    def record(self, record_id: bytes) -> Record:
+        """Return the record with this id."""
+        record = archive.get(self._database, record_id)
+        if record is None:
+            raise UsageError(f"there is no record {record_id.hex()[:12]} here", "see `arnode log`")
+        return record
+
+    def has(self, record_id: bytes) -> bool:
+        """Say whether a record with this id is here."""
+        return bool(self._database.rows("SELECT 1 FROM record WHERE id = ?", (record_id,)))
+
+    def is_own(self, record_id: bytes) -> bool:
+        """Say whether this node made the record with this id."""
+        statement = "SELECT 1 FROM record WHERE id = ? AND own"
+        return bool(self._database.rows(statement, (record_id,)))
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record whose id begins with these hex digits."""
+        return archive.find(self._database, prefix)
+
+    def records(
+        self,
+        kind: str | None = None,
+        author: bytes | None = None,
+        *,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Return records in the order of their times."""
+        return archive.listed(
+            self._database, kind=kind, author=author, newest_first=newest_first, limit=limit
+        )
+
+    def record_count(self) -> int:
+        """Return how many records are here."""
+        return archive.count(self._database)
+
+    def damaged_records(self, progress: Progress) -> list[str]:
+        """Return which records are not what their id and signature say."""
+        return archive.damaged(self._database, progress)
+
+    def own_records(self) -> list[Record]:
+        """Return this node's own records in the order they were made."""
+        return [archive.parsed(wire) for wire in archive.own_wires(self._database, 0)]
+
+    def patch(self, record_id: bytes) -> PatchBody | None:
+        """Return the patch with this record id, if it is here."""
+        record = archive.get(self._database, record_id)
+        return record.body if record and isinstance(record.body, PatchBody) else None
+
+    def task(self, task_id: bytes) -> TaskBody | None:
+        """Return the announcement of this task, if it is here."""
+        if task_id not in self._tasks:
+            rows = self._database.rows(
+                "SELECT wire FROM task JOIN record ON record.id = task.record"
+                " WHERE task.id = ? LIMIT 1",
+                (task_id,),
+            )
+            for (wire,) in rows:
+                body = archive.parsed(wire).body
+                if isinstance(body, TaskBody):
+                    self._tasks[task_id] = body
+        return self._tasks.get(task_id)
+
+    def task_record(self, task_id: bytes) -> bytes | None:
+        """Return the id of a record that announces this task."""
+        rows = self._database.rows(
+            "SELECT min(record) FROM task WHERE id = ? GROUP BY id", (task_id,)
+        )
+        return rows[0][0] if rows else None
+
+    def _manifest(self, task_id: bytes) -> TaskManifest | None:
+        body = self.task(task_id)
+        return None if body is None else body.manifest
+
+    # Boards
+
+    def board(self, key: BoardKey, limit: int = -1) -> Board:
+        """Return the first rows (-1: all) of the board that follows from the records."""
+        manifest = self._manifest(key.task)
+        if manifest is None:
+            raise UsageError("that board's task is not known here", "see `arnode task list`")
+        if not boards.is_fresh(self._database, key):
+            board = boards.make(self._database, key, manifest)
+            if self._mirror is None:  # a reader cannot keep it
+                return replace(board, rows=board.rows[: limit if limit >= 0 else None])
+            with self._writing():
+                boards.keep(self._database, key, board)
+        return boards.kept(self._database, key, limit)
+
+    def boards(self, net: str = MAIN_NET) -> list[BoardKey]:
+        """Return the boards that something was said about."""
+        return boards.boards(self._database, net)
+
+    def board_faults(self) -> list[str]:
+        """Return which kept boards are not those that follow from the records."""
+        return boards.faults(self._database, self._manifest)
+
+    def own_facts(self, key: BoardKey) -> list[Fact]:
+        """Return what a board reads of this node's own records, in the order they were made."""
+        return boards.own_facts(self._database, key)
+
+    def _keep_own(self, record: Record) -> None:
+        intake.keep(self._database, record, manifest_of=self._manifest, own=True)
+        self._derive_own(record)
+
+    def _agree_with_mirror(self) -> None:
+        mirror = self._mirror
+        if mirror is None:
+            return
+        ((own,),) = self._database.rows("SELECT count(*) FROM record WHERE own")
+        if mirror.count > own:
+            with self._database.transaction():
+                for wire in mirror.read():
+                    self._keep_own(archive.parsed(wire))
+        elif mirror.count < own:
+            self._unmirrored = archive.own_wires(self._database, mirror.count)
+            self._follow_with_mirror()
+
+    def _follow_with_mirror(self) -> None:
+        # The commit stands whatever happens to its copy; what is left goes with the next one.
+        if self._mirror is not None and self._unmirrored:
+            with suppress(OSError):
+                self._mirror.append(self._unmirrored)
+                self._unmirrored.clear()
+
+    def votes(self, key: BoardKey, tree: bytes) -> list[bytes]:
+        """Return the ids of the attestations about a tree."""
+        return boards.votes(self._database, key, tree)
+
+    # What other tools wrote
+
+    def keep_imported(
+        self,
+        blobs: Blobs,
+        log: ForeignLog,
+        *,
+        name: str,
+        at_ms: int,
+        sources: Mapping[str, Source],
+    ) -> tuple[bytes, bool]:
+        """Keep another tool's file; return its id and whether it is new."""
+        return imported.keep(self._database, blobs, log, name=name, at_ms=at_ms, sources=sources)
+
+    def imported(self) -> list[Imported]:
+        """Return everything that was imported, in the order it came."""
+        return imported.listed(self._database)
+
+    # Experiments, derived
+
+    def experiments(
+        self,
+        line: LineKey | None = None,
+        *,
+        after: int = 0,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Experiment]:
+        """Return this node's experiments in the order they were recorded, from number `after`."""
+        return experiments.listed(
+            self._database, line, after=after, newest_first=newest_first, limit=limit
+        )
+
+    def adoptions(self, line: LineKey, *, after: int = 0) -> list[Adoption]:
+        """Return this node's moves of the verified head of a line, in order."""
+        return experiments.adoptions(self._database, line, after=after)
+
+    def rebuild(self, progress: Progress = silent) -> int:
+        """Derive every table again from the records; return the number of experiments."""
+        with self.transaction():
+            self._database.rows("DELETE FROM experiment")
+            intake.rederive(self._database, manifest_of=self._manifest, progress=progress)
+            for record in self.own_records():
+                self._derive_own(record)
+            self._database.rows("DELETE FROM meta WHERE key = ?", (_STALE,))
+        return len(self.experiments())
+
+    def _derive_own(self, record: Record) -> None:
+        experiments.derive(self._database, record, patch_of=self.patch, task_of=self.task)
+        body = record.body
+        if isinstance(body, AttestBody) and body.verdict == "confirmed" and body.target:
+            self._database.rows(
+                "INSERT OR IGNORE INTO proven SELECT author FROM record WHERE id = ?",
+                (body.target,),
+            )

@@ -1,0 +1,117 @@
+"""What stands between a stranger's tree and the verified head: marks, hygiene, stripping.
+
+A tree is this node's own if it is the task's baseline or an own patch made it; a stranger's if
+somebody else's patch did. A stranger's tree is adopted without its prose, as an own patch on
+theirs. Which evidence a head needs is `node.loop.heads`' affair.
+"""
+
+from dataclasses import dataclass
+
+from agent.capabilities import Finding
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.vetting.inspection import Inspection, inspect
+from node.vetting.patches import Patches, PatchRecord
+from protocol.errors import ArnodeError, Rejected, SafetyError
+from protocol.hygiene import check_for_task
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A tree that may be adopted, and what it does that its task's baseline does not.
+
+    `stripped_from` is the stranger's patch whose prose is no longer in it; None where the tree
+    is recorded already, as an own one or because there was no prose.
+    """
+
+    source: Source
+    marks: tuple[Finding, ...]
+    stripped_from: PatchRecord | None
+
+
+def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> Candidate:
+    """Return what would be adopted for `tree`; raises `SafetyError` for what never is."""
+    patches = Patches(store, manifest.id)
+    baseline = blobs.get_source(manifest.baseline_tree)
+    if tree == baseline.tree:
+        return Candidate(source=baseline, marks=(), stripped_from=None)
+    is_own = patches.is_own(tree)
+    makers = [patch for patch in patches.makers(tree) if not patch.is_own]
+    if not is_own and not makers:
+        raise SafetyError(
+            f"no patch of this task says who wrote tree {tree.hex()[:12]}",
+            "give the id of a patch or result of this task: see `arnode log`",
+        )
+    source = blobs.get_source(tree)
+    if is_own:
+        found = inspect(source, baseline=baseline)
+        return Candidate(source=source, marks=found.marks, stripped_from=None)
+    _check_hygiene(source, baseline, manifest)
+    base = _own_text(patches, blobs, makers[0], baseline)
+    found = inspect(source, baseline=baseline, base=base)
+    stripped = _stripped(found, tree)
+    is_new = stripped.tree != tree and not patches.is_own(stripped.tree)
+    return Candidate(
+        source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None
+    )
+
+
+def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Finding, ...] | None:
+    """Return what a tree does that its task's baseline does not; None where its files are not here.
+
+    Without the baseline everything beyond arithmetic is a mark.
+    """
+    body = store.task(task)
+    if body is not None and tree == body.manifest.baseline_tree:
+        return ()
+    try:
+        source = blobs.get_source(tree)
+    except ArnodeError:
+        return None
+    baseline = Source.of({})
+    if body is not None and blobs.has(body.manifest.baseline_tree):
+        baseline = blobs.get_source(body.manifest.baseline_tree)
+    return inspect(source, baseline=baseline).marks
+
+
+def describe(mark: Finding) -> str:
+    """Return a mark in one line: where, the code, which kind."""
+    return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
+
+
+def _check_hygiene(source: Source, baseline: Source, manifest: TaskManifest) -> None:
+    fault = check_for_task(source, manifest, baseline=baseline)
+    if fault is not None:
+        raise SafetyError(
+            f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
+        )
+
+
+def _stripped(found: Inspection, tree: bytes) -> Source:
+    if isinstance(found.stripped, Source):
+        return found.stripped
+    reason = found.stripped.reason if isinstance(found.stripped, Rejected) else "no base"
+    raise SafetyError(
+        f"the prose in tree {tree.hex()[:12]} cannot be told from its code: {reason}",
+        "adopt another tree; nothing a stranger wrote to be read is taken over",
+    )
+
+
+def _own_text(patches: Patches, blobs: Blobs, patch: PatchRecord, baseline: Source) -> Source:
+    """Return the nearest tree below a stranger's patch that is this node's own text.
+
+    Strangers build on each other: what the first of them wrote is no less foreign.
+    """
+    seen: set[bytes] = set()
+    base = patch.body.base
+    while base not in seen:
+        seen.add(base)
+        if patches.is_own(base) and blobs.has(base):
+            return blobs.get_source(base)
+        below = patches.makers(base)
+        if not below:
+            break
+        base = below[0].body.base
+    return baseline

@@ -1,0 +1,1 @@
+"""What people and scripts are shown: live view, status, staircase, standing, tables."""

@@ -1,0 +1,326 @@
+"""The live view: what runs now, the staircase of results, the latest experiments, the head.
+
+`draw` is a pure picture of a node at one moment; nothing here decides or remembers. It fits itself
+to the height of the terminal: what is vouched for and what runs now are always on it.
+"""
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from node.loop.activity import DECISION_WORDS, Activity, Dot
+from node.loop.heads import evidence_for
+from node.store.experiments import Experiment
+from node.store.jobs import Line
+from node.terminal import plain
+from node.views.staircase import Column, columns, legend, staircase
+from node.views.status import head_metrics
+from protocol.rule import DEFAULT
+from protocol.units import NANO, from_nano
+from trainer.device import find_gpu
+
+if TYPE_CHECKING:
+    from node.core import Node
+
+_HISTORY = 400  # experiments that the plot shows
+_ROWS = (3, 10)  # of the table of experiments
+_PLOT_HEIGHT = (5, 9)
+_TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
+_FRAME = 4  # lines: the border and its padding
+_EVENTS = 2
+_ID_DIGITS = 8
+_WORDS = {
+    "adopted": ("verified", "bold green"),
+    "kept": ("kept", "green"),
+    "discarded": ("no gain", "bright_black"),
+    "screened_out": (DECISION_WORDS["screened_out"], "bright_black"),
+    "rechecked_out": (DECISION_WORDS["rechecked_out"], "bright_black"),
+    "rebased": (DECISION_WORDS["rebased"], "bright_black"),
+    "unconfirmed": ("unconfirmed", "yellow"),
+    "failed": ("failed", "yellow"),
+    "rejected": ("rejected", "red"),
+    "baseline": ("baseline", ""),
+}
+# What a run is for, in words that need no manual.
+_STAGES = {
+    "baseline": "measuring",
+    "screen": "first run",
+    "recheck": "second run, fresh seed",
+    "calibrating": "timing on this machine",
+    "bank": "one more run to compare with",
+    "checkpoint, candidate": "checkpoint",
+    "checkpoint, base": "checkpoint",
+    "checkpoint, anchor": "checkpoint, beside the baseline",
+}
+
+
+def draw(node: "Node") -> RenderableType:
+    """Return the picture of this moment."""
+    session, line = node.session, node.books.ledger.line
+    title = Text.assemble(
+        ("arnode", "bold"), f" · {plain(session.task.name)} on {session.subject.hardware_class}"
+    )
+    return Panel(
+        _Opening(_now(node.research.activity)) if line is None else _picture(node, line),
+        title=title,
+        subtitle=Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim"),
+        border_style="blue",
+        box=box.ROUNDED,
+        padding=(1, 2),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Before there is anything to compare with."""
+
+    now: RenderableType
+
+    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
+        yield Text(
+            "First the task's own train.py is measured, twice: everything is compared to it."
+        )
+        yield Text("")
+        yield self.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    """Everything that is to be shown; what gives way in a small terminal is the history."""
+
+    headline: RenderableType
+    now: RenderableType
+    evidence: RenderableType | None
+    history: Sequence[Column]
+    entries: Sequence[Experiment]
+    table: "_Rows"
+    events: Sequence[Text]
+    footer: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        fixed: list[RenderableType] = [self.headline, Text(""), self.now]
+        if self.evidence is not None:
+            fixed.append(self.evidence)
+        below: list[RenderableType] = [Text(""), *self.events, self.footer]
+        bare = console.render_lines(Group(*fixed, *below), options, pad=False)
+        left = console.size.height - _FRAME - len(bare)
+        yield Group(*fixed)
+        if self.history and left > _PLOT_HEIGHT[0]:
+            height = max(_PLOT_HEIGHT[0], min(_PLOT_HEIGHT[1], left - _TABLE_SHARE))
+            yield Text("")
+            yield staircase(self.history, width=options.max_width, height=height)
+            left -= height + 1
+            if height == _PLOT_HEIGHT[1]:
+                yield legend()
+                left -= 1
+        if self.entries and left >= _ROWS[0] + 2:
+            yield Text("")
+            yield self.table.of(self.entries[-min(_ROWS[1], left - 2) :])
+        yield Group(*below)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Draws the table of experiments, the newest at the bottom."""
+
+    unit: str
+    noise_sd: float
+    dots: Mapping[bytes, Dot]
+
+    def of(self, entries: Sequence[Experiment]) -> RenderableType:
+        """Return the table of these."""
+        table = Table(
+            box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True
+        )
+        table.add_column("id", no_wrap=True, width=_ID_DIGITS)
+        table.add_column(self.unit, justify="right", no_wrap=True)
+        table.add_column("gain", justify="right", no_wrap=True)
+        table.add_column("decision", no_wrap=True)
+        table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
+        for entry in entries:
+            # What this session decided on, where it was there; else what the record says.
+            if dot := self.dots.get(entry.id):
+                decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
+            else:
+                decision, metric, gain = entry.decision, _metric(entry), self._gain_sd(entry)
+            word, style = _WORDS[decision]
+            table.add_row(
+                Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
+                _number(metric),
+                "" if gain is None else f"{gain:+.1f} sd",
+                word,
+                plain(entry.title),
+                style=style,
+            )
+        return table
+
+    def _gain_sd(self, entry: Experiment) -> float | None:
+        return None if entry.gain_nano is None else entry.gain_nano / NANO / self.noise_sd
+
+
+def _picture(node: "Node", line: Line) -> _Picture:
+    store, activity = node.books.store, node.research.activity
+    entries = store.experiments(line.key, newest_first=True, limit=_HISTORY)[::-1]
+    dots = {dot.record: dot for dot in activity.dots}
+    metric = node.session.task.manifest.metric
+    return _Picture(
+        headline=_headline(node, line, entries),
+        now=_now(activity),
+        evidence=_evidence(activity) if activity.confirmation else None,
+        history=columns(entries, _start(node, line, entries)),
+        entries=entries,
+        table=_Rows(unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
+        events=_events(activity),
+        footer=_footer(activity),
+    )
+
+
+def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> RenderableType:
+    task, store = node.session.task, node.books.store
+    unit, sign = task.manifest.metric.unit, 1 if task.manifest.metric.direction == "min" else -1
+    first = store.experiments(line.key, limit=1)
+    baseline = _metric(first[0]) if first else None
+    head = _head_metric(node, line, entries)
+    working = _mean([nano / NANO for nano in line.bank_nano])
+    noise_sd = node.research.noise_sd
+    table = Table.grid(padding=(0, 3), expand=True)
+    for width in (len("verified head"), 6, 8):
+        table.add_column(no_wrap=True, min_width=width)
+    table.add_column(style="bright_black", no_wrap=True, ratio=1, overflow="ellipsis")
+    table.add_row("baseline", _number(baseline), "", f"{unit}, ± {noise_sd:.4f} from run to run")
+    table.add_row(
+        Text("verified head", "bold green"),
+        Text(_number(head), "bold green"),
+        Text(_gain(baseline, head, sign, noise_sd), "bold green"),
+        _standing(node, line, entries),
+    )
+    patches = f"{_count(len(line.stack), 'patch', 'patches')} on top, not verified yet"
+    table.add_row(
+        Text("working line", "cyan"),
+        Text(_number(working) if line.stack else _number(head), "cyan"),
+        Text(_gain(baseline, working, sign, noise_sd) if line.stack else "", "cyan"),
+        patches if line.stack else "the same",
+    )
+    if floor_nano := node.session.data.floor_nano:
+        table.add_row("entropy", _number(floor_nano / NANO), "", "of the text's generator")
+    return table
+
+
+def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
+    """Why the head is vouched for; the store is searched only if these entries do not tell."""
+    if line.verified == node.session.task.source.tree:
+        return "still the baseline"
+    is_confirmed = any(
+        entry.tree == line.verified and entry.decision == "adopted" for entry in entries
+    ) or evidence_for(node.books.store, line.key, line.verified)
+    return "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
+
+
+def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
+    """The head before these entries: what the first adoption among them says, else today's."""
+    sign = 1 if node.session.task.manifest.metric.direction == "min" else -1
+    for entry in entries:
+        if entry.decision == "adopted" and entry.metric_nano is not None:
+            return (entry.metric_nano + sign * (entry.gain_nano or 0)) / NANO
+    return _head_metric(node, line, entries)
+
+
+def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
+    """The head's metric from the rows at hand; the store is searched only if it is not there."""
+    for entry in reversed(entries):
+        if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
+            return _metric(entry)
+    return _mean(head_metrics(node.books.store, line, line.verified))
+
+
+def _now(activity: Activity) -> RenderableType:
+    seconds = time.monotonic() - activity.stage_started_s
+    return Text.assemble(
+        ("▶ ", "bold cyan"),
+        (f"{_STAGES.get(activity.stage, activity.stage)}  ", "cyan"),
+        plain(activity.title),
+        (f"  {seconds:.0f} s", "bright_black"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _evidence(activity: Activity) -> RenderableType:
+    """How far the checkpoint has come: the working line against the verified head, in pairs."""
+    confirmation = activity.confirmation
+    pairs = len(confirmation.pairs) if confirmation else 0
+    latest = confirmation.latest if confirmation else None
+    share = DEFAULT.evidence_share(latest.log_e) if latest else 0.0
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, width=24)
+    table.add_column(no_wrap=True)
+    table.add_row(
+        Text("  evidence", "cyan"),
+        ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
+        f"{share:.0%} after {_count(pairs, 'pair', 'pairs')}"
+        + (f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""),
+    )
+    return table
+
+
+def _events(activity: Activity) -> list[Text]:
+    """What was said besides the decisions that the table shows, and what a card is not for."""
+    # Without the record's id, which the table has.
+    told = [line.partition("  [")[0] for line in activity.messages]
+    shown = told[-_EVENTS:]
+    if card := _card():
+        shown.append(f"{card} stays idle until the task nanochat comes: this runs on the CPU")
+    return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]
+
+
+@functools.cache
+def _card() -> str | None:
+    return find_gpu()
+
+
+def _footer(activity: Activity) -> RenderableType:
+    return Text(
+        f"{_count(activity.runs, 'run', 'runs')} in {_span(activity.elapsed_s)}, "
+        f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
+        "bright_black",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _metric(entry: Experiment) -> float | None:
+    return from_nano(entry.metric_nano)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: float) -> str:
+    if baseline is None or value is None or baseline == value:
+        return ""
+    return f"{sign * (baseline - value) / noise_sd:+.1f} sd"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _span(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

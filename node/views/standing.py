@@ -1,0 +1,63 @@
+"""What this node itself measured of the trees on a board: the third column, never in a digest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from node.store.boards import BoardKey
+from node.store.store import Store
+from protocol.attestation import AttestVerdict
+from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.errors import UsageError
+from protocol.gains import Gain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """This node's last word on a tree; without pairs there is no gain."""
+
+    verdict: AttestVerdict
+    gain: Gain | None
+
+
+def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
+    """Return by tree what own facts, in the order they were made, say last.
+
+    A confirmation that led to an adoption passed; any other left the question open.
+    """
+    here: dict[bytes, Here] = {}
+    for fact in facts:
+        match fact:
+            case Claim(gain=gain) if gain is not None:
+                here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
+            case Vote():
+                here[fact.tree] = Here(verdict=fact.verdict, gain=fact.gain)
+            case Move() if fact.tree in here:
+                here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
+    return here
+
+
+def choose_board(
+    store: Store, *, task: str | None, hardware_class: str | None, own_class: str
+) -> BoardKey | None:
+    """Return the one board meant: of the named task or the only one, of this machine's class.
+
+    None if there is no board at all; UsageError if it is not clear which.
+    """
+    known = [(key, body.manifest.name) for key in store.boards() if (body := store.task(key.task))]
+    if not known:
+        return None
+    of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
+    if not of_task:
+        names = ", ".join(sorted({name for _, name in known}))
+        raise UsageError(f"no board of task `{task}` here", f"there are: {names}")
+    if len({key.task for key, _ in of_task}) > 1:
+        names = ", ".join(sorted({f"{name} ({key.task.hex()[:12]})" for key, name in of_task}))
+        raise UsageError(f"boards of several tasks are here: {names}", "choose one with --task")
+    wanted = hardware_class or own_class
+    for key, _ in of_task:
+        if key.hardware_class == wanted:
+            return key
+    classes = ", ".join(key.hardware_class for key, _ in of_task)
+    if hardware_class is None and len(of_task) == 1:
+        return of_task[0][0]
+    raise UsageError(f"no board of class `{wanted}` here", f"--class takes: {classes}")

@@ -1,0 +1,110 @@
+"""What `arnode status` says: the documented JSON (`INTERFACES.md`), from the store and the loop.
+
+Without a running node everything comes from the store and the live figures are zero.
+"""
+
+from collections import Counter
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from node.control import Message
+from node.store.experiments import Decision, Experiment
+from node.store.jobs import Line
+from node.store.store import Store
+from protocol.kinds import ProfileBody, ResultBody
+from protocol.manifest import TaskManifest
+from protocol.units import NANO
+
+if TYPE_CHECKING:
+    from node.loop.research import Research
+
+_SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+
+
+def status_document(
+    store: Store, *, author: bytes | None, sandbox: str, research: "Research | None" = None
+) -> dict[str, Message]:
+    """Return the document. `author` is None while the node has no key yet."""
+    name = ""
+    if author is not None:
+        for record in store.records("profile", author, newest_first=True, limit=1):
+            name = record.body.name if isinstance(record.body, ProfileBody) else ""
+    lines: list[Message] = [_line(store, line, research) for line in store.lines()]
+    return {
+        "running": research is not None,
+        "node": {"author": author.hex() if author else None, "name": name},
+        "sandbox": sandbox,
+        "lines": lines,
+        "network": {"name": None, "peers": 0, "records": store.record_count()},
+        "cost": {"usd_today": 0, "tokens_today": 0},
+    }
+
+
+def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
+    """Return the public metrics of the runs that a tree's latest baseline or confirmation had."""
+    for entry in reversed(store.experiments(line.key)):
+        if entry.tree != tree or entry.stage not in ("baseline", "confirm"):
+            continue
+        body = store.record(entry.id).body
+        assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+        role = "base" if entry.stage == "baseline" else "candidate"
+        return [
+            run.metric_nano / NANO
+            for run in body.runs
+            if run.role == role and run.metric_nano is not None
+        ]
+    return []
+
+
+def _line(store: Store, line: Line, research: "Research | None") -> Message:
+    task = store.task(line.task)
+    entries = store.experiments(line.key)
+    live = research if research is not None and research.line_key == line.key else None
+    activity = live.activity if live else None
+    return {
+        "task": {"id": line.task.hex(), "name": task.manifest.name if task else ""},
+        "class": line.hardware_class,
+        "devices": ["cpu"],
+        "head": _head(store, line),
+        "working": {"tree": line.working.hex(), "keeps": len(line.stack)},
+        "noise_sd": live.noise_sd if live else _floor(task.manifest if task else None),
+        "experiments": _experiments(entries),
+        "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
+        "counted_share": round(activity.counted_share, 3) if activity else 0,
+        "verification": _verification(store, line, entries),
+        "now": {"title": activity.title, "stage": activity.stage} if activity else None,
+    }
+
+
+def _head(store: Store, line: Line) -> Message:
+    metrics = head_metrics(store, line, line.verified)
+    return {
+        "tree": line.verified.hex(),
+        "metric": fmean(metrics) if metrics else None,
+        "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
+        "runs": len(metrics),
+    }
+
+
+def _floor(manifest: TaskManifest | None) -> float | None:
+    return manifest.noise_floor_nano / NANO if manifest else None
+
+
+def _experiments(entries: list[Experiment]) -> Message:
+    counts = Counter(entry.decision for entry in entries if entry.stage in ("screen", "keep"))
+    document: dict[str, Message] = {"total": sum(counts.values())}
+    return document | {decision: counts[decision] for decision in _SHOWN}
+
+
+def _verification(store: Store, line: Line, entries: list[Experiment]) -> Message:
+    confirmations = [entry for entry in entries if entry.stage == "confirm"]
+    passed = sum(entry.decision == "adopted" for entry in confirmations)
+    failed = sum(entry.decision in ("failed", "rejected") for entry in confirmations)
+    queued = sum(job.kind == "checkpoint" for job in store.open_jobs(line.key))
+    return {
+        "queued": queued,
+        "confirmed": passed,
+        "refuted": 0,  # one's own stacks make no claim that could be refuted
+        "unconfirmed": len(confirmations) - passed - failed,
+        "unrunnable": failed,
+    }
