@@ -23,6 +23,7 @@ from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source
 
+BASELINE_RUNS = 2
 _TITLES_IN_STACK = 3
 
 
@@ -86,16 +87,26 @@ class Ledger:
         with self.store.transaction():
             tree = self._blobs.put_source(self._subject.source)
             job = self._open("baseline", {"tree": tree})
-            for _ in range(2):
+            for _ in range(BASELINE_RUNS):
                 self._plan(job, role="base", tree=tree)
         return job
+
+    def plan_baseline_run(self, job: Job) -> None:
+        """Queue one more run of the baseline, in place of one that failed."""
+        self._plan(job, role="base", tree=self._subject.source.tree)
 
     def close_baseline(self, job: Job, runs: Sequence[Run], fingerprint: bytes) -> Record:
         """Record the baseline; both lines start there."""
         tree = self._subject.source.tree
         with self.store.transaction():
             record = self._publication.result(
-                None, tree, tree, stage="baseline", runs=runs, note="the task's baseline"
+                None,
+                tree,
+                tree,
+                stage="baseline",
+                runs=runs,
+                note="the task's baseline",
+                has_verdict=True,
             )
             self.store.mark_tried(self._subject.manifest.id, fingerprint, record.id)
             self._save(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from agent.canonical import fingerprint
 from node.loop.activity import Activity, Dot
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
+from node.loop.ledger import BASELINE_RUNS, Ledger
 from node.loop.session import Session
 from node.loop.steps import CheckpointStep, ExperimentStep
 from node.loop.trial import (
@@ -90,10 +90,15 @@ class Verdicts:
         ended = _ended(runs)
         if len(ended) < len(runs):
             return
-        if failed := next((run for run in ended if run.status != "ok"), None):
+        failed = [run for run in ended if run.status != "ok"]
+        if len(failed) == 1 and len(ended) == BASELINE_RUNS:  # as when something killed it
+            self._activity.say(f"a run of the baseline failed ({failed[0].reason}): once more")
+            self._ledger.plan_baseline_run(job)
+            return
+        if len(failed) > 1:
             self._store.close_job(job.id)  # the next start measures it anew
             raise ArnodeError(
-                f"the task's own baseline failed here ({failed.status}): {failed.reason}",
+                f"the task's own baseline failed here ({failed[0].status}): {failed[0].reason}",
                 "`arnode doctor` looks at this machine",
             )
         mark = fingerprint(self._session.task.source)

@@ -221,6 +221,25 @@ def test_a_baseline_that_fails_is_an_error_now_and_measured_anew_next_time(bench
     assert bench.decisions() == ["baseline", "discarded"]
 
 
+def test_one_lost_run_of_the_baseline_is_repeated(bench: Bench) -> None:
+    """Something outside may kill a run in the night: nobody is there to start the node again."""
+
+    def lose_the_first(count: int) -> None:
+        bench.runner.outcomes = {BASELINE.tree: CRASHED} if count == 1 else {}
+
+    bench.runner.on_start = lose_the_first
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "discarded"]
+    (baseline,) = (
+        record.body
+        for record in bench.store.own_records()
+        if isinstance(record.body, ResultBody) and record.body.stage == "baseline"
+    )
+    assert baseline.status == "ok"
+    assert sorted(run.status for run in baseline.runs) == ["crash", "ok", "ok"]
+
+
 def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
