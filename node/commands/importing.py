@@ -58,15 +58,23 @@ def bundle(path: Path, as_json: bool) -> None:
                 "known": report.duplicates,
                 "early": report.quarantined,
                 "over_quota": report.over_quota,
+                "expired": report.expired,
                 "rejected": report.rejected,
                 "blobs": len(given.blobs),
             }
         )
         return
-    click.echo(
-        f"{plain(str(path))}: {len(report.new)} new records, {report.duplicates} known,"
-        f" {len(given.blobs)} blobs; see `arnode show {given.about.hex()[:_ID_DIGITS]}`"
-    )
+    counts = {
+        "new records": len(report.new),
+        "known": report.duplicates,
+        "early: looked at again later": report.quarantined,
+        "over a quota": report.over_quota,
+        "expired": report.expired,
+        "rejected": len(report.rejected),
+        "blobs": len(given.blobs),
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    click.echo(f"{plain(str(path))}: {told}; see `arnode show {given.about.hex()[:_ID_DIGITS]}`")
 
 
 @import_.command()

@@ -134,8 +134,15 @@ def wires_after(
 
 
 def keys(database: Database, net: str) -> Iterator[bytes]:
-    """Yield the keys (protocol/record_index.py) of a network's records, in their order."""
-    rows = database.stream("SELECT ts_ms, id FROM record WHERE net = ? ORDER BY ts_ms, id", (net,))
+    """Yield the keys (protocol/record_index.py) of a network's records, in their order.
+
+    What was refused counts as had, else peers would offer it in every round.
+    """
+    rows = database.stream(
+        "SELECT ts_ms, id FROM record WHERE net = ?1"
+        " UNION ALL SELECT ts_ms, id FROM refused WHERE net = ?1 ORDER BY ts_ms, id",
+        (net,),
+    )
     return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)
 
 

@@ -61,6 +61,7 @@ class Report:
     duplicates: int = 0
     quarantined: int = 0
     over_quota: int = 0
+    expired: int = 0
     rejected: list[str] = field(default_factory=list)
 
 
@@ -102,7 +103,7 @@ def ingest(
                 if record.ts_ms > now_ms + EARLY_MS:
                     report.quarantined += _quarantine(database, record)
                 else:
-                    _take(database, record, report, quotas, manifest_of)
+                    _take(database, record, report, quotas, manifest_of, now_ms)
             if fresh:
                 _make_room(database, quotas)
     return report
@@ -117,7 +118,7 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
             (now_ms + EARLY_MS,),
         ):
             database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-            _take(database, archive.parsed(wire), report, quotas, manifest_of)
+            _take(database, archive.parsed(wire), report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
 
@@ -156,7 +157,7 @@ def forget_old_intents(database: Database, now_ms: int) -> int:
     )
     with database.transaction():
         for (record_id,) in rows:
-            _remove(database, record_id)
+            _evict(database, record_id)
     return len(rows)
 
 
@@ -173,9 +174,17 @@ def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
 
 
 def _take(
-    database: Database, record: Record, report: Report, quotas: Quotas, manifest_of: ManifestOf
+    database: Database,
+    record: Record,
+    report: Report,
+    quotas: Quotas,
+    manifest_of: ManifestOf,
+    now_ms: int,
 ) -> None:
-    if _admit(database, record, quotas):
+    if isinstance(record.body, IntentBody) and record.ts_ms < now_ms - INTENT_MS:
+        _refuse(database, record.id, record.net, record.ts_ms)
+        report.expired += 1
+    elif _admit(database, record, quotas):
         keep(database, record, manifest_of=manifest_of)
         report.new.append(record.id)
     else:
@@ -250,9 +259,9 @@ def _admit(database: Database, record: Record, quotas: Quotas) -> bool:
         return True
     oldest = _oldest(database, record.author, sort, 1)
     if not oldest or (record.seq, record.id) < oldest[0]:
-        _refuse(database, record.id)
+        _refuse(database, record.id, record.net, record.ts_ms)
         return False
-    _evict(database, oldest)
+    _evict(database, oldest[0][1])
     return True
 
 
@@ -297,16 +306,14 @@ def _make_room(database: Database, quotas: Quotas) -> None:
         share[author, sort] += 1
         heapreplace(rows, (count + 1, author, sort))
     for (author, sort), number in share.items():
-        _evict(database, _oldest(database, author, sort, number))
+        for _, record_id in _oldest(database, author, sort, number):
+            _evict(database, record_id)
 
 
-def _evict(database: Database, records: list[tuple[int, bytes]]) -> None:
-    for _, record_id in records:
-        _remove(database, record_id)
-        _refuse(database, record_id)
-
-
-def _remove(database: Database, record_id: bytes) -> None:
+def _evict(database: Database, record_id: bytes) -> None:
+    """Remove a record that peers may still have."""
+    ((net, ts_ms),) = database.rows("SELECT net, ts_ms FROM record WHERE id = ?", (record_id,))
+    _refuse(database, record_id, net, ts_ms)
     boards.forget(database, record_id)
     database.rows(
         "UPDATE tally SET count = count - 1 WHERE (author, sort) ="
@@ -316,6 +323,9 @@ def _remove(database: Database, record_id: bytes) -> None:
     database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
 
-def _refuse(database: Database, record_id: bytes) -> None:
-    number = database.insert("INSERT OR IGNORE INTO refused (id) VALUES (?)", (record_id,))
+def _refuse(database: Database, record_id: bytes, net: str, ts_ms: int) -> None:
+    """Remember an id that is not wanted; the oldest of too many are forgotten."""
+    number = database.insert(
+        "INSERT OR IGNORE INTO refused (id, net, ts_ms) VALUES (?,?,?)", (record_id, net, ts_ms)
+    )
     database.rows("DELETE FROM refused WHERE n <= ?", (number - _MAX_REMEMBERED,))

@@ -129,7 +129,11 @@ _SECOND = (
     "CREATE TABLE proven (author BLOB PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE quarantine (id BLOB PRIMARY KEY, ts_ms INTEGER NOT NULL, wire BLOB NOT NULL)",
     "CREATE INDEX quarantine_time ON quarantine (ts_ms)",
-    "CREATE TABLE refused (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE)",
+    """CREATE TABLE refused (
+        n INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        net TEXT NOT NULL,
+        ts_ms INTEGER NOT NULL)""",
     """CREATE TABLE imported (
         id BLOB PRIMARY KEY,
         form TEXT NOT NULL,

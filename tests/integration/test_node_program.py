@@ -233,9 +233,14 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(home: Path) -> None:
     assert "baseline measured" in arnode(home, "logs").stdout
 
 
-def test_a_stop_at_a_checkpoint_judges_what_was_kept(home: Path) -> None:
+def test_a_stop_at_a_checkpoint_judges_what_was_kept(
+    home: Path, tmp_path: Path, better: Path
+) -> None:
+    (tmp_path / "train.py").write_bytes(better.read_bytes())
     with running_node(home) as node:
-        node.wait_for(r" kept .* \+[2-9]\.\d sd")  # soon confirmed
+        node.wait_for("baseline measured")
+        kept = arnode_json(home, "try", "-m", "two of the task's moves", "--folder", str(tmp_path))
+        assert kept["decision"] == "keep"
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
         assert any("checkpoint of" in line for line in node.said)

@@ -151,8 +151,13 @@ def test_old_intents_are_forgotten(store: Store) -> None:
     store.ingest([record.wire], now_ms=NOW_MS)
     assert store.settle(now_ms=START_MS + INTENT_MS)[0] == 0
     assert ids(store) == {record.id}
-    assert store.settle(now_ms=START_MS + INTENT_MS + 1)[0] == 1
+    late_ms = START_MS + INTENT_MS + 1
+    assert store.settle(now_ms=late_ms)[0] == 1
     assert ids(store) == set()
+    assert store.ingest([record.wire], now_ms=late_ms).duplicates == 1  # peers may still have it
+    with new_store() as other:
+        assert other.ingest([record.wire], now_ms=late_ms).expired == 1
+        assert ids(other) == set()
 
 
 def chain(count: int, key: object = STRANGER) -> list[Record]:
@@ -174,6 +179,9 @@ def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: i
         # What was refused is not asked for again.
         again = store.ingest([record.wire for record in records], now_ms=NOW_MS)
         assert (again.duplicates, again.new, again.over_quota) == (12, [], 0)
+        # Nor does it come up when two nodes reconcile.
+        index = store.index()
+        assert all(key_of(record.ts_ms, record.id) in index for record in records)
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
