@@ -15,7 +15,7 @@ is (which records count, which are refused) is for the caller to say.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.errors import Rejected
 from protocol.record_index import FINGERPRINT_BYTES, KEY_BYTES, RecordIndex
@@ -23,7 +23,7 @@ from protocol.varint import decode_varint, encode_varint
 
 VERSION: Final = 0x61
 _VERSIONS = range(0x60, 0x70)
-FRAME_LIMIT_BYTES: Final = 64 * 1024
+FRAME_LIMIT_BYTES: Final = 128 * 1024
 MAX_ROUNDS: Final = 1_000
 MAX_IDS: Final = 100_000
 
@@ -34,6 +34,7 @@ _TIME_BYTES = 8
 _LAST_TIME = (1 << 64) - 1
 _END = b"\xff" * KEY_BYTES  # no bound
 _SKIP, _FINGERPRINT, _IDS = 0, 1, 2
+_FINGERPRINT_MODE = bytes([_FINGERPRINT])
 # What closes a message that is full: a skip, a bound without end and a fingerprint.
 _RESERVED_BYTES = 128
 
@@ -120,8 +121,7 @@ def respond(
     return writer.message()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Range:
+class _Range(NamedTuple):
     """What a message says of our keys start … stop - 1: a fingerprint, ids or (neither) nothing."""
 
     bound: bytes
@@ -240,7 +240,7 @@ class _Writer:
         for end in ends:
             edge = bound if end == stop else self._between(end)
             fingerprint = self._index.fingerprint(start, end)
-            self._put(edge, end, bytes([_FINGERPRINT]) + fingerprint)
+            self._put(edge, end, _FINGERPRINT_MODE + fingerprint)
             start = end
 
     def ids(self, start: int, stop: int, bound: bytes) -> None:
@@ -259,19 +259,18 @@ class _Writer:
         if self.is_full:
             return
         self._put_skip()
-        edge = self._encoded(bound)
+        edge, time = self._encoded(bound)
         if len(self._out) + len(edge) + len(payload) > self._limit_bytes:
             self._close()
             return
         self._out += edge + payload
-        self._covered = stop
-        self._time = _time_of(bound)
+        self._covered, self._time = stop, time
 
     def _put_skip(self) -> None:
         if self._skipped is not None:
             bound, self._covered = self._skipped
-            self._out += self._encoded(bound) + bytes([_SKIP])
-            self._time = _time_of(bound)
+            edge, self._time = self._encoded(bound)
+            self._out += edge + bytes([_SKIP])
             self._skipped = None
 
     def _close(self) -> None:
@@ -279,14 +278,14 @@ class _Writer:
             self.is_full = True
             self._put_skip()
             rest = self._index.fingerprint(self._covered, len(self._index))
-            self._out += self._encoded(_END) + bytes([_FINGERPRINT]) + rest
+            self._out += self._encoded(_END)[0] + _FINGERPRINT_MODE + rest
 
-    def _encoded(self, bound: bytes) -> bytes:
+    def _encoded(self, bound: bytes) -> tuple[bytes, int]:
+        """Return a bound as it is written after the last one, and its time."""
         if bound == _END:
-            return encode_varint(0) + encode_varint(0)
-        prefix = bound[_TIME_BYTES:]
-        step = _time_of(bound) - self._time + 1
-        return encode_varint(step) + encode_varint(len(prefix)) + prefix
+            return bytes(2), _LAST_TIME
+        time, prefix = int.from_bytes(bound[:_TIME_BYTES], "big"), bound[_TIME_BYTES:]
+        return encode_varint(time - self._time + 1) + encode_varint(len(prefix)) + prefix, time
 
     def _between(self, position: int) -> bytes:
         """Return the shortest bound between the key at a position and the one before it."""
@@ -295,7 +294,3 @@ class _Writer:
             return right[:_TIME_BYTES]
         shared = next(at for at in range(KEY_BYTES) if left[at] != right[at])
         return right[: shared + 1]
-
-
-def _time_of(bound: bytes) -> int:
-    return int.from_bytes(bound[:_TIME_BYTES], "big")

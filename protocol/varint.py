@@ -15,6 +15,10 @@ def encode_varint(number: int) -> bytes:
     """Return the shortest encoding of a number from 0 to 2^64 - 1."""
     if number < 0x80:  # most are lengths and modes
         return _DIGITS[number]
+    if number < 1 << 14:
+        return bytes((0x80 | number >> 7, number & 0x7F))
+    if number < 1 << 21:  # times of records that follow one another
+        return bytes((0x80 | number >> 14, 0x80 | number >> 7 & 0x7F, number & 0x7F))
     digits = bytearray([number & 0x7F])
     while number := number >> 7:
         digits.append(0x80 | number & 0x7F)
