@@ -18,14 +18,18 @@ _METER_INTERVAL_S = 0.05
 
 
 class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
-    """A run that ended without a metric: `status` is one of RECORDS' words."""
+    """A run that ended without a metric: `status` is one of RECORDS' words.
 
-    def __init__(self, status: Status, reason: str) -> None:
+    `reason` may quote the candidate; `unquoted` is the same in our own words alone.
+    """
+
+    def __init__(self, status: Status, reason: str, *, unquoted: str | None = None) -> None:
         super().__init__(reason)
         self.status: Status = status
         # What a candidate printed may hold marks that turn or hide the text around them.
         shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in reason)
         self.reason = fit_line(shown, MAX_REASON)
+        self.unquoted = self.reason if unquoted is None else unquoted
 
 
 class CpuCeiling(RunFailed):
@@ -42,7 +46,8 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     try:
         yield
     except ForgedFrame as error:
-        raise RunFailed("rejected", f"in {name}: {error}") from error
+        unquoted = f"in {name}: not what the protocol of runs allows"
+        raise RunFailed("rejected", f"in {name}: {error}", unquoted=unquoted) from error
     except SandboxEnded as error:
         await sandbox.settled()
         raise _why_ended(sandbox, name) from error
@@ -62,7 +67,8 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
         case _:
             lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
             said = lines[-1].strip() if lines else "ended without exporting weights"
-            return RunFailed("crash", f"in {name}: {said}")
+            ended = f"in {name}: it ended by itself"
+            return RunFailed("crash", f"in {name}: {said}", unquoted=ended)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,8 @@ _LOG_CHARACTERS = 4000
 class RunOutcome:
     """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
 
-    `claims` are the log-probabilities by row and position, to aim later audits with.
+    `claims` are the log-probabilities by row and position, to aim later audits with. `reason` may
+    quote the candidate, `unquoted` never does.
     """
 
     seed: int
@@ -29,11 +30,12 @@ class RunOutcome:
     audit: Audit | None
     flags: tuple[str, ...]
     reason: str | None
+    unquoted: str | None
     log_tail: str
     claims: Floats | None
 
-    def to_run(self, role: Role) -> Run:
-        """Return what a record says of it."""
+    def to_run(self, role: Role, *, quoting: bool = True) -> Run:
+        """Return what a record says of it; without `quoting` no word is the candidate's."""
         return Run(
             seed=self.seed,
             role=role,
@@ -46,7 +48,7 @@ class RunOutcome:
             tokens=self.tokens,
             peak_mem_bytes=self.peak_mem_bytes,
             flags=self.flags,
-            reason=self.reason,
+            reason=self.reason if quoting else self.unquoted,
             audit=self.audit,
         )
 

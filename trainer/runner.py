@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from protocol.errors import ArnodeError
-from protocol.runs import CONTENDED, Audit
+from protocol.runs import CONTENDED, Audit, Status
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.cost import UNLIMITED, Cost
@@ -229,6 +229,7 @@ class Runner:
             audit=audit,
             flags=(),
             reason=failed.reason if failed else None,
+            unquoted=failed.unquoted if failed else None,
             log_tail=meter.log_tail,
             claims=None if failed else claims,
         )
@@ -266,7 +267,8 @@ class Runner:
             await sandbox.close()
             meter.note(sandbox)
         if fault := check_weights(weights, limit_bytes=weights_bytes):
-            raise RunFailed("nan" if fault.reason.startswith("nan") else "rejected", fault.reason)
+            status: Status = "nan" if fault.reason.startswith("nan") else "rejected"
+            raise RunFailed(status, fault.reason, unquoted="its weights are refused")
         return weights
 
     async def _claim(self, request: _Request, weights: bytes, meter: Meter) -> Floats:

@@ -37,11 +37,17 @@ OUTCOME = RunOutcome(
     audit=None,
     flags=(),
     reason=None,
+    unquoted=None,
     log_tail="",
     claims=None,
 )
 CRASHED = replace(
-    OUTCOME, status="crash", metric_nano=None, secret_nano=None, reason="it fell over"
+    OUTCOME,
+    status="crash",
+    metric_nano=None,
+    secret_nano=None,
+    reason="it fell over",
+    unquoted="it ended",
 )
 
 

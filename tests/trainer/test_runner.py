@@ -167,6 +167,9 @@ def test_each_failure_has_its_word_and_a_reason(
         assert len(outcome.reason) <= MAX_REASON
         assert outcome.metric_nano is outcome.secret_nano is outcome.claims is outcome.audit is None
         assert isinstance(Run.from_value(as_record(outcome).to_value()), Run), name
+        unquoted = outcome.to_run("candidate", quoting=False).reason
+        assert unquoted is not None
+        assert not any(word in unquoted for word in ("Error", "head.weight", "split 'val'")), name
     assert figures(after) == figures(before)
 
 
