@@ -26,7 +26,8 @@ from node.core import Node, open_node, run_node
 from node.home import Home
 from node.loop.research import Goal
 from node.loop.session import find_task
-from node.program import reporting, require_sandbox
+from node.progress import reporting
+from node.sandboxing import require_sandbox
 from node.views.live import draw
 
 TARGET = Path(__file__).with_name("arnode.svg")

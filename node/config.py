@@ -38,6 +38,7 @@ class Config:
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
     allow_partial_sandbox: bool = False
+    peers_in_container: bool = False
     color: str = "auto"
 
 
@@ -186,5 +187,6 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),
     "allow_partial_sandbox": (_switch, "true or false"),
+    "peers_in_container": (_switch, "true or false"),
     "color": (_color, f"one of {', '.join(COLORS)}"),
 }

@@ -34,6 +34,7 @@ from node.loop.session import (
 from node.loop.submissions import check_submission
 from node.loop.verdicts import Verdicts
 from node.progress import Progress
+from node.questions import Question, take_question
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import LineKey
@@ -67,6 +68,7 @@ class Node:
     """A node that is open: everything a command or a view may look at."""
 
     home: Home
+    config: Config
     books: Books
     session: Session
     research: Research
@@ -132,7 +134,7 @@ async def open_node(
                 on_record=keep_journal,
                 activity=activity,
             )
-            yield Node(home=home, books=books, session=session, research=research)
+            yield Node(home=home, config=config, books=books, session=session, research=research)
         finally:
             await session.close()
 
@@ -264,7 +266,11 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
         is_done = isinstance(mark, bytes) and node.research.attempt_of(mark) is not None
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
 
+    async def verify(arguments: Mapping[str, Message]) -> Message:
+        return take_question(node, Question.from_message(dict(arguments)))
+
     return {
+        "verify": verify,
         "status": status,
         "stop": stop,
         "pause": pause,

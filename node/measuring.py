@@ -17,8 +17,8 @@ from node.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
 from node.loop.trial import Reading
-from node.program import require_sandbox
 from node.progress import reporting
+from node.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import Rejected, UsageError

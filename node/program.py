@@ -16,11 +16,11 @@ from node.home import Home
 from node.loop.research import Goal
 from node.loop.session import find_task
 from node.progress import reporting
+from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
-from protocol.errors import ConfigurationError, SafetyError
+from protocol.errors import ConfigurationError
 from trainer.device import find_gpu
 from trainer.task import Task
-from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5
@@ -55,22 +55,6 @@ def at_work(home: Home, *, to_terminal: bool) -> Iterator[None]:
         _logging(home, to_terminal=to_terminal),
     ):
         yield
-
-
-def require_sandbox(config: Config) -> None:
-    """Raise SafetyError unless candidates can be run safely here; say it if less safely."""
-    tier = probe_tier()
-    if tier.name == "none":
-        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
-    if tier.name == "partial" and not config.allow_partial_sandbox:
-        raise SafetyError(
-            f"only a partial sandbox can be had here: {tier.detail}",
-            f"{tier.mend}; or take it for your own experiments: `--allow-partial-sandbox`, "
-            "`allow_partial_sandbox = true` in config.toml",
-        )
-    if tier.name != "full":
-        print(f"WEAKER SANDBOX (tier {tier.name}): {plain(tier.detail)}", file=sys.stderr)
-        print(f"  mend: {plain(tier.mend)}", file=sys.stderr)
 
 
 async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:

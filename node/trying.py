@@ -148,7 +148,7 @@ def _work_alone(bench: Workbench, mark: bytes, submission: Submission) -> None:
     """Be the node until this source is decided."""
 
     async def work() -> None:
-        goal = Goal(answered=mark)
+        goal = Goal(is_on_demand=True)
         with reporting() as progress:
             async with open_node(
                 bench.home,

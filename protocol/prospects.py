@@ -41,7 +41,7 @@ def expected_gain_sd(claim_sd: float, *, standard_error_sd: float = _PAIR_SD) ->
     everything = _GOOD_SHARE * good + _BAD_SHARE * bad + idle_share * idle
     if everything == 0:  # so far out that nothing explains it; the best there is comes nearest
         return _GOOD_SD[1]
-    return _GOOD_SHARE * gain / everything
+    return min(_GOOD_SD[1], max(0.0, _GOOD_SHARE * gain / everything))
 
 
 @dataclass(frozen=True, slots=True)

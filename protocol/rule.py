@@ -7,7 +7,7 @@ simulation that justifies it. This module measures nothing and knows no trees, s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Policy:
     futility_sd: float = 0.75
     checkpoint_hours: float = 12.0
     session_share: float = 0.85
+    can_confirm: bool = True
 
     def evidence_share(self, log_e: float) -> float:
         """How much of the evidence that a confirmation needs is there, from 0 to 1."""
@@ -47,6 +48,8 @@ class Policy:
 DEFAULT = Policy()
 # What `verify` and `compare` use: one question, asked until it is answered.
 POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
+# `verify --quick`: enough to see that something large is not there.
+QUICK = replace(POWER, max_pairs=4, can_confirm=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,8 @@ def _verdict(
 ) -> Verdict | None:
     if evidence.pairs >= MIN_PAIRS:
         # At one look confirmed goes before refuted: a smaller gain than claimed is still a gain.
-        if evidence.log_e >= -math.log(policy.alpha) and evidence.gain >= minimum_gain:
+        is_there = evidence.log_e >= -math.log(policy.alpha) and evidence.gain >= minimum_gain
+        if is_there and policy.can_confirm:
             return "confirmed"
         if claim is not None and _is_refuted(evidence, claim):
             return "refuted"

@@ -24,8 +24,8 @@ from protocol.units import NANO, from_nano
 from trainer.device import probe_class
 from trainer.outcome import RunOutcome
 
-_EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
-_REJECTED = 7
+EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
+REJECTED = 7
 
 
 @click.command()
@@ -87,7 +87,7 @@ def run(
         metric = manifest.metric
         click.echo(f"{metric.name} {fmean(metrics):.6f}{spread} {metric.unit}{known}")
     if any(outcome.status == "rejected" for outcome in outcomes):
-        raise SystemExit(_REJECTED)
+        raise SystemExit(REJECTED)
     if len(metrics) < len(outcomes):
         raise SystemExit(1)
 
@@ -133,7 +133,7 @@ def compare(
         )
     if result.reason:
         click.echo(f"{result.verdict}: {plain(result.reason)}", err=True)
-    raise SystemExit(_EXITS[result.verdict])
+    raise SystemExit(EXITS[result.verdict])
 
 
 def run_json(run: Run) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`verify --check-only`: what a bundle, or a record that is here, proves by itself."""
+"""`verify`: run somebody's claim again here; with `--check-only`, see what it proves by itself."""
 
 import os
 from pathlib import Path
@@ -6,35 +6,165 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.measure import EXITS, REJECTED, run_json
 from node.home import Home
 from node.terminal import plain, print_json
-from protocol.errors import SafetyError, UsageError
-from protocol.units import NANO
+from protocol.errors import SafetyError
+from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.exchange.bundle import Bundle
+    from node.verifying import Verified
+
+_MAX_ALPHA = 0.5
+_SHOWN_MARKS = 3
 
 
 @click.command()
 @click.argument("claim", metavar="ID|BUNDLE")
+@click.option("--pairs", type=click.IntRange(2, 64), help="At most so many pairs (default 16).")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(1e-6, _MAX_ALPHA),
+    help="The chance of confirming what is not there (default 0.05).",
+)
+@click.option("--quick", is_flag=True, help="Four pairs at most: it can only refute.")
 @click.option("--check-only", is_flag=True, help="Check that it holds together; run nothing.")
+@click.option("--no-publish", is_flag=True, help="Sign no attestation of what came of it.")
+@click.option("--detach", is_flag=True, help="Leave it to the running node and do not wait.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def verify(claim: str, check_only: bool, as_json: bool) -> None:
-    """Check a claim: its signatures, its sources, its diff and its figures.
+def verify(
+    claim: str,
+    pairs: int | None,
+    alpha: float | None,
+    quick: bool,
+    check_only: bool,
+    no_publish: bool,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Run a claim again on this machine, on fresh seeds, until it is known.
 
-    That everything fits together does not make a claim true: it says that this key signed exactly
-    this. Ends with 7 when something does not fit.
+    Exit code 0: confirmed; 4: refuted, what was claimed is not there; 5: unconfirmed; 1: it does
+    not run here; 7: it does not hold together, or the evaluator rejects it.
     """
-    from node.exchange.bundle_check import check_bundle, claimed_in
+    if check_only:
+        _check(claim, as_json=as_json)
+        return
+    from node.questions import Question
+    from node.verifying import ask_node, verify_claim
 
-    if not check_only:
-        raise UsageError(
-            "this version checks claims without running them",
-            f"`arnode verify {claim} --check-only`; `arnode compare` measures two sources here",
+    question = Question(
+        claim=claim, pairs=pairs, alpha=alpha, is_quick=quick, is_published=not no_publish
+    )
+    if detach:
+        job_id = ask_node(Home.locate(os.environ), question)
+        if as_json:
+            print_json({"job": job_id})
+        else:
+            click.echo("queued: `arnode logs -f` tells what comes of it")
+        return
+    verified = verify_claim(question)
+    if as_json:
+        print_json(_document(verified))
+    else:
+        _tell(verified)
+    rejected = any(run.status == "rejected" for run in verified.runs)
+    raise SystemExit(REJECTED if rejected else EXITS[verified.step.verdict])
+
+
+def _tell(verified: "Verified") -> None:
+    """Say what was claimed, what was measured, and what that means."""
+    from node.vetting.adoption import describe
+
+    step, metric = verified.step, verified.manifest.metric
+    author = step.author.hex()[:12]
+    if step.gain_nano is None:
+        click.echo(f"key {author} claims no gain")
+    else:
+        least = "" if step.lower_nano is None else f" (at least {step.lower_nano / NANO:+.6f})"
+        claimed = f"{step.gain_nano / NANO:+.6f} {metric.unit}{least}"
+        click.echo(f"key {author} claims a gain of {claimed}")
+    if step.measured_nano is not None:
+        low, high = (step.from_nano or 0) / NANO, (step.to_nano or 0) / NANO
+        click.echo(
+            f"measured here: {step.measured_nano / NANO:+.6f}, 95 % interval {low:+.6f} to "
+            f"{high:+.6f}, {len(verified.runs)} runs on {verified.hardware_class}"
         )
+    click.echo(f"{step.verdict}: {plain(_meaning(verified))}")
+    for mark in verified.marks[:_SHOWN_MARKS]:
+        click.echo(f"marked: {plain(describe(mark))}")
+    if verified.marks:
+        click.echo("it does more than arithmetic, so it is never adopted without your word")
+    if step.record:
+        click.echo(f"signed as attestation {step.record.hex()[:12]}")
+
+
+def _meaning(verified: "Verified") -> str:
+    step = verified.step
+    match step.verdict, step.word:
+        case "confirmed", "smaller":
+            return "there is a gain here, but a smaller one than claimed"
+        case "confirmed", _:
+            return "the gain is there"
+        case "refuted", _:
+            is_worse = (step.to_nano or 0) < 0
+            return "it is worse than its base" if is_worse else "what was claimed is not there"
+        case "unconfirmed", _:
+            return (
+                "too few pairs to say more than that it was not refuted"
+                if step.is_quick
+                else "no gain shows in these pairs; a small one may still be there"
+            )
+    return f"{step.reason}: that says nothing of the claim"
+
+
+def _document(verified: "Verified") -> dict[str, object]:
+    from node.vetting.adoption import describe
+
+    step = verified.step
+    pairs: dict[int, dict[str, float | None]] = {}
+    for run in verified.runs:
+        pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
+    return {
+        "task": {"id": verified.manifest.id.hex(), "name": verified.manifest.name},
+        "class": verified.hardware_class,
+        "author": step.author.hex(),
+        "base": step.base.hex(),
+        "candidate": step.tree.hex(),
+        "claimed": None
+        if step.gain_nano is None
+        else {"gain": step.gain_nano / NANO, "lower": from_nano(step.lower_nano)},
+        "pairs": [
+            {"seed": seed, "base": pair.get("base"), "candidate": pair.get("candidate")}
+            for seed, pair in pairs.items()
+        ],
+        "gain": from_nano(step.measured_nano),
+        "lower": from_nano(step.from_nano),
+        "upper": from_nano(step.to_nano),
+        "log_e": None if step.log_e_milli is None else step.log_e_milli / 1000,
+        "alpha": step.alpha_micro / 1e6,
+        "verdict": step.verdict,
+        "claim": step.word or None,
+        "reason": step.reason or None,
+        "marks": [describe(mark) for mark in verified.marks],
+        "runs": len(verified.runs),
+        "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
+        "measured": [run_json(run) for run in verified.runs],
+        "attestation": step.record.hex() if step.record else None,
+    }
+
+
+def _check(claim: str, *, as_json: bool) -> None:
+    """Say what a claim proves by itself. That all fits together does not make it true."""
+    from node.exchange.bundle import Subject
+    from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of
+
     bundle = _bundle(claim)
     findings = check_bundle(bundle)
-    claimed = claimed_in(bundle)
+    body = bundle.subject.body
+    task = body.task if isinstance(body, Subject) else b""
+    claimed = claimed_by(bundle.subject, manifest_of(bundle, task))
     holds = all(finding.ok for finding in findings)
     if as_json:
         print_json(
@@ -72,12 +202,12 @@ def verify(claim: str, check_only: bool, as_json: bool) -> None:
 
 def _bundle(claim: str) -> "Bundle":
     from node.exchange.bundle import read_bundle
-    from node.exchange.bundling import gather
+    from node.exchange.claims import bundle_of
     from node.store.blobs import Blobs
     from node.store.store import Store
 
-    if Path(claim).exists():
+    if Path(claim).is_file():  # needs no home
         return read_bundle(Path(claim))
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
-        return gather(store, Blobs(home.blobs), store.find(claim))
+        return bundle_of(store, Blobs(home.blobs), claim)

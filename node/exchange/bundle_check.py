@@ -14,6 +14,7 @@ from protocol.hygiene import check_for_task
 from protocol.kinds import PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
+from protocol.records import Record
 from protocol.source import Source
 
 
@@ -62,12 +63,10 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
     return findings
 
 
-def claimed_in(bundle: Bundle) -> Claimed | None:
-    """Return what the bundle's result claims; None of anything else or without pairs."""
-    record = bundle.subject
+def claimed_by(record: Record, manifest: TaskManifest | None) -> Claimed | None:
+    """Return what a result claims; None of anything else or without pairs."""
     if not isinstance(record.body, ResultBody):
         return None
-    manifest = manifest_of(bundle, record.body.task)
     if manifest is None:
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)

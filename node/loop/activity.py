@@ -8,8 +8,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node.loop.steps import AttestationStep
 from node.loop.trial import Confirmation
 from protocol.fields import fit_line
+from protocol.units import NANO
 
 _RECENT = 400
 DECISION_WORDS = {
@@ -110,6 +112,16 @@ class Activity:
             f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'} {outcome} after "
             f"{len(confirmation.pairs)} pairs{gain}",
             record=record,
+        )
+
+    def attested(self, step: AttestationStep, pairs: int) -> None:
+        """A claim was run again."""
+        self.confirmation = None
+        gain = "" if step.measured_nano is None else f", gain {step.measured_nano / NANO:.4f}"
+        why = f": {step.reason}" if step.reason else ""
+        self.say(
+            f"claim of {step.author.hex()[:12]} {step.verdict} after {pairs} pairs{gain}{why}",
+            record=step.record,
         )
 
 

@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from agent.proposal import Proposal
 from node.loop.publication import STACKING, Identity, Publication
 from node.loop.session import Subject
-from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep, SubmissionStep
+from node.loop.steps import (
+    SUBMITTED,
+    CheckpointStep,
+    ExperimentStep,
+    SubmissionStep,
+)
 from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun
@@ -51,9 +56,9 @@ class Ledger:
         self.store = store
         self.key = LineKey(task=subject.manifest.id, hardware_class=subject.hardware_class)
         self.line = store.load_line(self.key)
-        self._blobs = blobs
+        self.blobs = blobs
         self._subject = subject
-        self._publication = Publication(
+        self.publication = Publication(
             store=store, blobs=blobs, identity=identity, subject=subject, clock_ms=clock_ms
         )
         self._clock_ms = clock_ms
@@ -73,20 +78,20 @@ class Ledger:
 
     def source(self, tree: bytes) -> Source:
         """The exact source of a tree that ran here."""
-        return self._blobs.get_source(tree)
+        return self.blobs.get_source(tree)
 
     # The baseline
 
     def announce(self) -> None:
         """Record who works here on which task, where that is not known yet."""
         with self.store.transaction():
-            self._publication.announce()
+            self.publication.announce()
 
     def open_baseline(self) -> Job:
         """Queue the baseline's two runs."""
         with self.store.transaction():
-            tree = self._blobs.put_source(self._subject.source)
-            job = self._open("baseline", {"tree": tree})
+            tree = self.blobs.put_source(self._subject.source)
+            job = self.open_job("baseline", {"tree": tree})
             for _ in range(BASELINE_RUNS):
                 self._plan(job, role="base", tree=tree)
         return job
@@ -99,7 +104,7 @@ class Ledger:
         """Record the baseline; both lines start there."""
         tree = self._subject.source.tree
         with self.store.transaction():
-            record = self._publication.result(
+            record = self.publication.result(
                 None,
                 tree,
                 tree,
@@ -128,13 +133,13 @@ class Ledger:
     def open_submission(self, source: Source, *, fingerprint: bytes, title: str, why: str) -> Job:
         """Queue a source that was handed in; from now on its canonical AST counts as tried."""
         step = SubmissionStep(
-            tree=self._blobs.put_source(source),
+            tree=self.blobs.put_source(source),
             fingerprint=fingerprint,
             title=fit_line(title, 120),
             why=fit_text(why, 600),
         )
         with self.store.transaction():
-            job = self._open("submission", step.to_value())
+            job = self.open_job("submission", step.to_value())
             self.store.mark_tried(self._subject.manifest.id, fingerprint)
         return job
 
@@ -152,7 +157,7 @@ class Ledger:
         line = self.known_line
         step = ExperimentStep(
             base=proposal.parent,
-            tree=self._blobs.put_source(proposal.source),
+            tree=self.blobs.put_source(proposal.source),
             fingerprint=proposal.fingerprint,
             key=fit_line(proposal.key, 120),
             title=fit_line(proposal.title, 120),
@@ -163,7 +168,7 @@ class Ledger:
             parents=parents,
         )
         with self.store.transaction():
-            job = self._open("experiment", step.to_value())
+            job = self.open_job("experiment", step.to_value())
             self._plan(job, role="candidate", tree=step.tree)
             if submission:
                 self.store.close_job(submission.id)
@@ -184,7 +189,7 @@ class Ledger:
         """
         kept = step.decision == "kept"
         with self.store.transaction():
-            patch = self._publication.patch(
+            patch = self.publication.patch(
                 step.base,
                 step.tree,
                 title=step.title,
@@ -192,7 +197,7 @@ class Ledger:
                 parents=step.parents,
                 proposer=step.proposer,
             )
-            record = self._publication.result(
+            record = self.publication.result(
                 patch.id,
                 step.base,
                 step.tree,
@@ -214,7 +219,7 @@ class Ledger:
                     why=step.why,
                     parents=(patch.id,),
                 )
-                self._open("submission", again.to_value())
+                self.open_job("submission", again.to_value())
             self.store.update_job_body(job.id, step.to_value())
             self.store.close_job(job.id)
         return RecordedExperiment(patch=patch.id, result=record.id)
@@ -225,7 +230,7 @@ class Ledger:
         """Queue one more run of the working line, for screening only."""
         line = self.known_line
         with self.store.transaction():
-            job = self._open("bank", {"tree": line.working})
+            job = self.open_job("bank", {"tree": line.working})
             self._plan(job, role="base", tree=line.working)
         return job
 
@@ -247,17 +252,11 @@ class Ledger:
             base=line.verified, tree=line.working, stack=line.stack, rotation=rotation
         )
         with self.store.transaction():
-            return self._open("checkpoint", step.to_value())
+            return self.open_job("checkpoint", step.to_value())
 
-    def plan_pair(self, job: Job, step: CheckpointStep) -> None:
+    def plan_checkpoint_pair(self, job: Job, step: CheckpointStep) -> None:
         """Commit to a fresh pair: one seed, base and candidate in random order."""
-        seed = self._random_seed()
-        order: list[tuple[Role, bytes]] = [("base", step.base), ("candidate", step.tree)]
-        if self._random_seed() % 2:
-            order.reverse()
-        with self.store.transaction():
-            for role, tree in order:
-                self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
+        self.plan_pair(job, step.base, step.tree, self._random_seed())
 
     def plan_anchors(self, job: Job, seeds: Sequence[int]) -> None:
         """Queue the baseline tree beside the last pairs, with their seeds."""
@@ -283,7 +282,7 @@ class Ledger:
         line = self.known_line
         with self.store.transaction():
             patch = self._stack_patch(step)
-            record = self._publication.result(
+            record = self.publication.result(
                 patch,
                 step.base,
                 step.tree,
@@ -305,7 +304,7 @@ class Ledger:
                 )
             )
             if passed:
-                self._publication.adoption(step.base, step.tree, evidence=record.id)
+                self.publication.adoption(step.base, step.tree, evidence=record.id)
             closed = replace(step, passed=passed)
             self.store.update_job_body(job.id, closed.to_value())
             self.store.close_job(job.id)
@@ -328,8 +327,8 @@ class Ledger:
             )
         with self.store.transaction():
             if stripped_from is not None:
-                self._publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
-            record = self._publication.adoption(line.verified, tree, evidence=evidence)
+                self.publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
+            record = self.publication.adoption(line.verified, tree, evidence=evidence)
             self._save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
         return record
 
@@ -347,7 +346,7 @@ class Ledger:
         titles = [part.title for part in parts if part]
         more = len(titles) - _TITLES_IN_STACK
         shown = "; ".join(titles[-_TITLES_IN_STACK:]) + (f"; and {more} more" if more > 0 else "")
-        return self._publication.patch(
+        return self.publication.patch(
             step.base,
             step.tree,
             title=f"stack of {len(step.stack)}: {shown}",
@@ -356,8 +355,18 @@ class Ledger:
             proposer=STACKING,
         ).id
 
-    def _open(self, kind: JobKind, body: Value) -> Job:
+    def open_job(self, kind: JobKind, body: Value) -> Job:
+        """Put a job of this line into the queue."""
         return self.store.open_job(self.key, kind, body, created_ms=self._clock_ms())
+
+    def plan_pair(self, job: Job, base: bytes, candidate: bytes, seed: int) -> None:
+        """Commit to a pair: one seed, base and candidate in random order."""
+        order: list[tuple[Role, bytes]] = [("base", base), ("candidate", candidate)]
+        if self._random_seed() % 2:
+            order.reverse()
+        with self.store.transaction():
+            for role, tree in order:
+                self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
 
     def _plan(self, job: Job, *, role: Role, tree: bytes) -> None:
         self.store.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())

@@ -10,10 +10,12 @@ from node.keyfile import NodeKeys
 from node.loop.session import Subject
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.attestation import AttestVerdict, prove_seeds
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import bind
 from protocol.kinds import (
     AdoptBody,
+    AttestBody,
     Body,
     Cost,
     Diff,
@@ -64,6 +66,11 @@ class Publication:
         self._identity = identity
         self._subject = subject
         self._clock_ms = clock_ms
+
+    @property
+    def author(self) -> bytes:
+        """The key that signs here."""
+        return self._identity.keys.author.public
 
     def announce(self) -> None:
         """Record the profile if it changed, and the task if it is not known here."""
@@ -153,6 +160,35 @@ class Publication:
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=note[:500],
                 size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
+            )
+        )
+
+    def seed_proof(self, target: bytes | None, base: bytes, tree: bytes) -> bytes:
+        """Return what this node's seeds for running a claim again are drawn from."""
+        return prove_seeds(self._identity.keys.author, target=target, base=base, tree=tree)
+
+    def attestation(
+        self,
+        *,
+        base: bytes,
+        tree: bytes,
+        target: bytes | None,
+        proof: bytes,
+        runs: Sequence[Run],
+        verdict: AttestVerdict,
+    ) -> Record:
+        """Record what came of running somebody's claim again."""
+        return self._append(
+            AttestBody(
+                task=self._subject.manifest.id,
+                hardware_class=self._subject.hardware_class,
+                env=self._subject.env,
+                base=base,
+                tree=tree,
+                target=target,
+                proof=proof,
+                runs=tuple(runs),
+                verdict=verdict,
             )
         )
 

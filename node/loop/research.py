@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
+from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.session import Session
@@ -22,20 +23,22 @@ from protocol.rule import Policy
 from protocol.source import Source
 from trainer.evaluators.lm_bpb_1 import Floats
 
-_PRIORITY = {"baseline": 0, "checkpoint": 1, "bank": 2, "experiment": 3}
+_PRIORITY = {"baseline": 0, "checkpoint": 1, "attestation": 2, "bank": 3, "experiment": 4}
+# These decide only when all their runs have ended; meanwhile nothing else begins.
+_EXCLUSIVE = {"checkpoint", "attestation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """When a session ends by itself; None is never.
 
-    `answered` is a canonical AST: a session for what was handed in proposes nothing of its own
-    and ends when that is decided.
+    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
+    that is decided.
     """
 
     max_experiments: int | None = None
     duration_s: float | None = None
-    answered: bytes | None = None
+    is_on_demand: bool = False
 
 
 class Research:
@@ -72,7 +75,8 @@ class Research:
         self._session_checkpoint_done = False
         self._stop_after_checkpoint = False
         self._opened = 0
-        self._wanted = set() if goal.answered is None else {goal.answered}
+        self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
+        self._wanted_jobs: set[int] = set()
         self._incumbent: dict[bytes, Floats] = {}
         self._verdicts = verdicts
 
@@ -105,9 +109,18 @@ class Research:
         """Take in a source as the next experiment; it is in the store before anything runs."""
         mark = submit(self._ledger, source, title=title, why=why)
         self._ideas.mark_tried(mark)
-        if self._wanted:
+        if self._goal.is_on_demand:
             self._wanted.add(mark)
         self._wake.set()
+
+    def attest(self, wanted: WantedClaim) -> int:
+        """Queue a claim to be run again; return the job's number."""
+        job = open_attestation(self._ledger, wanted)
+        self._wanted_jobs.add(job.id)
+        if job.state == "open":
+            self._verdicts.advance(job)
+        self._wake.set()
+        return job.id
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""
@@ -181,8 +194,8 @@ class Research:
                 return run
         line = self._ledger.line
         kinds = {job.kind for job in jobs}
-        if line is None or "checkpoint" in kinds:
-            return None  # both decide only when all their runs have ended
+        if line is None or kinds & _EXCLUSIVE:
+            return None
         if self._is_checkpoint_due():
             return None if jobs else self._open_checkpoint()
         if self._stop_after_checkpoint or self._is_all_answered():
@@ -193,9 +206,10 @@ class Research:
         # Without a bank there is nothing to screen against.
         if not line.bank_nano:
             return None
-        if idea := self._ideas.submitted(self._wanted):
+        is_asked = not self._goal.is_on_demand or self._wanted
+        if is_asked and (idea := self._ideas.submitted(self._wanted)):
             return self._open(idea)
-        if self._wanted:
+        if self._goal.is_on_demand:
             return None
         if self._is_goal_reached():
             self._stopping = not jobs
@@ -233,7 +247,12 @@ class Research:
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""
-        return bool(self._wanted) and all(self.attempt_of(mark) for mark in self._wanted)
+        is_open = {job.id for job in self._store.open_jobs(self._ledger.key)}
+        return (
+            self._goal.is_on_demand
+            and self._wanted_jobs.isdisjoint(is_open)
+            and all(self.attempt_of(mark) for mark in self._wanted)
+        )
 
     def _is_goal_reached(self) -> bool:
         return self._share() >= 1.0
@@ -245,7 +264,7 @@ class Research:
         trained = asyncio.Event()
         key = (run.job_id, run.ordinal)
         self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
-        if not self._wanted:
+        if not self._goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(trained.wait())
         await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
@@ -281,7 +300,9 @@ class Research:
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
-        stored = StoredOutcome(run=outcome.to_run(run.role), log_tail=outcome.log_tail)
+        # What strangers' code printed goes into no record of ours.
+        record = outcome.to_run(run.role, quoting=job.kind != "attestation")
+        stored = StoredOutcome(run=record, log_tail=outcome.log_tail)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         self._verdicts.advance(job)

@@ -3,11 +3,12 @@
     experiment  a proposal against a base: screen, then recheck
     checkpoint  the working line against the verified head, as one stack
     submission  a source that was handed in and waits for its turn as an experiment
+    attestation somebody's claim, run again as it was made
 
 Bodies are canonical values; only this node writes and reads them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
 from node.faults import DAMAGED_HINT, DamagedStoreError
@@ -16,6 +17,7 @@ from protocol.errors import Rejected
 from protocol.fields import (
     Codec,
     Table,
+    binary,
     boolean,
     digest,
     field,
@@ -26,6 +28,8 @@ from protocol.fields import (
     text,
 )
 from protocol.ideas import Edit
+from protocol.rule import POWER, QUICK, Claim, Policy
+from protocol.units import NANO, from_nano
 
 _Step = TypeVar("_Step")
 _MAX_EDIT_TEXT = 4096
@@ -143,6 +147,96 @@ class CheckpointStep:
     def from_value(cls, value: Value) -> "CheckpointStep":
         """Return the step kept in a body."""
         return _readable(cls.TABLE.read(cls, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttestationStep:
+    """A claim that is run again: a tree against the base that it was claimed against.
+
+    `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
+    claims nothing), positive if better. All seeds follow from `proof`. What follows `proof` is
+    filled in when it is closed: the verdict, the word for the claim, the gain measured here with
+    its interval, the evidence (ln E in thousandths) and the record that says so.
+    """
+
+    base: bytes
+    tree: bytes
+    target: bytes | None
+    author: bytes
+    gain_nano: int | None
+    lower_nano: int | None
+    alpha_micro: int
+    max_pairs: int
+    is_quick: bool
+    is_published: bool
+    proof: bytes
+    verdict: str = ""
+    reason: str = ""
+    word: str = ""
+    measured_nano: int | None = None
+    from_nano: int | None = None
+    to_nano: int | None = None
+    log_e_milli: int | None = None
+    record: bytes | None = None
+
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("target", nullable(digest())),
+        field("author", digest()),
+        field("gain", nullable(integer()), "gain_nano"),
+        field("lower", nullable(integer()), "lower_nano"),
+        field("alpha", integer(1, 500_000), "alpha_micro"),
+        field("max_pairs", integer(2, 64)),
+        field("quick", boolean(), "is_quick"),
+        field("published", boolean(), "is_published"),
+        field("proof", binary(64, 64)),
+        field("verdict", line(0, 32)),
+        field("reason", line(0, 300)),
+        field("word", line(0, 32)),
+        field("measured", nullable(integer()), "measured_nano"),
+        field("from", nullable(integer()), "from_nano"),
+        field("to", nullable(integer()), "to_nano"),
+        field("log_e", nullable(integer()), "log_e_milli"),
+        field("record", nullable(digest())),
+    )
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "AttestationStep":
+        """Return the step kept in a body."""
+        return _readable(cls.TABLE.read(cls, value))
+
+    @property
+    def question(self) -> "AttestationStep":
+        """What was asked, without what came of it."""
+        return replace(
+            self,
+            verdict="",
+            reason="",
+            word="",
+            measured_nano=None,
+            from_nano=None,
+            to_nano=None,
+            log_e_milli=None,
+            record=None,
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """The rule's numbers for this claim."""
+        mode = QUICK if self.is_quick else POWER
+        return replace(mode, alpha=self.alpha_micro / 1e6, max_pairs=self.max_pairs)
+
+    @property
+    def claim(self) -> Claim | None:
+        """What is claimed, in the metric's unit."""
+        if self.gain_nano is None:
+            return None
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
 
 def _readable(step: _Step | Rejected) -> _Step:

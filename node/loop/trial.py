@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.store.jobs import PlannedRun
-from protocol.rule import Judgement, Policy, judge, passes_recheck, passes_screen
+from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
@@ -100,9 +100,18 @@ class Confirmation:
 
 
 def next_of_confirmation(
-    runs: Sequence[PlannedRun], reading: Reading, *, needs_anchor: bool
+    runs: Sequence[PlannedRun],
+    reading: Reading,
+    *,
+    needs_anchor: bool,
+    anchor_pairs: int = ANCHOR_PAIRS,
+    claim: Claim | None = None,
 ) -> Confirmation:
-    """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree."""
+    """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree.
+
+    What passes is measured on until it has `anchor_pairs` pairs. `claim` is what somebody says of
+    it, which may be refuted.
+    """
     pairs: list[Pair] = []
     repeated = 0
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
@@ -121,26 +130,28 @@ def next_of_confirmation(
                 return _ended("unrunnable", pairs, f"pairs fail here: {failed.reason}")
             continue
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
-    judgement = _first_verdict(pairs, reading)
-    latest = judge_pairs(pairs, reading) if pairs else None
-    move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor)
+    judgement = _first_verdict(pairs, reading, claim)
+    latest = judge_pairs(pairs, reading, claim) if pairs else None
+    move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor, anchor_pairs=anchor_pairs)
     return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
 
 
-def judge_pairs(pairs: Sequence[Pair], reading: Reading) -> Judgement:
+def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = None) -> Judgement:
     """Look at these pairs once, on the secret split."""
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
         candidate=tuple(reading.value(_secret(pair.candidate)) for pair in pairs),
     )
-    return judge(evidence, reading.policy, minimum_gain=reading.minimum_gain)
+    return judge(evidence, reading.policy, claim=claim, minimum_gain=reading.minimum_gain)
 
 
-def _first_verdict(pairs: Sequence[Pair], reading: Reading) -> Judgement | None:
+def _first_verdict(
+    pairs: Sequence[Pair], reading: Reading, claim: Claim | None
+) -> Judgement | None:
     """A look after each pair: the first verdict stands, later pairs only sharpen the figures."""
     for count in range(1, len(pairs) + 1):
-        judgement = judge_pairs(pairs[:count], reading)
+        judgement = judge_pairs(pairs[:count], reading, claim)
         if judgement.verdict is not None:
             return judgement
     return None
@@ -152,12 +163,13 @@ def _next_move(
     judgement: Judgement | None,
     *,
     needs_anchor: bool,
+    anchor_pairs: int,
 ) -> ConfirmationMove:
     if judgement is None:
         return "pair"
     if judgement.verdict != "confirmed":
         return "miss"
-    if len(pairs) < ANCHOR_PAIRS:
+    if len(pairs) < anchor_pairs:
         return "pair"
     anchors = [run for run in runs if run.role == "anchor"]
     if needs_anchor and not anchors:

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from agent.canonical import fingerprint
 from node.loop.activity import Activity, Dot
+from node.loop.attestations import close_attestation, plan_next_pair, weigh
 from node.loop.ideas import Ideas
 from node.loop.ledger import BASELINE_RUNS, Ledger
+from node.loop.noise import known_noise
 from node.loop.session import Session
-from node.loop.steps import CheckpointStep, ExperimentStep
+from node.loop.steps import AttestationStep, CheckpointStep, ExperimentStep
 from node.loop.trial import (
     ANCHOR_PAIRS,
     Confirmation,
@@ -68,6 +70,8 @@ class Verdicts:
                 self._advance_experiment(job, runs)
             case "checkpoint":
                 self._advance_checkpoint(job, runs)
+            case "attestation":
+                self._advance_attestation(job, runs)
 
     def needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
         """Every run that can count is audited; a screen that fails on its claim cannot."""
@@ -84,6 +88,9 @@ class Verdicts:
             )
         if job.kind == "checkpoint":
             return "working line against verified head", f"checkpoint, {run.role}"
+        if job.kind == "attestation":
+            step = AttestationStep.from_value(job.body)
+            return f"claim of {step.author.hex()[:12]}", f"re-run, {run.role}"
         return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")
 
     def _advance_baseline(self, job: Job, runs: list[PlannedRun]) -> None:
@@ -154,7 +161,7 @@ class Verdicts:
             case "wait":
                 return
             case "pair":
-                self._ledger.plan_pair(job, step)
+                self._ledger.plan_checkpoint_pair(job, step)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
                 self._ledger.plan_anchors(job, seeds)
@@ -170,6 +177,21 @@ class Verdicts:
         self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
         self._on_record()
 
+    def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = AttestationStep.from_value(job.body)
+        confirmation = weigh(runs, step, self._reading())
+        self._activity.weighing(confirmation)
+        match confirmation.move:
+            case "wait":
+                return
+            case "pair":
+                plan_next_pair(self._ledger, job, step)
+            case _:
+                closed = close_attestation(self._ledger, job, step, _ended(runs), confirmation)
+                self._noise = self._known_noise()
+                self._activity.attested(closed, len(confirmation.pairs))
+                self._on_record()
+
     def _reading(self) -> Reading:
         return Reading(
             sign=1 if self._session.task.manifest.metric.direction == "min" else -1,
@@ -183,16 +205,8 @@ class Verdicts:
         return line.bank_nano if step.base == line.working and line.bank_nano else step.bank_nano
 
     def _known_noise(self) -> NoiseEstimate:
-        """The noise of one run, from runs that nobody selected: baselines and confirmations."""
-        groups: dict[tuple[int, str], list[float]] = {}
-        for kind in ("baseline", "checkpoint"):
-            for job in self._store.closed_jobs(self._ledger.key, kind):
-                for planned in self._store.runs_of(job.id):
-                    run = planned.outcome and planned.outcome.run
-                    if run and run.secret_nano is not None and run.role != "anchor":
-                        groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
-        floor = self._session.task.manifest.noise_floor_nano / NANO
-        return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
+        floor_nano = self._session.task.manifest.noise_floor_nano
+        return known_noise(self._store, self._ledger.key, floor_nano)
 
 
 def _ended(runs: list[PlannedRun]) -> list[Run]:

@@ -135,8 +135,8 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
     boards.forget_all(database)
     database.rows("DELETE FROM tally")
     ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
-    for start in range(0, last + 1, BATCH):
-        progress("deriving boards from the records", start / (last + 1))
+    for start in range(1, last + 1, BATCH):
+        progress("deriving boards from the records", start / last)
         rows = database.rows(
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )

@@ -70,6 +70,10 @@ class JobStore:
         """Return the finished jobs of this line and kind, oldest first."""
         return jobs.closed_jobs(self._database, line, kind)
 
+    def job(self, job_id: int) -> Job | None:
+        """Return the job with this number."""
+        return jobs.get_job(self._database, job_id)
+
     def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
         """Commit to a run before it starts; its ordinal is the next one of the job."""
         with self._writing():

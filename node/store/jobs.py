@@ -14,7 +14,7 @@ from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.kinds import Role, Run
 
-JobKind = Literal["baseline", "experiment", "checkpoint", "bank", "submission"]
+JobKind = Literal["baseline", "experiment", "checkpoint", "bank", "submission", "attestation"]
 JobState = Literal["open", "done"]
 _LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
 
@@ -155,6 +155,15 @@ def closed_jobs(database: Database, line: LineKey, kind: JobKind) -> list[Job]:
     """Return a line's finished jobs of one kind, oldest first."""
     values = {"task": line.task, "class": line.hardware_class, "kind": kind}
     return _jobs(database, "state = 'done' AND kind = :kind", values)
+
+
+def get_job(database: Database, job_id: int) -> Job | None:
+    """Return the job with this number."""
+    rows = database.rows("SELECT task, class FROM job WHERE id = ?", (job_id,))
+    if not rows:
+        return None
+    values = {"task": rows[0][0], "class": rows[0][1], "id": job_id}
+    return _jobs(database, "id = :id", values)[0]
 
 
 def _jobs(database: Database, condition: str, values: Mapping[str, object]) -> list[Job]:

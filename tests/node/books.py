@@ -141,7 +141,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
     job = ledger.open_checkpoint(rotation=0)
     step = CheckpointStep.from_value(job.body)
     for _ in range(pairs):
-        ledger.plan_pair(job, step)
+        ledger.plan_checkpoint_pair(job, step)
     for planned in ledger.store.runs_of(job.id):
         metric_nano: int | None = BASE_NANO + planned.ordinal
         if planned.role == "candidate":

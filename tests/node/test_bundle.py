@@ -263,12 +263,6 @@ def test_a_bundle_of_another_network_is_not_taken_in(
     assert "of the network main, not lab" in arnode(capsys, "import", "bundle", str(made), code=1)
 
 
-def test_verify_without_check_only_says_what_it_can(
-    made: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "--check-only" in arnode(capsys, "verify", str(made), code=2)
-
-
 def test_a_bundle_that_does_not_hold_together_ends_with_7(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

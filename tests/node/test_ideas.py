@@ -95,7 +95,7 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledg
     ideas = ideas_of(home, ledger)
     # The working line moves by another line of the source, so that the edit still fits.
     other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
-    ledger._blobs.put_source(other)
+    ledger.blobs.put_source(other)
     ledger._save(replace(ledger.known_line, working=other.tree))
     ideas.try_again(step, b"p" * 32)
     assert ideas.has_unfinished_business

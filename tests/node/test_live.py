@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from node.config import Config
 from node.core import Books, Node
 from node.home import Home
 from node.journal.journal import Journal
@@ -40,7 +41,9 @@ def node_of(home: Home, store: Store) -> Node:
         ledger=ledger,
         journal=Journal(home, store, Blobs(home.blobs), ledger.key),
     )
-    return Node(home=home, books=books, session=bench.session(), research=bench.research())
+    return Node(
+        home=home, config=Config(), books=books, session=bench.session(), research=bench.research()
+    )
 
 
 def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:

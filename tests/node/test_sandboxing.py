@@ -2,16 +2,16 @@
 
 import pytest
 
-from node import program
+from node import sandboxing
 from node.config import Config
-from node.program import require_sandbox
+from node.sandboxing import require_peer_sandbox, require_sandbox
 from protocol.errors import SafetyError
 from trainer.tier import Tier, TierName
 
 
 def found(name: TierName, monkeypatch: pytest.MonkeyPatch) -> None:
     tier = Tier(name=name, detail="what was seen", mend="how to mend it")
-    monkeypatch.setattr(program, "probe_tier", lambda: tier)
+    monkeypatch.setattr(sandboxing, "probe_tier", lambda: tier)
 
 
 def test_tier_full_is_taken_without_a_word(
@@ -46,3 +46,23 @@ def test_without_leave_nothing_is_run(name: TierName, monkeypatch: pytest.Monkey
         require_sandbox(Config())
     assert refused.value.hint.startswith("how to mend it")
     assert ("--allow-partial-sandbox" in refused.value.hint) == (name == "partial")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [("full", Config()), ("container", Config(peers_in_container=True))]
+)
+def test_others_code_runs_where_it_can_do_no_harm(
+    name: TierName, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(name, monkeypatch)
+    require_peer_sandbox(config)
+
+
+@pytest.mark.parametrize("name", ["container", "partial", "none"])
+def test_others_code_runs_in_no_weaker_sandbox_unasked(
+    name: TierName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(name, monkeypatch)
+    with pytest.raises(SafetyError) as refused:
+        require_peer_sandbox(Config(allow_partial_sandbox=True))
+    assert ("peers_in_container" in refused.value.hint) == (name == "container")

@@ -1,0 +1,139 @@
+"""Claims that are run again as they were made: against their own base, on seeds nobody could know.
+
+A claim is judged by the rule's power mode on this machine's secret split, and what came of it is
+signed, whichever way it went. Nothing moves here: adopting is another step, with other evidence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from node.loop.ledger import Ledger
+from node.loop.noise import known_noise
+from node.loop.steps import AttestationStep
+from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
+from protocol.attestation import AttestVerdict, attestation_seed
+from protocol.manifest import TaskManifest
+from protocol.rule import MIN_PAIRS
+from protocol.runs import Run
+from protocol.source import Source
+from protocol.units import NANO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedClaim:
+    """A claim to run again, how far, and whether to tell everybody; gains positive if better.
+
+    `target` is the result that makes it, `author` who signed that.
+    """
+
+    base: Source
+    candidate: Source
+    target: bytes | None
+    author: bytes
+    gain_nano: int | None
+    lower_nano: int | None
+    alpha: float
+    max_pairs: int
+    is_quick: bool
+    is_published: bool
+
+
+def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job:
+    """Queue a claim, and return its job: the one that was asked the same before, if there is one.
+
+    The seeds follow from the claim and this node's key: asked again, it would measure the same.
+    """
+    base, tree = wanted.base.tree, wanted.candidate.tree
+    publication = ledger.publication
+    step = AttestationStep(
+        base=ledger.blobs.put_source(wanted.base),
+        tree=ledger.blobs.put_source(wanted.candidate),
+        target=wanted.target,
+        author=wanted.author,
+        gain_nano=wanted.gain_nano,
+        lower_nano=wanted.lower_nano,
+        alpha_micro=round(wanted.alpha * 1e6),
+        max_pairs=wanted.max_pairs,
+        is_quick=wanted.is_quick,
+        # Nobody is a witness of their own.
+        is_published=wanted.is_published and wanted.author != publication.author,
+        proof=publication.seed_proof(wanted.target, base, tree),
+    )
+    queued = [job for job in ledger.store.open_jobs(ledger.key) if job.kind == "attestation"]
+    for job in [*queued, *ledger.store.closed_jobs(ledger.key, "attestation")]:
+        if AttestationStep.from_value(job.body).question == step:
+            return job
+    with ledger.store.transaction():
+        return ledger.open_job("attestation", step.to_value())
+
+
+def plan_next_pair(ledger: Ledger, job: Job, step: AttestationStep) -> None:
+    """Commit to the claim's next pair, with the seed that its proof gives."""
+    planned = dict.fromkeys(run.seed for run in ledger.store.runs_of(job.id))
+    ledger.plan_pair(job, step.base, step.tree, attestation_seed(step.proof, len(planned)))
+
+
+def close_attestation(
+    ledger: Ledger,
+    job: Job,
+    step: AttestationStep,
+    runs: Sequence[Run],
+    confirmation: Confirmation,
+) -> AttestationStep:
+    """Keep the verdict and, unless the user said no, sign it."""
+    verdict, judged = verdict_of(confirmation), confirmation.judgement
+    with ledger.store.transaction():
+        record = None
+        if step.is_published:
+            record = ledger.publication.attestation(
+                base=step.base,
+                tree=step.tree,
+                target=step.target,
+                proof=step.proof,
+                runs=runs,
+                verdict=verdict,
+            ).id
+        closed = replace(
+            step,
+            verdict=verdict,
+            reason=confirmation.reason,
+            word=judged.claim or "" if judged else "",
+            measured_nano=round(judged.gain * NANO) if judged else None,
+            from_nano=round(judged.lower * NANO) if judged else None,
+            to_nano=round(judged.upper * NANO) if judged else None,
+            log_e_milli=round(judged.log_e * 1000) if judged else None,
+            record=record,
+        )
+        ledger.store.update_job_body(job.id, closed.to_value())
+        ledger.store.close_job(job.id)
+    return closed
+
+
+def weigh(runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading) -> Confirmation:
+    """Say how far a claim's pairs have come and what they show."""
+    return next_of_confirmation(
+        runs,
+        replace(reading, policy=step.policy),
+        needs_anchor=False,
+        anchor_pairs=MIN_PAIRS,
+        claim=step.claim,
+    )
+
+
+def verdict_of(confirmation: Confirmation) -> AttestVerdict:
+    """Return the word for an ended confirmation."""
+    judgement = confirmation.judgement
+    if judgement is None or judgement.verdict is None:
+        return "unrunnable"
+    return judgement.verdict
+
+
+def reading_of(store: Store, manifest: TaskManifest, job: Job, step: AttestationStep) -> Reading:
+    """Return how a job's metrics are read where no session is open: to show them."""
+    return Reading(
+        sign=1 if manifest.metric.direction == "min" else -1,
+        noise=known_noise(store, job.line, manifest.noise_floor_nano),
+        policy=step.policy,
+    )

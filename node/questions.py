@@ -1,0 +1,94 @@
+"""A claim that somebody wants to have run again: what is asked, and taking it in."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from node.control import Message
+from node.exchange.claims import FoundClaim, bundle_of, claim_in
+from node.loop.attestations import WantedClaim
+from node.sandboxing import require_peer_sandbox
+from node.store.blobs import Blobs
+from protocol.errors import UsageError
+from protocol.rule import POWER, QUICK
+
+if TYPE_CHECKING:
+    from node.core import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A claim as the user names it, and how far to go. None: the mode's own number."""
+
+    claim: str
+    pairs: int | None = None
+    alpha: float | None = None
+    is_quick: bool = False
+    is_published: bool = True
+
+    def wanted(self, found: FoundClaim) -> WantedClaim:
+        """Return what to queue."""
+        mode = QUICK if self.is_quick else POWER
+        return WantedClaim(
+            base=found.base,
+            candidate=found.candidate,
+            target=found.target,
+            author=found.author,
+            gain_nano=found.claimed.gain_nano if found.claimed else None,
+            lower_nano=found.claimed.lower_nano if found.claimed else None,
+            alpha=self.alpha or mode.alpha,
+            max_pairs=self.pairs or mode.max_pairs,
+            is_quick=self.is_quick,
+            is_published=self.is_published,
+        )
+
+    def to_message(self) -> dict[str, Message]:
+        """Return what the running node is asked; it has another working folder."""
+        path = Path(self.claim)
+        return {
+            "claim": str(path.resolve()) if path.is_file() else self.claim,
+            "pairs": self.pairs,
+            "alpha": self.alpha,
+            "quick": self.is_quick,
+            "publish": self.is_published,
+        }
+
+    @classmethod
+    def from_message(cls, message: Message) -> "Question":
+        """Return what a command asks. Raises UsageError if that makes no sense."""
+        match message:
+            case {
+                "claim": str() as claim,
+                "pairs": int() | None as pairs,
+                "alpha": float() | None as alpha,
+                "quick": bool() as is_quick,
+                "publish": bool() as is_published,
+            }:
+                return cls(
+                    claim=claim,
+                    pairs=pairs,
+                    alpha=alpha,
+                    is_quick=is_quick,
+                    is_published=is_published,
+                )
+        raise UsageError("that is no claim to verify", "use `arnode verify`")
+
+
+def take_question(node: "Node", question: Question) -> int:
+    """Queue a claim in an open node: checked, and with all that is in its bundle taken in."""
+    store, blobs = node.books.store, Blobs(node.home.blobs)
+    bundle = bundle_of(store, blobs, question.claim)
+    found = claim_in(bundle, question.claim)
+    if found.manifest.id != node.session.task.id:
+        raise UsageError(
+            f"the claim is about task {found.manifest.name}, the node works on another one",
+            "stop the node first (`arnode stop`), then verify",
+        )
+    if found.author != node.books.keys.author.public:
+        require_peer_sandbox(node.config)
+    for data in bundle.blobs.values():
+        blobs.put(data)
+    wires = [record.wire for record in bundle.records.values()]
+    store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=node.config.net)
+    return node.research.attest(question.wanted(found))

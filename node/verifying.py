@@ -1,0 +1,255 @@
+"""`arnode verify` as a program: run a claim again as it was made, and wait until it is judged.
+
+A running node is asked over its socket; without one this process is the node, for this one claim.
+Either way the loop takes it from the store's queue, so that neither a kill nor an interrupt costs
+more than the run at hand, and what came of it is read from the store.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from agent.capabilities import Finding
+from agent.knobs import KnobsProposer
+from node.config import Config, load_config
+from node.control import call, is_running
+from node.core import Node, open_node, run_node
+from node.exchange.claims import bundle_of, claim_in
+from node.home import Home
+from node.keyfile import read_keys
+from node.loop.attestations import reading_of, weigh
+from node.loop.heads import task_source
+from node.loop.research import Goal
+from node.loop.session import find_task
+from node.loop.steps import AttestationStep
+from node.loop.trial import Pair, judge_pairs
+from node.program import at_work
+from node.progress import Progress, reporting
+from node.questions import Question, take_question
+from node.sandboxing import require_peer_sandbox, require_sandbox
+from node.store.blobs import Blobs
+from node.store.jobs import Job, JobKind
+from node.store.store import Store
+from node.vetting.adoption import marks_of
+from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
+from protocol.manifest import TaskManifest
+from protocol.runs import Run
+from protocol.units import from_nano
+from trainer.task import Task
+
+_POLL_S = 0.3
+_USUAL_PAIRS = 5.5  # what power mode takes on average for a gain of two standard deviations
+_STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What came of a claim: all runs, the verdict in `step`, and what its code does besides."""
+
+    manifest: TaskManifest
+    hardware_class: str
+    step: AttestationStep
+    runs: tuple[Run, ...]
+    marks: tuple[Finding, ...]
+
+
+def verify_claim(question: Question) -> Verified:
+    """Have a claim run again and judged. Raises ArnodeError, KeyboardInterrupt."""
+    home = Home.locate(os.environ)
+    has_ended = False
+    job_id: int | None = None
+    if is_running(home.socket):
+        job_id = ask_node(home, question)
+        with contextlib.suppress(KeyboardInterrupt):
+            has_ended = _follow(home, job_id)
+    else:
+        job_id = _work_alone(home, question)
+    with Store.open_read_only(home) as store:
+        job = None if job_id is None else store.job(job_id)
+        if job is not None and job.state == "done":
+            return _verified(home, store, job)
+    if has_ended:
+        raise NotRunningError("the node ended before it judged this claim", _STAYS)
+    print(f"  not judged yet; {_STAYS}", file=sys.stderr)
+    raise KeyboardInterrupt
+
+
+def ask_node(home: Home, question: Question) -> int:
+    """Queue a claim with the running node and return its job's number."""
+    match call(home.socket, "verify", question.to_message()):
+        case int() as job_id:
+            return job_id
+    raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+
+
+def _verified(home: Home, store: Store, job: Job) -> Verified:
+    step = AttestationStep.from_value(job.body)
+    body = store.task(job.line.task)
+    if body is None:
+        raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
+    marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
+    return Verified(
+        manifest=body.manifest,
+        hardware_class=job.line.hardware_class,
+        step=step,
+        runs=tuple(run.outcome.run for run in store.runs_of(job.id) if run.outcome),
+        marks=marks or (),
+    )
+
+
+# With a running node
+
+
+def _follow(home: Home, job_id: int) -> bool:
+    """Wait until a job is closed; return whether the node ended meanwhile."""
+    show = _shown()
+    while True:
+        is_there = is_running(home.socket)
+        with Store.open_read_only(home) as store:
+            if show(store, job_id):
+                return False
+        if not is_there:
+            return True
+        time.sleep(_POLL_S)
+
+
+# Without one
+
+
+def _work_alone(home: Home, question: Question) -> int | None:
+    """Be the node until this claim is judged; return its job, None if it was interrupted before."""
+    config = load_config(home.config, env=os.environ).config
+    with Store.open_read_only(home) as store:
+        bundle = bundle_of(store, Blobs(home.blobs), question.claim)
+        found = claim_in(bundle, question.claim)
+        known = task_source(store, found.manifest.id)
+    require_sandbox(config)
+    if not home.key.exists() or found.author != read_keys(home).author.public:
+        require_peer_sandbox(config)
+    home.prepare()
+    job_id: int | None = None
+
+    async def work(task: Task) -> None:
+        nonlocal job_id
+        with reporting() as progress:
+            async with open_node(
+                home,
+                config,
+                task,
+                Goal(is_on_demand=True),
+                proposer=KnobsProposer(),
+                progress=progress,
+            ) as node:
+                job_id = take_question(node, question)
+                await _run_shown(node, job_id)
+
+    with contextlib.suppress(KeyboardInterrupt), at_work(home, to_terminal=False):
+        with reporting() as progress:
+            task = _task_of(home, config, found.manifest, known, progress)
+        asyncio.run(work(task))
+    return job_id
+
+
+def _task_of(
+    home: Home, config: Config, manifest: TaskManifest, known: str | None, progress: Progress
+) -> Task:
+    """Return the installed task with the claim's id, wherever this home finds it."""
+    for name in dict.fromkeys(filter(None, (known, config.task, manifest.name))):
+        with contextlib.suppress(ArnodeError):
+            task = find_task(home, name=name, text=None, progress=progress)
+            if task.id == manifest.id:
+                return task
+    raise ConfigurationError(
+        f"the claim is about task {manifest.name} ({manifest.id.hex()[:12]}), which is not here",
+        "set `task` to its folder: `ARNODE_TASK=DIR arnode verify …`",
+    )
+
+
+async def _run_shown(node: Node, job_id: int) -> None:
+    show = _shown()
+
+    async def follow() -> None:
+        while True:
+            show(node.books.store, job_id)
+            await asyncio.sleep(_POLL_S)
+
+    following = asyncio.create_task(follow())
+    try:
+        await run_node(node)
+        show(node.books.store, job_id)
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+def _shown() -> Callable[[Store, int], bool]:
+    """Return what tells people on stderr what it will cost, then each pair as it lands.
+
+    It says whether the job is closed.
+    """
+    told_cost = False
+    told_pairs = 0
+
+    def show(store: Store, job_id: int) -> bool:
+        nonlocal told_cost, told_pairs
+        job = store.job(job_id)
+        body = store.task(job.line.task) if job else None
+        if job is None or body is None:
+            return False
+        step = AttestationStep.from_value(job.body)
+        if not told_cost and (run_s := _run_seconds(store, job)) is not None:
+            told_cost = True
+            print(f"  {_cost(step, run_s)}", file=sys.stderr)
+            print("  base      candidate (secret split)", file=sys.stderr, flush=True)
+        if job.state == "open":
+            reading = reading_of(store, body.manifest, job, step)
+            pairs = weigh(store.runs_of(job_id), step, reading).pairs
+            for count in range(told_pairs + 1, len(pairs) + 1):
+                judgement = judge_pairs(pairs[:count], reading, step.claim)
+                share = step.policy.evidence_share(judgement.log_e)
+                print(f"  {_pair_line(pairs[count - 1], share)}", file=sys.stderr, flush=True)
+            told_pairs = len(pairs)
+        return job.state == "done"
+
+    return show
+
+
+def _pair_line(pair: Pair, share: float) -> str:
+    base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
+    return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {'█' * round(share * 20)}"
+
+
+def _run_seconds(store: Store, job: Job) -> float | None:
+    """Return what a run took here lately, in seconds."""
+    kinds: tuple[JobKind, ...] = ("baseline", "attestation")
+    before = [
+        run.outcome.run
+        for kind in kinds
+        for known in store.closed_jobs(job.line, kind)[-3:]
+        for run in store.runs_of(known.id)
+        if run.outcome
+    ]
+    return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+def _cost(step: AttestationStep, run_s: float) -> str:
+    """Say what it will take: what is usual, and the most."""
+    usual, most = (
+        min(_USUAL_PAIRS, step.max_pairs) * 2 * run_s,
+        step.max_pairs * 2 * run_s,
+    )
+    ways = "; --quick can only refute" if step.is_quick else ""
+    return f"about {_span(usual)}, at most {_span(most)}; own research pauses{ways}"
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02}"

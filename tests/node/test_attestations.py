@@ -1,0 +1,206 @@
+"""A claim is run again as it was made: on seeds of its own, judged once, signed either way."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from node.home import Home
+from node.loop.attestations import WantedClaim
+from node.loop.research import Goal
+from node.loop.steps import AttestationStep
+from node.store.store import Store
+from protocol.attestation import attestation_seed
+from protocol.board_facts import Vote
+from protocol.kinds import AttestBody
+from protocol.source import Source
+from tests.node.books import BASE_NANO, proposal_of, with_baseline
+from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
+from tests.node.scripted import CRASHED, OUTCOME, Bench
+
+SD_NANO = MANIFEST.noise_floor_nano
+STRANGER = bytes([7]) * 32
+TARGET = bytes([9]) * 32
+CANDIDATE = proposal_of(BASELINE, "0.5").source
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    """A node whose baseline is measured, for a session that only answers."""
+    with_baseline(home, store)
+    return Bench(home=home, store=store, goal=Goal(is_on_demand=True))
+
+
+def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedClaim:
+    gain_nano = None if gain_sd is None else round(gain_sd * SD_NANO)
+    return WantedClaim(
+        base=BASELINE,
+        candidate=candidate,
+        target=TARGET,
+        author=STRANGER,
+        gain_nano=gain_nano,
+        lower_nano=gain_nano and gain_nano // 2,
+        alpha=0.05,
+        max_pairs=16,
+        is_quick=False,
+        is_published=True,
+    )
+
+
+def truly(bench: Bench, gain_sd: float) -> None:
+    """Let the candidate be so much better here."""
+    nano = BASE_NANO - round(gain_sd * SD_NANO)
+    bench.runner.outcomes = {
+        CANDIDATE.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano),
+    }
+
+
+def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
+    """Have a claim judged in a session of its own."""
+    research = bench.research()
+    job_id = research.attest(wanted)
+
+    async def work() -> None:
+        async with asyncio.timeout(20):
+            await research.run()
+
+    asyncio.run(work())
+    job = bench.store.job(job_id)
+    assert job is not None
+    assert job.state == "done"
+    return AttestationStep.from_value(job.body)
+
+
+def signed(bench: Bench) -> list[AttestBody]:
+    records = bench.store.own_records()
+    return [record.body for record in records if isinstance(record.body, AttestBody)]
+
+
+@pytest.mark.parametrize(
+    ("claimed_sd", "true_sd", "verdict", "word"),
+    [
+        (6.0, 6.0, "confirmed", "holds"),
+        (30.0, 6.0, "confirmed", "smaller"),
+        (6.0, 0.0, "refuted", "does_not_hold"),
+        (0.2, 0.0, "unconfirmed", "holds"),
+        (6.0, -6.0, "refuted", "does_not_hold"),
+        (None, 6.0, "confirmed", ""),
+        (None, 0.0, "unconfirmed", ""),
+    ],
+)
+def test_a_claim_gets_the_word_that_its_pairs_bear_out(
+    bench: Bench, claimed_sd: float | None, true_sd: float, verdict: str, word: str
+) -> None:
+    truly(bench, true_sd)
+    step = verify(bench, claiming(claimed_sd))
+    assert (step.verdict, step.word) == (verdict, word)
+    (body,) = signed(bench)
+    assert (body.verdict, body.target, body.base, body.tree) == (
+        verdict,
+        TARGET,
+        BASELINE.tree,
+        CANDIDATE.tree,
+    )
+    assert bench.decisions() == ["baseline"], "nothing of its own was tried"
+
+
+def test_its_seeds_are_those_of_the_claim_and_this_key(bench: Bench) -> None:
+    truly(bench, 0.0)
+    verify(bench, claiming(2.0))
+    (body,) = signed(bench)
+    assert body.is_proven_by(KEY.public)
+    seeds = list(dict.fromkeys(run.seed for run in body.runs))
+    assert seeds == [attestation_seed(body.proof, index) for index in range(len(seeds))]
+    assert {run.role for run in body.runs} == {"base", "candidate"}
+
+
+def test_a_candidate_that_fails_says_nothing_of_the_claim_and_nothing_of_its_own(
+    bench: Bench,
+) -> None:
+    bench.runner.outcomes = {CANDIDATE.tree: CRASHED}
+    step = verify(bench, claiming(6.0))
+    assert step.verdict == "unrunnable"
+    assert "it ended" in step.reason
+    (body,) = signed(bench)
+    assert body.verdict == "unrunnable"
+    # What it printed last is in CRASHED's reason; in a record of ours it has no place.
+    assert {run.reason for run in body.runs} == {None, "it ended"}
+
+
+def test_a_quick_look_only_refutes(bench: Bench) -> None:
+    quick = {"is_quick": True, "max_pairs": 4}
+    truly(bench, 8.0)
+    step = verify(bench, replace(claiming(8.0), **quick))
+    assert step.verdict == "unconfirmed"
+    truly(bench, 0.0)
+    assert verify(bench, replace(claiming(9.0), **quick)).verdict == "refuted"
+
+
+def test_the_same_question_is_answered_without_a_run(bench: Bench) -> None:
+    truly(bench, 6.0)
+    first = verify(bench, claiming(6.0))
+    runs = len(bench.runner.started)
+    assert verify(bench, claiming(6.0)) == first
+    assert len(bench.runner.started) == runs
+    assert len(signed(bench)) == 1
+
+
+def test_nobody_is_a_witness_of_their_own(bench: Bench) -> None:
+    truly(bench, 6.0)
+    step = verify(bench, replace(claiming(6.0), author=KEY.public))
+    assert (step.verdict, step.record) == ("confirmed", None)
+    assert signed(bench) == []
+
+
+def test_what_the_user_keeps_to_themselves_is_not_signed(bench: Bench) -> None:
+    truly(bench, 6.0)
+    assert verify(bench, replace(claiming(6.0), is_published=False)).verdict == "confirmed"
+    assert signed(bench) == []
+
+
+def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
+    """A kill or a stop is no free retry: finished pairs stand, the next one has the next seed."""
+    truly(bench, 0.0)
+    research = bench.research()
+
+    def stop(count: int) -> None:
+        if count == 3:
+            research.stop()
+
+    bench.runner.on_start = stop
+    job_id = research.attest(claiming(2.0))
+    asyncio.run(research.run())
+    job = bench.store.job(job_id)
+    assert job is not None
+    assert job.state == "open"
+    before = [run.seed for run in bench.store.runs_of(job_id) if run.outcome]
+    assert len(before) == 3
+    bench.runner.on_start = lambda _count: None
+    verify(bench, claiming(2.0))
+    after = [run.seed for run in bench.store.runs_of(job_id)]
+    assert after[:3] == before
+    assert after[3] in before
+
+
+def test_on_a_new_home_the_baseline_is_measured_first(home: Home, store: Store) -> None:
+    bench = Bench(home=home, store=store, goal=Goal(is_on_demand=True))
+    truly(bench, 6.0)
+    assert verify(bench, claiming(6.0)).verdict == "confirmed"
+    assert bench.decisions() == ["baseline"]
+
+
+def test_the_node_goes_on_with_its_own_afterwards(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    truly(bench, 6.0)
+    verify(bench, claiming(6.0))
+    assert bench.decisions() == ["baseline", "discarded"]
+
+
+def test_the_board_counts_it(bench: Bench) -> None:
+    from node.store.boards import BoardKey
+
+    truly(bench, 6.0)
+    verify(bench, claiming(6.0))
+    key = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
+    (vote,) = (fact for fact in bench.store.own_facts(key) if isinstance(fact, Vote))
+    assert vote.counts
