@@ -37,6 +37,8 @@ class Config:
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
+    peer_code: bool = True
+    peer_share: float = 0.25
     allow_partial_sandbox: bool = False
     peers_in_container: bool = False
     color: str = "auto"
@@ -166,6 +168,13 @@ def _hours(value: Setting) -> float:
     return float(hours)
 
 
+def _share(value: Setting) -> float:
+    share = float(value) if isinstance(value, str) else value
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError
+    return float(share)
+
+
 def _switch(value: Setting) -> bool:
     if isinstance(value, bool):
         return value
@@ -186,6 +195,8 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),
+    "peer_code": (_switch, "true or false"),
+    "peer_share": (_share, "a number from 0 to 1"),
     "allow_partial_sandbox": (_switch, "true or false"),
     "peers_in_container": (_switch, "true or false"),
     "color": (_color, f"one of {', '.join(COLORS)}"),

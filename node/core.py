@@ -7,6 +7,7 @@ it after the run at hand, the second at once; a kill at any moment loses nothing
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 import signal
 import time
@@ -23,6 +24,7 @@ from node.loop.activity import Activity
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
+from node.loop.peers import Peers
 from node.loop.publication import Identity
 from node.loop.research import Goal, Research
 from node.loop.session import (
@@ -35,12 +37,13 @@ from node.loop.submissions import check_submission
 from node.loop.verdicts import Verdicts
 from node.progress import Progress
 from node.questions import Question, take_question
+from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.views.status import status_document
-from protocol.errors import ArnodeError, UsageError
+from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
@@ -97,7 +100,8 @@ async def open_node(
     with Store.open(home, quotas=quotas, progress=progress) as store:
         remember_folder(store, task, config.task)
         key = LineKey(task=task.id, hardware_class=probe_class().slug)
-        rotation = len(store.closed_jobs(key, "checkpoint")) // CONFIRMATIONS_PER_SECRET_SPLIT
+        confirmations = store.closed_jobs(key, "checkpoint") + store.closed_jobs(key, "catchup")
+        rotation = len(confirmations) // CONFIRMATIONS_PER_SECRET_SPLIT
         session = await asyncio.to_thread(
             open_session, home, task, rotation=rotation, progress=progress
         )
@@ -116,23 +120,25 @@ async def open_node(
             def keep_journal() -> None:
                 _keep_journal(books.journal)
 
+            verdicts = Verdicts(
+                ledger=books.ledger,
+                session=session,
+                ideas=ideas,
+                policy=policy,
+                activity=activity,
+                on_record=keep_journal,
+            )
             research = Research(
                 ledger=books.ledger,
                 session=session,
                 ideas=ideas,
-                verdicts=Verdicts(
-                    ledger=books.ledger,
-                    session=session,
-                    ideas=ideas,
-                    policy=policy,
-                    activity=activity,
-                    on_record=keep_journal,
-                ),
+                verdicts=verdicts,
                 policy=policy,
                 goal=goal,
                 random_seed=random_seed,
                 on_record=keep_journal,
                 activity=activity,
+                peers=_peers(config, books.ledger, verdicts),
             )
             yield Node(home=home, config=config, books=books, session=session, research=research)
         finally:
@@ -183,6 +189,24 @@ def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:
     ledger.announce()
     journal = Journal(home, store, blobs, ledger.key)
     return Books(keys=keys, store=store, ledger=ledger, journal=journal)
+
+
+def _peers(config: Config, ledger: Ledger, verdicts: Verdicts) -> Peers | None:
+    """What chooses among peers' claims; None where their code is not to run."""
+    if not config.peer_code:
+        return None
+    try:
+        require_peer_sandbox(config)
+    except SafetyError as fault:
+        _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
+        return None
+    return Peers(
+        ledger,
+        net=config.net,
+        share=config.peer_share,
+        chance=random.Random(random_seed()),
+        noise_sd=lambda: verdicts.noise_sd,
+    )
 
 
 def identity_of(keys: NodeKeys, config: Config) -> Identity:

@@ -98,6 +98,14 @@ class Activity:
 
     def checkpointed(self, confirmation: Confirmation, patches: int, *, record: bytes) -> None:
         """A checkpoint is recorded."""
+        what = f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'}"
+        self._confirmed(what, confirmation, record)
+
+    def caught_up(self, confirmation: Confirmation, author: bytes, *, record: bytes) -> None:
+        """A peer's best tree was tried against the head."""
+        self._confirmed(f"best tree of {author.hex()[:12]}", confirmation, record)
+
+    def _confirmed(self, what: str, confirmation: Confirmation, record: bytes) -> None:
         self.confirmation = None
         verdict = confirmation.judgement.verdict if confirmation.judgement else "unrunnable"
         self.verdicts[verdict or "unconfirmed"] += 1
@@ -108,11 +116,7 @@ class Activity:
         outcome = (
             "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
         )
-        self.say(
-            f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'} {outcome} after "
-            f"{len(confirmation.pairs)} pairs{gain}",
-            record=record,
-        )
+        self.say(f"{what} {outcome} after {len(confirmation.pairs)} pairs{gain}", record=record)
 
     def attested(self, step: AttestationStep, pairs: int) -> None:
         """A claim was run again."""

@@ -12,6 +12,7 @@ from node.loop.publication import STACKING, Identity, Publication
 from node.loop.session import Subject
 from node.loop.steps import (
     SUBMITTED,
+    CatchUpStep,
     CheckpointStep,
     ExperimentStep,
     SubmissionStep,
@@ -149,10 +150,13 @@ class Ledger:
         parents: tuple[bytes, ...] = (),
         *,
         submission: Job | None = None,
+        author: bytes | None = None,
+        claim_milli: int | None = None,
     ) -> Job:
         """Queue a proposal's screen; from now on its canonical AST counts as tried.
 
-        `submission` is the job that it waited as, which ends with this.
+        `submission` is the job that it waited as, which ends with this; `author` and `claim_milli`
+        are a peer's, and what they say it gains.
         """
         line = self.known_line
         step = ExperimentStep(
@@ -166,6 +170,8 @@ class Ledger:
             edits=proposal.edits,
             bank_nano=line.bank_nano,
             parents=parents,
+            author=author,
+            claim_milli=claim_milli,
         )
         with self.store.transaction():
             job = self.open_job("experiment", step.to_value())
@@ -254,7 +260,7 @@ class Ledger:
         with self.store.transaction():
             return self.open_job("checkpoint", step.to_value())
 
-    def plan_checkpoint_pair(self, job: Job, step: CheckpointStep) -> None:
+    def plan_checkpoint_pair(self, job: Job, step: CheckpointStep | CatchUpStep) -> None:
         """Commit to a fresh pair: one seed, base and candidate in random order."""
         self.plan_pair(job, step.base, step.tree, self._random_seed())
 
@@ -279,7 +285,6 @@ class Ledger:
         Missed: the working line returns to the verified head; its patches stay as records.
         """
         passed = confirmation.move == "pass"
-        line = self.known_line
         with self.store.transaction():
             patch = self._stack_patch(step)
             record = self.publication.result(
@@ -293,22 +298,26 @@ class Ledger:
             )
             head = step.tree if passed else step.base
             pairs = confirmation.pairs[-2:]
-            self._save(
-                replace(
-                    line,
-                    verified=head,
-                    working=head,
-                    stack=(),
-                    bank_nano=_public([p.candidate if passed else p.base for p in pairs]),
-                    checkpoint_ms=self._clock_ms(),
-                )
-            )
+            self.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
             if passed:
                 self.publication.adoption(step.base, step.tree, evidence=record.id)
             closed = replace(step, passed=passed)
             self.store.update_job_body(job.id, closed.to_value())
             self.store.close_job(job.id)
         return record
+
+    def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
+        """Let both lines begin anew at a tree, with these runs of it as the bank."""
+        self._save(
+            replace(
+                self.known_line,
+                verified=tree,
+                working=tree,
+                stack=(),
+                bank_nano=_public(runs),
+                checkpoint_ms=self._clock_ms(),
+            )
+        )
 
     # By hand
 
@@ -320,7 +329,8 @@ class Ledger:
         `stripped_from`: the stranger's patch whose tree this is without its prose.
         """
         line = self.known_line
-        if any(job.kind == "checkpoint" for job in self.store.open_jobs(self.key)):
+        on_trial = ("checkpoint", "catchup")
+        if any(job.kind in on_trial for job in self.store.open_jobs(self.key)):
             raise ArnodeError(
                 "a checkpoint is on trial against the present head",
                 "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",

@@ -12,7 +12,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     Runs are compared with others of their tree, job and secret split only.
     """
     groups: dict[tuple[int, str], list[float]] = {}
-    for kind in ("baseline", "checkpoint", "attestation"):
+    for kind in ("baseline", "checkpoint", "attestation", "catchup"):
         for job in store.closed_jobs(line, kind):
             for planned in store.runs_of(job.id):
                 run = planned.outcome and planned.outcome.run

@@ -28,6 +28,7 @@ from protocol.kinds import (
     Status,
     TaskBody,
 )
+from protocol.manifest import TaskManifest
 from protocol.patches import file_changes, unified_diff
 from protocol.records import Record
 
@@ -37,6 +38,7 @@ _MAX_PARENTS = 8
 # Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean.
 STACKING = "checkpoint"
 STRIPPING = "stripping"
+CATCHING_UP = "catch-up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,11 @@ class Publication:
     def author(self) -> bytes:
         """The key that signs here."""
         return self._identity.keys.author.public
+
+    @property
+    def manifest(self) -> TaskManifest:
+        """The task that records are about."""
+        return self._subject.manifest
 
     def announce(self) -> None:
         """Record the profile if it changed, and the task if it is not known here."""

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
 from node.loop.attestations import WantedClaim, open_attestation
+from node.loop.catching_up import open_catch_up
 from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
+from node.loop.peers import Peers
 from node.loop.session import Session
+from node.loop.steps import ExperimentStep
 from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
@@ -23,9 +26,16 @@ from protocol.rule import Policy
 from protocol.source import Source
 from trainer.evaluators.lm_bpb_1 import Floats
 
-_PRIORITY = {"baseline": 0, "checkpoint": 1, "attestation": 2, "bank": 3, "experiment": 4}
+_PRIORITY = {
+    "baseline": 0,
+    "checkpoint": 1,
+    "catchup": 2,
+    "attestation": 3,
+    "bank": 4,
+    "experiment": 5,
+}
 # These decide only when all their runs have ended; meanwhile nothing else begins.
-_EXCLUSIVE = {"checkpoint", "attestation"}
+_EXCLUSIVE = {"checkpoint", "catchup", "attestation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +66,10 @@ class Research:
         random_seed: Callable[[], int],
         on_record: Callable[[], None],
         activity: Activity,
+        peers: Peers | None,
     ) -> None:
         self.activity = activity
+        self._peers = peers
         self._ledger = ledger
         self._store = ledger.store
         self._session = session
@@ -201,6 +213,8 @@ class Research:
         if self._stop_after_checkpoint or self._is_all_answered():
             self._stopping = self._stop_after_checkpoint or not jobs
             return None
+        if run := self._open_peers_claim(is_busy=bool(jobs)):
+            return run
         if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
             return self._unstarted(self._ledger.open_bank())
         # Without a bank there is nothing to screen against.
@@ -264,6 +278,8 @@ class Research:
         trained = asyncio.Event()
         key = (run.job_id, run.ordinal)
         self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
+        if self._peers:
+            self._peers.count(is_peers=_is_peers(self._job(run.job_id)))
         if not self._goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(trained.wait())
@@ -300,8 +316,7 @@ class Research:
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
-        # What strangers' code printed goes into no record of ours.
-        record = outcome.to_run(run.role, quoting=job.kind != "attestation")
+        record = outcome.to_run(run.role, quoting=not _is_peers(job))
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
@@ -324,7 +339,37 @@ class Research:
         self._verdicts.advance(job)
         return self._unstarted(job)
 
+    def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
+        """Begin to catch up with the best of the board, or to audit a claim; None: neither."""
+        peers, line = self._peers, self._ledger.known_line
+        if peers is None or self._goal.is_on_demand or is_busy:
+            return None
+        if not line.stack and (step := peers.catch_up(rotation=self._session.rotation)):
+            job = open_catch_up(self._ledger, step)
+        elif peers.is_due and (wanted := peers.audit()):
+            job = open_attestation(self._ledger, wanted)
+        else:
+            return None
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open_peers_idea(self) -> PlannedRun | None:
+        idea = self._peers.idea() if self._peers and self._peers.is_due else None
+        if idea is None:
+            return None
+        self._opened += 1
+        self._ideas.mark_tried(idea.proposal.fingerprint)
+        job = self._ledger.open_experiment(
+            idea.proposal,
+            (idea.patch,),
+            author=idea.author,
+            claim_milli=round(idea.claim_sd * 1000),
+        )
+        return self._unstarted(job)
+
     def _open_experiment(self) -> PlannedRun | None:
+        if run := self._open_peers_idea():
+            return run
         idea = self._ideas.take()
         if idea is None:
             if not self._in_flight:  # what runs may still move the working line
@@ -337,3 +382,10 @@ class Research:
         self._opened += 1
         job = self._ledger.open_experiment(idea.proposal, idea.parents, submission=idea.submission)
         return self._unstarted(job)
+
+
+def _is_peers(job: Job) -> bool:
+    """Whether a job runs a peer's code: what that prints goes into no record of ours."""
+    if job.kind == "experiment":
+        return ExperimentStep.from_value(job.body).author is not None
+    return job.kind in ("attestation", "catchup")

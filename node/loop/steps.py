@@ -4,6 +4,7 @@
     checkpoint  the working line against the verified head, as one stack
     submission  a source that was handed in and waits for its turn as an experiment
     attestation somebody's claim, run again as it was made
+    catchup     the best tree of others against the verified head
 
 Bodies are canonical values; only this node writes and reads them.
 """
@@ -37,6 +38,7 @@ _MAX_EDITS = 64
 _MAX_STACK = 256
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
+PEER: Final = "peer"  # the proposer of what somebody else's record claims
 
 _EDIT_TABLE: Final = Table(
     field("path", line(1, 256)),
@@ -52,7 +54,8 @@ class ExperimentStep:
 
     `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation) and the
     bank that it was judged against are filled in when it is closed: they are what proposers
-    learn from, and the decision follows from them again. What was handed in has no `edits`.
+    learn from, and the decision follows from them again. What was handed in has no `edits`. A
+    peer's patch has its `author` and what they say it gains, in thousandths of a deviation.
     """
 
     base: bytes
@@ -67,6 +70,8 @@ class ExperimentStep:
     parents: tuple[bytes, ...] = ()
     decision: str = ""
     gain_milli: int | None = None
+    author: bytes | None = None
+    claim_milli: int | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -81,6 +86,8 @@ class ExperimentStep:
         field("parents", listing(digest(), high=8)),
         field("decision", line(0, 32)),
         field("gain", nullable(integer()), "gain_milli"),
+        field("author", digest(), optional=True),
+        field("claim", integer(), "claim_milli", optional=True),
     )
 
     def to_value(self) -> Value:
@@ -237,6 +244,51 @@ class AttestationStep:
         if self.gain_nano is None:
             return None
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUpStep:
+    """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
+
+    `target` is their result, `patch` their patch, `gain_nano` what follows from their figures for
+    a step from `base`, positive if better. `verdict` is filled in when it is closed.
+    """
+
+    base: bytes
+    tree: bytes
+    theirs: bytes
+    patch: bytes
+    target: bytes
+    author: bytes
+    gain_nano: int
+    rotation: int
+    verdict: str = ""
+
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("theirs", digest()),
+        field("patch", digest()),
+        field("target", digest()),
+        field("author", digest()),
+        field("gain", integer(), "gain_nano"),
+        field("rotation", integer(0)),
+        field("verdict", line(0, 32)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "CatchUpStep":
+        """Return the step kept in a body."""
+        return _readable(cls.TABLE.read(cls, value))
+
+    @property
+    def claim(self) -> Claim:
+        """What is claimed of the step, in the metric's unit."""
+        return Claim(gain=self.gain_nano / NANO)
 
 
 def _readable(step: _Step | Rejected) -> _Step:

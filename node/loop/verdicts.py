@@ -10,11 +10,12 @@ from dataclasses import replace
 from agent.canonical import fingerprint
 from node.loop.activity import Activity, Dot
 from node.loop.attestations import close_attestation, plan_next_pair, weigh
+from node.loop.catching_up import close_catch_up
 from node.loop.ideas import Ideas
 from node.loop.ledger import BASELINE_RUNS, Ledger
 from node.loop.noise import known_noise
 from node.loop.session import Session
-from node.loop.steps import AttestationStep, CheckpointStep, ExperimentStep
+from node.loop.steps import AttestationStep, CatchUpStep, CheckpointStep, ExperimentStep
 from node.loop.trial import (
     ANCHOR_PAIRS,
     Confirmation,
@@ -72,6 +73,8 @@ class Verdicts:
                 self._advance_checkpoint(job, runs)
             case "attestation":
                 self._advance_attestation(job, runs)
+            case "catchup":
+                self._advance_catch_up(job, runs)
 
     def needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
         """Every run that can count is audited; a screen that fails on its claim cannot."""
@@ -88,6 +91,9 @@ class Verdicts:
             )
         if job.kind == "checkpoint":
             return "working line against verified head", f"checkpoint, {run.role}"
+        if job.kind == "catchup":
+            best = CatchUpStep.from_value(job.body)
+            return f"best tree of {best.author.hex()[:12]}", f"catching up, {run.role}"
         if job.kind == "attestation":
             step = AttestationStep.from_value(job.body)
             return f"claim of {step.author.hex()[:12]}", f"re-run, {run.role}"
@@ -176,6 +182,30 @@ class Verdicts:
         self._noise = self._known_noise()
         self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
         self._on_record()
+
+    def _advance_catch_up(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = CatchUpStep.from_value(job.body)
+        baseline = self._session.task.source.tree
+        confirmation = next_of_confirmation(
+            runs, self._reading(), needs_anchor=step.base != baseline, claim=step.claim
+        )
+        self._activity.weighing(confirmation)
+        match confirmation.move:
+            case "wait":
+                return
+            case "pair":
+                self._ledger.plan_checkpoint_pair(job, step)
+            case "anchors":
+                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
+                self._ledger.plan_anchors(job, seeds)
+            case _:
+                note = _confirmation_note(confirmation)
+                record = close_catch_up(
+                    self._ledger, job, step, _ended(runs), confirmation, note=note
+                )
+                self._noise = self._known_noise()
+                self._activity.caught_up(confirmation, step.author, record=record.id)
+                self._on_record()
 
     def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
         step = AttestationStep.from_value(job.body)

@@ -14,7 +14,9 @@ from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.kinds import Role, Run
 
-JobKind = Literal["baseline", "experiment", "checkpoint", "bank", "submission", "attestation"]
+JobKind = Literal[
+    "baseline", "experiment", "checkpoint", "bank", "submission", "attestation", "catchup"
+]
 JobState = Literal["open", "done"]
 _LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
 

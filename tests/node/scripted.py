@@ -9,6 +9,8 @@ from agent.proposal import Context, Proposal
 from node.home import Home
 from node.loop.activity import Activity
 from node.loop.ideas import Ideas
+from node.loop.ledger import Ledger
+from node.loop.peers import Peers
 from node.loop.research import Goal, Research
 from node.loop.session import Session
 from node.loop.verdicts import Verdicts
@@ -123,6 +125,7 @@ class Bench:
     ideas: int = 100
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
+    peers: Callable[[Ledger], Peers] | None = None
 
     def session(self) -> Session:
         """The example task, as if it were open."""
@@ -158,6 +161,7 @@ class Bench:
             random_seed=iter(range(10_000)).__next__,
             on_record=lambda: None,
             activity=activity,
+            peers=self.peers and self.peers(ledger),
         )
 
     def decisions(self) -> list[str]:

@@ -1,6 +1,7 @@
 """A stranger who signs patches and results of the example task, for a store to keep."""
 
 import time
+from dataclasses import replace
 
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -9,7 +10,10 @@ from protocol.kinds import Body, Diff, Origin, PatchBody, ProfileBody
 from protocol.patches import compress, file_changes, unified_diff
 from protocol.records import sign_record
 from protocol.source import Source
-from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
+from tests.protocol.worlds import confirm
+
+SD_NANO = MANIFEST.noise_floor_nano
 
 
 class Stranger:
@@ -63,3 +67,13 @@ class Stranger:
                 origin=Origin(proposer="knobs"),
             )
         )
+
+    def claims(
+        self, tree: Source, gain_sd: float, *, base: Source = BASELINE, title: str = "a gain"
+    ) -> bytes:
+        """Publish a confirmed gain, with four pairs and anchors to show for it; return its id."""
+        patch = self.patch(base, tree, title=title)
+        gain_nano = round(gain_sd * SD_NANO)
+        gains = [gain_nano + wobble * SD_NANO // 10 for wobble in (-1, 1, 0, 0)]
+        said = confirm(tree.tree, gains, base=base.tree, anchors=gains)
+        return self.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, patch=patch))

@@ -1,0 +1,68 @@
+"""A peer's best tree on trial against the verified head; if it passes, the head is that tree.
+
+The rule and the pairs are a checkpoint's; the working line starts again from the new head.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from node.loop.ledger import Ledger
+from node.loop.publication import CATCHING_UP
+from node.loop.steps import CatchUpStep
+from node.loop.trial import Confirmation
+from node.store.jobs import Job
+from protocol.records import Record
+from protocol.runs import Run
+
+
+def open_catch_up(ledger: Ledger, step: CatchUpStep) -> Job:
+    """Queue a tree to be tried against the verified head."""
+    with ledger.store.transaction():
+        return ledger.open_job("catchup", step.to_value())
+
+
+def close_catch_up(
+    ledger: Ledger,
+    job: Job,
+    step: CatchUpStep,
+    runs: Sequence[Run],
+    confirmation: Confirmation,
+    *,
+    note: str,
+) -> Record:
+    """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
+    passed, judged = confirmation.move == "pass", confirmation.judgement
+    with ledger.store.transaction():
+        record = ledger.publication.result(
+            _patch(ledger, step),
+            step.base,
+            step.tree,
+            stage="confirm",
+            runs=runs,
+            note=note,
+            has_verdict=judged is not None,
+        )
+        if passed:
+            ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
+        verdict = judged.verdict if judged and judged.verdict else "unrunnable"
+        ledger.store.update_job_body(job.id, replace(step, verdict=verdict).to_value())
+        ledger.store.close_job(job.id)
+    return record
+
+
+def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
+    """The step from the head to the tree: theirs, if it is that, else an own one made from it."""
+    theirs = ledger.store.patch(step.patch)
+    if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
+        return step.patch
+    if step.tree != step.theirs:
+        ledger.publication.stripped(step.patch, step.theirs, step.tree)
+    return ledger.publication.patch(
+        step.base,
+        step.tree,
+        title=f"catch up: {theirs.title if theirs else step.theirs.hex()[:12]}",
+        why=f"The best of its board, by {step.author.hex()[:12]}, confirmed here.",
+        parents=(step.patch,),
+        proposer=CATCHING_UP,
+    ).id
