@@ -32,7 +32,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=pipeline|records, else both.
+# PART=decisions|pipeline|records, else all.
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
 

@@ -17,6 +17,9 @@ _GOOD_SHARE, _GOOD_SD = 0.05, (1.0, 3.0)
 _BAD_SHARE, _BAD_SD = 0.35, (-3.0, -0.5)
 _PAIR_SD: Final = math.sqrt(2)  # one candidate run less one base run
 _UNPROVEN_CLAIM_SD: Final = 2.0
+# A trial so far below its claim contradicts it: two sigma of their difference, each of them one
+# run less a bank of two.
+_CONTRADICTED_SD: Final = 2 * math.sqrt(1.5 + 1.5)
 
 # How much one outcome counts, for and against. A lie costs its author three honest gains.
 _WEIGHTS: Final[dict[Outcome, tuple[float, float]]] = {
@@ -76,6 +79,18 @@ class AuthorRate:
         """
         claim_sd = claim_sd if self.is_proven else min(claim_sd, _UNPROVEN_CLAIM_SD)
         return self.chance * expected_gain_sd(claim_sd, standard_error_sd=standard_error_sd)
+
+
+def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
+    """Return what a patch's trial on the working line says of its author, who claimed so much.
+
+    A patch that is kept by luck is no proof of a large claim: else a liar's null, kept once in ten
+    times, would open the way for all that follow.
+    """
+    is_contradicted = claim_sd - gain_sd > _CONTRADICTED_SD
+    if is_kept:
+        return "unconfirmed" if is_contradicted else "confirmed"
+    return "refuted" if is_contradicted else "unconfirmed"
 
 
 def _share_between(

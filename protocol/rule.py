@@ -31,7 +31,7 @@ class Policy:
     screen_sd: float = 0.75
     recheck_sd: float = 0.25
     bank_size: int = 2
-    keeps_per_checkpoint: int = 5
+    keeps_per_checkpoint: int = 8
     alpha: float = 0.02
     max_pairs: int = 20
     futility_probability: float = 0.3

@@ -19,6 +19,8 @@ PRIOR_VARIANCE = 4.0
 CLASS_DEGREES_OF_FREEDOM = 4.0
 # Beyond 30 degrees a t is nearly a normal, and an old history would drown a change of noise.
 MAX_DEGREES_OF_FREEDOM = 30.0
+# How firmly pairs are taken for independent runs until they show otherwise.
+_HELD_PAIRS = 3
 
 _FRACTION_LIMIT = 10_000
 _FRACTION_TINY = 1e-300
@@ -183,12 +185,22 @@ class PairedEvidence:
 
     @cached_property
     def _worth_runs(self) -> float:
-        """h: the pairs' weight in runs, less where the candidate is noisier than the base."""
-        if self.pairs < 2:
-            return self.pairs / 2
+        """h: the pairs' weight in runs.
+
+        Less where the candidate is noisier than the base, or where the differences scatter more
+        than two runs would: a seed that is lucky for one and unlucky for the other.
+        """
+        n = self.pairs
+        if n < 2:
+            return n / 2
         variance = self._ss / self._nu
-        ratio = (_sum_of_squares(self.candidate) + variance) / (self.pairs * variance)
-        return self.pairs / (1 + max(1.0, ratio))
+        ratio = (_sum_of_squares(self.candidate) + variance) / (n * variance)
+        gains = [
+            base - candidate for base, candidate in zip(self.base, self.candidate, strict=True)
+        ]
+        held = 2 * _HELD_PAIRS * variance  # so many pairs that scatter as they should
+        scatter = (_sum_of_squares(gains) + held) / ((n - 1 + _HELD_PAIRS) * variance)
+        return n / max(1 + max(1.0, ratio), scatter)
 
 
 def _sum_of_squares(values: Sequence[float]) -> float:

@@ -249,6 +249,11 @@ class Ledger:
                 self._save(replace(line, bank_nano=bank))
             self.store.close_job(job.id)
 
+    def forget_bank(self) -> None:
+        """Let screens of a new session wait for new runs: another day measures a little off."""
+        if self.line and self.line.bank_nano:
+            self._save(replace(self.line, bank_nano=()))
+
     # Checkpoints
 
     def open_checkpoint(self, *, rotation: int) -> Job:

@@ -23,18 +23,16 @@ from node.vetting.merging import merged
 from protocol.board import Row
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
-from protocol.prospects import AuthorRate, Outcome
+from protocol.prospects import AuthorRate, Outcome, trial_outcome
 from protocol.rule import POWER
 from protocol.source import Source
 from protocol.units import NANO
 
-_NEWCOMERS_SHARE = 0.2  # of the slots: else whoever came first would be the only one heard
+NEWCOMERS_SHARE = 0.2  # of the slots: else whoever came first would be the only one heard
 _AUDITS_SHARE = 0.05
 _OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
 _LEAST_CATCH_UP_SD = 1.0
 _LOOKED_AT = 200  # rows of each board
-# A screen this far below what was claimed contradicts it: two sigma of one run less a bank of two.
-_CONTRADICTED_SD = 2 * sqrt(1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +139,7 @@ class Peers:
     def idea(self) -> PeerIdea | None:
         """Return the most promising patch of a peer that fits on the working line."""
         offers = self._offers()
-        if self._chance.random() < _NEWCOMERS_SHARE:
+        if self._chance.random() < NEWCOMERS_SHARE:
             rates = self.rates()
             fresh = [offer for offer in offers if offer.author not in rates]
             self._chance.shuffle(fresh)
@@ -312,11 +310,12 @@ def _outcome_of(verdict: str) -> Outcome | None:
 
 def _trial_outcome(step: ExperimentStep) -> Outcome | None:
     match step.decision:
-        case "kept":
-            return "confirmed"
         case "rejected":
             return "refuted"
-        case "screened_out" | "rechecked_out":
-            short_sd = ((step.claim_milli or 0) - (step.gain_milli or 0)) / 1000
-            return "refuted" if short_sd > _CONTRADICTED_SD else "unconfirmed"
+        case "kept" | "screened_out" | "rechecked_out":
+            return trial_outcome(
+                is_kept=step.decision == "kept",
+                claim_sd=(step.claim_milli or 0) / 1000,
+                gain_sd=(step.gain_milli or 0) / 1000,
+            )
     return None

@@ -178,6 +178,8 @@ class Research:
         for job in jobs:
             self._verdicts.advance(job)
         if self._ledger.line is not None:
+            if not self._goal.is_on_demand:  # one answer is not worth two runs of its own
+                self._ledger.forget_bank()
             self.activity.say("measuring what the baseline costs here in this session")
             self.activity.running("baseline", "calibrating")
             await self._session.runner.calibrate(self._random_seed())

@@ -1,15 +1,17 @@
-"""`make bench [PART=pipeline|records]`: speed, side by side with the alternative, in one run."""
+"""`make bench [PART=decisions|pipeline|records]`: beside the alternative, in one run."""
 
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.decisions import run_decisions
 from tests.bench.pipeline import run_pipeline
 from tests.bench.records import run_records
 
 KEPT = Path(__file__).parents[2] / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
+    "decisions": run_decisions,
     "pipeline": run_pipeline,
     "records": run_records,
 }

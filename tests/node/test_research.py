@@ -240,6 +240,17 @@ def test_one_lost_run_of_the_baseline_is_repeated(bench: Bench) -> None:
     assert sorted(run.status for run in baseline.runs) == ["crash", "ok", "ok"]
 
 
+@pytest.mark.parametrize("is_on_demand", [False, True])
+def test_a_new_session_measures_its_bank_anew(bench: Bench, is_on_demand: bool) -> None:
+    """Another day measures everything a little off; one answer is not worth two runs of its own."""
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    bench.runner.started.clear()
+    bench.goal = Goal(max_experiments=1, is_on_demand=is_on_demand)
+    settled(bench.research().run())
+    assert bench.runner.started.count(BASELINE.tree) == (0 if is_on_demand else 2)
+
+
 def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.prospects import AuthorRate, expected_gain_sd
+from protocol.prospects import AuthorRate, expected_gain_sd, trial_outcome
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,18 @@ def test_a_newcomers_large_claim_counts_as_a_small_one() -> None:
     assert newcomer.worth_sd(6) == newcomer.worth_sd(2)
     assert proven.worth_sd(6) > 5 * newcomer.worth_sd(6)
     assert newcomer.worth_sd(1) < newcomer.worth_sd(2)
+
+
+@pytest.mark.parametrize(
+    ("is_kept", "claim_sd", "gain_sd", "outcome"),
+    [
+        (True, 2.0, 1.5, "confirmed"),
+        (True, 5.0, 0.8, "unconfirmed"),  # kept by luck, which proves no such claim
+        (False, 2.0, 0.0, "unconfirmed"),
+        (False, 5.0, 0.5, "refuted"),
+    ],
+)
+def test_a_trial_counts_by_what_was_claimed(
+    is_kept: bool, claim_sd: float, gain_sd: float, outcome: str
+) -> None:
+    assert trial_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd) == outcome

@@ -53,7 +53,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         screen_sd=0.75,
         recheck_sd=0.25,
         bank_size=2,
-        keeps_per_checkpoint=5,
+        keeps_per_checkpoint=8,
         alpha=0.02,
         max_pairs=20,
         futility_probability=0.3,

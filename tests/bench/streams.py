@@ -1,0 +1,145 @@
+"""A node's research in a simulated machine: the loop's course around the decisions that ship.
+
+What is decided comes from `node.loop.trial` and `protocol.rule`, run by run, as in the node; only
+the runs are invented. The course (bank, experiments, checkpoints) is that of `node.loop`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+from statistics import fmean
+
+from node.loop.trial import ANCHOR_PAIRS, Reading, next_of_confirmation, next_of_trial
+from node.store.jobs import PlannedRun, StoredOutcome
+from protocol.rule import DEFAULT, Policy
+from protocol.runs import Role, Run
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+from tests.bench.rivals import Progress
+from tests.bench.worlds import Machine, draw_gain
+
+SD = 0.001  # of one run, in the metric's unit
+_LEVEL_NANO = NANO
+_TREE = bytes(32)
+
+
+@dataclass
+class Node:
+    """One line of research: `progress` is what its verified head truly gained."""
+
+    machine: Machine
+    policy: Policy = DEFAULT
+    propose: Callable[[Random], float] = draw_gain
+    progress: Progress = field(default_factory=Progress)
+    stack: list[float] = field(default_factory=list)
+    bank_nano: list[int] = field(default_factory=list)
+    groups: list[list[float]] = field(default_factory=list)
+    judged_in: int = -1  # the session in which the stack was last judged near its end
+    session: int = 0
+
+    def work(self, runs: int) -> Progress:
+        """Spend so many runs."""
+        baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
+        self.groups.append(baseline)
+        self.bank_nano = [round(value * NANO) for value in baseline]
+        while self.machine.runs < runs:
+            if self._is_checkpoint_due():
+                self._checkpoint()
+            elif self._bank_needs_a_run():
+                self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
+            else:
+                self._experiment()
+        return self.progress
+
+    @property
+    def _worth(self) -> float:
+        """What the working line truly gained."""
+        return self.progress.gain + sum(self.stack)
+
+    def _bank_needs_a_run(self) -> bool:
+        if self.machine.session != self.session:
+            # Another session measures everything a little off: what the last one said is stale.
+            self.session, self.bank_nano = self.machine.session, []
+        return len(self.bank_nano) < self.policy.bank_size
+
+    def _is_checkpoint_due(self) -> bool:
+        late = self.machine.share_of_session >= self.policy.session_share
+        is_last_chance = late and self.judged_in != self.machine.session
+        return bool(self.stack) and (
+            len(self.stack) >= self.policy.keeps_per_checkpoint or is_last_chance
+        )
+
+    def _experiment(self) -> None:
+        gain = self.propose(self.machine.chance)
+        runs: list[PlannedRun] = []
+        reading, bank = self._reading(), self.bank_nano
+        while (move := next_of_trial(runs, bank, reading, is_current=True)) == "run":
+            runs.append(self._run("candidate", self._worth + gain, len(runs)))
+        if move == "keep":
+            self.stack.append(gain)
+            self.bank_nano = [self._measured(runs[-1])]
+        below = fmean(reading.values(bank)) - reading.value(self._measured(runs[-1]))
+        self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Hear what came of the last proposal."""
+
+    def _checkpoint(self) -> None:
+        if self.machine.share_of_session >= self.policy.session_share:
+            self.judged_in = self.machine.session
+        runs: list[PlannedRun] = []
+        reading, needs_anchor = self._reading(), self.progress.adopted > 0
+        while True:
+            confirmation = next_of_confirmation(runs, reading, needs_anchor=needs_anchor)
+            if confirmation.move == "pair":
+                seed = len(runs)
+                runs.append(self._run("base", self.progress.gain, seed))
+                runs.append(self._run("candidate", self._worth, seed))
+            elif confirmation.move == "anchors":
+                runs += [self._run("anchor", 0.0, seed) for seed in range(ANCHOR_PAIRS)]
+            else:
+                break
+        passed = confirmation.move == "pass"
+        for role in ("base", "candidate"):
+            of_role = [run for run in runs if run.role == role]
+            self.groups.append([self._value(run) for run in of_role])
+        if passed:
+            self.progress.adopt(sum(self.stack))
+        self.stack = []
+        last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
+        self.bank_nano = [run.metric_nano or 0 for run in last]
+
+    def _reading(self) -> Reading:
+        noise = NoiseEstimate.from_class(SD).with_groups(self.groups)
+        return Reading(sign=1, noise=noise, policy=self.policy)
+
+    def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
+        nano = _LEVEL_NANO + round(self.machine.measure(-worth) * SD * NANO)
+        run = replace(_RUN, role=role, seed=seed, metric_nano=nano, secret_nano=nano)
+        outcome = StoredOutcome(run=run, log_tail="")
+        return PlannedRun(job_id=0, ordinal=seed, role=role, tree=_TREE, seed=seed, outcome=outcome)
+
+    def _measured(self, run: PlannedRun) -> int:
+        assert run.outcome is not None
+        assert run.outcome.run.metric_nano is not None
+        return run.outcome.run.metric_nano
+
+    def _value(self, run: PlannedRun) -> float:
+        return self._measured(run) / NANO
+
+
+_RUN = Run(
+    seed=0,
+    role="candidate",
+    metric_nano=0,
+    secret_nano=0,
+    ms=1,
+    cpu_ms=1,
+    serve_ms=1,
+    tokens=1,
+    peak_mem_bytes=1,
+    status="ok",
+    flags=(),
+    reason=None,
+    audit=None,
+)
