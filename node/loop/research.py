@@ -80,6 +80,7 @@ class Research:
         self._on_record = on_record
         self._wake = asyncio.Event()
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._peers_in_flight: set[tuple[int, int]] = set()
         self._started_s = time.monotonic()
         self._stopping = False
         self._paused = False
@@ -279,9 +280,15 @@ class Research:
         """Start a run and return when the next one may train."""
         trained = asyncio.Event()
         key = (run.job_id, run.ordinal)
+        is_peers = _is_peers(self._job(run.job_id))
+        # Two scripts in league could tell each other what one of them is scored on.
+        while is_peers and self._peers_in_flight & self._in_flight.keys():
+            await self._finish_one()
+        if is_peers:
+            self._peers_in_flight = {key}
         self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
         if self._peers:
-            self._peers.count(is_peers=_is_peers(self._job(run.job_id)))
+            self._peers.count(is_peers=is_peers)
         if not self._goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(trained.wait())
@@ -290,8 +297,11 @@ class Research:
         self._reap()
         # One run is scored at a time; a second one waiting would only make bases stale.
         while len(self._in_flight) > 1:
-            await asyncio.wait(self._in_flight.values(), return_when="FIRST_COMPLETED")
-            self._reap()
+            await self._finish_one()
+
+    async def _finish_one(self) -> None:
+        await asyncio.wait(self._in_flight.values(), return_when="FIRST_COMPLETED")
+        self._reap()
 
     async def _settle_one(self) -> None:
         waking = asyncio.create_task(self._wake.wait())

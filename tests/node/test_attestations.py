@@ -204,3 +204,25 @@ def test_the_board_counts_it(bench: Bench) -> None:
     key = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
     (vote,) = (fact for fact in bench.store.own_facts(key) if isinstance(fact, Vote))
     assert vote.counts
+
+
+def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
+    """They could tell each other by the clock what one of them is scored on."""
+    truly(bench, 0.0)
+    beside: list[int] = []
+    at_work = 0
+    run = bench.runner.run
+
+    async def counted(*words: object, **more: object) -> object:
+        nonlocal at_work
+        at_work += 1
+        beside.append(at_work)
+        try:
+            return await run(*words, **more)  # type: ignore[arg-type]
+        finally:
+            at_work -= 1
+
+    bench.runner.run = counted  # type: ignore[assignment,method-assign]
+    verify(bench, claiming(4.0))
+    assert max(beside) == 1
+    assert len(beside) >= 4
