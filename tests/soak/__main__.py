@@ -18,6 +18,7 @@ from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
 from tests.soak.try_ import run_try
+from tests.soak.verify import run_verify
 
 ROOT = Path(__file__).parent.parent.parent
 FIGURES = ROOT / "docs" / "soak.jsonl"
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
     "hostile": run_hostile,
     "try": lambda home: run_try(home, 20),
+    "verify": run_verify,
 }
 
 

@@ -1,0 +1,66 @@
+"""Claims of strangers about real sources of the short task, true or not, as bundles."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from node.exchange.bundle import write_bundle
+from node.exchange.bundling import gather
+from node.home import Home
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.hygiene import compress
+from protocol.keys import SigningKey
+from protocol.kinds import Body, Diff, Origin, PatchBody, TaskBody
+from protocol.patches import file_changes, unified_diff
+from protocol.records import sign_record
+from protocol.source import Source
+from tests.protocol.examples import START_MS
+from tests.protocol.worlds import confirm
+from trainer.device import probe_class
+from trainer.task import Task
+
+KEY = SigningKey.from_seed(b"somebody whom nobody here knows!")
+PAIRS = 4
+
+
+def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
+    """Write a bundle in which a stranger claims so many noise floors over the baseline."""
+    base, noise_nano = task.source, task.manifest.noise_floor_nano
+    with Store.open(Home(path.with_suffix(".home"))) as store:
+        blobs = Blobs(path.with_suffix(".blobs"))
+        blobs.put_source(base)
+        blobs.put_source(source)
+        said: list[bytes] = []
+
+        def say(body: Body) -> bytes:
+            record = sign_record(
+                KEY, net="main", seq=len(said), prev=None, ts_ms=START_MS + len(said), body=body
+            )
+            assert store.ingest([record.wire], now_ms=START_MS).new == [record.id]
+            said.append(record.id)
+            return record.id
+
+        say(TaskBody(manifest=task.manifest))
+        patch = say(
+            PatchBody(
+                task=task.id,
+                base=base.tree,
+                tree=source.tree,
+                files=file_changes(base, source),
+                diff=Diff(zlib=compress(unified_diff(base, source).encode())),
+                title="a gain",
+                why="",
+                parents=(),
+                origin=Origin(proposer="knobs"),
+            )
+        )
+        gains = [round(gain_sd * noise_nano)] * PAIRS
+        body = confirm(source.tree, gains, base=base.tree, anchors=gains)
+        hardware_class = probe_class().slug
+        result = say(replace(body, task=task.id, hardware_class=hardware_class, patch=patch))
+        write_bundle(path, gather(store, blobs, store.record(result)))
+
+
+def changed(task: Task, text: str) -> Source:
+    """Return the task's source with this text as train.py."""
+    return task.source.replacing("train.py", text.encode())
