@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from node.control import Message
+from node.loop.steps import AttestationStep, CatchUpStep
 from node.store.experiments import Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from node.loop.research import Research
 
 _SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+_VERIFYING = {"checkpoint", "catchup", "attestation"}
 
 
 def status_document(
@@ -97,14 +99,24 @@ def _experiments(entries: list[Experiment]) -> Message:
 
 
 def _verification(store: Store, line: Line, entries: list[Experiment]) -> Message:
+    """Own checkpoints, peers' best trees and their claims that were run again."""
     confirmations = [entry for entry in entries if entry.stage == "confirm"]
     passed = sum(entry.decision == "adopted" for entry in confirmations)
     failed = sum(entry.decision in ("failed", "rejected") for entry in confirmations)
-    queued = sum(job.kind == "checkpoint" for job in store.open_jobs(line.key))
+    claims = Counter(
+        AttestationStep.from_value(job.body).verdict
+        for job in store.closed_jobs(line.key, "attestation")
+    )
+    # Own stacks make no claim that could be refuted; a peer's tree does.
+    refuted = sum(
+        CatchUpStep.from_value(job.body).verdict == "refuted"
+        for job in store.closed_jobs(line.key, "catchup")
+    )
+    missed = len(confirmations) - passed - failed - refuted
     return {
-        "queued": queued,
-        "confirmed": passed,
-        "refuted": 0,  # one's own stacks make no claim that could be refuted
-        "unconfirmed": len(confirmations) - passed - failed,
-        "unrunnable": failed,
+        "queued": sum(job.kind in _VERIFYING for job in store.open_jobs(line.key)),
+        "confirmed": passed + claims["confirmed"],
+        "refuted": refuted + claims["refuted"],
+        "unconfirmed": missed + claims["unconfirmed"],
+        "unrunnable": failed + claims["unrunnable"],
     }

@@ -35,7 +35,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
         f"{counts['rejected']} rejected"
     )
     click.echo(
-        f"  checkpoints    {verified['confirmed']} confirmed, "
+        f"  verification   {verified['confirmed']} confirmed, {verified['refuted']} refuted, "
         f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
     )
     if now := line["now"]:
