@@ -207,15 +207,17 @@ def _shown() -> Callable[[Store, int], bool]:
             told_cost = True
             print(f"  {_cost(step, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
-        if job.state == "open":
-            reading = reading_of(store, body.manifest, job, step)
-            pairs = weigh(store.runs_of(job_id), step, reading).pairs
-            for count in range(told_pairs + 1, len(pairs) + 1):
-                judgement = judge_pairs(pairs[:count], reading, step.claim)
-                share = step.policy.evidence_share(judgement.log_e)
-                print(f"  {_pair_line(pairs[count - 1], share)}", file=sys.stderr, flush=True)
-            told_pairs = len(pairs)
-        return job.state == "done"
+        is_done = job.state == "done"
+        reading = reading_of(store, body.manifest, job, step)
+        pairs = weigh(store.runs_of(job_id), step, reading).pairs
+        for count in range(told_pairs + 1, len(pairs) + 1):
+            log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
+            if is_done and count == len(pairs) and step.log_e_milli is not None:
+                log_e = step.log_e_milli / 1000  # as it was judged, before it counted as known
+            share = step.policy.evidence_share(log_e)
+            print(f"  {_pair_line(pairs[count - 1], share)}", file=sys.stderr, flush=True)
+        told_pairs = len(pairs)
+        return is_done
 
     return show
 
@@ -240,12 +242,12 @@ def _run_seconds(store: Store, job: Job) -> float | None:
 
 def _cost(step: AttestationStep, run_s: float) -> str:
     """Say what it will take: what is usual, and the most."""
-    usual, most = (
-        min(_USUAL_PAIRS, step.max_pairs) * 2 * run_s,
-        step.max_pairs * 2 * run_s,
-    )
+    most = _span(step.max_pairs * 2 * run_s)
+    takes = f"at most {most}"
+    if step.max_pairs > _USUAL_PAIRS:
+        takes = f"about {_span(_USUAL_PAIRS * 2 * run_s)}, {takes}"
     ways = "; --quick can only refute" if step.is_quick else ""
-    return f"about {_span(usual)}, at most {_span(most)}; own research pauses{ways}"
+    return f"{takes}; own research pauses{ways}"
 
 
 def _span(seconds: float) -> str:

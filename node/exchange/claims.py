@@ -30,7 +30,11 @@ class FoundClaim:
 def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
     """Return the bundle in a file, or about the record with this id; nothing in it is checked."""
     path = Path(wanted)
-    return read_bundle(path) if path.is_file() else gather(store, blobs, store.find(wanted))
+    if path.is_file():
+        return read_bundle(path)
+    if "/" in wanted or wanted.endswith(".bundle"):
+        raise UsageError(f"there is no file {wanted}", "name a bundle's file or a record's id")
+    return gather(store, blobs, store.find(wanted))
 
 
 def claim_in(bundle: Bundle, name: str) -> FoundClaim:
