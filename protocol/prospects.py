@@ -21,11 +21,12 @@ _UNPROVEN_CLAIM_SD: Final = 2.0
 # run less a bank of two.
 _CONTRADICTED_SD: Final = 2 * math.sqrt(1.5 + 1.5)
 
-# How much one outcome counts, for and against. A lie costs its author three honest gains.
+# How much one outcome counts, for and against. A lie costs its author three honest gains; most of
+# what honest people claim after one lucky run does not show again, and costs them little.
 _WEIGHTS: Final[dict[Outcome, tuple[float, float]]] = {
     "confirmed": (1.0, 0.0),
     "refuted": (0.0, 3.0),
-    "unconfirmed": (0.0, 0.25),
+    "unconfirmed": (0.0, 0.1),
 }
 _FADE: Final = 0.97  # what is left of older outcomes at each new one
 
