@@ -31,7 +31,8 @@ class Entry:
 
 _EVERYDAY = "Commands"
 _RUNNING = "The running node"
-_HEAD = "Moving the head"
+_HEAD = "Comparing, and moving the head"
+_PEOPLE = "Other people"
 _HISTORY = "History"
 _AGENTS = "Coding agents"
 _HOUSEKEEPING = "Housekeeping"
@@ -44,22 +45,26 @@ COMMANDS: dict[str, Entry] = {
     "leaderboard": Entry(
         "node.commands.leaderboard", "leaderboard", _EVERYDAY, "Show what is claimed and known."
     ),
+    "verify": Entry(
+        "node.commands.verifying", "verify", _EVERYDAY, "Run somebody's claim again here."
+    ),
     "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
     "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
     "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
-    "compare": Entry("node.commands.measure", "compare", _EVERYDAY, "Test two sources in pairs."),
     "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
     "stop": Entry("node.commands.node_control", "stop", _RUNNING, "Stop it, resumably."),
     "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
     "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
     "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),
+    "compare": Entry("node.commands.measure", "compare", _HEAD, "Test two sources in pairs."),
     "adopt": Entry("node.commands.heads", "adopt", _HEAD, "Move the verified head."),
     "revert": Entry("node.commands.heads", "revert", _HEAD, "Undo the last move."),
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
     "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
     "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
     "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in a bundle."),
-    "verify": Entry("node.commands.verifying", "verify", _HISTORY, "Check a claim or bundle."),
+    "friends": Entry("node.commands.people", "friends", _PEOPLE, "Whose claims come first."),
+    "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),
     "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),
     "task": Entry("node.commands.tasks", "task", _HOUSEKEEPING, "List, show and prepare tasks."),
     "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),

@@ -35,6 +35,7 @@ from node.loop.session import (
 )
 from node.loop.submissions import check_submission
 from node.loop.verdicts import Verdicts
+from node.people import read_people
 from node.progress import Progress
 from node.questions import Question, take_question
 from node.sandboxing import require_peer_sandbox
@@ -138,7 +139,7 @@ async def open_node(
                 random_seed=random_seed,
                 on_record=keep_journal,
                 activity=activity,
-                peers=_peers(config, books.ledger, verdicts),
+                peers=_peers(home, config, books.ledger, verdicts),
             )
             yield Node(home=home, config=config, books=books, session=session, research=research)
         finally:
@@ -191,7 +192,7 @@ def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:
     return Books(keys=keys, store=store, ledger=ledger, journal=journal)
 
 
-def _peers(config: Config, ledger: Ledger, verdicts: Verdicts) -> Peers | None:
+def _peers(home: Home, config: Config, ledger: Ledger, verdicts: Verdicts) -> Peers | None:
     """What chooses among peers' claims; None where their code is not to run."""
     if not config.peer_code:
         return None
@@ -202,6 +203,7 @@ def _peers(config: Config, ledger: Ledger, verdicts: Verdicts) -> Peers | None:
         return None
     return Peers(
         ledger,
+        people=lambda: read_people(home.people),
         net=config.net,
         share=config.peer_share,
         chance=random.Random(random_seed()),

@@ -75,6 +75,11 @@ class Home:
         return self.root / "config.toml"
 
     @property
+    def people(self) -> Path:
+        """Whom the user named as friends, or blocked."""
+        return self.root / "people.json"
+
+    @property
     def socket(self) -> Path:
         """Where the running node takes commands."""
         return self.root / "node.sock"

@@ -15,6 +15,7 @@ from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
 from node.loop.ledger import Ledger
 from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
+from node.people import People
 from node.store.boards import BoardKey
 from node.store.jobs import Job
 from node.vetting.adoption import Candidate, examine
@@ -32,6 +33,7 @@ NEWCOMERS_SHARE = 0.2  # of the slots: else whoever came first would be the only
 _AUDITS_SHARE = 0.05
 _OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
 _LEAST_CATCH_UP_SD = 1.0
+_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
 _LOOKED_AT = 200  # rows of each board
 
 
@@ -71,6 +73,7 @@ class Peers:
         share: float,
         chance: random.Random,
         noise_sd: Callable[[], float],
+        people: Callable[[], People] = People,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -79,6 +82,7 @@ class Peers:
         self._share = share
         self._chance = chance
         self._noise_sd = noise_sd
+        self._people = people
         self._passed_over: set[tuple[bytes, bytes]] = set()  # (result, base): not fit for that
         self._runs = self._peer_runs = 0
 
@@ -99,7 +103,7 @@ class Peers:
             for job, author, outcome in self._outcomes()
             if author != self._ledger.publication.author
         )
-        rates: dict[bytes, AuthorRate] = {}
+        rates = dict.fromkeys(self._people().friends, _FRIEND)
         for _, author, outcome in outcomes:
             rates[author] = rates.get(author, AuthorRate()).after(outcome)
         return rates
@@ -118,7 +122,7 @@ class Peers:
                 continue
             lead_nano = row.gain_anchor_nano - own_nano
             is_better = lead_nano / NANO >= _LEAST_CATCH_UP_SD * self._noise_sd()
-            if row.tree in tried or self._is_own(row.author) or not is_better:
+            if row.tree in tried or self._is_left_out(row.author) or not is_better:
                 continue
             body = self._result(row)
             fit = body and self._vetted(row.result, row.tree)
@@ -189,7 +193,7 @@ class Peers:
                 1.0 if key.hardware_class == self._ledger.key.hardware_class else _OTHER_CLASS
             )
             for row in self._rows(key):
-                body = None if self._is_own(row.author) else self._result(row)
+                body = None if self._is_left_out(row.author) else self._result(row)
                 if body is None or body.patch is None or row.gain_nano <= 0:
                     continue
                 worth_sd = rates.get(row.author, AuthorRate()).worth_sd(
@@ -269,8 +273,8 @@ class Peers:
         body = self._store.record(row.result).body
         return body if isinstance(body, ResultBody) else None
 
-    def _is_own(self, author: bytes) -> bool:
-        return author == self._ledger.publication.author
+    def _is_left_out(self, author: bytes) -> bool:
+        return author == self._ledger.publication.author or author in self._people().blocked
 
     def _own_gain_nano(self, key: BoardKey, tree: bytes) -> int:
         """Return the gain over the anchor that this node measured of its head; 0 if none."""

@@ -83,6 +83,31 @@ def find(database: Database, prefix: str) -> Record:
     raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
 
 
+def find_author(database: Database, prefix: str) -> bytes:
+    """Return the one author whose key begins with these hex digits; a whole key may be unknown."""
+    digits = prefix.lower()
+    if not digits or not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(
+            f"`{prefix}` is not a key", "keys are hex digits: see `arnode leaderboard`"
+        )
+    if len(digits) == _ID_DIGITS:
+        return bytes.fromhex(digits)
+    if not PREFIX_DIGITS <= len(digits) < _ID_DIGITS:
+        raise UsageError(
+            f"the key `{prefix}` has {len(digits)} digits",
+            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
+        )
+    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    rows = database.rows(
+        "SELECT DISTINCT author FROM record WHERE author BETWEEN ? AND ? LIMIT 2", (low, high)
+    )
+    if len(rows) == 1:
+        return bytes(rows[0][0])
+    if rows:
+        raise UsageError(f"`{prefix}` fits several keys", "give more of its digits")
+    raise UsageError(f"nobody whose key begins with `{prefix}` is known here", "give the whole key")
+
+
 def listed(
     database: Database,
     *,

@@ -170,6 +170,10 @@ class Store(JobStore):
         """Return the one record whose id begins with these hex digits."""
         return archive.find(self._database, prefix)
 
+    def find_author(self, prefix: str) -> bytes:
+        """Return the one author whose key begins with these hex digits."""
+        return archive.find_author(self._database, prefix)
+
     def records(
         self,
         kind: str | None = None,

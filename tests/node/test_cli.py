@@ -20,10 +20,10 @@ EVERYDAY = [
     "try",
     "head",
     "leaderboard",
+    "verify",
     "log",
     "show",
     "run",
-    "compare",
     "doctor",
 ]
 

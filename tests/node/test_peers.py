@@ -12,7 +12,9 @@ from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.research import Goal
 from node.loop.steps import PEER, CatchUpStep, ExperimentStep
+from node.people import People, read_people
 from node.store.blobs import Blobs
+from node.store.boards import BoardKey
 from node.store.store import Store
 from protocol.kinds import AdoptBody, ResultBody
 from protocol.source import Source
@@ -20,6 +22,9 @@ from tests.node.books import BASE_NANO, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import SD_NANO, Stranger
+from tests.node.test_commands import arnode
+
+KEY = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
 
 
 def peers(share: float = 1.0) -> Callable[[Ledger], Peers]:
@@ -210,3 +215,58 @@ def test_without_leave_nothing_of_peers_is_run(
     ada.claims(best, 6.0)
     work(bench)
     assert best.tree not in bench.runner.started
+
+
+def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: Stranger) -> None:
+    best = rated("0.5")
+    ada.claims(best, 6.0)
+    truly(bench, best, 6.0)
+    people = People(blocked=frozenset([ada.key.public]))
+    bench.peers = lambda ledger: Peers(
+        ledger,
+        net="main",
+        share=1.0,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+        people=lambda: people,
+    )
+    work(bench)
+    assert best.tree not in bench.runner.started
+    assert [row.tree for row in bench.store.board(KEY).rows] == [best.tree], "the board shows all"
+
+
+def test_a_friend_is_heard_first_and_believed_no_more(
+    bench: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    ada.claims(rated("0.5"), 0.9)
+    omar.claims(rated("0.6"), 0.9)
+    people = People(friends=frozenset([omar.key.public]))
+    peers = Peers(
+        ledger_of(bench.home, bench.store),
+        net="main",
+        share=1.0,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+        people=lambda: people,
+    )
+    assert [offer.author for offer in peers._offers()] == [omar.key.public, ada.key.public]
+
+
+def test_people_are_named_by_command(
+    home: Home,
+    ada: Stranger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    ada.claims(rated("0.5"), 0.9)
+    assert "is a friend" in arnode(capsys, "friends", "add", ada.digits)
+    assert read_people(home.people).friends == {ada.key.public}
+    assert "is blocked" in arnode(capsys, "block", ada.key.public.hex())
+    assert read_people(home.people) == People(blocked=frozenset([ada.key.public]))
+    assert ada.key.public.hex() in arnode(capsys, "friends", "--json")
+    assert "nobody special" in arnode(capsys, "friends", "remove", ada.digits)
+    assert read_people(home.people) == People()
+    assert "nobody whose key begins" in arnode(capsys, "block", "00000000", code=2)
+    home.people.write_text('{"friends": ["x"]}')
+    assert "not a list of friends" in arnode(capsys, "friends", code=6)

@@ -1,0 +1,59 @@
+"""Whom the user trusts to be worth hearing first, and whom not at all: a small file in the home.
+
+It orders and filters what this node looks at, nothing else: boards show everybody, and nobody's
+word is ever evidence.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.faults import explaining_faults
+from node.files import write_file
+from protocol.errors import ConfigurationError
+
+_KEY_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Author keys."""
+
+    friends: frozenset[bytes] = frozenset()
+    blocked: frozenset[bytes] = frozenset()
+
+
+def read_people(path: Path) -> People:
+    """Return what the file says; nobody if there is none."""
+    with explaining_faults(path):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return People()
+    try:
+        match json.loads(text):
+            case {"friends": list() as friends, "blocked": list() as blocked}:
+                return People(friends=_keys(friends), blocked=_keys(blocked))
+    except ValueError:
+        pass
+    raise ConfigurationError(
+        f"{path} is not a list of friends and blocked keys",
+        "mend it or move it away; `arnode friends` and `arnode block` write it",
+    )
+
+
+def write_people(path: Path, people: People) -> None:
+    """Keep what the user said."""
+    document = {
+        "friends": sorted(key.hex() for key in people.friends),
+        "blocked": sorted(key.hex() for key in people.blocked),
+    }
+    write_file(path, (json.dumps(document, indent=2) + "\n").encode())
+
+
+def _keys(values: Iterable[object]) -> frozenset[bytes]:
+    keys = [bytes.fromhex(value) for value in values if isinstance(value, str)]
+    if any(2 * len(key) != _KEY_DIGITS for key in keys):
+        raise ValueError
+    return frozenset(keys)
