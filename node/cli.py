@@ -63,6 +63,7 @@ COMMANDS: dict[str, Entry] = {
     "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
     "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
     "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in a bundle."),
+    "transfer": Entry("node.commands.transfer", "transfer", _PEOPLE, "Patch by hardware class."),
     "friends": Entry("node.commands.people", "friends", _PEOPLE, "Whose claims come first."),
     "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),
     "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),

@@ -5,8 +5,9 @@ from pathlib import Path
 from node.store.jobs import Line, LineKey
 from node.store.store import PREFIX_DIGITS, Store
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
+from protocol.records import Record
 from trainer.task import Task
 
 _FOLDER = "task-folder/"
@@ -61,13 +62,17 @@ def tree_of(store: Store, line: Line, wanted: str) -> bytes:
         matching = {tree for tree in trees if tree.hex().startswith(wanted.lower())}
         if len(matching) == 1:
             return matching.pop()
-    record = store.find(wanted)
-    if isinstance(record.body, ResultBody | PatchBody):
+    return tree_in(store.find(wanted))
+
+
+def tree_in(record: Record) -> bytes:
+    """Return the tree that a record is about."""
+    if isinstance(record.body, ResultBody | PatchBody | AttestBody):
         return record.body.tree
     if isinstance(record.body, AdoptBody):
         return record.body.to_tree
     raise UsageError(
-        f"record {wanted} is a {record.kind}, which has no source",
+        f"record {record.id.hex()[:12]} is a {record.kind}, which has no source",
         "give the id of an experiment: see `arnode log`",
     )
 

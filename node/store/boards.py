@@ -98,7 +98,7 @@ def make(database: Database, key: BoardKey, manifest: TaskManifest) -> Board:
     return assemble(
         manifest,
         key.hardware_class,
-        _facts(database, key),
+        facts(database, key),
         _withdrawals(database, key),
         _equivocations(database, key),
     )
@@ -169,8 +169,9 @@ def faults(database: Database, manifest_of: ManifestOf) -> list[str]:
 
 def votes(database: Database, key: BoardKey, tree: bytes) -> list[bytes]:
     """Return the ids of the attestations about a tree."""
-    facts = _facts(database, key)
-    return [fact.id for fact in facts if isinstance(fact, Vote) and fact.tree == tree]
+    return [
+        fact.id for fact in facts(database, key) if isinstance(fact, Vote) and fact.tree == tree
+    ]
 
 
 def _note_equivocation(database: Database, record: Record) -> None:
@@ -230,7 +231,8 @@ def _stale_boards_of(database: Database, author: bytes) -> None:
     )
 
 
-def _facts(database: Database, key: BoardKey) -> list[Fact]:
+def facts(database: Database, key: BoardKey) -> list[Fact]:
+    """Return what a board reads of everybody's records, in no order."""
     rows = database.rows(
         "SELECT record, author, fact FROM fact WHERE net = ? AND task = ? AND class = ?",
         _values(key),

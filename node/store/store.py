@@ -252,6 +252,10 @@ class Store(JobStore):
         """Return which kept boards are not those that follow from the records."""
         return boards.faults(self._database, self._manifest)
 
+    def facts(self, key: BoardKey) -> list[Fact]:
+        """Return what a board reads of everybody's records, in no order."""
+        return boards.facts(self._database, key)
+
     def own_facts(self, key: BoardKey) -> list[Fact]:
         """Return what a board reads of this node's own records, in the order they were made."""
         return boards.own_facts(self._database, key)

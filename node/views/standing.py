@@ -43,21 +43,27 @@ def choose_board(
 
     None if there is no board at all; UsageError if it is not clear which.
     """
-    known = [(key, body.manifest.name) for key in store.boards() if (body := store.task(key.task))]
-    if not known:
-        return None
-    of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
+    of_task = boards_of(store, task)
     if not of_task:
+        return None
+    wanted = hardware_class or own_class
+    for key in of_task:
+        if key.hardware_class == wanted:
+            return key
+    classes = ", ".join(key.hardware_class for key in of_task)
+    if hardware_class is None and len(of_task) == 1:
+        return of_task[0]
+    raise UsageError(f"no board of class `{wanted}` here", f"--class takes: {classes}")
+
+
+def boards_of(store: Store, task: str | None) -> list[BoardKey]:
+    """Return the boards of the named task or the only one; UsageError if it is not clear which."""
+    known = [(key, body.manifest.name) for key in store.boards() if (body := store.task(key.task))]
+    of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
+    if known and not of_task:
         names = ", ".join(sorted({name for _, name in known}))
         raise UsageError(f"no board of task `{task}` here", f"there are: {names}")
     if len({key.task for key, _ in of_task}) > 1:
         names = ", ".join(sorted({f"{name} ({key.task.hex()[:12]})" for key, name in of_task}))
         raise UsageError(f"boards of several tasks are here: {names}", "choose one with --task")
-    wanted = hardware_class or own_class
-    for key, _ in of_task:
-        if key.hardware_class == wanted:
-            return key
-    classes = ", ".join(key.hardware_class for key, _ in of_task)
-    if hardware_class is None and len(of_task) == 1:
-        return of_task[0][0]
-    raise UsageError(f"no board of class `{wanted}` here", f"--class takes: {classes}")
+    return [key for key, _ in of_task]

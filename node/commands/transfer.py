@@ -1,0 +1,70 @@
+"""`transfer`: what a patch did on each kind of hardware, as far as anybody knows."""
+
+import os
+
+import click
+
+from node.home import Home
+from node.terminal import plain, print_json
+from protocol.units import NANO, from_nano
+
+_ID_DIGITS = 12
+_TITLE_WIDTH = 48
+
+
+@click.command()
+@click.argument("wanted", metavar="[ID]", required=False)
+@click.option("--task", help="Which task, when there are boards of several.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
+    """Show patch × hardware class: what was measured here, re-run by others, or only claimed.
+
+    An effect on other hardware orders what is tried here; it is never evidence.
+    """
+    from node.loop.heads import tree_in
+    from node.store.store import Store
+    from node.views.matrix import transfer_matrix
+    from node.views.standing import boards_of
+
+    with Store.open_read_only(Home.locate(os.environ)) as store:
+        tree = tree_in(store.find(wanted)) if wanted else None
+        keys = boards_of(store, task)
+        steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
+        body = store.task(keys[0].task) if keys else None
+    if as_json:
+        print_json(
+            {
+                "task": body and {"id": body.manifest.id.hex(), "name": body.manifest.name},
+                "patches": [
+                    {
+                        "patch": step.patch.hex() if step.patch else None,
+                        "base": step.base.hex(),
+                        "tree": step.tree.hex(),
+                        "title": step.title,
+                        "classes": {
+                            name: {
+                                "level": cell.level,
+                                "verdict": cell.verdict,
+                                "gain": from_nano(cell.gain.value_nano) if cell.gain else None,
+                                "lower": from_nano(cell.gain.lower_nano()) if cell.gain else None,
+                                "upper": from_nano(cell.gain.upper_nano) if cell.gain else None,
+                                "keys": cell.keys,
+                            }
+                            for name, cell in step.cells.items()
+                        },
+                    }
+                    for step in steps
+                ],
+            }
+        )
+        return
+    if not steps:
+        click.echo("nobody claims or measured a gain yet: `arnode leaderboard`", err=True)
+        return
+    for step in steps:
+        click.echo(f"{step.tree.hex()[:_ID_DIGITS]}  {plain(step.title)[:_TITLE_WIDTH]}")
+        for name, cell in step.cells.items():
+            gain = f"{cell.gain.value_nano / NANO:+.6f}" if cell.gain else "–"
+            more = f", {cell.keys} other keys re-ran it" if cell.keys else ""
+            word = "" if cell.level == "claimed" else f" {cell.verdict}"
+            click.echo(f"  {name:<20} {gain:>10}  {cell.level}{word}{more}")

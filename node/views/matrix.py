@@ -1,0 +1,109 @@
+"""Patch × hardware class: what a step did on each kind of hardware, and who says so.
+
+A cell has one level of knowing, the best there is: measured here, else re-run by others, else
+claimed by its author. The levels are never averaged.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from node.store.boards import BoardKey
+from node.store.store import Store
+from node.views.standing import measured_here
+from protocol.attestation import AttestVerdict
+from protocol.board_facts import Claim, Fact, Vote
+from protocol.gains import Gain
+from protocol.kinds import ResultBody
+
+Level: TypeAlias = Literal["here", "others", "claimed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What is known of a step on one class. `keys`: how many re-ran it, its author's not counted.
+
+    `gain` is this node's own figure, or the author's; what others measured is not averaged.
+    """
+
+    level: Level
+    verdict: AttestVerdict | Literal["untested"]
+    gain: Gain | None
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A tree against its base, with a cell for each class that says something of it."""
+
+    base: bytes
+    tree: bytes
+    patch: bytes | None
+    title: str
+    cells: Mapping[str, Cell]
+
+
+def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[Step]:
+    """Return the steps that these boards know, those tried on the most classes first."""
+    cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
+    claims: dict[tuple[bytes, bytes], Claim] = {}
+    for key in keys:
+        facts = store.facts(key)
+        own = store.own_facts(key)
+        for claim in sorted(_claims(facts), key=lambda one: one.id):
+            claims.setdefault((claim.base, claim.tree), claim)
+        for step in _steps(facts):
+            cells.setdefault(step, {})[key.hardware_class] = _cell(step, facts, own)
+    found = [_step(store, step, known, claims.get(step)) for step, known in cells.items()]
+    return sorted(found, key=lambda one: (-len(one.cells), one.title, one.tree))
+
+
+def _claims(facts: Iterable[Fact]) -> list[Claim]:
+    return [fact for fact in facts if isinstance(fact, Claim) and fact.gain is not None]
+
+
+def _votes(facts: Iterable[Fact], step: tuple[bytes, bytes]) -> list[Vote]:
+    votes = [fact for fact in facts if isinstance(fact, Vote)]
+    return [vote for vote in votes if (vote.base, vote.tree) == step and vote.counts]
+
+
+def _steps(facts: list[Fact]) -> list[tuple[bytes, bytes]]:
+    claimed = [(claim.base, claim.tree) for claim in _claims(facts)]
+    voted = [(fact.base, fact.tree) for fact in facts if isinstance(fact, Vote) and fact.counts]
+    return list(dict.fromkeys([*claimed, *voted]))
+
+
+def _cell(step: tuple[bytes, bytes], facts: list[Fact], own: list[Fact]) -> Cell:
+    claims = [claim for claim in _claims(facts) if (claim.base, claim.tree) == step]
+    authors = {claim.author for claim in claims}
+    votes = {vote.author: vote for vote in _votes(facts, step) if vote.author not in authors}
+    of_step = [
+        fact for fact in own if not isinstance(fact, Claim | Vote) or (fact.base, fact.tree) == step
+    ]
+    if here := measured_here(of_step).get(step[1]):
+        return Cell(level="here", verdict=here.verdict, gain=here.gain, keys=len(votes))
+    gains = [claim.gain for claim in claims if claim.gain is not None]
+    gain = max(gains, key=lambda one: (one.lower_nano(), one.value_nano), default=None)
+    if votes:
+        refuted = sum(vote.verdict == "refuted" for vote in votes.values())
+        verdict: AttestVerdict = "refuted" if 2 * refuted >= len(votes) else "confirmed"
+        return Cell(level="others", verdict=verdict, gain=gain, keys=len(votes))
+    return Cell(level="claimed", verdict="untested", gain=gain, keys=0)
+
+
+def _step(
+    store: Store,
+    step: tuple[bytes, bytes],
+    cells: Mapping[str, Cell],
+    claim: Claim | None,
+) -> Step:
+    body = store.record(claim.id).body if claim else None
+    patch = body.patch if isinstance(body, ResultBody) else None
+    known = store.patch(patch) if patch else None
+    return Step(
+        base=step[0],
+        tree=step[1],
+        patch=patch,
+        title=known.title if known else "",
+        cells=cells,
+    )

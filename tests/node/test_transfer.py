@@ -1,0 +1,99 @@
+"""Patch × hardware class: each cell says who knows it, and the levels are never mixed."""
+
+import json
+
+import pytest
+
+from node.home import Home
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.store import Store
+from node.views.matrix import transfer_matrix
+from protocol.kinds import AttestBody, Env
+from protocol.units import NANO
+from tests.node.books import GAIN_NANO, checkpoint, keep, proposal_of, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.strangers import SD_NANO, Stranger
+from tests.node.test_commands import arnode
+from tests.protocol.worlds import attest
+
+HERE = BoardKey(net="main", task=TASK, hardware_class=HARDWARE_CLASS)
+THERE = BoardKey(net="main", task=TASK, hardware_class="rtx4090-24g")
+IDEA = proposal_of(BASELINE, "0.5").source
+
+
+@pytest.fixture
+def ada(home: Home, store: Store) -> Stranger:
+    with_baseline(home, store)
+    return Stranger(store, Blobs(home.blobs), number=50)
+
+
+def test_a_claim_is_only_a_claim(store: Store, ada: Stranger) -> None:
+    ada.claims(IDEA, 6.0, title="a better rate")
+    (step,) = transfer_matrix(store, [HERE])
+    assert (step.base, step.tree, step.title) == (BASELINE.tree, IDEA.tree, "a better rate")
+    cell = step.cells[HARDWARE_CLASS]
+    assert (cell.level, cell.verdict, cell.keys) == ("claimed", "untested", 0)
+    assert cell.gain is not None
+    assert cell.gain.value_nano == pytest.approx(6 * SD_NANO, rel=0.01)
+
+
+def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str) -> None:
+    said = attest(
+        author.key, IDEA.tree, [round(gain_sd * SD_NANO)] * 3, verdict, base=BASELINE.tree
+    )  # type: ignore[arg-type]
+    author.publish(
+        AttestBody(
+            **{
+                name: getattr(said, name)
+                for name in ("base", "tree", "target", "proof", "runs", "verdict")
+            },
+            task=TASK,
+            hardware_class=hardware_class,
+            env=Env(),
+        )
+    )
+
+
+def test_others_are_counted_by_key_and_their_word_is_theirs(
+    home: Home, store: Store, ada: Stranger
+) -> None:
+    ada.claims(IDEA, 6.0)
+    for number, verdict, gain_sd in ((51, "refuted", 0.0), (52, "refuted", 0.0)):
+        says(Stranger(store, Blobs(home.blobs), number=number), gain_sd, verdict, HARDWARE_CLASS)
+    says(Stranger(store, Blobs(home.blobs), number=53), 5.0, "confirmed", THERE.hardware_class)
+    (step,) = transfer_matrix(store, [HERE, THERE])
+    here, there = step.cells[HARDWARE_CLASS], step.cells[THERE.hardware_class]
+    assert (here.level, here.verdict, here.keys) == ("others", "refuted", 2)
+    assert here.gain is not None
+    assert here.gain.value_nano > 5 * SD_NANO, "still what its author claims"
+    assert (there.level, there.verdict, there.keys) == ("others", "confirmed", 1)
+    assert there.gain is None, "nobody claims a figure there"
+
+
+def test_what_was_measured_here_goes_first(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    keep(ledger, "0.5")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    (step,) = transfer_matrix(store, [HERE])
+    cell = step.cells[HARDWARE_CLASS]
+    assert (cell.level, cell.verdict) == ("here", "confirmed")
+
+
+def test_it_is_shown(
+    home: Home,
+    ada: Stranger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    claim = ada.claims(IDEA, 6.0, title="a better rate")
+    text = arnode(capsys, "transfer")
+    assert "a better rate" in text
+    assert f"{HARDWARE_CLASS:<20}" in text
+    assert "claimed" in text
+    document = json.loads(arnode(capsys, "transfer", claim.hex()[:12], "--json"))
+    (patch,) = document["patches"]
+    cell = patch["classes"][HARDWARE_CLASS]
+    assert (cell["verdict"], cell["keys"]) == ("untested", 0)
+    assert cell["gain"] == pytest.approx(6 * SD_NANO / NANO, rel=0.01)
