@@ -77,6 +77,18 @@ class Node:
     session: Session
     research: Research
 
+    def take(self, question: Question) -> int:
+        """Queue a claim to be run again; return its job's number."""
+        return take_question(
+            question,
+            home=self.home,
+            config=self.config,
+            store=self.books.store,
+            task=self.session.task.id,
+            research=self.research,
+            author=self.books.keys.author.public,
+        )
+
 
 @contextlib.contextmanager
 def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
@@ -293,7 +305,7 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
 
     async def verify(arguments: Mapping[str, Message]) -> Message:
-        return take_question(node, Question.from_message(dict(arguments)))
+        return node.take(Question.from_message(dict(arguments)))
 
     return {
         "verify": verify,

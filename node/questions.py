@@ -3,18 +3,18 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from node.config import Config
 from node.control import Message
 from node.exchange.claims import FoundClaim, bundle_of, claim_in
+from node.home import Home
 from node.loop.attestations import WantedClaim
+from node.loop.research import Research
 from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
+from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import POWER, QUICK
-
-if TYPE_CHECKING:
-    from node.core import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +75,32 @@ class Question:
         raise UsageError("that is no claim to verify", "use `arnode verify`")
 
 
-def take_question(node: "Node", question: Question) -> int:
-    """Queue a claim in an open node: checked, and with all that is in its bundle taken in."""
-    store, blobs = node.books.store, Blobs(node.home.blobs)
+def take_question(
+    question: Question,
+    *,
+    home: Home,
+    config: Config,
+    store: Store,
+    task: bytes,
+    research: Research,
+    author: bytes,
+) -> int:
+    """Queue a claim in an open node: checked, and with all that is in its bundle taken in.
+
+    `task` is the id of the node's task, `author` its own key. Returns the job's number.
+    """
+    blobs = Blobs(home.blobs)
     bundle = bundle_of(store, blobs, question.claim)
     found = claim_in(bundle, question.claim)
-    if found.manifest.id != node.session.task.id:
+    if found.manifest.id != task:
         raise UsageError(
             f"the claim is about task {found.manifest.name}, the node works on another one",
             "stop the node first (`arnode stop`), then verify",
         )
-    if found.author != node.books.keys.author.public:
-        require_peer_sandbox(node.config)
+    if found.author != author:
+        require_peer_sandbox(config)
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
-    store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=node.config.net)
-    return node.research.attest(question.wanted(found))
+    store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=config.net)
+    return research.attest(question.wanted(found))

@@ -30,7 +30,7 @@ from node.loop.steps import AttestationStep
 from node.loop.trial import Pair, judge_pairs
 from node.program import at_work
 from node.progress import Progress, reporting
-from node.questions import Question, take_question
+from node.questions import Question
 from node.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, JobKind
@@ -145,7 +145,7 @@ def _work_alone(home: Home, question: Question) -> int | None:
                 proposer=KnobsProposer(),
                 progress=progress,
             ) as node:
-                job_id = take_question(node, question)
+                job_id = node.take(question)
                 await _run_shown(node, job_id)
 
     with contextlib.suppress(KeyboardInterrupt), at_work(home, to_terminal=False):
