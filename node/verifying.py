@@ -22,7 +22,7 @@ from node.core import Node, open_node, run_node
 from node.exchange.claims import bundle_of, claim_in
 from node.home import Home
 from node.keyfile import read_keys
-from node.loop.attestations import reading_of, weigh
+from node.loop.attestations import asked_before, reading_of, step_of, weigh
 from node.loop.heads import task_source
 from node.loop.research import Goal
 from node.loop.session import find_task
@@ -33,13 +33,14 @@ from node.progress import Progress, reporting
 from node.questions import Question
 from node.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
-from node.store.jobs import Job, JobKind
+from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store
 from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
+from trainer.device import probe_class
 from trainer.task import Task
 
 _POLL_S = 0.3
@@ -128,8 +129,14 @@ def _work_alone(home: Home, question: Question) -> int | None:
         bundle = bundle_of(store, Blobs(home.blobs), question.claim)
         found = claim_in(bundle, question.claim)
         known = task_source(store, found.manifest.id)
+        own = read_keys(home).author if home.key.exists() else None
+        if own is not None:
+            line = LineKey(task=found.manifest.id, hardware_class=probe_class().slug)
+            before = asked_before(store, line, step_of(question.wanted(found), key=own))
+            if before is not None and before.state == "done":
+                return before.id
     require_sandbox(config)
-    if not home.key.exists() or found.author != read_keys(home).author.public:
+    if own is None or found.author != own.public:
         require_peer_sandbox(config)
     home.prepare()
     job_id: int | None = None

@@ -11,9 +11,10 @@ from node.loop.ledger import Ledger
 from node.loop.noise import known_noise
 from node.loop.steps import AttestationStep
 from node.loop.trial import Confirmation, Reading, next_of_confirmation
-from node.store.jobs import Job, PlannedRun
+from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
-from protocol.attestation import AttestVerdict, attestation_seed
+from protocol.attestation import AttestVerdict, attestation_seed, prove_seeds
+from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS
 from protocol.runs import Run
@@ -40,16 +41,12 @@ class WantedClaim:
     is_published: bool
 
 
-def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job:
-    """Queue a claim, and return its job: the one that was asked the same before, if there is one.
-
-    The seeds follow from the claim and this node's key: asked again, it would measure the same.
-    """
+def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:
+    """Return the job's body; `key` is this node's author key, from which the seeds follow."""
     base, tree = wanted.base.tree, wanted.candidate.tree
-    publication = ledger.publication
-    step = AttestationStep(
-        base=ledger.blobs.put_source(wanted.base),
-        tree=ledger.blobs.put_source(wanted.candidate),
+    return AttestationStep(
+        base=base,
+        tree=tree,
         target=wanted.target,
         author=wanted.author,
         gain_nano=wanted.gain_nano,
@@ -58,13 +55,30 @@ def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job:
         max_pairs=wanted.max_pairs,
         is_quick=wanted.is_quick,
         # Nobody is a witness of their own.
-        is_published=wanted.is_published and wanted.author != publication.author,
-        proof=publication.seed_proof(wanted.target, base, tree),
+        is_published=wanted.is_published and wanted.author != key.public,
+        proof=prove_seeds(key, target=wanted.target, base=base, tree=tree),
     )
-    queued = [job for job in ledger.store.open_jobs(ledger.key) if job.kind == "attestation"]
-    for job in [*queued, *ledger.store.closed_jobs(ledger.key, "attestation")]:
+
+
+def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job | None:
+    """Return the job of the same question, queued or done.
+
+    The seeds follow from the claim and this node's key: asked again, it would measure the same.
+    """
+    queued = [job for job in store.open_jobs(line) if job.kind == "attestation"]
+    for job in [*queued, *store.closed_jobs(line, "attestation")]:
         if AttestationStep.from_value(job.body).question == step:
             return job
+    return None
+
+
+def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job:
+    """Queue a claim and return its job, or that of the same question if it was asked before."""
+    step = step_of(wanted, key=ledger.publication.key)
+    if job := asked_before(ledger.store, ledger.key, step):
+        return job
+    ledger.blobs.put_source(wanted.base)
+    ledger.blobs.put_source(wanted.candidate)
     with ledger.store.transaction():
         return ledger.open_job("attestation", step.to_value())
 

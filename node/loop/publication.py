@@ -10,9 +10,9 @@ from node.keyfile import NodeKeys
 from node.loop.session import Subject
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.attestation import AttestVerdict, prove_seeds
+from protocol.attestation import AttestVerdict
 from protocol.hygiene import compress, compressed_size_bytes
-from protocol.keys import bind
+from protocol.keys import SigningKey, bind
 from protocol.kinds import (
     AdoptBody,
     AttestBody,
@@ -70,9 +70,14 @@ class Publication:
         self._clock_ms = clock_ms
 
     @property
-    def author(self) -> bytes:
+    def key(self) -> SigningKey:
         """The key that signs here."""
-        return self._identity.keys.author.public
+        return self._identity.keys.author
+
+    @property
+    def author(self) -> bytes:
+        """Its public half, by which this node is known."""
+        return self.key.public
 
     @property
     def manifest(self) -> TaskManifest:
@@ -169,10 +174,6 @@ class Publication:
                 size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
             )
         )
-
-    def seed_proof(self, target: bytes | None, base: bytes, tree: bytes) -> bytes:
-        """Return what this node's seeds for running a claim again are drawn from."""
-        return prove_seeds(self._identity.keys.author, target=target, base=base, tree=tree)
 
     def attestation(
         self,

@@ -30,7 +30,9 @@ def test_a_forged_claim_is_refuted_and_a_broken_one_says_nothing(
     assert "refuted: what was claimed is not there" in said.stdout
     assert "at most" in said.stderr
     assert "evidence" in said.stderr
-    again = json.loads(arnode(home, "verify", str(forged), "--json", code=4, env=ENV).stdout)
+    answer = arnode(home, "verify", str(forged), "--json", code=4, env=ENV)
+    assert answer.stderr == "", "asked again, nothing is opened and nothing runs"
+    again = json.loads(answer.stdout)
     assert (again["verdict"], again["claim"]) == ("refuted", "does_not_hold")
     assert again["gain"] == 0.0
     assert len(again["pairs"]) >= 2
