@@ -42,6 +42,7 @@ def close_catch_up(
             note=note,
             has_verdict=judged is not None,
         )
+        ledger.note_noise(step.base, runs)
         if passed:
             ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.proposal import Proposal
+from node.loop.noise import LEAST_RUNS, unselected
 from node.loop.publication import STACKING, Identity, Publication
 from node.loop.session import Subject
 from node.loop.steps import (
@@ -301,6 +302,7 @@ class Ledger:
                 note=note,
                 has_verdict=confirmation.judgement is not None,
             )
+            self.note_noise(step.base, runs)
             head = step.tree if passed else step.base
             pairs = confirmation.pairs[-2:]
             self.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
@@ -310,6 +312,12 @@ class Ledger:
             self.store.update_job_body(job.id, closed.to_value())
             self.store.close_job(job.id)
         return record
+
+    def note_noise(self, base: bytes, runs: Sequence[Run]) -> None:
+        """Let others of the class learn from a confirmation's base runs, if there are enough."""
+        fresh = unselected(runs)
+        if len(fresh) >= LEAST_RUNS:
+            self.publication.noise(base, fresh)
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Let both lines begin anew at a tree, with these runs of it as the bank."""

@@ -1,13 +1,25 @@
-"""How much one run of a line scatters on this machine, from runs that nobody selected."""
+"""How much one run of a line scatters: what others of its class say to begin with, then own runs.
+
+Own runs are those that nobody selected: baselines and both sides of confirmations.
+"""
+
+from collections.abc import Sequence
+from statistics import median, variance
 
 from node.store.jobs import LineKey
 from node.store.store import Store
+from protocol.kinds import NoiseBody
+from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
+LEAST_RUNS = 4  # of one tree, for others to learn from
+_LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
+_WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
+
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
-    """Return the estimate from baselines and confirmations; `floor_nano` is what it starts from.
+    """Return the estimate so far; `floor_nano` is the manifest's, to start from without others.
 
     Runs are compared with others of their tree, job and secret split only.
     """
@@ -18,4 +30,37 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
                 run = planned.outcome and planned.outcome.run
                 if run and run.secret_nano is not None and run.role != "anchor":
                     groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
-    return NoiseEstimate.from_class(floor_nano / NANO).with_groups(list(groups.values()))
+    start = NoiseEstimate.from_class(class_sd(store, line, floor_nano))
+    return start.with_groups(list(groups.values()))
+
+
+def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
+    """Return what others measured on this class: the median of their latest figures."""
+    floor = floor_nano / NANO
+    latest: dict[bytes, float] = {}
+    for record in store.records("noise"):  # in the order of their times
+        body = record.body
+        if not isinstance(body, NoiseBody) or store.is_own(record.id):
+            continue
+        values = _secrets(body.runs)
+        is_of_line = (body.task, body.hardware_class) == (line.task, line.hardware_class)
+        if is_of_line and len(values) >= LEAST_RUNS:
+            latest[record.author] = variance(values) / _median_share(len(values) - 1)
+    if len(latest) < _LEAST_AUTHORS:
+        return floor
+    measured = median(latest.values()) ** 0.5
+    return float(min(_WITHIN * floor, max(floor / _WITHIN, measured)))
+
+
+def unselected(runs: Sequence[Run]) -> list[Run]:
+    """Return a confirmation's base runs that went well: one tree, fresh seeds, picked by nobody."""
+    return [run for run in runs if run.role == "base" and run.status == "ok"]
+
+
+def _secrets(runs: Sequence[Run]) -> list[float]:
+    return [run.secret_nano / NANO for run in runs if run.secret_nano is not None]
+
+
+def _median_share(degrees: int) -> float:
+    """The median of chi-squared over its mean (Wilson & Hilferty): few runs mostly look calm."""
+    return (1 - 2 / (9 * degrees)) ** 3

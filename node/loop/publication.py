@@ -19,6 +19,7 @@ from protocol.kinds import (
     Body,
     Cost,
     Diff,
+    NoiseBody,
     Origin,
     PatchBody,
     ProfileBody,
@@ -172,6 +173,18 @@ class Publication:
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=note[:500],
                 size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
+            )
+        )
+
+    def noise(self, tree: bytes, runs: Sequence[Run]) -> Record:
+        """Record how runs of one tree scatter here."""
+        return self._append(
+            NoiseBody(
+                task=self._subject.manifest.id,
+                hardware_class=self._subject.hardware_class,
+                env=self._subject.env,
+                tree=tree,
+                runs=tuple(runs),
             )
         )
 

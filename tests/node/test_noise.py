@@ -1,0 +1,87 @@
+"""What a run is taken to scatter: what others of the class measured, then what was seen here."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from node.home import Home
+from node.loop.noise import LEAST_RUNS, class_sd, known_noise
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.kinds import Env, NoiseBody
+from protocol.units import NANO
+from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
+from tests.node.strangers import Stranger
+
+FLOOR_NANO = MANIFEST.noise_floor_nano
+FLOOR = FLOOR_NANO / NANO
+
+
+@pytest.fixture
+def blobs(home: Home, store: Store) -> Blobs:
+    with_baseline(home, store)
+    return Blobs(home.blobs)
+
+
+def says(author: Stranger, sd: float, *, count: int = 12, name: str = HARDWARE_CLASS) -> None:
+    """Let somebody publish runs that scatter so much, in noise floors."""
+    chance = random.Random(author.key.public)
+    level = 1_500_000_000
+    runs = tuple(
+        replace(
+            run(level, seed=seed, role="base"),
+            secret_nano=level + round(sd * FLOOR_NANO * chance.gauss(0, 1)),
+        )
+        for seed in range(count)
+    )
+    author.publish(
+        NoiseBody(task=TASK, hardware_class=name, env=Env(), tree=BASELINE.tree, runs=runs)
+    )
+
+
+def test_without_others_the_manifest_says_where_to_start(store: Store, blobs: Blobs) -> None:
+    assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
+    for number in (50, 51):
+        says(Stranger(store, blobs, number=number), 3.0)
+    assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "two are too few"
+
+
+def test_the_median_of_the_class_is_where_a_new_node_starts(store: Store, blobs: Blobs) -> None:
+    for number in range(50, 61):
+        says(Stranger(store, blobs, number=number), 2.0)
+        says(Stranger(store, blobs, number=number + 20), 0.3, name="rtx4090-24g")
+    assert class_sd(store, LINE, FLOOR_NANO) == pytest.approx(2 * FLOOR, rel=0.35)
+    own = known_noise(store, LINE, FLOOR_NANO)
+    assert own.nu == 4 + 1, "four degrees of the class's, one of the own baseline's"
+
+
+@pytest.mark.parametrize("lie", [0.001, 1000.0])
+def test_a_lie_moves_it_within_bounds_and_only_if_most_lie(
+    store: Store, blobs: Blobs, lie: float
+) -> None:
+    for number in range(50, 55):
+        says(Stranger(store, blobs, number=number), 1.0)
+    for number in range(55, 57):
+        says(Stranger(store, blobs, number=number), lie)
+    assert class_sd(store, LINE, FLOOR_NANO) == pytest.approx(FLOOR, rel=0.6)
+    for number in range(57, 65):
+        says(Stranger(store, blobs, number=number), lie)
+    assert FLOOR / 4 <= class_sd(store, LINE, FLOOR_NANO) <= 4 * FLOOR
+
+
+def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
+    for number in range(50, 55):
+        says(Stranger(store, blobs, number=number), 3.0, count=LEAST_RUNS - 1)
+    assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
+
+
+def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    keep(ledger, "0.5")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    (body,) = (one.body for one in store.own_records() if isinstance(one.body, NoiseBody))
+    assert body.tree == BASELINE.tree
+    assert len(body.runs) == LEAST_RUNS
+    assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "own runs are counted elsewhere"
