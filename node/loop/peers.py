@@ -24,6 +24,7 @@ from node.vetting.merging import merged
 from protocol.board import Row
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
+from protocol.patches import unified_diff
 from protocol.prospects import AuthorRate, Outcome, trial_outcome
 from protocol.rule import POWER
 from protocol.source import Source
@@ -32,7 +33,8 @@ from protocol.units import NANO
 NEWCOMERS_SHARE = 0.2  # of the slots: else whoever came first would be the only one heard
 _AUDITS_SHARE = 0.05
 _OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
-_LEAST_CATCH_UP_SD = 1.0
+# Less of a lead is cheaper had patch by patch, which keeps what this node has of its own.
+LEAST_CATCH_UP_SD = 4.0
 _FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
 _LOOKED_AT = 200  # rows of each board
 
@@ -121,7 +123,7 @@ class Peers:
             if row.gain_anchor_nano is None or row.gain_anchor_lower_nano is None:
                 continue
             lead_nano = row.gain_anchor_nano - own_nano
-            is_better = lead_nano / NANO >= _LEAST_CATCH_UP_SD * self._noise_sd()
+            is_better = lead_nano / NANO >= LEAST_CATCH_UP_SD * self._noise_sd()
             if row.tree in tried or self._is_left_out(row.author) or not is_better:
                 continue
             body = self._result(row)
@@ -210,7 +212,7 @@ class Peers:
         if seen in self._passed_over:
             return None
         self._passed_over.add(seen)
-        source, mark = self._ported(offer, working)
+        source, mark, left = self._ported(offer, working)
         if source is None or mark is None or self._store.tried(self._ledger.key.task, mark):
             return None
         patch = self._store.patch(offer.patch)
@@ -227,28 +229,36 @@ class Peers:
             ),
             patch=offer.patch,
             author=offer.author,
-            claim_sd=offer.row.gain_nano / NANO / self._noise_sd(),
+            claim_sd=left * offer.row.gain_nano / NANO / self._noise_sd(),
         )
 
-    def _ported(self, offer: Offer, working: Source) -> tuple[Source | None, bytes | None]:
-        """Return the patch's step made on the working line, without prose, and its fingerprint."""
+    def _ported(self, offer: Offer, working: Source) -> tuple[Source | None, bytes | None, float]:
+        """Return the patch's step made on the working line, without prose, and its fingerprint.
+
+        And how much of the step is new here: what is there already cannot be gained again, and
+        its author is not to be held to it.
+        """
+        nothing = None, None, 0.0
         fit = self._vetted(offer.row.result, offer.body.tree)
         base = self._source(offer.body.base)
         if fit is None or base is None:
-            return None, None
+            return nothing
         source: Source | None = fit.source
         if base.tree != working.tree:
             if self._manifest.baseline_tree != base.tree:
                 below = self._vetted(offer.row.result, base.tree)
                 if below is None:
-                    return None, None
+                    return nothing
                 base = below.source
             source = merged(base, working, fit.source)
         if source is None or source.tree == working.tree:
-            return None, None
+            return nothing
         baseline = self._ledger.source(self._manifest.baseline_tree)
         found = inspect(source, baseline=baseline)
-        return (None, None) if found.marks else (source, found.fingerprint)
+        if found.marks:
+            return nothing
+        left = _changed_lines(working, source) / max(1, _changed_lines(base, fit.source))
+        return source, found.fingerprint, min(1.0, left)
 
     def _vetted(self, result: bytes, tree: bytes) -> Candidate | None:
         """Return what may be run of a tree without being asked; None if nothing may."""
@@ -303,6 +313,11 @@ class Peers:
             outcome = _trial_outcome(trial)
             if trial.author is not None and outcome:
                 yield job, trial.author, outcome
+
+
+def _changed_lines(old: Source, new: Source) -> int:
+    lines = unified_diff(old, new).splitlines()
+    return sum(line[:1] in "+-" and line[:4] not in ("--- ", "+++ ") for line in lines)
 
 
 def _outcome_of(verdict: str) -> Outcome | None:

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
 
-from node.loop.trial import ANCHOR_PAIRS, Reading, next_of_confirmation, next_of_trial
+from node.loop.trial import (
+    ANCHOR_PAIRS,
+    Confirmation,
+    Reading,
+    next_of_confirmation,
+    next_of_trial,
+)
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT, Policy
+from protocol.rule import DEFAULT, Claim, Policy
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -39,17 +45,25 @@ class Node:
 
     def work(self, runs: int) -> Progress:
         """Spend so many runs."""
+        self.begin()
+        while self.machine.runs < runs:
+            self.go_on()
+        return self.progress
+
+    def begin(self) -> None:
+        """Measure the baseline."""
         baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
         self.groups.append(baseline)
         self.bank_nano = [round(value * NANO) for value in baseline]
-        while self.machine.runs < runs:
-            if self._is_checkpoint_due():
-                self._checkpoint()
-            elif self._bank_needs_a_run():
-                self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
-            else:
-                self._experiment()
-        return self.progress
+
+    def go_on(self) -> None:
+        """Do what comes next: a checkpoint, a run for the bank, or an experiment."""
+        if self._is_checkpoint_due():
+            self._checkpoint()
+        elif self._bank_needs_a_run():
+            self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
+        else:
+            self._experiment()
 
     @property
     def _worth(self) -> float:
@@ -87,25 +101,41 @@ class Node:
     def _checkpoint(self) -> None:
         if self.machine.share_of_session >= self.policy.session_share:
             self.judged_in = self.machine.session
+        confirmation = self._confirm(self._worth)
+        passed = confirmation.move == "pass"
+        self.judged(passed=passed, confirmation=confirmation)
+        if passed:
+            self.progress.adopt(sum(self.stack))
+        self.stack = []
+        self._bank_from(confirmation)
+
+    def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
+        """Hear what came of the stack, before it is taken over or dropped."""
+
+    def _confirm(self, worth: float, claim: Claim | None = None) -> Confirmation:
+        """Put what is truly worth so much on trial against the verified head."""
         runs: list[PlannedRun] = []
         reading, needs_anchor = self._reading(), self.progress.adopted > 0
         while True:
-            confirmation = next_of_confirmation(runs, reading, needs_anchor=needs_anchor)
+            confirmation = next_of_confirmation(
+                runs, reading, needs_anchor=needs_anchor, claim=claim
+            )
             if confirmation.move == "pair":
                 seed = len(runs)
                 runs.append(self._run("base", self.progress.gain, seed))
-                runs.append(self._run("candidate", self._worth, seed))
+                runs.append(self._run("candidate", worth, seed))
             elif confirmation.move == "anchors":
                 runs += [self._run("anchor", 0.0, seed) for seed in range(ANCHOR_PAIRS)]
             else:
                 break
-        passed = confirmation.move == "pass"
         for role in ("base", "candidate"):
             of_role = [run for run in runs if run.role == role]
             self.groups.append([self._value(run) for run in of_role])
-        if passed:
-            self.progress.adopt(sum(self.stack))
-        self.stack = []
+        return confirmation
+
+    def _bank_from(self, confirmation: Confirmation) -> None:
+        """Let the last pairs be the bank of whatever is the head now."""
+        passed = confirmation.move == "pass"
         last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
         self.bank_nano = [run.metric_nano or 0 for run in last]
 

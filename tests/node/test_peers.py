@@ -137,10 +137,10 @@ def test_it_is_tried_once(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
     assert len(catch_ups(bench)) == 1
 
 
-def test_what_is_less_than_a_deviation_better_is_not_worth_a_confirmation(
+def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
     bench: Bench, blobs: Blobs, ada: Stranger
 ) -> None:
-    ada.claims(rated("0.5"), 0.6)
+    ada.claims(rated("0.5"), 3.6)
     work(bench)
     assert catch_ups(bench) == []
 

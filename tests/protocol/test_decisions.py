@@ -9,6 +9,7 @@ from tests.bench.decisions import CLAIMS, NULLS, ask
 from tests.bench.followers import Author, Follower
 from tests.bench.rivals import keep_if_lower
 from tests.bench.streams import Node
+from tests.bench.swarm import runs_to
 from tests.bench.worlds import RUNS_A_NIGHT, Machine
 
 NIGHTS, WEEKS = 150, 25
@@ -48,6 +49,14 @@ def test_liars_are_soon_heard_last(liars: int, most_wasted: float) -> None:
         spent += sum(runs for _, runs in node.slots)
         wasted += sum(runs for author, runs in node.slots if author.is_liar)
     assert 0 < wasted <= 1.2 * most_wasted * spent  # the bench has the narrow interval
+
+
+def test_eight_nodes_are_several_times_as_fast_as_one_and_liars_hold_them_up_little() -> None:
+    alone = fmean(runs_to((40.0,), 1, 0, seed)[0] for seed in range(3))
+    together = fmean(runs_to((40.0,), 8, 0, seed)[0] for seed in range(3))
+    with_liars = fmean(runs_to((40.0,), 8, 3, seed)[0] for seed in range(3))
+    assert alone >= 2.5 * together
+    assert with_liars <= 1.6 * together
 
 
 @pytest.mark.parametrize("name", NULLS)
