@@ -30,6 +30,8 @@ from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
+_BASELINE_FAILURES = 3  # that many are no accident
+
 
 class Verdicts:
     """Judges the jobs of one line. `on_record` is called whenever something was recorded."""
@@ -104,16 +106,17 @@ class Verdicts:
         if len(ended) < len(runs):
             return
         failed = [run for run in ended if run.status != "ok"]
-        if len(failed) == 1 and len(ended) == BASELINE_RUNS:  # as when something killed it
-            self._activity.say(f"a run of the baseline failed ({failed[0].reason}): once more")
-            self._ledger.plan_baseline_run(job)
-            return
-        if len(failed) > 1:
+        if len(failed) >= _BASELINE_FAILURES:
             self._store.close_job(job.id)  # the next start measures it anew
             raise ArnodeError(
-                f"the task's own baseline failed here ({failed[0].status}): {failed[0].reason}",
+                f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
             )
+        if (missing := BASELINE_RUNS + len(failed) - len(ended)) > 0:  # something killed it, say
+            self._activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
+            for _ in range(missing):
+                self._ledger.plan_baseline_run(job)
+            return
         mark = fingerprint(self._session.task.source)
         record = self._ledger.close_baseline(job, ended, mark)
         self._ideas.mark_tried(mark)

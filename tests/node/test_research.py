@@ -221,13 +221,14 @@ def test_a_baseline_that_fails_is_an_error_now_and_measured_anew_next_time(bench
     assert bench.decisions() == ["baseline", "discarded"]
 
 
-def test_one_lost_run_of_the_baseline_is_repeated(bench: Bench) -> None:
+@pytest.mark.parametrize("lost", [{1}, {2}, {1, 2}, {1, 3}])
+def test_a_lost_run_of_the_baseline_is_repeated(bench: Bench, lost: set[int]) -> None:
     """Something outside may kill a run in the night: nobody is there to start the node again."""
 
-    def lose_the_first(count: int) -> None:
-        bench.runner.outcomes = {BASELINE.tree: CRASHED} if count == 1 else {}
+    def lose(count: int) -> None:
+        bench.runner.outcomes = {BASELINE.tree: CRASHED} if count in lost else {}
 
-    bench.runner.on_start = lose_the_first
+    bench.runner.on_start = lose
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     assert bench.decisions() == ["baseline", "discarded"]
@@ -237,7 +238,7 @@ def test_one_lost_run_of_the_baseline_is_repeated(bench: Bench) -> None:
         if isinstance(record.body, ResultBody) and record.body.stage == "baseline"
     )
     assert baseline.status == "ok"
-    assert sorted(run.status for run in baseline.runs) == ["crash", "ok", "ok"]
+    assert sorted(run.status for run in baseline.runs) == [*["crash"] * len(lost), "ok", "ok"]
 
 
 @pytest.mark.parametrize("is_on_demand", [False, True])
