@@ -18,7 +18,7 @@ from node.loop.session import find_task
 from node.progress import reporting
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
-from protocol.errors import ConfigurationError
+from protocol.errors import ArnodeError, ConfigurationError
 from trainer.device import find_gpu
 from trainer.task import Task
 
@@ -116,7 +116,19 @@ def _logging(home: Home, *, to_terminal: bool) -> Iterator[None]:
     _log.setLevel(logging.INFO)
     try:
         yield
+    except ArnodeError as fault:  # the terminal is told by whoever called
+        _note_end(handlers[0], f"ended: {fault.message} ({fault.hint})")
+        raise
+    except Exception:
+        _note_end(handlers[0], "ended by a fault of its own", with_traceback=True)
+        raise
     finally:
         for handler in handlers:
             _log.removeHandler(handler)
             handler.close()
+
+
+def _note_end(handler: logging.Handler, text: str, *, with_traceback: bool = False) -> None:
+    """Write why the node ended into its log file only."""
+    fault = sys.exc_info() if with_traceback else None
+    handler.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, text, (), fault))

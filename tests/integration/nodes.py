@@ -160,6 +160,9 @@ def running_node(
     node = RunningNode(home, *words, env=env)
     try:
         yield node
+    except BaseException:
+        print(f"the node (exit {node.process.poll()}) said:", *node.said, sep="\n")
+        raise
     finally:
         if node.process.poll() is None:
             node.kill()

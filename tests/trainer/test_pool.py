@@ -34,12 +34,13 @@ def test_a_spare_that_was_killed_while_it_waited_is_not_handed_out() -> None:
 
 
 @pytest.mark.parametrize("started_ahead", [True, False])
-def test_a_spare_that_did_not_start_beside_a_run_is_started_again(
-    started_ahead: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_a_sandbox_that_did_not_start_is_started_again_a_few_times(
+    refused: int, started_ahead: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch, refusals = Sandbox.launch, iter([True])
+    launch, refusals = Sandbox.launch, iter([True] * refused)
 
-    async def refused_once(wanted: Profile) -> Sandbox:
+    async def refused_at_first(wanted: Profile) -> Sandbox:
         if next(refusals, False):  # as when a kernel's limit for this user is used up
             raise SafetyError("the sandbox did not start: Too many references", "")
         return await launch(wanted)
@@ -54,8 +55,8 @@ def test_a_spare_that_did_not_start_beside_a_run_is_started_again(
         finally:
             await pool.close()
 
-    monkeypatch.setattr(Sandbox, "launch", refused_once)
-    if started_ahead:
+    monkeypatch.setattr(Sandbox, "launch", refused_at_first)
+    if refused < 3:
         asyncio.run(run())
     else:
         with pytest.raises(SafetyError):
