@@ -36,6 +36,7 @@ _OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to 
 # Less of a lead is cheaper had patch by patch, which keeps what this node has of its own.
 LEAST_CATCH_UP_SD = 4.0
 _FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
+_LEAST_CHANCE = 0.4
 _LOOKED_AT = 200  # rows of each board
 
 
@@ -119,12 +120,15 @@ class Peers:
             for job in self._store.closed_jobs(line.key, "catchup")
         }
         own_nano = self._own_gain_nano(key, line.verified)
+        rates = self.rates()
         for row in self._rows(key):
             if row.gain_anchor_nano is None or row.gain_anchor_lower_nano is None:
                 continue
             lead_nano = row.gain_anchor_nano - own_nano
             is_better = lead_nano / NANO >= LEAST_CATCH_UP_SD * self._noise_sd()
             if row.tree in tried or self._is_left_out(row.author) or not is_better:
+                continue
+            if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
             body = self._result(row)
             fit = body and self._vetted(row.result, row.tree)
@@ -313,6 +317,15 @@ class Peers:
             outcome = _trial_outcome(trial)
             if trial.author is not None and outcome:
                 yield job, trial.author, outcome
+
+
+def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
+    """Say whether a lead that an author claims is worth a confirmation.
+
+    A made-up head costs its author nothing and this node several runs: whoever made one up gets
+    no second, and keys that nothing is known of share the peers' part of the runs.
+    """
+    return rate.chance >= _LEAST_CHANCE and (rate.is_proven or is_due)
 
 
 def _changed_lines(old: Source, new: Source) -> int:

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
-from node.loop.peers import LEAST_CATCH_UP_SD, NEWCOMERS_SHARE
+from node.loop.peers import LEAST_CATCH_UP_SD, NEWCOMERS_SHARE, may_catch_up
 from node.loop.trial import ANCHOR_PAIRS, Confirmation
 from protocol.prospects import AuthorRate, trial_outcome
 from protocol.rule import Claim
@@ -100,6 +100,10 @@ class Member(Node):
         else:
             super().go_on()
 
+    @property
+    def _is_due(self) -> bool:
+        return self.peer_runs < SHARE * (self.machine.runs + 1)
+
     def _best_head(self) -> Offer | None:
         ahead = [
             offer
@@ -107,6 +111,7 @@ class Member(Node):
             if offer.author != self.number
             and offer not in self.caught_up
             and offer.anchor_sd - self.anchor_sd >= LEAST_CATCH_UP_SD
+            and may_catch_up(self.rates.get(offer.author, AuthorRate()), is_due=self._is_due)
         ]
         return max(ahead, key=lambda offer: offer.anchor_sd, default=None)
 
@@ -139,7 +144,7 @@ class Member(Node):
         return self.swarm.worth(self._step)
 
     def _next_offer(self, chance: random.Random) -> Offer | None:
-        if self.peer_runs >= SHARE * (self.machine.runs + 1):
+        if not self._is_due:
             return None
         known = self.head.union(*self.added)
         offers = [

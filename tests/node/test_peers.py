@@ -270,3 +270,23 @@ def test_people_are_named_by_command(
     assert "nobody whose key begins" in arnode(capsys, "block", "00000000", code=2)
     home.people.write_text('{"friends": ["x"]}')
     assert "not a list of friends" in arnode(capsys, "friends", code=6)
+
+
+def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: Stranger) -> None:
+    for number in range(4):
+        ada.claims(rated(f"0.{500 + number}"), 6.0 + number)
+    work(bench)
+    work(bench)
+    assert [step.verdict for step in catch_ups(bench)] == ["refuted"]
+
+
+def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+    first, second = rated("0.5"), rated("0.6")
+    ada.claims(first, 6.0)
+    truly(bench, first, 6.0)
+    work(bench)
+    ada.claims(second, 14.0)
+    truly(bench, second, 14.0)
+    work(bench)
+    assert [step.verdict for step in catch_ups(bench)] == ["confirmed", "confirmed"]
+    assert heads(bench)[0] == second.tree
