@@ -145,7 +145,7 @@ async def compare(
     """Run fresh pairs on the secret split until the rule knows, at most `policy.max_pairs`."""
     manifest = session.task.manifest
     reading = Reading(
-        sign=1 if manifest.metric.direction == "min" else -1,
+        sign=manifest.metric.sign,
         noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
         policy=policy,
         minimum_gain=2 * session.runner.metric_tolerance,

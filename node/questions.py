@@ -1,11 +1,11 @@
 """A claim that somebody wants to have run again: what is asked, and taking it in."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.config import Config
 from node.control import Message
+from node.exchange.bundling import take_in
 from node.exchange.claims import FoundClaim, bundle_of, claim_in
 from node.home import Home
 from node.loop.attestations import WantedClaim
@@ -99,8 +99,5 @@ def take_question(
         )
     if found.author != author:
         require_peer_sandbox(config)
-    for data in bundle.blobs.values():
-        blobs.put(data)
-    wires = [record.wire for record in bundle.records.values()]
-    store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=config.net)
+    take_in(store, blobs, bundle, net=config.net)
     return research.attest(question.wanted(found))

@@ -201,10 +201,10 @@ def _shown() -> Callable[[Store, int], bool]:
     It says whether the job is closed.
     """
     told_cost = False
-    told_pairs = 0
+    told_runs = told_pairs = 0
 
     def show(store: Store, job_id: int) -> bool:
-        nonlocal told_cost, told_pairs
+        nonlocal told_cost, told_runs, told_pairs
         job = store.job(job_id)
         body = store.task(job.line.task) if job else None
         if job is None or body is None:
@@ -215,8 +215,13 @@ def _shown() -> Callable[[Store, int], bool]:
             print(f"  {_cost(step, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
+        runs = store.runs_of(job_id)
+        ended = sum(run.outcome is not None for run in runs)
+        if ended == told_runs:
+            return is_done
+        told_runs = ended
         reading = reading_of(store, body.manifest, job, step)
-        pairs = weigh(store.runs_of(job_id), step, reading).pairs
+        pairs = weigh(runs, step, reading).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:

@@ -64,6 +64,11 @@ class MetricSpec(Mapped):
         field("max_step", integer(1), "max_step_nano"),
     )
 
+    @property
+    def sign(self) -> int:
+        """What a figure is multiplied by for smaller to be better: +1 or -1."""
+        return 1 if self.direction == "min" else -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget(Mapped):

@@ -8,13 +8,17 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
 
 from protocol.fields import fit_line
 from protocol.runs import MAX_REASON, Status
 from trainer.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
+T = TypeVar("T")
+
 _METER_INTERVAL_S = 0.05
+_STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 
 
 class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
@@ -119,6 +123,17 @@ def check_start(used_s: float, ceiling_s: float, name: str) -> None:
 
 def _too_much_cpu(ceiling_s: float, name: str) -> str:
     return f"{name} used more than {ceiling_s:.2f} CPU seconds, the task's ceiling here"
+
+
+async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
+    """Run a serving stage, again with a fresh sandbox if its start was slow.
+
+    Nothing was answered but the first batch, so that starting again picks nothing.
+    """
+    for _ in range(_STARTS - 1):
+        with contextlib.suppress(SlowStart):
+            return await stage()
+    return await stage()
 
 
 @contextlib.contextmanager

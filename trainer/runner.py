@@ -7,13 +7,11 @@ seconds, rows, byte counts and arithmetic. What the candidate prints is kept as 
 
 import asyncio
 import base64
-import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
@@ -30,9 +28,9 @@ from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
 from trainer.metering import (
     CpuCeiling,
     RunFailed,
-    SlowStart,
     check_start,
     cpu_limit,
+    restarted,
     sealed,
     stage,
     wall_limit,
@@ -46,13 +44,10 @@ from trainer.task import Task
 from trainer.visible import visible_tree
 from trainer.weights import check_weights
 
-T = TypeVar("T")
-
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _ATTEMPTS = 3  # on one
 _CALIBRATIONS = 2
-_STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 _SCRATCH_BYTES = 64 << 20
 
 
@@ -209,10 +204,10 @@ class Runner:
             finally:
                 on_trained()
             async with self._scoring:
-                claims = await _started(partial(self._claim, request, weights, meter))
+                claims = await restarted(partial(self._claim, request, weights, meter))
                 scored = (self._scored.public_metric(claims), self._scored.secret_metric(claims))
                 if request.needs_audit(*scored):
-                    audit = await _started(partial(self._audit, request, weights, meter, claims))
+                    audit = await restarted(partial(self._audit, request, weights, meter, claims))
                 metrics = scored
         except RunFailed as failure:
             failed = failure
@@ -399,14 +394,3 @@ class Runner:
             "files": {path: base64.b64encode(data).decode() for path, data in request.source.files},
         }
         return json.dumps(message).encode()
-
-
-async def _started(stage: Callable[[], Awaitable[T]]) -> T:
-    """Run a serving stage, again with a fresh sandbox if its start was slow.
-
-    Nothing was answered but the first batch, so that starting again picks nothing.
-    """
-    for _ in range(_STARTS - 1):
-        with contextlib.suppress(SlowStart):
-            return await stage()
-    return await stage()

@@ -31,6 +31,7 @@ def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
     from node.config import load_config
     from node.exchange.bundle import read_bundle
+    from node.exchange.bundling import take_in
     from node.store.blobs import Blobs
     from node.store.intake import Quotas
     from node.store.store import Store
@@ -40,11 +41,7 @@ def bundle(path: Path, as_json: bool) -> None:
     config = load_config(home.config, env=os.environ).config
     quotas = Quotas(total=config.max_records)
     with home.lock(), Store.open(home, quotas=quotas) as store:
-        blobs = Blobs(home.blobs)
-        for data in given.blobs.values():
-            blobs.put(data)
-        wires = [record.wire for record in given.records.values()]
-        report = store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=config.net)
+        report = take_in(store, Blobs(home.blobs), given, net=config.net)
     if report.rejected and not report.new:
         raise ArnodeError(
             f"nothing was taken in: {report.rejected[0]}",

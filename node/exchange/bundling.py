@@ -1,15 +1,25 @@
-"""Gathers a bundle: a record, what it rests on, what was said about it, and every source."""
+"""Gathers a bundle (a record, what it rests on, every source), and takes one in."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
+from node.store.intake import Report
 from node.store.store import Store
 from protocol.errors import ArnodeError, UsageError
 from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 from protocol.records import Record
+
+
+def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
+    """Keep a bundle's sources and records: these stay their authors' claims."""
+    for data in bundle.blobs.values():
+        blobs.put(data)
+    wires = [record.wire for record in bundle.records.values()]
+    return store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=net)
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:

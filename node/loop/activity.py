@@ -107,8 +107,8 @@ class Activity:
 
     def _confirmed(self, what: str, confirmation: Confirmation, record: bytes) -> None:
         self.confirmation = None
-        verdict = confirmation.judgement.verdict if confirmation.judgement else "unrunnable"
-        self.verdicts[verdict or "unconfirmed"] += 1
+        verdict = confirmation.verdict
+        self.verdicts[verdict] += 1
         latest = confirmation.latest
         gain = (
             f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""

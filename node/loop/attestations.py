@@ -13,7 +13,7 @@ from node.loop.steps import AttestationStep
 from node.loop.trial import Confirmation, Reading, next_of_confirmation
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
-from protocol.attestation import AttestVerdict, attestation_seed, prove_seeds
+from protocol.attestation import attestation_seed, prove_seeds
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS
@@ -97,7 +97,7 @@ def close_attestation(
     confirmation: Confirmation,
 ) -> AttestationStep:
     """Keep the verdict and, unless the user said no, sign it."""
-    verdict, judged = verdict_of(confirmation), confirmation.judgement
+    judged = confirmation.judgement
     with ledger.store.transaction():
         record = None
         if step.is_published:
@@ -107,11 +107,11 @@ def close_attestation(
                 target=step.target,
                 proof=step.proof,
                 runs=runs,
-                verdict=verdict,
+                verdict=confirmation.verdict,
             ).id
         closed = replace(
             step,
-            verdict=verdict,
+            verdict=confirmation.verdict,
             reason=confirmation.reason,
             word=judged.claim or "" if judged else "",
             measured_nano=round(judged.gain * NANO) if judged else None,
@@ -136,18 +136,10 @@ def weigh(runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading) -
     )
 
 
-def verdict_of(confirmation: Confirmation) -> AttestVerdict:
-    """Return the word for an ended confirmation."""
-    judgement = confirmation.judgement
-    if judgement is None or judgement.verdict is None:
-        return "unrunnable"
-    return judgement.verdict
-
-
 def reading_of(store: Store, manifest: TaskManifest, job: Job, step: AttestationStep) -> Reading:
     """Return how a job's metrics are read where no session is open: to show them."""
     return Reading(
-        sign=1 if manifest.metric.direction == "min" else -1,
+        sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
         policy=step.policy,
     )

@@ -31,7 +31,7 @@ def close_catch_up(
     note: str,
 ) -> Record:
     """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
-    passed, judged = confirmation.move == "pass", confirmation.judgement
+    passed = confirmation.move == "pass"
     with ledger.store.transaction():
         record = ledger.publication.result(
             _patch(ledger, step),
@@ -40,14 +40,14 @@ def close_catch_up(
             stage="confirm",
             runs=runs,
             note=note,
-            has_verdict=judged is not None,
+            has_verdict=confirmation.judgement is not None,
         )
         ledger.note_noise(step.base, runs)
         if passed:
             ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
-        verdict = judged.verdict if judged and judged.verdict else "unrunnable"
-        ledger.store.update_job_body(job.id, replace(step, verdict=verdict).to_value())
+        closed = replace(step, verdict=confirmation.verdict)
+        ledger.store.update_job_body(job.id, closed.to_value())
         ledger.store.close_job(job.id)
     return record
 

@@ -28,11 +28,16 @@ _LEARNED: dict[str, Decision] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea:
-    """A proposal, the patches it is tried again after, and the job it was handed in as."""
+    """A proposal, the patches it is tried again after, and the job it was handed in as.
+
+    A peer's has its `author`, and in thousandths of a deviation what they say it gains.
+    """
 
     proposal: Proposal
     parents: tuple[bytes, ...] = ()
     submission: Job | None = None
+    author: bytes | None = None
+    claim_milli: int | None = None
 
 
 class Ideas:

@@ -7,12 +7,13 @@ without marks is looked at, and only without its prose.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
 from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
+from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
 from node.people import People
@@ -55,16 +56,6 @@ class Offer:
         return self.row.author
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerIdea:
-    """A peer's patch as a proposal on the working line, and what they say it gains."""
-
-    proposal: Proposal
-    patch: bytes
-    author: bytes
-    claim_sd: float
-
-
 class Peers:
     """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now."""
 
@@ -86,7 +77,8 @@ class Peers:
         self._chance = chance
         self._noise_sd = noise_sd
         self._people = people
-        self._passed_over: set[tuple[bytes, bytes]] = set()  # (result, base): not fit for that
+        self._looked_at: set[tuple[bytes, bytes]] = set()  # result and the working line then
+        self._unfit: set[tuple[bytes, bytes]] = set()  # result and a tree of it not to be run
         self._runs = self._peer_runs = 0
 
     def count(self, *, is_peers: bool) -> None:
@@ -114,19 +106,26 @@ class Peers:
     def catch_up(self, *, rotation: int) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
-        key = self._key(line.hardware_class)
+        rows = self._rows(line.hardware_class)
+        # What this node measured of its own head over the anchor; 0 if nothing.
+        own_nano = max(
+            (row.gain_anchor_nano or 0 for row in rows if row.tree == line.verified), default=0
+        )
+        least_nano = own_nano + LEAST_CATCH_UP_SD * self._noise_sd() * NANO
+        ahead = [
+            (row, row.gain_anchor_nano - own_nano)
+            for row in rows
+            if row.gain_anchor_nano is not None and row.gain_anchor_nano >= least_nano
+        ]
+        if not ahead:  # as nearly always: nothing else need be read
+            return None
         tried = {
             CatchUpStep.from_value(job.body).theirs
             for job in self._store.closed_jobs(line.key, "catchup")
         }
-        own_nano = self._own_gain_nano(key, line.verified)
-        rates = self.rates()
-        for row in self._rows(key):
-            if row.gain_anchor_nano is None or row.gain_anchor_lower_nano is None:
-                continue
-            lead_nano = row.gain_anchor_nano - own_nano
-            is_better = lead_nano / NANO >= LEAST_CATCH_UP_SD * self._noise_sd()
-            if row.tree in tried or self._is_left_out(row.author) or not is_better:
+        rates, left_out = self.rates(), self._left_out()
+        for row, lead_nano in ahead:
+            if row.tree in tried or row.author in left_out:
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
@@ -146,11 +145,11 @@ class Peers:
             )
         return None
 
-    def idea(self) -> PeerIdea | None:
+    def idea(self) -> Idea | None:
         """Return the most promising patch of a peer that fits on the working line."""
-        offers = self._offers()
+        rates = self.rates()
+        offers = self._offers(rates)
         if self._chance.random() < NEWCOMERS_SHARE:
-            rates = self.rates()
             fresh = [offer for offer in offers if offer.author not in rates]
             self._chance.shuffle(fresh)
             offers = fresh + offers
@@ -167,7 +166,7 @@ class Peers:
             AttestationStep.from_value(job.body).target
             for job in self._store.closed_jobs(self._ledger.key, "attestation")
         }
-        offers = [offer for offer in self._offers() if offer.row.result not in done]
+        offers = [offer for offer in self._offers(self.rates()) if offer.row.result not in done]
         self._chance.shuffle(offers)
         for offer in offers:
             sources = [self._source(tree) for tree in (offer.body.base, offer.body.tree)]
@@ -188,9 +187,9 @@ class Peers:
             )
         return None
 
-    def _offers(self) -> list[Offer]:
+    def _offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return the claims of others, the most promising first."""
-        rates, noise_sd = self.rates(), self._noise_sd()
+        noise_sd, left_out = self._noise_sd(), self._left_out()
         offers: list[Offer] = []
         for key in self._store.boards(self._net):
             if key.task != self._ledger.key.task:
@@ -198,8 +197,8 @@ class Peers:
             nearness = (
                 1.0 if key.hardware_class == self._ledger.key.hardware_class else _OTHER_CLASS
             )
-            for row in self._rows(key):
-                body = None if self._is_left_out(row.author) else self._result(row)
+            for row in self._store.board(key, _LOOKED_AT).rows:
+                body = None if row.author in left_out else self._result(row)
                 if body is None or body.patch is None or row.gain_nano <= 0:
                     continue
                 worth_sd = rates.get(row.author, AuthorRate()).worth_sd(
@@ -210,17 +209,17 @@ class Peers:
                 )
         return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.row.tree))
 
-    def _idea_of(self, offer: Offer) -> PeerIdea | None:
+    def _idea_of(self, offer: Offer) -> Idea | None:
         working = self._ledger.explored
         seen = (offer.row.result, working.tree)
-        if seen in self._passed_over:
+        if seen in self._looked_at:
             return None
-        self._passed_over.add(seen)
+        self._looked_at.add(seen)
         source, mark, left = self._ported(offer, working)
         if source is None or mark is None or self._store.tried(self._ledger.key.task, mark):
             return None
         patch = self._store.patch(offer.patch)
-        return PeerIdea(
+        return Idea(
             proposal=Proposal(
                 parent=working.tree,
                 source=source,
@@ -231,9 +230,9 @@ class Peers:
                 proposer=PEER,
                 fingerprint=mark,
             ),
-            patch=offer.patch,
+            parents=(offer.patch,),
             author=offer.author,
-            claim_sd=left * offer.row.gain_nano / NANO / self._noise_sd(),
+            claim_milli=round(1000 * left * offer.row.gain_nano / NANO / self._noise_sd()),
         )
 
     def _ported(self, offer: Offer, working: Source) -> tuple[Source | None, bytes | None, float]:
@@ -266,14 +265,14 @@ class Peers:
 
     def _vetted(self, result: bytes, tree: bytes) -> Candidate | None:
         """Return what may be run of a tree without being asked; None if nothing may."""
-        if (result, tree) in self._passed_over:
+        if (result, tree) in self._unfit:
             return None
         try:
             fit = examine(self._store, self._ledger.blobs, self._manifest, tree)
         except ArnodeError:  # a file is missing, or it is not fit to be run: others are
             fit = None
         if fit is None or fit.marks:
-            self._passed_over.add((result, tree))
+            self._unfit.add((result, tree))
             return None
         return fit
 
@@ -287,20 +286,15 @@ class Peers:
         body = self._store.record(row.result).body
         return body if isinstance(body, ResultBody) else None
 
-    def _is_left_out(self, author: bytes) -> bool:
-        return author == self._ledger.publication.author or author in self._people().blocked
+    def _left_out(self) -> frozenset[bytes]:
+        """Whose claims are not looked at: the node's own, and whom the user blocked."""
+        return self._people().blocked | {self._ledger.publication.author}
 
-    def _own_gain_nano(self, key: BoardKey, tree: bytes) -> int:
-        """Return the gain over the anchor that this node measured of its head; 0 if none."""
-        rows = [row for row in self._rows(key) if row.tree == tree]
-        return max((row.gain_anchor_nano or 0 for row in rows), default=0)
-
-    def _rows(self, key: BoardKey) -> tuple[Row, ...]:
+    def _rows(self, hardware_class: str) -> tuple[Row, ...]:
+        task = self._ledger.key.task
+        key = BoardKey(net=self._net, task=task, hardware_class=hardware_class)
         is_there = key in self._store.boards(self._net)
         return self._store.board(key, _LOOKED_AT).rows if is_there else ()
-
-    def _key(self, hardware_class: str) -> BoardKey:
-        return BoardKey(net=self._net, task=self._ledger.key.task, hardware_class=hardware_class)
 
     def _outcomes(self) -> Iterator[tuple[Job, bytes, Outcome]]:
         line = self._ledger.key

@@ -264,11 +264,11 @@ class Research:
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""
+        if not self._goal.is_on_demand:
+            return False
         is_open = {job.id for job in self._store.open_jobs(self._ledger.key)}
-        return (
-            self._goal.is_on_demand
-            and self._wanted_jobs.isdisjoint(is_open)
-            and all(self.attempt_of(mark) for mark in self._wanted)
+        return self._wanted_jobs.isdisjoint(is_open) and all(
+            self.attempt_of(mark) for mark in self._wanted
         )
 
     def _is_goal_reached(self) -> bool:
@@ -365,23 +365,10 @@ class Research:
         self._verdicts.advance(job)
         return self._unstarted(job)
 
-    def _open_peers_idea(self) -> PlannedRun | None:
-        idea = self._peers.idea() if self._peers and self._peers.is_due else None
-        if idea is None:
-            return None
-        self._opened += 1
-        self._ideas.mark_tried(idea.proposal.fingerprint)
-        job = self._ledger.open_experiment(
-            idea.proposal,
-            (idea.patch,),
-            author=idea.author,
-            claim_milli=round(idea.claim_sd * 1000),
-        )
-        return self._unstarted(job)
-
     def _open_experiment(self) -> PlannedRun | None:
-        if run := self._open_peers_idea():
-            return run
+        if self._peers and self._peers.is_due and (theirs := self._peers.idea()):
+            self._ideas.mark_tried(theirs.proposal.fingerprint)
+            return self._open(theirs)
         idea = self._ideas.take()
         if idea is None:
             if not self._in_flight:  # what runs may still move the working line
@@ -392,7 +379,13 @@ class Research:
 
     def _open(self, idea: Idea) -> PlannedRun | None:
         self._opened += 1
-        job = self._ledger.open_experiment(idea.proposal, idea.parents, submission=idea.submission)
+        job = self._ledger.open_experiment(
+            idea.proposal,
+            idea.parents,
+            submission=idea.submission,
+            author=idea.author,
+            claim_milli=idea.claim_milli,
+        )
         return self._unstarted(job)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.store.jobs import PlannedRun
+from protocol.attestation import AttestVerdict
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -97,6 +98,12 @@ class Confirmation:
     judgement: Judgement | None
     latest: Judgement | None
     reason: str = ""
+
+    @property
+    def verdict(self) -> AttestVerdict:
+        """The word for it once it has ended; without a judgement it did not run."""
+        judged = self.judgement.verdict if self.judgement else None
+        return judged or "unrunnable"
 
 
 def next_of_confirmation(

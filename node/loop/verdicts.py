@@ -25,7 +25,7 @@ from node.loop.trial import (
 )
 from node.store.jobs import Job, PlannedRun
 from protocol.errors import ArnodeError
-from protocol.rule import Policy
+from protocol.rule import Claim, Policy
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -161,54 +161,46 @@ class Verdicts:
 
     def _advance_checkpoint(self, job: Job, runs: list[PlannedRun]) -> None:
         step = CheckpointStep.from_value(job.body)
-        baseline = self._session.task.source.tree
-        confirmation = next_of_confirmation(
-            runs, self._reading(), needs_anchor=step.base != baseline
-        )
-        self._activity.weighing(confirmation)
-        match confirmation.move:
-            case "wait":
-                return
-            case "pair":
-                self._ledger.plan_checkpoint_pair(job, step)
-            case "anchors":
-                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                self._ledger.plan_anchors(job, seeds)
-            case _:
-                self._close_checkpoint(job, step, _ended(runs), confirmation)
-
-    def _close_checkpoint(
-        self, job: Job, step: CheckpointStep, runs: list[Run], confirmation: Confirmation
-    ) -> None:
-        note = _confirmation_note(confirmation)
-        record = self._ledger.close_checkpoint(job, step, runs, confirmation, note=note)
-        self._noise = self._known_noise()
-        self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
-        self._on_record()
+        if confirmation := self._confirmed(job, runs, step):
+            note = _confirmation_note(confirmation)
+            record = self._ledger.close_checkpoint(job, step, _ended(runs), confirmation, note=note)
+            self._noise = self._known_noise()
+            self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
+            self._on_record()
 
     def _advance_catch_up(self, job: Job, runs: list[PlannedRun]) -> None:
         step = CatchUpStep.from_value(job.body)
+        if confirmation := self._confirmed(job, runs, step, step.claim):
+            note = _confirmation_note(confirmation)
+            record = close_catch_up(self._ledger, job, step, _ended(runs), confirmation, note=note)
+            self._noise = self._known_noise()
+            self._activity.caught_up(confirmation, step.author, record=record.id)
+            self._on_record()
+
+    def _confirmed(
+        self,
+        job: Job,
+        runs: list[PlannedRun],
+        step: CheckpointStep | CatchUpStep,
+        claim: Claim | None = None,
+    ) -> Confirmation | None:
+        """Plan what a trial against the head still needs; return it once it has ended."""
         baseline = self._session.task.source.tree
         confirmation = next_of_confirmation(
-            runs, self._reading(), needs_anchor=step.base != baseline, claim=step.claim
+            runs, self._reading(), needs_anchor=step.base != baseline, claim=claim
         )
         self._activity.weighing(confirmation)
         match confirmation.move:
             case "wait":
-                return
+                return None
             case "pair":
                 self._ledger.plan_checkpoint_pair(job, step)
+                return None
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
                 self._ledger.plan_anchors(job, seeds)
-            case _:
-                note = _confirmation_note(confirmation)
-                record = close_catch_up(
-                    self._ledger, job, step, _ended(runs), confirmation, note=note
-                )
-                self._noise = self._known_noise()
-                self._activity.caught_up(confirmation, step.author, record=record.id)
-                self._on_record()
+                return None
+        return confirmation
 
     def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
         step = AttestationStep.from_value(job.body)
@@ -227,7 +219,7 @@ class Verdicts:
 
     def _reading(self) -> Reading:
         return Reading(
-            sign=1 if self._session.task.manifest.metric.direction == "min" else -1,
+            sign=self._session.task.manifest.metric.sign,
             noise=self._noise,
             policy=self._policy,
             minimum_gain=2 * self._session.runner.metric_tolerance,

@@ -66,16 +66,8 @@ def get(database: Database, record_id: bytes) -> Record | None:
 
 def find(database: Database, prefix: str) -> Record:
     """Return the one record whose id begins with these hex digits."""
-    digits = prefix.lower()
-    if not set(digits) <= set("0123456789abcdef"):
-        raise UsageError(f"`{prefix}` is not an id", "ids are hex digits: see `arnode log`")
-    if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
-        raise UsageError(
-            f"the id `{prefix}` has {len(digits)} digits",
-            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
-        )
-    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
-    rows = database.rows("SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", (low, high))
+    bounds = _bounds(prefix, "an id", "ids are hex digits: see `arnode log`")
+    rows = database.rows("SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", bounds)
     if len(rows) == 1:
         return parsed(rows[0][0])
     if rows:
@@ -85,19 +77,9 @@ def find(database: Database, prefix: str) -> Record:
 
 def find_author(database: Database, prefix: str) -> bytes:
     """Return the one author whose key begins with these hex digits; a whole key may be unknown."""
-    digits = prefix.lower()
-    if not digits or not set(digits) <= set("0123456789abcdef"):
-        raise UsageError(
-            f"`{prefix}` is not a key", "keys are hex digits: see `arnode leaderboard`"
-        )
-    if len(digits) == _ID_DIGITS:
-        return bytes.fromhex(digits)
-    if not PREFIX_DIGITS <= len(digits) < _ID_DIGITS:
-        raise UsageError(
-            f"the key `{prefix}` has {len(digits)} digits",
-            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
-        )
-    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    low, high = _bounds(prefix, "a key", "keys are hex digits: see `arnode leaderboard`")
+    if low == high:
+        return low
     rows = database.rows(
         "SELECT DISTINCT author FROM record WHERE author BETWEEN ? AND ? LIMIT 2", (low, high)
     )
@@ -195,3 +177,17 @@ def payloads(database: Database) -> Iterator[Value]:
                 f"a record in the store does not read: {value.reason}", DAMAGED_HINT
             )
         yield value
+
+
+def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
+    """Return the least and the greatest 32 bytes that begin with these hex digits."""
+    digits = prefix.lower()
+    if not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(f"`{prefix}` is not {what}", hint)
+    if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
+        raise UsageError(
+            f"the {what.split()[1]} `{prefix}` has {len(digits)} digits",
+            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
+        )
+    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    return low, high

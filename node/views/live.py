@@ -186,7 +186,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
 
 def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> RenderableType:
     task, store = node.session.task, node.books.store
-    unit, sign = task.manifest.metric.unit, 1 if task.manifest.metric.direction == "min" else -1
+    unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
     first = store.experiments(line.key, limit=1)
     baseline = _metric(first[0]) if first else None
     head = _head_metric(node, line, entries)
@@ -227,7 +227,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
     """The head before these entries: what the first adoption among them says, else today's."""
-    sign = 1 if node.session.task.manifest.metric.direction == "min" else -1
+    sign = node.session.task.manifest.metric.sign
     for entry in entries:
         if entry.decision == "adopted" and entry.metric_nano is not None:
             return (entry.metric_nano + sign * (entry.gain_nano or 0)) / NANO

@@ -249,7 +249,10 @@ def test_a_friend_is_heard_first_and_believed_no_more(
         noise_sd=lambda: SD_NANO / 1e9,
         people=lambda: people,
     )
-    assert [offer.author for offer in peers._offers()] == [omar.key.public, ada.key.public]
+    assert [offer.author for offer in peers._offers(peers.rates())] == [
+        omar.key.public,
+        ada.key.public,
+    ]
 
 
 def test_people_are_named_by_command(
