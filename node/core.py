@@ -41,7 +41,7 @@ from node.questions import Question, take_question
 from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
-from node.store.jobs import LineKey
+from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
 from node.views.status import status_document
 from protocol.errors import ArnodeError, SafetyError, UsageError
@@ -113,8 +113,8 @@ async def open_node(
     with Store.open(home, quotas=quotas, progress=progress) as store:
         remember_folder(store, task, config.task)
         key = LineKey(task=task.id, hardware_class=probe_class().slug)
-        confirmations = store.closed_jobs(key, "checkpoint") + store.closed_jobs(key, "catchup")
-        rotation = len(confirmations) // CONFIRMATIONS_PER_SECRET_SPLIT
+        confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
+        rotation = confirmations // CONFIRMATIONS_PER_SECRET_SPLIT
         session = await asyncio.to_thread(
             open_session, home, task, rotation=rotation, progress=progress
         )

@@ -22,6 +22,8 @@ MIN_PAIRS = 2
 REFUTED_LOG_E = math.log(20)
 # A claim this large is either there or soon refuted, so giving up on it early gains nothing.
 LARGE_CLAIM_SD = 3.0
+# Means of one tree that lie further apart than this many of their standard errors are no chance.
+_DRIFT_ERRORS = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,15 @@ def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) ->
 def passes_recheck(y: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
     """Say whether a fresh second run lets the working line keep the patch."""
     return y <= fmean(bank) - policy.recheck_sd * sd
+
+
+def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
+    """Say whether one tree measures otherwise than before, on one secret split, by more than luck.
+
+    Then the machine has changed, or the tree never was what its selected runs said.
+    """
+    error = sd * math.sqrt(1 / len(earlier) + 1 / len(later))
+    return abs(fmean(later) - fmean(earlier)) > _DRIFT_ERRORS * error
 
 
 def judge(

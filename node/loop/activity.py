@@ -105,6 +105,19 @@ class Activity:
         """A peer's best tree was tried against the head."""
         self._confirmed(f"best tree of {author.hex()[:12]}", confirmation, record)
 
+    def remeasured(
+        self, confirmation: Confirmation, *, is_rolled_back: bool, record: bytes
+    ) -> None:
+        """A head in doubt was measured again."""
+        self.confirmation = None
+        self.verdicts[confirmation.verdict] += 1
+        outcome = "does not hold: back to the one before it" if is_rolled_back else "stays"
+        self.say(
+            f"the head in doubt {outcome} ({confirmation.verdict} after "
+            f"{len(confirmation.pairs)} pairs)",
+            record=record,
+        )
+
     def _confirmed(self, what: str, confirmation: Confirmation, record: bytes) -> None:
         self.confirmation = None
         verdict = confirmation.verdict

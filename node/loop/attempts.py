@@ -269,7 +269,7 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
         step = CheckpointStep.from_value(job.body)
         if patch not in step.stack:
             continue
-        for entry in reversed(store.experiments(line.key)):
+        for entry in store.experiments(line.key):  # the first: others measured it again
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
             body = store.record(entry.id).body if is_its else None
             if isinstance(body, ResultBody):

@@ -78,10 +78,13 @@ def tree_in(record: Record) -> bytes:
 
 
 def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
-    """Return the own result that vouches for a tree: its baseline, or a confirmation it passed."""
+    """Return the own result that vouches for a tree: its baseline, or a confirmation it passed.
+
+    The latest that was not taken back.
+    """
     for entry in reversed(store.experiments(line)):
         vouched = entry.stage == "baseline" or entry.decision == "adopted"
-        if entry.tree == tree and vouched:
+        if entry.tree == tree and vouched and not store.is_retracted(entry.id):
             return entry.id
     return None
 

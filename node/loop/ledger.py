@@ -16,11 +16,12 @@ from node.loop.steps import (
     CatchUpStep,
     CheckpointStep,
     ExperimentStep,
+    RemeasureStep,
     SubmissionStep,
 )
 from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
-from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun
+from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.encoding import Value
@@ -266,7 +267,9 @@ class Ledger:
         with self.store.transaction():
             return self.open_job("checkpoint", step.to_value())
 
-    def plan_checkpoint_pair(self, job: Job, step: CheckpointStep | CatchUpStep) -> None:
+    def plan_checkpoint_pair(
+        self, job: Job, step: CheckpointStep | CatchUpStep | RemeasureStep
+    ) -> None:
         """Commit to a fresh pair: one seed, base and candidate in random order."""
         self.plan_pair(job, step.base, step.tree, self._random_seed())
 
@@ -342,8 +345,7 @@ class Ledger:
         `stripped_from`: the stranger's patch whose tree this is without its prose.
         """
         line = self.known_line
-        on_trial = ("checkpoint", "catchup")
-        if any(job.kind in on_trial for job in self.store.open_jobs(self.key)):
+        if any(job.kind in HEAD_TRIALS for job in self.store.open_jobs(self.key)):
             raise ArnodeError(
                 "a checkpoint is on trial against the present head",
                 "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",

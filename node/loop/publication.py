@@ -24,6 +24,7 @@ from protocol.kinds import (
     PatchBody,
     ProfileBody,
     ResultBody,
+    RetractBody,
     Run,
     Stage,
     Status,
@@ -225,6 +226,10 @@ class Publication:
                 unverified=evidence is None,
             )
         )
+
+    def retraction(self, target: bytes, reason: str) -> Record:
+        """Take back an own record."""
+        return self._append(RetractBody(target=target, revoke=False, reason=reason[:200]))
 
     def _append(self, body: Body) -> Record:
         identity = self._identity

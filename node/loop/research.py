@@ -14,6 +14,7 @@ from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
 from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.catching_up import open_catch_up
+from node.loop.doubts import open_remeasure
 from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
@@ -21,21 +22,22 @@ from node.loop.session import Session
 from node.loop.steps import ExperimentStep
 from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
-from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
+from node.store.jobs import HEAD_TRIALS, Job, LineKey, PlannedRun, StoredOutcome
 from protocol.rule import Policy
 from protocol.source import Source
 from trainer.evaluators.lm_bpb_1 import Floats
 
 _PRIORITY = {
     "baseline": 0,
-    "checkpoint": 1,
-    "catchup": 2,
-    "attestation": 3,
-    "bank": 4,
-    "experiment": 5,
+    "remeasure": 1,
+    "checkpoint": 2,
+    "catchup": 3,
+    "attestation": 4,
+    "bank": 5,
+    "experiment": 6,
 }
 # These decide only when all their runs have ended; meanwhile nothing else begins.
-_EXCLUSIVE = {"checkpoint", "catchup", "attestation"}
+_EXCLUSIVE = {*HEAD_TRIALS, "attestation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ class Research:
             await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
     async def _begin(self) -> None:
+        self._verdicts.begin()
         jobs = self._store.open_jobs(self._ledger.key)
         if self._ledger.line is None and not any(job.kind == "baseline" for job in jobs):
             jobs.append(self._ledger.open_baseline())
@@ -216,6 +219,8 @@ class Research:
         if self._stop_after_checkpoint or self._is_all_answered():
             self._stopping = self._stop_after_checkpoint or not jobs
             return None
+        if not jobs and not self._goal.is_on_demand and (run := self._open_remeasure()):
+            return run
         if run := self._open_peers_claim(is_busy=bool(jobs)):
             return run
         if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
@@ -348,6 +353,16 @@ class Research:
         self._checkpoint_wanted = False
         self._session_checkpoint_done = self._share() >= self._policy.session_share
         job = self._ledger.open_checkpoint(rotation=self._session.rotation)
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open_remeasure(self) -> PlannedRun | None:
+        """Measure a head in doubt again, once nothing is built on it."""
+        if self._ledger.known_line.stack:
+            return None
+        job = open_remeasure(self._ledger, rotation=self._session.rotation)
+        if job is None:
+            return None
         self._verdicts.advance(job)
         return self._unstarted(job)
 

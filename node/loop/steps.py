@@ -5,6 +5,7 @@
     submission  a source that was handed in and waits for its turn as an experiment
     attestation somebody's claim, run again as it was made
     catchup     the best tree of others against the verified head
+    remeasure   the verified head against the one before it, because it is in doubt
 
 Bodies are canonical values; only this node writes and reads them.
 """
@@ -289,6 +290,41 @@ class CatchUpStep:
     def claim(self) -> Claim:
         """What is claimed of the step, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemeasureStep:
+    """A head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
+
+    `evidence` is the own result that vouched for it. `verdict` is filled in when it is closed.
+    """
+
+    base: bytes
+    tree: bytes
+    patch: bytes
+    evidence: bytes
+    because: str
+    rotation: int
+    verdict: str = ""
+
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("patch", digest()),
+        field("evidence", digest()),
+        field("because", line(1, 200)),
+        field("rotation", integer(0)),
+        field("verdict", line(0, 32)),
+    )
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "RemeasureStep":
+        """Return the step kept in a body."""
+        return _readable(cls.TABLE.read(cls, value))
 
 
 def _readable(step: _Step | Rejected) -> _Step:

@@ -11,11 +11,23 @@ from agent.canonical import fingerprint
 from node.loop.activity import Activity, Dot
 from node.loop.attestations import close_attestation, plan_next_pair, weigh
 from node.loop.catching_up import close_catch_up
+from node.loop.doubts import (
+    close_remeasure,
+    doubt_head,
+    drift_of,
+    note_surroundings,
+)
 from node.loop.ideas import Ideas
 from node.loop.ledger import BASELINE_RUNS, Ledger
 from node.loop.noise import known_noise
 from node.loop.session import Session
-from node.loop.steps import AttestationStep, CatchUpStep, CheckpointStep, ExperimentStep
+from node.loop.steps import (
+    AttestationStep,
+    CatchUpStep,
+    CheckpointStep,
+    ExperimentStep,
+    RemeasureStep,
+)
 from node.loop.trial import (
     ANCHOR_PAIRS,
     Confirmation,
@@ -25,7 +37,7 @@ from node.loop.trial import (
 )
 from node.store.jobs import Job, PlannedRun
 from protocol.errors import ArnodeError
-from protocol.rule import Claim, Policy
+from protocol.rule import POWER, Claim, Policy
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -60,6 +72,14 @@ class Verdicts:
         """The standard deviation of one run as known so far, in the metric's unit."""
         return self._noise.sd
 
+    def begin(self) -> None:
+        """Look at what this session measures in; what has changed since is a reason for doubt."""
+        if changes := note_surroundings(self._ledger, self._session.subject.env):
+            self._activity.say(
+                f"this machine has changed ({changes}): old figures are only a guess"
+            )
+            self._noise = self._known_noise()
+
     def advance(self, job: Job) -> None:
         """Decide what a job does next and write it down."""
         runs = self._store.runs_of(job.id)
@@ -77,6 +97,8 @@ class Verdicts:
                 self._advance_attestation(job, runs)
             case "catchup":
                 self._advance_catch_up(job, runs)
+            case "remeasure":
+                self._advance_remeasure(job, runs)
 
     def needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
         """Every run that can count is audited; a screen that fails on its claim cannot."""
@@ -96,6 +118,8 @@ class Verdicts:
         if job.kind == "catchup":
             best = CatchUpStep.from_value(job.body)
             return f"best tree of {best.author.hex()[:12]}", f"catching up, {run.role}"
+        if job.kind == "remeasure":
+            return "verified head against the one before it", f"measuring again, {run.role}"
         if job.kind == "attestation":
             step = AttestationStep.from_value(job.body)
             return f"claim of {step.author.hex()[:12]}", f"re-run, {run.role}"
@@ -163,6 +187,7 @@ class Verdicts:
         step = CheckpointStep.from_value(job.body)
         if confirmation := self._confirmed(job, runs, step):
             note = _confirmation_note(confirmation)
+            self._watch_head(job, step, confirmation)
             record = self._ledger.close_checkpoint(job, step, _ended(runs), confirmation, note=note)
             self._noise = self._known_noise()
             self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
@@ -170,24 +195,53 @@ class Verdicts:
 
     def _advance_catch_up(self, job: Job, runs: list[PlannedRun]) -> None:
         step = CatchUpStep.from_value(job.body)
-        if confirmation := self._confirmed(job, runs, step, step.claim):
+        if confirmation := self._confirmed(job, runs, step, claim=step.claim):
             note = _confirmation_note(confirmation)
+            self._watch_head(job, step, confirmation)
             record = close_catch_up(self._ledger, job, step, _ended(runs), confirmation, note=note)
             self._noise = self._known_noise()
             self._activity.caught_up(confirmation, step.author, record=record.id)
             self._on_record()
 
+    def _advance_remeasure(self, job: Job, runs: list[PlannedRun]) -> None:
+        step = RemeasureStep.from_value(job.body)
+        # One question about what is there already, as in `verify`.
+        if confirmation := self._confirmed(job, runs, step, policy=POWER):
+            note = _confirmation_note(confirmation)
+            record = close_remeasure(self._ledger, job, step, _ended(runs), confirmation, note=note)
+            self._noise = self._known_noise()
+            is_back = self._ledger.known_line.verified != step.tree
+            self._activity.remeasured(confirmation, is_rolled_back=is_back, record=record.id)
+            self._on_record()
+
+    def _watch_head(
+        self, job: Job, step: CheckpointStep | CatchUpStep, confirmation: Confirmation
+    ) -> None:
+        """Compare the head's runs with those of its last trial; a worse one is in doubt."""
+        drift = drift_of(self._store, job, step, self._reading())
+        if drift is None:
+            return
+        how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
+        self._activity.say(f"{how} on the same rows: the machine has changed, or it never was so")
+        if drift > 0 and confirmation.move != "pass":
+            doubt_head(self._ledger, how)
+
     def _confirmed(
         self,
         job: Job,
         runs: list[PlannedRun],
-        step: CheckpointStep | CatchUpStep,
+        step: CheckpointStep | CatchUpStep | RemeasureStep,
+        *,
         claim: Claim | None = None,
+        policy: Policy | None = None,
     ) -> Confirmation | None:
         """Plan what a trial against the head still needs; return it once it has ended."""
         baseline = self._session.task.source.tree
         confirmation = next_of_confirmation(
-            runs, self._reading(), needs_anchor=step.base != baseline, claim=claim
+            runs,
+            replace(self._reading(), policy=policy or self._policy),
+            needs_anchor=step.base != baseline,
+            claim=claim,
         )
         self._activity.weighing(confirmation)
         match confirmation.move:

@@ -240,6 +240,15 @@ def facts(database: Database, key: BoardKey) -> list[Fact]:
     return [from_text(record, by, text) for record, by, text in rows]
 
 
+def is_retracted(database: Database, record_id: bytes) -> bool:
+    """Say whether a record was taken back by its author."""
+    statement = (
+        "SELECT 1 FROM withdrawal JOIN record ON record.id = withdrawal.target"
+        " WHERE withdrawal.target = ? AND withdrawal.author = record.author"
+    )
+    return bool(database.rows(statement, (record_id,)))
+
+
 def _withdrawals(database: Database, key: BoardKey) -> list[Withdrawal]:
     rows = database.rows(
         f"SELECT record, author, target FROM withdrawal WHERE {_BY_ITS_AUTHORS}",  # noqa: S608 (constant)

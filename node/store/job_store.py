@@ -74,6 +74,10 @@ class JobStore:
         """Return the job with this number."""
         return jobs.get_job(self._database, job_id)
 
+    def last_job(self) -> int:
+        """Return the number of the latest job of any line, 0 before the first."""
+        return int(self._database.rows("SELECT coalesce(max(id), 0) FROM job")[0][0])
+
     def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
         """Commit to a run before it starts; its ordinal is the next one of the job."""
         with self._writing():
@@ -117,6 +121,11 @@ class JobStore:
         """Return a small value that was kept under this key."""
         rows = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
+
+    def forget_meta(self, key: str) -> None:
+        """Let go of what was kept under this key."""
+        with self._writing():
+            self._database.rows("DELETE FROM meta WHERE key = ?", (key,))
 
     def set_meta(self, key: str, value: bytes) -> None:
         """Keep a small value under this key."""

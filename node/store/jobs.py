@@ -6,7 +6,7 @@ is never a free retry. What the values mean is the loop's; `Store` adds the tran
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
@@ -15,9 +15,18 @@ from protocol.errors import Rejected
 from protocol.kinds import Role, Run
 
 JobKind = Literal[
-    "baseline", "experiment", "checkpoint", "bank", "submission", "attestation", "catchup"
+    "baseline",
+    "experiment",
+    "checkpoint",
+    "bank",
+    "submission",
+    "attestation",
+    "catchup",
+    "remeasure",
 ]
 JobState = Literal["open", "done"]
+# In these a tree meets the verified head in fresh pairs.
+HEAD_TRIALS: Final[tuple[JobKind, ...]] = ("checkpoint", "catchup", "remeasure")
 _LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
 
 

@@ -166,6 +166,10 @@ class Store(JobStore):
         statement = "SELECT 1 FROM record WHERE id = ? AND own"
         return bool(self._database.rows(statement, (record_id,)))
 
+    def is_retracted(self, record_id: bytes) -> bool:
+        """Say whether a record was taken back by whoever made it."""
+        return boards.is_retracted(self._database, record_id)
+
     def find(self, prefix: str) -> Record:
         """Return the one record whose id begins with these hex digits."""
         return archive.find(self._database, prefix)

@@ -60,6 +60,9 @@ _STAGES = {
     "checkpoint, candidate": "checkpoint",
     "checkpoint, base": "checkpoint",
     "checkpoint, anchor": "checkpoint, beside the baseline",
+    "measuring again, candidate": "measuring a head in doubt again",
+    "measuring again, base": "measuring a head in doubt again",
+    "measuring again, anchor": "measuring a head in doubt again, beside the baseline",
 }
 
 

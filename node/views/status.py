@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from node.control import Message
 from node.loop.steps import AttestationStep, CatchUpStep
 from node.store.experiments import Decision, Experiment
-from node.store.jobs import Line
+from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from protocol.kinds import ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from node.loop.research import Research
 
 _SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
-_VERIFYING = {"checkpoint", "catchup", "attestation"}
+_VERIFYING = {*HEAD_TRIALS, "attestation"}
 
 
 def status_document(
