@@ -136,8 +136,9 @@ class Activity:
         self.confirmation = None
         gain = "" if step.measured_nano is None else f", gain {step.measured_nano / NANO:.4f}"
         why = f": {step.reason}" if step.reason else ""
+        whose = "a part of the head" if step.part else f"claim of {step.author.hex()[:12]}"
         self.say(
-            f"claim of {step.author.hex()[:12]} {step.verdict} after {pairs} pairs{gain}{why}",
+            f"{whose} {step.verdict} after {pairs} pairs{gain}{why}",
             record=step.record,
         )
 

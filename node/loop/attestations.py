@@ -96,32 +96,31 @@ def close_attestation(
     runs: Sequence[Run],
     confirmation: Confirmation,
 ) -> AttestationStep:
-    """Keep the verdict and, unless the user said no, sign it."""
+    """Keep the verdict and, unless the user said no, sign it. Callers hold the transaction."""
     judged = confirmation.judgement
-    with ledger.store.transaction():
-        record = None
-        if step.is_published:
-            record = ledger.publication.attestation(
-                base=step.base,
-                tree=step.tree,
-                target=step.target,
-                proof=step.proof,
-                runs=runs,
-                verdict=confirmation.verdict,
-            ).id
-        closed = replace(
-            step,
+    record = None
+    if step.is_published:
+        record = ledger.publication.attestation(
+            base=step.base,
+            tree=step.tree,
+            target=step.target,
+            proof=step.proof,
+            runs=runs,
             verdict=confirmation.verdict,
-            reason=confirmation.reason,
-            word=judged.claim or "" if judged else "",
-            measured_nano=round(judged.gain * NANO) if judged else None,
-            from_nano=round(judged.lower * NANO) if judged else None,
-            to_nano=round(judged.upper * NANO) if judged else None,
-            log_e_milli=round(judged.log_e * 1000) if judged else None,
-            record=record,
-        )
-        ledger.store.update_job_body(job.id, closed.to_value())
-        ledger.store.close_job(job.id)
+        ).id
+    closed = replace(
+        step,
+        verdict=confirmation.verdict,
+        reason=confirmation.reason,
+        word=judged.claim or "" if judged else "",
+        measured_nano=round(judged.gain * NANO) if judged else None,
+        from_nano=round(judged.lower * NANO) if judged else None,
+        to_nano=round(judged.upper * NANO) if judged else None,
+        log_e_milli=round(judged.log_e * 1000) if judged else None,
+        record=record,
+    )
+    ledger.store.update_job_body(job.id, closed.to_value())
+    ledger.store.close_job(job.id)
     return closed
 
 

@@ -26,6 +26,9 @@ _LEARNED: dict[str, Decision] = {
 }
 
 
+PLATEAU = 30  # so many experiments without a keep: the parts of the head are worth a look
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea:
     """A proposal, the patches it is tried again after, and the job it was handed in as.
@@ -62,6 +65,12 @@ class Ideas:
     def has_unfinished_business(self) -> bool:
         """Whether an idea waits to be tried again on the new working line."""
         return bool(self._again)
+
+    @property
+    def is_on_plateau(self) -> bool:
+        """Whether nothing of late was kept."""
+        latest = self._history[-PLATEAU:]
+        return len(latest) == PLATEAU and all(one.decision != "kept" for one in latest)
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
         """Return the oldest source that was handed in, as a patch of the working line.

@@ -215,10 +215,7 @@ class Ledger:
             )
             self.store.mark_tried(self._subject.manifest.id, step.fingerprint, record.id)
             if kept:
-                line = self.known_line
-                stack = (*line.stack, patch.id)
-                bank = _public(runs[1:])
-                self._save(replace(line, working=step.tree, stack=stack, bank_nano=bank))
+                self.go_on_from(step.tree, patch.id, runs[1:])
             if step.decision == "rebased" and step.proposer == SUBMITTED:
                 again = SubmissionStep(
                     tree=step.tree,
@@ -231,6 +228,12 @@ class Ledger:
             self.store.update_job_body(job.id, step.to_value())
             self.store.close_job(job.id)
         return RecordedExperiment(patch=patch.id, result=record.id)
+
+    def go_on_from(self, tree: bytes, patch: bytes, runs: Sequence[Run]) -> None:
+        """Make a tree the working line, by a patch, with these runs of it as the bank."""
+        line = self.known_line
+        stack = (*line.stack, patch)
+        self._save(replace(line, working=tree, stack=stack, bank_nano=_public(runs)))
 
     # The bank
 

@@ -37,10 +37,12 @@ from protocol.records import Record
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
 _MAX_PARENTS = 8
 
-# Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean.
+# Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean,
+# a line without one of its parts.
 STACKING = "checkpoint"
 STRIPPING = "stripping"
 CATCHING_UP = "catch-up"
+ABLATION = "ablation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

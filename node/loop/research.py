@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
 from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.catching_up import open_catch_up
 from node.loop.doubts import open_remeasure
-from node.loop.ideas import Idea, Ideas
+from node.loop.ideas import PLATEAU, Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.session import Session
-from node.loop.steps import ExperimentStep
+from node.loop.steps import AttestationStep, ExperimentStep
 from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, LineKey, PlannedRun, StoredOutcome
@@ -90,6 +91,7 @@ class Research:
         self._session_checkpoint_done = False
         self._stop_after_checkpoint = False
         self._opened = 0
+        self._ablated_at = 0  # how many had been opened then
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
         self._wanted_jobs: set[int] = set()
         self._incumbent: dict[bytes, Floats] = {}
@@ -111,7 +113,7 @@ class Research:
 
     def stop(self, *, at_checkpoint: bool = False) -> None:
         """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
-        if at_checkpoint and self._ledger.line and self._ledger.line.stack:
+        if at_checkpoint and self._ledger.line and self._has_gains:
             self._paused = False
             self._checkpoint_wanted = self._stop_after_checkpoint = True
             self.activity.say("stopping after a checkpoint of the working line")
@@ -238,6 +240,9 @@ class Research:
             return None
         if self._ideas.has_unfinished_business and jobs:
             return None
+        is_time = self._opened - self._ablated_at >= PLATEAU and self._ideas.is_on_plateau
+        if is_time and not jobs and (run := self._open_ablation()):
+            return run
         return self._open_experiment()
 
     def _unstarted(self, job: Job) -> PlannedRun | None:
@@ -248,7 +253,7 @@ class Research:
 
     def _is_checkpoint_due(self) -> bool:
         line = self._ledger.known_line
-        if not line.stack:
+        if not self._has_gains:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
         return (
@@ -257,6 +262,11 @@ class Research:
             or elapsed_h >= self._policy.checkpoint_hours
             or (not self._session_checkpoint_done and self._share() >= self._policy.session_share)
         )
+
+    @property
+    def _has_gains(self) -> bool:
+        """Whether the working line has anything that a checkpoint could confirm."""
+        return not only_simplifies(self._store, self._ledger.known_line.stack)
 
     def _share(self) -> float:
         """How much of an announced session is over."""
@@ -285,7 +295,7 @@ class Research:
         """Start a run and return when the next one may train."""
         trained = asyncio.Event()
         key = (run.job_id, run.ordinal)
-        is_peers = _is_peers(self._job(run.job_id))
+        is_peers = self._is_peers(self._job(run.job_id))
         # Two scripts in league could tell each other what one of them is scored on.
         while is_peers and self._peers_in_flight & self._in_flight.keys():
             await self._finish_one()
@@ -333,7 +343,7 @@ class Research:
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
-        record = outcome.to_run(run.role, quoting=not _is_peers(job))
+        record = outcome.to_run(run.role, quoting=not self._is_peers(job))
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
@@ -358,7 +368,7 @@ class Research:
 
     def _open_remeasure(self) -> PlannedRun | None:
         """Measure a head in doubt again, once nothing is built on it."""
-        if self._ledger.known_line.stack:
+        if self._has_gains:
             return None
         job = open_remeasure(self._ledger, rotation=self._session.rotation)
         if job is None:
@@ -368,10 +378,10 @@ class Research:
 
     def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
         """Begin to catch up with the best of the board, or to audit a claim; None: neither."""
-        peers, line = self._peers, self._ledger.known_line
+        peers = self._peers
         if peers is None or self._goal.is_on_demand or is_busy:
             return None
-        if not line.stack and (step := peers.catch_up(rotation=self._session.rotation)):
+        if not self._has_gains and (step := peers.catch_up(rotation=self._session.rotation)):
             job = open_catch_up(self._ledger, step)
         elif peers.is_due and (wanted := peers.audit()):
             job = open_attestation(self._ledger, wanted)
@@ -387,10 +397,21 @@ class Research:
         idea = self._ideas.take()
         if idea is None:
             if not self._in_flight:  # what runs may still move the working line
+                if run := self._open_ablation():
+                    return run
                 self.activity.say("out of ideas: every proposal was tried before")
                 self.stop(at_checkpoint=True)
             return None
         return self._open(idea)
+
+    def _open_ablation(self) -> PlannedRun | None:
+        """Ask what a part of the head is worth, while nothing is built on it."""
+        self._ablated_at = self._opened
+        job = None if self._has_gains else open_ablation(self._ledger)
+        if job is None:
+            return None
+        self._verdicts.advance(job)
+        return self._unstarted(job)
 
     def _open(self, idea: Idea) -> PlannedRun | None:
         self._opened += 1
@@ -403,9 +424,11 @@ class Research:
         )
         return self._unstarted(job)
 
-
-def _is_peers(job: Job) -> bool:
-    """Whether a job runs a peer's code: what that prints goes into no record of ours."""
-    if job.kind == "experiment":
-        return ExperimentStep.from_value(job.body).author is not None
-    return job.kind in ("attestation", "catchup")
+    def _is_peers(self, job: Job) -> bool:
+        """Whether a job runs a peer's code: what that prints goes into no record of ours."""
+        if job.kind == "experiment":
+            return ExperimentStep.from_value(job.body).author is not None
+        if job.kind == "attestation":
+            author = AttestationStep.from_value(job.body).author
+            return author != self._ledger.publication.author
+        return job.kind == "catchup"

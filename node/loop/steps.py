@@ -162,9 +162,10 @@ class AttestationStep:
     """A claim that is run again: a tree against the base that it was claimed against.
 
     `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
-    claims nothing), positive if better. All seeds follow from `proof`. What follows `proof` is
-    filled in when it is closed: the verdict, the word for the claim, the gain measured here with
-    its interval, the evidence (ln E in thousandths) and the record that says so.
+    claims nothing), positive if better; `part` is the own patch that an ablation is about. All
+    seeds follow from `proof`. What follows `part` is filled in when it is closed: the verdict, the
+    word for the claim, the gain measured here with its interval, the evidence (ln E in
+    thousandths) and the record that says so.
     """
 
     base: bytes
@@ -178,6 +179,7 @@ class AttestationStep:
     is_quick: bool
     is_published: bool
     proof: bytes
+    part: bytes | None = None
     verdict: str = ""
     reason: str = ""
     word: str = ""
@@ -199,6 +201,7 @@ class AttestationStep:
         field("quick", boolean(), "is_quick"),
         field("published", boolean(), "is_published"),
         field("proof", binary(64, 64)),
+        field("part", digest(), optional=True),
         field("verdict", line(0, 32)),
         field("reason", line(0, 300)),
         field("word", line(0, 32)),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.canonical import fingerprint
+from node.loop.ablation import take_out
 from node.loop.activity import Activity, Dot
 from node.loop.attestations import close_attestation, plan_next_pair, weigh
 from node.loop.catching_up import close_catch_up
@@ -122,6 +123,9 @@ class Verdicts:
             return "verified head against the one before it", f"measuring again, {run.role}"
         if job.kind == "attestation":
             step = AttestationStep.from_value(job.body)
+            if step.part:
+                part = self._store.patch(step.part)
+                return f"without: {part.title if part else 'a part'}", f"ablation, {run.role}"
             return f"claim of {step.author.hex()[:12]}", f"re-run, {run.role}"
         return ("baseline", "baseline") if job.kind == "baseline" else ("working line", "bank")
 
@@ -266,7 +270,10 @@ class Verdicts:
             case "pair":
                 plan_next_pair(self._ledger, job, step)
             case _:
-                closed = close_attestation(self._ledger, job, step, _ended(runs), confirmation)
+                ended = _ended(runs)
+                with self._store.transaction():
+                    closed = close_attestation(self._ledger, job, step, ended, confirmation)
+                    take_out(self._ledger, step, ended, confirmation)
                 self._noise = self._known_noise()
                 self._activity.attested(closed, len(confirmation.pairs))
                 self._on_record()

@@ -60,6 +60,8 @@ _STAGES = {
     "checkpoint, candidate": "checkpoint",
     "checkpoint, base": "checkpoint",
     "checkpoint, anchor": "checkpoint, beside the baseline",
+    "ablation, candidate": "what a part of the head is worth",
+    "ablation, base": "what a part of the head is worth",
     "measuring again, candidate": "measuring a head in doubt again",
     "measuring again, base": "measuring a head in doubt again",
     "measuring again, anchor": "measuring a head in doubt again, beside the baseline",

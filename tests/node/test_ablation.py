@@ -1,0 +1,124 @@
+"""Parts of a head are asked one by one what they are worth; what is worth nothing is taken out."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from agent.proposal import Proposal
+from node.home import Home
+from node.loop.ablation import only_simplifies, open_ablation
+from node.loop.ideas import PLATEAU
+from node.loop.research import Goal
+from node.loop.steps import AttestationStep
+from node.store.store import Store
+from protocol.kinds import AttestBody, PatchBody, ResultBody
+from protocol.source import Source
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    conclude,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, LINE
+from tests.node.scripted import OUTCOME, Bench
+from trainer.outcome import RunOutcome
+
+FASTER = Source.of({"train.py": b"LEARNING_RATE = 0.2\n"})
+WIDER = Source.of({"train.py": b"LEARNING_RATE = 0.2\nWIDTH = 8\n"})
+
+
+def gains(*, nano: int) -> RunOutcome:
+    return replace(OUTCOME, metric_nano=BASE_NANO - nano, secret_nano=BASE_NANO - nano)
+
+
+def step_to(base: Source, source: Source, title: str) -> Proposal:
+    return replace(
+        proposal_of(BASELINE, "0.2", title=title),
+        parent=base.tree,
+        source=source,
+        edits=(),
+        fingerprint=fingerprint(source),
+    )
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    """A node whose head is a stack of two."""
+    ledger = with_baseline(home, store)
+    kept = BASE_NANO - GAIN_NANO
+    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    conclude(ledger, step_to(FASTER, WIDER, "wider"), "kept", kept, kept)
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    return Bench(home=home, store=store, ideas=0)
+
+
+def asked(store: Store) -> list[AttestationStep]:
+    return [AttestationStep.from_value(job.body) for job in store.closed_jobs(LINE, "attestation")]
+
+
+def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with(
+    bench: Bench,
+) -> None:
+    good = gains(nano=GAIN_NANO)
+    bench.runner.outcomes = {WIDER.tree: good, FASTER.tree: good}
+    asyncio.run(bench.research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    # The same runs on both sides: equal, and no worse without.
+    assert (line.verified, line.working) == (WIDER.tree, FASTER.tree)
+    assert only_simplifies(bench.store, line.stack)
+    (without,) = (bench.store.patch(part) for part in line.stack)
+    assert isinstance(without, PatchBody)
+    assert (without.title, without.tree) == ("without: wider", FASTER.tree)
+    (keep,) = (
+        record.body
+        for record in bench.store.records("result")
+        if isinstance(record.body, ResultBody) and record.body.patch == line.stack[0]
+    )
+    assert {run.role for run in keep.runs} == {"base", "candidate"}
+    assert not bench.store.closed_jobs(LINE, "checkpoint")[1:]  # nothing to confirm in it
+
+    faster = proposal_of(FASTER, "0.201").source
+    bench.runner.outcomes = {**bench.runner.outcomes, faster.tree: gains(nano=2 * GAIN_NANO)}
+    bench.ideas, bench.goal = 3, Goal(max_experiments=3)
+    asyncio.run(bench.research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert (line.verified, line.stack) == (faster.tree, ())
+
+
+def test_a_part_that_gains_is_confirmed_alone_and_stays(bench: Bench) -> None:
+    bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
+    asyncio.run(bench.research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert (line.verified, line.working, line.stack) == (WIDER.tree, WIDER.tree, ())
+    (attested,) = (record.body for record in bench.store.records("attest"))
+    assert isinstance(attested, AttestBody)
+    assert (attested.base, attested.tree) == (FASTER.tree, WIDER.tree)
+    assert attested.verdict == "confirmed"
+
+
+def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
+    bench: Bench,
+) -> None:
+    bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
+    for _ in range(2):
+        asyncio.run(bench.research().run())
+    assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` lies beside it
+    assert open_ablation(ledger_of(bench.home, bench.store)) is None
+
+
+def test_on_a_plateau_a_part_is_asked_about_now_and_then(bench: Bench) -> None:
+    bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
+    bench.ideas, bench.goal = 100, Goal(max_experiments=PLATEAU - 1)
+    asyncio.run(bench.research().run())
+    assert asked(bench.store) == []
+    bench.goal = Goal(max_experiments=PLATEAU + 2)
+    asyncio.run(bench.research().run())
+    assert len(asked(bench.store)) == 1
