@@ -1,7 +1,8 @@
 """A node's research in a simulated machine: the loop's course around the decisions that ship.
 
 What is decided comes from `node.loop.trial` and `protocol.rule`, run by run, as in the node; only
-the runs are invented. The course (bank, experiments, checkpoints) is that of `node.loop`.
+the runs are invented. The course (bank, experiments, checkpoints, a head in doubt, ablations) is
+that of `node.loop`.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
 
+from node.loop.ideas import PLATEAU
 from node.loop.trial import (
     ANCHOR_PAIRS,
     Confirmation,
@@ -17,7 +19,7 @@ from node.loop.trial import (
     next_of_trial,
 )
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT, Claim, Policy
+from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -31,7 +33,10 @@ _TREE = bytes(32)
 
 @dataclass
 class Node:
-    """One line of research: `progress` is what its verified head truly gained."""
+    """One line of research: `progress` is what its verified head truly gained.
+
+    `looks_back`: whether a head is ever in doubt, and its parts are asked about.
+    """
 
     machine: Machine
     policy: Policy = DEFAULT
@@ -39,9 +44,15 @@ class Node:
     progress: Progress = field(default_factory=Progress)
     stack: list[float] = field(default_factory=list)
     bank_nano: list[int] = field(default_factory=list)
+    looks_back: bool = True
     groups: list[list[float]] = field(default_factory=list)
     judged_in: int = -1  # the session in which the stack was last judged near its end
     session: int = 0
+    earlier: list[float] = field(default_factory=list)  # what the head measured in its last trial
+    last_stack: list[float] = field(default_factory=list)  # what the head was adopted for
+    parts: list[float] = field(default_factory=list)  # of the head, not yet asked about
+    taken_out: list[float] = field(default_factory=list)
+    fruitless: int = 0  # experiments since a keep, or since a part was asked about
 
     def work(self, runs: int) -> Progress:
         """Spend so many runs."""
@@ -62,13 +73,15 @@ class Node:
             self._checkpoint()
         elif self._bank_needs_a_run():
             self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
+        elif self.looks_back and self.fruitless >= PLATEAU and self.parts and not self.stack:
+            self._ablate()
         else:
             self._experiment()
 
     @property
     def _worth(self) -> float:
         """What the working line truly gained."""
-        return self.progress.gain + sum(self.stack)
+        return self.progress.gain + sum(self.stack) - sum(self.taken_out)
 
     def _bank_needs_a_run(self) -> bool:
         if self.machine.session != self.session:
@@ -89,7 +102,9 @@ class Node:
         reading, bank = self._reading(), self.bank_nano
         while (move := next_of_trial(runs, bank, reading, is_current=True)) == "run":
             runs.append(self._run("candidate", self._worth + gain, len(runs)))
+        self.fruitless += 1
         if move == "keep":
+            self.fruitless = 0
             self.stack.append(gain)
             self.bank_nano = [self._measured(runs[-1])]
         below = fmean(reading.values(bank)) - reading.value(self._measured(runs[-1]))
@@ -105,20 +120,68 @@ class Node:
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)
         if passed:
-            self.progress.adopt(sum(self.stack))
-        self.stack = []
+            self.progress.adopt(sum(self.stack) - sum(self.taken_out))
+            self.last_stack = [*self.stack, *(-part for part in self.taken_out)]
+            self.parts += self.stack
+        self.stack, self.taken_out = [], []
         self._bank_from(confirmation)
+        if self.looks_back:
+            self._watch(confirmation)
+
+    def _watch(self, confirmation: Confirmation) -> None:
+        """Measure the head again if it did worse beside a missed stack than when it was adopted."""
+        later = [self._reading().value(pair.base.secret_nano or 0) for pair in confirmation.pairs]
+        earlier, passed = self.earlier, confirmation.move == "pass"
+        if passed:
+            later = [pair.candidate.secret_nano / NANO for pair in confirmation.pairs]
+        self.earlier = later
+        is_worse = not passed and earlier and fmean(later) > fmean(earlier)
+        if is_worse and self.last_stack and has_drifted(earlier, later, self._reading().noise.sd):
+            self._remeasure()
+
+    def _remeasure(self) -> None:
+        worth = self.progress.gain
+        self.progress.gain -= sum(self.last_stack)
+        again = self._confirm(worth, policy=POWER)
+        if again.move == "pass":
+            self.progress.gain = worth
+        else:
+            self.parts = self.parts[: -len(self.last_stack)]
+            self.last_stack = []
+        self._bank_from(again)
+
+    def _ablate(self) -> None:
+        """Ask what the newest part of the head is worth, and go on without it if nothing."""
+        self.fruitless, part = 0, self.parts.pop()
+        verified, self.progress.gain = self.progress.gain, self._worth - part
+        policy = replace(POWER, alpha=DEFAULT.alpha)
+        confirmation = self._confirm(self.progress.gain + part, policy=policy, anchor_pairs=0)
+        self.progress.gain = verified
+        if confirmation.latest and confirmation.latest.gain <= 0:
+            self.taken_out.append(part)
+            self.bank_nano = [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Hear what came of the stack, before it is taken over or dropped."""
 
-    def _confirm(self, worth: float, claim: Claim | None = None) -> Confirmation:
+    def _confirm(
+        self,
+        worth: float,
+        claim: Claim | None = None,
+        policy: Policy | None = None,
+        anchor_pairs: int = ANCHOR_PAIRS,
+    ) -> Confirmation:
         """Put what is truly worth so much on trial against the verified head."""
         runs: list[PlannedRun] = []
-        reading, needs_anchor = self._reading(), self.progress.adopted > 0
+        reading = replace(self._reading(), policy=policy or self.policy)
+        needs_anchor = anchor_pairs > 0 and self.progress.adopted > 0
         while True:
             confirmation = next_of_confirmation(
-                runs, reading, needs_anchor=needs_anchor, claim=claim
+                runs,
+                reading,
+                needs_anchor=needs_anchor,
+                anchor_pairs=anchor_pairs,
+                claim=claim,
             )
             if confirmation.move == "pair":
                 seed = len(runs)

@@ -91,6 +91,7 @@ class Member(Node):
 
     def __post_init__(self) -> None:
         self.propose = self._own_idea
+        self.looks_back = False  # rare, and heads are sets of patches here
         self._offer: Offer | None = None
 
     def go_on(self) -> None:

@@ -9,7 +9,6 @@ from agent.canonical import fingerprint
 from agent.proposal import Proposal
 from node.home import Home
 from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.ideas import PLATEAU
 from node.loop.research import Goal
 from node.loop.steps import AttestationStep
 from node.store.store import Store
@@ -114,11 +113,15 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
     assert open_ablation(ledger_of(bench.home, bench.store)) is None
 
 
-def test_on_a_plateau_a_part_is_asked_about_now_and_then(bench: Bench) -> None:
+def test_on_a_plateau_a_part_is_asked_about_now_and_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ideas", "research"):
+        monkeypatch.setattr(f"node.loop.{module}.PLATEAU", 10)
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
-    bench.ideas, bench.goal = 100, Goal(max_experiments=PLATEAU - 1)
+    bench.ideas, bench.goal = 100, Goal(max_experiments=9)
     asyncio.run(bench.research().run())
     assert asked(bench.store) == []
-    bench.goal = Goal(max_experiments=PLATEAU + 2)
+    bench.goal = Goal(max_experiments=12)
     asyncio.run(bench.research().run())
     assert len(asked(bench.store)) == 1
