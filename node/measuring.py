@@ -149,6 +149,7 @@ async def compare(
         noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
         policy=policy,
         minimum_gain=2 * session.runner.metric_tolerance,
+        memorised=session.memorised(base, candidate),
     )
     pairs: list[tuple[int, float, float]] = []
     judgement: Judgement | None = None
@@ -201,6 +202,6 @@ def _judge(pairs: Sequence[tuple[int, float, float]], reading: Reading) -> Judge
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.sign * base for _, base, _ in pairs),
-        candidate=tuple(reading.sign * candidate for _, _, candidate in pairs),
+        candidate=tuple(reading.sign * candidate + reading.memorised for _, _, candidate in pairs),
     )
     return judge(evidence, reading.policy, minimum_gain=reading.minimum_gain)

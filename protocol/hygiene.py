@@ -87,6 +87,16 @@ def compressed_size_bytes(source: Source) -> int:
     return len(compress(b"".join(data for _, data in source.files)))
 
 
+def memorised(base: Source, candidate: Source, pool_bytes: int) -> float:
+    """Return what a candidate could gain over its base by knowing the text, in bits per byte.
+
+    The minimum-description-length bound: a source cannot hold more of a text of `pool_bytes` than
+    it has grown by, compressed. What the base itself has grown by was charged to the base.
+    """
+    grown = compressed_size_bytes(candidate) - compressed_size_bytes(base)
+    return 8 * max(0, grown) / pool_bytes
+
+
 def _file_fault(name: str, data: bytes) -> str | None:
     if len(data) > MAX_FILE_BYTES:
         return f"{len(data)} bytes, more than {MAX_FILE_BYTES}"

@@ -36,6 +36,7 @@ class TaskData:
     `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
     of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
     `secret_rows(secret, rotation)` draws the rows that only the holder of the secret can know.
+    `public_pool_bytes` is the size of the text that these are drawn from, if anybody can get that.
     """
 
     vocabulary: Vocabulary
@@ -44,6 +45,7 @@ class TaskData:
     floor_nano: int | None
     secret_rows: Callable[[bytes, int], Rows]
     training_pool: Tokens
+    public_pool_bytes: int | None = None
 
     def training_tokens(self, seed: int, count: int | None = None) -> Tokens:
         """Return this seed's tokens: the pool's documents in the seed's order, cut at `count`.

@@ -12,6 +12,7 @@ from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_secret
 from node.progress import Progress
+from protocol.hygiene import memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -56,6 +57,11 @@ class Session:
     data: TaskData
     runner: Runner
     rotation: int
+
+    def memorised(self, base: Source, candidate: Source) -> float:
+        """Return what a candidate could gain by knowing the text, in the metric's unit."""
+        pool_bytes = self.data.public_pool_bytes
+        return memorised(base, candidate, pool_bytes) if pool_bytes else 0.0
 
     async def close(self) -> None:
         """End the sandboxes that wait."""

@@ -25,12 +25,16 @@ ConfirmationMove = Literal["wait", "pair", "anchors", "pass", "miss", "unrunnabl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How metrics are read: in the task's unit, signed so that smaller is better."""
+    """How metrics are read: in the task's unit, signed so that smaller is better.
+
+    `memorised` is taken off a gain: what the candidate could know of the text by heart.
+    """
 
     sign: int
     noise: NoiseEstimate
     policy: Policy
     minimum_gain: float = 0.0
+    memorised: float = 0.0
 
     def value(self, nano: int) -> float:
         """A metric in its unit, smaller being better."""
@@ -148,7 +152,9 @@ def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = N
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
-        candidate=tuple(reading.value(_secret(pair.candidate)) for pair in pairs),
+        candidate=tuple(
+            reading.value(_secret(pair.candidate)) + reading.memorised for pair in pairs
+        ),
     )
     return judge(evidence, reading.policy, claim=claim, minimum_gain=reading.minimum_gain)
 

@@ -243,7 +243,7 @@ class Verdicts:
         baseline = self._session.task.source.tree
         confirmation = next_of_confirmation(
             runs,
-            replace(self._reading(), policy=policy or self._policy),
+            replace(self._paired_reading(step), policy=policy or self._policy),
             needs_anchor=step.base != baseline,
             claim=claim,
         )
@@ -262,7 +262,7 @@ class Verdicts:
 
     def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
         step = AttestationStep.from_value(job.body)
-        confirmation = weigh(runs, step, self._reading())
+        confirmation = weigh(runs, step, self._paired_reading(step))
         self._activity.weighing(confirmation)
         match confirmation.move:
             case "wait":
@@ -285,6 +285,12 @@ class Verdicts:
             policy=self._policy,
             minimum_gain=2 * self._session.runner.metric_tolerance,
         )
+
+    def _paired_reading(
+        self, step: CheckpointStep | CatchUpStep | RemeasureStep | AttestationStep
+    ) -> Reading:
+        trees = (self._ledger.source(tree) for tree in (step.base, step.tree))
+        return replace(self._reading(), memorised=self._session.memorised(*trees))
 
     def _bank(self, step: ExperimentStep) -> tuple[int, ...]:
         line = self._ledger.known_line

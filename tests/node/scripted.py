@@ -1,7 +1,7 @@
 """The research loop with a scripted runner, which stands in for sandboxes and torch only."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -106,8 +106,8 @@ class ScriptedRunner:
 class Rates:
     """Proposes one learning rate after another on whatever the working line is."""
 
-    def __init__(self, count: int) -> None:
-        self._rates = [f"0.{n}" for n in range(200, 200 + count)]
+    def __init__(self, count: int, rates: Sequence[str] = ()) -> None:
+        self._rates = rates or [f"0.{n}" for n in range(200, 200 + count)]
 
     def propose(self, context: Context) -> Proposal | None:
         proposals = (proposal_of(context.source, rate) for rate in self._rates)
@@ -123,6 +123,8 @@ class Bench:
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
     goal: Goal = field(default_factory=Goal)
     ideas: int = 100
+    rates: Sequence[str] = ()  # instead of so many ideas
+    public_pool_bytes: int | None = None
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
@@ -132,7 +134,7 @@ class Bench:
         return Session(
             task=cast("Task", ExampleTask()),
             subject=SUBJECT,
-            data=cast("TaskData", ExampleData()),
+            data=cast("TaskData", ExampleData(public_pool_bytes=self.public_pool_bytes)),
             runner=cast("Runner", self.runner),
             rotation=0,
         )
@@ -141,7 +143,9 @@ class Bench:
         """Open the books anew, as a start does."""
         ledger = ledger_of(self.home, self.store)
         session = self.session()
-        ideas = Ideas(ledger=ledger, task=session.task, proposer=Rates(self.ideas), seed=1)
+        ideas = Ideas(
+            ledger=ledger, task=session.task, proposer=Rates(self.ideas, self.rates), seed=1
+        )
         activity = Activity(self.said.append)
         verdicts = Verdicts(
             ledger=ledger,
@@ -186,6 +190,7 @@ class ExampleData:
     """What the views ask the data for."""
 
     floor_nano: int | None = 1_000_000_000
+    public_pool_bytes: int | None = None
 
 
 def better(

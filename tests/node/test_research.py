@@ -83,6 +83,19 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
     assert line.verified == better("0.201")[0]
 
 
+@pytest.mark.parametrize(("pool_bytes", "adopted"), [(None, 1), (1_000_000, 1), (100, 0)])
+def test_where_the_text_is_public_a_stack_must_gain_more_than_it_grew_by(
+    bench: Bench, pool_bytes: int | None, adopted: int
+) -> None:
+    longer = "0.201 + 0.0012345678987654321"
+    bench.runner.outcomes = dict([better(longer)])
+    bench.rates, bench.public_pool_bytes = [longer], pool_bytes
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    assert bench.decisions().count("kept") == 1
+    assert bench.decisions().count("adopted") == adopted
+
+
 def test_a_stop_finishes_the_run_at_hand(bench: Bench) -> None:
     research = bench.research()
     bench.runner.on_start = lambda count: research.stop() if count == 3 else None

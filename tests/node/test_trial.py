@@ -179,6 +179,19 @@ def test_a_gain_too_small_for_the_audit_is_never_confirmed() -> None:
     assert confirmation.move == "miss"
 
 
+def test_a_gain_is_reduced_by_what_the_source_could_know_by_heart() -> None:
+    runs = pairs(*gaining(8, ANCHOR_PAIRS))
+    plain = next_of_confirmation(runs, READING, needs_anchor=False)
+    known = next_of_confirmation(
+        runs, replace(READING, memorised=3 * READING.noise.sd), needs_anchor=False
+    )
+    assert plain.latest is not None
+    assert known.latest is not None
+    assert plain.latest.gain - known.latest.gain == pytest.approx(3 * READING.noise.sd)
+    all_of_it = replace(READING, memorised=8 * READING.noise.sd)
+    assert next_of_confirmation(runs, all_of_it, needs_anchor=False).move == "miss"
+
+
 def test_a_base_that_crashes_repeats_the_pair_a_few_times() -> None:
     for failures in range(1, MAX_REPEATED_PAIRS + 1):
         confirmation = next_of_confirmation(

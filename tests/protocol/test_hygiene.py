@@ -7,7 +7,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Rejected
-from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES, check_source, compressed_size_bytes
+from protocol.hygiene import (
+    MAX_FILE_BYTES,
+    MAX_LINES,
+    check_source,
+    compressed_size_bytes,
+    memorised,
+)
 from protocol.source import Source
 
 BASELINE = Source.of({"train.py": b"DEPTH = 8\n"})
@@ -146,3 +152,12 @@ def test_an_f_string_that_passes_names_nothing_but_ascii(quote: str, body: str) 
         return
     if not all(name.isascii() for name in names):
         assert check(text.encode()) is not None
+
+
+def test_a_source_can_know_as_much_of_a_text_as_it_has_grown_by() -> None:
+    base = Source.of({"train.py": b"x = 1\n"})
+    grown = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
+    extra = compressed_size_bytes(grown) - compressed_size_bytes(base)
+    assert extra > 40
+    assert memorised(base, grown, 4_000) == pytest.approx(8 * extra / 4_000)
+    assert memorised(grown, base, 4_000) == 0.0  # what shrinks has nothing to hide
