@@ -72,6 +72,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             "body": to_json(record.body.to_value()),
             "signature_ok": True,  # the store reads no record whose signature is wrong
             "level": "here" if store.is_own(record.id) else "claimed",
+            "retracted": _taken_back(store, record),
             "related": [item.hex() for item in _related(store, record)],
             "marks": _marks(home, store, record),
         }
@@ -214,14 +215,25 @@ def _marks(home: Home, store: "Store", record: "Record") -> list[dict[str, objec
     return None if marks is None else [asdict(mark) for mark in marks]
 
 
+def _taken_back(store: "Store", record: "Record") -> str | None:
+    """Return why its author took a record back; None if it stands."""
+    from protocol.kinds import RetractBody
+
+    retraction = store.retraction(record.id)
+    if retraction is None or not isinstance(retraction.body, RetractBody):
+        return None
+    return retraction.body.reason or "no reason given"
+
+
 def _related(store: "Store", record: "Record") -> "list[bytes]":
     """Return the records that this one names, then those that name it."""
     named = [*record.refs, *_digests(record.body.to_value())]
     naming = [experiment.id for experiment in store.experiments() if experiment.patch == record.id]
     naming += [
-        adoption.id
-        for adoption in store.records("adopt")
-        if record.id in _digests(adoption.body.to_value())
+        other.id
+        for kind in ("adopt", "attest", "retract")
+        for other in store.records(kind)
+        if record.id in _digests(other.body.to_value())
     ]
     candidates = dict.fromkeys([*named, *naming])
     return [item for item in candidates if item != record.id and store.has(item)]

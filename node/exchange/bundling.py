@@ -72,6 +72,8 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
                 yield patch
             key = BoardKey(net=record.net, task=body.task, hardware_class=body.hardware_class)
             yield from store.votes(key, body.tree)
+            if retraction := store.retraction(record.id):
+                yield retraction.id
         case AttestBody(target=target) if target is not None:
             yield target
         case AdoptBody(evidence=evidence) if evidence is not None:

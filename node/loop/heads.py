@@ -84,7 +84,7 @@ def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
     """
     for entry in reversed(store.experiments(line)):
         vouched = entry.stage == "baseline" or entry.decision == "adopted"
-        if entry.tree == tree and vouched and not store.is_retracted(entry.id):
+        if entry.tree == tree and vouched and store.retraction(entry.id) is None:
             return entry.id
     return None
 

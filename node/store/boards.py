@@ -240,13 +240,14 @@ def facts(database: Database, key: BoardKey) -> list[Fact]:
     return [from_text(record, by, text) for record, by, text in rows]
 
 
-def is_retracted(database: Database, record_id: bytes) -> bool:
-    """Say whether a record was taken back by its author."""
-    statement = (
-        "SELECT 1 FROM withdrawal JOIN record ON record.id = withdrawal.target"
-        " WHERE withdrawal.target = ? AND withdrawal.author = record.author"
+def retraction_of(database: Database, record_id: bytes) -> bytes | None:
+    """Return the record by which its author took a record back."""
+    rows = database.rows(
+        "SELECT withdrawal.record FROM withdrawal JOIN record ON record.id = withdrawal.target"
+        " WHERE withdrawal.target = ? AND withdrawal.author = record.author LIMIT 1",
+        (record_id,),
     )
-    return bool(database.rows(statement, (record_id,)))
+    return rows[0][0] if rows else None
 
 
 def _withdrawals(database: Database, key: BoardKey) -> list[Withdrawal]:

@@ -166,9 +166,10 @@ class Store(JobStore):
         statement = "SELECT 1 FROM record WHERE id = ? AND own"
         return bool(self._database.rows(statement, (record_id,)))
 
-    def is_retracted(self, record_id: bytes) -> bool:
-        """Say whether a record was taken back by whoever made it."""
-        return boards.is_retracted(self._database, record_id)
+    def retraction(self, record_id: bytes) -> Record | None:
+        """Return the record by which whoever made a record took it back."""
+        found = boards.retraction_of(self._database, record_id)
+        return None if found is None else self.record(found)
 
     def find(self, prefix: str) -> Record:
         """Return the one record whose id begins with these hex digits."""

@@ -8,9 +8,11 @@ import pytest
 from agent.canonical import fingerprint
 from agent.proposal import Proposal
 from node.home import Home
+from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.research import Goal
 from node.loop.steps import AttestationStep
+from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.kinds import AttestBody, PatchBody, ResultBody
 from protocol.source import Source
@@ -81,6 +83,9 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
     )
     assert {run.role for run in keep.runs} == {"base", "candidate"}
     assert not bench.store.closed_jobs(LINE, "checkpoint")[1:]  # nothing to confirm in it
+    journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
+    journal.catch_up()
+    assert journal.check() == []
 
     faster = proposal_of(FASTER, "0.201").source
     bench.runner.outcomes = {**bench.runner.outcomes, faster.tree: gains(nano=2 * GAIN_NANO)}

@@ -1,10 +1,13 @@
 """A head that measures otherwise than when it was adopted is measured again, and may go."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
+from node.cli import main
+from node.exchange.bundling import gather
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.doubts import doubt_head, note_surroundings
@@ -90,7 +93,10 @@ def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) ->
 
 @pytest.mark.parametrize("ending", [OUTCOME, CRASHED])
 def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
-    bench: Bench, ending: object
+    bench: Bench,
+    ending: object,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert ending in (OUTCOME, CRASHED)
     bench.runner.outcomes = {HEAD: OUTCOME if ending is OUTCOME else CRASHED}
@@ -109,6 +115,15 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     assert back.evidence == evidence_for(bench.store, LINE, BASELINE.tree)
     assert any("does not hold" in said for said in bench.said)
     assert journal_is_whole(bench)
+    # Whoever looks at it, here or elsewhere, sees that it no longer stands.
+    bench.store.close()
+    monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
+    with pytest.raises(SystemExit):
+        main(["show", (evidence or b"").hex(), "--json"])
+    assert json.loads(capsys.readouterr().out)["retracted"].startswith("measured again: ")
+    with Store.open_read_only(bench.home) as store:
+        bundle = gather(store, Blobs(bench.home.blobs), store.record(evidence or b""))
+    assert "retract" in {record.kind for record in bundle.records.values()}
 
 
 def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
