@@ -43,6 +43,7 @@ def bench(home: Home, store: Store) -> Bench:
     """A node that adopted something."""
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=3))
     bench.runner.outcomes = dict([better("0.201")])
+    ledger_of(home, store).announce()
     asyncio.run(bench.research().run())
     assert store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
     return bench
