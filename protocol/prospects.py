@@ -2,24 +2,38 @@
 
 Order only: nothing here is evidence, and nothing adopts. Gains are in standard deviations of one
 run ("sd") and positive if better. A claim is a noisy figure that was chosen because it is large;
-what it is worth is what such a claim has turned out to hold on average.
+what it is worth is what such a claim has turned out to hold on average. The figures of when to look
+at what come from simulated swarms (`make bench PART=swarm`).
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed"]
+Standing: TypeAlias = Literal["trusted", "open", "doubted"]
+Turn: TypeAlias = Literal["newcomer", "stack", "single"]
+_Claim = TypeVar("_Claim")
+_Idea = TypeVar("_Idea")
+
+NEWCOMERS_SHARE: Final = 0.2  # of the slots: else whoever came first would be the only one heard
+MOST_IN_STACK: Final = 8  # as many parents as a patch names
+# A lead or a stack of so much is worth runs of its own. Less than that joins the next checkpoint,
+# whose pairs are due anyway: as a catch-up it would cost those of another confirmation, and what
+# the head has of its own.
+_LARGE_SD: Final = 8.0
+_LEAST_LEAD_SD: Final = 4.0  # of a head that has nothing of its own to lose
+_LEAST_CHANCE: Final = 0.4
 
 # Of what proposers try: few are good, by one to three deviations; most do nothing, many harm.
 _GOOD_SHARE, _GOOD_SD = 0.05, (1.0, 3.0)
 _BAD_SHARE, _BAD_SD = 0.35, (-3.0, -0.5)
 _PAIR_SD: Final = math.sqrt(2)  # one candidate run less one base run
 _UNPROVEN_CLAIM_SD: Final = 2.0
-# A trial so far below its claim contradicts it: two sigma of their difference, each of them one
-# run less a bank of two.
-_CONTRADICTED_SD: Final = 2 * math.sqrt(1.5 + 1.5)
+_TRIAL_VARIANCE: Final = 1.5  # of what a trial says: one run less a bank of two
+_CONTRADICTED_SIGMAS: Final = 2.0
 
 # How much one outcome counts, for and against. A lie costs its author three honest gains; most of
 # what honest people claim after one lucky run does not show again, and costs them little.
@@ -73,6 +87,17 @@ class AuthorRate:
         """The share of this author's claims to expect to hold, from 0 to 1."""
         return (1 + self.confirmed) / (2 + self.confirmed + self.failed)
 
+    @property
+    def standing(self) -> Standing:
+        """How an author is heard.
+
+        What `trusted` ones claim may be tried together, `open` ones' claims one by one; whoever is
+        `doubted` is heard again once audits show that a claim or two of theirs hold after all.
+        """
+        if self.chance < _LEAST_CHANCE:
+            return "doubted"
+        return "trusted" if self.is_proven else "open"
+
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
         """Return what trying a claim of this author promises, to order a queue by.
 
@@ -88,10 +113,70 @@ def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
     A patch that is kept by luck is no proof of a large claim: else a liar's null, kept once in ten
     times, would open the way for all that follow.
     """
-    is_contradicted = claim_sd - gain_sd > _CONTRADICTED_SD
-    if is_kept:
-        return "unconfirmed" if is_contradicted else "confirmed"
-    return "refuted" if is_contradicted else "unconfirmed"
+    if _is_contradicted(claim_sd, gain_sd, claims=1):
+        return "unconfirmed" if is_kept else "refuted"
+    return "confirmed" if is_kept else "unconfirmed"
+
+
+def stack_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float, claims: int) -> Outcome | None:
+    """Return what the trial of a stack says of each author in it, who together claimed so much.
+
+    One that is not kept says nothing of its parts: each is still to be told apart from the others.
+    """
+    if not is_kept:
+        return None
+    is_contradicted = _is_contradicted(claim_sd, gain_sd, claims=claims)
+    return "unconfirmed" if is_contradicted else "confirmed"
+
+
+def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
+    """Say whether a lead that an author claims is worth a confirmation.
+
+    A made-up head costs its author nothing and this node several runs: whoever made one up gets
+    no second, and keys that nothing is known of share the peers' part of the runs.
+    """
+    return rate.standing == "trusted" or (rate.standing == "open" and is_due)
+
+
+def least_lead_sd(*, has_own: bool) -> float:
+    """Return the lead from which a head is caught up with; `has_own`: this one has patches."""
+    return _LARGE_SD if has_own else _LEAST_LEAD_SD
+
+
+def is_stack_due(claims_sd: float, *, is_checkpoint_next: bool) -> bool:
+    """Say whether what trusted authors claim together is tried now; else it waits for more."""
+    return is_checkpoint_next or claims_sd >= _LARGE_SD
+
+
+def turns(drawn: float) -> tuple[Turn, ...]:
+    """Return whom a slot for peers' claims goes to, by a number drawn from 0 to 1.
+
+    The first of whom there is anything: a newcomer, several trusted authors, an open one.
+    """
+    others: tuple[Turn, ...] = ("stack", "single")
+    return ("newcomer", *others) if drawn < NEWCOMERS_SHARE else others
+
+
+def together(
+    claims: Sequence[_Claim], untried: Callable[[Sequence[_Claim]], _Idea | None]
+) -> _Idea | None:
+    """Return what these claims make together, or the first half of them that was not tried yet.
+
+    `untried` is None for what was tried. So a stack that fails is bisected down to single claims,
+    and nothing need be remembered of it but what was tried.
+    """
+    if not claims:
+        return None
+    if (idea := untried(claims)) is not None or len(claims) == 1:
+        return idea
+    middle = len(claims) // 2
+    return together(claims[:middle], untried) or together(claims[middle:], untried)
+
+
+def _is_contradicted(claim_sd: float, gain_sd: float, *, claims: int) -> bool:
+    """Whether a trial is so far below what was claimed; each claim is as uncertain as the trial."""
+    spread_sd = math.sqrt((1 + claims) * _TRIAL_VARIANCE)
+    return claim_sd - gain_sd > _CONTRADICTED_SIGMAS * spread_sd
 
 
 def _share_between(

@@ -1,10 +1,23 @@
 """What a claim is worth before anybody re-ran it, and what an author's record makes of it."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.prospects import AuthorRate, expected_gain_sd, trial_outcome
+from protocol.prospects import (
+    NEWCOMERS_SHARE,
+    AuthorRate,
+    expected_gain_sd,
+    is_stack_due,
+    least_lead_sd,
+    may_catch_up,
+    stack_outcome,
+    together,
+    trial_outcome,
+    turns,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +88,71 @@ def test_a_trial_counts_by_what_was_claimed(
     is_kept: bool, claim_sd: float, gain_sd: float, outcome: str
 ) -> None:
     assert trial_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd) == outcome
+
+
+@pytest.mark.parametrize(
+    ("is_kept", "claim_sd", "gain_sd", "outcome"),
+    [
+        (True, 12.0, 10.0, "confirmed"),
+        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied: nobody is proven by it
+        (False, 12.0, 0.0, None),
+    ],
+)
+def test_a_stack_that_fails_says_nothing_of_its_parts(
+    is_kept: bool, claim_sd: float, gain_sd: float, outcome: str | None
+) -> None:
+    said = stack_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd, claims=3)
+    assert said == outcome
+
+
+def test_a_stack_of_one_is_a_patch() -> None:
+    for gain_sd in (0.8, 4.0):
+        stack = stack_outcome(is_kept=True, claim_sd=5.0, gain_sd=gain_sd, claims=1)
+        assert stack == trial_outcome(is_kept=True, claim_sd=5.0, gain_sd=gain_sd)
+
+
+def test_authors_are_heard_by_what_came_of_their_claims() -> None:
+    newcomer = AuthorRate()
+    proven, liar = newcomer.after("confirmed"), newcomer.after("refuted")
+    assert [rate.standing for rate in (newcomer, proven, liar)] == ["open", "trusted", "doubted"]
+    assert proven.after("refuted").standing == "doubted", "one lie outweighs one gain"
+    assert liar.after("confirmed").after("confirmed").standing == "trusted"
+    assert [may_catch_up(rate, is_due=True) for rate in (newcomer, proven, liar)] == [
+        True,
+        True,
+        False,
+    ]
+    assert not may_catch_up(newcomer, is_due=False)
+    assert may_catch_up(proven, is_due=False)
+
+
+def test_what_is_small_waits_for_the_checkpoint() -> None:
+    assert is_stack_due(0.5, is_checkpoint_next=True)
+    assert not is_stack_due(0.5, is_checkpoint_next=False)
+    assert is_stack_due(20.0, is_checkpoint_next=False)
+    assert least_lead_sd(has_own=False) < least_lead_sd(has_own=True)
+
+
+def test_newcomers_have_their_share_of_the_slots() -> None:
+    firsts = [turns(number / 100)[0] for number in range(100)]
+    assert firsts.count("newcomer") == 100 * NEWCOMERS_SHARE
+    assert all(turns(number / 100)[-1] == "single" for number in range(100))
+
+
+@given(st.sets(st.integers(0, 7)), st.integers(1, 8))
+def test_a_stack_is_bisected_to_all_that_holds(bad: set[int], count: int) -> None:
+    waiting, kept, trials = list(range(count)), set[int](), 0
+    tried: set[frozenset[int]] = set()
+
+    def untried(part: Sequence[int]) -> Sequence[int] | None:
+        return None if frozenset(part) in tried else part
+
+    while waiting and (part := together(waiting, untried)):
+        trials += 1
+        tried.add(frozenset(part))
+        if not bad & set(part):
+            kept.update(part)
+        if not bad & set(part) or len(part) == 1:
+            waiting = [one for one in waiting if one not in part]
+    assert kept == set(range(count)) - bad
+    assert trials <= max(1, 2 * count - 1) + count
