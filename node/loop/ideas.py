@@ -35,7 +35,8 @@ PLATEAU = 100
 class Idea:
     """A proposal, the patches it is tried again after, and the job it was handed in as.
 
-    A peer's has its `author`, and in thousandths of a deviation what they say it gains.
+    A peer's has its `author`, and in thousandths of a deviation what they say it gains; a stack of
+    several claims has the `co_authors` of the others.
     """
 
     proposal: Proposal
@@ -43,6 +44,7 @@ class Idea:
     submission: Job | None = None
     author: bytes | None = None
     claim_milli: int | None = None
+    co_authors: tuple[bytes, ...] | None = None
 
 
 class Ideas:

@@ -154,11 +154,12 @@ class Ledger:
         submission: Job | None = None,
         author: bytes | None = None,
         claim_milli: int | None = None,
+        co_authors: tuple[bytes, ...] | None = None,
     ) -> Job:
         """Queue a proposal's screen; from now on its canonical AST counts as tried.
 
-        `submission` is the job that it waited as, which ends with this; `author` and `claim_milli`
-        are a peer's, and what they say it gains.
+        `submission` is the job that it waited as, which ends with this; `author`, `claim_milli`
+        and `co_authors` are peers', and what they say it gains.
         """
         line = self.known_line
         step = ExperimentStep(
@@ -174,6 +175,7 @@ class Ledger:
             parents=parents,
             author=author,
             claim_milli=claim_milli,
+            co_authors=co_authors,
         )
         with self.store.transaction():
             job = self.open_job("experiment", step.to_value())

@@ -1,59 +1,37 @@
-"""What comes from peers: which of their claims this node looks at next, and what came of those.
+"""What comes from peers: which of their claims this node looks at next.
 
-A peer's best tree may be tried as a whole against the verified head (catch up), a patch on the
-working line like an own idea, a claim as it was made (audit). Whose claims held here decides the
-order, never the verdict; nothing is adopted that this node did not confirm itself. Only code
-without marks is looked at, and only without its prose.
+A peer's best tree may be tried as a whole against the verified head (catch up), a patch or a stack
+of several on the working line like an own idea, a claim as it was made (audit). Whose claims held
+here decides the order, never the verdict; nothing is adopted that this node did not confirm itself.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
+from node.loop.authors import author_rates, failed_alone
 from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
-from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
+from node.loop.offers import Offer, Offers, Ported
+from node.loop.steps import PEER, AttestationStep, CatchUpStep
 from node.people import People
-from node.store.boards import BoardKey
-from node.store.jobs import Job
-from node.vetting.adoption import Candidate, examine
-from node.vetting.inspection import inspect
-from node.vetting.merging import merged
-from protocol.board import Row
-from protocol.errors import ArnodeError
-from protocol.kinds import ResultBody
-from protocol.patches import unified_diff
-from protocol.prospects import AuthorRate, Outcome, trial_outcome
+from protocol.fields import fit_line
+from protocol.prospects import (
+    MOST_IN_STACK,
+    AuthorRate,
+    is_stack_due,
+    least_lead_sd,
+    may_catch_up,
+    together,
+    turns,
+)
 from protocol.rule import POWER
 from protocol.source import Source
 from protocol.units import NANO
 
-NEWCOMERS_SHARE = 0.2  # of the slots: else whoever came first would be the only one heard
 _AUDITS_SHARE = 0.05
-_OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
-# Less of a lead is cheaper had patch by patch, which keeps what this node has of its own.
-LEAST_CATCH_UP_SD = 4.0
-_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
-_LEAST_CHANCE = 0.4
-_LOOKED_AT = 200  # rows of each board
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A peer's claim of a gain: the result that makes it, and how sure its own figures are."""
-
-    row: Row
-    body: ResultBody
-    patch: bytes
-    worth_sd: float
-
-    @property
-    def author(self) -> bytes:
-        """Who claims it."""
-        return self.row.author
+_TITLE_CHARACTERS = 120
 
 
 class Peers:
@@ -71,14 +49,12 @@ class Peers:
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
-        self._manifest = ledger.publication.manifest
-        self._net = net
+        self._offers = Offers(ledger, net=net, noise_sd=noise_sd)
         self._share = share
         self._chance = chance
         self._noise_sd = noise_sd
         self._people = people
         self._looked_at: set[tuple[bytes, bytes]] = set()  # result and the working line then
-        self._unfit: set[tuple[bytes, bytes]] = set()  # result and a tree of it not to be run
         self._runs = self._peer_runs = 0
 
     def count(self, *, is_peers: bool) -> None:
@@ -92,26 +68,19 @@ class Peers:
         return self._peer_runs < self._share * (self._runs + 1)
 
     def rates(self) -> dict[bytes, AuthorRate]:
-        """Return what came of each author's claims here, from what is recorded of every job."""
-        outcomes = sorted(
-            (job.id, author, outcome)
-            for job, author, outcome in self._outcomes()
-            if author != self._ledger.publication.author
-        )
-        rates = dict.fromkeys(self._people().friends, _FRIEND)
-        for _, author, outcome in outcomes:
-            rates[author] = rates.get(author, AuthorRate()).after(outcome)
-        return rates
+        """Return what came of each author's claims here."""
+        return author_rates(self._ledger, self._people().friends)
 
     def catch_up(self, *, rotation: int) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
-        rows = self._rows(line.hardware_class)
+        rows = self._offers.rows()
         # What this node measured of its own head over the anchor; 0 if nothing.
         own_nano = max(
             (row.gain_anchor_nano or 0 for row in rows if row.tree == line.verified), default=0
         )
-        least_nano = own_nano + LEAST_CATCH_UP_SD * self._noise_sd() * NANO
+        has_own = line.verified != self._ledger.publication.manifest.baseline_tree
+        least_nano = own_nano + least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         ahead = [
             (row, row.gain_anchor_nano - own_nano)
             for row in rows
@@ -129,8 +98,8 @@ class Peers:
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
-            body = self._result(row)
-            fit = body and self._vetted(row.result, row.tree)
+            body = self._offers.result(row)
+            fit = body and self._offers.vetted(row.result, row.tree)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
                 continue
             return CatchUpStep(
@@ -146,17 +115,32 @@ class Peers:
         return None
 
     def idea(self) -> Idea | None:
-        """Return the most promising patch of a peer that fits on the working line."""
+        """Return the most promising that peers claim and that fits on the working line."""
         rates = self.rates()
-        offers = self._offers(rates)
-        if self._chance.random() < NEWCOMERS_SHARE:
-            fresh = [offer for offer in offers if offer.author not in rates]
-            self._chance.shuffle(fresh)
-            offers = fresh + offers
-        for offer in offers:
-            if idea := self._idea_of(offer):
+        offers = self.offers(rates)
+        stackable = [offer for offer in offers if _may_be_stacked(offer, rates)]
+        for turn in turns(self._chance.random()):
+            match turn:
+                case "newcomer":
+                    fresh = [offer for offer in offers if offer.author not in rates]
+                    self._chance.shuffle(fresh)
+                    idea = self._first_of(fresh)
+                case "stack":
+                    idea = self._stack_of(stackable, is_checkpoint_next=False)
+                case "single":
+                    idea = self._first_of(_one_by_one(offers, rates))
+            if idea:
                 return idea
         return None
+
+    def stack(self) -> Idea | None:
+        """Return what trusted authors claim and the working line lacks, before that is judged.
+
+        None once all of it is in the line or was tried in vain.
+        """
+        rates = self.rates()
+        stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
+        return self._stack_of(stackable, is_checkpoint_next=True)
 
     def audit(self) -> WantedClaim | None:
         """Return, now and then, a claim to run again as it was made."""
@@ -166,11 +150,12 @@ class Peers:
             AttestationStep.from_value(job.body).target
             for job in self._store.closed_jobs(self._ledger.key, "attestation")
         }
-        offers = [offer for offer in self._offers(self.rates()) if offer.row.result not in done]
+        offers = self._offers.ranked(self.rates(), left_out=self._left_out())
+        offers = [offer for offer in offers if offer.row.result not in done]
         self._chance.shuffle(offers)
         for offer in offers:
-            sources = [self._source(tree) for tree in (offer.body.base, offer.body.tree)]
-            if None in sources or self._vetted(offer.row.result, offer.body.tree) is None:
+            sources = [self._offers.source(tree) for tree in (offer.body.base, offer.body.tree)]
+            if None in sources or self._offers.vetted(offer.row.result, offer.body.tree) is None:
                 continue
             base, candidate = (source for source in sources if source)
             return WantedClaim(
@@ -187,161 +172,102 @@ class Peers:
             )
         return None
 
-    def _offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
-        """Return the claims of others, the most promising first."""
-        noise_sd, left_out = self._noise_sd(), self._left_out()
-        offers: list[Offer] = []
-        for key in self._store.boards(self._net):
-            if key.task != self._ledger.key.task:
-                continue
-            nearness = (
-                1.0 if key.hardware_class == self._ledger.key.hardware_class else _OTHER_CLASS
-            )
-            for row in self._store.board(key, _LOOKED_AT).rows:
-                body = None if row.author in left_out else self._result(row)
-                if body is None or body.patch is None or row.gain_nano <= 0:
-                    continue
-                worth_sd = rates.get(row.author, AuthorRate()).worth_sd(
-                    row.gain_nano / NANO / noise_sd, standard_error_sd=sqrt(2 / row.pairs)
-                )
-                offers.append(
-                    Offer(row=row, body=body, patch=body.patch, worth_sd=nearness * worth_sd)
-                )
-        return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.row.tree))
+    def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
+        """Return the claims of others to try here, the most promising first."""
+        failed = failed_alone(self._ledger)
+        ranked = self._offers.ranked(rates, left_out=self._left_out())
+        return [offer for offer in ranked if offer.patch not in failed]
 
-    def _idea_of(self, offer: Offer) -> Idea | None:
+    def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._ledger.explored
-        seen = (offer.row.result, working.tree)
-        if seen in self._looked_at:
+        for offer in offers:
+            seen = (offer.row.result, working.tree)
+            if seen not in self._looked_at:
+                self._looked_at.add(seen)
+                ported = self._offers.onto(offer, working)
+                if ported and (idea := self._untried([ported], working)):
+                    return idea
+        return None
+
+    def _stack_of(self, offers: Iterable[Offer], *, is_checkpoint_next: bool) -> Idea | None:
+        working = self._ledger.explored
+        company = self._made_on(working, offers)
+        claims_sd = sum(ported.claim_sd for ported in company)
+        if not is_stack_due(claims_sd, is_checkpoint_next=is_checkpoint_next):
             return None
-        self._looked_at.add(seen)
-        source, mark, left = self._ported(offer, working)
-        if source is None or mark is None or self._store.tried(self._ledger.key.task, mark):
+
+        def untried(part: Sequence[Ported]) -> Idea | None:
+            return self._untried(self._made_on(working, [one.offer for one in part]), working)
+
+        return together(company, untried)
+
+    def _made_on(self, working: Source, offers: Iterable[Offer]) -> list[Ported]:
+        """Make one offer's step after the other on a tree; what adds nothing or meets is left out.
+
+        As many as a stack takes.
+        """
+        made: list[Ported] = []
+        waiting = list(offers)
+        while waiting:
+            left: list[Offer] = []
+            for offer in waiting:
+                if len(made) == MOST_IN_STACK:
+                    return made
+                below = made[-1].source if made else working
+                if ported := self._offers.onto(offer, below):
+                    made.append(ported)
+                else:
+                    left.append(offer)
+            if len(left) == len(waiting):
+                break
+            waiting = left  # a step on another's step fits once that is made
+        return made
+
+    def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
+        """Return these steps as one idea on the working line, unless it was tried before."""
+        if not made or self._store.tried(self._ledger.key.task, made[-1].fingerprint):
             return None
-        patch = self._store.patch(offer.patch)
+        authors = [ported.offer.author for ported in made]
+        patches = tuple(ported.offer.patch for ported in made)
+        names = ", ".join(dict.fromkeys(author.hex()[:12] for author in authors))
         return Idea(
             proposal=Proposal(
                 parent=working.tree,
-                source=source,
+                source=made[-1].source,
                 edits=(),
                 key=PEER,
-                title=patch.title if patch else "a peer's patch",
-                why=f"claimed by {offer.author.hex()[:12]}",
+                title=self._title(patches),
+                why=f"claimed by {names}",
                 proposer=PEER,
-                fingerprint=mark,
+                fingerprint=made[-1].fingerprint,
             ),
-            parents=(offer.patch,),
-            author=offer.author,
-            claim_milli=round(1000 * left * offer.row.gain_nano / NANO / self._noise_sd()),
+            parents=patches,
+            author=authors[0],
+            claim_milli=round(1000 * sum(ported.claim_sd for ported in made)),
+            co_authors=tuple(authors[1:]) or None,
         )
 
-    def _ported(self, offer: Offer, working: Source) -> tuple[Source | None, bytes | None, float]:
-        """Return the patch's step made on the working line, without prose, and its fingerprint.
-
-        And how much of the step is new here: what is there already cannot be gained again, and
-        its author is not to be held to it.
-        """
-        nothing = None, None, 0.0
-        fit = self._vetted(offer.row.result, offer.body.tree)
-        base = self._source(offer.body.base)
-        if fit is None or base is None:
-            return nothing
-        source: Source | None = fit.source
-        if base.tree != working.tree:
-            if self._manifest.baseline_tree != base.tree:
-                below = self._vetted(offer.row.result, base.tree)
-                if below is None:
-                    return nothing
-                base = below.source
-            source = merged(base, working, fit.source)
-        if source is None or source.tree == working.tree:
-            return nothing
-        baseline = self._ledger.source(self._manifest.baseline_tree)
-        found = inspect(source, baseline=baseline)
-        if found.marks:
-            return nothing
-        left = _changed_lines(working, source) / max(1, _changed_lines(base, fit.source))
-        return source, found.fingerprint, min(1.0, left)
-
-    def _vetted(self, result: bytes, tree: bytes) -> Candidate | None:
-        """Return what may be run of a tree without being asked; None if nothing may."""
-        if (result, tree) in self._unfit:
-            return None
-        try:
-            fit = examine(self._store, self._ledger.blobs, self._manifest, tree)
-        except ArnodeError:  # a file is missing, or it is not fit to be run: others are
-            fit = None
-        if fit is None or fit.marks:
-            self._unfit.add((result, tree))
-            return None
-        return fit
-
-    def _source(self, tree: bytes) -> Source | None:
-        try:
-            return self._ledger.source(tree)
-        except ArnodeError:  # not fetched yet
-            return None
-
-    def _result(self, row: Row) -> ResultBody | None:
-        body = self._store.record(row.result).body
-        return body if isinstance(body, ResultBody) else None
+    def _title(self, patches: Sequence[bytes]) -> str:
+        found = [self._store.patch(patch) for patch in patches]
+        titles = [patch.title if patch else "a peer's patch" for patch in found]
+        if len(titles) == 1:
+            return titles[0]
+        return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
     def _left_out(self) -> frozenset[bytes]:
         """Whose claims are not looked at: the node's own, and whom the user blocked."""
         return self._people().blocked | {self._ledger.publication.author}
 
-    def _rows(self, hardware_class: str) -> tuple[Row, ...]:
-        task = self._ledger.key.task
-        key = BoardKey(net=self._net, task=task, hardware_class=hardware_class)
-        is_there = key in self._store.boards(self._net)
-        return self._store.board(key, _LOOKED_AT).rows if is_there else ()
 
-    def _outcomes(self) -> Iterator[tuple[Job, bytes, Outcome]]:
-        line = self._ledger.key
-        for job in self._store.closed_jobs(line, "attestation"):
-            step = AttestationStep.from_value(job.body)
-            if outcome := _outcome_of(step.verdict):
-                yield job, step.author, outcome
-        for job in self._store.closed_jobs(line, "catchup"):
-            tried = CatchUpStep.from_value(job.body)
-            if outcome := _outcome_of(tried.verdict):
-                yield job, tried.author, outcome
-        for job in self._store.closed_jobs(line, "experiment"):
-            trial = ExperimentStep.from_value(job.body)
-            outcome = _trial_outcome(trial)
-            if trial.author is not None and outcome:
-                yield job, trial.author, outcome
+def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
+    """A gain on other hardware is tried alone: it may be none here, and nobody's fault."""
+    return offer.is_near and rates.get(offer.author, AuthorRate()).standing == "trusted"
 
 
-def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
-    """Say whether a lead that an author claims is worth a confirmation.
-
-    A made-up head costs its author nothing and this node several runs: whoever made one up gets
-    no second, and keys that nothing is known of share the peers' part of the runs.
-    """
-    return rate.chance >= _LEAST_CHANCE and (rate.is_proven or is_due)
-
-
-def _changed_lines(old: Source, new: Source) -> int:
-    lines = unified_diff(old, new).splitlines()
-    return sum(line[:1] in "+-" and line[:4] not in ("--- ", "+++ ") for line in lines)
-
-
-def _outcome_of(verdict: str) -> Outcome | None:
-    match verdict:
-        case "confirmed" | "refuted" | "unconfirmed":
-            return verdict
-    return None  # it did not run here: nobody's fault that could be told
-
-
-def _trial_outcome(step: ExperimentStep) -> Outcome | None:
-    match step.decision:
-        case "rejected":
-            return "refuted"
-        case "kept" | "screened_out" | "rechecked_out":
-            return trial_outcome(
-                is_kept=step.decision == "kept",
-                claim_sd=(step.claim_milli or 0) / 1000,
-                gain_sd=(step.gain_milli or 0) / 1000,
-            )
-    return None
+def _one_by_one(offers: Iterable[Offer], rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
+    return [
+        offer
+        for offer in offers
+        if not _may_be_stacked(offer, rates)
+        and rates.get(offer.author, AuthorRate()).standing != "doubted"
+    ]

@@ -217,7 +217,7 @@ class Research:
         if line is None or kinds & _EXCLUSIVE:
             return None
         if self._is_checkpoint_due():
-            return None if jobs else self._open_checkpoint()
+            return None if jobs else self._open_peers_stack() or self._open_checkpoint()
         if self._stop_after_checkpoint or self._is_all_answered():
             self._stopping = self._stop_after_checkpoint or not jobs
             return None
@@ -390,9 +390,16 @@ class Research:
         self._verdicts.advance(job)
         return self._unstarted(job)
 
+    def _open_peers_stack(self) -> PlannedRun | None:
+        """Let what trusted authors claim join the working line that is about to be judged."""
+        is_asked = self._goal.is_on_demand or self._stop_after_checkpoint
+        if self._peers is None or is_asked or not self._ledger.known_line.bank_nano:
+            return None
+        stack = self._peers.stack()
+        return self._open(stack) if stack else None
+
     def _open_experiment(self) -> PlannedRun | None:
         if self._peers and self._peers.is_due and (theirs := self._peers.idea()):
-            self._ideas.mark_tried(theirs.proposal.fingerprint)
             return self._open(theirs)
         idea = self._ideas.take()
         if idea is None:
@@ -415,12 +422,14 @@ class Research:
 
     def _open(self, idea: Idea) -> PlannedRun | None:
         self._opened += 1
+        self._ideas.mark_tried(idea.proposal.fingerprint)
         job = self._ledger.open_experiment(
             idea.proposal,
             idea.parents,
             submission=idea.submission,
             author=idea.author,
             claim_milli=idea.claim_milli,
+            co_authors=idea.co_authors,
         )
         return self._unstarted(job)
 

@@ -56,7 +56,8 @@ class ExperimentStep:
     `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation) and the
     bank that it was judged against are filled in when it is closed: they are what proposers
     learn from, and the decision follows from them again. What was handed in has no `edits`. A
-    peer's patch has its `author` and what they say it gains, in thousandths of a deviation.
+    peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
+    stack of several claims has `co_authors`, one for each claim after the first.
     """
 
     base: bytes
@@ -73,6 +74,7 @@ class ExperimentStep:
     gain_milli: int | None = None
     author: bytes | None = None
     claim_milli: int | None = None
+    co_authors: tuple[bytes, ...] | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -89,7 +91,13 @@ class ExperimentStep:
         field("gain", nullable(integer()), "gain_milli"),
         field("author", digest(), optional=True),
         field("claim", integer(), "claim_milli", optional=True),
+        field("co_authors", listing(digest(), high=8), optional=True),
     )
+
+    @property
+    def authors(self) -> tuple[bytes, ...]:
+        """Whose claims it tries, one for each claim; of an own idea nobody's."""
+        return () if self.author is None else (self.author, *(self.co_authors or ()))
 
     def to_value(self) -> Value:
         """Return the body to keep."""

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random
 
-from node.loop.peers import NEWCOMERS_SHARE
-from protocol.prospects import AuthorRate, trial_outcome
+from protocol.prospects import NEWCOMERS_SHARE, AuthorRate, trial_outcome
 from protocol.rule import DEFAULT
 from tests.bench.streams import Node
 from tests.bench.worlds import draw_gain

@@ -16,9 +16,11 @@ from node.people import People, read_people
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.kinds import AdoptBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.prospects import AuthorRate
+from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.books import BASE_NANO, ledger_of, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import SD_NANO, Stranger
@@ -249,7 +251,7 @@ def test_a_friend_is_heard_first_and_believed_no_more(
         noise_sd=lambda: SD_NANO / 1e9,
         people=lambda: people,
     )
-    assert [offer.author for offer in peers._offers(peers.rates())] == [
+    assert [offer.author for offer in peers.offers(peers.rates())] == [
         omar.key.public,
         ada.key.public,
     ]
@@ -293,3 +295,144 @@ def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: St
     work(bench)
     assert [step.verdict for step in catch_ups(bench)] == ["confirmed", "confirmed"]
     assert heads(bench)[0] == second.tree
+
+
+# Stacks of what trusted authors claim
+
+OWN = rated("0.200")  # the node's own idea, which its checkpoint is due after
+FIRST = Source.of({"train.py": b"A = 1\n" + OWN["train.py"]})
+LAST = Source.of({"train.py": OWN["train.py"] + b"B = 1\n"})
+BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
+
+
+@pytest.fixture
+def stacking(bench: Bench, ada: Stranger, omar: Stranger) -> Bench:
+    """A node with one idea that it keeps, a checkpoint after it, and two friends' claims on it."""
+    ada.claims(FIRST, 3.0, base=OWN, title="first")
+    omar.claims(LAST, 3.0, base=OWN, title="last")
+    bench.ideas = 1
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    truly(bench, OWN, 3.0)
+    trust(bench, ada, omar)
+    return bench
+
+
+def trust(bench: Bench, *strangers: Stranger, share: float = 0.0) -> None:
+    people = People(friends=frozenset(stranger.key.public for stranger in strangers))
+    bench.peers = lambda ledger: Peers(
+        ledger,
+        net="main",
+        share=share,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+        people=lambda: people,
+    )
+
+
+def authors_tried(bench: Bench) -> list[tuple[tuple[bytes, ...], str]]:
+    return [(step.authors, step.decision) for step in peer_trials(bench)]
+
+
+def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
+    stacking: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    truly(stacking, BOTH, 9.0)
+    work(stacking)
+    (step,) = peer_trials(stacking)
+    assert set(step.authors) == {ada.key.public, omar.key.public}
+    assert (step.tree, step.decision, step.claim_milli) == (BOTH.tree, "kept", 6000)
+    assert heads(stacking)[0] == BOTH.tree, "judged together with the node's own keep"
+    made = next(
+        body
+        for record in stacking.store.own_records()
+        if isinstance(body := record.body, PatchBody) and body.origin.proposer == PEER
+    )
+    assert made.parents == step.parents
+    assert [stacking.store.record(parent).author for parent in made.parents] == list(step.authors)
+    assert made.title in ("2 of peers: first; last", "2 of peers: last; first")
+    rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
+    assert [rates[author].confirmed for author in step.authors] == [1.0, 1.0]
+
+
+def test_a_patch_that_does_not_fit_beside_the_others_is_left_out_of_the_stack(
+    stacking: Bench, blobs: Blobs, ada: Stranger, omar: Stranger
+) -> None:
+    eve = Stranger(stacking.store, blobs, number=52)
+    eve.claims(Source.of({"train.py": b"C = 1\n" + OWN["train.py"]}), 2.0, base=OWN)
+    trust(stacking, ada, omar, eve)
+    truly(stacking, BOTH, 9.0)
+    work(stacking)
+    assert [set(authors) for authors, _ in authors_tried(stacking)] == [
+        {ada.key.public, omar.key.public}
+    ]
+
+
+def test_a_stack_that_fails_is_bisected_and_charges_nobody(
+    stacking: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    truly(stacking, FIRST, 3.0)  # as the node's own idea: nothing gained
+    truly(stacking, LAST, 6.0)
+    work(stacking)
+    tried = authors_tried(stacking)
+    assert (len(tried[0][0]), tried[0][1]) == (2, "screened_out")
+    assert tried[-1] == ((omar.key.public,), "kept")
+    assert all(len(authors) == 1 for authors, _ in tried[1:])
+    assert heads(stacking)[0] == LAST.tree
+    rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
+    assert rates[omar.key.public].confirmed == 1.0
+    assert rates.get(ada.key.public, AuthorRate()).failed < 0.2, "at most for her own trial"
+
+
+def test_a_bisection_goes_on_after_a_restart_and_ends(
+    stacking: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    truly(stacking, BOTH, 0.0)
+    work(stacking)
+    assert [len(authors) for authors, _ in authors_tried(stacking)] == [2, 1, 1]
+    ledger = ledger_of(stacking.home, stacking.store)
+    assert stacking.peers
+    assert stacking.peers(ledger).stack() is None, "what failed alone is not tried again"
+    work(stacking)
+    assert len(peer_trials(stacking)) == 3
+
+
+def test_half_a_bisection_is_taken_up_by_the_next_start(
+    home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    ledger = ledger_of(home, store)
+    conclude(ledger, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
+    assert stacking.peers
+    whole = stacking.peers(ledger).stack()
+    assert whole
+    assert len(whole.parents) == 2
+    store.mark_tried(LINE.task, whole.proposal.fingerprint)
+    half = stacking.peers(ledger_of(home, store)).stack()
+    assert half
+    assert (half.parents, half.co_authors) == (whole.parents[:1], None)
+
+
+def test_large_claims_of_trusted_authors_need_no_checkpoint_to_wait_for(
+    home: Home, store: Store, stacking: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    ledger = ledger_of(home, store)
+    conclude(ledger, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
+    assert stacking.peers
+    assert stacking.peers(ledger).idea() is None, "six deviations wait for the checkpoint"
+    ada.claims(Source.of({"train.py": b"C = 1\n" + FIRST["train.py"]}), 3.0, base=FIRST)
+    idea = stacking.peers(ledger).idea()
+    assert idea
+    assert len(idea.parents) == 3
+
+
+def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: Stranger) -> None:
+    truly(bench, OWN, 6.0)
+    bench.peers, bench.ideas = None, 1
+    work(bench)
+    assert heads(bench)[0] == OWN.tree
+    ada.claims(rated("0.5"), 6.0 + 6.0)
+    trust(bench, ada)
+    work(bench)
+    assert catch_ups(bench) == []
+    ada.claims(rated("0.6"), 6.0 + 9.0)
+    work(bench)
+    assert len(catch_ups(bench)) == 1

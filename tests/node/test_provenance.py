@@ -147,6 +147,19 @@ def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
     assert {line.writer.evidence.parts for line in lines_of(ledger, blobs)} == {2}
 
 
+def test_a_stack_of_strangers_patches_names_each_of_them(ledger: Ledger, blobs: Blobs) -> None:
+    ada, omar = Stranger(ledger.store, blobs), Stranger(ledger.store, blobs, number=2, name="omar")
+    first = ada.patch(BASELINE, of("LEARNING_RATE = 0.1\nA = 1\n"))
+    last = omar.patch(BASELINE, of("LEARNING_RATE = 0.1\nB = 1\n"))
+    add(ledger, "A = 1\nB = 1\nC = 1\n", parents=(first, last))
+    lines = lines_of(ledger, blobs)[1:]
+    assert [(line.writer.name, line.writer.patch) for line in lines[:2]] == [
+        ("ada", first),
+        ("omar", last),
+    ]
+    assert lines[2].writer.whose == "own"
+
+
 def test_a_retry_of_a_transplant_is_still_the_strangers(ledger: Ledger, blobs: Blobs) -> None:
     theirs = Stranger(ledger.store, blobs).patch(BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n"))
     first = conclude(ledger, books.proposal_of(BASELINE, "0.7"), "rebased", BASE_NANO)

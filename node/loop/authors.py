@@ -1,0 +1,74 @@
+"""What came of each author's claims on this line, from what is recorded of every job.
+
+Only own measurements count. Faults of this machine, and what did not run here, are nobody's.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from node.loop.ledger import Ledger
+from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.store.jobs import Job
+from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
+
+_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: heard first, believed no more
+_FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
+
+
+def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
+    """Return the rate of everybody but this node who has one, from the oldest outcome on."""
+    outcomes = sorted(
+        (job.id, number, author, outcome)
+        for number, (job, author, outcome) in enumerate(_outcomes(ledger))
+        if author != ledger.publication.author
+    )
+    rates = dict.fromkeys(friends, _FRIEND)
+    for _, _, author, outcome in outcomes:
+        rates[author] = rates.get(author, AuthorRate()).after(outcome)
+    return rates
+
+
+def failed_alone(ledger: Ledger) -> set[bytes]:
+    """Return the patches of others that were tried here one by one and not kept."""
+    jobs = ledger.store.closed_jobs(ledger.key, "experiment")
+    trials = (ExperimentStep.from_value(job.body) for job in jobs)
+    return {
+        trial.parents[0]
+        for trial in trials
+        if len(trial.authors) == 1 and trial.parents and trial.decision in _FAILED
+    }
+
+
+def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
+    for job in ledger.store.closed_jobs(ledger.key, "attestation"):
+        step = AttestationStep.from_value(job.body)
+        if outcome := _outcome_of(step.verdict):
+            yield job, step.author, outcome
+    for job in ledger.store.closed_jobs(ledger.key, "catchup"):
+        tried = CatchUpStep.from_value(job.body)
+        if outcome := _outcome_of(tried.verdict):
+            yield job, tried.author, outcome
+    for job in ledger.store.closed_jobs(ledger.key, "experiment"):
+        trial = ExperimentStep.from_value(job.body)
+        if outcome := _trial_outcome(trial):
+            for author in trial.authors:
+                yield job, author, outcome
+
+
+def _outcome_of(verdict: str) -> Outcome | None:
+    match verdict:
+        case "confirmed" | "refuted" | "unconfirmed":
+            return verdict
+    return None  # it did not run here: nobody's fault that could be told
+
+
+def _trial_outcome(step: ExperimentStep) -> Outcome | None:
+    is_kept, claims = step.decision == "kept", len(step.authors)
+    claim_sd, gain_sd = (step.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
+    match step.decision:
+        case "kept" | "screened_out" | "rechecked_out" if claims > 1:
+            return stack_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd, claims=claims)
+        case "kept" | "screened_out" | "rechecked_out":
+            return trial_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd)
+        case "rejected" if claims == 1:
+            return "refuted"
+    return None

@@ -1,0 +1,170 @@
+"""What peers' results offer this line: claims on the task's boards, and their steps made on it.
+
+Only code without marks is offered, and only without its prose. Knows nothing of what is looked at
+when, nor of anybody's record.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+from node.loop.ledger import Ledger
+from node.store.boards import BoardKey
+from node.vetting.adoption import Candidate, examine
+from node.vetting.inspection import inspect
+from node.vetting.merging import merged
+from protocol.board import Row
+from protocol.errors import ArnodeError
+from protocol.kinds import ResultBody
+from protocol.patches import unified_diff
+from protocol.prospects import AuthorRate
+from protocol.source import Source
+from protocol.units import NANO
+
+_OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
+_LOOKED_AT = 200  # rows of each board
+_REMEMBERED = 512  # examined trees, each a source: to examine one reads every patch there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A peer's claim of a gain: the result that makes it, and how sure its own figures are.
+
+    `is_near`: it was measured on this class of hardware.
+    """
+
+    row: Row
+    body: ResultBody
+    patch: bytes
+    worth_sd: float
+    is_near: bool
+
+    @property
+    def author(self) -> bytes:
+        """Who claims it."""
+        return self.row.author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ported:
+    """An offer's step made on another tree. `claim_sd` is of what was not there already.
+
+    What is there cannot be gained again, and its author is not to be held to it.
+    """
+
+    offer: Offer
+    source: Source
+    fingerprint: bytes
+    claim_sd: float
+
+
+class Offers:
+    """Reads the boards of this task. `noise_sd` is of one run here, as known now."""
+
+    def __init__(self, ledger: Ledger, *, net: str, noise_sd: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._store = ledger.store
+        self._manifest = ledger.publication.manifest
+        self._net = net
+        self._noise_sd = noise_sd
+        self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
+
+    def ranked(
+        self, rates: Mapping[bytes, AuthorRate], *, left_out: Collection[bytes]
+    ) -> list[Offer]:
+        """Return the claims of all authors but these, the most promising first."""
+        noise_sd = self._noise_sd()
+        offers: list[Offer] = []
+        for key, row in self._all_rows():
+            body = None if row.author in left_out else self.result(row)
+            if body is None or body.patch is None or row.gain_nano <= 0:
+                continue
+            is_near = key.hardware_class == self._ledger.key.hardware_class
+            worth_sd = rates.get(row.author, AuthorRate()).worth_sd(
+                row.gain_nano / NANO / noise_sd, standard_error_sd=sqrt(2 / row.pairs)
+            )
+            offers.append(
+                Offer(
+                    row=row,
+                    body=body,
+                    patch=body.patch,
+                    worth_sd=worth_sd if is_near else _OTHER_CLASS * worth_sd,
+                    is_near=is_near,
+                )
+            )
+        return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.row.tree))
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows of this line's own class."""
+        own = self._ledger.key.hardware_class
+        return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
+
+    def onto(self, offer: Offer, working: Source) -> Ported | None:
+        """Return an offer's step made on a tree, without prose; None if it adds nothing to it.
+
+        Nor where both changed the same lines, or where it may not be run.
+        """
+        fit = self.vetted(offer.row.result, offer.body.tree)
+        base = self.source(offer.body.base)
+        if fit is None or base is None:
+            return None
+        source: Source | None = fit.source
+        if base.tree != working.tree:
+            if self._manifest.baseline_tree != base.tree:
+                below = self.vetted(offer.row.result, base.tree)
+                if below is None:
+                    return None
+                base = below.source
+            source = merged(base, working, fit.source)
+        if source is None or source.tree == working.tree:
+            return None
+        baseline = self._ledger.source(self._manifest.baseline_tree)
+        found = inspect(source, baseline=baseline)
+        if found.marks or found.fingerprint is None:
+            return None
+        left = _changed_lines(working, source) / max(1, _changed_lines(base, fit.source))
+        claim_sd = offer.row.gain_nano / NANO / self._noise_sd()
+        return Ported(
+            offer=offer,
+            source=source,
+            fingerprint=found.fingerprint,
+            claim_sd=min(1.0, left) * claim_sd,
+        )
+
+    def vetted(self, result: bytes, tree: bytes) -> Candidate | None:
+        """Return what may be run of a tree without being asked; None if nothing may."""
+        if (result, tree) not in self._vetted:
+            if len(self._vetted) >= _REMEMBERED:
+                del self._vetted[next(iter(self._vetted))]
+            self._vetted[result, tree] = self._examined(tree)
+        return self._vetted[result, tree]
+
+    def source(self, tree: bytes) -> Source | None:
+        """Return a tree's source, if all of it is here."""
+        try:
+            return self._ledger.source(tree)
+        except ArnodeError:  # not fetched yet
+            return None
+
+    def result(self, row: Row) -> ResultBody | None:
+        """Return the result that a row follows from."""
+        body = self._store.record(row.result).body
+        return body if isinstance(body, ResultBody) else None
+
+    def _examined(self, tree: bytes) -> Candidate | None:
+        try:
+            fit = examine(self._store, self._ledger.blobs, self._manifest, tree)
+        except ArnodeError:  # a file is missing, or it is not fit to be run: others are
+            return None
+        return None if fit.marks else fit
+
+    def _all_rows(self) -> Iterator[tuple[BoardKey, Row]]:
+        for key in self._store.boards(self._net):
+            if key.task == self._ledger.key.task:
+                for row in self._store.board(key, _LOOKED_AT).rows:
+                    yield key, row
+
+
+def _changed_lines(old: Source, new: Source) -> int:
+    lines = unified_diff(old, new).splitlines()
+    return sum(line[:1] in "+-" and line[:4] not in ("--- ", "+++ ") for line in lines)
