@@ -21,12 +21,13 @@ from node.home import Home
 from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.loop.activity import Activity
+from node.loop.agenda import Agenda, Goal
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.publication import Identity
-from node.loop.research import Goal, Research
+from node.loop.research import Research
 from node.loop.session import (
     CONFIRMATIONS_PER_SECRET_SPLIT,
     Session,
@@ -141,17 +142,25 @@ async def open_node(
                 activity=activity,
                 on_record=keep_journal,
             )
+            agenda = Agenda(
+                ledger=books.ledger,
+                rotation=rotation,
+                ideas=ideas,
+                verdicts=verdicts,
+                policy=policy,
+                goal=goal,
+                activity=activity,
+                peers=_peers(home, config, books.ledger, verdicts),
+            )
             research = Research(
                 ledger=books.ledger,
                 session=session,
                 ideas=ideas,
                 verdicts=verdicts,
-                policy=policy,
-                goal=goal,
+                agenda=agenda,
                 random_seed=random_seed,
                 on_record=keep_journal,
                 activity=activity,
-                peers=_peers(home, config, books.ledger, verdicts),
             )
             yield Node(home=home, config=config, books=books, session=session, research=research)
         finally:

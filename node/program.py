@@ -13,7 +13,7 @@ from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
 from node.home import Home
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting
 from node.sandboxing import require_sandbox

@@ -19,8 +19,8 @@ from agent.knobs import KnobsProposer
 from node.control import Message, call, is_running
 from node.core import Node, open_node, run_node
 from node.home import Home
+from node.loop.agenda import Goal
 from node.loop.attempts import Attempt, attempt_of, told_again
-from node.loop.research import Goal
 from node.loop.submissions import check_submission, read_folder, title_of
 from node.measuring import Workbench, find_workbench
 from node.program import at_work

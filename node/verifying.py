@@ -22,9 +22,9 @@ from node.core import Node, open_node, run_node
 from node.exchange.claims import bundle_of, claim_in
 from node.home import Home
 from node.keyfile import read_keys
+from node.loop.agenda import Goal
 from node.loop.attestations import asked_before, reading_of, step_of, weigh
 from node.loop.heads import task_source
-from node.loop.research import Goal
 from node.loop.session import find_task
 from node.loop.steps import AttestationStep
 from node.loop.trial import Pair, judge_pairs

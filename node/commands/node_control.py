@@ -40,7 +40,7 @@ def start(
     happens, the next start goes on where this one was.
     """
     from node.durations import parse_duration, seconds_until
-    from node.loop.research import Goal
+    from node.loop.agenda import Goal
     from node.program import start_node
 
     if duration and until:

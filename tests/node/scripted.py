@@ -8,10 +8,11 @@ from typing import cast
 from agent.proposal import Context, Proposal
 from node.home import Home
 from node.loop.activity import Activity
+from node.loop.agenda import Agenda, Goal
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.research import Goal, Research
+from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.verdicts import Verdicts
 from node.store.store import Store
@@ -155,17 +156,25 @@ class Bench:
             activity=activity,
             on_record=lambda: None,
         )
+        agenda = Agenda(
+            ledger=ledger,
+            rotation=session.rotation,
+            ideas=ideas,
+            verdicts=verdicts,
+            policy=self.policy,
+            goal=self.goal,
+            activity=activity,
+            peers=self.peers and self.peers(ledger),
+        )
         return Research(
             ledger=ledger,
             session=session,
             ideas=ideas,
             verdicts=verdicts,
-            policy=self.policy,
-            goal=self.goal,
+            agenda=agenda,
             random_seed=iter(range(10_000)).__next__,
             on_record=lambda: None,
             activity=activity,
-            peers=self.peers and self.peers(ledger),
         )
 
     def decisions(self) -> list[str]:

@@ -10,7 +10,7 @@ from agent.proposal import Proposal
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.steps import AttestationStep
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -121,7 +121,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ideas", "research"):
+    for module in ("ideas", "agenda"):
         monkeypatch.setattr(f"node.loop.{module}.PLATEAU", 10)
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     bench.ideas, bench.goal = 100, Goal(max_experiments=9)

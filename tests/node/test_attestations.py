@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from node.home import Home
+from node.loop.agenda import Goal
 from node.loop.attestations import WantedClaim
-from node.loop.research import Goal
 from node.loop.steps import AttestationStep
 from node.store.store import Store
 from protocol.attestation import attestation_seed

@@ -10,10 +10,10 @@ from node.cli import main
 from node.exchange.bundling import gather
 from node.home import Home
 from node.journal.journal import Journal
+from node.loop.agenda import Goal
 from node.loop.doubts import doubt_head, note_surroundings
 from node.loop.heads import evidence_for
 from node.loop.noise import known_noise
-from node.loop.research import Goal
 from node.loop.session import Session
 from node.loop.steps import RemeasureStep
 from node.loop.surroundings import changes_between, decisive

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from node.home import Home
+from node.loop.agenda import Goal
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.research import Goal
 from node.loop.steps import PEER, CatchUpStep, ExperimentStep
 from node.people import People, read_people
 from node.store.blobs import Blobs

@@ -14,7 +14,8 @@ import pytest
 
 from agent.canonical import fingerprint
 from node.home import Home
-from node.loop.research import Goal, Research
+from node.loop.agenda import Goal
+from node.loop.research import Research
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.store import Store
 from protocol.errors import ArnodeError

@@ -15,7 +15,7 @@ from agent.proposal import Context, Proposal
 from node.config import Config
 from node.core import open_node, run_node
 from node.home import Home
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting
 from node.store.store import Store

@@ -1,0 +1,286 @@
+"""What is run next on a line: the queue in the store, then whatever has its turn.
+
+Knows nothing of how runs are run. Whatever it opens is in the store before its first run starts.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from node.loop.ablation import only_simplifies, open_ablation
+from node.loop.activity import Activity
+from node.loop.attempts import Attempt, attempt_of
+from node.loop.attestations import open_attestation
+from node.loop.catching_up import open_catch_up
+from node.loop.doubts import open_remeasure
+from node.loop.ideas import PLATEAU, Idea, Ideas
+from node.loop.ledger import Ledger
+from node.loop.peers import Peers
+from node.loop.verdicts import Verdicts
+from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
+from protocol.rule import Policy
+
+_PRIORITY = {
+    "baseline": 0,
+    "remeasure": 1,
+    "checkpoint": 2,
+    "catchup": 3,
+    "attestation": 4,
+    "bank": 5,
+    "experiment": 6,
+}
+# These decide only when all their runs have ended; meanwhile nothing else begins.
+_EXCLUSIVE = {*HEAD_TRIALS, "attestation"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """When a session ends by itself; None is never.
+
+    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
+    that is decided.
+    """
+
+    max_experiments: int | None = None
+    duration_s: float | None = None
+    is_on_demand: bool = False
+
+
+class Agenda:
+    """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        rotation: int,
+        ideas: Ideas,
+        verdicts: Verdicts,
+        policy: Policy,
+        goal: Goal,
+        activity: Activity,
+        peers: Peers | None,
+    ) -> None:
+        self.goal = goal
+        self.is_over = False
+        self._ledger = ledger
+        self._store = ledger.store
+        self._rotation = rotation
+        self._ideas = ideas
+        self._verdicts = verdicts
+        self._policy = policy
+        self._activity = activity
+        self._peers = peers
+        self._running: Collection[tuple[int, int]] = ()
+        self._started_s = time.monotonic()
+        self._checkpoint_wanted = False
+        self._session_checkpoint_done = False
+        self._ends_at_checkpoint = False
+        self._opened = 0
+        self._ablated_at = 0  # how many had been opened then
+        self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
+        self._wanted_jobs: set[int] = set()
+
+    def want(self, mark: bytes) -> None:
+        """Do not end a session on demand before the source with this canonical AST is decided."""
+        if self.goal.is_on_demand:
+            self._wanted.add(mark)
+
+    def want_job(self, job: Job) -> None:
+        """Do not end a session on demand before this job is done."""
+        self._wanted_jobs.add(job.id)
+
+    def count(self, *, is_peers: bool) -> None:
+        """Take note of a run that starts, on a peer's code or not: peers have their share."""
+        if self._peers:
+            self._peers.count(is_peers=is_peers)
+
+    def end_at_checkpoint(self) -> bool:
+        """End after a checkpoint of the working line, at once if it has nothing to confirm.
+
+        Return whether there will be one.
+        """
+        if self._ledger.line and self._has_gains:
+            self._checkpoint_wanted = self._ends_at_checkpoint = True
+            self._activity.say("stopping after a checkpoint of the working line")
+        else:
+            self.is_over = True
+            self._activity.say("stopping after the run at hand")
+        return self._ends_at_checkpoint
+
+    def attempt_of(self, mark: bytes) -> Attempt | None:
+        """Return what came of the source with this canonical AST, None while that is open."""
+        ledger = self._ledger
+        return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
+
+    @property
+    def left_s(self) -> float | None:
+        """How long an announced session still lasts."""
+        if not self.goal.duration_s:
+            return None
+        return self._started_s + self.goal.duration_s - time.monotonic()
+
+    def next_run(self, running: Collection[tuple[int, int]]) -> PlannedRun | None:
+        """Return the run to start now; None to wait for one of those that are `running`.
+
+        These are told by their job and ordinal.
+        """
+        self._running = running
+        queued = self._store.open_jobs(self._ledger.key)
+        jobs = [job for job in queued if job.kind in _PRIORITY]
+        jobs.sort(key=lambda job: (_PRIORITY[job.kind], job.id))
+        for job in jobs:
+            if run := self._unstarted(job):
+                return run
+        line = self._ledger.line
+        kinds = {job.kind for job in jobs}
+        if line is None or kinds & _EXCLUSIVE:
+            return None
+        if self._is_checkpoint_due():
+            return None if jobs else self._open_peers_stack() or self._open_checkpoint()
+        if self._ends_at_checkpoint or self._is_all_answered():
+            self.is_over = self._ends_at_checkpoint or not jobs
+            return None
+        if not jobs and not self.goal.is_on_demand and (run := self._open_remeasure()):
+            return run
+        if run := self._open_peers_claim(is_busy=bool(jobs)):
+            return run
+        if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
+            return self._unstarted(self._ledger.open_bank())
+        # Without a bank there is nothing to screen against.
+        if not line.bank_nano:
+            return None
+        is_asked = not self.goal.is_on_demand or self._wanted
+        if is_asked and (idea := self._ideas.submitted(self._wanted)):
+            return self._open(idea)
+        if self.goal.is_on_demand:
+            return None
+        if self._is_goal_reached():
+            self.is_over = not jobs
+            return None
+        if self._ideas.has_unfinished_business and jobs:
+            return None
+        is_time = self._opened - self._ablated_at >= PLATEAU and self._ideas.is_on_plateau
+        if is_time and not jobs and (run := self._open_ablation()):
+            return run
+        return self._open_experiment()
+
+    def _unstarted(self, job: Job) -> PlannedRun | None:
+        for run in self._store.runs_of(job.id):
+            if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
+                return run
+        return None
+
+    def _is_checkpoint_due(self) -> bool:
+        line = self._ledger.known_line
+        if not self._has_gains:
+            return False
+        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
+        return (
+            len(line.stack) >= self._policy.keeps_per_checkpoint
+            or self._checkpoint_wanted
+            or elapsed_h >= self._policy.checkpoint_hours
+            or (not self._session_checkpoint_done and self._share() >= self._policy.session_share)
+        )
+
+    @property
+    def _has_gains(self) -> bool:
+        """Whether the working line has anything that a checkpoint could confirm."""
+        return not only_simplifies(self._store, self._ledger.known_line.stack)
+
+    def _share(self) -> float:
+        """How much of an announced session is over."""
+        shares = [0.0]
+        if self.goal.max_experiments:
+            shares.append(self._opened / self.goal.max_experiments)
+        if self.goal.duration_s:
+            shares.append((time.monotonic() - self._started_s) / self.goal.duration_s)
+        return max(shares)
+
+    def _is_all_answered(self) -> bool:
+        """Whether this session is for what was handed in, and all of it is decided."""
+        if not self.goal.is_on_demand:
+            return False
+        is_open = {job.id for job in self._store.open_jobs(self._ledger.key)}
+        return self._wanted_jobs.isdisjoint(is_open) and all(
+            self.attempt_of(mark) for mark in self._wanted
+        )
+
+    def _is_goal_reached(self) -> bool:
+        return self._share() >= 1.0
+
+    # What is opened
+
+    def _open_checkpoint(self) -> PlannedRun | None:
+        self._checkpoint_wanted = False
+        self._session_checkpoint_done = self._share() >= self._policy.session_share
+        job = self._ledger.open_checkpoint(rotation=self._rotation)
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open_remeasure(self) -> PlannedRun | None:
+        """Measure a head in doubt again, once nothing is built on it."""
+        if self._has_gains:
+            return None
+        job = open_remeasure(self._ledger, rotation=self._rotation)
+        if job is None:
+            return None
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
+        """Begin to catch up with the best of the board, or to audit a claim; None: neither."""
+        peers = self._peers
+        if peers is None or self.goal.is_on_demand or is_busy:
+            return None
+        if not self._has_gains and (step := peers.catch_up(rotation=self._rotation)):
+            job = open_catch_up(self._ledger, step)
+        elif peers.is_due and (wanted := peers.audit()):
+            job = open_attestation(self._ledger, wanted)
+        else:
+            return None
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open_peers_stack(self) -> PlannedRun | None:
+        """Let what trusted authors claim join the working line that is about to be judged."""
+        is_asked = self.goal.is_on_demand or self._ends_at_checkpoint
+        if self._peers is None or is_asked or not self._ledger.known_line.bank_nano:
+            return None
+        stack = self._peers.stack()
+        return self._open(stack) if stack else None
+
+    def _open_experiment(self) -> PlannedRun | None:
+        if self._peers and self._peers.is_due and (theirs := self._peers.idea()):
+            return self._open(theirs)
+        idea = self._ideas.take()
+        if idea is None:
+            if not self._running:  # what runs may still move the working line
+                if run := self._open_ablation():
+                    return run
+                self._activity.say("out of ideas: every proposal was tried before")
+                return self._open_checkpoint() if self.end_at_checkpoint() else None
+            return None
+        return self._open(idea)
+
+    def _open_ablation(self) -> PlannedRun | None:
+        """Ask what a part of the head is worth, while nothing is built on it."""
+        self._ablated_at = self._opened
+        job = None if self._has_gains else open_ablation(self._ledger)
+        if job is None:
+            return None
+        self._verdicts.advance(job)
+        return self._unstarted(job)
+
+    def _open(self, idea: Idea) -> PlannedRun | None:
+        self._opened += 1
+        self._ideas.mark_tried(idea.proposal.fingerprint)
+        job = self._ledger.open_experiment(
+            idea.proposal,
+            idea.parents,
+            submission=idea.submission,
+            author=idea.author,
+            claim_milli=idea.claim_milli,
+            co_authors=idea.co_authors,
+        )
+        return self._unstarted(job)
