@@ -1,6 +1,7 @@
 """`python -m tests.soak PART`: run one long proof and append its figures to docs/soak.jsonl.
 
 A proof keeps its home under build/soak/, so that one that was interrupted goes on where it was.
+Those on planted patches keep their real runs in build/soak/kept/, which a proof that holds leaves.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
 from tests.soak.night import run_night
+from tests.soak.planted import run_planted
 from tests.soak.try_ import run_try
 from tests.soak.verify import run_verify
 
@@ -34,6 +36,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "hostile": run_hostile,
     "try": lambda home: run_try(home, 20),
     "verify": run_verify,
+    "planted": run_planted,
 }
 
 

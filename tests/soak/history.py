@@ -1,0 +1,120 @@
+"""What a node did with others' claims, read from its store: each slot, and what its heads hold."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.store.jobs import Job, JobKind, LineKey
+from node.store.store import Store
+from protocol.kinds import ResultBody
+
+_KINDS: tuple[JobKind, ...] = (
+    "baseline",
+    "bank",
+    "experiment",
+    "checkpoint",
+    "catchup",
+    "attestation",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One claim that was tried: as a patch, as a whole tree, or as it was made (`kind`).
+
+    `patch` is the stranger's record; `tree` is what ran, on or against `base`.
+    """
+
+    kind: JobKind
+    author: bytes
+    patch: bytes
+    base: bytes
+    tree: bytes
+    decision: str
+    runs: int
+    device_s: float
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the working line or the head went on from it."""
+        return self.decision == "kept" or (self.kind, self.decision) == ("catchup", "confirmed")
+
+
+def slots_of(store: Store, line: LineKey) -> list[Slot]:
+    """Return what was tried of others' claims, in order."""
+    slots: list[tuple[int, Slot]] = []
+    for kind in ("experiment", "catchup", "attestation"):
+        for job in store.closed_jobs(line, kind):
+            slots += [(job.id, slot) for slot in _slot(store, job)]
+    return [slot for _, slot in sorted(slots, key=lambda one: one[0])]
+
+
+def runs_by_kind(store: Store, line: LineKey) -> Mapping[str, int]:
+    """Return how many runs each kind of job took."""
+    counts: Counter[str] = Counter()
+    for kind in _KINDS:
+        for job in store.closed_jobs(line, kind):
+            counts[kind] += sum(run.outcome is not None for run in store.runs_of(job.id))
+    return dict(counts)
+
+
+def contents_of(
+    slots: list[Slot], baseline: bytes, names: Mapping[bytes, str]
+) -> Mapping[bytes, tuple[str, ...]]:
+    """Return the patches in each tree that a line stood at; `names` are by the stranger's record.
+
+    A patch of which a part was there already counts as in it.
+    """
+    contents: dict[bytes, tuple[str, ...]] = {baseline: ()}
+    for slot in slots:
+        if slot.is_taken:
+            below = contents[slot.base] if slot.kind == "experiment" else ()
+            contents[slot.tree] = (*below, names[slot.patch])
+    return contents
+
+
+def _slot(store: Store, job: Job) -> Iterator[Slot]:
+    ended = [run.outcome.run for run in store.runs_of(job.id) if run.outcome]
+    runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
+    if job.kind == "experiment":
+        trial = ExperimentStep.from_value(job.body)
+        if trial.author is not None:
+            yield Slot(
+                kind=job.kind,
+                author=trial.author,
+                patch=trial.parents[0],
+                base=trial.base,
+                tree=trial.tree,
+                decision=trial.decision,
+                runs=runs,
+                device_s=device_s,
+            )
+    elif job.kind == "catchup":
+        head = CatchUpStep.from_value(job.body)
+        yield Slot(
+            kind=job.kind,
+            author=head.author,
+            patch=head.patch,
+            base=head.base,
+            tree=head.tree,
+            decision=head.verdict,
+            runs=runs,
+            device_s=device_s,
+        )
+    else:
+        asked = AttestationStep.from_value(job.body)
+        assert asked.target is not None
+        said = store.record(asked.target).body
+        assert isinstance(said, ResultBody)
+        assert said.patch is not None
+        yield Slot(
+            kind=job.kind,
+            author=asked.author,
+            patch=said.patch,
+            base=asked.base,
+            tree=asked.tree,
+            decision=asked.verdict,
+            runs=runs,
+            device_s=device_s,
+        )

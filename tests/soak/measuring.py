@@ -1,0 +1,93 @@
+"""What planted patches are truly worth: measured with the pool's seeds before a node sees them."""
+
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+
+from protocol.source import Source
+from protocol.units import NANO
+from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
+from trainer.data import TaskData, prepare
+from trainer.task import Task
+
+# Every home of these proofs draws its secret splits with this one, so that they share their runs.
+SECRET = b"one secret split for every proof"
+_SEEDS = 30  # of the pool, that a planted patch is measured with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """A mean gain over the baseline on the secret split, its standard error, and of how many seeds.
+
+    In the metric's unit; positive is better.
+    """
+
+    gain: float
+    error: float
+    seeds: int
+
+
+def runner_of(
+    task: Task, data: TaskData, kept: Path, *, rotation: int, seeds: PooledSeeds
+) -> CachedRunner:
+    """Return a runner whose runs are kept under `kept`, on a secret split of the proofs' own."""
+    return CachedRunner(
+        task,
+        data,
+        secret_rows=data.secret_rows(SECRET, rotation),
+        random_seed=lambda: secrets.randbits(64),
+        folder=kept / "runs",
+        seeds=seeds,
+    )
+
+
+@asynccontextmanager
+async def open_runner(task: Task, kept: Path) -> AsyncIterator[CachedRunner]:
+    """A runner for measuring what is planted."""
+    data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
+    runner = runner_of(task, data, kept, rotation=0, seeds=PooledSeeds("measuring"))
+    try:
+        yield runner
+    finally:
+        await runner.close()
+
+
+async def measure(
+    runner: CachedRunner,
+    sources: Mapping[str, Source],
+    *,
+    seeds: Sequence[int] = SEED_POOL[:_SEEDS],
+) -> None:
+    """Make what is missing of these sources' runs; the next call goes on after a kill."""
+    for seed in seeds:
+        for name, source in sources.items():
+            if runner.kept.get(source.tree, seed) is None:
+                outcome = await runner.run(source, seed)
+                print(f"  {name}, seed {seed}: {outcome.status}", file=sys.stderr, flush=True)
+
+
+def worth_of(kept: KeptRuns, base: Source, candidate: Source) -> Worth:
+    """Return what the kept runs say: means over all seeds that both were run with."""
+    before, after = _metrics(kept, base), _metrics(kept, candidate)
+    shared = sorted(before.keys() & after.keys())
+    gains = [before[seed] - after[seed] for seed in shared]
+    return Worth(gain=fmean(gains), error=stdev(gains) / sqrt(len(gains)), seeds=len(gains))
+
+
+def noise_of(kept: KeptRuns, base: Source) -> float:
+    """Return the standard deviation of one run of a source on the secret split."""
+    return stdev(_metrics(kept, base).values())
+
+
+def _metrics(kept: KeptRuns, source: Source) -> dict[int, float]:
+    outcomes = {seed: kept.get(source.tree, seed) for seed in SEED_POOL}
+    return {
+        seed: outcome.secret_nano / NANO
+        for seed, outcome in outcomes.items()
+        if outcome is not None and outcome.secret_nano is not None
+    }

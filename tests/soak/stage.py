@@ -1,0 +1,156 @@
+"""The node that ships, on a stage: kept runs, seeds of the pool, and strangers who claim things."""
+
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from agent.proposal import Context, Proposal
+from node import core
+from node.config import Config
+from node.core import Node, open_node
+from node.home import Home
+from node.journal.journal import Journal
+from node.loop.research import Goal
+from node.loop.session import Session, Subject
+from node.progress import Progress, silent
+from node.sandboxing import require_peer_sandbox
+from protocol.hygiene import compress
+from protocol.keys import SigningKey
+from protocol.kinds import Body, Diff, Origin, PatchBody
+from protocol.patches import file_changes, unified_diff
+from protocol.records import sign_record
+from protocol.runs import MAX_SEED
+from protocol.source import Source
+from tests.protocol.worlds import attest, confirm
+from tests.soak.cached import PooledSeeds
+from tests.soak.measuring import runner_of
+from trainer.data import prepare
+from trainer.device import probe_class
+from trainer.task import Task
+
+CLAIMED_PAIRS = 4
+_LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured
+
+
+class Silence:
+    """Proposes nothing: whatever is tried came from somebody else."""
+
+    def propose(self, _context: Context) -> Proposal | None:
+        """Return nothing."""
+        return None
+
+
+@asynccontextmanager
+async def open_stage(
+    home: Home,
+    task: Task,
+    kept: Path,
+    goal: Goal,
+    *,
+    order: str,
+    on_record: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Node]:
+    """Open the real node on a fresh home; peers' claims are all it has to try.
+
+    `order` decides what is drawn, so that a proof that is played again asks for the same runs;
+    `on_record` is called whenever the node recorded something. Raises SafetyError where no
+    stranger's code may run.
+    """
+    config = Config(peer_share=1.0)
+    require_peer_sandbox(config)
+    chance, seeds = random.Random(order), PooledSeeds(order)
+    keep_journal = core._keep_journal  # it hears of every record
+
+    def open_session(_home: Home, task: Task, *, rotation: int, progress: Progress) -> Session:
+        data = prepare(task, data_dir=kept / "data", progress=progress)
+        runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds)
+        subject = Subject.here(task.manifest, task.source)
+        return Session(task=task, subject=subject, data=data, runner=runner, rotation=rotation)
+
+    def recorded(journal: Journal) -> None:
+        keep_journal(journal)
+        on_record()
+
+    with (
+        mock.patch.object(core, "open_session", open_session),
+        mock.patch.object(core, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(core, "_keep_journal", recorded),
+        home.lock(),
+    ):
+        async with open_node(home, config, task, goal, proposer=Silence(), progress=silent) as node:
+            yield node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A stranger's claim: the records that make it, whose tree it is about, and what it says."""
+
+    patch: bytes
+    result: bytes
+    tree: bytes
+    gain_nano: int
+
+
+class Claimant:
+    """Somebody with a key who says what a source gains over the task's baseline."""
+
+    def __init__(self, name: str, node: Node) -> None:
+        self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
+        self._books = node.books
+        self._task = node.session.task
+        self._class = probe_class().slug
+        self._seq = 0
+
+    def claim(self, source: Source, gain_nano: int) -> Said:
+        """Publish a patch, and pairs that show this gain over the baseline."""
+        base = self._task.source
+        for tree in (base, source):
+            self._books.ledger.blobs.put_source(tree)
+        patch = self._publish(
+            PatchBody(
+                task=self._task.id,
+                base=base.tree,
+                tree=source.tree,
+                files=file_changes(base, source),
+                diff=Diff(zlib=compress(unified_diff(base, source).encode())),
+                title="a gain",
+                why="",
+                parents=(),
+                origin=Origin(proposer="knobs"),
+            )
+        )
+        gains = _scattered(gain_nano, self._task.manifest.noise_floor_nano)
+        body = confirm(source.tree, gains, base=base.tree, anchors=gains, level=_LEVEL_NANO)
+        result = self._publish(
+            replace(body, task=self._task.id, hardware_class=self._class, patch=patch)
+        )
+        return Said(patch=patch, result=result, tree=source.tree, gain_nano=gain_nano)
+
+    def vouch(self, said: Said) -> None:
+        """Sign that somebody's claim held here, with pairs that show it."""
+        gains = _scattered(said.gain_nano, self._task.manifest.noise_floor_nano)
+        base = self._task.source.tree
+        body = attest(self.key, said.tree, gains, "confirmed", base=base, target=said.result)
+        self._publish(replace(body, task=self._task.id, hardware_class=self._class))
+
+    def _publish(self, body: Body) -> bytes:
+        now_ms = time.time_ns() // 1_000_000
+        record = sign_record(
+            self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms, body=body
+        )
+        self._seq += 1
+        report = self._books.store.ingest([record.wire], now_ms=now_ms)
+        assert report.new == [record.id], report
+        return record.id
+
+
+def _scattered(gain_nano: int, noise_nano: int) -> Sequence[int]:
+    """Differences of pairs with exactly this mean, and noise between them."""
+    steps = (-1, 1, -1, 1)
+    return [gain_nano + step * noise_nano for step in steps[:CLAIMED_PAIRS]]
