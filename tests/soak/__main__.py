@@ -17,6 +17,7 @@ from tests.soak.aa import run_aa
 from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
+from tests.soak.liars import run_liars
 from tests.soak.night import run_night
 from tests.soak.planted import run_planted
 from tests.soak.try_ import run_try
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "try": lambda home: run_try(home, 20),
     "verify": run_verify,
     "planted": run_planted,
+    "liars": run_liars,
 }
 
 

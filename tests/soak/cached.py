@@ -27,6 +27,11 @@ SEED_POOL = tuple(range(1000, 1040))
 _DETERMINED = {"ok", "nan", "rejected"}  # the others say as much of the machine's state
 
 
+def itself(source: Source) -> Source:
+    """Return the source: it is what runs."""
+    return source
+
+
 class PooledSeeds:
     """Gives every seed one of the pool: any 40 that are new in a row get 40 different ones.
 
@@ -101,7 +106,8 @@ class KeptRuns:
 class CachedRunner(Runner):
     """The production runner, which looks first whether it made a run before.
 
-    Calibration is always real: it is about this machine now. `counted` are the runs asked for.
+    Calibration is always real: it is about this machine now. `program_of` names the source that
+    is run for another one; it may leave out only what was shown to change no bit.
     """
 
     def __init__(
@@ -113,10 +119,12 @@ class CachedRunner(Runner):
         random_seed: Callable[[], int],
         folder: Path,
         seeds: PooledSeeds,
+        program_of: Callable[[Source], Source] = itself,
     ) -> None:
         super().__init__(task, data, secret_rows=secret_rows, random_seed=random_seed)
         self.kept = KeptRuns.here(folder, task, secret_rows)
         self._seeds = seeds
+        self._program_of = program_of
 
     async def run(
         self,
@@ -128,7 +136,7 @@ class CachedRunner(Runner):
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
-        drawn = self._seeds.of(seed)
+        drawn, source = self._seeds.of(seed), self._program_of(source)
         kept = None if self.yardstick is None else self.kept.get(source.tree, drawn)
         if kept is not None:
             on_trained()

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import sqrt
@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 from protocol.source import Source
 from protocol.units import NANO
-from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
+from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, itself
 from trainer.data import TaskData, prepare
 from trainer.task import Task
 
@@ -33,7 +33,13 @@ class Worth:
 
 
 def runner_of(
-    task: Task, data: TaskData, kept: Path, *, rotation: int, seeds: PooledSeeds
+    task: Task,
+    data: TaskData,
+    kept: Path,
+    *,
+    rotation: int,
+    seeds: PooledSeeds,
+    program_of: Callable[[Source], Source] = itself,
 ) -> CachedRunner:
     """Return a runner whose runs are kept under `kept`, on a secret split of the proofs' own."""
     return CachedRunner(
@@ -43,6 +49,7 @@ def runner_of(
         random_seed=lambda: secrets.randbits(64),
         folder=kept / "runs",
         seeds=seeds,
+        program_of=program_of,
     )
 
 

@@ -1,11 +1,11 @@
 """What a node's adoptions are truly worth, measured after it took them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.source import Source
-from tests.soak.cached import SEED_POOL
+from tests.soak.cached import SEED_POOL, itself
 from tests.soak.measuring import measure, open_runner, worth_of
 from trainer.task import Task
 
@@ -47,17 +47,22 @@ async def judged_moves(
     task: Task,
     kept: Path,
     noise_sd: float,
+    *,
+    program_of: Callable[[Source], Source] = itself,
 ) -> list[Judged]:
-    """Measure every head with the same seeds; `contents` names the patches in a tree."""
-    heads = {source.tree: source for move in moves for source in (move.old, move.new)}
+    """Measure every head with the same seeds; `contents` names the patches in a tree.
+
+    `program_of` is what a runner is told of the heads' sources.
+    """
+    heads = {source.tree: program_of(source) for move in moves for source in (move.old, move.new)}
     async with open_runner(task, kept) as runner:
         named = {f"head {tree.hex()[:12]}": source for tree, source in heads.items()}
         await measure(runner, named, seeds=_SEEDS)
         judged: list[Judged] = []
         for move in moves:
             before, after = contents[move.old.tree], contents[move.new.tree]
-            worth = worth_of(runner.kept, move.old, move.new)
-            total = worth_of(runner.kept, task.source, move.new)
+            worth = worth_of(runner.kept, heads[move.old.tree], heads[move.new.tree])
+            total = worth_of(runner.kept, task.source, heads[move.new.tree])
             judged.append(
                 Judged(
                     added=tuple(name for name in after if name not in before),

@@ -118,7 +118,7 @@ async def _as_made(
     async with open_stage(home, task, kept, Goal(is_on_demand=True), order=order) as node:
         jobs: dict[int, str] = {}
         for number, claim in enumerate(mixed):
-            said = Claimant(f"{order} {number}", node).claim(claim.source, claim.gain_nano)
+            said = Claimant(f"{order} {number}").claim(node, claim.source, claim.gain_nano)
             jobs[node.take(Question(claim=said.result.hex()))] = claim.patch.name
         await node.research.run()
         figures: dict[str, Mapping[str, object]] = {}
@@ -150,7 +150,7 @@ async def _alone(
     goal = Goal(max_experiments=_MAX_EXPERIMENTS)
     async with open_stage(home, task, kept, goal, order=order) as node:
         for number, claim in enumerate(mixed):
-            said = Claimant(f"{order} {number}", node).claim(claim.source, claim.gain_nano)
+            said = Claimant(f"{order} {number}").claim(node, claim.source, claim.gain_nano)
             names[said.patch] = claim.patch.name
         await node.research.run()
         store, line = node.books.store, node.research.line_key

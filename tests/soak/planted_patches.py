@@ -5,6 +5,7 @@ ones lose or only shine for some seeds. Each is moves of the task, then exact re
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from agent.edits import reapply
 from node.vetting.inspection import inspect
@@ -58,6 +59,8 @@ def _bad(name: str, *edits: tuple[str, str]) -> Planted:
     return Planted(name=name, kind="bad", edits=edits)
 
 
+UNREAD: Final = "unread-constant"  # the patch that must not change a bit
+
 _INIT = "            nn.init.normal_(parameter, std=MATRIX_INIT)\n"
 _MODEL = "model = GPT(tokenizer.get_vocab_size())\n"
 _RATE = "LEARNING_RATE = 1e-2\n"
@@ -70,7 +73,7 @@ PLANTED = (
     _good("smear", "smear"),
     _good("muon-embeddings", "muon", edits=(("EMBEDDING_INIT = 0.3", "EMBEDDING_INIT = 0.03"),)),
     _good("shorter-rows", "short-rows", edits=(("SEQUENCE = 64 ", "SEQUENCE = 32 "),)),
-    _null("unread-constant", ("BATCH = 4 ", "IDLE = 1\nBATCH = 4 ")),
+    _null(UNREAD, ("BATCH = 4 ", "IDLE = 1\nBATCH = 4 ")),
     _null(
         "positions-first",
         (

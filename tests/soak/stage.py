@@ -28,7 +28,7 @@ from protocol.records import sign_record
 from protocol.runs import MAX_SEED
 from protocol.source import Source
 from tests.protocol.worlds import attest, confirm
-from tests.soak.cached import PooledSeeds
+from tests.soak.cached import PooledSeeds, itself
 from tests.soak.measuring import runner_of
 from trainer.data import prepare
 from trainer.device import probe_class
@@ -54,13 +54,14 @@ async def open_stage(
     goal: Goal,
     *,
     order: str,
+    program_of: Callable[[Source], Source] = itself,
     on_record: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Node]:
     """Open the real node on a fresh home; peers' claims are all it has to try.
 
     `order` decides what is drawn, so that a proof that is played again asks for the same runs;
-    `on_record` is called whenever the node recorded something. Raises SafetyError where no
-    stranger's code may run.
+    `program_of` is what `CachedRunner` is told; `on_record` is called whenever the node recorded
+    something. Raises SafetyError where no stranger's code may run.
     """
     config = Config(peer_share=1.0)
     require_peer_sandbox(config)
@@ -69,7 +70,7 @@ async def open_stage(
 
     def open_session(_home: Home, task: Task, *, rotation: int, progress: Progress) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
-        runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds)
+        runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds, program_of=program_of)
         subject = Subject.here(task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, rotation=rotation)
 
@@ -100,21 +101,21 @@ class Said:
 class Claimant:
     """Somebody with a key who says what a source gains over the task's baseline."""
 
-    def __init__(self, name: str, node: Node) -> None:
+    def __init__(self, name: str) -> None:
         self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
-        self._books = node.books
-        self._task = node.session.task
         self._class = probe_class().slug
         self._seq = 0
 
-    def claim(self, source: Source, gain_nano: int) -> Said:
-        """Publish a patch, and pairs that show this gain over the baseline."""
-        base = self._task.source
+    def claim(self, node: Node, source: Source, gain_nano: int) -> Said:
+        """Let a node hear of a patch, and of pairs that show this gain over the baseline."""
+        task = node.session.task
+        base = task.source
         for tree in (base, source):
-            self._books.ledger.blobs.put_source(tree)
+            node.books.ledger.blobs.put_source(tree)
         patch = self._publish(
+            node,
             PatchBody(
-                task=self._task.id,
+                task=task.id,
                 base=base.tree,
                 tree=source.tree,
                 files=file_changes(base, source),
@@ -123,29 +124,30 @@ class Claimant:
                 why="",
                 parents=(),
                 origin=Origin(proposer="knobs"),
-            )
+            ),
         )
-        gains = _scattered(gain_nano, self._task.manifest.noise_floor_nano)
+        gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
         body = confirm(source.tree, gains, base=base.tree, anchors=gains, level=_LEVEL_NANO)
         result = self._publish(
-            replace(body, task=self._task.id, hardware_class=self._class, patch=patch)
+            node, replace(body, task=task.id, hardware_class=self._class, patch=patch)
         )
         return Said(patch=patch, result=result, tree=source.tree, gain_nano=gain_nano)
 
-    def vouch(self, said: Said) -> None:
-        """Sign that somebody's claim held here, with pairs that show it."""
-        gains = _scattered(said.gain_nano, self._task.manifest.noise_floor_nano)
-        base = self._task.source.tree
+    def vouch(self, node: Node, said: Said) -> None:
+        """Let a node hear that somebody's claim held for this key, with pairs that show it."""
+        task = node.session.task
+        gains = _scattered(said.gain_nano, task.manifest.noise_floor_nano)
+        base = task.source.tree
         body = attest(self.key, said.tree, gains, "confirmed", base=base, target=said.result)
-        self._publish(replace(body, task=self._task.id, hardware_class=self._class))
+        self._publish(node, replace(body, task=task.id, hardware_class=self._class))
 
-    def _publish(self, body: Body) -> bytes:
+    def _publish(self, node: Node, body: Body) -> bytes:
         now_ms = time.time_ns() // 1_000_000
         record = sign_record(
             self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms, body=body
         )
         self._seq += 1
-        report = self._books.store.ingest([record.wire], now_ms=now_ms)
+        report = node.books.store.ingest([record.wire], now_ms=now_ms)
         assert report.new == [record.id], report
         return record.id
 
