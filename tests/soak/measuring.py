@@ -17,7 +17,8 @@ from trainer.task import Task
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.
 SECRET = b"one secret split for every proof"
-_SEEDS = 30  # of the pool, that a planted patch is measured with
+# A fixed part of the pool: what is said of a patch must not change with what was run since.
+MEASURED_SEEDS = SEED_POOL[:30]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ async def measure(
     runner: CachedRunner,
     sources: Mapping[str, Source],
     *,
-    seeds: Sequence[int] = SEED_POOL[:_SEEDS],
+    seeds: Sequence[int] = MEASURED_SEEDS,
 ) -> None:
     """Make what is missing of these sources' runs; the next call goes on after a kill."""
     for seed in seeds:
@@ -78,23 +79,24 @@ async def measure(
                 print(f"  {name}, seed {seed}: {outcome.status}", file=sys.stderr, flush=True)
 
 
-def worth_of(kept: KeptRuns, base: Source, candidate: Source) -> Worth:
-    """Return what the kept runs say: means over all seeds that both were run with."""
-    before, after = _metrics(kept, base), _metrics(kept, candidate)
-    shared = sorted(before.keys() & after.keys())
-    gains = [before[seed] - after[seed] for seed in shared]
+def worth_of(
+    kept: KeptRuns, base: Source, candidate: Source, *, seeds: Sequence[int] = MEASURED_SEEDS
+) -> Worth:
+    """Return what the runs of these seeds say; all of them must be kept."""
+    before, after = _metrics(kept, base, seeds), _metrics(kept, candidate, seeds)
+    gains = [one - other for one, other in zip(before, after, strict=True)]
     return Worth(gain=fmean(gains), error=stdev(gains) / sqrt(len(gains)), seeds=len(gains))
 
 
 def noise_of(kept: KeptRuns, base: Source) -> float:
     """Return the standard deviation of one run of a source on the secret split."""
-    return stdev(_metrics(kept, base).values())
+    return stdev(_metrics(kept, base, MEASURED_SEEDS))
 
 
-def _metrics(kept: KeptRuns, source: Source) -> dict[int, float]:
-    outcomes = {seed: kept.get(source.tree, seed) for seed in SEED_POOL}
-    return {
-        seed: outcome.secret_nano / NANO
-        for seed, outcome in outcomes.items()
+def _metrics(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> list[float]:
+    outcomes = [kept.get(source.tree, seed) for seed in seeds]
+    return [
+        outcome.secret_nano / NANO
+        for outcome in outcomes
         if outcome is not None and outcome.secret_nano is not None
-    }
+    ]

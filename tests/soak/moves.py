@@ -61,8 +61,8 @@ async def judged_moves(
         judged: list[Judged] = []
         for move in moves:
             before, after = contents[move.old.tree], contents[move.new.tree]
-            worth = worth_of(runner.kept, heads[move.old.tree], heads[move.new.tree])
-            total = worth_of(runner.kept, task.source, heads[move.new.tree])
+            worth = worth_of(runner.kept, heads[move.old.tree], heads[move.new.tree], seeds=_SEEDS)
+            total = worth_of(runner.kept, task.source, heads[move.new.tree], seeds=_SEEDS)
             judged.append(
                 Judged(
                     added=tuple(name for name in after if name not in before),

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.core import Node
 from node.home import Home
 from node.loop.research import Goal
 from node.loop.steps import AttestationStep
 from node.questions import Question
+from node.store.jobs import Job
 from node.store.store import Store
 from protocol.source import Source
 from protocol.units import NANO
@@ -115,28 +117,36 @@ async def _as_made(
     """Have every claim verified as it was made, in mixed order."""
     order = "as made"
     mixed = random.Random(order).sample(claims, len(claims))
-    async with open_stage(home, task, kept, Goal(is_on_demand=True), order=order) as node:
-        jobs: dict[int, str] = {}
+    jobs: dict[int, str] = {}
+    figures: dict[str, Mapping[str, object]] = {}
+    opened: list[Node] = []
+
+    def tell() -> None:
+        for node in opened:
+            store = node.books.store
+            for job in store.closed_jobs(node.research.line_key, "attestation"):
+                if (name := jobs[job.id]) not in figures:
+                    figures[name] = _judged(store, job)
+                    print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
+
+    async with open_stage(
+        home, task, kept, Goal(is_on_demand=True), order=order, on_record=tell
+    ) as node:
+        opened.append(node)
         for number, claim in enumerate(mixed):
             said = Claimant(f"{order} {number}").claim(node, claim.source, claim.gain_nano)
             jobs[node.take(Question(claim=said.result.hex()))] = claim.patch.name
         await node.research.run()
-        figures: dict[str, Mapping[str, object]] = {}
-        for job_id, name in jobs.items():
-            figures[name] = _judged(node.books.store, job_id)
-            print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
     return figures
 
 
-def _judged(store: Store, job_id: int) -> Mapping[str, object]:
-    job = store.job(job_id)
-    assert job is not None
+def _judged(store: Store, job: Job) -> Mapping[str, object]:
     step = AttestationStep.from_value(job.body)
     return {
         "verdict": step.verdict,
         "claim": step.word,
         "measured": None if step.measured_nano is None else step.measured_nano / NANO,
-        "runs": sum(run.outcome is not None for run in store.runs_of(job_id)),
+        "runs": sum(run.outcome is not None for run in store.runs_of(job.id)),
     }
 
 
