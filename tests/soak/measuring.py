@@ -19,6 +19,7 @@ from trainer.task import Task
 SECRET = b"one secret split for every proof"
 # A fixed part of the pool: what is said of a patch must not change with what was run since.
 MEASURED_SEEDS = SEED_POOL[:30]
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +72,15 @@ async def measure(
     *,
     seeds: Sequence[int] = MEASURED_SEEDS,
 ) -> None:
-    """Make what is missing of these sources' runs; the next call goes on after a kill."""
+    """Make what is missing of these sources' runs; the next call goes on after a kill.
+
+    A run that a crowded machine cut short is made again, twice at most.
+    """
     for seed in seeds:
         for name, source in sources.items():
-            if runner.kept.get(source.tree, seed) is None:
+            for _ in range(_ATTEMPTS):
+                if runner.kept.get(source.tree, seed) is not None:
+                    break
                 outcome = await runner.run(source, seed)
                 print(f"  {name}, seed {seed}: {outcome.status}", file=sys.stderr, flush=True)
 
@@ -82,21 +88,21 @@ async def measure(
 def worth_of(
     kept: KeptRuns, base: Source, candidate: Source, *, seeds: Sequence[int] = MEASURED_SEEDS
 ) -> Worth:
-    """Return what the runs of these seeds say; all of them must be kept."""
+    """Return what the runs of these seeds say, as far as both sources came through."""
     before, after = _metrics(kept, base, seeds), _metrics(kept, candidate, seeds)
-    gains = [one - other for one, other in zip(before, after, strict=True)]
+    gains = [before[seed] - after[seed] for seed in seeds if seed in before and seed in after]
     return Worth(gain=fmean(gains), error=stdev(gains) / sqrt(len(gains)), seeds=len(gains))
 
 
 def noise_of(kept: KeptRuns, base: Source) -> float:
     """Return the standard deviation of one run of a source on the secret split."""
-    return stdev(_metrics(kept, base, MEASURED_SEEDS))
+    return stdev(_metrics(kept, base, MEASURED_SEEDS).values())
 
 
-def _metrics(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> list[float]:
-    outcomes = [kept.get(source.tree, seed) for seed in seeds]
-    return [
-        outcome.secret_nano / NANO
-        for outcome in outcomes
+def _metrics(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> dict[int, float]:
+    outcomes = {seed: kept.get(source.tree, seed) for seed in seeds}
+    return {
+        seed: outcome.secret_nano / NANO
+        for seed, outcome in outcomes.items()
         if outcome is not None and outcome.secret_nano is not None
-    ]
+    }

@@ -181,10 +181,15 @@ async def _alone(
     head = contents[moves[-1].new.tree] if moves else ()
     return {
         "runs": runs,
-        "tried": {
-            f"{names[slot.patch]} ({slot.kind})": {"came": slot.decision, "runs": slot.runs}
+        "tried": [
+            {
+                "patch": names[slot.patch],
+                "as": slot.kind,
+                "came": slot.decision,
+                "runs": slot.runs,
+            }
             for slot in slots
-        },
+        ],
         "adoptions": [one.figures() for one in adoptions],
         "head": list(head),
         "rode_along": [name for name in head if kinds[name] != "good"],
