@@ -28,7 +28,7 @@ RULES: dict[str, Callable[[Machine, int], Progress]] = {
     "bootstrap_3_v_3": bootstrap,
     "t_test_5_v_5": t_test,
 }
-STREAMS = {"night": 1_000, "week": 200, "2000": 80}
+STREAMS = {"night": 1_000, "week": 200, "2000": 240}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a node did with others' claims, read from its store: each slot, and what its heads hold."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,14 +16,17 @@ _KINDS: tuple[JobKind, ...] = (
     "checkpoint",
     "catchup",
     "attestation",
+    "remeasure",
 )
+_WITHOUT = ("a line without one of its parts",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """One claim that was tried: as a patch, as a whole tree, or as it was made (`kind`).
 
-    `patch` is the stranger's record; `tree` is what ran, on or against `base`.
+    `patch` is the stranger's record; `tree` is what ran, on or against `base`. Several claims that
+    were tried as one stack share its runs.
     """
 
     kind: JobKind
@@ -32,7 +35,7 @@ class Slot:
     base: bytes
     tree: bytes
     decision: str
-    runs: int
+    runs: float
     device_s: float
 
     @property
@@ -64,13 +67,14 @@ def contents_of(
 ) -> Mapping[bytes, tuple[str, ...]]:
     """Return the patches in each tree that a line stood at; `names` are by the stranger's record.
 
-    A patch of which a part was there already counts as in it.
+    A patch of which a part was there already counts as in it. A line from which a part was taken
+    out is told as such.
     """
-    contents: dict[bytes, tuple[str, ...]] = {baseline: ()}
+    contents: dict[bytes, tuple[str, ...]] = defaultdict(lambda: _WITHOUT, {baseline: ()})
     for slot in slots:
         if slot.is_taken:
             below = contents[slot.base] if slot.kind == "experiment" else ()
-            contents[slot.tree] = (*below, names[slot.patch])
+            contents[slot.tree] = (*contents.get(slot.tree, below), names[slot.patch])
     return contents
 
 
@@ -79,16 +83,16 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
     runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
     if job.kind == "experiment":
         trial = ExperimentStep.from_value(job.body)
-        if trial.author is not None:
+        for author, patch in zip(trial.authors, trial.parents, strict=False):
             yield Slot(
                 kind=job.kind,
-                author=trial.author,
-                patch=trial.parents[0],
+                author=author,
+                patch=patch,
                 base=trial.base,
                 tree=trial.tree,
                 decision=trial.decision,
-                runs=runs,
-                device_s=device_s,
+                runs=runs / len(trial.authors),
+                device_s=device_s / len(trial.authors),
             )
     elif job.kind == "catchup":
         head = CatchUpStep.from_value(job.body)
@@ -104,6 +108,8 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
         )
     else:
         asked = AttestationStep.from_value(job.body)
+        if asked.part is not None:  # an own question: what a part of the head is worth
+            return
         assert asked.target is not None
         said = store.record(asked.target).body
         assert isinstance(said, ResultBody)

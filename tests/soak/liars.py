@@ -15,7 +15,7 @@ from pathlib import Path
 
 from node.core import Node
 from node.home import Home
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from tests.soak.crowd import AUTHORS, Crowd, without_idle
 from tests.soak.history import Slot, contents_of, runs_by_kind, slots_of
 from tests.soak.moves import Move, judged_moves
@@ -142,9 +142,9 @@ def _by_way(crowd: Crowd, slots: Sequence[Slot]) -> Mapping[str, Mapping[str, in
     return {way: dict(count) for way, count in counts.items()}
 
 
-def _runs(slots: Sequence[Slot]) -> int:
+def _runs(slots: Sequence[Slot]) -> float:
     return sum(slot.runs for slot in slots)
 
 
-def _share(part: int, whole: int) -> float:
-    return round(part / max(1, whole), 3)
+def _share(part: float, whole: float) -> float:
+    return round(part / whole, 3) if whole else 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from node.core import Node
 from node.home import Home
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.steps import AttestationStep
 from node.questions import Question
 from node.store.jobs import Job

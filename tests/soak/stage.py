@@ -16,7 +16,7 @@ from node.config import Config
 from node.core import Node, open_node
 from node.home import Home
 from node.journal.journal import Journal
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
 from node.progress import Progress, silent
 from node.sandboxing import require_peer_sandbox
