@@ -1,0 +1,120 @@
+"""The libp2p host as this node wants it: TCP, noise and yamux only, with exact limits.
+
+By default py-libp2p 0.8.1 would also take plaintext and secio, refuse connections when a machine
+has less than a fifth of its memory free (torch sees to that), and advertise addresses that
+strangers say they saw.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from libp2p import new_host
+from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig
+from libp2p.rcmgr import ResourceManager, new_resource_manager
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.rcmgr.memory_limits import MemoryConnectionLimits
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from multiaddr import Multiaddr
+
+from node.network.connections import BoundedYamux
+from node.network.identity import key_pair
+from node.network.limits import Allowance, Kind
+from protocol.errors import ConfigurationError
+
+# Two nodes may dial each other at once, and find out when both connections stand.
+CONNECTIONS_PER_PEER: Final = 2
+# Sockets that have not said who they are; they do not count as connections yet.
+HANDSHAKES: Final = 64
+SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """What a host is made from. `secret`: 32 bytes that all of a private swarm share."""
+
+    transport_seed: bytes = field(repr=False)
+    listen: tuple[str, ...]
+    topics: frozenset[str]
+    secret: bytes | None = field(default=None, repr=False)
+    max_inbound: int = 128
+    max_outbound: int = 64
+    handshake_s: float = 10.0
+    banned_for_s: float = 3600.0
+    allowances: dict[Kind, Allowance] = field(default_factory=dict)
+
+
+def build_host(settings: HostSettings) -> BasicHost:
+    """Return a host that does not listen yet.
+
+    Raises:
+        ConfigurationError: an address or the swarm's secret is none.
+    """
+    if settings.secret is not None and len(settings.secret) != SECRET_BYTES:
+        raise ConfigurationError(
+            f"a private network's secret is {SECRET_BYTES} bytes, not {len(settings.secret)}",
+            "copy the whole line of `arnode invite`",
+        )
+    keys = key_pair(settings.transport_seed)
+    host = new_host(
+        key_pair=keys,
+        listen_addrs=listen_addresses(settings),
+        sec_opt={NOISE_ID: Noise(keys, noise_privkey=create_new_key_pair().private_key)},
+        muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},
+        resource_manager=_resource_manager(settings),
+        connection_config=_connection_config(settings),
+        psk=None if settings.secret is None else settings.secret.hex(),
+        disable_identify_address_discovery=True,
+    )
+    return cast("BasicHost", host)
+
+
+def listen_addresses(settings: HostSettings) -> list[Multiaddr]:
+    """Return the addresses to listen on.
+
+    Raises:
+        ConfigurationError: one of them does not read.
+    """
+    try:
+        return [Multiaddr(address) for address in settings.listen]
+    except ValueError as fault:
+        raise ConfigurationError(
+            f"an address to listen on does not read: {fault}",
+            "write it like /ip4/0.0.0.0/tcp/4001",
+        ) from fault
+
+
+def _resource_manager(settings: HostSettings) -> ResourceManager:
+    return new_resource_manager(
+        connection_limits=ConnectionLimits(
+            max_established_inbound=settings.max_inbound,
+            max_established_outbound=settings.max_outbound,
+            max_established_per_peer=CONNECTIONS_PER_PEER,
+            max_established_total=settings.max_inbound + settings.max_outbound,
+        ),
+        memory_limits=MemoryConnectionLimits(),
+        # These refuse everybody after a few failures that any peer can cause, or keep a
+        # counter for each peer that ever came.
+        enable_circuit_breaker=False,
+        enable_graceful_degradation=False,
+        enable_metrics=False,
+    )
+
+
+def _connection_config(settings: HostSettings) -> ConnectionConfig:
+    slots = settings.max_inbound + settings.max_outbound + HANDSHAKES
+    return ConnectionConfig(
+        max_connections=slots,
+        min_connections=0,
+        low_watermark=0,
+        high_watermark=slots,
+        max_connections_per_peer=CONNECTIONS_PER_PEER,
+        inbound_upgrade_timeout=settings.handshake_s,
+        outbound_upgrade_timeout=settings.handshake_s,
+        inbound_stream_protocol_negotiation_timeout=settings.handshake_s,
+        outbound_stream_protocol_negotiation_timeout=settings.handshake_s,
+    )

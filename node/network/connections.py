@@ -1,0 +1,175 @@
+"""What one peer, or nobody yet, may cost before any protocol is spoken.
+
+py-libp2p 0.8.1 leaves these open, each enough to wedge a host: a slot for inbound connections
+stays taken after its connection has ended; half-open handshakes take the same slots; the window
+of yamux is not enforced, so that a stream nobody reads grows without end; a connection whose
+peer takes no bytes cannot be closed, since closing writes; and the swarm dials by itself
+whatever addresses peers told it.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
+
+import trio
+from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+
+from node.network.guards import StreamHandler, peer_of, reset_quietly
+from node.network.incidents import Incidents
+from node.network.limits import Kind, PeerId, Verdict
+
+HANDSHAKES_PER_ADDRESS: Final = 16
+STREAMS_PER_PEER: Final = 64
+# Streams that one side has closed stay in yamux's tables until the other does.
+STREAMS_IN_TABLES: Final = 512
+# What honest peers may have under way: window of 256 KiB for a few dozen streams.
+UNREAD_BYTES: Final = 8 << 20
+SEVER_S: Final = 2.0
+
+Spend = Callable[[PeerId, Kind, float], Verdict]
+
+
+class BoundedYamux(Yamux):
+    """A yamux connection that ends when its peer sends far more than it was given window for."""
+
+    async def _read_data_body(self, length: int) -> bytes:
+        unread = sum(map(len, self.stream_buffers.values()))
+        if unread + length > UNREAD_BYTES:
+            # The one exception that `handle_incoming` takes as the end of the connection.
+            raise trio.TooSlowError
+        return await super()._read_data_body(length)
+
+
+class Connections:
+    """Guards one swarm's connections and streams, from before it runs."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        incidents: Incidents,
+        *,
+        is_banned: Callable[[PeerId], bool],
+        spend: Spend,
+    ) -> None:
+        self._swarm = swarm
+        self._incidents = incidents
+        self._is_banned = is_banned
+        self._spend = spend
+        self._handshakes: Counter[str] = Counter()
+        self._streams: Counter[PeerId] = Counter()
+        self._sockets: WeakKeyDictionary[IMuxedConn, IRawConnection] = WeakKeyDictionary()
+        self._upgrade_inbound = swarm.upgrade_inbound_raw_conn
+        self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
+        self._add = swarm.add_conn
+        vars(swarm).update(
+            upgrade_inbound_raw_conn=self._accept,
+            upgrade_outbound_raw_conn=self._dial,
+            add_conn=self._admit,
+        )
+        vars(swarm.auto_connector)["maybe_connect"] = _dial_nobody
+
+    def limiting(self, handler: StreamHandler) -> StreamHandler:
+        """Return a handler of inbound streams that resets those over the peer's limits."""
+
+        async def limited(stream: INetStream) -> None:
+            peer = peer_of(stream)
+            verdict = self._spend(peer, Kind.STREAMS, 1)
+            tables = getattr(stream.muxed_conn, "streams", ())
+            if verdict is Verdict.DROP or len(tables) > STREAMS_IN_TABLES:
+                self._incidents.note(peer, "streams", "opened too many")
+                await self.sever(peer)
+                return
+            if verdict is Verdict.REFUSED or self._streams[peer] >= STREAMS_PER_PEER:
+                await reset_quietly(stream)
+                return
+            self._streams[peer] += 1
+            try:
+                await handler(stream)
+            finally:
+                self._streams[peer] -= 1
+                if not self._streams[peer]:
+                    del self._streams[peer]
+
+        return limited
+
+    async def sever(self, peer: PeerId) -> None:
+        """End all connections with a peer, whether it takes part in that or not."""
+        with trio.CancelScope(shield=True):
+            for connection in self._swarm.get_connections(ID.from_string(peer)):
+                await self._sever(connection)
+
+    async def _sever(self, connection: INetConn) -> None:
+        with trio.move_on_after(SEVER_S):
+            # First the socket: closing a connection of yamux writes, and waits for its writers.
+            socket = self._sockets.get(connection.muxed_conn)
+            if socket is not None:
+                with contextlib.suppress(Exception):
+                    await socket.close()
+            with contextlib.suppress(Exception):
+                await connection.close()
+
+    async def _accept(self, raw: IRawConnection, address: Multiaddr) -> IMuxedConn:
+        """Make a connection of an inbound socket, and hold the slot no longer than it lives."""
+        remote = raw.get_remote_address()
+        host = remote[0] if remote else ""
+        if self._handshakes[host] >= HANDSHAKES_PER_ADDRESS:
+            raise SwarmException("too many handshakes at once from one address")
+        self._handshakes[host] += 1
+        try:
+            with _socket.holding(raw):
+                muxed = await self._upgrade_inbound(raw, address)
+        finally:
+            self._handshakes[host] -= 1
+            if not self._handshakes[host]:
+                del self._handshakes[host]
+        # The caller would now wait for the end of the swarm, with the slot; raised, it gives
+        # the slot back and closes the socket.
+        await cast("Yamux", muxed).event_closed.wait()
+        raise SwarmException("the connection has ended")
+
+    async def _dial(self, raw: IRawConnection, peer: ID, pre_scope: Any = None) -> INetConn:
+        with _socket.holding(raw):
+            return await self._upgrade_outbound(raw, peer, pre_scope)
+
+    async def _admit(self, muxed: IMuxedConn, direction: str = "unknown") -> INetConn:
+        if self._is_banned(PeerId(str(muxed.peer_id))):
+            with trio.move_on_after(SEVER_S), contextlib.suppress(Exception):
+                await muxed.close()
+            raise SwarmException("this peer broke the rules lately")
+        raw = _socket.get()
+        if raw is not None:
+            self._sockets[muxed] = raw
+        return await self._add(muxed, direction)
+
+
+async def _dial_nobody() -> None:
+    """Stand in for libp2p's own dialling: whom to dial is for the address book to say."""
+
+
+class _Socket:
+    """The socket below the connection that this task is making."""
+
+    def __init__(self) -> None:
+        self._current: ContextVar[IRawConnection | None] = ContextVar("socket", default=None)
+
+    def get(self) -> IRawConnection | None:
+        return self._current.get()
+
+    @contextlib.contextmanager
+    def holding(self, raw: IRawConnection) -> Any:
+        token = self._current.set(raw)
+        try:
+            yield
+        finally:
+            self._current.reset(token)
+
+
+_socket = _Socket()

@@ -1,0 +1,299 @@
+"""Messages on a stream: a 4-byte big-endian length, then that much msgpack.
+
+Whatever the other side sends or withholds, a call here ends within its timeout with a message or
+one of these errors, and has read no more than the cap:
+
+    FrameError                 the stream is of no more use; reset it
+    ├── StreamEndedError       the other side has closed it, between two frames
+    ├── FrameCutError          it ended, or was reset, within a frame
+    ├── FrameTooLongError      a length over the cap; nothing of it was read
+    ├── FrameMalformedError    not msgpack, too deep, or trailing bytes
+    └── FrameStalledError      nothing was read, or taken, for too long
+
+What a message means is for others to say. Streams of libp2p and of trio are told apart by
+`over_libp2p` and `over_trio`.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Protocol, Self, TypeAlias
+
+import msgpack
+import trio
+from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.io.exceptions import IncompleteReadError
+from libp2p.network.stream.exceptions import StreamEOF
+
+from node.network.patience import shielded_for
+from protocol.errors import ArnodeError
+
+Message: TypeAlias = (
+    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
+)
+
+FRAME_LIMIT_BYTES: Final = 1 << 20
+READ_TIMEOUT_S: Final = 30.0
+# Longer than the 5 s that yamux waits for window (it resets the stream then): a write that is
+# cancelled may leave half a packet of noise behind, and so end the connection.
+WRITE_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 2.0
+_CHUNK_BYTES = 64 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class FrameError(ArnodeError):
+    """A stream that no further frame can be read from or written to."""
+
+
+class StreamEndedError(FrameError):
+    """The other side closed the stream between two frames."""
+
+
+class FrameCutError(FrameError):
+    """The stream ended or broke within a frame."""
+
+
+class FrameTooLongError(FrameError):
+    """A frame's length is over the cap."""
+
+
+class FrameMalformedError(FrameError):
+    """A frame's bytes are not one message."""
+
+
+class FrameStalledError(FrameError):
+    """The other side did not send, or did not take, within the timeout."""
+
+
+class ByteStream(Protocol):
+    """What frames need of a stream. `read` gives 1 … n bytes, or none at its end."""
+
+    async def read(self, size_bytes: int) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None:
+        """Say that nothing more will be written."""
+
+    async def reset(self) -> None:
+        """Break the stream off, both ways, without waiting for anyone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLimits:
+    """How large a frame may be, and how long a whole one may take."""
+
+    frame_bytes: int = FRAME_LIMIT_BYTES
+    read_s: float = READ_TIMEOUT_S
+    write_s: float = WRITE_TIMEOUT_S
+
+
+class FrameStream:
+    """Frames over one stream; leaving its block closes it, or resets it after an error."""
+
+    def __init__(self, stream: ByteStream, limits: FrameLimits | None = None) -> None:
+        self._stream = stream
+        self._limits = limits or FrameLimits()
+        self._is_done = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self.aclose()
+        else:
+            await self.reset()
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            FrameError: one of its kinds, as the module says.
+        """
+        with self._stalling("send", self._limits.read_s):
+            head = await self._read_exact(_LENGTH.size, is_between_frames=True)
+            (size,) = _LENGTH.unpack(head)
+            if size > self._limits.frame_bytes:
+                raise FrameTooLongError(
+                    f"a frame of {size} bytes, more than {self._limits.frame_bytes}"
+                )
+            return decode_message(await self._read_exact(size, is_between_frames=False))
+
+    async def send(self, message: Message) -> None:
+        """Write a message.
+
+        Raises:
+            FrameError: `FrameTooLongError` before anything is written, else that of the stream.
+        """
+        data: bytes = msgpack.packb(message)
+        if len(data) > self._limits.frame_bytes:
+            raise FrameTooLongError(
+                f"a message of {len(data)} bytes, more than {self._limits.frame_bytes}",
+                "send less at once",
+            )
+        with self._stalling("take", self._limits.write_s):
+            await self._stream.write(_LENGTH.pack(len(data)) + data)
+
+    async def aclose(self) -> None:
+        """Close the stream and wait shortly for the other side to do the same, else reset it.
+
+        A yamux stream that only one side has closed stays in its connection's tables.
+        """
+        if self._is_done:
+            return
+        with shielded_for(CLOSE_TIMEOUT_S):
+            try:
+                await self._stream.close()
+                if not await self._stream.read(1):
+                    self._is_done = True
+            except FrameError:
+                pass
+        await self.reset()
+
+    async def reset(self) -> None:
+        """Break the stream off; harmless on one that is closed."""
+        if self._is_done:
+            return
+        self._is_done = True
+        with shielded_for(CLOSE_TIMEOUT_S):
+            await self._stream.reset()
+
+    async def _read_exact(self, size: int, *, is_between_frames: bool) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            # One chunk at a time: a length alone makes nobody set memory aside.
+            chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
+            if not chunk:
+                if is_between_frames and not data:
+                    raise StreamEndedError("the other side has closed the stream")
+                raise FrameCutError(f"the stream ended after {len(data)} of {size} bytes")
+            data += chunk
+        return bytes(data)
+
+    @contextmanager
+    def _stalling(self, what: str, timeout_s: float) -> Iterator[None]:
+        try:
+            with trio.fail_after(timeout_s):
+                yield
+        except trio.TooSlowError as fault:
+            raise FrameStalledError(
+                f"the other side did not {what} a frame within {timeout_s:g} s"
+            ) from fault
+
+
+def decode_message(data: bytes) -> Message:
+    """Return the one message that these bytes are; their length bounds every part of it.
+
+    Raises:
+        FrameMalformedError: they are none.
+    """
+    size = len(data)
+    try:
+        message: Message = msgpack.unpackb(
+            data,
+            strict_map_key=True,
+            max_str_len=size,
+            max_bin_len=size,
+            max_array_len=size,
+            max_map_len=size // 2,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as fault:
+        raise FrameMalformedError(f"a frame that is no message: {fault}") from fault
+    return _only_plain(message)
+
+
+def _only_plain(message: Message) -> Message:
+    """Refuse what msgpack knows and `Message` does not: keys of bytes, timestamps."""
+    waiting: list[Message] = [message]
+    while waiting:
+        part = waiting.pop()
+        match part:
+            case None | bool() | int() | float() | str() | bytes():
+                continue
+            case list():
+                waiting.extend(part)
+            case dict() if all(isinstance(key, str) for key in part):
+                waiting.extend(part.values())
+            case _:
+                raise FrameMalformedError("a frame that holds more than plain values")
+    return message
+
+
+def over_libp2p(stream: INetStream) -> ByteStream:
+    """Return a libp2p stream in the form that frames need."""
+    return _Libp2pStream(stream)
+
+
+def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
+    """Return a trio stream in the form that frames need."""
+    return _TrioStream(stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Libp2pStream:
+    stream: INetStream
+
+    async def read(self, size_bytes: int) -> bytes:
+        try:
+            return await self.stream.read(size_bytes)
+        except (StreamEOF, IncompleteReadError):
+            return b""
+        except (BaseLibp2pError, ValueError, KeyError) as fault:
+            raise FrameCutError(f"the stream broke: {type(fault).__name__}") from fault
+
+    async def write(self, data: bytes) -> None:
+        with _breaking():
+            await self.stream.write(data)
+
+    async def close(self) -> None:
+        with _breaking():
+            await self.stream.close()
+
+    async def reset(self) -> None:
+        with _breaking():
+            await self.stream.reset()
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    try:
+        yield
+    except (BaseLibp2pError, ValueError, KeyError, OSError) as fault:
+        raise FrameCutError(f"the stream broke: {type(fault).__name__}") from fault
+
+
+@dataclass(frozen=True, slots=True)
+class _TrioStream:
+    stream: trio.abc.HalfCloseableStream
+
+    async def read(self, size_bytes: int) -> bytes:
+        try:
+            return bytes(await self.stream.receive_some(size_bytes))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
+            raise FrameCutError("the stream broke") from fault
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
+            raise FrameCutError("the stream broke") from fault
+
+    async def close(self) -> None:
+        try:
+            await self.stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
+            raise FrameCutError("the stream broke") from fault
+
+    async def reset(self) -> None:
+        await trio.aclose_forcefully(self.stream)

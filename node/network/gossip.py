@@ -1,0 +1,287 @@
+"""Gossip: py-libp2p's gossipsub 1.1, with its parameters, and with its own reading loop.
+
+The loop takes one RPC at a time, bounded (`node.network.rpc`), and pushes its messages in order
+instead of making a task of each: a peer that sends faster than it is served waits in its stream.
+Every message costs its forwarder something (`node.network.limits`) before its signature is
+looked at. What is delivered goes to `deliver`, not into libp2p's queue of 32.
+
+Rates never enter a validator: what it refuses is refused for everybody for five minutes, and an
+attacker could have anyone's record refused by sending it too often.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+from google.protobuf.message import DecodeError
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError, ParseError
+from libp2p.io.exceptions import IncompleteReadError, MessageTooLarge
+from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.mcache import CacheEntry, MessageCache
+from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+from libp2p.pubsub.validators import signature_validator
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+
+from node.network.guards import peer_of, reset_quietly
+from node.network.incidents import Incidents
+from node.network.limits import Kind, PeerId, Verdict
+from node.network.rpc import (
+    RPC_LIMIT_BYTES,
+    SUBSCRIPTIONS_PER_RPC,
+    bounded_control,
+    message_fault,
+    parse_rpc,
+    rpc_fault,
+)
+from node.network.speed import take_record
+from protocol.errors import Rejected
+
+GOSSIP_PROTOCOL: Final = TProtocol("/meshsub/1.1.0")
+SEEN_S: Final = 300
+HEARTBEAT_S: Final = 1
+_WINDOW = 3  # heartbeats whose messages are offered by IHAVE
+_HISTORY = 5  # heartbeats whose messages can be asked for
+_NOT_RPC = (DecodeError, ParseError, IncompleteReadError, MessageTooLarge)
+
+Validator = Callable[[PeerId, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gossip:
+    """One message as it arrived: who forwarded it is not who wrote it."""
+
+    topic: str
+    data: bytes
+    forwarder: PeerId
+
+
+class Overseer(Protocol):
+    """Who decides about peers."""
+
+    def spend(self, peer: PeerId, kind: Kind, amount: float) -> Verdict: ...
+
+    async def drop(self, peer: PeerId) -> None: ...
+
+
+def message_id(message: Message) -> bytes:
+    """Return sha256(topic ‖ 0 ‖ data): the same message of two senders is one."""
+    topic = "|".join(message.topicIDs).encode()
+    return hashlib.sha256(topic + b"\0" + message.data).digest()
+
+
+def score_params() -> ScoreParams:
+    """Return weights by which a peer of invalid messages loses its place in the mesh.
+
+    Nothing depends on addresses (40 nodes may share one) or on steady traffic (nights are
+    quiet), and peers that a peer recommends are never dialled.
+    """
+    return ScoreParams(
+        p1_time_in_mesh=TopicScoreParams(weight=0.01, cap=3600, decay=1.0),
+        p2_first_message_deliveries=TopicScoreParams(weight=1.0, cap=50, decay=0.99),
+        p4_invalid_messages=TopicScoreParams(weight=20.0, cap=1_000, decay=0.99),
+        p5_behavior_penalty_weight=1.0,
+        p5_behavior_penalty_decay=0.99,
+        p5_behavior_penalty_threshold=20.0,
+        gossip_threshold=-100.0,
+        publish_threshold=-200.0,
+        graylist_threshold=-400.0,
+        accept_px_threshold=float("inf"),
+    )
+
+
+def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
+    """Return the router; its defaults (heartbeat 120 s, spam filter) are unfit for records."""
+    router = GuardedGossipSub(
+        protocols=[GOSSIP_PROTOCOL],
+        degree=6,
+        degree_low=4,
+        degree_high=12,
+        heartbeat_interval=heartbeat_s,
+        time_to_live=60,
+        gossip_window=_WINDOW,
+        gossip_history=_HISTORY,
+        do_px=False,
+        spam_protection_enabled=False,
+        eclipse_protection_enabled=False,
+        adaptive_gossip_enabled=False,
+        score_params=score_params(),
+    )
+    router.mcache = _MessageCache(_WINDOW, _HISTORY)
+    return router
+
+
+class _MessageCache(MessageCache):
+    """Recent messages by our id: upstream's goes by sender and number, whatever id is set.
+
+    IHAVE would name ids that nobody has seen, and each be answered by an IWANT.
+    """
+
+    def put(self, msg: Message) -> None:
+        mid = message_id(msg)
+        if mid not in self.msgs:
+            self.msgs[mid] = msg
+            self.history[0].append(CacheEntry(mid, msg.topicIDs))
+
+
+class GuardedGossipSub(GossipSub):
+    """The router with a heartbeat that goes on after a fault."""
+
+    incidents: Incidents | None = None
+
+    async def heartbeat(self) -> None:
+        """Keep the mesh, once in each interval."""
+        while True:
+            try:
+                await super().heartbeat()
+            except Exception as fault:  # noqa: BLE001 (a supervisor: without mesh no gossip)
+                if self.incidents is not None:
+                    self.incidents.note(PeerId("none"), "heartbeat", fault)
+                await trio.sleep(self.heartbeat_interval)
+
+
+class GuardedPubsub(Pubsub):
+    """Pubsub that no peer can end."""
+
+    def __init__(
+        self,
+        host: IHost,
+        router: GuardedGossipSub,
+        incidents: Incidents,
+        overseer: Overseer,
+        *,
+        deliver: Callable[[Gossip], None],
+        allowed_topics: frozenset[str],
+    ) -> None:
+        super().__init__(
+            host,
+            router,
+            strict_signing=True,
+            msg_id_constructor=message_id,
+            seen_ttl=SEEN_S,
+            max_inbound_rpc_size=RPC_LIMIT_BYTES,
+            max_subscriptions_per_rpc=SUBSCRIPTIONS_PER_RPC,
+            max_subscriptions_per_peer=len(allowed_topics) + 1,
+            allowed_topics=allowed_topics,
+        )
+        router.incidents = incidents
+        self._incidents = incidents
+        self._overseer = overseer
+        self._deliver = deliver
+        self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
+
+    def validate_by(self, topic: str, validator: Validator) -> None:
+        """Have messages of a topic judged; a validator that raises refuses, and is noted."""
+
+        def judge(forwarder: ID, message: Message) -> bool:
+            peer = PeerId(str(forwarder))
+            try:
+                is_valid = forwarder == self.my_id or validator(peer, message.data)
+            except Exception as fault:  # noqa: BLE001 (a supervisor: the next message may be fine)
+                self._incidents.note(peer, f"validator of {topic}", fault)
+                return False
+            if not is_valid:
+                self._incidents.note(peer, topic, "an invalid message")
+            return is_valid
+
+        self.set_topic_validator(topic, judge, is_async_validator=False)
+
+    async def stream_handler(self, stream: INetStream) -> None:
+        """Serve a peer's stream until it ends or breaks a rule."""
+        try:
+            if not self.event_handle_peer_queue_started.is_set() or not self.manager.is_running:
+                return  # the host answers before its services run
+            await self.continuously_read_stream(stream)
+        except _NOT_RPC as fault:
+            self._incidents.note(peer_of(stream), "gossip", fault)
+            self._handle_dead_peer(stream.muxed_conn.peer_id)
+        except BaseLibp2pError:
+            pass  # the stream or its connection has ended
+        finally:
+            await reset_quietly(stream)
+
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        """Take in a peer's RPCs, one after the other, as long as it is welcome.
+
+        Raises:
+            BaseLibp2pError, DecodeError: the stream ended, or what it holds is no RPC.
+        """
+        peer = peer_of(stream)
+        while self.manager.is_running:
+            data = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
+            if await self._spend(peer, Kind.BYTES, len(data)):
+                await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
+
+    async def push_msg(self, msg_forwarder: ID, msg: Message) -> None:
+        """Deliver and forward a message, if it is new and right."""
+        self._forwarders[id(msg)] = msg_forwarder
+        try:
+            await super().push_msg(msg_forwarder, msg)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: it is one message of many)
+            self._incidents.note(PeerId(str(msg_forwarder)), "a message", fault)
+        finally:
+            del self._forwarders[id(msg)]
+
+    def notify_subscriptions(self, publish_message: Message) -> None:
+        """Deliver a message that is new and right, unless it is our own."""
+        forwarder = self._forwarders.get(id(publish_message), self.my_id)
+        if forwarder != self.my_id:
+            topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))
+            self._deliver(Gossip(topic=topic, data=publish_message.data, forwarder=peer))
+
+    def _handle_dead_peer(self, peer_id: ID) -> None:
+        try:
+            super()._handle_dead_peer(peer_id)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: this runs in a daemon)
+            self._incidents.note(PeerId(str(peer_id)), "leaving", fault)
+
+    async def _take_rpc(self, rpc: RPC, peer_id: ID) -> None:
+        peer = PeerId(str(peer_id))
+        fault = rpc_fault(rpc)
+        if fault is None and not take_record(rpc, self.host, peer_id):
+            fault = Rejected("a record of addresses that is not the peer's")
+        if fault is not None:
+            self._incidents.note(peer, "gossip", fault.reason)
+            return
+        for message in rpc.publish:
+            await trio.lowlevel.checkpoint()  # others have their turn between any two
+            if await self._spend(peer, Kind.RECORDS, 1):
+                await self._take_message(message, peer_id)
+        # The last word on each topic: every change makes tasks, and replays what is recent.
+        for subscription in {one.topicid: one for one in rpc.subscriptions}.values():
+            if await self._spend(peer, Kind.RECORDS, 1):
+                self.handle_subscription(peer_id, subscription)
+        if rpc.HasField("control"):
+            control = bounded_control(rpc.control, self.topic_ids)
+            await self.router.handle_rpc(RPC(control=control), peer_id)
+
+    async def _take_message(self, message: Message, forwarder: ID) -> None:
+        if not self._is_subscribed_to_msg(message) or self._is_msg_seen(message):
+            return
+        fault = message_fault(message)
+        if fault is None and not _is_signed(message):
+            fault = Rejected("a message with a wrong signature")
+        if fault is not None:
+            self._incidents.note(PeerId(str(forwarder)), "gossip", fault.reason)
+            return
+        await self.push_msg(forwarder, message)
+
+    async def _spend(self, peer: PeerId, kind: Kind, amount: float) -> bool:
+        verdict = self._overseer.spend(peer, kind, amount)
+        if verdict is Verdict.DROP:
+            self._incidents.note(peer, "gossip", f"too many {kind.name.lower()}")
+            await self._overseer.drop(peer)
+        return verdict is Verdict.ALLOWED
+
+
+def _is_signed(message: Message) -> bool:
+    try:
+        return signature_validator(message)
+    except Exception:  # noqa: BLE001 (keys and ids of a peer's making fail in many ways)
+        return False

@@ -1,0 +1,124 @@
+"""Walls between what a peer sends and the tasks that the host lives by.
+
+In py-libp2p 0.8.1 an exception in any task of a service ends that service, and so the host. Two
+guards cover them all: `guarding` around every stream handler, and `GuardedManager`, which runs
+each service's tasks and lets a failing one end only the connection that it served. Gossip has
+its own in `node.network.gossip`, connections theirs in `node.network.connections`.
+
+Each guard rests on names of libp2p that are private; tests show that the host dies without it.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.connection.exceptions import RawConnError
+from libp2p.network.stream.exceptions import StreamClosed, StreamEOF, StreamReset
+from libp2p.peer.id import ID
+from libp2p.tools.anyio_service.api import ServiceAPI
+from libp2p.tools.anyio_service.trio_manager import TrioManager
+
+from node.network.incidents import Incidents
+from node.network.limits import PeerId
+from node.network.patience import shielded_for
+
+CLEAN_UP_S: Final = 2.0
+StreamHandler = Callable[[INetStream], Awaitable[None]]
+
+# How a stream ends when its peer goes away: no fault of anybody's.
+ENDINGS: Final = (StreamEOF, StreamReset, StreamClosed, ConnectionClosedError, RawConnError)
+
+
+def guarding(handler: StreamHandler, incidents: Incidents, where: str) -> StreamHandler:
+    """Return a handler that never raises: a fault is noted and the stream reset."""
+
+    async def guarded(stream: INetStream) -> None:
+        try:
+            await handler(stream)
+        except ENDINGS:
+            await reset_quietly(stream)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: no stream may end the host)
+            incidents.note(peer_of(stream), where, fault)
+            await reset_quietly(stream)
+
+    return guarded
+
+
+async def reset_quietly(stream: INetStream) -> None:
+    """Reset a stream, even when cancelled, but not for long: its connection may take nothing."""
+    with shielded_for(CLEAN_UP_S), contextlib.suppress(Exception):
+        await stream.reset()
+
+
+def peer_of(stream: INetStream) -> PeerId:
+    """Return the peer at the other end of a stream."""
+    return PeerId(str(stream.muxed_conn.peer_id))
+
+
+class GuardedManager(TrioManager):
+    """Runs a service's tasks so that one that fails ends alone, with its connection if it has one.
+
+    The service's own `run` and its daemons are not held back: without them it is no service, and
+    whoever supervises the process is to start it again.
+    """
+
+    def __init__(self, service: ServiceAPI, incidents: Incidents) -> None:
+        super().__init__(service)
+        self._incidents = incidents
+
+    def run_task(
+        self,
+        async_fn: Callable[..., Awaitable[Any]],
+        *args: Any,
+        daemon: bool = False,
+        name: str | None = None,
+        _internal: bool = False,
+    ) -> None:
+        """Run a task in the background."""
+        if not (daemon or _internal):
+            name = name or getattr(async_fn, "__qualname__", None)
+            async_fn = self._ending_alone(async_fn)
+        super().run_task(async_fn, *args, daemon=daemon, name=name, _internal=_internal)
+
+    def _ending_alone(self, task: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def run(*args: Any) -> None:
+            try:
+                await task(*args)
+            except Exception as fault:  # noqa: BLE001 (a supervisor, as above)
+                await self._settle(task, args, fault)
+
+        return run
+
+    async def _settle(
+        self, task: Callable[..., Awaitable[Any]], args: tuple[Any, ...], fault: Exception
+    ) -> None:
+        owner = getattr(task, "__self__", None)
+        muxed = getattr(owner, "muxed_conn", owner)
+        peer = getattr(muxed, "peer_id", None)
+        if not isinstance(fault, BaseLibp2pError):
+            where = getattr(task, "__qualname__", "a task")
+            blamed = peer or next((one for one in args if isinstance(one, ID)), "none")
+            self._incidents.note(PeerId(str(blamed)), where, fault)
+        if owner is not None and peer is not None:
+            # A connection without the task that serves it would stay in the tables.
+            with shielded_for(CLEAN_UP_S), contextlib.suppress(Exception):
+                await owner.close()
+
+
+@asynccontextmanager
+async def guarded_service(service: ServiceAPI, incidents: Incidents) -> AsyncIterator[None]:
+    """Run a service of libp2p in the background, as its `background_trio_service` does."""
+    async with trio.open_nursery() as nursery:
+        manager = GuardedManager(service, incidents)
+        vars(service)["_manager"] = manager
+        nursery.start_soon(manager.run)
+        await manager.wait_started()
+        try:
+            yield
+        finally:
+            await manager.stop()

@@ -1,0 +1,292 @@
+"""One node on the network: peers, gossip and streams of frames, behind a small typed surface.
+
+    async with running_host(settings) as host:
+        messages = await host.subscribe(topic, validator)
+        host.serve("/arnode/hello/1", answer)
+        peer = await host.connect("/ip4/192.0.2.1/tcp/4001/p2p/12D3…")
+        async with await host.open(peer, "/arnode/hello/1") as frames:
+            await frames.send({"network": "main"})
+
+Peers are named by their ids; one that breaks the rules is dropped and remembered for a while.
+Gossip is best effort: messages may be lost anywhere, and reconciliation finds them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from multiaddr import Multiaddr
+
+from node.network.building import HostSettings, build_host, listen_addresses
+from node.network.connections import Connections
+from node.network.errors import NetworkError, explaining
+from node.network.frames import (
+    FrameCutError,
+    FrameLimits,
+    FrameStream,
+    StreamEndedError,
+    over_libp2p,
+)
+from node.network.gossip import Gossip, GuardedPubsub, Validator, make_router
+from node.network.guards import StreamHandler, guarded_service, guarding, peer_of
+from node.network.incidents import Incidents, quieten_libp2p
+from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
+from node.network.patience import shielded_for
+from node.network.rpc import MESSAGE_LIMIT_BYTES
+from node.network.speed import apply_speed_patch
+from protocol.errors import ConfigurationError
+
+# libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
+PUBLISH_EVERY_S: Final = 0.005
+PUBLISH_QUEUE: Final = 256
+INBOX: Final = 1024
+CONNECT_S: Final = 15.0
+OPEN_S: Final = 10.0
+CLOSE_S: Final = 5.0
+
+Answer = Callable[[PeerId, FrameStream], Awaitable[None]]
+
+
+class NetworkHost:
+    """What the rest of the network process sees of libp2p."""
+
+    def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._limits = PeerLimits(trio.current_time, settings.allowances)
+        self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
+        self._incidents = Incidents(self._count_fault, trio.current_time)
+        self._topics = settings.topics
+        self._host = build_host(settings)
+        self._connections = Connections(
+            self._swarm,
+            self._incidents,
+            is_banned=self._banned.__contains__,
+            spend=self._limits.spend,
+        )
+        self._router = make_router()
+        self._pubsub = GuardedPubsub(
+            self._host,
+            self._router,
+            self._incidents,
+            self,
+            deliver=self._deliver,
+            allowed_topics=settings.topics,
+        )
+        self._guard_streams()
+        self._inboxes: dict[str, trio.MemorySendChannel[Gossip]] = {}
+        self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
+        self.lost_messages = 0  # arrived, and not taken in time by whoever subscribed
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The id by which peers know this node."""
+        return PeerId(str(self._host.get_id()))
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be dialled, with its id."""
+        return tuple(map(str, self._host.get_addrs()))
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Who is connected."""
+        return tuple(PeerId(str(peer)) for peer in self._host.get_connected_peers())
+
+    def is_banned(self, peer: PeerId) -> bool:
+        """Tell whether a peer is refused for what it did."""
+        return peer in self._banned
+
+    async def connect(self, address: str) -> PeerId:
+        """Connect to a peer at an address that ends in its id, and return the id.
+
+        Raises:
+            NetworkError: the address does not read, nobody answers there, or it is banned.
+        """
+        with explaining(f"{address} was not reached"):
+            info = info_from_p2p_addr(Multiaddr(address))
+            peer = PeerId(str(info.peer_id))
+        if peer in self._banned:
+            raise NetworkError(f"{peer} broke the rules lately", "wait, or connect to another")
+        # Whether to dial again so soon is for the address book to say.
+        self._swarm.unblock_peer(info.peer_id)
+        with explaining(f"{address} was not reached"), trio.fail_after(CONNECT_S):
+            await self._host.connect(info)
+        return peer
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """End all connections with a peer, even one that takes nothing any more."""
+        await self._connections.sever(peer)
+
+    async def drop(self, peer: PeerId) -> None:
+        """Disconnect a peer that broke the rules, and refuse it for a while."""
+        self._banned.add(peer)
+        await self._connections.sever(peer)
+
+    def spend(self, peer: PeerId, kind: Kind, amount: float = 1) -> Verdict:
+        """Take from a peer's budget and return what follows; `Verdict.DROP` asks for `drop`."""
+        return self._limits.spend(peer, kind, amount)
+
+    def report(self, peer: PeerId, what: str) -> None:
+        """Count a fault against a peer; too many, and it is dropped."""
+        self._incidents.note(peer, "reported", what)
+
+    def serve(self, protocol: str, answer: Answer, limits: FrameLimits | None = None) -> None:
+        """Answer streams of a protocol; whatever `answer` raises ends that stream only."""
+
+        async def handle(stream: INetStream) -> None:
+            async with FrameStream(over_libp2p(stream), limits) as frames:
+                try:
+                    await answer(peer_of(stream), frames)
+                except (StreamEndedError, FrameCutError):
+                    await frames.reset()
+
+        self._host.set_stream_handler(
+            TProtocol(protocol), guarding(handle, self._incidents, protocol)
+        )
+
+    async def open(
+        self, peer: PeerId, protocol: str, limits: FrameLimits | None = None
+    ) -> FrameStream:
+        """Open a stream to a connected peer.
+
+        Raises:
+            NetworkError: it is not connected, or does not speak the protocol.
+        """
+        if peer not in self.peers:
+            raise NetworkError(f"{peer} is not connected", "connect to it first")
+        patience = trio.CancelScope()
+        self._nursery.start_soon(self._sever_later, peer, patience)
+        try:
+            with explaining(f"{peer} opened no {protocol}"):
+                stream = await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
+        finally:
+            patience.cancel()
+        return FrameStream(over_libp2p(stream), limits)
+
+    async def subscribe(
+        self, topic: str, validator: Validator
+    ) -> trio.MemoryReceiveChannel[Gossip]:
+        """Take part in a topic, and return where its messages arrive, our own left out.
+
+        `validator` gets the forwarder and the data and is to be cheap; what it refuses is counted
+        against the forwarder and not passed on. It must judge by the data alone.
+
+        Raises:
+            NetworkError: the topic is none of this host's.
+        """
+        self._check_topic(topic)
+        inbox, messages = trio.open_memory_channel[Gossip](INBOX)
+        self._inboxes[topic] = inbox
+        self._pubsub.validate_by(topic, validator)
+        await self._pubsub.subscribe(topic)
+        return messages
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Take no part in a topic any more."""
+        await self._pubsub.unsubscribe(topic)
+        self._pubsub.remove_topic_validator(topic)
+        inbox = self._inboxes.pop(topic, None)
+        if inbox is not None:
+            inbox.close()
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Put a message into the queue, waiting for room in it; it may yet be lost on the way.
+
+        Raises:
+            NetworkError: it is too long, or the topic is none of this host's.
+        """
+        self._check_topic(topic)
+        if len(data) > MESSAGE_LIMIT_BYTES:
+            raise NetworkError(
+                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
+                "leave it to reconciliation, and name large parts by their hash",
+            )
+        await self._outbox.send((topic, data))
+
+    async def publish_queued(self) -> None:
+        """Send what `publish` queued, in order and paced; never returns."""
+        async for topic, data in self._to_publish:
+            with trio.move_on_after(CLOSE_S):
+                await self._pubsub.publish(topic, data)
+            await trio.sleep(PUBLISH_EVERY_S)
+
+    @asynccontextmanager
+    async def run(self, settings: HostSettings) -> AsyncIterator[None]:
+        """Run libp2p's services; the host listens when all of them answer."""
+        async with (
+            guarded_service(self._swarm, self._incidents),
+            guarded_service(self._router, self._incidents),
+            guarded_service(self._pubsub, self._incidents),
+        ):
+            await self._pubsub.wait_until_ready()
+            if settings.listen and not await self._swarm.listen(*listen_addresses(settings)):
+                raise ConfigurationError(
+                    f"none of {', '.join(settings.listen)} can be listened on",
+                    "choose another port, or stop what uses it",
+                )
+            try:
+                yield
+            finally:
+                await self._part()
+
+    @property
+    def _swarm(self) -> Swarm:
+        return cast("Swarm", self._host.get_network())
+
+    def _guard_streams(self) -> None:
+        """Put the guards around every stream that a peer opens, libp2p's own handlers included."""
+        dispatch: StreamHandler = self._host._swarm_stream_handler  # noqa: SLF001 (what to guard)
+        guarded = guarding(dispatch, self._incidents, "a stream")
+        self._swarm.set_stream_handler(self._connections.limiting(guarded))
+
+    async def _part(self) -> None:
+        """Sever everybody: libp2p closes one connection after the other, and waits for each."""
+        with shielded_for(CLOSE_S):
+            async with trio.open_nursery() as nursery:
+                for peer in self.peers:
+                    nursery.start_soon(self._connections.sever, peer)
+
+    async def _sever_later(self, peer: PeerId, patience: trio.CancelScope) -> None:
+        # libp2p cleans up after a timeout by writing, shielded: without socket that ends, too.
+        with patience:
+            await trio.sleep(OPEN_S)
+            await self._connections.sever(peer)
+
+    def _count_fault(self, peer: PeerId) -> None:
+        if self._limits.spend(peer, Kind.FAULTS) is Verdict.DROP and peer not in self._banned:
+            self._banned.add(peer)
+            if peer in self.peers:
+                self._nursery.start_soon(self.drop, peer)
+
+    def _deliver(self, message: Gossip) -> None:
+        try:
+            self._inboxes[message.topic].send_nowait(message)
+        except (KeyError, trio.WouldBlock, trio.BrokenResourceError):
+            self.lost_messages += 1
+
+    def _check_topic(self, topic: str) -> None:
+        if topic not in self._topics:
+            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
+
+
+@asynccontextmanager
+async def running_host(settings: HostSettings) -> AsyncIterator[NetworkHost]:
+    """Yield a host that listens; afterwards everything it had open is closed.
+
+    Raises:
+        ConfigurationError: it cannot be made from these settings, or cannot listen.
+    """
+    quieten_libp2p()
+    apply_speed_patch()
+    async with trio.open_nursery() as nursery:
+        host = NetworkHost(settings, nursery)
+        async with host.run(settings):
+            nursery.start_soon(host.publish_queued)
+            yield host
+            nursery.cancel_scope.cancel()

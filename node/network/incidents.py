@@ -1,0 +1,60 @@
+"""What peers did wrong: every fault is counted, few are written down.
+
+At most one log line per peer and minute, for a bounded number of peers, so that whoever sends
+garbage fills neither disk nor memory. What follows for the peer is decided by `count`.
+"""
+
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from node.network.limits import PEERS_TRACKED, PeerId
+
+LINE_EVERY_S: Final = 60.0
+_TEXT_LIMIT = 160
+_log = logging.getLogger(__name__)
+
+Count = Callable[[PeerId], None]
+
+
+class Incidents:
+    """Notes faults of peers."""
+
+    def __init__(self, count: Count, clock: Callable[[], float]) -> None:
+        self._count = count
+        self._clock = clock
+        self._written_at: OrderedDict[PeerId, float] = OrderedDict()
+
+    def note(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
+        """Count a fault against a peer, and log it unless one of its was logged just now."""
+        now = self._clock()
+        written_at = self._written_at.get(peer)
+        if written_at is None or now - written_at >= LINE_EVERY_S:
+            self._written_at[peer] = now
+            self._written_at.move_to_end(peer)
+            if len(self._written_at) > PEERS_TRACKED:
+                self._written_at.popitem(last=False)
+            _log.warning("peer %s: %s: %s", peer, where, describe(fault))
+        self._count(peer)
+
+
+def describe(fault: BaseException | str) -> str:
+    """Return one short line of printable text; what a peer wrote may be in it."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    text = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
+    return re.sub(r"[^\x20-\x7e]+", " ", text)[:_TEXT_LIMIT]
+
+
+def quieten_libp2p() -> None:
+    """Keep libp2p's own lines out of the log: peers choose how many of them there are.
+
+    Some of its modules log on the root logger, which also makes `logging` set up a handler of its
+    own when there is none; that handler is given here, and does nothing.
+    """
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())

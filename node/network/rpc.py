@@ -1,0 +1,91 @@
+"""What of a gossip RPC is let in: its counts bounded, its topics known, its control cut to size.
+
+One RPC may hold a megabyte. Unbounded, that is 26,000 messages or ids: py-libp2p 0.8.1 makes a
+task of each message, in time that grows with their square, answers an IWANT that names one
+message a thousand times with a thousand copies, and remembers every topic that a PRUNE names.
+Pure, apart from the protobuf classes.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlMessage, Message
+
+from protocol.errors import Rejected
+
+RPC_LIMIT_BYTES: Final = 1 << 20
+MESSAGE_LIMIT_BYTES: Final = 16 << 10
+# An answer to IWANT holds what was asked for, at most so much; subscriptions come once.
+MESSAGES_PER_RPC: Final = 1_000
+SUBSCRIPTIONS_PER_RPC: Final = 1_000
+CONTROLS_PER_RPC: Final = 1_000
+IDS_PER_RPC: Final = 5_000  # go-libp2p-pubsub's MaxIHaveLength
+IDS_ANSWERED: Final = 64  # of 16 KiB each: no answer is over the size of one RPC
+_ID_LIMIT_BYTES = 64
+
+
+def parse_rpc(data: bytes) -> RPC:
+    """Return the RPC that these bytes are.
+
+    Raises:
+        google.protobuf.message.DecodeError: they are none, or nested too deep.
+    """
+    rpc = RPC()
+    rpc.ParseFromString(data)
+    return rpc
+
+
+def rpc_fault(rpc: RPC) -> Rejected | None:
+    """Return why an RPC is not looked at any further, if it is not."""
+    control = rpc.control
+    ids = sum(len(have.messageIDs) for have in control.ihave)
+    ids += sum(len(want.messageIDs) for want in control.iwant)
+    controls = len(control.ihave) + len(control.iwant) + len(control.graft) + len(control.prune)
+    counts = (
+        ("messages", len(rpc.publish), MESSAGES_PER_RPC),
+        ("subscriptions", len(rpc.subscriptions), SUBSCRIPTIONS_PER_RPC),
+        ("control messages", controls, CONTROLS_PER_RPC),
+        ("message ids", ids, IDS_PER_RPC),
+    )
+    for what, count, limit in counts:
+        if count > limit:
+            return Rejected(f"{count} {what} in one RPC, more than {limit}")
+    return None
+
+
+def message_fault(message: Message) -> Rejected | None:
+    """Return what is wrong with a message before its signature is looked at."""
+    if len(message.data) > MESSAGE_LIMIT_BYTES:
+        return Rejected(f"a message of {len(message.data)} bytes, over {MESSAGE_LIMIT_BYTES}")
+    if len(message.topicIDs) != 1:
+        # Several topics would go by the validator of one of them.
+        return Rejected(f"a message for {len(message.topicIDs)} topics")
+    return None
+
+
+def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> ControlMessage:
+    """Return what of a control message concerns our topics and is of gossipsub 1.1.
+
+    Peers that a PRUNE names are left out: whom to dial is for the address book to say.
+    """
+    kept = ControlMessage()
+    for have in control.ihave:
+        if have.topicID in topics:
+            kept.ihave.add(topicID=have.topicID, messageIDs=_short_ids(have.messageIDs))
+    wanted = dict.fromkeys(one for want in control.iwant for one in _short_ids(want.messageIDs))
+    if wanted:
+        kept.iwant.add(messageIDs=list(wanted)[:IDS_ANSWERED])
+    for topic in dict.fromkeys(graft.topicID for graft in control.graft):
+        if topic in topics:
+            kept.graft.add(topicID=topic)
+    for topic, back_off_s in {prune.topicID: prune.backoff for prune in control.prune}.items():
+        if topic in topics:
+            kept.prune.add(topicID=topic, backoff=min(back_off_s, 3600))
+    return kept
+
+
+def _short_ids(ids: Iterable[str | bytes]) -> list[bytes]:
+    # py-libp2p's own classes give text for what the wire holds as bytes.
+    wire = (one.encode() if isinstance(one, str) else one for one in ids)
+    return [one for one in wire if len(one) <= _ID_LIMIT_BYTES]
