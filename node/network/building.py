@@ -19,9 +19,9 @@ from libp2p.rcmgr.memory_limits import MemoryConnectionLimits
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from node.network.connections import BoundedYamux
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
 from protocol.errors import ConfigurationError
@@ -64,7 +64,7 @@ def build_host(settings: HostSettings) -> BasicHost:
         key_pair=keys,
         listen_addrs=listen_addresses(settings),
         sec_opt={NOISE_ID: Noise(keys, noise_privkey=create_new_key_pair().private_key)},
-        muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},
+        muxer_opt={TProtocol(YAMUX_ID): Yamux},
         resource_manager=_resource_manager(settings),
         connection_config=_connection_config(settings),
         psk=None if settings.secret is None else settings.secret.hex(),

@@ -9,7 +9,7 @@ whatever addresses peers told it.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
@@ -37,17 +37,6 @@ SEVER_S: Final = 2.0
 Spend = Callable[[PeerId, Kind, float], Verdict]
 
 
-class BoundedYamux(Yamux):
-    """A yamux connection that ends when its peer sends far more than it was given window for."""
-
-    async def _read_data_body(self, length: int) -> bytes:
-        unread = sum(map(len, self.stream_buffers.values()))
-        if unread + length > UNREAD_BYTES:
-            # The one exception that `handle_incoming` takes as the end of the connection.
-            raise trio.TooSlowError
-        return await super()._read_data_body(length)
-
-
 class Connections:
     """Guards one swarm's connections and streams, from before it runs."""
 
@@ -58,11 +47,13 @@ class Connections:
         *,
         is_banned: Callable[[PeerId], bool],
         spend: Spend,
+        drop: Callable[[PeerId], Awaitable[None]],
     ) -> None:
         self._swarm = swarm
         self._incidents = incidents
         self._is_banned = is_banned
         self._spend = spend
+        self._drop = drop
         self._handshakes: Counter[str] = Counter()
         self._streams: Counter[PeerId] = Counter()
         self._sockets: WeakKeyDictionary[IMuxedConn, IRawConnection] = WeakKeyDictionary()
@@ -85,7 +76,7 @@ class Connections:
             tables = getattr(stream.muxed_conn, "streams", ())
             if verdict is Verdict.DROP or len(tables) > STREAMS_IN_TABLES:
                 self._incidents.note(peer, "streams", "opened too many")
-                await self.sever(peer)
+                await self._drop(peer)
                 return
             if verdict is Verdict.REFUSED or self._streams[peer] >= STREAMS_PER_PEER:
                 await reset_quietly(stream)
@@ -144,10 +135,28 @@ class Connections:
             with trio.move_on_after(SEVER_S), contextlib.suppress(Exception):
                 await muxed.close()
             raise SwarmException("this peer broke the rules lately")
+        _bound_unread(muxed)
         raw = _socket.get()
         if raw is not None:
             self._sockets[muxed] = raw
         return await self._add(muxed, direction)
+
+
+def _bound_unread(muxed: IMuxedConn) -> None:
+    """End a connection whose peer sends far more than it was given window for.
+
+    Set on the connection: py-libp2p makes a `Yamux` whatever class it is given.
+    """
+    yamux = cast("Yamux", muxed)
+    read_body = yamux._read_data_body  # noqa: SLF001 (what to guard)
+
+    async def read_bounded(length: int) -> bytes:
+        if sum(map(len, yamux.stream_buffers.values())) + length > UNREAD_BYTES:
+            # The one exception that `handle_incoming` takes as the end of the connection.
+            raise trio.TooSlowError
+        return await read_body(length)
+
+    vars(yamux)["_read_data_body"] = read_bounded
 
 
 async def _dial_nobody() -> None:

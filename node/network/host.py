@@ -68,6 +68,7 @@ class NetworkHost:
             self._incidents,
             is_banned=self._banned.__contains__,
             spend=self._limits.spend,
+            drop=self.drop,
         )
         self._router = make_router()
         self._pubsub = GuardedPubsub(

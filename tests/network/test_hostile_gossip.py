@@ -1,0 +1,254 @@
+"""Whatever a peer sends as gossip, the host goes on and others do not notice."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from libp2p.pubsub.pb.rpc_pb2 import RPC
+from libp2p.utils.varint import encode_uvarint
+
+from node.network.gossip import message_id
+from node.network.limits import Allowance, Kind, PeerId
+from node.network.rpc import MESSAGE_LIMIT_BYTES
+from tests.network.arena import TOPIC, Arena, arena, run, until
+from tests.network.attacks import (
+    GARBAGE,
+    NESTED_GROUPS,
+    forged,
+    pruning,
+    send_bytes,
+    send_rpc,
+    signed,
+    subscribing,
+    wanting,
+)
+
+Attack = Callable[[Arena], Awaitable[None]]
+
+
+async def garbage(field: Arena) -> None:
+    await send_bytes(await field.stream(), GARBAGE)
+
+
+async def nested_groups(field: Arena) -> None:
+    await send_bytes(await field.stream(), NESTED_GROUPS)
+
+
+async def oversize_rpc(field: Arena) -> None:
+    stream = await field.stream()
+    await stream.write(encode_uvarint((1 << 20) + 1) + bytes(1000))
+
+
+async def endless_length(field: Arena) -> None:
+    await (await field.stream()).write(b"\xff" * 20)
+
+
+async def bad_sender(field: Arena) -> None:
+    await send_rpc(await field.stream(), RPC(publish=[forged(from_id=b"\x00\x01nobody")]))
+
+
+async def bad_key(field: Arena) -> None:
+    await send_rpc(await field.stream(), RPC(publish=[forged(from_id=b"\x12", key=b"\xff\xfe")]))
+
+
+async def bad_signature(field: Arena) -> None:
+    sender = field.raw.get_id().to_bytes()
+    await send_rpc(await field.stream(), RPC(publish=[forged(from_id=sender)]))
+
+
+async def foreign_sender_record(field: Arena) -> None:
+    await send_rpc(await field.stream(), RPC(senderRecord=b"no envelope"))
+
+
+async def thousands_of_messages(field: Arena) -> None:
+    rpc = RPC(publish=[signed(field.raw, secrets.token_bytes(4)) for _ in range(1_001)])
+    await send_rpc(await field.stream(), rpc)
+
+
+async def thousands_of_subscriptions(field: Arena) -> None:
+    await send_rpc(await field.stream(), subscribing(5_000))
+
+
+async def thousands_of_ids(field: Arena) -> None:
+    await send_rpc(await field.stream(), wanting(secrets.token_bytes(32), 20_000))
+
+
+async def long_message(field: Arena) -> None:
+    message = signed(field.raw, bytes(MESSAGE_LIMIT_BYTES + 1))
+    await send_rpc(await field.stream(), RPC(publish=[message]))
+
+
+async def message_for_two_topics(field: Arena) -> None:
+    message = signed(field.raw, b"to two", TOPIC, "/elsewhere")
+    await send_rpc(await field.stream(), RPC(publish=[message]))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        garbage,
+        nested_groups,
+        oversize_rpc,
+        endless_length,
+        bad_sender,
+        bad_key,
+        bad_signature,
+        foreign_sender_record,
+        thousands_of_messages,
+        thousands_of_subscriptions,
+        thousands_of_ids,
+        long_message,
+        message_for_two_topics,
+    ],
+)
+def test_an_attacker_is_dropped_after_one_line_in_the_log(
+    attack: Attack, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with arena(allowances={Kind.FAULTS: Allowance(per_s=0, burst=1)}) as field:
+            await attack(field)
+            await until(lambda: len(caplog.records) == 1)
+            await field.assert_victim_serves_honest()
+            assert not field.is_attacker_dropped()
+            await attack(field)
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+            [line] = caplog.records
+            assert field.attacker.peer_id in line.getMessage()
+
+    run(test)
+
+
+def test_a_validator_that_raises_refuses_one_message_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def judge(_: PeerId, data: bytes) -> bool:
+        if data == b"poison":
+            raise RuntimeError("a fault in a validator")
+        return True
+
+    async def test() -> None:
+        async with arena() as field:
+            field.victim._pubsub.validate_by(TOPIC, judge)
+            await field.attacker.publish(TOPIC, b"poison")
+            await until(lambda: len(caplog.records) == 1)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+def test_a_message_that_a_validator_refuses_is_not_passed_on() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            field.victim._pubsub.validate_by(TOPIC, lambda _, data: data != b"false")
+            await field.attacker.publish(TOPIC, b"false")
+            await field.attacker.publish(TOPIC, b"true")
+            assert (await field.honest_inbox.receive()).data == b"true"
+            assert (await field.victim_inbox.receive()).data == b"true"
+
+    run(test)
+
+
+def test_a_flood_of_records_is_cut_off_and_the_sender_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        async with arena(allowances={Kind.RECORDS: Allowance(per_s=1, burst=50)}) as field:
+            stream = await field.stream()
+            messages = [signed(field.raw, secrets.token_bytes(8)) for _ in range(60)]
+            await send_rpc(stream, RPC(publish=messages))
+            await field.assert_victim_serves_honest()
+            assert not field.is_attacker_dropped()
+            await send_rpc(stream, RPC(publish=messages))
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+def test_the_honest_record_that_an_attacker_repeats_reaches_everybody() -> None:
+    async def test() -> None:
+        async with arena(allowances={Kind.RECORDS: Allowance(per_s=0, burst=20)}) as field:
+            stream = await field.stream()
+            await send_rpc(stream, RPC(publish=[signed(field.raw, b"%d" % n) for n in range(25)]))
+            await send_rpc(stream, RPC(publish=[signed(field.raw, b"a true record")]))
+            await trio.sleep(0.2)
+            await field.honest.publish(TOPIC, b"a true record")
+            while (await field.victim_inbox.receive()).data != b"a true record":
+                pass
+
+    run(test)
+
+
+def test_pruned_topics_that_are_not_ours_are_not_remembered() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            stream = await field.stream()
+            for _ in range(3):
+                await send_rpc(stream, pruning(1_000))
+            await field.assert_victim_serves_honest()
+            assert set(field.victim._router.back_off) <= {TOPIC}
+
+    run(test)
+
+
+def test_topics_that_are_not_ours_are_not_remembered() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            stream = await field.stream()
+            for _ in range(3):
+                await send_rpc(stream, subscribing(1_000))
+            await field.assert_victim_serves_honest()
+            assert set(field.victim._pubsub.peer_topics) == {TOPIC}
+
+    run(test)
+
+
+def test_a_message_that_is_wanted_a_thousand_times_is_sent_once() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            sent: list[RPC] = []
+            field.victim._router.send_rpc = lambda _, rpc, **__: sent.append(rpc)
+            await field.victim.publish(TOPIC, b"wanted")
+            await until(lambda: bool(field.victim._router.mcache.msgs))
+            sent.clear()
+            [wanted] = field.victim._router.mcache.msgs
+            await send_rpc(await field.stream(), wanting(wanted, 1_000))
+            await until(lambda: bool(sent))
+            assert sum(len(rpc.publish) for rpc in sent) == 1
+
+    run(test)
+
+
+def test_recent_messages_are_offered_by_the_ids_that_all_go_by() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            await field.victim.publish(TOPIC, b"recent")
+            await until(lambda: bool(field.victim._router.mcache.msgs))
+            [(mid, message)] = field.victim._router.mcache.msgs.items()
+            assert mid == message_id(message)
+            assert field.victim._pubsub.seen_messages.has(mid)
+
+    run(test)
+
+
+def test_the_mesh_is_kept_after_a_heartbeat_that_raised(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with arena() as field:
+            beats = 0
+
+            def heartbeat() -> None:
+                nonlocal beats
+                beats += 1
+                if beats == 1:
+                    raise RuntimeError("a fault in the heartbeat")
+
+            field.victim._router.fanout_heartbeat = heartbeat
+            await until(lambda: beats >= 2)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)

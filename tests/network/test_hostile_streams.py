@@ -1,0 +1,224 @@
+"""Whatever a peer does with streams of our own protocols ends that stream, or its connection."""
+
+import contextlib
+import struct
+
+import msgpack
+import pytest
+import trio
+from libp2p.network.stream.exceptions import StreamError
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+
+from node.network.connections import STREAMS_PER_PEER
+from node.network.errors import NetworkError
+from node.network.frames import FrameLimits, FrameStalledError, FrameStream
+from node.network.limits import Allowance, Kind, PeerId
+from tests.network.arena import ECHO, arena, run, until
+
+FEW_FAULTS = {Kind.FAULTS: Allowance(per_s=0, burst=1)}
+MANY_STREAMS = {Kind.STREAMS: Allowance(per_s=10_000, burst=10_000)}
+
+
+def test_a_handler_that_raises_ends_one_stream_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def raising(_: PeerId, frames: FrameStream) -> None:
+        await frames.receive()
+        raise RuntimeError("a fault in a handler")
+
+    async def test() -> None:
+        async with arena(allowances=FEW_FAULTS) as field:
+            field.victim.serve("/raising/1", raising)
+            for _ in range(2):
+                async with await field.attacker.open(field.victim.peer_id, "/raising/1") as frames:
+                    await frames.send(None)
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(struct.pack(">I", 0xFFFFFFFF), id="a length of 4 GB"),
+        pytest.param(struct.pack(">I", 3) + b"\xc1\xc1\xc1", id="no msgpack"),
+        pytest.param(struct.pack(">I", 1_000_000) + b"\x91" * 1_000_000, id="too deep"),
+        pytest.param(struct.pack(">I", 6) + b"\xdd\xff\xff\xff\xff\x01", id="an array of 4 G"),
+        pytest.param(struct.pack(">I", 2) + b"\x01\x01", id="two messages in one"),
+    ],
+)
+def test_garbage_on_our_protocol_is_counted(
+    garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with arena(allowances=FEW_FAULTS) as field:
+            for _ in range(2):
+                await (await field.stream(ECHO)).write(garbage)
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+def test_streams_that_end_within_a_frame_are_nobodys_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = msgpack.packb({"cut": "anywhere"})
+    frame = struct.pack(">I", len(data)) + data
+
+    async def test() -> None:
+        async with arena(allowances=FEW_FAULTS) as field:
+            for size in range(len(frame)):
+                stream = await field.stream(ECHO)
+                await stream.write(frame[:size])
+                await (stream.close() if size % 2 else stream.reset())
+            await field.assert_victim_serves_honest()
+            assert not field.is_attacker_dropped()
+        assert not caplog.records
+
+    run(test)
+
+
+def test_a_reader_that_stalls_holds_up_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    ended = trio.Event()
+
+    async def flood(_: PeerId, frames: FrameStream) -> None:
+        try:
+            while True:
+                await frames.send(bytes(500_000))
+        finally:
+            ended.set()
+
+    async def test() -> None:
+        async with arena(allowances=FEW_FAULTS) as field:
+            field.victim.serve("/flood/1", flood, FrameLimits(write_s=0.5))
+            await field.stream("/flood/1")
+            await field.assert_victim_serves_honest()
+            await ended.wait()
+            await until(lambda: len(caplog.records) == 1)
+            assert FrameStalledError.__name__ in caplog.text
+            await field.assert_victim_serves_honest()
+
+    run(test)
+
+
+def test_a_reader_that_stalls_until_yamux_gives_up_ends_one_stream_only() -> None:
+    ended = trio.Event()
+
+    async def flood(_: PeerId, frames: FrameStream) -> None:
+        try:
+            while True:
+                await frames.send(bytes(500_000))
+        finally:
+            ended.set()
+
+    async def test() -> None:
+        async with arena() as field:
+            field.victim.serve("/flood/1", flood)
+            await field.stream("/flood/1")
+            await ended.wait()
+            await field.assert_victim_serves_honest()
+
+    run(test)
+
+
+def test_a_writer_that_stalls_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    async def listen(_: PeerId, frames: FrameStream) -> None:
+        await frames.receive()
+
+    async def test() -> None:
+        async with arena(allowances=FEW_FAULTS) as field:
+            field.victim.serve("/listen/1", listen, FrameLimits(read_s=0.2))
+            for _ in range(2):
+                await (await field.stream("/listen/1")).write(b"\x00\x00")
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+def test_a_peer_has_so_many_streams_at_once() -> None:
+    async def test() -> None:
+        async with arena(allowances=MANY_STREAMS) as field:
+            connection = field.raw.get_network().get_connections(field.target)[0]
+            opened = [await connection.new_stream() for _ in range(STREAMS_PER_PEER * 2)]
+            streams = field.victim._connections._streams
+            await until(lambda: streams[field.attacker.peer_id] == STREAMS_PER_PEER)
+            await field.assert_victim_serves_honest()
+            assert streams[field.attacker.peer_id] == STREAMS_PER_PEER
+            for stream in opened:
+                await stream.reset()
+            await until(lambda: streams[field.attacker.peer_id] <= 1)
+
+    run(test)
+
+
+def test_a_flood_of_streams_drops_the_peer(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with arena(allowances={Kind.STREAMS: Allowance(per_s=0, burst=20)}) as field:
+            connection = field.raw.get_network().get_connections(field.target)[0]
+            with contextlib.suppress(MuxedStreamError):
+                for _ in range(200):
+                    await connection.new_stream()
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
+
+    run(test)
+
+
+def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
+    async def sleep(_: PeerId, __: FrameStream) -> None:
+        await trio.sleep_forever()
+
+    async def test() -> None:
+        async with arena() as field:
+            field.victim.serve("/sleep/1", sleep)
+            stream = await field.stream("/sleep/1")
+            stream.muxed_stream.send_window = 1 << 30
+            with pytest.raises(StreamError), trio.fail_after(10):
+                while True:
+                    await stream.write(bytes(60_000))
+            await until(lambda: field.attacker.peer_id not in field.victim.peers)
+            await field.assert_victim_serves_honest()
+
+    run(test)
+
+
+def test_a_peer_that_takes_no_bytes_is_disconnected_all_the_same() -> None:
+    async def flood(_: PeerId, frames: FrameStream) -> None:
+        while True:
+            await frames.send(bytes(500_000))
+
+    async def test() -> None:
+        async with arena() as field:
+            field.victim.serve("/flood/1", flood)
+            stream = await field.stream("/flood/1")
+            [held] = field.victim._swarm.get_connections(field.raw.get_id())
+            # As if the peer were suspended: window enough, and nobody reads its socket.
+            lock = held.muxed_conn._write_lock
+            await lock.acquire()
+            with trio.fail_after(4):
+                await field.victim.disconnect(field.attacker.peer_id)
+            assert field.attacker.peer_id not in field.victim.peers
+            await field.assert_victim_serves_honest()
+            assert stream is not None
+
+    run(test)
+
+
+def test_opening_a_stream_to_a_peer_that_answers_nothing_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.network.host.OPEN_S", 0.5)
+
+    async def test() -> None:
+        async with arena() as field:
+            field.raw.get_network().set_stream_handler(lambda _: trio.sleep_forever())
+            with pytest.raises(NetworkError, match="opened no"):
+                await field.victim.open(field.attacker.peer_id, ECHO)
+            await field.assert_victim_serves_honest()
+
+    run(test)
