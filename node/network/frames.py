@@ -79,6 +79,9 @@ class ByteStream(Protocol):
     async def close(self) -> None:
         """Say that nothing more will be written."""
 
+    async def release(self) -> None:
+        """Give back what is left of the stream when both sides have closed it."""
+
     async def reset(self) -> None:
         """Break the stream off, both ways, without waiting for anyone."""
 
@@ -155,6 +158,7 @@ class FrameStream:
             try:
                 await self._stream.close()
                 if not await self._stream.read(1):
+                    await self._stream.release()
                     self._is_done = True
             except FrameError:
                 pass
@@ -260,6 +264,9 @@ class _Libp2pStream:
         with _breaking():
             await self.stream.close()
 
+    async def release(self) -> None:
+        pass  # closing did
+
     async def reset(self) -> None:
         with _breaking():
             await self.stream.reset()
@@ -294,6 +301,9 @@ class _TrioStream:
             await self.stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
             raise FrameCutError("the stream broke") from fault
+
+    async def release(self) -> None:
+        await self.stream.aclose()
 
     async def reset(self) -> None:
         await trio.aclose_forcefully(self.stream)

@@ -14,6 +14,7 @@ from node.network.errors import NetworkError
 from node.network.guards import guarded_service
 from node.network.host import NetworkHost, running_host
 from tests.network.arena import ECHO, Arena, arena, echo, run, settings, until
+from tests.network.test_host import connect_and_open
 
 
 def port_of(host: NetworkHost) -> int:
@@ -88,8 +89,7 @@ def test_connections_are_counted_exactly() -> None:
             host.serve(ECHO, echo)
             await first.connect(host.addresses[0])
             with pytest.raises(NetworkError):
-                await second.connect(host.addresses[0])
-                await second.open(host.peer_id, ECHO)
+                await connect_and_open(second, host)
             assert host.peers == (first.peer_id,)
 
     run(test)

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 import trio
@@ -9,9 +11,10 @@ from libp2p.pubsub.pb.rpc_pb2 import RPC
 from libp2p.utils.varint import encode_uvarint
 
 from node.network.gossip import message_id
+from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
 from node.network.rpc import MESSAGE_LIMIT_BYTES
-from tests.network.arena import TOPIC, Arena, arena, run, until
+from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import (
     GARBAGE,
     NESTED_GROUPS,
@@ -84,38 +87,52 @@ async def message_for_two_topics(field: Arena) -> None:
     await send_rpc(await field.stream(), RPC(publish=[message]))
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        garbage,
-        nested_groups,
-        oversize_rpc,
-        endless_length,
-        bad_sender,
-        bad_key,
-        bad_signature,
-        foreign_sender_record,
-        thousands_of_messages,
-        thousands_of_subscriptions,
-        thousands_of_ids,
-        long_message,
-        message_for_two_topics,
-    ],
+ATTACKS: tuple[Attack, ...] = (
+    garbage,
+    nested_groups,
+    oversize_rpc,
+    endless_length,
+    bad_sender,
+    bad_key,
+    bad_signature,
+    foreign_sender_record,
+    thousands_of_messages,
+    thousands_of_subscriptions,
+    thousands_of_ids,
+    long_message,
+    message_for_two_topics,
 )
-def test_an_attacker_is_dropped_after_one_line_in_the_log(
-    attack: Attack, caplog: pytest.LogCaptureFixture
+
+
+def test_attackers_are_dropped_after_one_line_each_in_the_log(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def lines(attacker: NetworkHost) -> int:
+        return caplog.text.count(attacker.peer_id)
+
+    async def be_attacked(field: Arena, attack: Attack) -> None:
+        await attack(field)
+        await until(lambda: lines(field.attacker) == 1)
+        await field.assert_victim_serves_honest()
+        assert not field.is_attacker_dropped()
+        await attack(field)
+        await until(field.is_attacker_dropped)
+        await field.assert_victim_serves_honest()
+
     async def test() -> None:
-        async with arena(allowances={Kind.FAULTS: Allowance(per_s=0, burst=1)}) as field:
-            await attack(field)
-            await until(lambda: len(caplog.records) == 1)
-            await field.assert_victim_serves_honest()
-            assert not field.is_attacker_dropped()
-            await attack(field)
-            await until(field.is_attacker_dropped)
-            await field.assert_victim_serves_honest()
-            [line] = caplog.records
-            assert field.attacker.peer_id in line.getMessage()
+        async with (
+            arena(allowances={Kind.FAULTS: Allowance(per_s=0, burst=1)}) as field,
+            AsyncExitStack() as stack,
+        ):
+            attackers = [await stack.enter_async_context(running_host(settings())) for _ in ATTACKS]
+            async with trio.open_nursery() as nursery:
+                for attacker in attackers:
+                    nursery.start_soon(attacker.connect, field.victim.addresses[0])
+            await until(lambda: len(field.victim.peers) == 2 + len(ATTACKS))
+            for attack, attacker in zip(ATTACKS, attackers, strict=True):
+                await be_attacked(replace(field, attacker=attacker), attack)
+            assert [lines(attacker) for attacker in attackers] == [1] * len(ATTACKS)
+            assert len(caplog.records) == len(ATTACKS)
 
     run(test)
 

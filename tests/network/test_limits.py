@@ -1,0 +1,104 @@
+"""Budgets and bans: by a clock that is passed in, and bounded."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.network.limits import Allowance, Banned, Kind, PeerId, PeerLimits, Verdict
+
+PEER = PeerId("a")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limits(clock: Clock, *, per_s: float = 1, burst: float = 3, peers: int = 10) -> PeerLimits:
+    every = {kind: Allowance(per_s=per_s, burst=burst) for kind in Kind}
+    return PeerLimits(clock, every, peers=peers)
+
+
+def test_a_burst_is_allowed_then_refused_then_dropped(clock: Clock) -> None:
+    budget = limits(clock)
+    verdicts = [budget.spend(PEER, Kind.RECORDS) for _ in range(7)]
+    allowed, refused, drop = Verdict.ALLOWED, Verdict.REFUSED, Verdict.DROP
+    assert verdicts == [allowed] * 3 + [refused] * 2 + [drop] * 2
+
+
+def test_a_budget_fills_with_time_up_to_its_burst(clock: Clock) -> None:
+    budget = limits(clock)
+    assert budget.spend(PEER, Kind.BYTES, 3) is Verdict.ALLOWED
+    clock.now = 1
+    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.ALLOWED
+    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.REFUSED
+    clock.now = 1_000_000
+    assert budget.spend(PEER, Kind.BYTES, 3) is Verdict.ALLOWED
+    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.REFUSED
+
+
+def test_peers_and_kinds_do_not_share(clock: Clock) -> None:
+    budget = limits(clock)
+    for kind in Kind:
+        for name in "ab":
+            assert budget.spend(PeerId(name), kind, 3) is Verdict.ALLOWED
+
+
+def test_one_who_was_dropped_is_let_in_again_after_twice_its_burst(clock: Clock) -> None:
+    budget = limits(clock)
+    assert budget.spend(PEER, Kind.FAULTS, 1_000_000) is Verdict.DROP
+    clock.now = 4
+    assert budget.spend(PEER, Kind.FAULTS, 1) is Verdict.ALLOWED
+
+
+def test_a_clock_that_goes_back_gives_nothing(clock: Clock) -> None:
+    budget = limits(clock)
+    clock.now = 10
+    assert budget.spend(PEER, Kind.STREAMS, 3) is Verdict.ALLOWED
+    clock.now = 5
+    assert budget.spend(PEER, Kind.STREAMS, 1) is Verdict.REFUSED
+
+
+def test_the_longest_unseen_peer_is_forgotten_first(clock: Clock) -> None:
+    budget = limits(clock, peers=2)
+    for name in ("a", "b", "a", "c"):
+        budget.spend(PeerId(name), Kind.RECORDS, 2)
+    assert len(budget) == 2
+    assert budget.spend(PeerId("a"), Kind.RECORDS, 0) is Verdict.REFUSED
+    assert budget.spend(PeerId("b"), Kind.RECORDS, 3) is Verdict.ALLOWED
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=50))
+def test_never_more_is_allowed_than_burst_and_flow(steps: list[tuple[float, float]]) -> None:
+    clock = Clock()
+    budget = limits(clock, per_s=2, burst=5)
+    allowed = 0.0
+    for pause_s, amount in steps:
+        clock.now += pause_s
+        if budget.spend(PEER, Kind.BYTES, amount) is Verdict.ALLOWED:
+            allowed += amount
+        assert allowed <= 5 + 2 * clock.now + 1e-6
+
+
+def test_a_ban_ends_with_its_time(clock: Clock) -> None:
+    banned = Banned(clock, for_s=10)
+    banned.add(PEER)
+    assert PEER in banned
+    assert PeerId("b") not in banned
+    clock.now = 10
+    assert PEER not in banned
+    assert len(banned) == 0
+
+
+def test_only_so_many_bans_are_remembered(clock: Clock) -> None:
+    banned = Banned(clock, peers=2)
+    for name in ("a", "b", "a", "c"):
+        banned.add(PeerId(name))
+    assert [PeerId(name) in banned for name in "abc"] == [True, False, True]
