@@ -1,17 +1,8 @@
 """Messages on a stream: a 4-byte big-endian length, then that much msgpack.
 
 Whatever the other side sends or withholds, a call here ends within its timeout with a message or
-one of these errors, and has read no more than the cap:
-
-    FrameError                 the stream is of no more use; reset it
-    ├── StreamEndedError       the other side has closed it, between two frames
-    ├── FrameCutError          it ended, or was reset, within a frame
-    ├── FrameTooLongError      a length over the cap; nothing of it was read
-    ├── FrameMalformedError    not msgpack, too deep, or trailing bytes
-    └── FrameStalledError      nothing was read, or taken, for too long
-
-What a message means is for others to say. Streams of libp2p and of trio are told apart by
-`over_libp2p` and `over_trio`.
+a `FrameError` (`node.network.errors`), and has read no more than the cap. What a message means
+is for others to say.
 """
 
 import struct
@@ -19,17 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import msgpack
 import trio
-from libp2p.abc import INetStream
-from libp2p.exceptions import BaseLibp2pError
-from libp2p.io.exceptions import IncompleteReadError
-from libp2p.network.stream.exceptions import StreamEOF
 
+from node.network.errors import (
+    FrameCutError,
+    FrameError,
+    FrameMalformedError,
+    FrameStalledError,
+    FrameTooLongError,
+    StreamEndedError,
+)
 from node.network.patience import shielded_for
-from protocol.errors import ArnodeError
+from node.network.streams import ByteStream
 
 Message: TypeAlias = (
     bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
@@ -43,47 +38,6 @@ WRITE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _CHUNK_BYTES = 64 * 1024
 _LENGTH = struct.Struct(">I")
-
-
-class FrameError(ArnodeError):
-    """A stream that no further frame can be read from or written to."""
-
-
-class StreamEndedError(FrameError):
-    """The other side closed the stream between two frames."""
-
-
-class FrameCutError(FrameError):
-    """The stream ended or broke within a frame."""
-
-
-class FrameTooLongError(FrameError):
-    """A frame's length is over the cap."""
-
-
-class FrameMalformedError(FrameError):
-    """A frame's bytes are not one message."""
-
-
-class FrameStalledError(FrameError):
-    """The other side did not send, or did not take, within the timeout."""
-
-
-class ByteStream(Protocol):
-    """What frames need of a stream. `read` gives 1 … n bytes, or none at its end."""
-
-    async def read(self, size_bytes: int) -> bytes: ...
-
-    async def write(self, data: bytes) -> None: ...
-
-    async def close(self) -> None:
-        """Say that nothing more will be written."""
-
-    async def release(self) -> None:
-        """Give back what is left of the stream when both sides have closed it."""
-
-    async def reset(self) -> None:
-        """Break the stream off, both ways, without waiting for anyone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,78 +186,3 @@ def _only_plain(message: Message) -> Message:
             case _:
                 raise FrameMalformedError("a frame that holds more than plain values")
     return message
-
-
-def over_libp2p(stream: INetStream) -> ByteStream:
-    """Return a libp2p stream in the form that frames need."""
-    return _Libp2pStream(stream)
-
-
-def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
-    """Return a trio stream in the form that frames need."""
-    return _TrioStream(stream)
-
-
-@dataclass(frozen=True, slots=True)
-class _Libp2pStream:
-    stream: INetStream
-
-    async def read(self, size_bytes: int) -> bytes:
-        try:
-            return await self.stream.read(size_bytes)
-        except (StreamEOF, IncompleteReadError):
-            return b""
-        except (BaseLibp2pError, ValueError, KeyError) as fault:
-            raise FrameCutError(f"the stream broke: {type(fault).__name__}") from fault
-
-    async def write(self, data: bytes) -> None:
-        with _breaking():
-            await self.stream.write(data)
-
-    async def close(self) -> None:
-        with _breaking():
-            await self.stream.close()
-
-    async def release(self) -> None:
-        pass  # closing did
-
-    async def reset(self) -> None:
-        with _breaking():
-            await self.stream.reset()
-
-
-@contextmanager
-def _breaking() -> Iterator[None]:
-    try:
-        yield
-    except (BaseLibp2pError, ValueError, KeyError, OSError) as fault:
-        raise FrameCutError(f"the stream broke: {type(fault).__name__}") from fault
-
-
-@dataclass(frozen=True, slots=True)
-class _TrioStream:
-    stream: trio.abc.HalfCloseableStream
-
-    async def read(self, size_bytes: int) -> bytes:
-        try:
-            return bytes(await self.stream.receive_some(size_bytes))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
-            raise FrameCutError("the stream broke") from fault
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await self.stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
-            raise FrameCutError("the stream broke") from fault
-
-    async def close(self) -> None:
-        try:
-            await self.stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
-            raise FrameCutError("the stream broke") from fault
-
-    async def release(self) -> None:
-        await self.stream.aclose()
-
-    async def reset(self) -> None:
-        await trio.aclose_forcefully(self.stream)

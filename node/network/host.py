@@ -25,14 +25,8 @@ from multiaddr import Multiaddr
 
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.connections import Connections
-from node.network.errors import NetworkError, explaining
-from node.network.frames import (
-    FrameCutError,
-    FrameLimits,
-    FrameStream,
-    StreamEndedError,
-    over_libp2p,
-)
+from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
+from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import Gossip, GuardedPubsub, Validator, make_router
 from node.network.guards import StreamHandler, guarded_service, guarding, peer_of
 from node.network.incidents import Incidents, quieten_libp2p
@@ -40,6 +34,7 @@ from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
 from node.network.rpc import MESSAGE_LIMIT_BYTES
 from node.network.speed import apply_speed_patch
+from node.network.streams import over_libp2p
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
@@ -114,10 +109,12 @@ class NetworkHost:
             peer = PeerId(str(info.peer_id))
         if peer in self._banned:
             raise NetworkError(f"{peer} broke the rules lately", "wait, or connect to another")
-        # Whether to dial again so soon is for the address book to say.
-        self._swarm.unblock_peer(info.peer_id)
+        if peer in self.peers:
+            return peer
+        # This address only: `BasicHost.connect` goes through all that it was ever told, waits for
+        # a quarter of a second at each, and refuses for a minute after a failure.
         with explaining(f"{address} was not reached"), trio.fail_after(CONNECT_S):
-            await self._host.connect(info)
+            await self._swarm.dial_addr(info.addrs[0], info.peer_id)
         return peer
 
     async def disconnect(self, peer: PeerId) -> None:

@@ -10,19 +10,16 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.network.frames import (
+from node.network.errors import (
     FrameCutError,
     FrameError,
-    FrameLimits,
     FrameMalformedError,
     FrameStalledError,
-    FrameStream,
     FrameTooLongError,
-    Message,
     StreamEndedError,
-    decode_message,
-    over_trio,
 )
+from node.network.frames import FrameLimits, FrameStream, Message, decode_message
+from node.network.streams import over_trio
 from tests.network.arena import run
 
 plain = st.recursive(

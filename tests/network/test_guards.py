@@ -155,7 +155,7 @@ def test_an_unguarded_host_keeps_the_slots_of_connections_that_have_ended() -> N
         (Swarm.upgrade_inbound_raw_conn, ["self", "raw_conn", "maddr"]),
         (Swarm.upgrade_outbound_raw_conn, ["self", "raw_conn", "peer_id", "pre_scope"]),
         (Swarm.add_conn, ["self", "muxed_conn", "direction"]),
-        (Swarm.unblock_peer, ["self", "peer_id"]),
+        (Swarm.dial_addr, ["self", "addr", "peer_id", "source"]),
         (SwarmConn._add_stream, ["self", "muxed_stream"]),
         (Yamux._read_data_body, ["self", "length"]),
         (TrioManager.run_task, ["self", "async_fn", "args", "daemon", "name", "_internal"]),

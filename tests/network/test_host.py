@@ -46,10 +46,10 @@ def test_a_message_says_who_forwarded_it_and_own_messages_stay_out() -> None:
     run(test)
 
 
-def test_three_hundred_messages_at_once_all_arrive() -> None:
+def test_two_hundred_messages_at_once_all_arrive() -> None:
     async def test() -> None:
         async with arena() as field:
-            sent = {b"%d" % number for number in range(300)}
+            sent = {b"%d" % number for number in range(200)}
             async with trio.open_nursery() as nursery:
 
                 async def publish() -> None:
@@ -113,7 +113,7 @@ def test_a_protocol_that_is_not_spoken_is_said_to_be() -> None:
 
 def test_a_dropped_peer_is_refused_until_its_time_is_over() -> None:
     async def test() -> None:
-        async with arena(banned_for_s=1.0) as field:
+        async with arena(banned_for_s=0.5) as field:
             await field.victim.drop(field.attacker.peer_id)
             assert field.is_attacker_dropped()
             await until(lambda: field.victim.peer_id not in field.attacker.peers)
@@ -152,7 +152,7 @@ def test_only_those_who_know_a_private_networks_secret_get_in() -> None:
             async with await member.open(host.peer_id, ECHO) as frames:
                 await frames.send("hello")
                 assert await frames.receive() == "hello"
-            with trio.move_on_after(2), contextlib.suppress(NetworkError):
+            with trio.move_on_after(1), contextlib.suppress(NetworkError):
                 await stranger.connect(host.addresses[0])
             assert host.peers == (member.peer_id,)
             assert stranger.peers == ()
@@ -201,7 +201,7 @@ def test_messages_wait_in_order_for_a_slow_subscriber() -> None:
         async with arena() as field:
             for number in range(50):
                 await field.honest.publish(TOPIC, b"%d" % number)
-            await trio.sleep(1)
+            await trio.sleep(0.4)
             await expect(field.victim_inbox, b"0")
             await expect(field.victim_inbox, b"49")
 

@@ -31,7 +31,7 @@ async def open_sockets(host: NetworkHost, count: int) -> AsyncIterator[list[trio
 def test_sockets_that_say_nothing_keep_nobody_out_for_long() -> None:
     async def test() -> None:
         async with (
-            arena(handshake_s=1.0) as field,
+            arena(handshake_s=0.5) as field,
             open_sockets(field.victim, HANDSHAKES + 10),
         ):
             pending = field.victim._connections._handshakes
@@ -47,7 +47,7 @@ def test_sockets_that_say_nothing_keep_nobody_out_for_long() -> None:
 
 def test_sockets_that_say_garbage_are_closed(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with arena(handshake_s=1.0) as field, open_sockets(field.victim, 10) as sockets:
+        async with arena(handshake_s=0.5) as field, open_sockets(field.victim, 10) as sockets:
             for socket in sockets:
                 await socket.send_all(b"GET / HTTP/1.1\r\n\r\n" * 100)
             await field.assert_victim_serves_honest()
@@ -72,7 +72,7 @@ def test_a_connection_that_has_ended_gives_its_slot_back() -> None:
         async with arena() as field:
             slots = field.victim._swarm._inbound_limiter
             await until(lambda: slots.borrowed_tokens == 2)
-            await come_and_go(field, 5)
+            await come_and_go(field, 3)
             await until(lambda: slots.borrowed_tokens == 1)
             await field.assert_victim_serves_honest()
 

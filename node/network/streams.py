@@ -1,0 +1,117 @@
+"""Streams of libp2p and of trio in the one form that frames need, with one error for all."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.io.exceptions import IncompleteReadError
+from libp2p.network.stream.exceptions import StreamEOF
+
+from node.network.errors import FrameCutError
+
+
+class ByteStream(Protocol):
+    """What frames need of a stream.
+
+    `read` gives 1 … n bytes, or none at the stream's end. All but `reset` raise `FrameCutError`
+    when the stream breaks.
+    """
+
+    async def read(self, size_bytes: int) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None:
+        """Say that nothing more will be written."""
+
+    async def release(self) -> None:
+        """Give back what is left of the stream when both sides have closed it."""
+
+    async def reset(self) -> None:
+        """Break the stream off, both ways, without waiting for anyone."""
+
+
+def over_libp2p(stream: INetStream) -> ByteStream:
+    """Return a libp2p stream in the form that frames need."""
+    return _Libp2pStream(stream)
+
+
+def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
+    """Return a trio stream in the form that frames need."""
+    return _TrioStream(stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Libp2pStream:
+    stream: INetStream
+
+    async def read(self, size_bytes: int) -> bytes:
+        with _breaking():
+            try:
+                return await self.stream.read(size_bytes)
+            except (StreamEOF, IncompleteReadError):
+                return b""
+
+    async def write(self, data: bytes) -> None:
+        with _breaking():
+            await self.stream.write(data)
+
+    async def close(self) -> None:
+        with _breaking():
+            await self.stream.close()
+
+    async def release(self) -> None:
+        pass  # closing did
+
+    async def reset(self) -> None:
+        with contextlib.suppress(FrameCutError), _breaking():
+            await self.stream.reset()
+
+
+@dataclass(frozen=True, slots=True)
+class _TrioStream:
+    stream: trio.abc.HalfCloseableStream
+
+    async def read(self, size_bytes: int) -> bytes:
+        with _breaking():
+            return bytes(await self.stream.receive_some(size_bytes))
+
+    async def write(self, data: bytes) -> None:
+        with _breaking():
+            await self.stream.send_all(data)
+
+    async def close(self) -> None:
+        with _breaking():
+            await self.stream.send_eof()
+
+    async def release(self) -> None:
+        await self.stream.aclose()
+
+    async def reset(self) -> None:
+        await trio.aclose_forcefully(self.stream)
+
+
+# A connection of yamux that ends under a reader raises a bare KeyError or ValueError.
+_BREAKS = (
+    BaseLibp2pError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    OSError,
+    ValueError,
+    KeyError,
+)
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    try:
+        yield
+    except FrameCutError:
+        raise
+    except _BREAKS as fault:
+        raise FrameCutError(f"the stream broke: {type(fault).__name__}") from fault
