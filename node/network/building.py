@@ -22,14 +22,13 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from node.network.connections import HANDSHAKES
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
 from protocol.errors import ConfigurationError
 
 # Two nodes may dial each other at once, and find out when both connections stand.
 CONNECTIONS_PER_PEER: Final = 2
-# Sockets that have not said who they are; they do not count as connections yet.
-HANDSHAKES: Final = 64
 SECRET_BYTES: Final = 32
 
 

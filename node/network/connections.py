@@ -26,6 +26,8 @@ from node.network.guards import StreamHandler, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
 
+# Sockets that have not said who they are; they do not count as connections yet.
+HANDSHAKES: Final = 64
 HANDSHAKES_PER_ADDRESS: Final = 16
 STREAMS_PER_PEER: Final = 64
 # Streams that one side has closed stay in yamux's tables until the other does.
@@ -109,9 +111,9 @@ class Connections:
 
     async def _accept(self, raw: IRawConnection, address: Multiaddr) -> IMuxedConn:
         """Make a connection of an inbound socket, and hold the slot no longer than it lives."""
-        remote = raw.get_remote_address()
-        host = remote[0] if remote else ""
-        if self._handshakes[host] >= HANDSHAKES_PER_ADDRESS:
+        remote = raw.get_remote_address()  # None for IPv6: py-libp2p reads pairs only
+        host, limit = (remote[0], HANDSHAKES_PER_ADDRESS) if remote else ("", HANDSHAKES)
+        if self._handshakes[host] >= limit:
             raise SwarmException("too many handshakes at once from one address")
         self._handshakes[host] += 1
         try:

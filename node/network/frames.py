@@ -32,8 +32,8 @@ Message: TypeAlias = (
 
 FRAME_LIMIT_BYTES: Final = 1 << 20
 READ_TIMEOUT_S: Final = 30.0
-# Longer than the 5 s that yamux waits for window (it resets the stream then): a write that is
-# cancelled may leave half a packet of noise behind, and so end the connection.
+# Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write
+# short costs the whole connection, see `node.network.streams`.
 WRITE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _CHUNK_BYTES = 64 * 1024

@@ -13,6 +13,7 @@ Gossip is best effort: messages may be lost anywhere, and reconciliation finds t
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, cast
 
 import trio
@@ -138,9 +139,10 @@ class NetworkHost:
         """Answer streams of a protocol; whatever `answer` raises ends that stream only."""
 
         async def handle(stream: INetStream) -> None:
-            async with FrameStream(over_libp2p(stream), limits) as frames:
+            peer = peer_of(stream)
+            async with self._frames(stream, peer, limits) as frames:
                 try:
-                    await answer(peer_of(stream), frames)
+                    await answer(peer, frames)
                 except (StreamEndedError, FrameCutError):
                     await frames.reset()
 
@@ -165,7 +167,7 @@ class NetworkHost:
                 stream = await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
         finally:
             patience.cancel()
-        return FrameStream(over_libp2p(stream), limits)
+        return self._frames(stream, peer, limits)
 
     async def subscribe(
         self, topic: str, validator: Validator
@@ -236,6 +238,9 @@ class NetworkHost:
     @property
     def _swarm(self) -> Swarm:
         return cast("Swarm", self._host.get_network())
+
+    def _frames(self, stream: INetStream, peer: PeerId, limits: FrameLimits | None) -> FrameStream:
+        return FrameStream(over_libp2p(stream, partial(self._connections.sever, peer)), limits)
 
     def _guard_streams(self) -> None:
         """Put the guards around every stream that a peer opens, libp2p's own handlers included."""

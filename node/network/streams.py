@@ -1,7 +1,7 @@
 """Streams of libp2p and of trio in the one form that frames need, with one error for all."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +13,8 @@ from libp2p.io.exceptions import IncompleteReadError
 from libp2p.network.stream.exceptions import StreamEOF
 
 from node.network.errors import FrameCutError
+
+Sever = Callable[[], Awaitable[None]]
 
 
 class ByteStream(Protocol):
@@ -36,9 +38,13 @@ class ByteStream(Protocol):
         """Break the stream off, both ways, without waiting for anyone."""
 
 
-def over_libp2p(stream: INetStream) -> ByteStream:
-    """Return a libp2p stream in the form that frames need."""
-    return _Libp2pStream(stream)
+def over_libp2p(stream: INetStream, sever: Sever) -> ByteStream:
+    """Return a libp2p stream in the form that frames need.
+
+    `sever` ends the whole connection: a write that is cut short may leave half a packet of noise
+    on it, and a peer that takes nothing would hold up everything that is written after.
+    """
+    return _Libp2pStream(stream, sever)
 
 
 def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
@@ -49,6 +55,7 @@ def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
 @dataclass(frozen=True, slots=True)
 class _Libp2pStream:
     stream: INetStream
+    sever: Sever
 
     async def read(self, size_bytes: int) -> bytes:
         with _breaking():
@@ -58,8 +65,12 @@ class _Libp2pStream:
                 return b""
 
     async def write(self, data: bytes) -> None:
-        with _breaking():
-            await self.stream.write(data)
+        try:
+            with _breaking():
+                await self.stream.write(data)
+        except trio.Cancelled:
+            await self.sever()  # shields itself
+            raise
 
     async def close(self) -> None:
         with _breaking():

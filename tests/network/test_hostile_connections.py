@@ -8,8 +8,7 @@ import trio
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from node.network.building import HANDSHAKES
-from node.network.connections import HANDSHAKES_PER_ADDRESS
+from node.network.connections import HANDSHAKES, HANDSHAKES_PER_ADDRESS
 from node.network.errors import NetworkError
 from node.network.guards import guarded_service
 from node.network.host import NetworkHost, running_host

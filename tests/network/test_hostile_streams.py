@@ -7,14 +7,14 @@ import msgpack
 import pytest
 import trio
 from libp2p.abc import INetStream
-from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.exceptions import StreamError, StreamReset
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from node.network.connections import STREAMS_PER_PEER
 from node.network.errors import FrameStalledError, NetworkError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.limits import Allowance, Kind, PeerId
-from tests.network.arena import ECHO, arena, run, until
+from tests.network.arena import ECHO, Arena, arena, run, until
 
 FEW_FAULTS = {Kind.FAULTS: Allowance(per_s=0, burst=1)}
 MANY_STREAMS = {Kind.STREAMS: Allowance(per_s=10_000, burst=10_000)}
@@ -83,44 +83,33 @@ def test_streams_that_end_within_a_frame_are_nobodys_fault(
     run(test)
 
 
+async def flood(_: PeerId, frames: FrameStream) -> None:
+    while True:
+        await frames.send(bytes(500_000))
+
+
 def test_a_reader_that_stalls_holds_up_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    ended = trio.Event()
-
-    async def flood(_: PeerId, frames: FrameStream) -> None:
-        try:
-            while True:
-                await frames.send(bytes(500_000))
-        finally:
-            ended.set()
-
     async def test() -> None:
-        async with arena(allowances=FEW_FAULTS) as field:
+        async with arena() as field:
             field.victim.serve("/flood/1", flood, FrameLimits(write_s=0.5))
             await field.stream("/flood/1")
             await field.assert_victim_serves_honest()
-            await ended.wait()
-            await until(lambda: len(caplog.records) == 1)
-            assert FrameStalledError.__name__ in caplog.text
+            await until(lambda: FrameStalledError.__name__ in caplog.text)
             await field.assert_victim_serves_honest()
+        assert len(caplog.records) == 1
 
     run(test)
 
 
 def test_a_reader_that_stalls_until_yamux_gives_up_ends_one_stream_only() -> None:
-    ended = trio.Event()
-
-    async def flood(_: PeerId, frames: FrameStream) -> None:
-        try:
-            while True:
-                await frames.send(bytes(500_000))
-        finally:
-            ended.set()
-
     async def test() -> None:
         async with arena() as field:
             field.victim.serve("/flood/1", flood)
-            await field.stream("/flood/1")
-            await ended.wait()
+            stream = await field.stream("/flood/1")
+            await until(lambda: stream.muxed_stream.reset_received, within_s=8)
+            with pytest.raises(StreamReset):
+                await stream.read(1)
+            assert field.attacker.peer_id in field.victim.peers
             await field.assert_victim_serves_honest()
 
     run(test)
@@ -189,24 +178,43 @@ def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
     run(test)
 
 
-def test_a_peer_that_takes_no_bytes_is_disconnected_all_the_same() -> None:
-    async def flood(_: PeerId, frames: FrameStream) -> None:
-        while True:
-            await frames.send(bytes(500_000))
+async def take_nothing(field: Arena, protocol: str) -> None:
+    """Open a stream, give all the window there is, and read the socket no more."""
 
+    async def sleep(_: int | None = None) -> bytes:
+        await trio.sleep_forever()
+        return b""
+
+    stream = await field.stream(protocol)
+    [connection] = field.raw.get_network().get_connections(field.target)
+    connection.muxed_conn.secured_conn.read = sleep
+    await stream.muxed_stream.send_window_update(1 << 30)
+    [held] = field.victim._swarm.get_connections(field.raw.get_id())
+    lock = held.muxed_conn._write_lock
+    await until(lambda: lock.statistics().tasks_waiting > 0)  # pings, gossip: all wait
+
+
+def test_a_peer_that_takes_no_bytes_is_disconnected_all_the_same() -> None:
     async def test() -> None:
         async with arena() as field:
             field.victim.serve("/flood/1", flood)
-            stream = await field.stream("/flood/1")
-            [held] = field.victim._swarm.get_connections(field.raw.get_id())
-            # As if the peer were suspended: window enough, and nobody reads its socket.
-            lock = held.muxed_conn._write_lock
-            await lock.acquire()
+            await take_nothing(field, "/flood/1")
+            await field.assert_victim_serves_honest()
             with trio.fail_after(4):
                 await field.victim.disconnect(field.attacker.peer_id)
             assert field.attacker.peer_id not in field.victim.peers
             await field.assert_victim_serves_honest()
-            assert stream is not None
+
+    run(test)
+
+
+def test_a_write_that_is_cut_short_ends_the_connection() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            field.victim.serve("/flood/1", flood, FrameLimits(write_s=1.0))
+            await take_nothing(field, "/flood/1")
+            await until(lambda: field.attacker.peer_id not in field.victim.peers)
+            await field.assert_victim_serves_honest()
 
     run(test)
 
