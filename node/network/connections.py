@@ -3,22 +3,32 @@
 py-libp2p 0.8.1 leaves these open, each enough to wedge a host: a slot for inbound connections
 stays taken after its connection has ended; half-open handshakes take the same slots; the window
 of yamux is not enforced, so that a stream nobody reads grows without end; a connection whose
-peer takes no bytes cannot be closed, since closing writes; and the swarm dials by itself
-whatever addresses peers told it.
+peer takes no bytes cannot be closed, since closing writes; the swarm dials by itself whatever
+addresses peers told it; and its store of peers evicts this host's own key.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import trio
-from libp2p.abc import IMuxedConn, INetConn, INetStream, IRawConnection
+from libp2p.abc import (
+    IMuxedConn,
+    INetConn,
+    INetStream,
+    INetwork,
+    INotifee,
+    IRawConnection,
+)
+from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
@@ -68,6 +78,7 @@ class Connections:
             add_conn=self._admit,
         )
         vars(swarm.auto_connector)["maybe_connect"] = _dial_nobody
+        swarm.register_notifee(_Forgetting())
 
     def limiting(self, handler: StreamHandler) -> StreamHandler:
         """Return a handler of inbound streams that resets those over the peer's limits."""
@@ -100,7 +111,7 @@ class Connections:
                 await self._sever(connection)
 
     async def _sever(self, connection: INetConn) -> None:
-        with trio.move_on_after(SEVER_S):
+        with trio.move_on_after(SEVER_S) as scope:
             # First the socket: closing a connection of yamux writes, and waits for its writers.
             socket = self._sockets.get(connection.muxed_conn)
             if socket is not None:
@@ -108,6 +119,10 @@ class Connections:
                     await socket.close()
             with contextlib.suppress(Exception):
                 await connection.close()
+        if scope.cancelled_caught:
+            # A close that was begun is not begun again, and would leave it in the tables.
+            self._swarm.remove_conn(cast("SwarmConn", connection))
+            forget(self._swarm, connection.muxed_conn.peer_id)
 
     async def _accept(self, raw: IRawConnection, address: Multiaddr) -> IMuxedConn:
         """Make a connection of an inbound socket, and hold the slot no longer than it lives."""
@@ -117,7 +132,7 @@ class Connections:
             raise SwarmException("too many handshakes at once from one address")
         self._handshakes[host] += 1
         try:
-            with _socket.holding(raw):
+            with _above(raw):
                 muxed = await self._upgrade_inbound(raw, address)
         finally:
             self._handshakes[host] -= 1
@@ -129,7 +144,7 @@ class Connections:
         raise SwarmException("the connection has ended")
 
     async def _dial(self, raw: IRawConnection, peer: ID, pre_scope: Any = None) -> INetConn:
-        with _socket.holding(raw):
+        with _above(raw):
             return await self._upgrade_outbound(raw, peer, pre_scope)
 
     async def _admit(self, muxed: IMuxedConn, direction: str = "unknown") -> INetConn:
@@ -165,22 +180,47 @@ async def _dial_nobody() -> None:
     """Stand in for libp2p's own dialling: whom to dial is for the address book to say."""
 
 
-class _Socket:
-    """The socket below the connection that this task is making."""
+class _Forgetting(INotifee):
+    """Forgets what libp2p stored of a peer when its last connection has ended.
 
-    def __init__(self) -> None:
-        self._current: ContextVar[IRawConnection | None] = ContextVar("socket", default=None)
+    Its store evicts beyond a thousand peers those without addresses first, and that is the entry
+    with this host's own private key: whoever comes under a thousand names would end it.
+    """
 
-    def get(self) -> IRawConnection | None:
-        return self._current.get()
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        forget(cast("Swarm", network), conn.muxed_conn.peer_id)
 
-    @contextlib.contextmanager
-    def holding(self, raw: IRawConnection) -> Any:
-        token = self._current.set(raw)
-        try:
-            yield
-        finally:
-            self._current.reset(token)
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        pass
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass
 
 
-_socket = _Socket()
+def forget(swarm: Swarm, peer: ID) -> None:
+    """Drop what is stored of a peer, unless it is connected."""
+    if not swarm.get_connections(peer):
+        with contextlib.suppress(PeerStoreError):  # nothing was stored
+            swarm.peerstore.clear_peerdata(peer)
+
+
+# The socket below the connection that a task is making.
+_socket: ContextVar[IRawConnection | None] = ContextVar("socket", default=None)
+
+
+@contextmanager
+def _above(raw: IRawConnection) -> Iterator[None]:
+    token = _socket.set(raw)
+    try:
+        yield
+    finally:
+        _socket.reset(token)

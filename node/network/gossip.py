@@ -20,6 +20,7 @@ from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, ParseError
 from libp2p.io.exceptions import IncompleteReadError, MessageTooLarge
+from libp2p.network.stream.exceptions import StreamReset
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.mcache import CacheEntry, MessageCache
@@ -277,6 +278,7 @@ class GuardedPubsub(Pubsub):
         if verdict is Verdict.DROP:
             self._incidents.note(peer, "gossip", f"too many {kind.name.lower()}")
             await self._overseer.drop(peer)
+            raise StreamReset("the peer was dropped")
         return verdict is Verdict.ALLOWED
 
 

@@ -178,9 +178,11 @@ class NetworkHost:
         against the forwarder and not passed on. It must judge by the data alone.
 
         Raises:
-            NetworkError: the topic is none of this host's.
+            NetworkError: the topic is none of this host's, or has a subscriber.
         """
         self._check_topic(topic)
+        if topic in self._inboxes:
+            raise NetworkError(f"{topic} is subscribed to already", "share its messages")
         inbox, messages = trio.open_memory_channel[Gossip](INBOX)
         self._inboxes[topic] = inbox
         self._pubsub.validate_by(topic, validator)

@@ -15,6 +15,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.peer.peerstore import PeerStore, PeerStoreError
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.mcache import MessageCache
 from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
@@ -139,6 +140,14 @@ def test_an_unguarded_host_keeps_the_slots_of_connections_that_have_ended() -> N
     trio.run(test)
 
 
+def test_upstreams_store_of_peers_evicts_the_hosts_own_key() -> None:
+    host = new_host()
+    for number in range(1_001):
+        host.get_peerstore().add_addr(ID(b"%d" % number), Multiaddr("/ip4/192.0.2.1/tcp/1"), 60)
+    with pytest.raises(PeerStoreError):
+        host.get_private_key()
+
+
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [
@@ -155,6 +164,8 @@ def test_an_unguarded_host_keeps_the_slots_of_connections_that_have_ended() -> N
         (Swarm.upgrade_inbound_raw_conn, ["self", "raw_conn", "maddr"]),
         (Swarm.upgrade_outbound_raw_conn, ["self", "raw_conn", "peer_id", "pre_scope"]),
         (Swarm.add_conn, ["self", "muxed_conn", "direction"]),
+        (Swarm.remove_conn, ["self", "swarm_conn"]),
+        (PeerStore.clear_peerdata, ["self", "peer_id"]),
         (Swarm.dial_addr, ["self", "addr", "peer_id", "source"]),
         (SwarmConn._add_stream, ["self", "muxed_stream"]),
         (Yamux._read_data_body, ["self", "length"]),

@@ -74,6 +74,9 @@ def test_what_cannot_be_published_is_refused_with_a_reason() -> None:
                 await host.publish("/elsewhere", b"")
             with pytest.raises(NetworkError, match="no topic"):
                 await host.subscribe("/elsewhere", anything)
+            await host.subscribe(TOPIC, anything)
+            with pytest.raises(NetworkError, match="subscribed to already"):
+                await host.subscribe(TOPIC, anything)
 
     run(test)
 

@@ -78,6 +78,19 @@ def test_a_connection_that_has_ended_gives_its_slot_back() -> None:
     run(test)
 
 
+def test_peers_that_have_left_are_not_stored() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            stored = field.victim._host.get_peerstore().peer_data_map
+            await until(lambda: len(stored) == 3)  # itself and two peers
+            await field.attacker.disconnect(field.victim.peer_id)
+            await until(lambda: len(stored) == 2)
+            assert field.victim._host.get_id() in stored
+            await field.assert_victim_serves_honest()
+
+    run(test)
+
+
 def test_connections_are_counted_exactly() -> None:
     async def test() -> None:
         async with (
