@@ -12,6 +12,7 @@ from libp2p import new_host
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.network.config import ConnectionConfig
 from libp2p.rcmgr import ResourceManager, new_resource_manager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
@@ -22,9 +23,11 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from node.network.bounds import apply_bounds
 from node.network.connections import HANDSHAKES
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
+from node.network.speed import apply_speed_patch
 from protocol.errors import ConfigurationError
 
 # Two nodes may dial each other at once, and find out when both connections stand.
@@ -58,6 +61,8 @@ def build_host(settings: HostSettings) -> BasicHost:
             f"a private network's secret is {SECRET_BYTES} bytes, not {len(settings.secret)}",
             "copy the whole line of `arnode invite`",
         )
+    apply_speed_patch()
+    apply_bounds()
     keys = key_pair(settings.transport_seed)
     host = new_host(
         key_pair=keys,
@@ -69,6 +74,8 @@ def build_host(settings: HostSettings) -> BasicHost:
         psk=None if settings.secret is None else settings.secret.hex(),
         disable_identify_address_discovery=True,
     )
+    # A megabyte at any time, of what the node's own protocols say better.
+    host.remove_stream_handler(ID_PUSH)
     return cast("BasicHost", host)
 
 

@@ -34,7 +34,6 @@ from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
 from node.network.rpc import MESSAGE_LIMIT_BYTES
-from node.network.speed import apply_speed_patch
 from node.network.streams import over_libp2p
 from protocol.errors import ConfigurationError
 
@@ -288,7 +287,6 @@ async def running_host(settings: HostSettings) -> AsyncIterator[NetworkHost]:
         ConfigurationError: it cannot be made from these settings, or cannot listen.
     """
     quieten_libp2p()
-    apply_speed_patch()
     async with trio.open_nursery() as nursery:
         host = NetworkHost(settings, nursery)
         async with host.run(settings):

@@ -11,11 +11,13 @@ from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity import update
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.peer.peerstore import PeerStore, PeerStoreError
+from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.mcache import MessageCache
 from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
@@ -23,8 +25,10 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.tools.anyio_service.context import background_trio_service
 from libp2p.tools.anyio_service.trio_manager import TrioManager
+from libp2p.utils import varint
 from multiaddr import Multiaddr
 
+from node.network.bounds import apply_bounds, parse_address, read_line
 from node.network.gossip import GOSSIP_PROTOCOL, message_id
 from node.network.host import NetworkHost, running_host
 from node.network.incidents import quieten_libp2p
@@ -176,6 +180,22 @@ def test_upstream_has_what_the_guards_replace(
     function: Callable[..., object], parameters: list[str]
 ) -> None:
     assert list(inspect.signature(function).parameters) == parameters
+
+
+def test_upstream_looks_up_what_the_bounds_replace() -> None:
+    assert inspect.signature(varint.read_delim).parameters.keys() == {"reader"}
+    assert "await read_delim(" in inspect.getsource(multiselect_communicator)
+    assert "_safe_parse_multiaddr_cached(addr_bytes)" in inspect.getsource(update)
+    apply_bounds()
+    assert multiselect_communicator.read_delim is read_line
+    assert update._safe_parse_multiaddr_cached is parse_address
+
+
+def test_an_address_is_short_and_reads() -> None:
+    address = Multiaddr("/ip4/192.0.2.1/tcp/1")
+    assert parse_address(address.to_bytes()) == address
+    assert parse_address(b"\xff\xff") is None
+    assert parse_address(address.to_bytes() * 100) is None
 
 
 def test_upstream_calls_what_the_guards_replace_by_the_names_that_they_set() -> None:

@@ -1,5 +1,6 @@
 """Sockets that never become a peer, peers that come and go, services that fail."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -18,6 +19,9 @@ from tests.network.test_host import connect_and_open
 
 def port_of(host: NetworkHost) -> int:
     return int(Multiaddr(host.addresses[0]).value_for_protocol("tcp"))
+
+
+ENDLESS_LINE = b"\xff\xff\xff\xff\x7f" + bytes(100)
 
 
 @asynccontextmanager
@@ -51,6 +55,23 @@ def test_sockets_that_say_garbage_are_closed(caplog: pytest.LogCaptureFixture) -
                 await socket.send_all(b"GET / HTTP/1.1\r\n\r\n" * 100)
             await field.assert_victim_serves_honest()
             await until(lambda: not field.victim._connections._handshakes)
+        assert not caplog.records
+
+    run(test)
+
+
+def test_a_line_without_end_is_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with arena() as field, open_sockets(field.victim, 1) as [socket]:
+            await socket.send_all(ENDLESS_LINE)
+            connection = field.raw.get_network().get_connections(field.target)[0]
+            stream = await connection.new_stream()
+            await stream.write(ENDLESS_LINE)
+            await until(lambda: stream.muxed_stream.reset_received)
+            with trio.fail_after(5), contextlib.suppress(trio.BrokenResourceError):
+                while await socket.receive_some():
+                    pass
+            await field.assert_victim_serves_honest()
         assert not caplog.records
 
     run(test)
