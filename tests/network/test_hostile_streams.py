@@ -208,6 +208,15 @@ def test_a_peer_that_takes_no_bytes_is_disconnected_all_the_same() -> None:
     run(test)
 
 
+def test_a_host_ends_while_a_peer_takes_nothing() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            field.victim.serve("/flood/1", flood)
+            await take_nothing(field, "/flood/1")
+
+    run(test, patience_s=8)
+
+
 def test_a_write_that_is_cut_short_ends_the_connection() -> None:
     async def test() -> None:
         async with arena() as field:
