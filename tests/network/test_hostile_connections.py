@@ -140,7 +140,10 @@ def test_the_swarm_dials_nobody_by_itself() -> None:
     run(test)
 
 
-def test_gossip_before_its_service_runs_is_reset() -> None:
+def test_gossip_before_its_service_runs_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the service, nobody hears that a peer has left: libp2p waits until it is cut off.
+    monkeypatch.setattr("node.network.connections.SEVER_S", 0.2)
+
     async def test() -> None:
         async with trio.open_nursery() as nursery, running_host(settings()) as attacker:
             early = NetworkHost(settings(), nursery)
