@@ -70,7 +70,8 @@ class Research:
     def stop(self, *, at_checkpoint: bool = False) -> None:
         """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
         if at_checkpoint:
-            self._paused = self._paused and not self._agenda.end_at_checkpoint()
+            if self._agenda.end_at_checkpoint():
+                self._paused = False
         else:
             self._agenda.is_over = True
             self.activity.say("stopping after the run at hand")

@@ -237,10 +237,12 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     home: Path, tmp_path: Path, better: Path
 ) -> None:
     (tmp_path / "train.py").write_bytes(better.read_bytes())
+    # Alone, so that no idea of the node's own comes between.
+    words = ("-m", "two of the task's moves", "--folder", str(tmp_path))
+    kept = arnode_json(home, "try", *TASK_FLAGS, *words)
+    assert kept["decision"] == "keep"
     with running_node(home) as node:
-        node.wait_for("baseline measured")
-        kept = arnode_json(home, "try", "-m", "two of the task's moves", "--folder", str(tmp_path))
-        assert kept["decision"] == "keep"
+        node.wait_for("measuring what the baseline costs")
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
         assert any("checkpoint of" in line for line in node.said)

@@ -150,20 +150,25 @@ def test_a_paused_node_stops_when_told(bench: Bench) -> None:
     assert bench.runner.started == []
 
 
-def test_a_paused_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(bench: Bench) -> None:
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(
+    bench: Bench, is_paused: bool
+) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     research = bench.research()
 
     async def work() -> None:
         async with running(research) as loop:
             await until(lambda: "kept" in bench.decisions())
-            research.pause()
-            await until(lambda: research.activity.stage == "paused")
+            if is_paused:
+                research.pause()
+                await until(lambda: research.activity.stage == "paused")
             research.stop(at_checkpoint=True)
             await loop
 
     settled(work())
     assert bench.decisions()[-1] == "adopted"
+    assert bench.decisions().count("discarded") < 5  # it did not go on with its ideas first
 
 
 def test_an_announced_session_ends_on_time_even_when_paused(bench: Bench) -> None:
