@@ -16,10 +16,11 @@ from node.loop.surroundings import (
     changes_between,
     decisive,
     keep_surroundings,
+    meta_key,
     surroundings_of,
 )
 from node.loop.trial import Confirmation, Reading
-from node.store.jobs import HEAD_TRIALS, Job, LineKey, PlannedRun
+from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.kinds import Env, ResultBody
@@ -50,20 +51,20 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
 def doubt_head(ledger: Ledger, because: str) -> None:
     """Have the verified head measured again as soon as nothing is built on it."""
     value: Value = {"tree": ledger.known_line.verified, "because": because[:200]}
-    ledger.store.set_meta(_key(ledger.key), encode(value))
+    ledger.store.set_meta(meta_key("doubt", ledger.key), encode(value))
 
 
 def open_remeasure(ledger: Ledger, *, rotation: int) -> Job | None:
     """Queue what a doubt asks for; None if there is none, or nothing that it could be about."""
     store, line = ledger.store, ledger.known_line
-    kept = store.meta(_key(ledger.key))
+    kept = store.meta(meta_key("doubt", ledger.key))
     if kept is None:
         return None
     doubt, step = decode(kept), None
     if isinstance(doubt, dict) and doubt.get("tree") == line.verified:
         step = _step(ledger, str(doubt.get("because")), rotation)
     with store.transaction():
-        store.forget_meta(_key(ledger.key))
+        store.forget_meta(meta_key("doubt", ledger.key))
         return ledger.open_job("remeasure", step.to_value()) if step else None
 
 
@@ -167,7 +168,3 @@ def _secrets(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[
         for run in runs
         if run.tree == tree and run.outcome and run.outcome.run.secret_nano is not None
     ]
-
-
-def _key(line: LineKey) -> str:
-    return f"doubt/{line.task.hex()}/{line.hardware_class}"

@@ -23,8 +23,8 @@ _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     """Return the estimate so far; `floor_nano` is the manifest's, to start from without others.
 
-    Runs are compared with others of their tree, job and secret split only. What ran in
-    other surroundings says where to start from, no more.
+    Runs are compared with others of their tree, job and secret split only. What ran in other
+    surroundings says where to start from, no more.
     """
     found = surroundings_of(store, line)
     after_job = found.after_job if found else 0

@@ -38,7 +38,7 @@ def changes_between(before: Env, now: Env) -> str:
 
 def surroundings_of(store: Store, line: LineKey) -> Surroundings | None:
     """Return what a line was last measured in; None before that was ever noted."""
-    kept = store.meta(_key(line))
+    kept = store.meta(meta_key("surroundings", line))
     if kept is None:
         return None
     match decode(kept):
@@ -52,8 +52,9 @@ def surroundings_of(store: Store, line: LineKey) -> Surroundings | None:
 def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
     """Remember what a line is measured in from now on."""
     value: Value = {"env": found.env.to_value(), "after": found.after_job}
-    store.set_meta(_key(line), encode(value))
+    store.set_meta(meta_key("surroundings", line), encode(value))
 
 
-def _key(line: LineKey) -> str:
-    return f"surroundings/{line.task.hex()}/{line.hardware_class}"
+def meta_key(what: str, line: LineKey) -> str:
+    """Return the name under which the store keeps something about a line."""
+    return f"{what}/{line.task.hex()}/{line.hardware_class}"

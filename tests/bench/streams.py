@@ -130,13 +130,13 @@ class Node:
 
     def _watch(self, confirmation: Confirmation) -> None:
         """Measure the head again if it did worse beside a missed stack than when it was adopted."""
-        later = [self._reading().value(pair.base.secret_nano or 0) for pair in confirmation.pairs]
-        earlier, passed = self.earlier, confirmation.move == "pass"
-        if passed:
-            later = [pair.candidate.secret_nano / NANO for pair in confirmation.pairs]
-        self.earlier = later
-        is_worse = not passed and earlier and fmean(later) > fmean(earlier)
-        if is_worse and self.last_stack and has_drifted(earlier, later, self._reading().noise.sd):
+        passed = confirmation.move == "pass"
+        of_head = [pair.candidate if passed else pair.base for pair in confirmation.pairs]
+        later = [(run.secret_nano or 0) / NANO for run in of_head]
+        earlier, self.earlier = self.earlier, later
+        if passed or not earlier or not self.last_stack or fmean(later) <= fmean(earlier):
+            return
+        if has_drifted(earlier, later, self._reading().noise.sd):
             self._remeasure()
 
     def _remeasure(self) -> None:

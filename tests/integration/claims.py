@@ -41,24 +41,28 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
             return record.id
 
         say(TaskBody(manifest=task.manifest))
-        patch = say(
-            PatchBody(
-                task=task.id,
-                base=base.tree,
-                tree=source.tree,
-                files=file_changes(base, source),
-                diff=Diff(zlib=compress(unified_diff(base, source).encode())),
-                title="a gain",
-                why="",
-                parents=(),
-                origin=Origin(proposer="knobs"),
-            )
-        )
+        patch = say(claimed_patch(task, source))
         gains = [round(gain_sd * noise_nano)] * PAIRS
         body = confirm(source.tree, gains, base=base.tree, anchors=gains)
         hardware_class = probe_class().slug
         result = say(replace(body, task=task.id, hardware_class=hardware_class, patch=patch))
         write_bundle(path, gather(store, blobs, store.record(result)))
+
+
+def claimed_patch(task: Task, source: Source) -> PatchBody:
+    """Return the step from the task's baseline to a source, as a stranger publishes it."""
+    base = task.source
+    return PatchBody(
+        task=task.id,
+        base=base.tree,
+        tree=source.tree,
+        files=file_changes(base, source),
+        diff=Diff(zlib=compress(unified_diff(base, source).encode())),
+        title="a gain",
+        why="",
+        parents=(),
+        origin=Origin(proposer="knobs"),
+    )
 
 
 def changed(task: Task, text: str) -> Source:

@@ -20,13 +20,12 @@ from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
 from node.progress import Progress, silent
 from node.sandboxing import require_peer_sandbox
-from protocol.hygiene import compress
 from protocol.keys import SigningKey
-from protocol.kinds import Body, Diff, Origin, PatchBody
-from protocol.patches import file_changes, unified_diff
+from protocol.kinds import Body
 from protocol.records import sign_record
 from protocol.runs import MAX_SEED
 from protocol.source import Source
+from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
 from tests.soak.cached import PooledSeeds, itself
 from tests.soak.measuring import runner_of
@@ -112,20 +111,7 @@ class Claimant:
         base = task.source
         for tree in (base, source):
             node.books.ledger.blobs.put_source(tree)
-        patch = self._publish(
-            node,
-            PatchBody(
-                task=task.id,
-                base=base.tree,
-                tree=source.tree,
-                files=file_changes(base, source),
-                diff=Diff(zlib=compress(unified_diff(base, source).encode())),
-                title="a gain",
-                why="",
-                parents=(),
-                origin=Origin(proposer="knobs"),
-            ),
-        )
+        patch = self._publish(node, claimed_patch(task, source))
         gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
         body = confirm(source.tree, gains, base=base.tree, anchors=gains, level=_LEVEL_NANO)
         result = self._publish(
