@@ -174,9 +174,12 @@ def together(
 
 
 def _is_contradicted(claim_sd: float, gain_sd: float, *, claims: int) -> bool:
-    """Whether a trial is so far below what was claimed; each claim is as uncertain as the trial."""
+    """Whether a trial is so far below what was claimed; each claim is as uncertain as the trial.
+
+    As for a refutation, less than half of it must be there: on another tree gains add up to less.
+    """
     spread_sd = math.sqrt((1 + claims) * _TRIAL_VARIANCE)
-    return claim_sd - gain_sd > _CONTRADICTED_SIGMAS * spread_sd
+    return claim_sd - gain_sd > max(_CONTRADICTED_SIGMAS * spread_sd, claim_sd / 2)
 
 
 def _share_between(

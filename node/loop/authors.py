@@ -41,11 +41,11 @@ def failed_alone(ledger: Ledger) -> set[bytes]:
 def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
     for job in ledger.store.closed_jobs(ledger.key, "attestation"):
         step = AttestationStep.from_value(job.body)
-        if outcome := _outcome_of(step.verdict):
+        if outcome := _outcome_of(step.verdict, step.word):
             yield job, step.author, outcome
     for job in ledger.store.closed_jobs(ledger.key, "catchup"):
         tried = CatchUpStep.from_value(job.body)
-        if outcome := _outcome_of(tried.verdict):
+        if outcome := _outcome_of(tried.verdict, tried.word):
             yield job, tried.author, outcome
     for job in ledger.store.closed_jobs(ledger.key, "experiment"):
         trial = ExperimentStep.from_value(job.body)
@@ -54,8 +54,10 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
                 yield job, author, outcome
 
 
-def _outcome_of(verdict: str) -> Outcome | None:
+def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
     match verdict:
+        case "confirmed" if word == "smaller":
+            return "unconfirmed"  # a gain blown up is no proof of its author
         case "confirmed" | "refuted" | "unconfirmed":
             return verdict
     return None  # it did not run here: nobody's fault that could be told

@@ -46,7 +46,9 @@ def close_catch_up(
         if passed:
             ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
-        closed = replace(step, verdict=confirmation.verdict)
+        judged = confirmation.judgement
+        word = judged.claim if judged else None
+        closed = replace(step, verdict=confirmation.verdict, word=word)
         ledger.store.update_job_body(job.id, closed.to_value())
         ledger.store.close_job(job.id)
     return record

@@ -263,7 +263,8 @@ class CatchUpStep:
     """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
 
     `target` is their result, `patch` their patch, `gain_nano` what follows from their figures for
-    a step from `base`, positive if better. `verdict` is filled in when it is closed.
+    a step from `base`, positive if better. `verdict` and the word for the claim are filled in when
+    it is closed.
     """
 
     base: bytes
@@ -275,6 +276,7 @@ class CatchUpStep:
     gain_nano: int
     rotation: int
     verdict: str = ""
+    word: str | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -286,6 +288,7 @@ class CatchUpStep:
         field("gain", integer(), "gain_nano"),
         field("rotation", integer(0)),
         field("verdict", line(0, 32)),
+        field("word", line(0, 32), optional=True),
     )
 
     def to_value(self) -> Value:

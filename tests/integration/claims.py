@@ -49,9 +49,9 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
         write_bundle(path, gather(store, blobs, store.record(result)))
 
 
-def claimed_patch(task: Task, source: Source) -> PatchBody:
-    """Return the step from the task's baseline to a source, as a stranger publishes it."""
-    base = task.source
+def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> PatchBody:
+    """Return the step from a tree, else the baseline, to a source, as strangers publish it."""
+    base = base or task.source
     return PatchBody(
         task=task.id,
         base=base.tree,

@@ -1,8 +1,8 @@
 """Twenty authors of claims about planted patches, some of whom make them up; each has its way.
 
-Honest ones publish what a good patch truly gains, or a null that one lucky run made look like
-something. Liars publish figures without runs, others' trees as their own, and several times what is
-there; they sign that each other's claims held.
+All of them work on the best tree there is. Honest ones publish what a good patch gains there, or a
+null that one lucky run made look like something. Liars publish figures without runs, others' trees
+as their own, and several times what is there; they sign that each other's claims held.
 """
 
 import re
@@ -13,8 +13,8 @@ from random import Random
 from node.core import Node
 from protocol.source import Source
 from protocol.units import NANO
+from tests.soak.grounds import Found, Ground
 from tests.soak.history import Slot
-from tests.soak.planted import Claimed
 from tests.soak.stage import Claimant, Said
 
 AUTHORS = 20
@@ -24,7 +24,6 @@ _MADE_UP_SD = (3.0, 6.0)  # as in the simulation of the same crowd
 _INFLATED = 3.0  # times what is there
 _WITNESSES = 3  # liars that vouch for another's claim
 _PATIENCE = 20  # slots after which somebody who was not heard publishes something else
-_IDLE = re.compile(rb"^IDLE_\d+ = \d+\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class Published:
 
     said: Said
     source: Source
-    patch: Claimed
+    found: Found
     way: str
     at_slot: int
 
@@ -45,7 +44,7 @@ class Published:
     @property
     def is_fabricated(self) -> bool:
         """Whether there is no gain at all where a liar claims one."""
-        return self.is_lie and self.patch.patch.kind != "good"
+        return self.is_lie and not self.found.is_gain
 
 
 @dataclass(slots=True)
@@ -61,16 +60,15 @@ class Author:
 class Crowd:
     """All authors; `published` is everything they ever said, by the patch's record."""
 
-    claims: Sequence[Claimed]
-    noise_sd: float
+    ground: Ground
     chance: Random
     authors: list[Author] = field(default_factory=list)
     published: dict[bytes, Published] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, claims: Sequence[Claimed], noise_sd: float, *, liars: int, order: str) -> "Crowd":
+    def of(cls, ground: Ground, *, liars: int, order: str) -> "Crowd":
         """A crowd with so many liars; `order` decides what is drawn."""
-        crowd = cls(claims=claims, noise_sd=noise_sd, chance=Random(order))
+        crowd = cls(ground=ground, chance=Random(order))
         for number in range(AUTHORS):
             claimant = Claimant(f"{order} {number}")
             crowd.authors.append(Author(claimant=claimant, is_liar=number < liars))
@@ -85,41 +83,50 @@ class Crowd:
             if claim is None or claim.said.tree in tried or len(slots) - claim.at_slot >= _PATIENCE:
                 self._publish(node, author, tried, len(slots))
 
+    def move_to(self, ground: Ground) -> None:
+        """Let everybody work on another tree from now on, and publish something for it."""
+        self.ground = ground
+        for author in self.authors:
+            author.open = None
+
     def _publish(self, node: Node, author: Author, tried: Collection[bytes], slots: int) -> None:
         way = self.chance.choice(("made_up", "copied", "inflated")) if author.is_liar else "honest"
         copied = self._to_copy(tried) if way == "copied" else None
         if copied is not None:
-            patch, source = copied.patch, copied.source
-            gain_sd = copied.said.gain_nano / NANO / self.noise_sd * 1.1  # to be above it
+            found, source = copied.found, copied.source
+            gain_sd = copied.said.gain_nano / NANO / self.ground.noise_sd * 1.1  # to be above it
         else:
-            way = "made_up" if way == "copied" else way
-            patch, gain_sd = self._invented(way) if author.is_liar else self._found()
-            source = variant(patch.source, len(self.published))
-        gain_nano = round(gain_sd * self.noise_sd * NANO)
-        said = author.claimant.claim(node, source, gain_nano)
-        author.open = Published(said=said, source=source, patch=patch, way=way, at_slot=slots)
+            if way == "copied" or (way == "inflated" and not self.ground.gains):
+                way = "made_up"
+            found, gain_sd = self._invented(way) if author.is_liar else self._found()
+            source = variant(found.source, len(self.published))
+        said = author.claimant.claim(
+            node,
+            source,
+            round(gain_sd * self.ground.noise_sd * NANO),
+            base=self.ground.head,
+            base_nano=round(self.ground.gain_sd * self.ground.noise_sd * NANO),
+        )
+        author.open = Published(said=said, source=source, found=found, way=way, at_slot=slots)
         self.published[said.patch] = author.open
         if author.is_liar:
             others = [one for one in self.authors if one.is_liar and one is not author]
             for witness in self.chance.sample(others, _WITNESSES):
                 witness.claimant.vouch(node, said)
 
-    def _found(self) -> tuple[Claimed, float]:
+    def _found(self) -> tuple[Found, float]:
         """What an honest author has to show: the truth, or luck that it does not know of."""
-        if self.chance.random() < _HONEST_GOOD:
-            patch = self._one_of("good")
-            return patch, patch.worth.gain / self.noise_sd
-        return self._one_of("null"), self.chance.uniform(*_LUCKY_SD)
+        if self.ground.gains and self.chance.random() < _HONEST_GOOD:
+            found = self.chance.choice(self.ground.gains)
+            return found, found.gain_sd
+        return self.chance.choice(self.ground.nulls), self.chance.uniform(*_LUCKY_SD)
 
-    def _invented(self, way: str) -> tuple[Claimed, float]:
-        """What a liar says: a figure for nothing, or several times what there is."""
+    def _invented(self, way: str) -> tuple[Found, float]:
+        """What a liar says: several times what there is, or a figure for nothing."""
         if way == "inflated":
-            patch = self._one_of("good")
-            return patch, _INFLATED * patch.worth.gain / self.noise_sd
-        return self._one_of("null", "bad"), self.chance.uniform(*_MADE_UP_SD)
-
-    def _one_of(self, *kinds: str) -> Claimed:
-        return self.chance.choice([one for one in self.claims if one.patch.kind in kinds])
+            found = self.chance.choice(self.ground.gains)
+            return found, _INFLATED * found.gain_sd
+        return self.chance.choice(self.ground.idle), self.chance.uniform(*_MADE_UP_SD)
 
     def _to_copy(self, tried: Collection[bytes]) -> Published | None:
         """An honest author's claim that nobody tried yet."""
@@ -134,7 +141,8 @@ class Crowd:
 def variant(source: Source, number: int) -> Source:
     """Return the source with a constant that nobody reads: new to look at, the same to run.
 
-    Its place depends on the number, so that several can be merged.
+    `without_idle` takes it out again. Its place depends on the number, so that several can be
+    merged.
     """
     path, data = source.files[0]
     lines = data.decode().split("\n")
@@ -148,9 +156,3 @@ def variant(source: Source, number: int) -> Source:
     ]
     lines.insert(places[number * 7 % len(places)], f"IDLE_{number} = {number}")
     return source.replacing(path, "\n".join(lines).encode())
-
-
-def without_idle(source: Source) -> Source:
-    """Return the source without constants that nobody reads."""
-    path, data = source.files[0]
-    return source.replacing(path, _IDLE.sub(b"", data))

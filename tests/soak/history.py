@@ -25,13 +25,14 @@ _WITHOUT = ("a line without one of its parts",)
 class Slot:
     """One claim that was tried: as a patch, as a whole tree, or as it was made (`kind`).
 
-    `patch` is the stranger's record; `tree` is what ran, on or against `base`. Several claims that
-    were tried as one stack share its runs.
+    `patch` is the stranger's record, made on `made_on`; `tree` is what ran, on or against `base`.
+    Several claims that were tried as one stack share its runs.
     """
 
     kind: JobKind
     author: bytes
     patch: bytes
+    made_on: bytes
     base: bytes
     tree: bytes
     decision: str
@@ -73,7 +74,7 @@ def contents_of(
     contents: dict[bytes, tuple[str, ...]] = defaultdict(lambda: _WITHOUT, {baseline: ()})
     for slot in slots:
         if slot.is_taken:
-            below = contents[slot.base] if slot.kind == "experiment" else ()
+            below = contents[slot.base if slot.kind == "experiment" else slot.made_on]
             contents[slot.tree] = (*contents.get(slot.tree, below), names[slot.patch])
     return contents
 
@@ -88,6 +89,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
                 kind=job.kind,
                 author=author,
                 patch=patch,
+                made_on=_base_of(store, patch),
                 base=trial.base,
                 tree=trial.tree,
                 decision=trial.decision,
@@ -100,6 +102,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
             kind=job.kind,
             author=head.author,
             patch=head.patch,
+            made_on=_base_of(store, head.patch),
             base=head.base,
             tree=head.tree,
             decision=head.verdict,
@@ -118,9 +121,16 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
             kind=job.kind,
             author=asked.author,
             patch=said.patch,
+            made_on=_base_of(store, said.patch),
             base=asked.base,
             tree=asked.tree,
             decision=asked.verdict,
             runs=runs,
             device_s=device_s,
         )
+
+
+def _base_of(store: Store, patch: bytes) -> bytes:
+    body = store.patch(patch)
+    assert body is not None
+    return body.base

@@ -23,9 +23,13 @@ class Planted:
     moves: tuple[str, ...] = ()
     edits: tuple[tuple[str, str], ...] = ()
 
-    def source(self, task: Task) -> Source:
-        """Return the baseline with this patch. Raises ArnodeError where it does not fit."""
-        source = task.source
+    def source(self, task: Task, base: Source | None = None) -> Source:
+        """Return a tree, else the baseline, with this patch.
+
+        Raises ArnodeError where it does not fit.
+        """
+        base = base or task.source
+        source = base
         moves = {move.name: move for move in task.moves}
         for name in self.moves:
             made = reapply(moves[name].edits, source)
@@ -39,9 +43,7 @@ class Planted:
                 raise ArnodeError(f"{self.name}: {old!r} is not there once", "change the patch")
             text = text.replace(old, new)
         # Without prose, as a node takes over what strangers wrote: one tree for all who run it.
-        found = inspect(
-            source.replacing(path, text.encode()), baseline=task.source, base=task.source
-        )
+        found = inspect(source.replacing(path, text.encode()), baseline=task.source, base=base)
         if not isinstance(found.stripped, Source):
             raise ArnodeError(f"{self.name} cannot be stripped of its prose", "change the patch")
         return found.stripped

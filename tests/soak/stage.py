@@ -93,38 +93,52 @@ class Said:
 
     patch: bytes
     result: bytes
+    base: bytes
     tree: bytes
     gain_nano: int
 
 
 class Claimant:
-    """Somebody with a key who says what a source gains over the task's baseline."""
+    """Somebody with a key who says what a source gains over another."""
 
     def __init__(self, name: str) -> None:
         self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
         self._class = probe_class().slug
         self._seq = 0
 
-    def claim(self, node: Node, source: Source, gain_nano: int) -> Said:
-        """Let a node hear of a patch, and of pairs that show this gain over the baseline."""
+    def claim(
+        self,
+        node: Node,
+        source: Source,
+        gain_nano: int,
+        *,
+        base: Source | None = None,
+        base_nano: int = 0,
+    ) -> Said:
+        """Let a node hear of a patch, and of pairs that show this gain over its base.
+
+        That is the task's baseline, or a tree that gains `base_nano` over it.
+        """
         task = node.session.task
-        base = task.source
+        base = base or task.source
         for tree in (base, source):
             node.books.ledger.blobs.put_source(tree)
-        patch = self._publish(node, claimed_patch(task, source))
+        patch = self._publish(node, claimed_patch(task, source, base=base))
         gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
-        body = confirm(source.tree, gains, base=base.tree, anchors=gains, level=_LEVEL_NANO)
+        anchors = [gain + base_nano for gain in gains]
+        body = confirm(source.tree, gains, base=base.tree, anchors=anchors, level=_LEVEL_NANO)
         result = self._publish(
             node, replace(body, task=task.id, hardware_class=self._class, patch=patch)
         )
-        return Said(patch=patch, result=result, tree=source.tree, gain_nano=gain_nano)
+        return Said(
+            patch=patch, result=result, base=base.tree, tree=source.tree, gain_nano=gain_nano
+        )
 
     def vouch(self, node: Node, said: Said) -> None:
         """Let a node hear that somebody's claim held for this key, with pairs that show it."""
         task = node.session.task
         gains = _scattered(said.gain_nano, task.manifest.noise_floor_nano)
-        base = task.source.tree
-        body = attest(self.key, said.tree, gains, "confirmed", base=base, target=said.result)
+        body = attest(self.key, said.tree, gains, "confirmed", base=said.base, target=said.result)
         self._publish(node, replace(body, task=task.id, hardware_class=self._class))
 
     def _publish(self, node: Node, body: Body) -> bytes:

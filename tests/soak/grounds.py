@@ -1,0 +1,111 @@
+"""What planted patches are worth on a tree that a node has come to: the ground a crowd works on."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ArnodeError
+from protocol.source import Source
+from tests.soak.cached import SEED_POOL, KeptRuns
+from tests.soak.measuring import measure, noise_of, open_runner, worth_of
+from tests.soak.planted_patches import PLANTED, UNREAD, Planted
+from trainer.task import Task
+
+_SEEDS = SEED_POOL[:8]  # on each tree; what a patch gains there is known to half a deviation
+_GAIN_SD = 1.5  # three standard errors
+_IDLE = re.compile(rb"^IDLE_\d+ = \d+\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A planted patch made on a tree, and what it gains there; nothing is known of ones not good.
+
+    Gains are in standard deviations of the baseline's runs.
+    """
+
+    name: str
+    source: Source
+    gain_sd: float
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether there is something."""
+        return self.gain_sd >= _GAIN_SD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """A tree that gains `gain_sd` over the baseline, and the patches that fit on it.
+
+    `gains` were measured to be some, `nulls` were planted as such, `idle` are those and bad ones.
+    """
+
+    head: Source
+    gain_sd: float
+    noise_sd: float
+    gains: Sequence[Found]
+    nulls: Sequence[Found]
+    idle: Sequence[Found]
+
+
+async def noise_of_baseline(task: Task, kept: Path) -> tuple[float, bool]:
+    """Return the deviation of one run of the baseline, and whether unread constants change no bit.
+
+    Runs of sources with such constants are those without.
+    """
+    with_one = next(patch for patch in PLANTED if patch.name == UNREAD).source(task)
+    async with open_runner(task, kept) as runner:
+        await measure(runner, {"baseline": task.source, UNREAD: with_one})
+        worth = worth_of(runner.kept, task.source, with_one)
+        return noise_of(runner.kept, task.source), (worth.gain, worth.error) == (0.0, 0.0)
+
+
+async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Ground:
+    """Measure what the planted patches gain on a tree, as far as that was not measured before."""
+    fitting = {patch: made for patch in PLANTED if (made := _made(patch, task, head))}
+    async with open_runner(task, kept) as runner:
+        program = without_idle(head)
+        tried = {
+            patch.name: without_idle(made)
+            for patch, made in fitting.items()
+            if patch.kind == "good"
+        }
+        await measure(runner, {"a head": program, **tried}, seeds=_SEEDS)
+        gains_sd = {
+            name: worth_of(runner.kept, program, source, seeds=_SEEDS).gain / noise_sd
+            for name, source in tried.items()
+            if all(_came_through(runner.kept, source))
+        }
+        over_baseline = worth_of(runner.kept, task.source, program, seeds=_SEEDS)
+    found = {
+        patch: Found(name=patch.name, source=made, gain_sd=gains_sd.get(patch.name, 0.0))
+        for patch, made in fitting.items()
+    }
+    return Ground(
+        head=head,
+        gain_sd=over_baseline.gain / noise_sd,
+        noise_sd=noise_sd,
+        gains=[one for one in found.values() if one.is_gain],
+        nulls=[one for patch, one in found.items() if patch.kind == "null"],
+        idle=[one for patch, one in found.items() if patch.kind != "good"],
+    )
+
+
+def without_idle(source: Source) -> Source:
+    """Return the source without constants that nobody reads."""
+    path, data = source.files[0]
+    return source.replacing(path, _IDLE.sub(b"", data))
+
+
+def _made(patch: Planted, task: Task, head: Source) -> Source | None:
+    try:
+        return patch.source(task, head)
+    except ArnodeError:  # the head holds it already, or changed the same lines
+        return None
+
+
+def _came_through(kept: KeptRuns, source: Source) -> Iterator[bool]:
+    for seed in _SEEDS:
+        outcome = kept.get(source.tree, seed)
+        yield outcome is not None and outcome.secret_nano is not None
