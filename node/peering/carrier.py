@@ -1,0 +1,84 @@
+"""What the core sees of the network process: peers, gossip, and questions with one answer each."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from node.network.limits import PeerId
+
+Message: TypeAlias = (
+    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
+)
+# Answers a peer's question; an ArnodeError it raises is told to nobody but ends the question.
+Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A peer is there. `address` is what was dialled, None if the peer dialled us."""
+
+    peer: PeerId
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnected:
+    """The last connection with a peer has ended."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A message of a topic, forwarded by a peer: new, of valid form and signature."""
+
+    topic: str
+    forwarder: PeerId
+    data: bytes
+
+
+Event: TypeAlias = Connected | Disconnected | Heard
+
+
+class Carrier(Protocol):
+    """The network as the core needs it. It may be down at any time: nothing here waits for it."""
+
+    @property
+    def peer_id(self) -> PeerId | None:
+        """The id by which peers know this node; None while the network is down."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where this node listens, each with its peer id; none while the network is down."""
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Who is connected."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """Yield what happens, from now on. One reader; a network that restarts does not end it."""
+
+    def serve(self, protocol: str, answer: Answer) -> None:
+        """Answer peers' questions of a stream protocol, one after the other on each stream."""
+
+    async def ask(
+        self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
+    ) -> Message:
+        """Ask a connected peer and return its answer.
+
+        Raises:
+            NetworkError: it is not connected, does not answer in time, or refuses.
+        """
+
+    async def dial(self, address: str) -> PeerId:
+        """Connect to a peer at an address that ends in its id.
+
+        Raises:
+            NetworkError: nobody answers there, or the network is down.
+        """
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Gossip a message; it may be lost on the way, and is while the network is down."""
+
+    async def drop(self, peer: PeerId, why: str) -> None:
+        """Disconnect a peer that broke the rules, and refuse it for a while."""
