@@ -9,6 +9,7 @@ import pytest
 
 from node.home import Home
 from node.loop.agenda import Goal
+from node.loop.authors import author_rates
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.steps import PEER, CatchUpStep, ExperimentStep
@@ -283,6 +284,41 @@ def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: S
     work(bench)
     work(bench)
     assert [step.verdict for step in catch_ups(bench)] == ["refuted"]
+
+
+def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+    head = rated("0.5")
+    ada.claims(head, 18.0)
+    truly(bench, head, 6.0)
+    work(bench)
+    assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("confirmed", "smaller")]
+    assert heads(bench)[0] == head.tree
+    rate = author_rates(ledger_of(bench.home, bench.store), ())[ada.key.public]
+    assert rate.standing == "open"
+
+
+def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
+    ada.claims(rated("0.5"), 2.0)
+
+    class Drawn(random.Random):
+        drawn = 0.0
+
+        def random(self) -> float:
+            return self.drawn
+
+    chance = Drawn()
+    auditor = Peers(
+        ledger_of(bench.home, bench.store),
+        net="main",
+        share=1.0,
+        chance=chance,
+        noise_sd=lambda: SD_NANO / 1e9,
+    )
+    wanted = auditor.audit()
+    assert wanted is not None
+    assert wanted.author == ada.key.public
+    chance.drawn = 0.01
+    assert auditor.audit() is None
 
 
 def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: Stranger) -> None:

@@ -82,6 +82,7 @@ def test_a_newcomers_large_claim_counts_as_a_small_one() -> None:
         (True, 5.0, 0.8, "unconfirmed"),  # kept by luck, which proves no such claim
         (False, 2.0, 0.0, "unconfirmed"),
         (False, 5.0, 0.5, "refuted"),
+        (False, 19.0, 10.0, "unconfirmed"),  # on another tree gains add up to less
     ],
 )
 def test_a_trial_counts_by_what_was_claimed(
