@@ -59,14 +59,25 @@ class Ported:
 
 
 class Offers:
-    """Reads the boards of this task. `noise_sd` is of one run here, as known now."""
+    """Reads the boards of this task. `noise_sd` is of one run here, as known now.
 
-    def __init__(self, ledger: Ledger, *, net: str, noise_sd: Callable[[], float]) -> None:
+    `want` is told of every tree that would be looked at if its files were here.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        net: str,
+        noise_sd: Callable[[], float],
+        want: Callable[[bytes], None],
+    ) -> None:
         self._ledger = ledger
         self._store = ledger.store
         self._manifest = ledger.publication.manifest
         self._net = net
         self._noise_sd = noise_sd
+        self._want = want
         self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
 
     def ranked(
@@ -131,9 +142,16 @@ class Offers:
             claim_sd=min(1.0, left) * claim_sd,
         )
 
+    def is_here(self, offer: Offer) -> bool:
+        """Whether both trees of a claim's step are; what is not is wanted."""
+        here = [self._has(tree) for tree in (offer.body.base, offer.body.tree)]
+        return all(here)
+
     def vetted(self, result: bytes, tree: bytes) -> Candidate | None:
-        """Return what may be run of a tree without being asked; None if nothing may."""
+        """Return what may be run of a tree without being asked; None if nothing may, or yet."""
         if (result, tree) not in self._vetted:
+            if not self._has(tree):
+                return None
             if len(self._vetted) >= _REMEMBERED:
                 del self._vetted[next(iter(self._vetted))]
             self._vetted[result, tree] = self._examined(tree)
@@ -141,20 +159,26 @@ class Offers:
 
     def source(self, tree: bytes) -> Source | None:
         """Return a tree's source, if all of it is here."""
-        try:
-            return self._ledger.source(tree)
-        except ArnodeError:  # not fetched yet
-            return None
+        return self._ledger.source(tree) if self._has(tree) else None
 
     def result(self, row: Row) -> ResultBody | None:
         """Return the result that a row follows from."""
         body = self._store.record(row.result).body
         return body if isinstance(body, ResultBody) else None
 
+    def _has(self, tree: bytes) -> bool:
+        try:
+            is_here = not self._ledger.blobs.missing(tree)
+        except ArnodeError:  # somebody named as a tree what is none
+            return False
+        if not is_here:
+            self._want(tree)
+        return is_here
+
     def _examined(self, tree: bytes) -> Candidate | None:
         try:
             fit = examine(self._store, self._ledger.blobs, self._manifest, tree)
-        except ArnodeError:  # a file is missing, or it is not fit to be run: others are
+        except ArnodeError:  # it is not fit to be run: others are
             return None
         return None if fit.marks else fit
 

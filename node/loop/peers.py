@@ -37,7 +37,10 @@ _TITLE_CHARACTERS = 120
 
 
 class Peers:
-    """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now."""
+    """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now.
+
+    `want` is told of every tree that would be tried if its files were here.
+    """
 
     def __init__(
         self,
@@ -48,10 +51,11 @@ class Peers:
         chance: random.Random,
         noise_sd: Callable[[], float],
         people: Callable[[], People] = People,
+        want: Callable[[bytes], None] = lambda _tree: None,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
-        self._offers = Offers(ledger, net=net, noise_sd=noise_sd)
+        self._offers = Offers(ledger, net=net, noise_sd=noise_sd, want=want)
         self._share = share
         self._chance = chance
         self._noise_sd = noise_sd
@@ -184,7 +188,7 @@ class Peers:
         working = self._ledger.explored
         for offer in offers:
             seen = (offer.row.result, working.tree)
-            if seen not in self._looked_at:
+            if seen not in self._looked_at and self._offers.is_here(offer):
                 self._looked_at.add(seen)
                 ported = self._offers.onto(offer, working)
                 if ported and (idea := self._untried([ported], working)):

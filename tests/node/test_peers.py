@@ -321,6 +321,35 @@ def test_audits_are_rare_for_what_they_cost(bench: Bench, blobs: Blobs, ada: Str
     assert auditor.audit() is None
 
 
+def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
+    bench: Bench, blobs: Blobs, ada: Stranger
+) -> None:
+    head = rated("0.5")
+    ada.claims(head, 6.0)
+    truly(bench, head, 6.0)
+    path = blobs.path(head.tree)
+    path.rename(path.with_suffix(".away"))
+    wanted: list[bytes] = []
+
+    def wanting(ledger: Ledger) -> Peers:
+        return Peers(
+            ledger,
+            net="main",
+            share=1.0,
+            chance=random.Random(3),
+            noise_sd=lambda: SD_NANO / 1e9,
+            want=wanted.append,
+        )
+
+    bench.peers = wanting
+    work(bench)
+    assert set(wanted) == {head.tree}
+    assert (catch_ups(bench), peer_trials(bench)) == ([], [])
+    path.with_suffix(".away").rename(path)
+    work(bench)
+    assert heads(bench)[0] == head.tree
+
+
 def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: Stranger) -> None:
     first, second = rated("0.5"), rated("0.6")
     ada.claims(first, 6.0)
