@@ -47,7 +47,10 @@ class Goal:
 
 
 class Agenda:
-    """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do."""
+    """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
+
+    `tells_intents`: others are there to hear what this node is about to try.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Agenda:
         goal: Goal,
         activity: Activity,
         peers: Peers | None,
+        tells_intents: bool = False,
     ) -> None:
         self.goal = goal
         self.is_over = False
@@ -71,6 +75,7 @@ class Agenda:
         self._policy = policy
         self._activity = activity
         self._peers = peers
+        self._tells_intents = tells_intents
         self._running: Collection[tuple[int, int]] = ()
         self._started_s = time.monotonic()
         self._checkpoint_wanted = False
@@ -261,6 +266,8 @@ class Agenda:
                 self._activity.say("out of ideas: every proposal was tried before")
                 return self._open_checkpoint() if self.end_at_checkpoint() else None
             return None
+        if self._tells_intents:
+            self._ledger.intend(idea.proposal)
         return self._open(idea)
 
     def _open_ablation(self) -> PlannedRun | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agent.canonical import fingerprint
 from agent.edits import reapply
 from agent.proposal import Context, Decision, Outcome, Proposal, Proposer
+from node.loop.intents import titles_on
 from node.loop.ledger import Ledger
 from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.store.jobs import Job
@@ -29,6 +30,7 @@ _LEARNED: dict[str, Decision] = {
 # So many experiments without a keep, and a part of the head is worth a look. At 30 that costs 7 %
 # of the progress of a simulated week, at 100 nothing.
 PLATEAU = 100
+_MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,23 +156,40 @@ class Ideas:
             if self._is_new(idea.proposal):
                 return idea
         prepared, self._prepared = self._prepared, None
-        if prepared and prepared.done() and (ready := prepared.result()) and self._is_new(ready):
+        ready = prepared.result() if prepared and prepared.done() else None
+        if ready and self._is_new(ready) and ready.title not in self._taken():
             return Idea(proposal=ready)
-        proposal = self._proposer.propose(self._context())
+        proposal = self._untaken()
         return Idea(proposal=proposal) if proposal else None
+
+    def _untaken(self) -> Proposal | None:
+        """Return something that nobody else is trying; if there is nothing, what somebody is."""
+        taken = self._taken()
+        passed_over: dict[bytes, Proposal] = {}
+        while len(passed_over) < _MOST_PASSED_OVER:
+            proposal = self._proposer.propose(self._context(passed_over))
+            if proposal is None:
+                break
+            if proposal.title not in taken:
+                return proposal
+            passed_over[proposal.fingerprint] = proposal
+        return next(iter(passed_over.values()), None)
+
+    def _taken(self) -> frozenset[str]:
+        return titles_on(self._ledger.others_intents(), self._ledger.known_line.working)
 
     def _is_new(self, proposal: Proposal) -> bool:
         is_current = proposal.parent == self._ledger.known_line.working
         return is_current and proposal.fingerprint not in self._tried
 
-    def _context(self) -> Context:
+    def _context(self, passed_over: Collection[bytes] = ()) -> Context:
         return Context(
             source=self._ledger.source(self._ledger.known_line.working),
             editable=self._task.editable,
             knobs=self._task.knobs,
             moves=self._task.moves,
             history=tuple(self._history),
-            tried=frozenset(self._tried).__contains__,
+            tried=frozenset(self._tried).union(passed_over).__contains__,
             seed=self._seed + len(self._history) + self._handed_out,
         )
 

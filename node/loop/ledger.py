@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.proposal import Proposal
+from node.loop.intents import TTL_S, others_intents
 from node.loop.noise import LEAST_RUNS, unselected
 from node.loop.publication import STACKING, Identity, Publication
 from node.loop.session import Subject
@@ -82,6 +83,17 @@ class Ledger:
     def source(self, tree: bytes) -> Source:
         """The exact source of a tree that ran here."""
         return self.blobs.get_source(tree)
+
+    def others_intents(self) -> list[Record]:
+        """What others say that they are trying on this line now."""
+        return others_intents(
+            self.store, self.key, author=self.publication.author, now_ms=self._clock_ms()
+        )
+
+    def intend(self, proposal: Proposal) -> None:
+        """Say that this is about to be tried."""
+        with self.store.transaction():
+            self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
 
     # The baseline
 

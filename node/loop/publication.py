@@ -19,6 +19,7 @@ from protocol.kinds import (
     Body,
     Cost,
     Diff,
+    IntentBody,
     NoiseBody,
     Origin,
     PatchBody,
@@ -104,6 +105,19 @@ class Publication:
             self._append(profile)
         if self._store.task(manifest.id) is None:
             self._append(TaskBody(manifest=manifest))
+
+    def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:
+        """Record that this is about to be tried on a tree."""
+        subject = self._subject
+        return self._append(
+            IntentBody(
+                task=subject.manifest.id,
+                hardware_class=subject.hardware_class,
+                base=base,
+                title=title,
+                ttl_s=ttl_s,
+            )
+        )
 
     def patch(
         self,

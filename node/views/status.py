@@ -3,16 +3,18 @@
 Without a running node everything comes from the store and the live figures are zero.
 """
 
+import time
 from collections import Counter
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from node.control import Message
+from node.loop.intents import others_intents
 from node.loop.steps import AttestationStep, CatchUpStep
 from node.store.experiments import Decision, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
-from protocol.kinds import ProfileBody, ResultBody
+from protocol.kinds import IntentBody, ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
 
@@ -31,7 +33,7 @@ def status_document(
     if author is not None:
         for record in store.records("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
-    lines: list[Message] = [_line(store, line, research) for line in store.lines()]
+    lines: list[Message] = [_line(store, line, research, author) for line in store.lines()]
     return {
         "running": research is not None,
         "node": {"author": author.hex() if author else None, "name": name},
@@ -58,7 +60,7 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
     return []
 
 
-def _line(store: Store, line: Line, research: "Research | None") -> Message:
+def _line(store: Store, line: Line, research: "Research | None", author: bytes | None) -> Message:
     task = store.task(line.task)
     entries = store.experiments(line.key)
     live = research if research is not None and research.line_key == line.key else None
@@ -74,6 +76,7 @@ def _line(store: Store, line: Line, research: "Research | None") -> Message:
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
         "verification": _verification(store, line, entries),
+        "intents": _intents(store, line, author),
         "now": {"title": activity.title, "stage": activity.stage} if activity else None,
     }
 
@@ -86,6 +89,22 @@ def _head(store: Store, line: Line) -> Message:
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
     }
+
+
+def _intents(store: Store, line: Line, author: bytes | None) -> Message:
+    """What others say that they are trying now, the newest first."""
+    now_ms = time.time_ns() // 1_000_000
+    records = others_intents(store, line.key, author=author or b"", now_ms=now_ms)
+    return [
+        {
+            "author": record.author.hex(),
+            "title": record.body.title,
+            "base": record.body.base.hex(),
+            "age_s": (now_ms - record.ts_ms) // 1000,
+        }
+        for record in records
+        if isinstance(record.body, IntentBody)
+    ]
 
 
 def _floor(manifest: TaskManifest | None) -> float | None:

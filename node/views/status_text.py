@@ -7,6 +7,8 @@ import click
 
 from node.terminal import plain
 
+_INTENTS = 3
+
 
 def print_status(document: Mapping[str, Any]) -> None:
     """Print the status document as a few lines."""
@@ -38,6 +40,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
         f"  verification   {verified['confirmed']} confirmed, {verified['refuted']} refuted, "
         f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
     )
+    for intent in line["intents"][:_INTENTS]:
+        click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
         click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}")
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour")

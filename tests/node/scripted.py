@@ -129,6 +129,7 @@ class Bench:
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
+    tells_intents: bool = False
 
     def session(self) -> Session:
         """The example task, as if it were open."""
@@ -165,6 +166,7 @@ class Bench:
             goal=self.goal,
             activity=activity,
             peers=self.peers and self.peers(ledger),
+            tells_intents=self.tells_intents,
         )
         return Research(
             ledger=ledger,

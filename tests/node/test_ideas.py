@@ -1,16 +1,21 @@
 """Ideas: what is tried again comes first, and nothing that ran is handed out twice."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from node.home import Home
+from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.steps import ExperimentStep
+from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.kinds import IntentBody
+from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,
@@ -19,8 +24,9 @@ from tests.node.books import (
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE
+from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench, Rates
+from tests.node.strangers import Stranger
 
 
 @pytest.fixture
@@ -61,6 +67,51 @@ def test_what_ran_elsewhere_is_not_handed_out(home: Home, ledger: Ledger) -> Non
     ideas = ideas_of(home, ledger)
     ideas.mark_tried(proposal_of(BASELINE, "0.200").fingerprint)
     assert titles(ideas) == ["LEARNING_RATE → 0.201", "LEARNING_RATE → 0.202"]
+
+
+@pytest.fixture
+def ada(store: Store, home: Home) -> Stranger:
+    return Stranger(store, Blobs(home.blobs), number=50)
+
+
+def intent(title: str, *, base: Source = BASELINE) -> IntentBody:
+    return IntentBody(
+        task=LINE.task,
+        hardware_class=LINE.hardware_class,
+        base=base.tree,
+        title=title,
+        ttl_s=600,
+    )
+
+
+def test_what_somebody_is_trying_comes_last(home: Home, ledger: Ledger, ada: Stranger) -> None:
+    ada.publish(intent("LEARNING_RATE → 0.200"))
+    ada.publish(intent("LEARNING_RATE → 0.201", base=proposal_of(BASELINE, "0.5").source))
+    assert titles(ideas_of(home, ledger)) == [f"LEARNING_RATE → 0.20{n}" for n in (1, 2, 0)]
+
+
+def test_an_intent_ends_by_itself(home: Home, ledger: Ledger, ada: Stranger) -> None:
+    ada.publish(replace(intent("LEARNING_RATE → 0.200"), ttl_s=1))
+    time.sleep(1.1)
+    assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
+
+
+def test_an_own_intent_keeps_nobody_from_it(home: Home, ledger: Ledger) -> None:
+    ledger.intend(proposal_of(BASELINE, "0.200"))
+    assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_node_says_what_it_tries_where_somebody_hears_it(
+    home: Home, store: Store, *, is_heard: bool
+) -> None:
+    with_baseline(home, store)
+    goal = Goal(max_experiments=2)
+    bench = Bench(home=home, store=store, goal=goal, ideas=2, tells_intents=is_heard)
+    asyncio.run(bench.research().run())
+    told = [record.body for record in store.records("intent")]
+    expected = [f"LEARNING_RATE → 0.20{n}" for n in range(2)] if is_heard else []
+    assert [body.title for body in told if isinstance(body, IntentBody)] == expected
 
 
 def test_a_prepared_proposal_is_handed_out(home: Home, ledger: Ledger) -> None:

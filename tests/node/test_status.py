@@ -4,8 +4,10 @@ import pytest
 
 from node.home import Home
 from node.loop.ledger import Ledger
+from node.store.blobs import Blobs
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
+from protocol.kinds import IntentBody
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,
@@ -17,12 +19,13 @@ from tests.node.books import (
 )
 from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
+from tests.node.strangers import Stranger
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed, `now` is ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
 LINE_FIELDS = {
     "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
-    "counted_share", "verification", "now",
+    "counted_share", "verification", "intents", "now",
 }  # fmt: skip
 NESTED = {
     "task": {"id", "name"},
@@ -60,6 +63,22 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
         assert set(line[name]) == fields
+
+
+def test_what_others_are_trying_is_told(ledger: Ledger, store: Store, home: Home) -> None:
+    ada = Stranger(store, Blobs(home.blobs), number=50)
+    line = ledger.key
+    ada.publish(
+        IntentBody(
+            task=line.task,
+            hardware_class=line.hardware_class,
+            base=BASELINE.tree,
+            title="a longer warmup",
+            ttl_s=600,
+        )
+    )
+    (told,) = line_of(ledger)["intents"]
+    assert (told["title"], told["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
 
 
 def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Ledger) -> None:
