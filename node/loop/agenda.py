@@ -49,7 +49,8 @@ class Goal:
 class Agenda:
     """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
 
-    `tells_intents`: others are there to hear what this node is about to try.
+    `has_company`: others are there, to hear what this node is about to try and to wait for when it
+    has nothing left to try itself.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Agenda:
         goal: Goal,
         activity: Activity,
         peers: Peers | None,
-        tells_intents: bool = False,
+        has_company: bool = False,
     ) -> None:
         self.goal = goal
         self.is_over = False
@@ -75,12 +76,13 @@ class Agenda:
         self._policy = policy
         self._activity = activity
         self._peers = peers
-        self._tells_intents = tells_intents
+        self._has_company = has_company
         self._running: Collection[tuple[int, int]] = ()
         self._started_s = time.monotonic()
         self._checkpoint_wanted = False
         self._session_checkpoint_done = False
         self._ends_at_checkpoint = False
+        self._is_waiting = False
         self._opened = 0
         self._ablated_at = 0  # how many had been opened then
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
@@ -263,12 +265,23 @@ class Agenda:
             if not self._running:  # what runs may still move the working line
                 if run := self._open_ablation():
                     return run
-                self._activity.say("out of ideas: every proposal was tried before")
-                return self._open_checkpoint() if self.end_at_checkpoint() else None
+                return self._open_last()
             return None
-        if self._tells_intents:
+        if self._has_company:
             self._ledger.intend(idea.proposal)
         return self._open(idea)
+
+    def _open_last(self) -> PlannedRun | None:
+        """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
+        if not self._has_company:
+            self._activity.say("out of ideas: every proposal was tried before")
+            return self._open_checkpoint() if self.end_at_checkpoint() else None
+        if self._has_gains:
+            return self._open_checkpoint()
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._activity.say("out of ideas: waiting for what others find")
+        return None
 
     def _open_ablation(self) -> PlannedRun | None:
         """Ask what a part of the head is worth, while nothing is built on it."""
@@ -280,6 +293,7 @@ class Agenda:
         return self._unstarted(job)
 
     def _open(self, idea: Idea) -> PlannedRun | None:
+        self._is_waiting = False
         self._opened += 1
         self._ideas.mark_tried(idea.proposal.fingerprint)
         job = self._ledger.open_experiment(

@@ -84,6 +84,10 @@ class Research:
         self._agenda.want(mark)
         self._wake.set()
 
+    def hear(self) -> None:
+        """Look again at what there is to do: something new came from others."""
+        self._wake.set()
+
     def attest(self, wanted: WantedClaim) -> int:
         """Queue a claim to be run again; return the job's number."""
         job = open_attestation(self._ledger, wanted)

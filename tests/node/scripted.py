@@ -115,6 +115,12 @@ class Rates:
         return next((one for one in proposals if not context.tried(one.fingerprint)), None)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds."""
+    while not condition():  # noqa: ASYNC110 (the loop under test has no event for it)
+        await asyncio.sleep(0)
+
+
 @dataclass(kw_only=True)
 class Bench:
     """A loop on a store, with everything scripted that is not the node's own."""
@@ -129,7 +135,7 @@ class Bench:
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
-    tells_intents: bool = False
+    has_company: bool = False
 
     def session(self) -> Session:
         """The example task, as if it were open."""
@@ -166,7 +172,7 @@ class Bench:
             goal=self.goal,
             activity=activity,
             peers=self.peers and self.peers(ledger),
-            tells_intents=self.tells_intents,
+            has_company=self.has_company,
         )
         return Research(
             ledger=ledger,

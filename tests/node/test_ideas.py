@@ -107,7 +107,7 @@ def test_a_node_says_what_it_tries_where_somebody_hears_it(
 ) -> None:
     with_baseline(home, store)
     goal = Goal(max_experiments=2)
-    bench = Bench(home=home, store=store, goal=goal, ideas=2, tells_intents=is_heard)
+    bench = Bench(home=home, store=store, goal=goal, ideas=2, has_company=is_heard)
     asyncio.run(bench.research().run())
     told = [record.body for record in store.records("intent")]
     expected = [f"LEARNING_RATE → 0.20{n}" for n in range(2)] if is_heard else []

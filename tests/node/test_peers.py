@@ -23,7 +23,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import OUTCOME, Bench
+from tests.node.scripted import OUTCOME, Bench, until
 from tests.node.strangers import SD_NANO, Stranger
 from tests.node.test_commands import arnode
 
@@ -501,3 +501,28 @@ def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: S
     ada.claims(rated("0.6"), 6.0 + 9.0)
     work(bench)
     assert len(catch_ups(bench)) == 1
+
+
+# With company
+
+
+def test_a_node_without_ideas_waits_for_others_and_hears_them(
+    bench: Bench, blobs: Blobs, ada: Stranger
+) -> None:
+    bench.ideas, bench.goal, bench.has_company = 1, Goal(), True
+    head = rated("0.5")
+    truly(bench, head, 6.0)
+
+    async def within() -> None:
+        research = bench.research()
+        async with asyncio.timeout(60):
+            working = asyncio.create_task(research.run())
+            await until(lambda: any("waiting for what others find" in one for one in bench.said))
+            ada.claims(head, 6.0)
+            research.hear()
+            await until(lambda: heads(bench)[0] == head.tree)
+            research.stop()
+            await working
+
+    asyncio.run(within())
+    assert [step.verdict for step in catch_ups(bench)] == ["confirmed"]

@@ -6,7 +6,7 @@ the real one. What every tree measures is a table.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import CRASHED, Bench, better
+from tests.node.scripted import CRASHED, Bench, better, until
 
 
 @pytest.fixture
@@ -51,12 +51,6 @@ async def running(research: Research) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until something holds."""
-    while not condition():  # noqa: ASYNC110 (the loop under test has no event for it)
-        await asyncio.sleep(0)
 
 
 def test_it_stops_after_so_many_experiments(bench: Bench) -> None:
