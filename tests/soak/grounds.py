@@ -1,7 +1,7 @@
 """What planted patches are worth on a tree that a node has come to: the ground a crowd works on."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +71,18 @@ async def survey(task: Task, kept: Path, head: Source, noise_sd: float) -> Groun
             for patch, made in fitting.items()
             if patch.kind == "good"
         }
-        await measure(runner, {"a head": program, **tried}, seeds=_SEEDS)
+        # What does not come through once (too slow on this tree, say) is not asked again.
+        await measure(runner, tried, seeds=_SEEDS[:1])
+        runnable = {
+            name: source
+            for name, source in tried.items()
+            if _came_through(runner.kept, source, _SEEDS[:1])
+        }
+        await measure(runner, {"a head": program, **runnable}, seeds=_SEEDS)
         gains_sd = {
             name: worth_of(runner.kept, program, source, seeds=_SEEDS).gain / noise_sd
-            for name, source in tried.items()
-            if all(_came_through(runner.kept, source))
+            for name, source in runnable.items()
+            if _came_through(runner.kept, source, _SEEDS)
         }
         over_baseline = worth_of(runner.kept, task.source, program, seeds=_SEEDS)
     found = {
@@ -105,7 +112,6 @@ def _made(patch: Planted, task: Task, head: Source) -> Source | None:
         return None
 
 
-def _came_through(kept: KeptRuns, source: Source) -> Iterator[bool]:
-    for seed in _SEEDS:
-        outcome = kept.get(source.tree, seed)
-        yield outcome is not None and outcome.secret_nano is not None
+def _came_through(kept: KeptRuns, source: Source, seeds: Sequence[int]) -> bool:
+    outcomes = [kept.get(source.tree, seed) for seed in seeds]
+    return all(outcome and outcome.secret_nano is not None for outcome in outcomes)
