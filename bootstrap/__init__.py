@@ -1,5 +1,5 @@
-"""The well-known node's package: network definitions and deployment files belong here.
+"""The well-known node's package: definitions of networks, and files to deploy a node with.
 
-A bootstrap node relays and archives records; it confers no trust. It has no program before
-nodes have a network to speak over.
+A bootstrap node relays and archives records; it confers no trust. `networks/` is read by every
+node as data that comes with arnode.
 """

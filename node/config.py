@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.faults import explaining_faults
-from protocol.errors import ConfigurationError
+from node.peering.addresses import EXAMPLE, parse_address
+from node.peering.definition import NO_NETWORK
+from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
 
 COLORS = ("auto", "always", "never")
@@ -23,7 +25,11 @@ _NEAR = 0.75  # similarity above which an unknown ARNODE_* variable is taken for
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
 
-Setting = str | int | float | None
+Setting = str | int | float | tuple[str, ...] | list[str] | None
+
+
+class _NotAnAddressError(ValueError):
+    """One of several values is wrong, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,8 @@ class Config:
     task: str = "tiny"
     text: str | None = None
     net: str = "main"
+    online: bool | None = None
+    bootstrap: tuple[str, ...] = ()
     name: str = ""
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
@@ -112,6 +120,10 @@ def _checked(name: str, value: Setting, where: str) -> Setting:
     parse, wanted = _PARSERS[name]
     try:
         return parse(value)
+    except _NotAnAddressError as fault:
+        raise ConfigurationError(
+            f"{where}: `{name}`: {fault}", f"`{name}` takes {wanted}"
+        ) from fault
     except (KeyError, TypeError, ValueError) as fault:
         raise ConfigurationError(
             f"{where}: `{name}` is {value!r}", f"`{name}` takes {wanted}"
@@ -149,9 +161,19 @@ def _short_name(value: Setting) -> str:
 
 
 def _net(value: Setting) -> str:
-    if not re.fullmatch(NAME_PATTERN, _text(value)):
+    if not re.fullmatch(NAME_PATTERN, _text(value)) or value == NO_NETWORK:
         raise ValueError
     return _text(value)
+
+
+def _addresses(value: Setting) -> tuple[str, ...]:
+    words = _text(value).replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        raise TypeError
+    faults = [found for word in words if isinstance(found := parse_address(_text(word)), Rejected)]
+    if faults:
+        raise _NotAnAddressError(faults[0].reason)
+    return tuple(words)
 
 
 def _count(value: Setting) -> int:
@@ -190,7 +212,9 @@ def _color(value: Setting) -> str:
 _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "task": (_filled, "a task's name or folder, in quotes"),
     "text": (_filled, "the path of a text file, in quotes"),
-    "net": (_net, "a network's name: a-z, 0-9 and -, at most 48"),
+    "net": (_net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
+    "online": (_switch, "true or false"),
+    "bootstrap": (_addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),

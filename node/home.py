@@ -75,6 +75,11 @@ class Home:
         return self.root / "config.toml"
 
     @property
+    def networks(self) -> Path:
+        """Per network: the definition that the user made or joined, and an address book."""
+        return self.root / "networks"
+
+    @property
     def people(self) -> Path:
         """Whom the user named as friends, or blocked."""
         return self.root / "people.json"

@@ -31,6 +31,7 @@ def paths(as_json: bool) -> None:
         "data": home.data,
         "key": home.key,
         "config": home.config,
+        "networks": home.networks,
         "log": home.log,
         "socket": home.socket,
     }

@@ -26,7 +26,8 @@ def show_config(as_json: bool) -> None:
         return
     width = max(map(len, values))
     for name, value in values.items():
-        shown = "-" if value in {None, ""} else plain(str(value))
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        shown = "-" if value in {None, "", ()} else plain(text)
         click.echo(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
 
 

@@ -1,0 +1,185 @@
+"""Addresses as peers tell them: a host, a TCP port and the id of who must answer there.
+
+The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, or with `ip6`, `dns`,
+`dns4`, `dns6`; nothing else is dialled. An id holds an Ed25519 public key, as every transport key
+here is one. Whoever owns no such key cannot answer under its id, so a wrong address wastes a
+dial and nothing more. Pure: names are never looked up here.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from node.network.limits import PeerId
+from protocol.errors import Rejected
+
+LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
+KEY_BYTES: Final = 32
+EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+
+_NAMED = ("dns", "dns4", "dns6")
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_MAX_NAME = 253
+_MAX_PORT = 65_535
+# https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md: an identity multihash of the
+# key as protobuf, type 1 (Ed25519), 32 bytes.
+_ID_PREFIX = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_MAX_ID = 60
+
+_PRIVATE: list[IPv4Network | IPv6Network] = [
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv4Network("100.64.0.0/10"),  # carrier-grade NAT, and overlay networks
+    IPv6Network("fc00::/7"),
+]
+_UNUSABLE: list[IPv4Network | IPv6Network] = [
+    IPv4Network("0.0.0.0/8"),
+    IPv4Network("240.0.0.0/4"),
+]
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class Reach(Enum):
+    """From where a host can be reached."""
+
+    PUBLIC = "public"
+    NAME = "name"  # whatever it resolves to
+    PRIVATE = "private"
+    LINK_LOCAL = "link-local"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a peer may listen. `host` is an IP address in its shortest form or a DNS name."""
+
+    kind: str  # ip4, ip6, dns, dns4, dns6
+    host: str
+    port: int
+    key: bytes  # the peer's transport key
+
+    def __str__(self) -> str:
+        return f"/{self.kind}/{self.host}/tcp/{self.port}/p2p/{self.peer}"
+
+    @property
+    def peer(self) -> PeerId:
+        """The id of who must answer there."""
+        return peer_id(self.key)
+
+    @property
+    def reach(self) -> Reach:
+        """From where the host can be reached."""
+        return Reach.NAME if self.kind in _NAMED else _reach(ip_address(self.host))
+
+    @property
+    def site(self) -> str:
+        """What one machine is likely to own of addresses: an IPv4 address, an IPv6 /64, a name."""
+        if self.kind != "ip6":
+            return self.host
+        return str(IPv6Network((self.host, 64), strict=False))
+
+
+def parse_address(text: str) -> Address | Rejected:
+    """Return the address that `text` is, or what is wrong with it."""
+    if len(text) > LIMIT_CHARACTERS:
+        return Rejected(f"an address of {len(text)} characters, more than {LIMIT_CHARACTERS}")
+    match text.split("/"):
+        case ["", kind, host, "tcp", port, "p2p", peer]:
+            return make_address(kind=kind, host=host, port=port, peer=peer)
+        case ["", _, _, "tcp", _]:
+            return Rejected("no /p2p/ID at its end, so anybody could answer there")
+    return Rejected(f"not of the form {EXAMPLE}")
+
+
+def make_address(*, kind: str, host: str, port: str, peer: str) -> Address | Rejected:
+    """Return the address of these parts, or what is wrong with them."""
+    host = host.lower()
+    fault = _host_fault(kind, host)
+    if fault is not None:
+        return Rejected(fault)
+    # No sign, no leading zero, no digit of another script.
+    if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
+        return Rejected(f"{port!r} is no port from 1 to {_MAX_PORT}")
+    key = transport_key(peer)
+    if isinstance(key, Rejected):
+        return key
+    if kind not in _NAMED:
+        host = str(ip_address(host))
+    return Address(kind=kind, host=host, port=int(port), key=key)
+
+
+def peer_id(key: bytes) -> PeerId:
+    """Return the id of the peer with this Ed25519 transport key."""
+    return PeerId(_to_base58(_ID_PREFIX + key))
+
+
+def transport_key(peer: str) -> bytes | Rejected:
+    """Return the 32 bytes that a peer's id holds; unlike `node.network.identity`, no libp2p."""
+    data = _from_base58(peer) if len(peer) <= _MAX_ID else None
+    if data is None or len(data) != len(_ID_PREFIX) + KEY_BYTES or data[:6] != _ID_PREFIX:
+        return Rejected(f"{peer[:_MAX_ID]!r} is no id of a peer (12D3Koo…)")
+    return data[len(_ID_PREFIX) :]
+
+
+def _host_fault(kind: str, host: str) -> str | None:
+    if kind in _NAMED:
+        labels = host.split(".")
+        is_name = len(host) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels))
+        # A last label of digits only is an IP address to some resolvers.
+        if not is_name or labels[-1].isdigit():
+            return f"{host[:_MAX_NAME]!r} is no DNS name"
+        return None
+    if kind not in ("ip4", "ip6"):
+        return f"{kind[:20]!r} is none of ip4, ip6, {', '.join(_NAMED)}"
+    try:
+        found = IPv4Address(host) if kind == "ip4" else IPv6Address(host)
+    except ValueError:
+        return f"{host[:60]!r} is no {kind} address"
+    if "%" in host:
+        return f"{host[:60]} names an interface, which means something on one machine only"
+    if found.is_unspecified or found.is_multicast or _is_in(found, _UNUSABLE):
+        return f"nobody can be reached at {host}"
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return f"{host} is an ip4 address: write it as one"
+    return None
+
+
+def _reach(host: IPv4Address | IPv6Address) -> Reach:
+    if isinstance(host, IPv6Address):
+        inner = host.sixtofour
+        if host in _NAT64:
+            inner = IPv4Address(int(host) & 0xFFFF_FFFF)
+        if inner is not None:  # where a gateway would send it
+            return _reach(inner)
+    if host.is_loopback:
+        return Reach.LOOPBACK
+    if host.is_link_local:
+        return Reach.LINK_LOCAL
+    return Reach.PRIVATE if _is_in(host, _PRIVATE) else Reach.PUBLIC
+
+
+def _is_in(host: IPv4Address | IPv6Address, networks: list[IPv4Network | IPv6Network]) -> bool:
+    return any(host.version == network.version and host in network for network in networks)
+
+
+def _to_base58(data: bytes) -> str:
+    number, digits = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = _ALPHABET[digit] + digits
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
+
+
+def _from_base58(text: str) -> bytes | None:
+    number = 0
+    for character in text:
+        digit = _ALPHABET.find(character)
+        if digit < 0:
+            return None
+        number = number * 58 + digit
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")

@@ -1,0 +1,234 @@
+"""The address book: where peers were reached or may be, and whom to dial next.
+
+Whoever tells an address may lie. By hearsay (told by a peer, of itself or of others) this node
+never knocks more than once an hour at one machine, takes 20 addresses from one peer at most, and
+none inside its own network unless the teller is there too; and what was tried within the hour is
+not forgotten to make room, so that telling it again does not help. The peers' own keys settle
+who is who, so that a lie costs one dial. Pure: clock and chance are passed in.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from node.network.limits import PeerId
+from node.peering.addresses import Address, Reach
+
+MAX_ENTRIES: Final = 1_000
+TARGET_OUTBOUND: Final = 8
+PER_TELLER: Final = 20
+MAX_FROM_MDNS: Final = 100  # its sender is anybody on the local network
+HEARSAY_INTERVAL_S: Final = 3_600
+FAILURES_FORGOTTEN: Final = 8  # of hearsay that never answered
+FIRST_BACKOFF_S: Final = 5
+LONGEST_BACKOFF_S: Final = 1_800
+
+
+class Source(Enum):
+    """Who told an address, the most trusted first."""
+
+    BOOTSTRAP = "bootstrap"  # the definition, a flag, the environment
+    INVITE = "invite"
+    MDNS = "mdns"
+    ITSELF = "itself"
+    EXCHANGE = "exchange"
+
+
+_TRUST = {source: rank for rank, source in enumerate(Source)}
+_HEARSAY = {Source.ITSELF, Source.EXCHANGE}
+_CHOSEN = {Source.BOOTSTRAP, Source.INVITE}  # by the user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is known of an address. Times are seconds since 1970, 0 for never."""
+
+    address: Address
+    source: Source
+    teller: PeerId | None = None
+    tried_s: int = 0
+    success_s: int = 0
+    failures: int = 0  # since the last success
+    not_before_s: int = 0
+
+    @property
+    def is_hearsay(self) -> bool:
+        """It may be an uninvolved machine's: told by a stranger, and does not answer (any more)."""
+        if self.success_s and not self.failures:
+            return False
+        if self.source is Source.MDNS:  # of the local network, unless its sender lies
+            return self.address.reach is Reach.PUBLIC
+        return self.source in _HEARSAY
+
+
+class Book:
+    """At most 1,000 addresses. `clock`: seconds since 1970; it may jump."""
+
+    def __init__(self, *, clock: Callable[[], float], chance: random.Random) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._entries: dict[Address, Entry] = {}
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All that is known, in the order in which it came."""
+        return tuple(self._entries.values())
+
+    def of_peer(self, peer: PeerId) -> tuple[Entry, ...]:
+        """Return what is known of a peer."""
+        return tuple(entry for entry in self._entries.values() if entry.address.peer == peer)
+
+    def learn(self, address: Address, source: Source) -> bool:
+        """Take in an address that no peer told; False if there is no room for it."""
+        return self.restore(Entry(address=address, source=source))
+
+    def hear(self, address: Address, *, teller: PeerId, teller_reach: Reach | None) -> bool:
+        """Take in what a peer told; False if it is refused.
+
+        `teller_reach` is that of the address at which the peer is connected, None if unknown.
+        """
+        if not _may_tell(address.reach, teller_reach):
+            return False
+        source = Source.ITSELF if address.peer == teller else Source.EXCHANGE
+        return self.restore(Entry(address=address, source=source, teller=teller))
+
+    def restore(self, entry: Entry) -> bool:
+        """Take in an entry, as it was kept; what is known of its address already stays."""
+        known = self._entries.get(entry.address)
+        if known is not None and _TRUST[entry.source] >= _TRUST[known.source]:
+            return True
+        if self._is_over_quota(entry):
+            return known is not None
+        if known is not None:
+            entry = replace(known, source=entry.source, teller=entry.teller)
+        elif not self._make_room(entry):
+            return False
+        self._entries[entry.address] = entry
+        return True
+
+    def next_to_dial(
+        self,
+        *,
+        connected: Collection[PeerId],
+        outbound: int,
+        dialling: Collection[PeerId] = (),
+        own: PeerId | None = None,
+        target: int = TARGET_OUTBOUND,
+    ) -> list[Address]:
+        """Return what to dial now, at most one address of a peer, and count them as tried.
+
+        `outbound` is how many of the connected were dialled from here.
+        """
+        self._forget_dead()
+        wanted = target - outbound - len(dialling)
+        due = [entry for entry in self._entries.values() if self._is_due(entry)]
+        self._chance.shuffle(due)
+        due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
+        passed_over = {*connected, *dialling, own}
+        sites = self._sites_of_late()
+        chosen: list[Address] = []
+        for entry in due:
+            if len(chosen) >= wanted:
+                break
+            address = entry.address
+            if address.peer in passed_over or (entry.is_hearsay and address.site in sites):
+                continue
+            passed_over.add(address.peer)
+            if entry.is_hearsay:
+                sites.add(address.site)
+            chosen.append(address)
+            self._entries[address] = replace(entry, tried_s=self._now())
+        return chosen
+
+    def note_success(self, address: Address) -> None:
+        """The peer answered there."""
+        if address in self._entries:
+            self._entries[address] = replace(
+                self._entries[address], success_s=self._now(), failures=0, not_before_s=0
+            )
+
+    def note_failure(self, address: Address) -> None:
+        """Nobody, or somebody else, answered there; leave it alone for a while."""
+        entry = self._entries.get(address)
+        if entry is None:
+            return
+        # Bounded before it is an exponent: it comes from a file too.
+        wait_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(entry.failures, 16))
+        # Half of it by chance (Brooker 2015), so that nodes that lost the same peer spread out.
+        wait_s *= self._chance.uniform(0.5, 1.0)
+        self._entries[address] = replace(
+            entry, failures=entry.failures + 1, not_before_s=self._now() + round(wait_s)
+        )
+
+    def _is_due(self, entry: Entry) -> bool:
+        """Say whether an address may be tried again; a wait that a clock's jump made does not."""
+        now = self._now()
+        is_waiting = now < entry.not_before_s <= now + LONGEST_BACKOFF_S
+        return not is_waiting and not (entry.is_hearsay and self._is_of_late(entry))
+
+    def _sites_of_late(self) -> set[str]:
+        """The machines where hearsay was tried within the hour."""
+        entries = self._entries.values()
+        return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
+
+    def _is_of_late(self, entry: Entry) -> bool:
+        now = self._now()
+        return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
+
+    def _forget_dead(self) -> None:
+        """Give back the places that never answering hearsay holds of its tellers' quotas."""
+        dead = [
+            entry.address
+            for entry in self._entries.values()
+            if entry.source in _HEARSAY
+            and not entry.success_s
+            and entry.failures >= FAILURES_FORGOTTEN
+            and not self._is_of_late(entry)
+        ]
+        for address in dead:
+            del self._entries[address]
+
+    def _is_over_quota(self, entry: Entry) -> bool:
+        told = Counter(e.teller for e in self._entries.values() if e.source in _HEARSAY)
+        if entry.source in _HEARSAY:
+            return told[entry.teller] >= PER_TELLER
+        found = sum(e.source is Source.MDNS for e in self._entries.values())
+        return entry.source is Source.MDNS and found >= MAX_FROM_MDNS
+
+    def _make_room(self, entry: Entry) -> bool:
+        """Forget the worst of what is trusted no more than `entry`, if there must be room."""
+        if len(self._entries) < MAX_ENTRIES:
+            return True
+        rank = _TRUST[entry.source]
+        is_chosen = entry.source in _CHOSEN
+        worse = [
+            known
+            for known in self._entries.values()
+            if _TRUST[known.source] >= rank
+            # What answered, or was tried of late, makes room only for what the user chose.
+            and (is_chosen or not (known.success_s or self._is_of_late(known)))
+        ]
+        if not worse:
+            return False
+        worst = max(worse, key=lambda e: (not e.success_s, _TRUST[e.source], e.failures))
+        del self._entries[worst.address]
+        return True
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _may_tell(reach: Reach, teller_reach: Reach | None) -> bool:
+    """Say whether hearsay of a host with this reach is taken from somebody with that one."""
+    if reach is Reach.NAME:  # it may resolve to anything, differently at each time
+        return False
+    return reach is Reach.PUBLIC or teller_reach in (reach, Reach.LOOPBACK)
+
+
+def _rank(entry: Entry, *, is_alone: bool) -> tuple[bool, bool, int]:
+    """Order: the user's own first if nobody is there, then what answered last, then trust."""
+    answers = bool(entry.success_s) and not entry.failures
+    return (not (is_alone and entry.source in _CHOSEN), not answers, _TRUST[entry.source])

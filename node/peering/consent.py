@@ -1,0 +1,150 @@
+"""Whether this node speaks to a network at all: nothing is sent before its user agreed.
+
+Asked once, at a terminal; the answer is the setting `online`. Without a terminal only a flag or
+that setting opens the network. A task of one's own, own text above all, never leaves the machine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from node.config import Config
+from node.config_file import change_settings
+from node.home import Home
+from node.peering.addresses import parse_address
+from node.peering.definition import NO_NETWORK, Network
+from node.peering.networks import find_network
+from protocol.errors import Rejected
+from trainer.task import Task, builtin_tasks, load_task
+from trainer.tier import Tier
+
+_KEY_DIGITS: Final = 12
+_HOW = "`arnode start` in a terminal asks, `--yes` agrees"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """The network to speak to; its addresses include those of flags and settings."""
+
+    network: Network
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """No network this time, and why, in a line for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line says: `--network` (a name or "none"), `--join`, `--yes`."""
+
+    network: str | None = None
+    has_invite: bool = False
+    agrees: bool = False
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """What of it is a setting: the network's name."""
+        return {"net": None if self.network == NO_NETWORK else self.network}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the user agrees to: under which key, in which sandbox, for how much of the machine."""
+
+    author: bytes
+    tier: Tier
+    config: Config
+
+    def lines(self) -> list[str]:
+        """Return what to say before asking: four lines."""
+        key = self.author.hex()[:_KEY_DIGITS]
+        return [
+            f"Results of this node are published under its key {key}…, for good.",
+            self._code(),
+            self._share(),
+            "Peers see this machine's IP address.",
+        ]
+
+    def _code(self) -> str:
+        if not self._runs_code():
+            return "Strangers' code does not run here; what they publish is only shown."
+        return (
+            f"Strangers' code runs here, in sandbox tier {self.tier.name} "
+            "(`peer_code = false` prevents it)."
+        )
+
+    def _share(self) -> str:
+        if not self._runs_code():
+            return "No run goes to others' claims."
+        return (
+            f"At most {self.config.peer_share:.0%} of the runs go to others' patches and claims, "
+            "beyond catching up with the best tree (`peer_share`)."
+        )
+
+    def _runs_code(self) -> bool:
+        name = self.tier.name
+        is_walled = name == "full" or (name == "container" and self.config.peers_in_container)
+        return self.config.peer_code and is_walled
+
+
+def plan_network(
+    home: Home,
+    config: Config,
+    wishes: Wishes,
+    *,
+    terms: Terms,
+    is_own_task: bool,
+    ask: Callable[[list[str], str], bool] | None,
+) -> NetworkPlan | Offline:
+    """Return the network to speak to, or why to speak to none.
+
+    `config` has `wishes.settings` and an invite's network in it already. `ask` says some lines,
+    puts a question and returns the answer; None without a terminal. An answer is kept.
+
+    Raises:
+        UsageError: the network is not defined here.
+        ConfigurationError: its definition or the settings file has a fault.
+    """
+    if wishes.network == NO_NETWORK:
+        return Offline("the network is off: `--network none`")
+    if is_own_task:
+        return Offline("the network is off: this task is your own and stays here")
+    is_wanted = wishes.has_invite or wishes.network is not None
+    if config.online is False and not is_wanted:
+        return Offline("the network is off: `online = false`")
+    plan = NetworkPlan(network=_with_settings(find_network(home, config.net).network, config))
+    if config.online or wishes.agrees:
+        return plan
+    if ask is None:
+        return plan if wishes.has_invite else Offline(f"the network is off: {_HOW}")
+    is_agreed = ask(terms.lines(), f"Join the network `{config.net}`?")
+    home.prepare()
+    changes: dict[str, str | bool] = {"online": is_agreed}
+    if is_agreed:  # to this network: who agreed to a friend's has not agreed to the public one
+        changes["net"] = config.net
+    change_settings(home.config, changes)
+    return plan if is_agreed else Offline("the network is off, as answered")
+
+
+def is_own_task(task: Task, *, data_dir: Path) -> bool:
+    """Say whether a task is not one that comes with arnode, whatever it is called."""
+    return task.id not in {load_task(name, data_dir=data_dir).id for name in builtin_tasks()}
+
+
+def ask_at_terminal(lines: list[str], question: str) -> bool:
+    """Say the lines on stderr and ask there; no answer is a no."""
+    import click
+
+    for line in lines:
+        click.echo(line, err=True)
+    return click.confirm(question, default=False, err=True)
+
+
+def _with_settings(network: Network, config: Config) -> Network:
+    parsed = (parse_address(text) for text in config.bootstrap)
+    told = [address for address in parsed if not isinstance(address, Rejected)]
+    return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))

@@ -1,0 +1,164 @@
+"""Invites: a network in one line that survives mail and chat.
+
+    line     = "arnode1" base32(payload checksum)       lower case, no padding
+    payload  = canonical msgpack {name, addresses, secret?, authors, tasks}
+    address  = [host, port, key]       host: 4 or 16 bytes, or text like "dns4/example.org"
+    checksum = the first 4 bytes of SHA-256("arnode invite 1" payload)
+
+A line has one writing only. The checksum finds mistakes of copying; it proves nothing about who
+wrote the line, and joining needs no such proof, for a network is trusted with nothing.
+"""
+
+import base64
+import hashlib
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from node.peering.addresses import KEY_BYTES, Address, parse_address, peer_id
+from node.peering.definition import NO_NETWORK, TASK_PATTERN, Network
+from protocol.encoding import Value, decode, encode
+from protocol.errors import Rejected, UsageError
+from protocol.fields import NAME_PATTERN, Codec, Table, digest, field, listing, word
+
+PREFIX: Final = "arnode1"
+MAX_ADDRESSES: Final = 8
+MAX_AUTHORS: Final = 32  # 1 KiB; longer lists travel as files
+MAX_TASKS: Final = 16
+MAX_LINE: Final = 10_000  # characters, with the longest of everything
+
+_CHECKSUM_BYTES = 4
+_CONTEXT = b"arnode invite 1"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_MEND = "ask for the line again, and copy the whole of it"
+
+
+def write_invite(network: Network) -> str:
+    """Return the line of a network; of its addresses the first 8 find room in it.
+
+    Raises:
+        UsageError: it has no address, or more authors or tasks than fit.
+    """
+    if not network.bootstrap:
+        raise UsageError(
+            f"an invite to {network.name!r} needs an address where somebody answers",
+            "name one: `--address /ip4/…/tcp/…/p2p/…`",
+        )
+    for what, count, most in (
+        ("authors", len(network.authors), MAX_AUTHORS),
+        ("tasks", len(network.tasks), MAX_TASKS),
+    ):
+        if count > most:
+            raise UsageError(
+                f"{count} {what} do not fit into a line, which holds {most}",
+                "hand over the definition's file: `arnode network show` names it",
+            )
+    payload = encode(_TABLE.write(network))
+    return PREFIX + _to_base32(payload + _checksum(payload))
+
+
+def read_invite(line: str) -> Network:
+    """Return the network of a line; spaces, line breaks and capitals in it do not count.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
+    found = _read("".join(line.split()).lower())
+    if isinstance(found, Rejected):
+        raise UsageError(f"this is no whole invite: {found.reason}", _MEND)
+    return found
+
+
+def _read(text: str) -> Network | Rejected:
+    if len(text) > MAX_LINE:
+        return Rejected(f"it has {len(text)} characters, more than {MAX_LINE}")
+    version = re.match(r"arnode([0-9])", text)
+    if version is None:
+        return Rejected(f"it does not begin with `{PREFIX}`")
+    if version[0] != PREFIX:
+        return Rejected(f"it is of version {version[1]}, which this arnode does not know")
+    digits = text.removeprefix(PREFIX)
+    for place, digit in enumerate(digits, len(PREFIX) + 1):
+        if digit not in _ALPHABET:
+            return Rejected(f"its character {place} is {digit!r}, neither a-z nor 2-7")
+    data = _from_base32(digits)
+    payload, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    if checksum != _checksum(payload) or _to_base32(data) != digits:
+        return Rejected("a character is missing or wrong (the checksum does not match)")
+    value = decode(payload)
+    if isinstance(value, Rejected):
+        return value
+    return _TABLE.read(_network, value)
+
+
+def _network(
+    *,
+    name: str,
+    bootstrap: tuple[Address, ...],
+    secret: bytes | None,
+    authors: tuple[bytes, ...],
+    tasks: tuple[str, ...],
+) -> Network:
+    return Network(
+        name=name,
+        bootstrap=bootstrap,
+        secret=secret,
+        authors=frozenset(authors),
+        tasks=tasks,
+    )
+
+
+def _read_address(value: Value) -> Address | Rejected:
+    match value:
+        case [bytes() as data, int() as port, bytes() as key] if len(data) in {4, 16}:
+            host = f"ip4/{IPv4Address(data)}" if len(data) == 4 else f"ip6/{IPv6Address(data)}"
+        case [str() as host, int() as port, bytes() as key] if host.startswith("dns"):
+            pass
+        case _:
+            return Rejected("not an address")
+    if len(key) != KEY_BYTES:
+        return Rejected(f"a key of {len(key)} bytes")
+    return parse_address(f"/{host}/tcp/{port}/p2p/{peer_id(key)}")
+
+
+def _write_address(address: Address) -> Value:
+    if address.kind.startswith("ip"):
+        return [ip_address(address.host).packed, address.port, address.key]
+    return [f"{address.kind}/{address.host}", address.port, address.key]
+
+
+def _read_name(value: Value) -> str | Rejected:
+    return Rejected("no network's name") if value == NO_NETWORK else word(NAME_PATTERN).read(value)
+
+
+_ADDRESSES: Final = listing(Codec(_read_address, _write_address), low=1, high=MAX_ADDRESSES)
+_AUTHORS: Final = listing(digest(), high=MAX_AUTHORS)
+_TASKS: Final = listing(word(TASK_PATTERN), high=MAX_TASKS)
+_TABLE: Final = Table(
+    field("name", Codec(_read_name, lambda name: name)),
+    field(
+        "addresses",
+        Codec(_ADDRESSES.read, lambda addresses: _ADDRESSES.write(addresses[:MAX_ADDRESSES])),
+        "bootstrap",
+    ),
+    field("secret", digest(), optional=True),
+    field("authors", Codec(_AUTHORS.read, lambda keys: _AUTHORS.write(tuple(sorted(keys))))),
+    field("tasks", _TASKS),
+)
+
+
+def _checksum(payload: bytes) -> bytes:
+    return hashlib.sha256(_CONTEXT + payload).digest()[:_CHECKSUM_BYTES]
+
+
+def _to_base32(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
+
+
+def _from_base32(digits: str) -> bytes:
+    """Return the whole bytes of the digits; what is left of the last one is not looked at."""
+    bits = len(digits) * 5
+    number = 0
+    for digit in digits:
+        number = number << 5 | _ALPHABET.index(digit)
+    return (number >> bits % 8).to_bytes(bits // 8, "big")

@@ -1,0 +1,23 @@
+"""Addresses of peers that exist in tests only."""
+
+import hashlib
+
+from node.network.limits import PeerId
+from node.peering.addresses import Address, parse_address, peer_id
+
+
+def key(number: int) -> bytes:
+    """A transport key that nobody has the other half of."""
+    return hashlib.sha256(b"peer %d" % number).digest()
+
+
+def peer(number: int) -> PeerId:
+    return peer_id(key(number))
+
+
+def address(number: int, *, host: str = "", port: int = 4001) -> Address:
+    """An address of peer `number`, on a machine of its own unless `host` says another."""
+    host = host or f"ip6/2001:db8:0:{number:x}::1"
+    found = parse_address(f"/{host}/tcp/{port}/p2p/{peer(number)}")
+    assert isinstance(found, Address), found
+    return found

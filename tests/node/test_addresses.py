@@ -1,0 +1,116 @@
+"""Addresses: one form of multiaddr, with a peer's id, and from where a host can be reached."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.peering.addresses import Address, Reach, parse_address, peer_id, transport_key
+from protocol.errors import Rejected
+from tests.node.meeting import address, peer
+
+ID = peer(1)
+
+ips = st.ip_addresses().map(lambda ip: f"/ip{ip.version}/{ip}")
+names = st.from_regex(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?(\.[a-z]{1,5}){0,3}", fullmatch=True)
+hosts = ips | names.map(lambda name: f"/dns4/{name}")
+
+
+@given(host=hosts, port=st.integers(1, 65_535), key=st.binary(min_size=32, max_size=32))
+def test_an_address_is_read_back_as_it_is_written(host: str, port: int, key: bytes) -> None:
+    found = parse_address(f"{host}/tcp/{port}/p2p/{peer_id(key)}")
+    if isinstance(found, Address):
+        assert parse_address(str(found)) == found
+        assert (found.port, found.key) == (port, key)
+    else:
+        assert host.startswith("/ip")
+        assert "nobody can be reached" in found.reason or "ip4 address" in found.reason
+
+
+@given(st.text(max_size=200) | st.text("/ip4dns6tc2p.:1%", max_size=60))
+def test_any_text_is_an_address_or_rejected(text: str) -> None:
+    assert isinstance(parse_address(text), Address | Rejected)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_an_id_holds_its_key(key: bytes) -> None:
+    assert transport_key(peer_id(key)) == key
+
+
+def test_ids_and_addresses_are_those_of_libp2p() -> None:
+    pytest.importorskip("libp2p")
+    from multiaddr import Multiaddr
+
+    from node.network import identity
+
+    for one in (address(1), address(2, host="ip4/192.0.2.7"), address(3, host="dns4/example.org")):
+        assert identity.transport_key(one.peer) == one.key
+        assert str(Multiaddr(str(one))) == str(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not of the form"),
+        ("/ip4/192.0.2.1/tcp/4001", "anybody could answer there"),
+        (f"/ip4/192.0.2.1/udp/4001/p2p/{ID}", "not of the form"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/{ID}/p2p-circuit", "not of the form"),
+        (f"/ip4/192.0.2.256/tcp/4001/p2p/{ID}", "no ip4 address"),
+        (f"/ip4/2001:db8::1/tcp/4001/p2p/{ID}", "no ip4 address"),
+        (f"/ip6/192.0.2.1/tcp/4001/p2p/{ID}", "no ip6 address"),
+        (f"/ip6/fe80::1%eth0/tcp/4001/p2p/{ID}", "names an interface"),
+        (f"/ip6/::ffff:192.0.2.1/tcp/4001/p2p/{ID}", "write it as one"),
+        (f"/ip4/0.0.0.0/tcp/4001/p2p/{ID}", "nobody can be reached"),
+        (f"/ip4/224.0.0.1/tcp/4001/p2p/{ID}", "nobody can be reached"),
+        (f"/ip6/::/tcp/4001/p2p/{ID}", "nobody can be reached"),
+        (f"/unix/run/tcp/4001/p2p/{ID}", "none of ip4"),
+        (f"/dns4/-a.example/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/exa mple/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/127.1/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4//tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/{'a' * 64}/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/{'a.' * 150}b/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/{'a.' * 300}b/tcp/4001/p2p/{ID}", "characters, more than"),
+        (f"/ip4/192.0.2.1/tcp/0/p2p/{ID}", "no port"),
+        (f"/ip4/192.0.2.1/tcp/65536/p2p/{ID}", "no port"),
+        (f"/ip4/192.0.2.1/tcp/+1/p2p/{ID}", "no port"),
+        (f"/ip4/192.0.2.1/tcp/٣/p2p/{ID}", "no port"),
+        ("/ip4/192.0.2.1/tcp/4001/p2p/", "no id of a peer"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/{ID[:-1]}", "no id of a peer"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/{ID}1", "no id of a peer"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/1{ID}", "no id of a peer"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/0{ID[1:]}", "no id of a peer"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, reason: str) -> None:
+    found = parse_address(text)
+    assert isinstance(found, Rejected)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"),
+    [
+        ("ip4/192.0.2.1", Reach.PUBLIC),
+        ("ip6/2001:db8::1", Reach.PUBLIC),
+        ("ip4/10.1.2.3", Reach.PRIVATE),
+        ("ip4/172.31.0.1", Reach.PRIVATE),
+        ("ip4/192.168.1.1", Reach.PRIVATE),
+        ("ip4/100.64.0.1", Reach.PRIVATE),
+        ("ip6/fd00::1", Reach.PRIVATE),
+        ("ip4/169.254.1.1", Reach.LINK_LOCAL),
+        ("ip6/fe80::1", Reach.LINK_LOCAL),
+        ("ip4/127.0.0.1", Reach.LOOPBACK),
+        ("ip6/::1", Reach.LOOPBACK),
+        ("ip6/2002:7f00:1::1", Reach.LOOPBACK),
+        ("ip6/64:ff9b::a01:203", Reach.PRIVATE),
+        ("dns4/localhost", Reach.NAME),
+    ],
+)
+def test_a_host_s_reach_is_that_of_where_it_leads(host: str, reach: Reach) -> None:
+    assert address(1, host=host).reach is reach
+
+
+def test_one_machine_s_addresses_are_one_site() -> None:
+    assert address(1, host="ip6/2001:db8::1").site == address(2, host="ip6/2001:db8::ff").site
+    assert address(1, host="ip6/2001:db8::1").site != address(2, host="ip6/2001:db8:0:1::1").site
+    assert address(1, host="ip4/192.0.2.1").site != address(1, host="ip4/192.0.2.2").site

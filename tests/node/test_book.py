@@ -1,0 +1,396 @@
+"""The address book: whom to dial next, and what a liar cannot make this node do."""
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.home import Home
+from node.network.limits import PeerId
+from node.peering.addresses import Address, Reach
+from node.peering.book import (
+    FAILURES_FORGOTTEN,
+    HEARSAY_INTERVAL_S,
+    LONGEST_BACKOFF_S,
+    MAX_ENTRIES,
+    MAX_FROM_MDNS,
+    PER_TELLER,
+    Book,
+    Source,
+)
+from node.peering.book_file import book_path, read_book, write_book
+from tests.node.meeting import address, peer
+
+HOUR_S = HEARSAY_INTERVAL_S
+LIAR = peer(666)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_by(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def book(clock: Clock) -> Book:
+    return Book(clock=clock, chance=random.Random(1))
+
+
+def dial(book: Book, *connected: PeerId, outbound: int = 0, **more: object) -> list[Address]:
+    return book.next_to_dial(connected=connected, outbound=outbound, **more)  # type: ignore[arg-type]
+
+
+def hear(book: Book, one: Address, *, teller: PeerId = LIAR, reach: Reach | None = None) -> bool:
+    return book.hear(one, teller=teller, teller_reach=reach or Reach.PUBLIC)
+
+
+def test_alone_the_user_s_own_addresses_come_first(book: Book) -> None:
+    for number in range(20):
+        hear(book, address(number), teller=peer(100 + number))
+    book.learn(address(50), Source.BOOTSTRAP)
+    book.learn(address(51), Source.INVITE)
+    chosen = dial(book)
+    assert len(chosen) == 8
+    assert set(chosen[:2]) == {address(50), address(51)}
+
+
+def test_alone_the_user_s_own_go_before_what_once_answered(book: Book) -> None:
+    book.learn(address(1), Source.MDNS)
+    book.note_success(address(1))
+    book.learn(address(2), Source.BOOTSTRAP)
+    assert dial(book, target=1) == [address(2)]
+
+
+def test_in_company_what_answered_last_comes_first(book: Book) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    hear(book, address(2))
+    book.note_success(address(2))
+    hear(book, address(3))
+    assert dial(book, peer(9), outbound=1) == [address(2), address(1), address(3)]
+
+
+def test_only_missing_connections_are_dialled(book: Book) -> None:
+    for number in range(20):
+        book.learn(address(number), Source.MDNS)
+    assert len(dial(book, peer(0), outbound=6, dialling={peer(1)})) == 1
+    assert dial(book, peer(0), outbound=8) == []
+    assert dial(book, peer(0), outbound=30) == []
+
+
+def test_nobody_is_dialled_twice_nor_oneself(book: Book) -> None:
+    for number in range(4):
+        book.learn(address(number), Source.MDNS)
+        book.learn(address(number, port=4002), Source.MDNS)
+    chosen = dial(book, peer(0), outbound=1, dialling={peer(1)}, own=peer(2))
+    assert [one.peer for one in chosen] == [peer(3)]
+
+
+def test_failures_are_waited_out_longer_and_longer_up_to_half_an_hour(
+    book: Book, clock: Clock
+) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    waits: list[int] = []
+    for _ in range(30):
+        assert dial(book) == [address(1)]
+        book.note_failure(address(1))
+        (entry,) = book.of_peer(peer(1))
+        wait_s = entry.not_before_s - int(clock.now_s)
+        waits.append(wait_s)
+        clock.now_s += wait_s - 1
+        assert dial(book) == []
+        clock.now_s += 1
+    assert waits[0] <= 5
+    assert waits[5] > 5 * waits[0]
+    assert LONGEST_BACKOFF_S / 2 <= max(waits) <= LONGEST_BACKOFF_S
+    assert len(set(waits[15:])) > 5
+
+
+def test_success_ends_the_waiting(book: Book) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    for _ in range(5):
+        book.note_failure(address(1))
+    book.note_success(address(1))
+    assert dial(book) == [address(1)]
+
+
+def test_a_clock_that_jumps_back_does_not_silence_an_address(book: Book, clock: Clock) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    hear(book, address(2))
+    assert len(dial(book)) == 2
+    book.note_failure(address(1))
+    clock.now_s -= 10_000_000
+    assert set(dial(book)) == {address(1), address(2)}
+
+
+def test_hearsay_is_tried_once_an_hour(book: Book, clock: Clock) -> None:
+    hear(book, address(1))
+    assert dial(book) == [address(1)]
+    book.note_failure(address(1))
+    clock.now_s += HOUR_S - 1
+    assert dial(book) == []
+    clock.now_s += 2
+    assert dial(book) == [address(1)]
+
+
+def test_hearsay_that_proved_true_is_redialled_at_once(book: Book) -> None:
+    hear(book, address(1))
+    dial(book)
+    book.note_success(address(1))
+    assert dial(book) == [address(1)]
+    book.note_failure(address(1))
+    assert dial(book) == []
+
+
+def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
+    book: Book, clock: Clock
+) -> None:
+    for number in range(400):
+        victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
+        hear(book, victim, teller=peer(1000 + number // 10))
+    for number in range(300):
+        other = address(number, host=f"ip6/2001:db8::{number + 1:x}")
+        hear(book, other, teller=peer(2000 + number // 10))
+    knocks: list[str] = []
+    for _ in range(2 * HOUR_S // 60):
+        for one in dial(book):
+            knocks.append(one.site)
+            book.note_failure(one)
+        clock.now_s += 60
+    assert knocks.count("192.0.2.1") <= 2
+    assert knocks.count("2001:db8::/64") <= 2
+
+
+@pytest.mark.parametrize("told", [Source.EXCHANGE, Source.ITSELF])
+def test_one_teller_fills_its_share_only(book: Book, told: Source) -> None:
+    def of(number: int) -> Address:
+        if told is Source.EXCHANGE:
+            return address(number)
+        return address(666, host=f"ip6/2001:db8:0:{number:x}::1")
+
+    taken = sum(hear(book, of(number)) for number in range(100))
+    assert taken == PER_TELLER
+    assert {entry.source for entry in book.entries} == {told}
+    assert hear(book, address(500), teller=peer(7))
+
+
+def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(book: Book, clock: Clock) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    hear(book, address(2), teller=peer(1))
+    book.note_success(address(2))
+    for number in range(3 * MAX_ENTRIES):
+        hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))
+        clock.now_s += 1
+    assert len(book.entries) == MAX_ENTRIES
+    known = {entry.address for entry in book.entries}
+    assert {address(1), address(2)} <= known
+    assert book.learn(address(3), Source.INVITE)
+    assert len(book.entries) == MAX_ENTRIES
+
+
+def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: Book) -> None:
+    for number in range(MAX_ENTRIES):
+        assert hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))
+    tried = dial(book)
+    for one in tried:
+        book.note_failure(one)
+    for number in range(2 * MAX_ENTRIES):
+        hear(book, address(9000 + number), teller=peer(15_000 + number // PER_TELLER))
+    assert set(tried) <= {entry.address for entry in book.entries}
+
+
+def test_hearsay_that_never_answers_is_forgotten_in_the_end(book: Book, clock: Clock) -> None:
+    for number in range(PER_TELLER):
+        hear(book, address(number))
+    for _ in range(FAILURES_FORGOTTEN):
+        for number in range(PER_TELLER):
+            book.note_failure(address(number))
+    clock.now_s += HOUR_S
+    assert dial(book) == []
+    assert book.entries == ()
+    assert hear(book, address(99))
+
+
+def test_the_local_network_fills_its_share_only(book: Book) -> None:
+    taken = sum(book.learn(address(n, host="ip4/192.168.0.1"), Source.MDNS) for n in range(300))
+    assert taken == MAX_FROM_MDNS
+
+
+def test_the_local_network_makes_nobody_hammer_a_public_machine(book: Book, clock: Clock) -> None:
+    for number in range(50):
+        victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
+        book.learn(victim, Source.MDNS)
+    assert len(dial(book)) == 1
+    clock.now_s += HOUR_S - 1
+    assert dial(book) == []
+
+
+PRIVATE = "ip4/10.0.0.1"
+LINK_LOCAL = "ip6/fe80::1"
+LOOPBACK = "ip4/127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "teller_reach", "is_taken"),
+    [
+        (PRIVATE, Reach.PUBLIC, False),
+        (PRIVATE, None, False),
+        (PRIVATE, Reach.NAME, False),
+        (PRIVATE, Reach.PRIVATE, True),
+        (PRIVATE, Reach.LOOPBACK, True),
+        (LINK_LOCAL, Reach.PUBLIC, False),
+        (LINK_LOCAL, Reach.PRIVATE, False),
+        (LINK_LOCAL, Reach.LINK_LOCAL, True),
+        (LOOPBACK, Reach.PUBLIC, False),
+        (LOOPBACK, Reach.PRIVATE, False),
+        (LOOPBACK, Reach.LOOPBACK, True),
+        ("ip6/2002:7f00:1::1", Reach.PUBLIC, False),
+        ("dns4/localhost", Reach.LOOPBACK, False),
+        ("ip4/192.0.2.1", None, True),
+    ],
+)
+def test_a_stranger_tells_nothing_of_this_network_s_inside(
+    book: Book, host: str, teller_reach: Reach | None, is_taken: bool
+) -> None:
+    assert book.hear(address(1, host=host), teller=LIAR, teller_reach=teller_reach) is is_taken
+    assert len(book.entries) == is_taken
+
+
+def test_a_better_source_counts_and_hearsay_changes_nothing(book: Book) -> None:
+    hear(book, address(1))
+    book.note_failure(address(1))
+    book.learn(address(1), Source.BOOTSTRAP)
+    hear(book, address(1), teller=peer(3))
+    (entry,) = book.of_peer(peer(1))
+    assert (entry.source, entry.teller, entry.failures) == (Source.BOOTSTRAP, None, 1)
+
+
+def test_of_an_address_that_is_not_in_the_book_nothing_is_noted(book: Book) -> None:
+    book.note_success(address(1))
+    book.note_failure(address(1))
+    assert book.entries == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=120))
+def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
+    clock = Clock()
+    book = Book(clock=clock, chance=random.Random(0))
+    knocked: dict[str, float] = {}
+    does: list[Callable[[int], object]] = [
+        lambda n: hear(book, address(n), teller=peer(100 + n % 3)),
+        lambda n: book.learn(address(n), Source.MDNS),
+        lambda n: book.note_failure(address(n)),
+        lambda n: hear(book, address(n, host=f"ip4/192.0.2.{n % 4}"), teller=peer(n)),
+        lambda n: clock.pass_by(60 * n),
+    ]
+    for step, number in steps:
+        if step < len(does):
+            does[step](number)
+            continue
+        for one in dial(book):
+            assert clock.now_s - knocked.get(one.site, 0) >= HOUR_S
+            knocked[one.site] = clock.now_s
+    told = [entry.teller for entry in book.entries if entry.teller]
+    assert all(told.count(teller) <= PER_TELLER for teller in told)
+
+
+@pytest.fixture
+def path(home: Home) -> Path:
+    home.prepare()
+    return book_path(home, "lab")
+
+
+def reread(path: Path, clock: Clock) -> Book:
+    return read_book(path, clock=clock, chance=random.Random(2))
+
+
+def test_the_book_is_kept(book: Book, clock: Clock, path: Path) -> None:
+    book.learn(address(1), Source.BOOTSTRAP)
+    book.note_success(address(1))
+    hear(book, address(2))
+    dial(book)
+    book.note_failure(address(2))
+    write_book(path, book)
+    assert reread(path, clock).entries == book.entries
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_book_of_long_names_is_kept(book: Book, clock: Clock, path: Path) -> None:
+    name = ".".join(["a" * 63] * 3 + ["b" * 57])
+    for number in range(MAX_ENTRIES):
+        book.learn(address(number, host=f"dns4/{name}{number:04}"), Source.INVITE)
+    write_book(path, book)
+    assert len(reread(path, clock).entries) == MAX_ENTRIES
+
+
+def test_without_a_file_the_book_is_empty(clock: Clock, path: Path) -> None:
+    assert reread(path, clock).entries == ()
+
+
+def damaged(entry: dict[str, object]) -> bytes:
+    good = {
+        "address": str(address(1)),
+        "source": "mdns",
+        "teller": None,
+        "tried_s": 0,
+        "success_s": 0,
+        "failures": 0,
+        "not_before_s": 0,
+    }
+    return json.dumps({"v": 1, "addresses": [good, {**good, **entry}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\x00garbage",
+        b"[" * 100_000,
+        b'{"v": 2, "addresses": []}',
+        b'{"v": 1, "addresses": {}}',
+        b" " * (1 << 21),
+        damaged({"address": "/ip4/192.0.2.1/tcp/1"}),
+        damaged({"source": "heaven"}),
+        damaged({"teller": "me"}),
+        damaged({"failures": -1}),
+        damaged({"failures": "1"}),
+        damaged({"tried_s": 1 << 60}),
+        json.dumps({"v": 1, "addresses": [0] * (MAX_ENTRIES + 1)}).encode(),
+    ],
+    ids=range(13),
+)
+def test_a_damaged_file_is_moved_aside_and_said_once(
+    clock: Clock, path: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        assert reread(path, clock).entries == ()
+        assert reread(path, clock).entries == ()
+    assert len(caplog.records) == 1
+    assert path.with_name(path.name + ".damaged").read_bytes() == data
+    assert not path.exists()
+
+
+def test_a_book_from_a_file_can_be_worked_with_however_odd_its_numbers(
+    clock: Clock, path: Path
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(damaged({"address": str(address(2)), "failures": 1 << 52}))
+    book = reread(path, clock)
+    book.note_failure(address(2))
+    assert len(dial(book)) == 1

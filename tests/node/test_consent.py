@@ -1,0 +1,215 @@
+"""Consent: nothing speaks to a network before its user agreed, and an answer is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from node.config import Config, load_config
+from node.home import Home
+from node.peering.consent import (
+    NetworkPlan,
+    Offline,
+    Terms,
+    Wishes,
+    ask_at_terminal,
+    is_own_task,
+    plan_network,
+)
+from node.peering.definition import Network
+from node.peering.networks import create_network
+from protocol.errors import UsageError
+from tests.node.meeting import address, key
+from trainer.task import Task, load_task
+from trainer.tier import Tier, TierName
+
+LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
+
+
+class User:
+    """Somebody at a terminal."""
+
+    def __init__(self, *, agrees: bool) -> None:
+        self.agrees = agrees
+        self.heard: list[str] = []
+        self.asked: list[str] = []
+
+    def __call__(self, lines: list[str], question: str) -> bool:
+        self.heard += lines
+        self.asked.append(question)
+        return self.agrees
+
+
+def terms(config: Config, tier: TierName = "full") -> Terms:
+    return Terms(author=key(5), tier=Tier(name=tier, detail=""), config=config)
+
+
+def plan(
+    home: Home,
+    wishes: Wishes | None = None,
+    *,
+    ask: User | None = None,
+    is_own_task: bool = False,
+    **settings: object,
+) -> NetworkPlan | Offline:
+    """Decide as a start does that is given these wishes and settings."""
+    wishes = wishes or Wishes()
+    flags = {**settings, **wishes.settings}
+    config = load_config(home.config, env={}, flags=flags).config  # type: ignore[arg-type]
+    return plan_network(home, config, wishes, terms=terms(config), is_own_task=is_own_task, ask=ask)
+
+
+def is_on(decided: NetworkPlan | Offline) -> bool:
+    return isinstance(decided, NetworkPlan)
+
+
+def test_who_agrees_is_asked_once(home: Home) -> None:
+    user = User(agrees=True)
+    assert is_on(plan(home, ask=user))
+    assert is_on(plan(home, ask=user))
+    assert is_on(plan(home))
+    assert user.asked == ["Join the network `main`?"]
+
+
+def test_who_does_not_is_asked_once_too(home: Home) -> None:
+    user = User(agrees=False)
+    for _ in range(2):
+        assert not is_on(plan(home, ask=user))
+    assert not is_on(plan(home))
+    assert len(user.asked) == 1
+    assert home.config.read_text() == "online = false\n"
+
+
+def test_four_lines_say_what_will_happen(home: Home) -> None:
+    user = User(agrees=True)
+    plan(home, ask=user, peer_share=0.1)
+    published, code, share, ip = user.heard
+    assert key(5).hex()[:12] in published
+    assert "tier full" in code
+    assert "`peer_code = false`" in code
+    assert "10%" in share
+    assert "IP address" in ip
+
+
+@pytest.mark.parametrize(
+    ("tier", "config", "runs"),
+    [
+        ("full", Config(), True),
+        ("full", Config(peer_code=False), False),
+        ("container", Config(), False),
+        ("container", Config(peers_in_container=True), True),
+        ("partial", Config(peers_in_container=True, allow_partial_sandbox=True), False),
+        ("none", Config(), False),
+    ],
+)
+def test_the_lines_say_whether_strangers_code_runs(
+    tier: TierName, config: Config, runs: bool
+) -> None:
+    lines = terms(config, tier).lines()
+    assert len(lines) == 4
+    assert ("Strangers' code runs here" in lines[1]) is runs
+    assert ("does not run here" in lines[1]) is not runs
+
+
+@pytest.mark.parametrize(
+    ("wishes", "online", "on"),
+    [
+        (Wishes(), None, False),
+        (Wishes(), True, True),
+        (Wishes(), False, False),
+        (Wishes(agrees=True), None, True),
+        (Wishes(agrees=True), False, False),
+        (Wishes(has_invite=True), None, True),
+        (Wishes(has_invite=True), False, True),
+        (Wishes(network="main"), None, False),
+        (Wishes(network="main"), True, True),
+        (Wishes(network="main"), False, False),
+        (Wishes(network="main", agrees=True), None, True),
+        (Wishes(network="main", agrees=True), False, True),
+        (Wishes(network="none"), True, False),
+        (Wishes(network="none", agrees=True, has_invite=True), True, False),
+    ],
+)
+def test_without_a_terminal_only_a_word_opens_the_network(
+    home: Home, wishes: Wishes, online: bool | None, on: bool
+) -> None:
+    home.prepare()
+    if online is not None:
+        home.config.write_text(f"online = {str(online).lower()}\n")
+    before = home.config.read_text() if home.config.exists() else None
+    assert is_on(plan(home, wishes)) is on
+    assert (home.config.read_text() if home.config.exists() else None) == before
+
+
+def test_who_said_no_and_names_a_network_is_asked_again(home: Home) -> None:
+    plan(home, ask=User(agrees=False))
+    user = User(agrees=True)
+    assert is_on(plan(home, Wishes(network="main"), ask=user))
+    assert len(user.asked) == 1
+    assert home.config.read_text() == 'online = true\nnet = "main"\n'
+
+
+def test_who_agreed_to_a_friend_s_network_has_not_agreed_to_the_public_one(home: Home) -> None:
+    create_network(home, LAB)
+    plan(home, Wishes(network="lab"), ask=User(agrees=True))
+    decided = plan(home)
+    assert isinstance(decided, NetworkPlan)
+    assert decided.network == LAB
+
+
+@pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])
+def test_at_a_terminal_an_invite_does_not_answer_the_question(home: Home, wishes: Wishes) -> None:
+    user = User(agrees=False)
+    assert not is_on(plan(home, wishes, ask=user))
+    assert len(user.heard) == 4
+
+
+def test_yes_answers_the_question_for_this_time(home: Home) -> None:
+    user = User(agrees=False)
+    assert is_on(plan(home, Wishes(agrees=True), ask=user))
+    assert user.asked == []
+    assert not home.config.exists()
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(agrees=True, has_invite=True, network="main")])
+def test_an_own_task_stays_here_whatever_is_said(home: Home, wishes: Wishes) -> None:
+    home.prepare()
+    home.config.write_text("online = true\n")
+    user = User(agrees=True)
+    decided = plan(home, wishes, ask=user, is_own_task=True)
+    assert isinstance(decided, Offline)
+    assert "your own" in decided.reason
+    assert user.asked == []
+
+
+def test_the_plan_has_the_definition_and_the_addresses_of_the_settings(home: Home) -> None:
+    create_network(home, LAB)
+    more = (str(address(2)), str(address(1)))
+    decided = plan(home, Wishes(network="lab", agrees=True), bootstrap=more)
+    assert isinstance(decided, NetworkPlan)
+    assert decided.network.secret == LAB.secret
+    assert decided.network.bootstrap == (address(2), address(1))
+
+
+def test_an_unknown_network_is_an_error_before_anything_is_asked(home: Home) -> None:
+    user = User(agrees=True)
+    with pytest.raises(UsageError, match="no network 'lab'"):
+        plan(home, Wishes(network="lab"), ask=user)
+    assert user.asked == []
+
+
+def test_tasks_that_come_with_arnode_are_everybody_s(short_task: Task, tmp_path: Path) -> None:
+    assert is_own_task(short_task, data_dir=tmp_path)
+    assert not is_own_task(load_task("tiny", data_dir=tmp_path), data_dir=tmp_path)
+
+
+def test_the_terminal_is_told_and_no_answer_is_a_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import io
+
+    for typed, answer in (("y\n", True), ("\n", False), ("what\nn\n", False)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        assert ask_at_terminal(["one line"], "Join?") is answer
+        out, err = capsys.readouterr()
+        assert err.startswith("one line\n")
+        assert "one line" not in out

@@ -1,0 +1,242 @@
+"""`network`, `invite` and `join`: from a definition to a line to another home."""
+
+import asyncio
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from node.cli import main
+from node.control import ControlServer, Message
+from node.home import Home
+from node.peering.invites import MAX_ADDRESSES
+from node.peering.networks import find_network
+from tests.node.meeting import address, key
+
+ADDRESS = str(address(1))
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    return home
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Home:
+    return Home(tmp_path / "other")
+
+
+@pytest.fixture
+def arnode(capsys: pytest.CaptureFixture[str]) -> "Arnode":
+    return Arnode(capsys)
+
+
+class Arnode:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.err = ""
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        """Run a command line in this process and return what it printed on stdout."""
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        out, self.err = self._capsys.readouterr()
+        assert caught.value.code == code, self.err
+        if code:
+            assert out == ""
+            assert len(self.err.splitlines()) == 2
+        return out
+
+
+@contextmanager
+def running(home: Home, network: Message) -> Iterator[None]:
+    """A node that answers `status` with this network."""
+    ready, done = threading.Event(), threading.Event()
+
+    async def status(_: object) -> Message:
+        return {"network": network}
+
+    async def serve() -> None:
+        async with ControlServer(home.socket, {"status": status}):
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    home.prepare()
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_private_network_goes_from_one_home_to_another(
+    arnode: Arnode, at_home: Home, other: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = key(3).hex()
+    arnode("network", "init", "lab", "--private", "--bootstrap", ADDRESS, "--author", author)
+    line = arnode("invite", "--network", "lab").strip()
+    assert "whoever has it can join" in arnode.err
+    made = find_network(at_home, "lab").network
+    monkeypatch.setenv("ARNODE_HOME", str(other.root))
+    assert "network lab is in use here" in arnode("join", line)
+    assert arnode.err == "next: `arnode start`\n"
+    assert find_network(other, "lab").network == made
+    config = json.loads(arnode("config", "show", "--json"))["config"]
+    assert (config["net"], config["online"]) == ("lab", None)
+
+
+def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
+    document = json.loads(arnode("invite", "--address", ADDRESS, "--json"))
+    assert document["network"] == "main"
+    assert document["addresses"] == [ADDRESS]
+    assert document["private"] is False
+    assert arnode.err == ""
+
+
+def test_no_secret_is_ever_printed(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab", "--private")
+    secret = find_network(at_home, "lab").network.secret
+    assert secret is not None
+    for words in (
+        ("network", "show"),
+        ("network", "show", "lab"),
+        ("network", "show", "lab", "--json"),
+    ):
+        shown = arnode(*words)
+        assert secret.hex() not in shown + arnode.err
+        assert "private" in shown
+
+
+def test_show_lists_what_is_known(arnode: Arnode) -> None:
+    arnode("network", "init", "lab", "--bootstrap", ADDRESS)
+    text = arnode("network", "show")
+    assert "main  (in use)" in text
+    assert "nobody yet" in text
+    assert ADDRESS in text
+    document = json.loads(arnode("network", "show", "lab", "--json"))
+    assert document["v"] == 1
+    assert document["online"] is None
+    (row,) = document["networks"]
+    assert row["bootstrap"] == [ADDRESS]
+    assert (row["in_use"], row["own"], row["private"]) == (False, True, False)
+    assert (row["tasks"], row["authors"]) == ([], [])
+    names = [one["name"] for one in json.loads(arnode("network", "show", "--json"))["networks"]]
+    assert names == ["lab", "main"]
+
+
+def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab", "--private")
+    before = find_network(at_home, "lab")
+    arnode("network", "init", "lab", code=2)
+    arnode("network", "init", "main", code=2)
+    assert find_network(at_home, "lab") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("network", "init", "lab", "--bootstrap", "/ip4/192.0.2.1/tcp/1"), "no /p2p/ID"),
+        (("network", "init", "lab", "--author", "abc"), "no author's key"),
+        (("network", "init", "none"), "no network's name"),
+        (("network", "show", "labb"), "no network 'labb'"),
+        (("invite",), "needs an address"),
+        (("invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "no DNS name"),
+        (("invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "no id of a peer"),
+        (("invite", "--network", "lab"), "no network 'lab'"),
+        (("join", "arnode1abc"), "no whole invite"),
+        (("join", "hello"), "does not begin"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_error(
+    arnode: Arnode, at_home: Home, words: tuple[str, ...], reason: str
+) -> None:
+    arnode(*words, code=2)
+    assert reason in arnode.err
+    assert not at_home.root.exists()
+
+
+def test_an_invite_has_the_running_node_s_addresses_the_farthest_reaching_first(
+    arnode: Arnode, at_home: Home
+) -> None:
+    loopback = str(address(1, host="ip4/127.0.0.1"))
+    private = str(address(1, host="ip4/10.0.0.1"))
+    told: Message = {"name": "main", "addresses": [loopback, private, ADDRESS, "garbage", 7]}
+    given = str(address(2))
+    with running(at_home, told):
+        document = json.loads(arnode("invite", "--json", "--address", given))
+    assert document["addresses"] == [given, ADDRESS, private, loopback]
+
+
+def test_a_node_of_another_network_has_no_addresses_to_tell(arnode: Arnode, at_home: Home) -> None:
+    for told in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
+        with running(at_home, told):
+            arnode("invite", code=2)
+
+
+def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:
+    arnode("invite", "--address", str(address(1, host="ip4/127.0.0.1")))
+    assert "this machine only" in arnode.err
+
+
+def test_an_invite_holds_the_first_eight_addresses(arnode: Arnode) -> None:
+    flags = [word for n in range(12) for word in ("--address", str(address(n)))]
+    document = json.loads(arnode("invite", "--json", *flags))
+    assert document["addresses"] == [str(address(n)) for n in range(MAX_ADDRESSES)]
+
+
+def test_a_line_can_come_by_standard_input(
+    arnode: Arnode, other: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arnode("invite", "--address", ADDRESS)
+    monkeypatch.setenv("ARNODE_HOME", str(other.root))
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    document = json.loads(arnode("join", "-", "--json"))
+    assert document["network"] == "main"
+    assert document["addresses"] == [ADDRESS]
+    assert find_network(other, "main").is_own
+
+
+def test_a_variable_that_goes_before_is_named(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arnode("network", "init", "lab", "--bootstrap", ADDRESS)
+    line = arnode("invite", "--network", "lab")
+    monkeypatch.setenv("ARNODE_NET", "main")
+    arnode("join", line)
+    assert "ARNODE_NET names another network" in arnode.err
+
+
+def test_a_running_node_is_to_be_started_again(arnode: Arnode, at_home: Home) -> None:
+    line = arnode("invite", "--address", ADDRESS)
+    with running(at_home, {"name": None}):
+        arnode("join", line)
+    assert "`arnode stop`, then `arnode start`" in arnode.err
+
+
+def test_settings_take_addresses(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch, at_home: Home
+) -> None:
+    two = [ADDRESS, str(address(2))]
+    monkeypatch.setenv("ARNODE_BOOTSTRAP", ", ".join(two))
+    assert json.loads(arnode("config", "show", "--json"))["config"]["bootstrap"] == two
+    assert ", ".join(two) in arnode("config", "show")
+    monkeypatch.setenv("ARNODE_BOOTSTRAP", "/ip4/192.0.2.1/tcp/1")
+    arnode("config", "check", code=6)
+    assert "no /p2p/ID at its end" in arnode.err
+    monkeypatch.delenv("ARNODE_BOOTSTRAP")
+    at_home.prepare()
+    at_home.config.write_text(f"bootstrap = {json.dumps(two)}\n")
+    assert json.loads(arnode("config", "show", "--json"))["config"]["bootstrap"] == two
+    at_home.config.write_text("bootstrap = [1]\n")
+    arnode("config", "check", code=6)
+    at_home.config.write_text('net = "none"\n')
+    arnode("config", "check", code=6)
+    assert "online = false" in arnode.err

@@ -1,0 +1,215 @@
+"""Network definitions: found by name, read with one error for each fault, never overwritten."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.home import Home
+from node.peering.definition import Network, read_definition, write_definition
+from node.peering.joining import join_network
+from node.peering.networks import (
+    all_networks,
+    create_network,
+    find_network,
+    own_file,
+    shipped_network,
+)
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
+from tests.node.meeting import address, key, peer
+
+SECRET = key(99)
+LAB = Network(name="lab", bootstrap=(address(1),), secret=SECRET)
+networks = st.builds(
+    Network,
+    name=st.just("lab"),
+    bootstrap=st.lists(st.integers(0, 99).map(address), unique=True, max_size=9).map(tuple),
+    tasks=st.lists(st.from_regex(r"[a-z0-9-]{1,48}", fullmatch=True), unique=True).map(tuple),
+    secret=st.none() | st.binary(min_size=32, max_size=32),
+    authors=st.frozensets(st.binary(min_size=32, max_size=32), max_size=9),
+)
+
+
+@given(networks)
+def test_a_definition_is_read_back_as_it_is_written(network: Network) -> None:
+    assert read_definition(write_definition(network), place="lab.toml", name="lab") == network
+
+
+@given(st.binary(max_size=300))
+def test_any_file_is_a_definition_or_one_error_that_names_it(data: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"lab\.toml"):
+        read_definition(data, place="lab.toml", name="lab")
+
+
+def test_the_public_network_comes_with_arnode_and_names_no_server(home: Home) -> None:
+    main = find_network(home, "main")
+    assert main.network == Network(name="main")
+    assert not main.is_own
+    assert Path(main.place).is_file()
+    assert [one.network.name for one in all_networks(home)] == ["main"]
+    assert not home.root.exists()
+
+
+def test_an_own_definition_is_for_its_owner_s_eyes(home: Home) -> None:
+    path = create_network(home, LAB)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert find_network(home, "lab").network == LAB
+    assert SECRET.hex() not in repr(LAB)
+    assert repr(SECRET) not in repr(LAB)
+
+
+def test_nothing_is_overwritten(home: Home) -> None:
+    path = create_network(home, LAB)
+    before = path.read_bytes()
+    for network in (Network(name="lab"), Network(name="main")):
+        with pytest.raises(UsageError, match=network.name):
+            create_network(home, network)
+    assert path.read_bytes() == before
+    assert [one.network.name for one in all_networks(home)] == ["lab", "main"]
+
+
+@pytest.mark.parametrize("name", ["none", "Lab", "../lab", "", "a" * 49, "a/b"])
+def test_what_is_no_name_is_refused(home: Home, name: str) -> None:
+    with pytest.raises(UsageError, match="is no network's name"):
+        find_network(home, name)
+    with pytest.raises(UsageError, match="is no network's name"):
+        create_network(home, Network(name=name))
+
+
+def test_an_unknown_network_names_the_nearest(home: Home) -> None:
+    with pytest.raises(UsageError, match="no network 'mian'") as caught:
+        find_network(home, "mian")
+    assert "did you mean `main`?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "mend"),
+    [
+        ("name = lab", "Invalid value", "values need quotes"),
+        ('name = "lob"', "`name` is 'lob'", 'name = "lab"'),
+        ("", "`name` is None", 'name = "lab"'),
+        ('name = "lab"\nbotstrap = []', "unknown key `botstrap`", "`bootstrap`"),
+        ('name = "lab"\nbootstrap = "x"', "`bootstrap` is no list", "bootstrap = ["),
+        ('name = "lab"\nbootstrap = [7]', "`bootstrap` is no list", "bootstrap = ["),
+        ('name = "lab"\nbootstrap = ["x"]', "`bootstrap`, entry 1: not of the form", "like /ip4"),
+        (
+            'name = "lab"\nbootstrap = ["/ip4/192.0.2.1/tcp/1"]',
+            "`bootstrap`, entry 1: no /p2p/ID",
+            "like /ip4",
+        ),
+        (f'name = "lab"\nbootstrap = {["x"] * 65}', "has 65 entries", "fewer"),
+        ('name = "lab"\ntasks = ["A b"]', "`tasks`, entry 1", "64 hex digits"),
+        ('name = "lab"\nauthors = ["00"]', "`authors`, entry 1", "64 hex digits"),
+        ('name = "lab"\nauthors = []', "`authors` names nobody", "for everybody"),
+        ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode invite"),
+        ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
+    ],
+)
+def test_each_fault_is_one_error_with_file_key_and_mend(
+    home: Home, text: str, named: str, mend: str
+) -> None:
+    path = create_network(home, LAB)
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        find_network(home, "lab")
+    assert str(path) in caught.value.message
+    assert named in caught.value.message
+    assert mend in caught.value.hint
+
+
+def test_a_wrong_secret_is_not_repeated(home: Home) -> None:
+    create_network(home, LAB).write_text(f'name = "lab"\nsecret = "{SECRET.hex()}0"')
+    with pytest.raises(ConfigurationError) as caught:
+        find_network(home, "lab")
+    assert SECRET.hex()[:8] not in caught.value.message + caught.value.hint
+
+
+def test_a_secret_that_others_can_read_is_refused(home: Home) -> None:
+    path = create_network(home, LAB)
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match=r"read by other users \(mode 0640\)"):
+        find_network(home, "lab")
+    path.write_text('name = "lab"\n')
+    assert find_network(home, "lab").network == Network(name="lab")
+
+
+def test_files_that_are_none_are_named(home: Home) -> None:
+    create_network(home, LAB)
+    home.networks.joinpath("other.toml").mkdir()
+    with pytest.raises(ConfigurationError, match=r"other\.toml is no file"):
+        all_networks(home)
+    home.networks.joinpath("other.toml").rmdir()
+    home.networks.joinpath("Big.toml").touch()
+    with pytest.raises(ConfigurationError, match=r"Big\.toml: no network can be called so"):
+        all_networks(home)
+
+
+def test_joining_keeps_the_network_and_uses_it(home: Home) -> None:
+    assert join_network(home, LAB) == own_file(home, "lab")
+    assert find_network(home, "lab").network == LAB
+    assert home.config.read_text() == 'net = "lab"\n'
+
+
+def test_joining_again_brings_new_addresses_before_the_old_ones(home: Home) -> None:
+    join_network(home, LAB)
+    join_network(home, Network(name="lab", bootstrap=(address(2), address(1)), secret=SECRET))
+    join_network(home, Network(name="lab", bootstrap=(address(3),), secret=SECRET))
+    found = find_network(home, "lab").network
+    assert [one.peer for one in found.bootstrap] == [peer(3), peer(2), peer(1)]
+
+
+def test_an_invite_that_brings_nothing_new_leaves_the_file_as_it_is(home: Home) -> None:
+    path = join_network(home, LAB)
+    path.write_text("# ours\n" + path.read_text())
+    assert join_network(home, LAB) == path
+    assert path.read_text().startswith("# ours\n")
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (Network(name="lab", bootstrap=(address(2),), secret=key(98)), "`secret`"),
+        (Network(name="lab", bootstrap=(address(2),)), "`secret`"),
+        (
+            Network(
+                name="lab", bootstrap=(address(2),), secret=SECRET, authors=frozenset([key(1)])
+            ),
+            "`authors`",
+        ),
+        (Network(name="main", bootstrap=(address(2),), secret=SECRET), "`secret`"),
+    ],
+)
+def test_another_network_of_the_same_name_is_not_joined(
+    home: Home, other: Network, what: str
+) -> None:
+    join_network(home, LAB)
+    with pytest.raises(ConfigurationError, match="is to another network") as caught:
+        join_network(home, other)
+    assert what in caught.value.message
+    assert find_network(home, "lab").network == LAB
+
+
+def test_the_public_network_is_joined_by_an_address_of_one_s_own(home: Home) -> None:
+    join_network(home, Network(name="main", bootstrap=(address(1),)))
+    assert find_network(home, "main").network.bootstrap == (address(1),)
+    shipped = shipped_network("main")
+    assert shipped is not None
+    assert shipped.network.bootstrap == ()
+
+
+def test_who_said_no_is_asked_again_after_joining(home: Home) -> None:
+    home.prepare()
+    home.config.write_text("# mine\nonline = false\ntask = 'tiny'\n")
+    join_network(home, LAB)
+    assert home.config.read_text() == "# mine\ntask = 'tiny'\nnet = \"lab\"\n"
+
+
+def test_nothing_is_joined_while_the_settings_have_a_fault(home: Home) -> None:
+    home.prepare()
+    home.config.write_text("nett = 'x'\n")
+    with pytest.raises(ArnodeError, match="nett"):
+        join_network(home, LAB)
+    assert not home.networks.exists()
