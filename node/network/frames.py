@@ -5,39 +5,31 @@ a `FrameError` (`node.network.errors`), and has read no more than the cap. What 
 is for others to say.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
-import msgpack
 import trio
 
 from node.network.errors import (
     FrameCutError,
     FrameError,
-    FrameMalformedError,
     FrameStalledError,
     FrameTooLongError,
     StreamEndedError,
 )
+from node.network.messages import FRAME_LIMIT_BYTES, LENGTH, Message, decode_message, encode_message
 from node.network.patience import shielded_for
 from node.network.streams import ByteStream
 
-Message: TypeAlias = (
-    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
-)
-
-FRAME_LIMIT_BYTES: Final = 1 << 20
 READ_TIMEOUT_S: Final = 30.0
 # Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write
 # short costs the whole connection, see `node.network.streams`.
 WRITE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _CHUNK_BYTES = 64 * 1024
-_LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +48,7 @@ class FrameStream:
         self._stream = stream
         self._limits = limits or FrameLimits()
         self._is_done = False
+        self.received_bytes = 0  # of whole frames, without their lengths
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,13 +71,15 @@ class FrameStream:
             FrameError: one of its kinds, as the module says.
         """
         with self._stalling("send", self._limits.read_s):
-            head = await self._read_exact(_LENGTH.size, is_between_frames=True)
-            (size,) = _LENGTH.unpack(head)
+            head = await self._read_exact(LENGTH.size, is_between_frames=True)
+            (size,) = LENGTH.unpack(head)
             if size > self._limits.frame_bytes:
                 raise FrameTooLongError(
                     f"a frame of {size} bytes, more than {self._limits.frame_bytes}"
                 )
-            return decode_message(await self._read_exact(size, is_between_frames=False))
+            data = await self._read_exact(size, is_between_frames=False)
+            self.received_bytes += size
+            return decode_message(data)
 
     async def send(self, message: Message) -> None:
         """Write a message.
@@ -92,14 +87,14 @@ class FrameStream:
         Raises:
             FrameError: `FrameTooLongError` before anything is written, else that of the stream.
         """
-        data: bytes = msgpack.packb(message)
+        data = encode_message(message)
         if len(data) > self._limits.frame_bytes:
             raise FrameTooLongError(
                 f"a message of {len(data)} bytes, more than {self._limits.frame_bytes}",
                 "send less at once",
             )
         with self._stalling("take", self._limits.write_s):
-            await self._stream.write(_LENGTH.pack(len(data)) + data)
+            await self._stream.write(LENGTH.pack(len(data)) + data)
 
     async def aclose(self) -> None:
         """Close the stream and wait shortly for the other side to do the same, else reset it.
@@ -147,42 +142,3 @@ class FrameStream:
             raise FrameStalledError(
                 f"the other side did not {what} a frame within {timeout_s:g} s"
             ) from fault
-
-
-def decode_message(data: bytes) -> Message:
-    """Return the one message that these bytes are; their length bounds every part of it.
-
-    Raises:
-        FrameMalformedError: they are none.
-    """
-    size = len(data)
-    try:
-        message: Message = msgpack.unpackb(
-            data,
-            strict_map_key=True,
-            max_str_len=size,
-            max_bin_len=size,
-            max_array_len=size,
-            max_map_len=size // 2,
-            max_ext_len=0,
-        )
-    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as fault:
-        raise FrameMalformedError(f"a frame that is no message: {fault}") from fault
-    return _only_plain(message)
-
-
-def _only_plain(message: Message) -> Message:
-    """Refuse what msgpack knows and `Message` does not: keys of bytes, timestamps."""
-    waiting: list[Message] = [message]
-    while waiting:
-        part = waiting.pop()
-        match part:
-            case None | bool() | int() | float() | str() | bytes():
-                continue
-            case list():
-                waiting.extend(part)
-            case dict() if all(isinstance(key, str) for key in part):
-                waiting.extend(part.values())
-            case _:
-                raise FrameMalformedError("a frame that holds more than plain values")
-    return message

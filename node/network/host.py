@@ -24,6 +24,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
+from node.network.attendance import Attendance
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
@@ -58,6 +59,7 @@ class NetworkHost:
         self._incidents = Incidents(self._count_fault, trio.current_time)
         self._topics = settings.topics
         self._host = build_host(settings)
+        self.attendance = Attendance(self._swarm)
         self._connections = Connections(
             self._swarm,
             self._incidents,
@@ -113,7 +115,11 @@ class NetworkHost:
             return peer
         # This address only: `BasicHost.connect` goes through all that it was ever told, waits for
         # a quarter of a second at each, and refuses for a minute after a failure.
-        with explaining(f"{address} was not reached"), trio.fail_after(CONNECT_S):
+        with (
+            explaining(f"{address} was not reached"),
+            self.attendance.dialling(peer, address),
+            trio.fail_after(CONNECT_S),
+        ):
             await self._swarm.dial_addr(info.addrs[0], info.peer_id)
         return peer
 

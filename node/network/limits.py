@@ -7,7 +7,7 @@ for others to say.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NewType
@@ -23,6 +23,7 @@ class Kind(Enum):
     RECORDS = auto()
     BYTES = auto()
     STREAMS = auto()
+    QUESTIONS = auto()  # to the core
     FAULTS = auto()  # invalid signatures, garbage, broken rules
 
 
@@ -47,6 +48,8 @@ ALLOWANCES: Final = {
     Kind.RECORDS: Allowance(per_s=100, burst=1_000),
     Kind.BYTES: Allowance(per_s=4 << 20, burst=64 << 20),
     Kind.STREAMS: Allowance(per_s=20, burst=200),
+    # Reconciliation asks one after the other, as fast as it is answered, but not for long.
+    Kind.QUESTIONS: Allowance(per_s=50, burst=2_000),
     # No honest node makes any; a few may come of versions that differ.
     Kind.FAULTS: Allowance(per_s=1 / 60, burst=3),
 }
@@ -131,3 +134,6 @@ class Banned:
 
     def __len__(self) -> int:
         return len(self._until)
+
+    def __iter__(self) -> Iterator[PeerId]:
+        return iter([peer for peer in tuple(self._until) if peer in self])

@@ -5,27 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from node.network.limits import PeerId
+from node.network.messages import Message
+from node.network.presence import Connected, Disconnected
 
-Message: TypeAlias = (
-    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
-)
+__all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard", "Message"]
+
 # Answers a peer's question; an ArnodeError it raises is told to nobody but ends the question.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connected:
-    """A peer is there. `address` is what was dialled, None if the peer dialled us."""
-
-    peer: PeerId
-    address: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnected:
-    """The last connection with a peer has ended."""
-
-    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,84 @@
+"""Keeps a `Presence` to what the connections of a swarm are.
+
+libp2p tells of a connection after its peer could open streams on it, and of none that had to be
+taken out of the tables by force; so what it tells is only the occasion to look.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from libp2p.abc import INetConn, INetStream, INetwork, INotifee
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.swarm import Swarm
+from libp2p.rcmgr import Direction
+from multiaddr import Multiaddr
+
+from node.network.limits import PeerId
+from node.network.presence import Presence
+
+
+class Attendance(INotifee):
+    """Watches one swarm. `changed` is called after every look that an event gave occasion to."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self.presence = Presence()
+        self.changed: Callable[[], None] = lambda: None
+        self._swarm = swarm
+        self._connections: dict[PeerId, frozenset[INetConn]] = {}
+        self._dialling: dict[PeerId, str] = {}
+        self._remove = swarm.remove_conn
+        vars(swarm)["remove_conn"] = self._removed
+        swarm.register_notifee(self)
+
+    @contextmanager
+    def dialling(self, peer: PeerId, address: str) -> Iterator[None]:
+        """Know by which address a peer is being dialled."""
+        self._dialling[peer] = address
+        try:
+            yield
+        finally:
+            self._dialling.pop(peer, None)
+
+    def look(self) -> None:
+        """Compare who was here with who is. A peer with none of its connections left was away."""
+        now = {
+            PeerId(str(peer)): frozenset(connections)
+            for peer, connections in self._swarm.get_connections_map().items()
+            if connections
+        }
+        for peer in self._connections.keys() - now.keys():
+            self.presence.leave(peer)
+        for peer, connections in now.items():
+            if connections.isdisjoint(self._connections.get(peer, ())):
+                self.presence.arrive(peer, self._address(peer, connections))
+        self._connections = now
+
+    def _address(self, peer: PeerId, connections: frozenset[INetConn]) -> str | None:
+        directions = {getattr(connection, "direction", None) for connection in connections}
+        return self._dialling.get(peer) if Direction.OUTBOUND in directions else None
+
+    def _occasion(self) -> None:
+        self.look()
+        self.changed()
+
+    def _removed(self, connection: SwarmConn) -> None:
+        self._remove(connection)
+        self._occasion()
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        self._occasion()
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        self._occasion()
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass

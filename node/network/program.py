@@ -1,0 +1,101 @@
+"""The network process: one host, and a socket to the core as standard input.
+
+It gets everything it knows as the first frame on that socket, the transport key included, and
+ends when the socket does. Neither arguments nor environment say anything.
+"""
+
+import logging
+import math
+import socket
+import sys
+from typing import Final
+
+import trio
+
+from node.network.building import HostSettings
+from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
+from node.network.errors import FrameError
+from node.network.frames import FrameLimits, FrameStream
+from node.network.host import running_host
+from node.network.incidents import describe
+from node.network.limits import PeerId
+from node.network.relay import Relay
+from node.network.streams import over_trio
+from protocol.errors import ArnodeError, Rejected
+from protocol.records import parse_record
+
+# The core may take its time, in both directions; it ends the process when it has had enough.
+_PATIENT: Final = FrameLimits(frame_bytes=CHANNEL_LIMIT_BYTES, read_s=math.inf, write_s=math.inf)
+_FAREWELL_S: Final = 2.0
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve the core on standard input until it closes it; exit 1 after a fault."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        is_done = trio.run(serve_core, channel)
+    sys.exit(0 if is_done else 1)
+
+
+async def serve_core(channel: socket.socket) -> bool:
+    """Be the network for whoever is at the other end; tell whether it ended as it should."""
+    core = FrameStream(
+        over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), _PATIENT
+    )
+    try:
+        settings = NetworkSettings.from_message(await core.receive())
+        await relay(settings, core)
+    except FrameError:
+        return True  # the core has gone before it said anything
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
+        with trio.move_on_after(_FAREWELL_S):
+            await _tell(core, _first(fault))
+        return False
+    return True
+
+
+async def relay(settings: NetworkSettings, core: FrameStream) -> None:
+    """Run a host and relay until the channel ends.
+
+    Raises:
+        ArnodeError, ExceptionGroup: the host cannot be made or cannot listen, or it broke.
+    """
+    async with running_host(host_settings(settings)) as host, trio.open_nursery() as nursery:
+        await Relay(host, core, nursery).run(settings, is_record)
+        nursery.cancel_scope.cancel()
+
+
+def host_settings(settings: NetworkSettings) -> HostSettings:
+    """Return what a host needs of the settings; a third of the places is for whom it dials."""
+    outbound = max(1, settings.max_peers // 3)
+    return HostSettings(
+        transport_seed=settings.transport_seed,
+        listen=settings.listen,
+        topics=settings.topics,
+        secret=settings.secret,
+        max_inbound=settings.max_peers - outbound,
+        max_outbound=outbound,
+    )
+
+
+def is_record(_: PeerId, data: bytes) -> bool:
+    """Tell whether a gossip message is exactly one valid record, of whatever kind."""
+    return not isinstance(parse_record(data), Rejected)
+
+
+def _first(fault: BaseException) -> BaseException:
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault
+
+
+async def _tell(core: FrameStream, fault: BaseException) -> None:
+    message, hint = describe(fault), ""
+    if isinstance(fault, ArnodeError):
+        message, hint = fault.message, fault.hint
+    _log.error("%s", message)
+    try:
+        await core.send(["down", message, hint])
+    except FrameError:
+        _log.error("the core has gone")

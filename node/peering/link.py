@@ -1,0 +1,178 @@
+"""One life of a network process as the core sees it: calls, events, peers' questions.
+
+Frames are those of `node.network.contract`; one that is none of them ends the life. When it ends,
+every open call fails, and nobody is connected any more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from itertools import count
+from typing import Final
+
+from node.network.contract import ANSWER_S, QUESTIONS
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
+from node.peering.carrier import Answer, Heard
+from node.peering.channel import Channel
+from node.peering.inbox import Inbox
+from protocol.errors import ArnodeError
+
+PING_EVERY_S: Final = 20.0
+PONG_S: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Link:
+    """Speaks over one channel, from its first frame to its end."""
+
+    def __init__(self, channel: Channel, inbox: Inbox, answers: Mapping[str, Answer]) -> None:
+        self._channel = channel
+        self._inbox = inbox
+        self._answers = answers
+        self._numbers = count()
+        self._calls: dict[int, asyncio.Future[Message]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open_questions = 0
+        self._lost_before = inbox.lost_messages
+        self._lost_there = 0
+        self.peer_id: PeerId | None = None
+        self.addresses: tuple[str, ...] = ()
+
+    async def run(self, on_up: Callable[[], None]) -> NetworkError:
+        """Take in frames until the channel ends, and return why it did."""
+        self.start(self._watch())
+        try:
+            while True:
+                self._take(await self._channel.receive(), on_up)
+        except NetworkError as fault:
+            return fault
+        finally:
+            self.peer_id, self.addresses = None, ()
+            await self._finish()
+
+    async def call(self, name: str, *arguments: Message) -> Message:
+        """Have the process do something, and return what comes of it.
+
+        Raises:
+            NetworkError: it did not work, or the process has ended.
+        """
+        number = next(self._numbers)
+        self._calls[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._channel.send([name, number, *arguments])
+            return await self._calls[number]
+        finally:
+            del self._calls[number]
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Do something beside, until this life ends; what it raises is logged."""
+        task = asyncio.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def serve(self, protocol: str) -> None:
+        """Have the process take questions of a further protocol."""
+        await self.call("serve", protocol)
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except NetworkError as fault:
+            _log.debug("%s", fault.message)
+        except Exception:  # noqa: BLE001 (a supervisor: one task ends no other)
+            _log.exception("the core's side of the network failed")
+
+    async def _finish(self) -> None:
+        for call in self._calls.values():
+            if not call.done():
+                _fail(call, NetworkError("the network is down", "it is started again by itself"))
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._inbox.leave_all()
+
+    async def _watch(self) -> None:
+        """End a process that runs and does nothing."""
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            try:
+                async with asyncio.timeout(PONG_S):
+                    await self.call("ping")
+            except TimeoutError:
+                _log.warning("the network process has not answered for %g s", PONG_S)
+                self._channel.close()
+                return
+
+    def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
+        match frame:
+            case ["heard", str(topic), str(peer), bytes(data)]:
+                self._inbox.hear(Heard(topic=topic, forwarder=PeerId(peer), data=data))
+            case ["done", int(number), value]:
+                if call := self._waiting(number):
+                    call.set_result(value)
+            case ["failed", int(number), str(message), str(hint)]:
+                if call := self._waiting(number):
+                    _fail(call, NetworkError(message, hint))
+            case ["question", int(number), str(peer), str(protocol), question]:
+                self._take_question(number, PeerId(peer), protocol, question)
+            case ["connected", str(peer), (str() | None) as address]:
+                self._inbox.arrive(PeerId(peer), address)
+            case ["disconnected", str(peer)]:
+                self._inbox.leave(PeerId(peer))
+            case ["lost", int(messages)]:
+                self._inbox.lost_messages += max(0, messages - self._lost_there)
+                self._lost_there = messages
+            case ["up", str(peer), list(addresses)]:
+                self.peer_id, self.addresses = PeerId(peer), tuple(map(str, addresses))
+                on_up()
+            case ["down", str(message), str(hint)]:
+                raise NetworkError(message, hint)
+            case _:
+                raise NetworkError("the network process sent a frame that is none")
+
+    def _waiting(self, number: int) -> asyncio.Future[Message] | None:
+        call = self._calls.get(number)  # none: whoever called does not wait any more
+        return None if call is None or call.done() else call
+
+    def _take_question(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
+        if self._open_questions >= QUESTIONS:
+            raise NetworkError("the network process passed on too many questions")
+        self._open_questions += 1
+        self.start(self._answer(number, peer, protocol, question))
+
+    async def _answer(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
+        try:
+            reply: list[Message] = ["refuse", number]
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await self._answers[protocol](peer, question)
+                check_size(answer)
+                reply = ["answer", number, answer]
+            except (ArnodeError, TimeoutError) as fault:
+                _log.debug("a question of %s was not answered: %s", protocol, fault)
+            except Exception:  # noqa: BLE001 (a supervisor: it ends this question only)
+                _log.exception("answering %s failed", protocol)
+            await self._channel.send(reply)
+        finally:
+            self._open_questions -= 1
+
+
+def check_size(message: Message) -> None:
+    """Refuse a message that no peer would read.
+
+    Raises:
+        NetworkError: it is over a frame's limit.
+    """
+    size = len(encode_message(message))
+    if size > FRAME_LIMIT_BYTES:
+        raise NetworkError(
+            f"a message of {size} bytes, more than {FRAME_LIMIT_BYTES}", "send less at once"
+        )
+
+
+def _fail(call: asyncio.Future[Message], fault: NetworkError) -> None:
+    call.set_exception(fault)
+    call.exception()  # looked at: whoever called may be cancelled before it is told

@@ -1,0 +1,214 @@
+"""The network as the core has it: a child process that may die at any time, and is started again.
+
+    async with NetworkProcess(settings, hidden=[home.root]) as network:
+        network.serve("/arnode/hello/1", answer)
+        async for event in network.events():
+            …
+
+Entering waits for nothing: the network is down until the process says that it listens, and is
+again whenever that dies. Nothing here raises because of that but `ask` and `dial`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from weakref import WeakValueDictionary
+
+from node.network.contract import QUESTIONS_PER_PEER, NetworkSettings
+from node.network.errors import NetworkError
+from node.network.incidents import describe
+from node.network.limits import Banned, PeerId
+from node.network.messages import Message
+from node.peering.backoff import Backoff
+from node.peering.carrier import Answer, Event
+from node.peering.child import network_command, running_child
+from node.peering.inbox import Inbox
+from node.peering.link import Link, check_size
+
+MESSAGE_LIMIT_BYTES: Final = 16 << 10
+DIAL_S: Final = 30.0
+PUBLISH_S: Final = 10.0
+_log = logging.getLogger(__name__)
+
+
+class NetworkProcess:
+    """A `Carrier`: keeps a network process running as long as its block lasts."""
+
+    def __init__(self, settings: NetworkSettings, *, hidden: Sequence[Path]) -> None:
+        """`hidden`: folders that the process must not see, the node's home first."""
+        self._settings = settings
+        self._hidden = tuple(hidden)
+        self._answers: dict[str, Answer] = {}
+        self._inbox = Inbox()
+        self._banned = Banned(time.monotonic)
+        self._turns: WeakValueDictionary[PeerId, asyncio.Semaphore] = WeakValueDictionary()
+        self._link: Link | None = None
+        self._is_up = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self.fault: NetworkError | None = None  # why it is down, if something is wrong
+
+    async def __aenter__(self) -> Self:
+        self._supervisor = asyncio.create_task(self._supervise())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait([self._supervisor])
+
+    @property
+    def peer_id(self) -> PeerId | None:
+        """The id by which peers know this node; None while the network is down."""
+        return None if self._link is None else self._link.peer_id
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where this node listens, each with its peer id; none while the network is down."""
+        return () if self._link is None else self._link.addresses
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Who is connected."""
+        return self._inbox.peers
+
+    @property
+    def lost_messages(self) -> int:
+        """How many gossip messages arrived and were not taken in time."""
+        return self._inbox.lost_messages
+
+    async def wait_up(self) -> None:
+        """Wait until the network is up; with no end if it cannot be."""
+        await self._is_up.wait()
+
+    def events(self) -> AsyncIterator[Event]:
+        """Yield who is there already, then what happens. One reader; restarts do not end it."""
+        return self._inbox.events()
+
+    def serve(self, protocol: str, answer: Answer) -> None:
+        """Answer peers' questions of a stream protocol, one after the other on each stream."""
+        self._answers[protocol] = answer
+        if self._link is not None:
+            self._link.start(self._link.serve(protocol))
+
+    async def ask(
+        self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
+    ) -> Message:
+        """Ask a connected peer and return its answer; of one peer only a few at a time.
+
+        Raises:
+            NetworkError: it is not connected, does not answer in time, or refuses.
+        """
+        check_size(question)
+        turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
+        with _in_time(f"{peer} did not answer {protocol}", timeout_s):
+            async with asyncio.timeout(timeout_s), turns:
+                return await self._up().call("ask", peer, protocol, timeout_s, question)
+
+    async def dial(self, address: str) -> PeerId:
+        """Connect to a peer at an address that ends in its id.
+
+        Raises:
+            NetworkError: nobody answers there, or the network is down.
+        """
+        with _in_time(f"{address} was not reached", DIAL_S):
+            async with asyncio.timeout(DIAL_S):
+                peer = await self._up().call("dial", address)
+        if not isinstance(peer, str):
+            raise NetworkError(f"{address} has no peer")
+        return PeerId(peer)
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Gossip a message; it may be lost on the way, and is while the network is down.
+
+        Returns when the process has put it into its queue, which paces whoever publishes much.
+
+        Raises:
+            NetworkError: it can never be sent: too long, or no topic of this network.
+        """
+        if topic not in self._settings.topics:
+            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
+        if len(data) > MESSAGE_LIMIT_BYTES:
+            raise NetworkError(
+                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
+                "leave it to reconciliation, and name large parts by their hash",
+            )
+        await self._try("publish", topic, data)
+
+    async def disconnect(self, peer: PeerId) -> None:
+        """Disconnect a peer that may come back; nothing happens while the network is down."""
+        await self._try("disconnect", peer)
+
+    async def drop(self, peer: PeerId, why: str) -> None:
+        """Disconnect a peer that broke the rules, and refuse it for a while, over restarts too."""
+        self._banned.add(peer)
+        await self._try("drop", peer, why)
+
+    def _up(self) -> Link:
+        if self._link is None or self._link.peer_id is None:
+            raise NetworkError("the network is down", "it is started again by itself")
+        return self._link
+
+    async def _try(self, name: str, *arguments: Message) -> None:
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                await self._up().call(name, *arguments)
+        except (NetworkError, TimeoutError) as fault:
+            _log.debug("%s: %s", name, fault)
+
+    async def _supervise(self) -> None:
+        """Run one process after the other, and wait longer between those that die young."""
+        backoff = Backoff()
+        while True:
+            born = time.monotonic()
+            try:
+                self.fault = await self._live()
+            except Exception as fault:  # noqa: BLE001 (a supervisor: the node goes on without)
+                self.fault = NetworkError(f"no network process can be run: {describe(fault)}")
+            wait_s = backoff.wait_s(time.monotonic() - born)
+            _log.warning("the network is down, next try in %g s: %s", wait_s, self.fault.message)
+            await asyncio.sleep(wait_s)
+
+    async def _live(self) -> NetworkError:
+        """Run one process until it ends, and return why it did."""
+        command = await asyncio.to_thread(network_command, self._hidden)
+        async with running_child(command) as child:
+            link = Link(child.channel, self._inbox, self._answers)
+            self._link = link
+            try:
+                await child.channel.send(self._first_frame())
+                return await link.run(self._note_up)
+            except NetworkError as fault:
+                return fault
+            finally:
+                self._link = None
+                self._is_up.clear()
+
+    def _first_frame(self) -> Message:
+        return replace(
+            self._settings,
+            protocols=self._settings.protocols | self._answers.keys(),
+            banned=tuple(self._banned),
+        ).to_message()
+
+    def _note_up(self) -> None:
+        self.fault = None
+        self._is_up.set()
+
+
+@contextmanager
+def _in_time(what: str, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise NetworkError(f"{what} within {timeout_s:g} s", "try another peer") from None
