@@ -100,6 +100,10 @@ class Blobs:
         names = (path.name for path in sorted(self._root.glob("??/*")))
         return [bytes.fromhex(name) for name in names if re.fullmatch("[0-9a-f]{64}", name)]
 
+    def size_bytes(self) -> int:
+        """Return what all blobs that are here take."""
+        return sum(path.stat().st_size for path in self._root.glob("??/*"))
+
     def _is_whole(self, digest: bytes) -> bool:
         try:
             return hashlib.sha256(self.path(digest).read_bytes()).digest() == digest

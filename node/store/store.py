@@ -159,6 +159,18 @@ class Store(JobStore):
         """Return which topics a record that is here belongs to (protocol/topics.py)."""
         return topics.topics_held(self._database, record_id)
 
+    def own_members_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
+        """Return the next changes of which own records belong where: number, topic, wire."""
+        return topics.own_after(self._database, number, limit)
+
+    def last_membership(self) -> int:
+        """Return the number of the latest change of which records belong where."""
+        return topics.last_number(self._database)
+
+    def claimed_patches(self, record_ids: Sequence[bytes]) -> list[bytes]:
+        """Return the patches that the confirmations among at most 500 records are about."""
+        return topics.claimed_patches(self._database, record_ids)
+
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return those of at most 512 records that are here, by id, in the order asked for."""
         return archive.wires(self._database, record_ids)

@@ -6,7 +6,7 @@ member that is not held, for as long as its id is remembered: it counts as had b
 for more, and is offered to nobody.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 
@@ -72,6 +72,32 @@ def topics_held(database: Database, record_id: bytes) -> list[str]:
     return [row[0] for row in database.rows(statement, (record_id,))]
 
 
+def last_number(database: Database) -> int:
+    """Return the number of the latest change."""
+    ((number,),) = database.rows("SELECT coalesce(max(n), 0) FROM membership")
+    return int(number)
+
+
+def own_after(database: Database, number: int, limit: int) -> list[tuple[int, str, bytes]]:
+    """Return the next changes that made own records belong somewhere: number, topic, wire."""
+    return database.rows(
+        "SELECT membership.n, topic, wire FROM membership JOIN record ON record.id = membership.id"
+        " WHERE membership.n > ? AND held AND own ORDER BY membership.n LIMIT ?",
+        (number, limit),
+    )
+
+
+def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[bytes]:
+    """Return the patches that the confirmations among these records are about."""
+    places = ",".join("?" * len(record_ids))
+    # Of results only confirmations count as news.
+    statement = (
+        "SELECT DISTINCT patch FROM naming JOIN record ON id = naming.record"
+        f" WHERE naming.record IN ({places}) AND sort = 'news'"
+    )
+    return [row[0] for row in database.rows(statement, record_ids)]
+
+
 class TopicIndexes:
     """The index of each of some topics, in memory, of what is here: what peers are offered."""
 
@@ -80,7 +106,7 @@ class TopicIndexes:
         # By part: the common news are part of several topics.
         self._of_part: dict[str, list[RecordIndex]] = {}
         self._indexes: dict[str, RecordIndex] = {}
-        self._last = self._last_number()
+        self._last = last_number(database)
         by_part = self._keys({part for topic in topics for part in parts_of(topic)})
         for topic in topics:
             parts = parts_of(topic)
@@ -135,10 +161,6 @@ class TopicIndexes:
                     index.add(key)
                 else:
                     index.discard(key)
-
-    def _last_number(self) -> int:
-        ((number,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM membership")
-        return int(number)
 
     def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
         """Return the sorted keys of what is here, by part; one reading serves all of them."""
