@@ -111,7 +111,7 @@ class Peering:
         while True:
             try:
                 await part()
-            except Exception:  # a supervisor: no fault in one part ends the others
+            except Exception:  # noqa: BLE001 (a supervisor: no fault in one part ends the others)
                 self.failures[name] += 1
                 _log.exception("%s failed and is started again", name)
             await asyncio.sleep(_RESTARTED_AFTER_S)
@@ -135,17 +135,25 @@ class Peering:
         )
 
     async def _follow(self) -> None:
+        connected = self._carrier.peers
+        for peer in connected:
+            self.greeter.came(peer, dialled=False)
+        for peer in set(self.peers).difference(connected):
+            self._went(peer)
         async for event in self._carrier.events():
             match event:
                 case Connected(peer=peer, address=address):
                     self.greeter.came(peer, dialled=address is not None)
                     self.fetcher.peer_came()
                 case Disconnected(peer=peer):
-                    self.greeter.went(peer)
-                    self.syncer.forget(peer)
+                    self._went(peer)
                 case Heard():
                     with contextlib.suppress(asyncio.QueueFull):
                         self._heard.put_nowait(event)
+
+    def _went(self, peer: PeerId) -> None:
+        self.greeter.went(peer)
+        self.syncer.forget(peer)
 
     async def _hear(self) -> None:
         while True:

@@ -16,6 +16,9 @@ from protocol.record_index import RecordIndex, key_of
 from protocol.records import Record
 from protocol.topics import common_news, parts_of, topics_of
 
+# Of results only confirmations count as news.
+_CLAIM = "naming JOIN record ON record.id = naming.record AND record.sort = 'news'"
+
 
 def derive(database: Database, record: Record) -> None:
     """Note where a record belongs that was just stored, and what belongs there because of it."""
@@ -90,11 +93,7 @@ def own_after(database: Database, number: int, limit: int) -> list[tuple[int, st
 def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[bytes]:
     """Return the patches that the confirmations among these records are about."""
     places = ",".join("?" * len(record_ids))
-    # Of results only confirmations count as news.
-    statement = (
-        "SELECT DISTINCT patch FROM naming JOIN record ON id = naming.record"
-        f" WHERE naming.record IN ({places}) AND sort = 'news'"
-    )
+    statement = f"SELECT DISTINCT patch FROM {_CLAIM} WHERE naming.record IN ({places})"  # noqa: S608 (places only)
     return [row[0] for row in database.rows(statement, record_ids)]
 
 
