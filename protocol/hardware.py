@@ -22,6 +22,24 @@ _CUDA_FAMILIES = (
 )
 FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu")
 
+# Cards by the beginning of their slug: records carry the slug alone, and their topic follows
+# from it. "Ada" and "PRO" cards first: their numbers are those of older ones.
+_CARDS = tuple(
+    (re.compile(rf"(?:{cards})(?:-.*)?"), family)
+    for cards, family in (
+        (r"cpu", "cpu"),
+        (r"l4|l40[gs]?|rtx40[5-9]0|rtx[2-6]\d00(?:-sff)?-ada", "cuda-sm89"),
+        (r"rtx50[5-9]0|rtx-pro-\d{4}", "cuda-sm120"),
+        (r"t4g?|titan-rtx|quadro-rtx[3-8]000|rtx20[5-8]0|gtx16[356]0", "cuda-sm75"),
+        (r"a100x?|a800|a30x?", "cuda-sm80"),
+        (r"a2|a10[gm]?|a16|a40|rtx30[5-9]0|rtx-a\d{3,4}", "cuda-sm86"),
+        (r"orin", "cuda-sm87"),
+        (r"h20|h100|h200|h800|gh200", "cuda-sm90"),
+        (r"b100|b200|gb200", "cuda-sm100"),
+        (r"b300|gb300", "cuda-sm103"),
+    )
+)
+
 _CPU_NAMES = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
 # Vendor and product-line words that distinguish no two cards.
 _FILLER = frozenset(
@@ -41,6 +59,17 @@ class HardwareClass:
 
     slug: str
     family: str
+
+
+def family_of(slug: str) -> str:
+    """Return the family by which topics know a class of hardware, for any slug.
+
+    A card that is not listed is `cuda-other`, whatever its driver says of its architecture.
+    """
+    for cards, family in _CARDS:
+        if cards.fullmatch(slug):
+            return family
+    return "cuda-other"
 
 
 def cpu_class(machine: str) -> HardwareClass:

@@ -56,6 +56,20 @@ class RecordIndex:
         number, offset = self._place(key)
         return number >= 0 and self._chunks[number][offset : offset + KEY_BYTES] == key
 
+    def copy(self) -> "RecordIndex":
+        """Return an index of the same keys that later changes do not reach."""
+        other = RecordIndex()
+        other._chunks = [chunk.copy() for chunk in self._chunks]
+        other._firsts = self._firsts.copy()
+        other._sums = self._sums.copy()
+        return other
+
+    def digest(self) -> tuple[int, bytes]:
+        """Return how many ids there are, and their sum mod 2^256 as 32 bytes, little-endian."""
+        self._refresh()
+        summed = self._sums_before[-1] % _MODULUS
+        return self._starts[-1], summed.to_bytes(_ID_BYTES, "little")
+
     def add(self, key: bytes) -> bool:
         """Add a key and return whether it was new."""
         if not self._chunks:

@@ -104,6 +104,10 @@ class Blobs:
         names = (path.name for path in sorted(self._root.glob("??/*")))
         return [bytes.fromhex(name) for name in names if re.fullmatch("[0-9a-f]{64}", name)]
 
+    def size_bytes(self) -> int:
+        """Return what all blobs that are here take."""
+        return sum(path.stat().st_size for path in self._root.glob("??/*"))
+
     def _files(self, tree: bytes) -> dict[str, bytes]:
         """Return the hash of each of a source's files by path."""
         listing = decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from node.progress import Progress
-from node.store import archive, boards
+from node.store import archive, boards, topics
 from node.store.boards import ManifestOf
 from node.store.database import Database
 from protocol.errors import Rejected
@@ -133,6 +133,7 @@ def keep(database: Database, record: Record, *, manifest_of: ManifestOf, own: bo
 def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
     """Derive anew what follows from the records of everybody. Within a transaction."""
     boards.forget_all(database)
+    topics.forget_all(database)
     database.rows("DELETE FROM tally")
     ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
     for start in range(1, last + 1, BATCH):
@@ -182,7 +183,7 @@ def _take(
     now_ms: int,
 ) -> None:
     if isinstance(record.body, IntentBody) and record.ts_ms < now_ms - INTENT_MS:
-        _refuse(database, record.id, record.net, record.ts_ms)
+        _refuse_new(database, record)
         report.expired += 1
     elif _admit(database, record, quotas):
         keep(database, record, manifest_of=manifest_of)
@@ -198,6 +199,7 @@ def _derive(database: Database, record: Record, sort: Sort, manifest_of: Manifes
         (record.author, sort),
     )
     boards.derive(database, record, manifest_of)
+    topics.derive(database, record)
 
 
 def _batches(wires: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -259,7 +261,7 @@ def _admit(database: Database, record: Record, quotas: Quotas) -> bool:
         return True
     oldest = _oldest(database, record.author, sort, 1)
     if not oldest or (record.seq, record.id) < oldest[0]:
-        _refuse(database, record.id, record.net, record.ts_ms)
+        _refuse_new(database, record)
         return False
     _evict(database, oldest[0][1])
     return True
@@ -315,6 +317,7 @@ def _evict(database: Database, record_id: bytes) -> None:
     ((net, ts_ms),) = database.rows("SELECT net, ts_ms FROM record WHERE id = ?", (record_id,))
     _refuse(database, record_id, net, ts_ms)
     boards.forget(database, record_id)
+    topics.note_removed(database, record_id)
     database.rows(
         "UPDATE tally SET count = count - 1 WHERE (author, sort) ="
         " (SELECT author, sort FROM record WHERE id = ?)",
@@ -323,9 +326,18 @@ def _evict(database: Database, record_id: bytes) -> None:
     database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
 
+def _refuse_new(database: Database, record: Record) -> None:
+    """Remember a record that was never kept."""
+    _refuse(database, record.id, record.net, record.ts_ms)
+    topics.note_refused(database, record)
+
+
 def _refuse(database: Database, record_id: bytes, net: str, ts_ms: int) -> None:
     """Remember an id that is not wanted; the oldest of too many are forgotten."""
     number = database.insert(
         "INSERT OR IGNORE INTO refused (id, net, ts_ms) VALUES (?,?,?)", (record_id, net, ts_ms)
     )
-    database.rows("DELETE FROM refused WHERE n <= ?", (number - _MAX_REMEMBERED,))
+    forgotten = (number - _MAX_REMEMBERED,)
+    for (old,) in database.rows("SELECT id FROM refused WHERE n <= ?", forgotten):
+        topics.forget(database, old)
+    database.rows("DELETE FROM refused WHERE n <= ?", forgotten)

@@ -1,8 +1,9 @@
 """The database's tables, and how an older file becomes the present one.
 
-`record` is the truth; `experiment`, `task`, `tally` and what `boards` keeps follow from it and can
-be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop must still know
-after a kill. Migrations only ever get appended; before one runs, the file is copied.
+`record` is the truth; `experiment`, `task`, `tally`, `membership` and what `boards` keeps follow
+from it and can be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop
+must still know after a kill. Migrations only ever get appended; before one runs, the file is
+copied.
 """
 
 import sqlite3
@@ -155,7 +156,22 @@ _SECOND = (
         PRIMARY KEY (imported, n)) WITHOUT ROWID""",
     "INSERT INTO meta VALUES ('stale', x'01')",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+# Which topic each record belongs to, in the order in which that changed: a number is never used
+# again. `naming`: which results name which patch.
+_THIRD = (
+    """CREATE TABLE membership (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        ts_ms INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        held INTEGER NOT NULL,
+        UNIQUE (id, topic))""",
+    "CREATE INDEX membership_unheld ON membership (topic) WHERE NOT held",
+    "CREATE TABLE naming (record BLOB PRIMARY KEY, patch BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX naming_patch ON naming (patch)",
+    "INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

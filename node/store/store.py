@@ -6,7 +6,7 @@ power cut makes the node sign one sequence number twice. `experiment` follows fr
 can be rebuilt from it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
@@ -14,7 +14,7 @@ from typing import Self
 from node.exchange.foreign_logs import ForeignLog
 from node.home import Home
 from node.progress import Progress, silent
-from node.store import archive, boards, experiments, imported, intake, jobs
+from node.store import archive, boards, experiments, imported, intake, jobs, topics
 from node.store.archive import PREFIX_DIGITS
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -25,6 +25,7 @@ from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
+from node.store.topics import TopicIndexes
 from protocol.board import Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value
@@ -149,6 +150,39 @@ class Store(JobStore):
     def index(self, net: str = MAIN_NET) -> RecordIndex:
         """Return the index of a network's records, to reconcile with."""
         return RecordIndex(archive.keys(self._database, net))
+
+    def topic_indexes(self, topics: Iterable[str]) -> TopicIndexes:
+        """Return the indexes of these topics, which follow every change made through this store."""
+        return TopicIndexes(self._database, tuple(topics))
+
+    def topics_of(self, record_id: bytes) -> list[str]:
+        """Return which topics a record that is here belongs to (protocol/topics.py)."""
+        return topics.topics_held(self._database, record_id)
+
+    def own_members_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
+        """Return the next changes of which own records belong where: number, topic, wire."""
+        return topics.own_after(self._database, number, limit)
+
+    def last_membership(self) -> int:
+        """Return the number of the latest change of which records belong where."""
+        return topics.last_number(self._database)
+
+    def claimed_patches(self, record_ids: Sequence[bytes]) -> list[bytes]:
+        """Return the patches that the confirmations among at most 500 records are about."""
+        return topics.claimed_patches(self._database, record_ids)
+
+    def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return those of at most 512 records that are here, by id, in the order asked for."""
+        return archive.wires(self._database, record_ids)
+
+    def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
+        """Return which ids are neither here, nor refused, nor in quarantine."""
+        lacking: list[bytes] = []
+        for start in range(0, len(record_ids), intake.BATCH):
+            batch = record_ids[start : start + intake.BATCH]
+            known = intake.known(self._database, batch)
+            lacking += [record_id for record_id in batch if record_id not in known]
+        return lacking
 
     def record(self, record_id: bytes) -> Record:
         """Return the record with this id."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.fields import CLASS_PATTERN
-from protocol.hardware import FAMILIES, HardwareClass, cpu_class, cuda_class
+from protocol.hardware import FAMILIES, HardwareClass, cpu_class, cuda_class, family_of
 
 MIB = 1 << 20
 
@@ -65,6 +65,7 @@ def test_a_card_has_its_slug_and_family(
     found = cuda_class(name, mib * MIB, compute_capability=capability)
     assert found == HardwareClass(slug, family)
     assert family in FAMILIES
+    assert family_of(slug) == family
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,25 @@ def test_any_probe_has_a_slug_that_a_record_accepts(
 @given(st.text(max_size=80))
 def test_any_machine_has_a_slug_that_a_record_accepts(machine: str) -> None:
     assert re.fullmatch(CLASS_PATTERN, cpu_class(machine).slug)
+
+
+@given(st.from_regex(CLASS_PATTERN, fullmatch=True))
+def test_every_class_that_a_record_may_name_has_a_family(slug: str) -> None:
+    assert family_of(slug) in FAMILIES
+
+
+@pytest.mark.parametrize(
+    ("slug", "family"),
+    [
+        ("cpu-x86_64", "cpu"),
+        ("cpu", "cpu"),
+        ("cpux", "cuda-other"),
+        ("a100-40g-mig-3g20g", "cuda-sm80"),
+        ("h100-80g-x8", "cuda-sm90"),
+        ("rtx5000-ada-32g", "cuda-sm89"),
+        ("rtx4000-sff-ada-20g", "cuda-sm89"),
+        ("mi300x-192g", "cuda-other"),
+    ],
+)
+def test_a_family_follows_from_the_slug_alone(slug: str, family: str) -> None:
+    assert family_of(slug) == family

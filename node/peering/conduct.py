@@ -1,0 +1,72 @@
+"""What peers did here: faults that they are dropped for, and how long to leave each alone.
+
+Both outlive a connection, so that dialling again forgives nothing; of more than a thousand peers
+the longest unseen are forgotten. The clock is passed in, in seconds.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from node.network.limits import PEERS_TRACKED, Kind, PeerId, PeerLimits, Verdict
+from node.peering.carrier import Carrier
+
+SHORTEST_WAIT_S = 10.0
+LONGEST_WAIT_S = 30 * 60.0
+_log = logging.getLogger("node.peering")
+
+
+class Conduct:
+    """Counts faults, and drops who makes too many.
+
+    A few are forgiven, one a minute (`limits.ALLOWANCES`): versions differ.
+    """
+
+    def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
+        self._carrier = carrier
+        self._limits = PeerLimits(clock)
+
+    async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
+        """Count faults against a peer."""
+        _log.info("peer %s: %s", peer, why)
+        if self._limits.spend(peer, Kind.FAULTS, times) is Verdict.DROP:
+            await self._carrier.drop(peer, why)
+
+
+@dataclass(kw_only=True)
+class Pace:
+    """When a peer may next be synced with. A wait doubles each time that it brought nothing new.
+
+    `settled` is, for each topic, by how much the two sets differed after a round that brought
+    nothing: while they differ by the same, asking again brings nothing either.
+    """
+
+    not_before_s: float = 0.0
+    wait_s: float = SHORTEST_WAIT_S
+    full_at_s: float = 0.0
+    settled: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def ended(self, now_s: float, *, brought: int) -> None:
+        """Note that a round is over, and how many new records it brought."""
+        self.wait_s = SHORTEST_WAIT_S if brought else min(2 * self.wait_s, LONGEST_WAIT_S)
+        self.not_before_s = now_s + self.wait_s
+
+
+class Paces:
+    """The pace of each peer that was lately seen."""
+
+    def __init__(self, *, peers: int = PEERS_TRACKED) -> None:
+        self._peers = peers
+        self._paces: OrderedDict[PeerId, Pace] = OrderedDict()
+
+    def of(self, peer: PeerId) -> Pace:
+        """Return a peer's pace, to be changed in place."""
+        pace = self._paces.setdefault(peer, Pace())
+        self._paces.move_to_end(peer)
+        if len(self._paces) > self._peers:
+            self._paces.popitem(last=False)
+        return pace
+
+    def __len__(self) -> int:
+        return len(self._paces)

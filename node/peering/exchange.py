@@ -1,0 +1,154 @@
+"""One exchange with one peer: pages for a newcomer, reconciliation, records by id.
+
+Whatever the peer answers, it ends: pages must move on and bring something new, rounds are counted,
+and so are ids that the peer named and then did not have. A fault of the peer's is returned.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from node.network.limits import PeerId
+from node.peering.carrier import Carrier
+from node.peering.messages import (
+    MAX_WANTED,
+    SYNC,
+    After,
+    M,
+    Page,
+    Reconcile,
+    Reconciled,
+    Records,
+    Want,
+    read,
+    write,
+)
+from node.store.store import Store
+from node.store.topics import TopicIndexes
+from protocol.errors import Rejected
+from protocol.fields import Mapped
+from protocol.reconciliation import Initiator
+from protocol.record_index import RecordIndex
+from protocol.records import payload_id
+
+MOST_ROUNDS: Final = 256
+MOST_IN_VAIN: Final = 2 * MAX_WANTED
+MOST_STALE_PAGES: Final = 3
+# A cold start: the peer has so many times what is here, and so many more.
+_COLD_FACTOR = 4
+_COLD_RECORDS = 1_000
+
+# Takes in wires that the peer sent, and returns how many were new.
+Take = Callable[[Sequence[bytes]], Awaitable[int]]
+
+
+class Exchange:
+    """Fetches what a peer has. `brought` is how many records were new so far.
+
+    `is_complete` turns false when something was left out that the peer named.
+    """
+
+    def __init__(
+        self, carrier: Carrier, store: Store, indexes: TopicIndexes, peer: PeerId, take: Take
+    ) -> None:
+        self.brought = 0
+        self.is_complete = True
+        self._carrier = carrier
+        self._store = store
+        self._indexes = indexes
+        self._peer = peer
+        self._take = take
+        self._in_vain = 0
+
+    async def fetch(self, topic: str, *, theirs: int) -> Rejected | None:
+        """Fetch what is lacking of a topic, of which the peer says that it has `theirs` records.
+
+        Raises:
+            NetworkError: the peer is gone, or refuses.
+        """
+        if theirs > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS:
+            fault = await self._stream(topic)
+            if fault is not None:
+                return fault
+        return await self._reconcile(topic, theirs)
+
+    async def _stream(self, topic: str) -> Rejected | None:
+        """Read pages until their end, or until they bring nothing new."""
+        kept = f"cursor {topic}"  # so that a restart goes on where it was
+        after, stale = self._store.meta(kept), 0
+        while stale < MOST_STALE_PAGES:
+            page = await self._ask(After(after=after, limit=MAX_WANTED, topic=topic), Page)
+            if isinstance(page, Rejected):
+                return page
+            if page.next is not None and after is not None and page.next <= after:
+                return Rejected("a cursor that does not move")
+            brought = await self._take(page.wires)
+            self.brought += brought
+            stale = 0 if brought else stale + 1
+            if page.next is None:
+                break
+            after = page.next
+            self._store.set_meta(kept, after)
+        self._store.forget_meta(kept)
+        return None
+
+    async def _reconcile(self, topic: str, theirs: int) -> Rejected | None:
+        # Its own bounds are none here: who lacks a million records is no liar's victim.
+        initiator = Initiator(
+            self._nearest(topic, theirs), max_rounds=sys.maxsize, max_ids=sys.maxsize
+        )
+        message: bytes | None = initiator.open()
+        for _ in range(MOST_ROUNDS):
+            if message is None:
+                return None
+            answer = await self._ask(Reconcile(message=message, topic=topic), Reconciled)
+            if isinstance(answer, Rejected):
+                return answer
+            step = initiator.receive(answer.message)
+            if isinstance(step, Rejected):
+                return step
+            difference, message = step
+            fault = await self._fetch(self._store.lacking(difference.need))
+            if fault is not None or not self.is_complete:
+                return fault
+        self.is_complete = False
+        return None
+
+    def _nearest(self, topic: str, theirs: int) -> RecordIndex:
+        """Return a copy of the index to compare, which must not change while records arrive.
+
+        A peer has refused much the same as this node, or hardly anything. Either index leads to
+        the same records, the one that is more like the peer's by far fewer bytes.
+        """
+        here, had = self._indexes[topic], self._indexes.had(topic)
+        return here.copy() if abs(len(here) - theirs) <= abs(len(had) - theirs) else had
+
+    async def _fetch(self, ids: Sequence[bytes]) -> Rejected | None:
+        """Ask for records until all came or the peer has no more of them."""
+        pending = dict.fromkeys(ids)
+        while pending:
+            batch = [*pending][:MAX_WANTED]
+            answer = await self._ask(Want(ids=tuple(batch)), Records)
+            if isinstance(answer, Rejected):
+                return answer
+            wanted, came = set(batch), set[bytes]()
+            for wire in answer.wires:
+                head = payload_id(wire)
+                if isinstance(head, Rejected):
+                    return head
+                if head[0] not in wanted:
+                    return Rejected("a record that was not asked for")
+                came.add(head[0])
+            if came:  # what did not fit is asked for again
+                self.brought += await self._take(answer.wires)
+            else:
+                self._in_vain += len(batch)
+                if self._in_vain >= MOST_IN_VAIN:
+                    self.is_complete = False
+                    return None
+            for record_id in came or batch:
+                del pending[record_id]
+        return None
+
+    async def _ask(self, question: Mapped, kind: type[M]) -> M | Rejected:
+        return read(kind, await self._carrier.ask(self._peer, SYNC, write(question)))

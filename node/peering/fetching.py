@@ -1,0 +1,173 @@
+"""Fetches the sources that patches describe, blob by blob, from whoever has them.
+
+A blob is asked for together with a record that names it, so nothing arrives that was not asked
+for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
+what nobody had waits for a new peer. What peers' blobs may take of the disk is bounded.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.carrier import Carrier
+from node.peering.conduct import Conduct
+from node.peering.listings import changed_listing, listing_of, write_listing
+from node.peering.messages import BLOB, BlobPart, Part, read, write
+from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
+from node.store.store import Store
+from protocol.errors import ArnodeError, Rejected
+from protocol.kinds import PatchBody
+
+DEFAULT_QUOTA_BYTES: Final = 4 << 30
+MOST_WANTED: Final = 1_024
+TRIED_AGAIN_S: Final = 3600.0
+_TRIES_REMEMBERED = 16_384
+_BLOB_LIMIT_S = 60.0
+_log = logging.getLogger("node.peering")
+
+
+class Fetcher:
+    """Gets what is missing of the trees of patches. `quota_bytes` bounds all blobs of this home."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        store: Store,
+        blobs: Blobs,
+        conduct: Conduct,
+        *,
+        clock: Callable[[], float],
+        used_bytes: int,
+        quota_bytes: int = DEFAULT_QUOTA_BYTES,
+    ) -> None:
+        self._carrier = carrier
+        self._store = store
+        self._blobs = blobs
+        self._conduct = conduct
+        self._clock = clock
+        self._free_bytes = quota_bytes - used_bytes
+        self._is_full = False
+        self._wanted: OrderedDict[bytes, PeerId | None] = OrderedDict()
+        self._given_up: OrderedDict[bytes, PeerId | None] = OrderedDict()
+        self._tried: OrderedDict[tuple[PeerId, bytes], float] = OrderedDict()
+        self._is_wanted = asyncio.Event()
+
+    def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
+        """Queue a patch by its record's id; the oldest of too many are let go."""
+        self._given_up.pop(patch, None)
+        self._wanted[patch] = told_by
+        if len(self._wanted) > MOST_WANTED:
+            self._wanted.popitem(last=False)
+        self._is_wanted.set()
+
+    def arrived(self, records: Iterable[bytes]) -> None:
+        """Try again the patches among these that were wanted before they came."""
+        for patch in records:
+            if patch in self._given_up:
+                self.want(patch, told_by=self._given_up[patch])
+
+    def peer_came(self) -> None:
+        """Try again what nobody had so far."""
+        for patch, told_by in [*self._given_up.items()]:
+            self.want(patch, told_by=told_by)
+
+    async def run(self) -> None:
+        """Fetch what is wanted, one patch after the other, for ever."""
+        while True:
+            while not self._wanted:
+                self._is_wanted.clear()
+                await self._is_wanted.wait()
+            patch, told_by = self._wanted.popitem(last=False)
+            try:
+                is_whole = await self.fetch(patch, told_by=told_by)
+            except ArnodeError as fault:  # of the disk here
+                _log.warning("a source is not kept: %s (%s)", fault.message, fault.hint)
+                is_whole = False
+            if not is_whole:
+                self._given_up[patch] = told_by
+                if len(self._given_up) > MOST_WANTED:
+                    self._given_up.popitem(last=False)
+
+    async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
+        """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here."""
+        body = self._store.patch(patch)
+        if body is None:
+            return False
+        await self._tree(patch, body.base, told_by)
+        self._make_listing(body)
+        is_whole = await self._tree(patch, body.tree, told_by)
+        if body.diff.blob is not None:
+            is_whole = await self._blob(patch, body.diff.blob, told_by) and is_whole
+        return is_whole
+
+    async def _tree(self, patch: bytes, tree: bytes, told_by: PeerId | None) -> bool:
+        if not await self._blob(patch, tree, told_by):
+            return False
+        listing = listing_of(self._blobs, tree)
+        if listing is None:  # its author named something else a tree: nobody has the files
+            return False
+        came = [await self._blob(patch, blob, told_by) for _, blob in listing]
+        return all(came)
+
+    def _make_listing(self, body: PatchBody) -> None:
+        """Keep the list of a tree's files if it follows from the base's: nobody need be asked."""
+        if not self._blobs.has(body.tree):
+            listing = changed_listing(self._blobs, body)
+            if listing is not None:
+                write_listing(self._blobs, listing)
+
+    async def _blob(self, patch: bytes, blob: bytes, told_by: PeerId | None) -> bool:
+        if self._blobs.has(blob):
+            return True
+        for peer in self._untried(blob, told_by):
+            if self._free_bytes < BLOB_LIMIT_BYTES:
+                if not self._is_full:
+                    self._is_full = True
+                    _log.warning("no more sources are fetched from peers: their share is used up")
+                return False
+            try:
+                async with asyncio.timeout(_BLOB_LIMIT_S):
+                    data = await self._download(peer, patch, blob)
+            except (NetworkError, TimeoutError):  # it has none, or is gone: the next one may
+                continue
+            if isinstance(data, Rejected):
+                await self._conduct.blame(peer, f"a blob: {data.reason}")
+                continue
+            self._blobs.put(data)
+            self._free_bytes -= len(data)
+            return True
+        return False
+
+    def _untried(self, blob: bytes, told_by: PeerId | None) -> Iterator[PeerId]:
+        """Yield the connected peers that were not asked for a blob lately, noting each."""
+        for peer in sorted(self._carrier.peers, key=lambda peer: peer != told_by):
+            tried_s = self._tried.get((peer, blob))
+            if tried_s is not None and self._clock() < tried_s + TRIED_AGAIN_S:
+                continue
+            self._tried[peer, blob] = self._clock()
+            if len(self._tried) > _TRIES_REMEMBERED:
+                self._tried.popitem(last=False)
+            yield peer
+
+    async def _download(self, peer: PeerId, patch: bytes, blob: bytes) -> bytes | Rejected:
+        data = b""
+        size: int | None = None
+        while size is None or len(data) < size:
+            question = BlobPart(blob=blob, record=patch, offset=len(data))
+            part = read(Part, await self._carrier.ask(peer, BLOB, write(question)))
+            if isinstance(part, Rejected):
+                return part
+            if size not in (None, part.size_bytes) or len(data) + len(part.data) > part.size_bytes:
+                return Rejected("parts that do not fit together")
+            if not part.data and part.size_bytes:
+                return Rejected("a part that is empty")
+            size = part.size_bytes
+            data += part.data
+        if hashlib.sha256(data).digest() != blob:
+            return Rejected("bytes that do not hash to its name")
+        return data

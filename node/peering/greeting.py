@@ -1,0 +1,158 @@
+"""Hello: who is there, what they have, and whether they still answer.
+
+Whoever dialled asks every 10 s; the other side asks only once it has heard nothing for three
+times as long, so that a peer that hangs is noticed from both sides. It is the ping as well.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.carrier import Carrier, Message
+from node.peering.conduct import Conduct
+from node.peering.messages import HELLO, Hello, RefusedError, read, write
+from protocol.errors import Rejected
+
+REPEATED_S = 10.0
+_ANSWERER_WAITS_S = 3 * REPEATED_S
+_ANSWERED_WITHIN_S = 10.0
+_MOST_UNANSWERED = 2
+_LOOKED_S = 1.0
+_log = logging.getLogger("node.peering")
+
+
+@dataclass(kw_only=True)
+class Acquaintance:
+    """A connected peer: what it last said, how long it took to answer, when to ask next."""
+
+    dialled: bool
+    ask_at_s: float
+    hello: Hello | None = None
+    latency_s: float | None = None
+    unanswered: int = 0
+    is_asked: bool = False
+
+
+class Greeter:
+    """Says hello. `own` is what this node says; `heard` gets what each peer of its network does."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        conduct: Conduct,
+        *,
+        own: Callable[[], Hello],
+        heard: Callable[[PeerId, Hello], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._carrier = carrier
+        self._conduct = conduct
+        self._own = own
+        self._heard = heard
+        self._clock = clock
+        self._peers: dict[PeerId, Acquaintance] = {}
+
+    @property
+    def peers(self) -> dict[PeerId, Acquaintance]:
+        """Who is connected, to be looked at."""
+        return self._peers
+
+    def is_greeted(self, peer: PeerId) -> bool:
+        """Say whether a peer has said hello in this network: nobody else is answered."""
+        known = self._peers.get(peer)
+        return known is not None and known.hello is not None
+
+    def came(self, peer: PeerId, *, dialled: bool) -> None:
+        """Note that a peer is connected."""
+        wait_s = 0.0 if dialled else REPEATED_S
+        known = self._peers.get(peer)
+        if known is None:
+            ask_at_s = self._clock() + wait_s
+            self._peers[peer] = Acquaintance(dialled=dialled, ask_at_s=ask_at_s)
+        else:  # its question was faster than the news of its coming
+            known.dialled = known.dialled or dialled
+
+    def went(self, peer: PeerId) -> None:
+        """Note that a peer is no longer connected."""
+        self._peers.pop(peer, None)
+
+    async def answer(self, peer: PeerId, question: Message) -> Message:
+        """Answer a hello with one; in another network that says why there will be nothing else."""
+        hello = read(Hello, question)
+        if isinstance(hello, Rejected):
+            await self._conduct.blame(peer, f"a hello that is none: {hello.reason}")
+            raise RefusedError(f"a hello that is none: {hello.reason}")
+        own = self._own()
+        if hello.net == own.net:
+            self.came(peer, dialled=False)
+            self._note(peer, hello)
+        return write(own)
+
+    async def greet(self, peer: PeerId) -> None:
+        """Ask a peer for its hello; one of another network, or that is silent twice, is dropped."""
+        known = self._peers.get(peer)
+        if known is None or known.is_asked:
+            return
+        known.is_asked = True
+        started_s = self._clock()
+        try:
+            answer = await self._carrier.ask(
+                peer, HELLO, write(self._own()), timeout_s=_ANSWERED_WITHIN_S
+            )
+        except NetworkError as fault:
+            await self._unanswered(peer, known, fault.message)
+            return
+        finally:
+            known.is_asked = False
+            known.ask_at_s = self._clock() + (REPEATED_S if known.dialled else _ANSWERER_WAITS_S)
+        hello = read(Hello, answer)
+        if isinstance(hello, Rejected):
+            why = f"its hello is none: {hello.reason}"
+            await self._conduct.blame(peer, why)
+            await self._unanswered(peer, known, why)
+        elif hello.net != self._own().net:
+            why = f"it is of the network {hello.net}, this node of {self._own().net}"
+            _log.info("peer %s: %s", peer, why)
+            await self._drop(peer, why)
+        else:
+            known.latency_s = self._clock() - started_s
+            self._note(peer, hello)
+
+    async def run(self) -> None:
+        """Ask whoever is due, for ever."""
+        async with asyncio.TaskGroup() as asking:
+            while True:
+                for peer in self.due():
+                    asking.create_task(self.greet(peer))
+                await asyncio.sleep(_LOOKED_S)
+
+    def due(self) -> list[PeerId]:
+        """Return whom to ask now."""
+        now_s = self._clock()
+        return [
+            peer
+            for peer, known in self._peers.items()
+            if not known.is_asked and known.ask_at_s <= now_s
+        ]
+
+    def _note(self, peer: PeerId, hello: Hello) -> None:
+        known = self._peers.get(peer)
+        if known is None:  # it went meanwhile
+            return
+        known.hello = hello
+        known.unanswered = 0
+        if not known.dialled:
+            known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
+        self._heard(peer, hello)
+
+    async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
+        known.unanswered += 1
+        if known.unanswered >= _MOST_UNANSWERED:
+            await self._drop(peer, f"no hello, {known.unanswered} times: {why}")
+
+    async def _drop(self, peer: PeerId, why: str) -> None:
+        self.went(peer)
+        await self._carrier.drop(peer, why)

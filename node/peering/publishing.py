@@ -1,0 +1,46 @@
+"""Gossips this node's own records: each in every topic that it belongs to, once it does.
+
+A patch belongs nowhere until a result names it, and then goes with it. What is lost on the way,
+or was made while the network was down, reconciliation brings.
+"""
+
+import asyncio
+from typing import Final
+
+from node.peering.carrier import Carrier
+from node.store.store import Store
+from protocol.topics import parts_of
+
+PACE_S: Final = 0.005  # faster, the network's queues of 32 drop most of it
+_LOOKED_S = 0.5
+_AT_ONCE = 100
+
+
+class Publisher:
+    """Publishes from now on, in those of these topics that a record belongs to."""
+
+    def __init__(self, carrier: Carrier, store: Store, topics: tuple[str, ...]) -> None:
+        self._carrier = carrier
+        self._store = store
+        self._topics_of_part: dict[str, list[str]] = {}
+        for topic in topics:
+            for part in parts_of(topic):
+                self._topics_of_part.setdefault(part, []).append(topic)
+        self._last = store.last_membership()
+
+    async def run(self) -> None:
+        """Publish what is made, for ever."""
+        while True:
+            if not await self.publish():
+                await asyncio.sleep(_LOOKED_S)
+
+    async def publish(self) -> int:
+        """Publish some of what was not yet; return how many messages that were."""
+        sent = 0
+        for number, part, wire in self._store.own_members_after(self._last, limit=_AT_ONCE):
+            self._last = number
+            for topic in self._topics_of_part.get(part, ()):
+                await self._carrier.publish(topic, wire)
+                await asyncio.sleep(PACE_S)
+                sent += 1
+        return sent

@@ -1,0 +1,174 @@
+"""The core's part of the network, joined: greets, syncs, fetches, publishes, hears.
+
+Each part runs for itself. One that fails is logged, counted and started again: whatever a peer
+sends, the research beside it goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.network.limits import PeerId
+from node.peering.answering import Librarian
+from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
+from node.peering.conduct import Conduct
+from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
+from node.peering.greeting import Acquaintance, Greeter
+from node.peering.lending import Lender
+from node.peering.messages import BLOB, HELLO, MAX_ADDRESSES, SYNC, Hello, RefusedError
+from node.peering.publishing import Publisher
+from node.peering.syncing import Syncer
+from node.peering.taking import Taking
+from node.store.blobs import Blobs
+from node.store.store import Store
+
+_MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
+_HEARD_AT_ONCE = 64
+_SETTLED_S = 600.0
+_RESTARTED_AFTER_S = 5.0
+_log = logging.getLogger("node.peering")
+
+
+def clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Peering:
+    """Everything that this node says to peers and takes from them, over one carrier.
+
+    `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        store: Store,
+        blobs: Blobs,
+        *,
+        net: str,
+        author: bytes,
+        software: str,
+        topics: tuple[str, ...],
+        blob_quota_bytes: int = DEFAULT_QUOTA_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = clock_ms,
+    ) -> None:
+        self.failures: Counter[str] = Counter()
+        self._carrier = carrier
+        self._store = store
+        self._net = net
+        self._author = author
+        self._software = software
+        self._now_ms = now_ms
+        self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
+        self._indexes = store.topic_indexes(topics)
+        conduct = Conduct(carrier, clock)
+        self._taking = Taking(store, net=net, now_ms=now_ms, on_new=self._note_new)
+        self.syncer = Syncer(
+            carrier, store, self._indexes, conduct, taking=self._taking, clock=clock
+        )
+        self.greeter = Greeter(
+            carrier, conduct, own=self._hello, heard=self.syncer.consider, clock=clock
+        )
+        self.fetcher = Fetcher(
+            carrier,
+            store,
+            blobs,
+            conduct,
+            clock=clock,
+            used_bytes=blobs.size_bytes(),
+            quota_bytes=blob_quota_bytes,
+        )
+        self._publisher = Publisher(carrier, store, topics)
+        carrier.serve(HELLO, self.greeter.answer)
+        carrier.serve(SYNC, self._for_greeted(Librarian(store, self._indexes).answer))
+        carrier.serve(BLOB, self._for_greeted(Lender(store, blobs, net=net).answer))
+
+    @property
+    def peers(self) -> dict[PeerId, Acquaintance]:
+        """Who is connected, and what they last said."""
+        return self.greeter.peers
+
+    async def run(self) -> None:
+        """Take part in the network until cancelled."""
+        async with asyncio.TaskGroup() as parts:
+            for name, part in (
+                ("events", self._follow),
+                ("hearing", self._hear),
+                ("greeting", self.greeter.run),
+                ("syncing", self.syncer.run),
+                ("fetching", self.fetcher.run),
+                ("publishing", self._publisher.run),
+                ("settling", self._settle),
+            ):
+                parts.create_task(self._keep_up(name, part))
+
+    async def _keep_up(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await part()
+            except Exception:  # noqa: BLE001 (a supervisor: no fault in one part ends the others)
+                self.failures[name] += 1
+                _log.exception("%s failed and is started again", name)
+            await asyncio.sleep(_RESTARTED_AFTER_S)
+
+    def _for_greeted(self, answer: Answer) -> Answer:
+        async def answer_greeted(peer: PeerId, question: Message) -> Message:
+            if not self.greeter.is_greeted(peer):
+                raise RefusedError("say hello first")
+            return await answer(peer, question)
+
+        return answer_greeted
+
+    def _hello(self) -> Hello:
+        return Hello(
+            v=1,
+            software=self._software,
+            net=self._net,
+            author=self._author,
+            addresses=tuple(self._carrier.addresses[:MAX_ADDRESSES]),
+            digests=dict(self._indexes.digests()),
+        )
+
+    async def _follow(self) -> None:
+        connected = self._carrier.peers
+        for peer in connected:
+            self.greeter.came(peer, dialled=False)
+        for peer in set(self.peers).difference(connected):
+            self._went(peer)
+        async for event in self._carrier.events():
+            match event:
+                case Connected(peer=peer, address=address):
+                    self.greeter.came(peer, dialled=address is not None)
+                    self.fetcher.peer_came()
+                case Disconnected(peer=peer):
+                    self._went(peer)
+                case Heard():
+                    with contextlib.suppress(asyncio.QueueFull):
+                        self._heard.put_nowait(event)
+
+    def _went(self, peer: PeerId) -> None:
+        self.greeter.went(peer)
+        self.syncer.forget(peer)
+
+    async def _hear(self) -> None:
+        while True:
+            heard = [await self._heard.get()]
+            while len(heard) < _HEARD_AT_ONCE and not self._heard.empty():
+                heard.append(self._heard.get_nowait())
+            # Whoever forwarded it need not have been able to see what is wrong with it.
+            await self._taking.take(heard[0].forwarder, [one.data for one in heard])
+
+    def _note_new(self, peer: PeerId, records: Sequence[bytes]) -> None:
+        for patch in self._store.claimed_patches(records):
+            self.fetcher.want(patch, told_by=peer)
+        self.fetcher.arrived(records)
+
+    async def _settle(self) -> None:
+        while True:
+            self._store.settle(now_ms=self._now_ms())
+            await asyncio.sleep(_SETTLED_S)

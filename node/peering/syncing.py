@@ -1,0 +1,148 @@
+"""Who is asked for records, and when.
+
+Whenever a hello shows that a peer's set of a topic differs, and in full every half hour, this node
+fetches what it lacks (`exchange.py`). What the peer lacks is not pushed: the next hello tells it.
+One exchange at a time with a peer, four in all. One that brought nothing new makes the next wait
+twice as long, and a difference that brought nothing is not looked at again while it stays the
+same: a liar, or a peer that keeps what this node refused, costs little.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.carrier import Carrier
+from node.peering.conduct import LONGEST_WAIT_S, Conduct, Paces
+from node.peering.exchange import Exchange
+from node.peering.messages import Hello, TopicDigest
+from node.peering.taking import Taking
+from node.store.store import Store
+from node.store.topics import TopicIndexes
+from protocol.errors import ArnodeError
+
+MOST_AT_ONCE: Final = 4
+EXCHANGE_LIMIT_S: Final = 300.0
+_MODULUS = 1 << 256
+_log = logging.getLogger("node.peering")
+
+
+class Syncer:
+    """The asking side of `/arnode/sync/1`. `clock` is in seconds."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        store: Store,
+        indexes: TopicIndexes,
+        conduct: Conduct,
+        *,
+        taking: Taking,
+        clock: Callable[[], float],
+    ) -> None:
+        self._carrier = carrier
+        self._store = store
+        self._indexes = indexes
+        self._conduct = conduct
+        self._taking = taking
+        self._clock = clock
+        self._paces = Paces()
+        self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
+        self._busy: set[PeerId] = set()
+        self._is_due = asyncio.Event()
+
+    def consider(self, peer: PeerId, hello: Hello) -> None:
+        """Queue an exchange with a peer if its hello shows that there may be something to fetch."""
+        differing = self.differing(peer, hello.digests)
+        if peer not in self._busy and differing:
+            self._due[peer] = differing
+            self._is_due.set()
+        else:
+            self._due.pop(peer, None)
+
+    def forget(self, peer: PeerId) -> None:
+        """Note that a peer has gone."""
+        self._due.pop(peer, None)
+
+    def differing(self, peer: PeerId, theirs: Mapping[str, TopicDigest]) -> dict[str, TopicDigest]:
+        """Return a peer's digests of the topics in which there may be something to fetch now."""
+        pace, now_s = self._paces.of(peer), self._clock()
+        if now_s < pace.not_before_s:
+            return {}
+        ours = self._indexes.digests()
+        common = {topic: digest for topic, digest in theirs.items() if topic in ours}
+        if now_s >= pace.full_at_s:
+            return common
+        return {
+            topic: digest
+            for topic, digest in common.items()
+            if digest != ours[topic] and _gap(ours[topic], digest) != pace.settled.get(topic)
+        }
+
+    async def run(self) -> None:
+        """Exchange records with the peers that are due, for ever."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(MOST_AT_ONCE):
+                workers.create_task(self._work())
+
+    async def exchange(self, peer: PeerId, theirs: Mapping[str, TopicDigest]) -> int:
+        """Fetch what a peer has of these topics and we lack; return how many records were new."""
+        if peer in self._busy:
+            return 0
+        self._busy.add(peer)
+        pace, before = self._paces.of(peer), self._indexes.digests()
+
+        async def take(wires: Sequence[bytes]) -> int:
+            taken = await self._taking.take(peer, wires)
+            if taken.rejected:
+                why = f"an invalid record: {taken.rejected[0]}"
+                await self._conduct.blame(peer, why, times=len(taken.rejected))
+            return taken.new
+
+        talk = Exchange(self._carrier, self._store, self._indexes, peer, take)
+        try:
+            async with asyncio.timeout(EXCHANGE_LIMIT_S):
+                if await self._is_through(talk, peer, theirs):
+                    pace.full_at_s = self._clock() + LONGEST_WAIT_S
+                    if not talk.brought:
+                        gaps = {name: _gap(before[name], theirs[name]) for name in theirs}
+                        pace.settled.update(gaps)
+        except TimeoutError:
+            _log.info("peer %s: its records took more than %d s", peer, EXCHANGE_LIMIT_S)
+        except NetworkError as fault:
+            _log.info("peer %s: %s", peer, fault.message)
+        except ArnodeError as fault:  # of the store here: the peer is not to blame
+            _log.warning("records from peers are not kept: %s (%s)", fault.message, fault.hint)
+        finally:
+            self._busy.discard(peer)
+            pace.ended(self._clock(), brought=talk.brought)
+        return talk.brought
+
+    async def _work(self) -> None:
+        while True:
+            while not self._due:
+                self._is_due.clear()
+                await self._is_due.wait()
+            peer = next(iter(self._due))
+            await self.exchange(peer, self._due.pop(peer))
+
+    async def _is_through(
+        self, talk: Exchange, peer: PeerId, theirs: Mapping[str, TopicDigest]
+    ) -> bool:
+        """Fetch topic by topic; say whether nothing was left out and the peer did no wrong."""
+        ours = self._indexes.digests()
+        # What differs comes first: an exchange that is cut short still brought something.
+        for topic in sorted(theirs, key=lambda name: (theirs[name] == ours[name], name)):
+            fault = await talk.fetch(topic, theirs=theirs[topic][0])
+            if fault is not None:
+                await self._conduct.blame(peer, fault.reason)
+                return False
+        return talk.is_complete
+
+
+def _gap(ours: TopicDigest, theirs: TopicDigest) -> tuple[int, int]:
+    """Return by how much two sets differ, in the number of ids and in their sum."""
+    sums = [int.from_bytes(summed, "little") for _, summed in (ours, theirs)]
+    return theirs[0] - ours[0], (sums[1] - sums[0]) % _MODULUS

@@ -1,0 +1,198 @@
+"""Which records belong to which topics (protocol/topics.py), kept as they come and go.
+
+`membership` is a log as well: each change gets a new number, so that an index in memory catches
+up by reading on from the last one it saw (`TopicIndexes`). What was refused or removed stays a
+member that is not held, for as long as its id is remembered: it counts as had by whoever asks
+for more, and is offered to nobody.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import merge
+from itertools import groupby
+
+from node.store.database import Database
+from protocol.kinds import PatchBody, ResultBody
+from protocol.record_index import RecordIndex, key_of
+from protocol.records import Record
+from protocol.topics import common_news, parts_of, topics_of
+
+# Of results only confirmations count as news.
+_CLAIM = "naming JOIN record ON record.id = naming.record AND record.sort = 'news'"
+
+
+def derive(database: Database, record: Record) -> None:
+    """Note where a record belongs that was just stored, and what belongs there because of it."""
+    database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record.id,))
+    _enter(database, record, held=True)
+    patch = record.body.patch if isinstance(record.body, ResultBody) else None
+    if patch is not None:
+        database.rows(
+            "INSERT OR IGNORE INTO naming (record, patch) VALUES (?,?)", (record.id, patch)
+        )
+        for (ts_ms,) in database.rows(
+            "SELECT ts_ms FROM record WHERE id = ? AND kind = 'patch' AND net = ?",
+            (patch, record.net),
+        ):
+            _put(database, topics_of(record), patch, ts_ms, held=True)
+    # One without the other proves nothing, and whoever reads this author's news needs the proof.
+    same = database.rows(
+        "SELECT id, ts_ms FROM record WHERE author = ? AND seq = ? AND net = ?",
+        (record.author, record.seq, record.net),
+    )
+    if len(same) > 1:
+        for record_id, ts_ms in same:
+            _put(database, (common_news(record.net),), record_id, ts_ms, held=True)
+
+
+def note_refused(database: Database, record: Record) -> None:
+    """Note where a record would belong that is not kept."""
+    _enter(database, record, held=False)
+
+
+def note_removed(database: Database, record_id: bytes) -> None:
+    """Note that a record that is going to be removed is held no longer."""
+    rows = database.rows("SELECT topic, ts_ms FROM membership WHERE id = ?", (record_id,))
+    database.rows("DELETE FROM membership WHERE id = ?", (record_id,))
+    database.rows("DELETE FROM naming WHERE record = ?", (record_id,))
+    for topic, ts_ms in rows:
+        _put(database, (topic,), record_id, ts_ms, held=False)
+
+
+def forget(database: Database, record_id: bytes) -> None:
+    """Forget an id that was refused, which is now anybody's to offer again."""
+    database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record_id,))
+
+
+def forget_all(database: Database) -> None:
+    """Drop what follows from the records that are here: it is about to be derived anew."""
+    database.rows("DELETE FROM membership WHERE held")
+    database.rows("DELETE FROM naming")
+
+
+def topics_held(database: Database, record_id: bytes) -> list[str]:
+    """Return where a record that is here belongs."""
+    statement = "SELECT topic FROM membership WHERE id = ? AND held ORDER BY topic"
+    return [row[0] for row in database.rows(statement, (record_id,))]
+
+
+def last_number(database: Database) -> int:
+    """Return the number of the latest change."""
+    ((number,),) = database.rows("SELECT coalesce(max(n), 0) FROM membership")
+    return int(number)
+
+
+def own_after(database: Database, number: int, limit: int) -> list[tuple[int, str, bytes]]:
+    """Return the next changes that made own records belong somewhere: number, topic, wire."""
+    return database.rows(
+        "SELECT membership.n, topic, wire FROM membership JOIN record ON record.id = membership.id"
+        " WHERE membership.n > ? AND held AND own ORDER BY membership.n LIMIT ?",
+        (number, limit),
+    )
+
+
+def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[bytes]:
+    """Return the patches that the confirmations among these records are about."""
+    places = ",".join("?" * len(record_ids))
+    statement = f"SELECT DISTINCT patch FROM {_CLAIM} WHERE naming.record IN ({places})"  # noqa: S608 (places only)
+    return [row[0] for row in database.rows(statement, record_ids)]
+
+
+class TopicIndexes:
+    """The index of each of some topics, in memory, of what is here: what peers are offered."""
+
+    def __init__(self, database: Database, topics: Iterable[str]) -> None:
+        self._database = database
+        # By part: the common news are part of several topics.
+        self._of_part: dict[str, list[RecordIndex]] = {}
+        self._indexes: dict[str, RecordIndex] = {}
+        self._last = last_number(database)
+        by_part = self._keys({part for topic in topics for part in parts_of(topic)})
+        for topic in topics:
+            parts = parts_of(topic)
+            keys = merge(*(by_part.get(part, []) for part in parts))
+            index = RecordIndex(key for key, _ in groupby(keys))
+            self._indexes[topic] = index
+            for part in parts:
+                self._of_part.setdefault(part, []).append(index)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Which topics these are."""
+        return tuple(self._indexes)
+
+    def __getitem__(self, topic: str) -> RecordIndex:
+        """Return a topic's index as of now; it changes with the store."""
+        self._catch_up()
+        return self._indexes[topic]
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._indexes
+
+    def digests(self) -> Mapping[str, tuple[int, bytes]]:
+        """Return count and sum of the ids of each topic (`RecordIndex.digest`)."""
+        self._catch_up()
+        return {topic: index.digest() for topic, index in self._indexes.items()}
+
+    def had(self, topic: str) -> RecordIndex:
+        """Return a new index of what is here and of what is not wanted: all that is not to come.
+
+        Asked with only what is here, peers would offer the rest again in every round.
+        """
+        index = self[topic].copy()
+        for part in parts_of(topic):
+            for ts_ms, record_id in self._database.rows(
+                "SELECT ts_ms, id FROM membership WHERE topic = ? AND NOT held", (part,)
+            ):
+                index.add(key_of(ts_ms, record_id))
+        return index
+
+    def _catch_up(self) -> None:
+        if self._database.is_writing:  # what may yet be rolled back did not happen
+            return
+        for number, topic, ts_ms, record_id, held in self._database.rows(
+            "SELECT n, topic, ts_ms, id, held FROM membership WHERE n > ? ORDER BY n",
+            (self._last,),
+        ):
+            self._last = number
+            key = key_of(ts_ms, record_id)
+            for index in self._of_part.get(topic, ()):
+                if held:
+                    index.add(key)
+                else:
+                    index.discard(key)
+
+    def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
+        """Return the sorted keys of what is here, by part; one reading serves all of them."""
+        keys: dict[str, list[bytes]] = {}
+        for topic, ts_ms, record_id in self._database.stream(
+            "SELECT topic, ts_ms, id FROM membership WHERE held"
+        ):
+            if topic in parts:
+                keys.setdefault(topic, []).append(key_of(ts_ms, record_id))
+        for some in keys.values():
+            some.sort()
+        return keys
+
+
+def _enter(database: Database, record: Record, *, held: bool) -> None:
+    topics = topics_of(record)
+    if isinstance(record.body, PatchBody):
+        rows = database.rows(
+            "SELECT DISTINCT topic FROM naming JOIN membership ON id = record"
+            " WHERE patch = ? AND topic != ?",
+            (record.id, common_news(record.net)),
+        )
+        prefix = f"/arnode/{record.net}/"
+        topics = tuple(row[0] for row in rows if row[0].startswith(prefix))
+    _put(database, topics, record.id, record.ts_ms, held=held)
+
+
+def _put(
+    database: Database, topics: Iterable[str], record_id: bytes, ts_ms: int, *, held: bool
+) -> None:
+    for topic in topics:
+        database.rows(
+            "INSERT INTO membership (topic, ts_ms, id, held) VALUES (?,?,?,?)"
+            " ON CONFLICT DO NOTHING",
+            (topic, ts_ms, record_id, held),
+        )

@@ -1,0 +1,106 @@
+"""Topics: which of a network's records a node hears, and reconciles, with whom.
+
+    /arnode/<network>/<task>/<family>  results of its classes, their patches, intents, noise
+    /arnode/<network>/<task>/news      what every node that works on the task reads
+    /arnode/<network>/tasks            task records
+
+<task> is the first 16 hex digits of its id, <family> one of `hardware.FAMILIES`. Which topics a
+record belongs to follows from the record, with two exceptions that follow from the set: a patch
+belongs where the results belong that name it, and records with one (author, seq) are news once
+there are two of them. What is about no one task is news of every task: `common_news` is no topic
+but that part of each of them.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from protocol.hardware import FAMILIES, family_of
+from protocol.kinds import (
+    AdoptBody,
+    AttestBody,
+    InsightBody,
+    IntentBody,
+    NoiseBody,
+    PatchBody,
+    ResultBody,
+    TaskBody,
+)
+from protocol.records import Record
+
+MAX_TOPIC: Final = 128  # characters: the longest network and family leave room
+_TASK_DIGITS = 16
+_NEWS_STAGES = ("keep", "confirm")
+
+
+def family_topic(net: str, task: bytes, family: str) -> str:
+    """Return the topic of what one architecture family makes of a task."""
+    return f"/arnode/{net}/{task.hex()[:_TASK_DIGITS]}/{family}"
+
+
+def news_topic(net: str, task: bytes) -> str:
+    """Return the topic of what every node that works on a task reads."""
+    return f"/arnode/{net}/{task.hex()[:_TASK_DIGITS]}/news"
+
+
+def tasks_topic(net: str) -> str:
+    """Return the topic of task records."""
+    return f"/arnode/{net}/tasks"
+
+
+def common_news(net: str) -> str:
+    """Return the name of the part that the news of all of a network's tasks share."""
+    return f"/arnode/{net}/news"
+
+
+def parts_of(topic: str) -> tuple[str, ...]:
+    """Return the names whose records, together, are a topic's."""
+    root, _, last = topic.rpartition("/")
+    net, _, _task = root.rpartition("/")
+    return (topic, f"{net}/news") if last == "news" else (topic,)
+
+
+def topics_of(record: Record) -> tuple[str, ...]:
+    """Return where a record belongs by itself: nowhere for a patch.
+
+    Kinds that are not known belong to the common news, else they would reach nobody.
+    """
+    net, body = record.net, record.body
+    match body:
+        case TaskBody():
+            return (tasks_topic(net),)
+        case PatchBody():
+            return ()
+        case ResultBody():
+            family = family_topic(net, body.task, family_of(body.hardware_class))
+            if body.stage in _NEWS_STAGES:
+                return (family, news_topic(net, body.task))
+            return (family,)
+        case NoiseBody() | IntentBody():
+            return (family_topic(net, body.task, family_of(body.hardware_class)),)
+        case AttestBody() | AdoptBody() | InsightBody():
+            return (news_topic(net, body.task),)
+        case _:
+            return (common_news(net),)
+
+
+def subscriptions(net: str, tasks: Iterable[bytes], hardware_class: str) -> tuple[str, ...]:
+    """Return the topics of a node: its own family and the news of its tasks, and all tasks."""
+    family = family_of(hardware_class)
+    return _with_tasks(net, tasks, (family,))
+
+
+def all_subscriptions(net: str, tasks: Iterable[bytes]) -> tuple[str, ...]:
+    """Return the topics of a bootstrap node: every family.
+
+    Nodes do not forward what they do not subscribe to, so somebody has to.
+    """
+    return _with_tasks(net, tasks, FAMILIES)
+
+
+def _with_tasks(net: str, tasks: Iterable[bytes], families: Iterable[str]) -> tuple[str, ...]:
+    kinds = tuple(families)
+    topics = [tasks_topic(net)]
+    for task in sorted(set(tasks)):
+        topics.append(news_topic(net, task))
+        topics += [family_topic(net, task, family) for family in kinds]
+    return tuple(topics)

@@ -1,0 +1,174 @@
+"""Hello: who is believed to be there, and who is not asked again."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.carrier import Message
+from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
+from protocol.errors import Rejected
+from tests.peering.members import Clock, Member, greet, library, member
+from tests.peering.wires import Wires
+
+OWN = Hello(
+    v=1,
+    software="arnode 0.1.0",
+    net="main",
+    author=bytes(32),
+    addresses=("/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW",),
+    digests={"/arnode/main/tasks": (3, bytes(32))},
+)
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Wires, Clock, Member, Member]]:
+    wires, clock = Wires(), Clock()
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(member(wires, name, clock)) for name in ("one", "other"))
+        yield wires, clock, one, other
+
+
+def test_a_hello_reads_as_it_was_written_and_unknown_fields_are_ignored() -> None:
+    message = write(OWN)
+    assert read(Hello, message) == OWN
+    assert isinstance(message, dict)
+    assert read(Hello, {**message, "colour": 1.5}) == OWN
+
+
+@given(st.sampled_from(sorted(Hello.TABLE.names)), ANYTHING)
+def test_whatever_stands_in_a_field_is_read_or_rejected(name: str, value: Any) -> None:
+    message = write(OWN)
+    assert isinstance(message, dict)
+    assert isinstance(read(Hello, {**message, name: value}), (Hello, Rejected))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"v": 2},
+        {"v": True},
+        {"software": "x" * 65},
+        {"software": "two\nlines"},
+        {"net": "Main!"},
+        {"author": bytes(31)},
+        {"addresses": ["/ip4/192.0.2.1"] * 9},
+        {"addresses": ["x" * 257]},
+        {"digests": {f"/arnode/main/{n}": [1, bytes(32)] for n in range(MAX_TOPICS + 1)}},
+        {"digests": {"/arnode/main/tasks": [-1, bytes(32)]}},
+        {"digests": {"/arnode/main/tasks": [1.0, bytes(32)]}},
+        {"digests": {"/arnode/main/tasks": [1, bytes(31)]}},
+        {"digests": {"elsewhere": [1, bytes(32)]}},
+        {"digests": {1: [1, bytes(32)]}},
+        {"digests": []},
+    ],
+)
+def test_what_breaks_a_bound_is_rejected(fields: dict[str, Any]) -> None:
+    message = write(OWN)
+    assert isinstance(message, dict)
+    assert isinstance(read(Hello, {**message, **fields}), Rejected)
+
+
+def test_both_sides_learn_of_each_other_from_one_question(
+    pair: tuple[Wires, Clock, Member, Member],
+) -> None:
+    wires, clock, one, other = pair
+    one.take(library(10))
+
+    async def slowly(_protocol: str, _question: Message, answer: Message) -> Message:
+        clock.now_s += 0.25
+        return answer
+
+    other.carrier.tamper = slowly
+    asyncio.run(greet(wires, one, other))
+    theirs = one.peering.peers[other.carrier.peer_id]
+    ours = other.peering.peers[one.carrier.peer_id]
+    assert theirs.hello is not None
+    assert ours.hello is not None
+    assert theirs.latency_s == 0.25
+    assert theirs.hello.author != ours.hello.author
+    assert theirs.hello.addresses == other.carrier.addresses
+    assert sum(count for count, _ in ours.hello.digests.values()) > 0
+    assert sum(count for count, _ in theirs.hello.digests.values()) == 0
+
+
+def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence(
+    pair: tuple[Wires, Clock, Member, Member],
+) -> None:
+    wires, clock, one, other = pair
+    asyncio.run(greet(wires, one, other))
+    assert (one.peering.greeter.due(), other.peering.greeter.due()) == ([], [])
+    clock.now_s += 10
+    assert one.peering.greeter.due() == [other.carrier.peer_id]
+    assert other.peering.greeter.due() == []
+    asyncio.run(one.peering.greeter.greet(other.carrier.peer_id))
+    clock.now_s += 29
+    assert other.peering.greeter.due() == []
+    clock.now_s += 1
+    assert other.peering.greeter.due() == [one.carrier.peer_id]
+
+
+def test_a_peer_of_another_network_is_told_so_and_not_asked_again(
+    pair: tuple[Wires, Clock, Member, Member],
+) -> None:
+    wires, clock, one, _ = pair
+    with member(wires, "stranger", clock, net="private") as stranger:
+        asyncio.run(greet(wires, one, stranger))
+        peer = stranger.carrier.peer_id
+        assert one.carrier.dropped == {peer: "it is of the network private, this node of main"}
+        assert not one.peering.greeter.is_greeted(peer)
+        assert not stranger.peering.greeter.is_greeted(one.carrier.peer_id)
+        clock.now_s += 100
+        assert one.peering.greeter.due() == []
+
+
+def test_a_peer_that_is_silent_twice_is_disconnected(
+    pair: tuple[Wires, Clock, Member, Member],
+) -> None:
+    wires, _, one, other = pair
+    peer = other.carrier.peer_id
+    asyncio.run(greet(wires, one, other))
+    other.carrier.is_silent = True
+    asyncio.run(one.peering.greeter.greet(peer))
+    other.carrier.is_silent = False
+    asyncio.run(one.peering.greeter.greet(peer))  # once is forgiven
+    other.carrier.is_silent = True
+    asyncio.run(one.peering.greeter.greet(peer))
+    assert one.carrier.dropped == {}
+    asyncio.run(one.peering.greeter.greet(peer))
+    assert "no hello" in one.carrier.dropped[peer]
+    assert peer not in one.peering.peers
+
+
+@pytest.mark.parametrize("message", [None, 1, "hello", [], {}, {"v": 1}, {"v": 1, "net": "main"}])
+def test_a_hello_that_is_none_ends_the_question_and_in_time_the_connection(
+    pair: tuple[Wires, Clock, Member, Member], message: Message
+) -> None:
+    wires, _, one, _ = pair
+    liar = wires.carrier("liar")
+    wires.connect(liar, one.carrier)
+
+    async def lying(_peer: PeerId, _question: Message) -> Message:
+        return message
+
+    async def talk() -> None:
+        liar.serve(HELLO, lying)
+        with pytest.raises(NetworkError):
+            await liar.ask(one.carrier.peer_id, HELLO, message)
+        one.peering.greeter.came(liar.peer_id, dialled=True)
+        for _ in range(2):
+            await one.peering.greeter.greet(liar.peer_id)
+
+    asyncio.run(talk())
+    assert liar.peer_id in one.carrier.dropped
+    assert liar.peers == ()

@@ -1,0 +1,332 @@
+"""Whatever two nodes have, and however badly the network carries it, they end with the same."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from node.home import Home
+from node.network.errors import NetworkError
+from node.peering.carrier import Message
+from node.peering.messages import HELLO, SYNC
+from node.store.intake import INTENT_MS, Quotas
+from protocol.records import Record
+from protocol.topics import subscriptions
+from tests.peering.members import (
+    ALL_TOPICS,
+    KEYS,
+    NOW_MS,
+    TASK,
+    Clock,
+    Member,
+    greet,
+    level,
+    library,
+    member,
+    pull,
+    signed,
+)
+from tests.peering.wires import Wires
+from tests.protocol.examples import INSIGHT, INTENT, RESULT, START_MS
+
+POOL = library(64)
+
+
+class Meeting:
+    """Some nodes on the same wires."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.wires, self.clock = Wires(), Clock()
+        self._stack = stack
+
+    def member(
+        self,
+        name: str,
+        *,
+        topics: tuple[str, ...] = ALL_TOPICS,
+        quotas: Quotas | None = None,
+        home: Home | None = None,
+    ) -> Member:
+        return self._stack.enter_context(
+            member(self.wires, name, self.clock, topics=topics, quotas=quotas, home=home)
+        )
+
+    async def level(self, one: Member, other: Member) -> None:
+        await level(self.wires, self.clock, one, other)
+
+
+@pytest.fixture
+def meeting() -> Iterator[Meeting]:
+    with ExitStack() as stack:
+        yield Meeting(stack)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.sampled_from(["one", "other", "both"]), min_size=64, max_size=64), st.randoms())
+def test_two_nodes_with_any_overlap_end_with_the_same(
+    whose: list[str], chance: random.Random
+) -> None:
+    with ExitStack() as stack:
+        meeting = Meeting(stack)
+        one, other = meeting.member("one"), meeting.member("other")
+        pairs = list(zip(POOL, whose, strict=False))
+        chance.shuffle(pairs)
+        one.take([record for record, who in pairs if who != "other"])
+        other.take([record for record, who in pairs if who != "one"])
+        asyncio.run(meeting.level(one, other))
+        named = {record.body.patch for record, _ in pairs if hasattr(record.body, "patch")}
+        # A patch that no result names belongs nowhere yet.
+        expected = {
+            record.id for record, _ in pairs if record.kind != "patch" or record.id in named
+        }
+        assert one.ids() & expected == other.ids() & expected == expected
+        assert dict(one.peering.syncer._indexes.digests()) == dict(
+            other.peering.syncer._indexes.digests()
+        )
+
+
+def test_three_nodes_in_a_row_pass_everything_on(meeting: Meeting) -> None:
+    first, middle, last = (meeting.member(name) for name in ("first", "middle", "last"))
+    first.take(POOL[:40])
+    last.take(POOL[30:])
+
+    async def talk() -> None:
+        await meeting.level(first, middle)
+        await meeting.level(middle, last)
+        await meeting.level(first, middle)
+
+    asyncio.run(talk())
+    assert first.ids() == middle.ids()
+    assert last.ids() >= {record.id for record in POOL if record.kind != "patch"}
+
+
+def test_a_node_of_another_family_gets_the_news_and_not_the_screens(meeting: Meeting) -> None:
+    here = meeting.member("here", topics=subscriptions("main", [TASK], "h200-141g"))
+    there = meeting.member("there", topics=subscriptions("main", [TASK], "cpu-x86_64"))
+    here.take(POOL)
+    asyncio.run(meeting.level(here, there))
+    kinds = {record.kind for record in there.store.records()}
+    assert kinds == {"task", "patch", "result", "insight"}
+    results = [record.body for record in there.store.records("result")]
+    patches = {record.id for record in there.store.records("patch")}
+    assert results
+    # One screen is half of an equivocation's proof.
+    screens = [body for body in results if body.stage == "screen"]
+    assert len(screens) == 1
+    assert {body.patch for body in results if body.stage == "confirm"} <= patches
+
+
+def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting) -> None:
+    records = library(3_000)
+    one, other = meeting.member("one"), meeting.member("other")
+    for node in (one, other):
+        node.take(records)
+
+    async def talk() -> None:
+        await greet(meeting.wires, one, other)
+        peer = other.carrier.peer_id
+        hello = one.peering.peers[peer].hello
+        assert hello is not None
+        shared = {topic: digest for topic, digest in hello.digests.items() if digest[0]}
+        for topic, digest in shared.items():
+            meeting.wires.bytes.clear()
+            assert await one.peering.syncer.exchange(peer, {topic: digest}) == 0
+            assert meeting.wires.bytes[SYNC] < 1_000
+        # Known to be equal, they are not compared again before the next half hour.
+        meeting.clock.now_s += 60
+        assert one.peering.syncer.differing(peer, hello.digests) == {}
+
+    asyncio.run(talk())
+
+
+def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
+    meeting: Meeting, tmp_path: Path
+) -> None:
+    records = library(3_000)
+    full = meeting.member("full")
+    full.take(records)
+    home = Home(tmp_path / "home")
+    pages = 0
+
+    async def lost_later(_protocol: str, question: Message, answer: Message) -> Message:
+        nonlocal pages
+        assert isinstance(question, dict)
+        pages += "after" in question
+        if pages > 1:
+            raise NetworkError("no answer in time", "")
+        return answer
+
+    with ExitStack() as stack:
+        names = {"wires": meeting.wires, "name": "new", "clock": meeting.clock, "home": home}
+        new = stack.enter_context(member(**names))  # type: ignore[arg-type]
+        big = max(ALL_TOPICS, key=lambda topic: len(full.peering.syncer._indexes[topic]))
+
+        async def begin() -> None:
+            await greet(meeting.wires, new, full)
+            full.carrier.tamper = lost_later
+            await pull(new, full)
+
+        asyncio.run(begin())
+        held = new.store.record_count()
+        assert 0 < held < len(records)
+        assert new.store.meta(f"cursor {big}") is not None
+        full.carrier.lost(new.carrier.peer_id)
+    with ExitStack() as stack:
+        new = stack.enter_context(member(**names))  # type: ignore[arg-type]
+        questions: list[Message] = []
+
+        async def noted(_protocol: str, question: Message, answer: Message) -> Message:
+            questions.append(question)
+            return answer
+
+        async def go_on() -> None:
+            meeting.clock.now_s += 3_600
+            full.carrier.tamper = noted
+            await greet(meeting.wires, new, full)
+            await pull(new, full)
+
+        asyncio.run(go_on())
+        assert new.ids() == full.ids()
+        cursors = [one["after"] for one in questions if isinstance(one, dict) and "after" in one]
+        assert cursors
+        assert None not in cursors
+        assert new.store.meta(f"cursor {big}") is None
+
+
+def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
+    full, small = meeting.member("full"), meeting.member("small", quotas=Quotas(news=5))
+    full.take([signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(40)])
+    wants = 0
+
+    async def counted(_protocol: str, question: Message, answer: Message) -> Message:
+        nonlocal wants
+        wants += isinstance(question, dict) and "want" in question
+        return answer
+
+    full.carrier.tamper = counted
+
+    async def talk() -> None:
+        await meeting.level(small, full)
+        before = wants
+        await meeting.level(small, full)
+        assert (before, wants) == (1, 1)
+        # Nor is the lasting difference looked at every ten seconds.
+        meeting.clock.now_s += 1_000
+        hello = small.peering.peers[full.carrier.peer_id].hello
+        assert hello is not None
+        assert small.peering.syncer.differing(full.carrier.peer_id, hello.digests) == {}
+
+    asyncio.run(talk())
+    assert small.store.record_count() == 5
+    assert full.store.record_count() == 40
+
+
+def test_expired_intents_are_offered_to_nobody(meeting: Meeting) -> None:
+    old, new = meeting.member("old"), meeting.member("new")
+    old.take([signed(KEYS[0], 0, INTENT), signed(KEYS[0], 1, INSIGHT)])
+    old.store.settle(now_ms=START_MS + INTENT_MS + 1)
+    asyncio.run(meeting.level(old, new))
+    assert [record.kind for record in new.store.records()] == ["insight"]
+    assert new.peering.syncer._indexes.digests() == old.peering.syncer._indexes.digests()
+
+
+def test_what_is_early_waits_and_is_not_asked_for_again(meeting: Meeting) -> None:
+    one, other = meeting.member("one"), meeting.member("other")
+    early = signed(KEYS[0], 0, INSIGHT, ts_ms=NOW_MS + 3_600_000)
+    other.store.ingest([early.wire], now_ms=NOW_MS + 3_600_000)
+
+    async def talk() -> None:
+        await meeting.level(one, other)
+        assert one.store.record_count() == 0
+        asked = meeting.wires.questions[SYNC]
+        meeting.clock.now_s += 60
+        await greet(meeting.wires, one, other)
+        await pull(one, other)
+        assert meeting.wires.questions[SYNC] == asked
+
+    asyncio.run(talk())
+    assert one.carrier.dropped == {}
+    one.store.settle(now_ms=NOW_MS + 3_600_000)
+    assert one.ids() == other.ids()
+
+
+def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(meeting: Meeting) -> None:
+    one, other = meeting.member("one"), meeting.member("other")
+    one.take(POOL[:30])
+    other.take(POOL[20:])
+    chance = random.Random(1)
+
+    async def badly(protocol: str, question: Message, answer: Message) -> Message:
+        await asyncio.sleep(0)
+        if protocol == SYNC and chance.random() < 0.3:
+            raise NetworkError("no answer in time", "")
+        if isinstance(question, dict) and isinstance(answer, dict) and "want" in question:
+            records = answer["records"]
+            assert isinstance(records, list)
+            return {**answer, "records": [*records[::2], *records[::2]]}
+        return answer
+
+    one.carrier.tamper = other.carrier.tamper = badly
+
+    async def talk() -> None:
+        for _ in range(30):
+            meeting.clock.now_s += 4_000
+            await greet(meeting.wires, one, other)
+            await pull(one, other)
+            await pull(other, one)
+
+    asyncio.run(talk())
+    patches = {record.body.patch for record in POOL if record.kind == "result"}
+    expected = {r.id for r in POOL if r.kind != "patch" or r.id in patches}
+    assert one.ids() & expected == other.ids() & expected == expected
+    assert one.carrier.dropped == other.carrier.dropped == {}
+
+
+def test_many_large_records_come_in_answers_below_a_frame(meeting: Meeting) -> None:
+    one, other = meeting.member("one"), meeting.member("other")
+    run = RESULT.runs[0]
+    records: list[Record] = []
+    for seq in range(260):
+        runs = tuple(replace(run, seed=n, flags=("x" * 32, "y" * 32)) for n in range(60))
+        records.append(signed(KEYS[0], seq, replace(RESULT, runs=runs, note=f"{seq}")))
+    assert sum(len(record.wire) for record in records) > 2 << 20
+    other.take(records)
+    asyncio.run(meeting.level(one, other))
+    assert one.ids() == other.ids()
+
+
+def test_records_that_came_by_gossip_meanwhile_disturb_no_exchange(meeting: Meeting) -> None:
+    one, other = meeting.member("one"), meeting.member("other")
+    other.take(POOL)
+    rest = list(POOL)
+
+    async def beside(_protocol: str, _question: Message, answer: Message) -> Message:
+        if rest:
+            one.take([rest.pop(), rest.pop()])
+        return answer
+
+    other.carrier.tamper = beside
+    asyncio.run(meeting.level(one, other))
+    assert one.ids() == other.ids()
+
+
+def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
+    one, other = meeting.member("one"), meeting.member("other")
+    meeting.wires.connect(one.carrier, other.carrier)
+
+    async def talk() -> None:
+        with pytest.raises(NetworkError):
+            await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
+        one.peering.greeter.came(other.carrier.peer_id, dialled=True)
+        await one.peering.greeter.greet(other.carrier.peer_id)
+        answer = await one.carrier.ask(other.carrier.peer_id, SYNC, {"want": [bytes(32)]})
+        assert answer == {"records": []}
+
+    asyncio.run(talk())
+    assert meeting.wires.questions[HELLO] == 1

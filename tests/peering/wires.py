@@ -1,0 +1,132 @@
+"""The network process of several nodes, in memory: it carries bytes, and can do so badly.
+
+It stands for nothing of the core. What is asked and answered goes through msgpack and the frame
+limit, as on a stream; `tamper` may delay an answer, change it, or lose it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgpack
+
+from node.network.errors import NetworkError
+from node.network.frames import FRAME_LIMIT_BYTES
+from node.network.limits import PeerId
+from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from protocol.errors import ArnodeError
+
+# Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.
+Tamper = Callable[[str, Message, Message], Awaitable[Message]]
+
+
+async def faithful(_protocol: str, _question: Message, answer: Message) -> Message:
+    return answer
+
+
+class Wires:
+    """What connects the carriers of one test."""
+
+    def __init__(self) -> None:
+        self.carriers: dict[PeerId, MemoryCarrier] = {}
+        self.bytes: Counter[str] = Counter()  # by protocol, both ways
+        self.questions: Counter[str] = Counter()
+
+    def carrier(self, name: str) -> "MemoryCarrier":
+        """Return a new node's carrier."""
+        carrier = MemoryCarrier(self, PeerId(name))
+        self.carriers[PeerId(name)] = carrier
+        return carrier
+
+    def connect(self, dialler: "MemoryCarrier", other: "MemoryCarrier") -> None:
+        dialler.met(other.peer_id, f"/memory/p2p/{other.peer_id}")
+        other.met(dialler.peer_id, None)
+
+    def cut(self, one: "MemoryCarrier", other: "MemoryCarrier") -> None:
+        one.lost(other.peer_id)
+        other.lost(one.peer_id)
+
+    def carried(self, protocol: str, message: Message) -> Message:
+        packed = msgpack.packb(message)
+        self.bytes[protocol] += len(packed)
+        if len(packed) > FRAME_LIMIT_BYTES:
+            raise NetworkError("a frame that is too long", "send less")
+        carried: Message = msgpack.unpackb(packed, strict_map_key=False)
+        return carried
+
+
+class MemoryCarrier:
+    """One node's end of the wires."""
+
+    def __init__(self, wires: Wires, peer_id: PeerId) -> None:
+        self.tamper: Tamper = faithful
+        self.dropped: dict[PeerId, str] = {}
+        self.published: list[tuple[str, bytes]] = []
+        self.is_silent = False
+        self._wires = wires
+        self._id = peer_id
+        self._peers: list[PeerId] = []
+        self._answers: dict[str, Answer] = {}
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    @property
+    def peer_id(self) -> PeerId:
+        return self._id
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (f"/memory/p2p/{self._id}",)
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        return tuple(self._peers)
+
+    async def events(self) -> AsyncIterator[Event]:
+        while True:
+            yield await self._events.get()
+
+    def serve(self, protocol: str, answer: Answer) -> None:
+        self._answers[protocol] = answer
+
+    async def ask(
+        self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
+    ) -> Message:
+        await asyncio.sleep(0)
+        if peer not in self._peers:
+            raise NetworkError(f"{peer} is not connected", "dial it")
+        self._wires.questions[protocol] += 1
+        other = self._wires.carriers[peer]
+        asked = self._wires.carried(protocol, question)
+        if other.is_silent or protocol not in other._answers:
+            raise NetworkError(f"no answer within {timeout_s} s", "try another peer")
+        try:
+            answer = await other._answers[protocol](self._id, asked)
+        except ArnodeError as fault:
+            raise NetworkError("the stream was reset", "try another peer") from fault
+        return self._wires.carried(protocol, await other.tamper(protocol, asked, answer))
+
+    async def dial(self, address: str) -> PeerId:
+        peer = PeerId(address.rpartition("/")[2])
+        if peer not in self._wires.carriers:
+            raise NetworkError(f"nobody answers at {address}", "try another address")
+        self._wires.connect(self, self._wires.carriers[peer])
+        return peer
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        self.published.append((topic, data))
+        for peer in self._peers:
+            heard = Heard(topic=topic, forwarder=self._id, data=data)
+            self._wires.carriers[peer]._events.put_nowait(heard)
+
+    async def drop(self, peer: PeerId, why: str) -> None:
+        self.dropped[peer] = why
+        if peer in self._peers:
+            self._wires.cut(self, self._wires.carriers[peer])
+
+    def met(self, peer: PeerId, address: str | None) -> None:
+        self._peers.append(peer)
+        self._events.put_nowait(Connected(peer=peer, address=address))
+
+    def lost(self, peer: PeerId) -> None:
+        self._peers.remove(peer)
+        self._events.put_nowait(Disconnected(peer=peer))
