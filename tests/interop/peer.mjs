@@ -83,12 +83,12 @@ async function publish(topic, seed, task) {
   }
 }
 
-async function reconcile(connection, protocol, records) {
+async function reconcile(connection, protocol, topic, records) {
   const frames = new Frames(await connection.newStream(protocol));
   const reconciliation = new Reconciliation(records);
   let question = reconciliation.open();
   while (question !== null) {
-    const { message } = await frames.ask({ reconcile: question });
+    const { message } = await frames.ask({ reconcile: question, topic });
     question = reconciliation.receive(message);
   }
   const { have, need } = reconciliation;
@@ -104,7 +104,8 @@ const record = await join(connection, topic);
 say("heard", { id: hex(record.id), author: hex(record.author), text: record.body.text });
 await publish(topic, unhex(seed), unhex(task));
 say("published");
-await reconcile(connection, sync, records.map((wire) => readRecord(unhex(wire))));
+const kept = records.map((wire) => readRecord(unhex(wire)));
+await reconcile(connection, sync, topic, kept);
 await hear(); // what was published is on its way until the test has it
 await node.stop();
 stop();
