@@ -52,7 +52,10 @@ async def serve_core(channel: socket.socket) -> bool:
         with trio.move_on_after(_FAREWELL_S):
             await _tell(core, _first(fault))
         return False
-    return True
+    else:
+        return True
+    finally:
+        await core.reset()
 
 
 async def relay(settings: NetworkSettings, core: FrameStream) -> None:

@@ -18,7 +18,8 @@ from node.network.errors import (
     FrameTooLongError,
     StreamEndedError,
 )
-from node.network.frames import FrameLimits, FrameStream, Message, decode_message
+from node.network.frames import FrameLimits, FrameStream
+from node.network.messages import Message, decode_message
 from node.network.streams import over_trio
 from tests.network.arena import run
 

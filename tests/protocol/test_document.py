@@ -2,13 +2,23 @@
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from libp2p.pubsub.pb.rpc_pb2 import Message
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
+from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
+from node.network.gossip import GOSSIP_PROTOCOL, message_id
+from node.network.rpc import MESSAGE_LIMIT_BYTES, RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck
+from protocol.keys import is_small_order
 from protocol.kinds import body_fields
+from protocol.reconciliation import Initiator, respond
+from protocol.record_index import RecordIndex, key_of
 from protocol.records import Record, parse_record
 from tests.protocol.examples import BODIES
 
@@ -60,3 +70,36 @@ def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
         assert shown in text
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
+
+
+def test_the_keys_of_small_order_are_those_of_the_code() -> None:
+    listed = re.findall(r"^ {4}([0-9a-f]{64})$", section("Records"), flags=re.MULTILINE)
+    assert len(listed) == 7
+    for key in map(bytes.fromhex, listed):
+        assert is_small_order(key)
+        assert is_small_order(key[:31] + bytes([key[31] | 0x80]))
+
+
+def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
+    lines = re.findall(r"^ {4}[→←] (.*)$", section("Reconciliation"), flags=re.MULTILINE)
+    shown = [re.sub(r"(\w\w)…\1", lambda ends: ends[1] * 32, line) for line in lines]
+    first, second, third = (
+        key_of(ts_ms, bytes([number]) * 32) for ts_ms, number in ((5, 1), (6, 2), (5, 3))
+    )
+    question = Initiator(RecordIndex([first, second])).open()
+    answer = respond(RecordIndex([first, third, second]), question)
+    assert [bytes.fromhex(line) for line in shown] == [question, answer]
+
+
+def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
+    gossip, streams = section("Gossip"), section("Streams")
+    for said in (GOSSIP_PROTOCOL, f"{MESSAGE_LIMIT_BYTES:,}", f"{RPC_LIMIT_BYTES:,}"):
+        assert said in gossip
+    assert f"{FRAME_LIMIT_BYTES:,}" in streams
+    assert f"{READ_TIMEOUT_S:g} seconds" in streams
+    message = Message(topicIDs=["/arnode/main/tasks"], data=b"a record")
+    expected = sha256(b"/arnode/main/tasks" + b"\0" + b"a record").digest()
+    assert message_id(message) == expected
+    assert r'sha256(topic + "\0" + data)' in gossip
+    for muxer_or_security in (NOISE_ID, YAMUX_ID):
+        assert muxer_or_security in section("Network")

@@ -1,0 +1,46 @@
+// Questions and answers over one stream: a 4-byte big-endian length, then that much msgpack.
+
+import { decode, encode } from "./msgpack.mjs";
+
+const LIMIT_BYTES = 1 << 20;
+const HEAD_BYTES = 4;
+
+export class Frames {
+  #stream;
+  #chunks;
+  #received = Buffer.alloc(0);
+
+  constructor(stream) {
+    this.#stream = stream;
+    this.#chunks = stream[Symbol.asyncIterator]();
+  }
+
+  async ask(question) {
+    const body = encode(question);
+    const head = Buffer.alloc(HEAD_BYTES);
+    head.writeUInt32BE(body.length);
+    if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
+    return this.#receive();
+  }
+
+  async close() {
+    await this.#stream.close();
+  }
+
+  async #receive() {
+    const size = (await this.#take(HEAD_BYTES)).readUInt32BE();
+    if (size > LIMIT_BYTES) throw new Error(`a frame of ${size} bytes`);
+    return decode(await this.#take(size));
+  }
+
+  async #take(size) {
+    while (this.#received.length < size) {
+      const { value, done } = await this.#chunks.next();
+      if (done) throw new Error("the stream ended within a frame");
+      this.#received = Buffer.concat([this.#received, value.subarray()]);
+    }
+    const taken = this.#received.subarray(0, size);
+    this.#received = this.#received.subarray(size);
+    return taken;
+  }
+}

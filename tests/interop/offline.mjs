@@ -1,0 +1,32 @@
+// What needs no peer: reading and making records, and a reconciliation through the test.
+
+import { readRecord, signRecord } from "./record.mjs";
+import { Reconciliation } from "./negentropy.mjs";
+import { hear, hex, say, stop, unhex } from "./talk.mjs";
+
+async function records() {
+  const { seed, wires } = await hear();
+  for (const wire of wires.map(unhex)) {
+    try {
+      const { id, wire: _, author: __, v: ___, ...fields } = readRecord(wire);
+      say("valid", { id: hex(id), again: hex(signRecord(unhex(seed), fields)) });
+    } catch (fault) {
+      say("invalid", { why: fault.message });
+    }
+  }
+}
+
+async function reconcile() {
+  const { keys, limit } = await hear();
+  const records = keys.map(([ts, id]) => ({ ts, id: unhex(id) }));
+  const reconciliation = new Reconciliation(records, limit);
+  let message = reconciliation.open();
+  while (message !== null) {
+    say("asks", { message: hex(message) });
+    message = reconciliation.receive(unhex((await hear()).message));
+  }
+  say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
+}
+
+await { records, reconcile }[process.argv[2]]();
+stop();

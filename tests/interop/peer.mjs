@@ -1,0 +1,111 @@
+// A peer that is not ours: it joins a topic, hears a record and publishes three, the second of
+// which is none, reconciles its records with the node's and fetches what it lacks.
+
+import "./node20.mjs";
+
+import { gossipsub, StrictSign, TopicValidatorResult } from "@libp2p/gossipsub";
+import { identify } from "@libp2p/identify";
+import { noise } from "@libp2p/noise";
+import { tcp } from "@libp2p/tcp";
+import { yamux } from "@libp2p/yamux";
+import { multiaddr } from "@multiformats/multiaddr";
+import { createLibp2p } from "libp2p";
+
+import { Frames } from "./frames.mjs";
+import { Reconciliation } from "./negentropy.mjs";
+import { readRecord, sha256, signRecord } from "./record.mjs";
+import { hear, hex, say, stop, unhex } from "./talk.mjs";
+
+const messageId = ({ topic, data }) => sha256(topic, Buffer.of(0), data);
+
+const node = await createLibp2p({
+  transports: [tcp()],
+  connectionEncrypters: [noise()],
+  streamMuxers: [yamux()],
+  services: {
+    identify: identify(),
+    gossip: gossipsub({ globalSignaturePolicy: StrictSign, msgIdFn: messageId }),
+  },
+});
+
+async function join(connection, topic) {
+  const { gossip } = node.services;
+  gossip.topicValidators.set(topic, (_, { data }) => {
+    try {
+      readRecord(data);
+      return TopicValidatorResult.Accept;
+    } catch {
+      return TopicValidatorResult.Reject;
+    }
+  });
+  const heard = new Promise((resolve) => {
+    gossip.addEventListener("message", ({ detail }) => resolve(readRecord(detail.data)));
+  });
+  gossip.subscribe(topic);
+  const isWith = () => gossip.getMeshPeers(topic).includes(connection.remotePeer.toString());
+  await until(gossip, "gossipsub:graft", isWith);
+  const streams = connection.streams.map(({ protocol }) => protocol);
+  say("joined", {
+    peer: node.peerId.toString(),
+    encryption: connection.encryption,
+    muxer: connection.multiplexer,
+    gossip: streams.filter((protocol) => protocol.startsWith("/meshsub/")),
+  });
+  return heard;
+}
+
+function until(target, event, holds) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!holds()) return;
+      target.removeEventListener(event, look);
+      resolve();
+    };
+    target.addEventListener(event, look);
+    look();
+  });
+}
+
+async function publish(topic, seed, task) {
+  const insight = (seq, text) =>
+    signRecord(seed, {
+      net: "main",
+      kind: "insight",
+      seq,
+      prev: null,
+      ts: Date.now(),
+      body: { task, class: null, text, evidence: [] },
+    });
+  const altered = insight(1, "Nobody signed this.");
+  altered[altered.length - 1] ^= 1;
+  for (const wire of [insight(0, "Von außen."), altered, insight(2, "And once more.")]) {
+    await node.services.gossip.publish(topic, wire);
+  }
+}
+
+async function reconcile(connection, protocol, topic, records) {
+  const frames = new Frames(await connection.newStream(protocol));
+  const reconciliation = new Reconciliation(records);
+  let question = reconciliation.open();
+  while (question !== null) {
+    const { message } = await frames.ask({ reconcile: question, topic });
+    question = reconciliation.receive(message);
+  }
+  const { have, need } = reconciliation;
+  say("reconciled", { have: have.map(hex), need: need.map(hex) });
+  const { records: fetched } = await frames.ask({ want: need });
+  say("fetched", { ids: fetched.map((wire) => hex(readRecord(wire).id)) });
+  await frames.close();
+}
+
+const { address, topic, sync, seed, task, records } = await hear();
+const connection = await node.dial(multiaddr(address));
+const record = await join(connection, topic);
+say("heard", { id: hex(record.id), author: hex(record.author), text: record.body.text });
+await publish(topic, unhex(seed), unhex(task));
+say("published");
+const kept = records.map((wire) => readRecord(unhex(wire)));
+await reconcile(connection, sync, topic, kept);
+await hear(); // what was published is on its way until the test has it
+await node.stop();
+stop();

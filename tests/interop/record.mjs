@@ -1,0 +1,102 @@
+// Records: made, and read with all that holds for every kind. What a body may hold is not looked
+// at: to read, keep and pass on a record of a kind that one does not know, this is enough.
+
+import { createHash, createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
+
+import { decodeCanonical, encode } from "./msgpack.mjs";
+
+const LIMIT_BYTES = 16_384;
+const SIGNATURE_BYTES = 64;
+// What PKCS #8 (RFC 8410) writes before the 32 bytes of an Ed25519 seed.
+const SEED_HEAD = Buffer.from("302e020100300506032b657004220420", "hex");
+const SMALL_ORDER = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]);
+
+const isInteger = (value) => Number.isSafeInteger(value) && value >= 0;
+const isId = (value) => value instanceof Uint8Array && value.length === 32;
+const isMap = (value) =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === null;
+const isWord = (pattern) => (value) => typeof value === "string" && pattern.test(value);
+const isListOf = (holds) => (value) =>
+  Array.isArray(value) && value.length <= 16 && value.every(holds);
+
+const REQUIRED = {
+  v: (value) => value === 1,
+  net: isWord(/^[a-z0-9-]{1,48}$/),
+  kind: isWord(/^[a-z0-9_]{1,24}$/),
+  author: (value) => isId(value) && !isOfSmallOrder(value),
+  seq: isInteger,
+  prev: (value) => value === null || isId(value),
+  ts: isInteger,
+  body: isMap,
+};
+const OPTIONAL = {
+  refs: isListOf(isId),
+  crit: isListOf(isWord(/^[a-z0-9_]{1,24}$/)),
+  x: isMap,
+};
+
+// `fields` are those of the payload, but for `v` and `author`.
+export function signRecord(seed, fields) {
+  const key = createPrivateKey({
+    key: Buffer.concat([SEED_HEAD, seed]),
+    format: "der",
+    type: "pkcs8",
+  });
+  const author = Buffer.from(createPublicKey(key).export({ format: "jwk" }).x, "base64url");
+  const payload = encode({ ...fields, v: 1, author });
+  return wireOf(payload, sign(null, inContext("arnode/sig/1", payload), key));
+}
+
+export function readRecord(wire) {
+  if (wire.length > LIMIT_BYTES) throw new Error(`${wire.length} bytes`);
+  const header = wire[1] === 0xc4 ? 3 : 4;
+  const payload = wire.subarray(header, -SIGNATURE_BYTES - 2);
+  const signature = wire.subarray(-SIGNATURE_BYTES);
+  if (!wireOf(payload, signature).equals(wire)) throw new Error("not [payload, signature]");
+  const fields = decodeCanonical(payload);
+  if (!isMap(fields)) throw new Error("a payload that is no map");
+  for (const [name, holds] of Object.entries(REQUIRED)) {
+    if (!(name in fields && holds(fields[name]))) throw new Error(`${name} is missing or wrong`);
+  }
+  for (const [name, holds] of Object.entries(OPTIONAL)) {
+    if (name in fields && !holds(fields[name])) throw new Error(`${name} is wrong`);
+  }
+  if (!isSigned(fields.author, inContext("arnode/sig/1", payload), signature)) {
+    throw new Error("the signature does not verify");
+  }
+  return { id: sha256(inContext("arnode/id/1", payload)), wire, ...fields };
+}
+
+export function sha256(...parts) {
+  const hash = createHash("sha256");
+  parts.forEach((part) => hash.update(part));
+  return hash.digest();
+}
+
+function wireOf(payload, signature) {
+  return encode([payload, signature]);
+}
+
+function inContext(context, bytes) {
+  return Buffer.concat([Buffer.from(`${context}\0`), bytes]);
+}
+
+function isSigned(author, message, signature) {
+  const x = Buffer.from(author).toString("base64url");
+  const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+  return verify(null, message, key, signature);
+}
+
+function isOfSmallOrder(key) {
+  const unsigned = Buffer.from(key);
+  unsigned[31] &= 0x7f;
+  return SMALL_ORDER.has(unsigned.toString("hex"));
+}

@@ -1,0 +1,80 @@
+"""Records and reconciliation, written anew from docs/protocol.md, agree with ours."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
+from protocol.record_index import RecordIndex, key_of
+from tests.interop.javascript import FOLDER, program
+from tests.network.arena import run
+from tests.protocol.examples import START_MS
+
+VECTORS: Any = json.loads((Path(__file__).parents[1] / "vectors" / "records.json").read_text())
+
+Key = tuple[int, bytes]
+
+
+def test_js_reads_the_golden_records_and_makes_the_same_bytes() -> None:
+    golden, rejects = VECTORS["records"], VECTORS["rejects"]
+
+    async def test() -> None:
+        async with program(FOLDER, "offline.mjs", "records") as js:
+            await js.tell(
+                seed=VECTORS["author_seed"], wires=[one["wire"] for one in golden + rejects]
+            )
+            for one in golden:
+                assert await js.fact("valid") == {"id": one["id"], "again": one["wire"]}
+            # It reads no kind's fields: what is wrong with them is no fault to it.
+            for one in rejects:
+                is_of_kind = re.match("body: (?!not a map$)", one["reason"])
+                said = await js.hear()
+                assert said["fact"] == ("valid" if is_of_kind else "invalid"), one["fault"]
+
+    run(test)
+
+
+def key(number: int) -> Key:
+    """Return the time and id that a number stands for; every third time is shared."""
+    return START_MS + number // 3 * 3, hashlib.sha256(b"%d" % number).digest()
+
+
+CASES = {
+    "nothing and nothing": (range(0), range(0)),
+    "nothing and something": (range(0), range(100)),
+    "something and nothing": (range(100), range(0)),
+    "a few": (range(20), range(10, 31)),
+    "the same": (range(3000), range(3000)),
+    "a gap on both sides": ([*range(700), *range(703, 3000)], [*range(1000), *range(1200, 3000)]),
+    "nothing in common": (range(0, 3000, 2), range(1, 3000, 2)),
+}
+
+
+@pytest.mark.parametrize("limit_bytes", [4096, FRAME_LIMIT_BYTES])
+@pytest.mark.parametrize(("ours", "theirs"), CASES.values(), ids=CASES)
+def test_js_finds_the_difference_of_two_sets(
+    ours: list[int], theirs: list[int], limit_bytes: int
+) -> None:
+    index = RecordIndex(sorted(key_of(*key(number)) for number in ours))
+
+    async def test() -> None:
+        async with program(FOLDER, "offline.mjs", "reconcile") as js:
+            keys = [(ts_ms, identity.hex()) for ts_ms, identity in map(key, theirs)]
+            await js.tell(keys=keys, limit=limit_bytes)
+            while (said := await js.hear())["fact"] == "asks":
+                question = bytes.fromhex(said["message"])
+                assert len(question) <= limit_bytes
+                answer = respond(index, question, frame_limit_bytes=limit_bytes)
+                assert isinstance(answer, bytes), answer
+                await js.tell(message=answer.hex())
+            for name, numbers in (
+                ("have", set(theirs) - set(ours)),
+                ("need", set(ours) - set(theirs)),
+            ):
+                assert sorted(said[name]) == sorted(key(number)[1].hex() for number in numbers)
+
+    run(test)

@@ -1,0 +1,360 @@
+"""The network process, run as a task: what the core sees of peers, and what it is spared."""
+
+import secrets
+
+import pytest
+import trio
+from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
+
+from node.network import relay
+from node.network.contract import QUESTIONS_PER_PEER
+from node.network.errors import FrameError
+from node.network.frames import FrameStream
+from node.network.host import NetworkHost, running_host
+from node.network.limits import PeerId
+from node.network.messages import FRAME_LIMIT_BYTES, LENGTH
+from protocol.keys import SigningKey
+from protocol.records import Record
+from tests.network.arena import ECHO, TOPIC, anything, run, until
+from tests.network.arena import settings as host_settings
+from tests.network.cores import Core, ended, running_core, served, settings
+from tests.protocol.worlds import KEYS, TREES, World, adopt
+
+PATIENCE_S = 60.0
+
+
+def records(count: int, key: SigningKey = KEYS[0]) -> list[Record]:
+    world = World()
+    return [world.say(key, adopt(TREES[number % 4], unverified=True)) for number in range(count)]
+
+
+async def meshed(host: NetworkHost, core: Core) -> None:
+    """Connect a host to a core's, and wait until its gossip goes there."""
+    await host.subscribe(TOPIC, anything)
+    await host.connect(core.address)
+    await host._pubsub.wait_for_subscription(ID.from_string(core.peer_id), TOPIC)
+
+
+async def ask(host: NetworkHost, core: Core, question: object = "?") -> object:
+    async with await host.open(core.peer_id, ECHO) as frames:
+        await frames.send(question)
+        return await frames.receive()
+
+
+async def answering(core: Core) -> None:
+    """Answer every question with itself."""
+    while True:
+        _, number, _, _, question = await core.next("question")
+        await core.frames.send(["answer", number, question])
+
+
+def test_a_peers_questions_are_answered_by_the_core_one_after_the_other() -> None:
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await host.connect(core.address)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answering, core)
+                async with await host.open(core.peer_id, ECHO) as frames:
+                    for question in (1, {"a": [b"b"]}, None):
+                        await frames.send(question)
+                        assert await frames.receive() == question
+                nursery.cancel_scope.cancel()
+            # Who asks is known before what is asked.
+            assert core.seen[1] == ["connected", host.peer_id, None]
+            assert core.seen[2][2:] == [host.peer_id, ECHO, 1]
+
+    run(test, PATIENCE_S)
+
+
+def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
+    async def reverse(_: PeerId, frames: FrameStream) -> None:
+        await frames.send((await frames.receive())[::-1])
+
+    async def mute(_: PeerId, frames: FrameStream) -> None:
+        await frames.receive()
+        await trio.sleep_forever()
+
+    async def rude(_: PeerId, frames: FrameStream) -> None:
+        await frames.receive()
+        await frames._stream.write(b"\0\0\0\1\xc1")
+
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            for protocol, answer in (("/reverse", reverse), ("/mute", mute), ("/rude", rude)):
+                host.serve(protocol, answer)
+            assert await core.call("dial", host.addresses[0]) == ["done", 7, host.peer_id]
+            assert ["connected", host.peer_id, host.addresses[0]] in core.seen
+            peer = host.peer_id
+            assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
+            for protocol, why in (("/mute", "within 0.3 s"), ("/rude", "no message"), ("/no", "")):
+                failed = await core.call("ask", peer, protocol, 0.3, b"abc")
+                assert failed[:2] == ["failed", 7]
+                assert why in failed[2]
+            assert await core.call("ask", "nobody", "/mute", 1.0, 1) == [
+                "failed", 7, "nobody is not connected", "connect to it first",
+            ]  # fmt: skip
+            assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
+
+    run(test, PATIENCE_S)
+
+
+def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
+    async def test() -> None:
+        valid, *others = (record.wire for record in records(2))
+        invalid = [b"garbage", valid + b"\0", valid[:-1] + bytes([valid[-1] ^ 1])]
+        async with running_core() as core, running_host(host_settings()) as host:
+            await meshed(host, core)
+            for data in (*invalid, valid, *others):
+                await host.publish(TOPIC, data)
+            heard = [(await core.next("heard"))[1:] for _ in range(2)]
+            assert heard == [[TOPIC, host.peer_id, data] for data in (valid, *others)]
+
+    run(test, PATIENCE_S)
+
+
+def test_a_peer_that_goes_on_sending_invalid_records_is_dropped() -> None:
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await meshed(host, core)
+            for number in range(8):
+                await host.publish(TOPIC, b"garbage %d" % number)
+            assert await core.next("disconnected") == ["disconnected", host.peer_id]
+
+    run(test, PATIENCE_S)
+
+
+def test_the_core_publishes_and_drops_and_disconnects() -> None:
+    async def test() -> None:
+        (record,) = records(1)
+        async with running_core() as core, running_host(host_settings()) as host:
+            messages = await host.subscribe(TOPIC, anything)
+            await core.call("dial", host.addresses[0])
+            await host._pubsub.wait_for_subscription(ID.from_string(core.peer_id), TOPIC)
+            assert await core.call("publish", TOPIC, record.wire) == ["done", 7, None]
+            assert (await messages.receive()).data == record.wire
+            assert (await core.call("publish", "/elsewhere", b""))[0] == "failed"
+            await core.call("disconnect", host.peer_id)
+            await until(lambda: core.peer_id not in host.peers)
+            await core.call("dial", host.addresses[0])
+            await core.call("drop", host.peer_id, "it lied")
+            assert "broke the rules" in (await core.call("dial", host.addresses[0]))[2]
+
+    run(test, PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        LENGTH.pack(FRAME_LIMIT_BYTES + 1),
+        LENGTH.pack(4) + b"\xc1\xc1\xc1\xc1",
+        LENGTH.pack(3) + b"\x81\x01\x02",
+        LENGTH.pack(100) + b"cut",
+        LENGTH.pack(40_000) + b"\x91" * 40_000,
+    ],
+    ids=["length", "over", "garbage", "key", "cut", "nested"],
+)
+def test_what_is_no_frame_ends_its_stream_only(data: bytes) -> None:
+    async def test() -> None:
+        async with (
+            running_core() as core,
+            running_host(host_settings()) as attacker,
+            running_host(host_settings()) as honest,
+        ):
+            await attacker.connect(core.address)
+            await honest.connect(core.address)
+            for _ in range(3):
+                target = ID.from_string(core.peer_id)
+                stream = await attacker._host.new_stream(target, [TProtocol(ECHO)])
+                await stream.write(data)
+                await stream.close()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answering, core)
+                assert await ask(honest, core, "still here") == "still here"
+                nursery.cancel_scope.cancel()
+            questions = [frame for frame in core.seen if frame[0] == "question"]
+            assert [frame[2] for frame in questions] == [honest.peer_id]
+
+    run(test, PATIENCE_S)
+
+
+def test_one_peers_many_questions_keep_nobody_else_waiting() -> None:
+    async def test() -> None:
+        async with (
+            running_core() as core,
+            running_host(host_settings()) as greedy,
+            running_host(host_settings()) as honest,
+            trio.open_nursery() as nursery,
+        ):
+            await greedy.connect(core.address)
+            await honest.connect(core.address)
+            for _ in range(20):
+                nursery.start_soon(ask, greedy, core)
+            for _ in range(QUESTIONS_PER_PEER):
+                assert (await core.next("question"))[2] == greedy.peer_id
+            nursery.start_soon(ask, honest, core)
+            assert (await core.next("question"))[2] == honest.peer_id
+            nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)
+
+
+def test_questions_over_the_bound_for_all_peers_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "QUESTIONS", 2)
+
+    async def test() -> None:
+        async with (
+            running_core() as core,
+            running_host(host_settings()) as host,
+            trio.open_nursery() as nursery,
+        ):
+            await host.connect(core.address)
+            for _ in range(2):
+                nursery.start_soon(ask, host, core)
+                await core.next("question")
+            with pytest.raises(FrameError):
+                await ask(host, core)
+            nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)
+
+
+def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "ANSWER_S", 0.5)
+
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await host.connect(core.address)
+
+            async def refuse() -> None:
+                _, number, *_ = await core.next("question")
+                await core.frames.send(["refuse", number])
+
+            async def answer_too_late() -> None:
+                _, number, *_ = await core.next("question")
+                await trio.sleep(1)
+                await core.frames.send(["answer", number, "late"])
+
+            async def answer_too_much() -> None:
+                _, number, *_ = await core.next("question")
+                await core.frames.send(["answer", number, bytes(FRAME_LIMIT_BYTES)])
+
+            for reaction in (refuse, answer_too_late, answer_too_much):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(reaction)
+                    with pytest.raises(FrameError):
+                        await ask(host, core)
+            # None of that is the peer's fault, and the next question is answered.
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answering, core)
+                assert await ask(host, core, 5) == 5
+                nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)
+
+
+def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "GOSSIP_QUEUE", 16)
+    told = records(300)
+
+    async def test() -> None:
+        async with (
+            running_core(buffer_bytes=4096) as core,
+            running_host(host_settings()) as host,
+        ):
+            await meshed(host, core)
+            for record in told:
+                await host.publish(TOPIC, record.wire)
+            await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)
+            # The calls of a core that wakes up come through, and find what is left of the gossip.
+            (_, lost) = await core.next("lost")
+            heard = [frame for frame in core.seen if frame[0] == "heard"]
+            assert lost > 0
+            assert len(heard) < len(told)
+            assert await core.call("ping") == ["done", 7, None]
+
+    run(test, PATIENCE_S)
+
+
+def test_peers_that_come_and_go_are_told_as_a_difference_to_a_slow_core() -> None:
+    async def test() -> None:
+        async with running_core(buffer_bytes=4096) as core, running_host(host_settings()) as host:
+            for _ in range(5):
+                await host.connect(core.address)
+                await until(lambda: core.peer_id in host.peers)
+                await host.disconnect(core.peer_id)
+                await until(lambda: core.peer_id not in host.peers)
+            await host.connect(core.address)
+            await core.call("ping")
+            changes = [one for one in core.seen if one[0] in {"connected", "disconnected"}]
+            assert all(one[0] == "connected" for one in changes[::2])
+            assert all(one[0] == "disconnected" for one in changes[1::2])
+            assert len(changes) % 2 == 1
+
+    run(test, PATIENCE_S)
+
+
+def test_it_ends_when_the_core_has_gone() -> None:
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await host.connect(core.address)
+            await core.frames.reset()
+            await until(lambda: core.ended_well is not None, 10)
+            assert core.ended_well
+            await until(lambda: not host.peers)
+
+    run(test, PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ("hello", "no settings"),
+        (settings(listen=("localhost",)).to_message(), "does not read"),
+        (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_message(), "listened on"),
+        (settings(secret=b"short").to_message(), "32 bytes, not 5"),
+    ],
+)
+def test_settings_that_cannot_be_are_explained_before_it_ends(first: object, why: str) -> None:
+    async def test() -> None:
+        async with served(first) as core:
+            (_, message, _) = await core.next("down")
+            assert why in message
+            assert await ended(core)
+            await until(lambda: core.ended_well is False)
+
+    run(test, PATIENCE_S)
+
+
+def test_peers_that_were_banned_before_stay_out() -> None:
+    async def test() -> None:
+        async with (
+            running_host(host_settings()) as host,
+            running_core(banned=(host.peer_id,)) as core,
+        ):
+            assert "broke the rules" in (await core.call("dial", host.addresses[0]))[2]
+
+    run(test, PATIENCE_S)
+
+
+def test_protocols_are_served_from_when_the_core_says_so() -> None:
+    async def test() -> None:
+        async with (
+            running_core(protocols=frozenset()) as core,
+            running_host(host_settings(transport_seed=secrets.token_bytes(32))) as host,
+            trio.open_nursery() as nursery,
+        ):
+            await host.connect(core.address)
+            await core.call("serve", ECHO)
+            nursery.start_soon(answering, core)
+            assert await ask(host, core, 5) == 5
+            nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)

@@ -1,0 +1,104 @@
+"""Network processes over loopback, and a look at them from outside."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from node.network.contract import NetworkSettings
+from node.network.limits import PeerId
+from node.peering.carrier import Connected, Disconnected, Event, Heard, Message
+from node.peering.process import NetworkProcess
+
+TOPIC = "/arnode/test/0123456789abcdef/news"
+ECHO = "/arnode/echo/1"
+PATIENCE_S = 90.0
+
+Happening = TypeVar("Happening", Connected, Disconnected, Heard)
+
+
+def settings(**changes: object) -> NetworkSettings:
+    plain: dict[str, object] = {
+        "transport_seed": secrets.token_bytes(32),
+        "listen": ("/ip4/127.0.0.1/tcp/0",),
+        "topics": frozenset({TOPIC}),
+    }
+    return NetworkSettings(**(plain | changes))
+
+
+@contextlib.asynccontextmanager
+async def network(
+    *, hidden: tuple[Path, ...] = (), **changes: object
+) -> AsyncIterator[NetworkProcess]:
+    """Yield a network that is up and answers each question with it and who asked."""
+    async with NetworkProcess(settings(**changes), hidden=hidden) as process:
+        process.serve(ECHO, echo)
+        await process.wait_up()
+        yield process
+
+
+async def echo(peer: PeerId, question: Message) -> Message:
+    return [peer, question]
+
+
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run one test on asyncio; nothing may hang."""
+
+    async def hurried() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await test()
+
+    asyncio.run(hurried())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that nobody tells of."""
+    while not condition():  # noqa: ASYNC110 (of other processes there is no event)
+        await asyncio.sleep(0.02)
+
+
+async def until_event(events: AsyncIterator[Event], kind: type[Happening]) -> Happening:
+    """Return the next event of a kind."""
+    async for event in events:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError("events ended")
+
+
+def programs(ancestor: int) -> list[int]:
+    """Return the process ids of network programs below a process, without their sandboxes."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            argv = (folder / "cmdline").read_bytes().split(b"\0")
+            is_program = b"python" in argv[0] and any(
+                b"node.network.program" in one for one in argv
+            )
+            if is_program and ancestor in ancestors(int(folder.name)):
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield a process's parents, nearest first."""
+    while pid > 1:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        pid = int(stat.rpartition(")")[2].split()[1])
+        yield pid
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs: one that waits for its parent to look does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def own_program() -> int:
+    """Return the one network program of this test."""
+    (pid,) = programs(os.getpid())
+    return pid

@@ -1,0 +1,92 @@
+"""What waits for a reader, and how long to wait for a process."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.network.limits import PeerId
+from node.network.presence import Connected, Disconnected, Presence
+from node.peering.backoff import Backoff
+from node.peering.carrier import Event, Heard
+from node.peering.inbox import HEARD_QUEUE, Inbox
+
+ONE, OTHER = PeerId("one"), PeerId("other")
+
+
+def heard(number: int) -> Heard:
+    return Heard(topic="/t", forwarder=ONE, data=b"%d" % number)
+
+
+async def take(inbox: Inbox, count: int) -> list[Event]:
+    events = inbox.events()
+    return [await anext(events) for _ in range(count)]
+
+
+def test_a_reader_is_told_who_is_there_already() -> None:
+    inbox = Inbox()
+    inbox.arrive(ONE, "/ip4")
+    inbox.arrive(OTHER, None)
+    inbox.leave(OTHER)
+    assert asyncio.run(take(inbox, 1)) == [Connected(peer=ONE, address="/ip4")]
+
+
+def test_gossip_that_finds_the_queue_full_is_counted() -> None:
+    async def test() -> None:
+        inbox = Inbox()
+        inbox.arrive(ONE, None)
+        events = inbox.events()
+        assert await anext(events) == Connected(peer=ONE, address=None)
+        for number in range(HEARD_QUEUE + 7):
+            inbox.hear(heard(number))
+        inbox.leave_all()
+        assert inbox.lost_messages == 7
+        assert await anext(events) == Disconnected(peer=ONE)
+        assert [await anext(events) for _ in range(HEARD_QUEUE)][-1] == heard(HEARD_QUEUE - 1)
+
+    asyncio.run(test())
+
+
+@given(st.lists(st.tuples(st.sampled_from([ONE, OTHER]), st.sampled_from(["in", "out", "tell"]))))
+def test_what_is_told_makes_sense_and_ends_at_the_truth(
+    happenings: list[tuple[PeerId, str]],
+) -> None:
+    presence = Presence()
+    believed: set[PeerId] = set()
+
+    def tell() -> None:
+        for change in presence.changes():
+            if isinstance(change, Connected):
+                assert change.peer not in believed
+                believed.add(change.peer)
+            else:
+                believed.remove(change.peer)
+        assert believed == set(presence.peers)
+
+    for peer, happening in happenings:
+        if happening == "in":
+            presence.arrive(peer, None)
+        elif happening == "out":
+            presence.leave(peer)
+        else:
+            tell()
+    tell()
+
+
+def test_a_peer_that_left_and_came_back_did_both() -> None:
+    presence = Presence()
+    presence.arrive(ONE, None)
+    assert len(list(presence.changes())) == 1
+    presence.leave(ONE)
+    presence.arrive(ONE, "/a")
+    assert list(presence.changes()) == [
+        Disconnected(peer=ONE),
+        Connected(peer=ONE, address="/a"),
+    ]
+    assert list(presence.changes()) == []
+
+
+def test_waits_double_and_begin_anew_after_a_healthy_life() -> None:
+    backoff = Backoff()
+    assert [backoff.wait_s(1) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert [backoff.wait_s(lived_s) for lived_s in (61, 1)] == [0.5, 1]

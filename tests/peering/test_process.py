@@ -1,0 +1,377 @@
+"""Network processes as the core has them: real children, real sockets, real deaths."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering import child, process
+from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.child import LineBudget, network_command, printable, running_child
+from node.peering.process import NetworkProcess
+from protocol.errors import ArnodeError, ConfigurationError, SafetyError
+from tests.peering.networks import (
+    ECHO,
+    TOPIC,
+    is_alive,
+    network,
+    own_program,
+    programs,
+    run,
+    settings,
+    until,
+    until_event,
+)
+from tests.protocol.worlds import KEYS, TREES, World, adopt
+from trainer.tier import probe_tier
+
+RECORD = World().say(KEYS[0], adopt(TREES[1], unverified=True))
+SEED = bytes(range(7, 39))
+
+
+def test_a_network_process_is_a_carrier() -> None:
+    carrier: Carrier = NetworkProcess(settings(), hidden=())
+    assert carrier.peers == ()
+
+
+def test_two_networks_dial_and_ask_each_other() -> None:
+    async def test() -> None:
+        async with network() as one, network() as other:
+            events = other.events()
+            assert await one.dial(other.addresses[0]) == other.peer_id
+            assert one.peers == (other.peer_id,)
+            arrival = await until_event(events, Connected)
+            assert arrival == Connected(peer=one.peer_id, address=None)
+            assert await one.ask(other.peer_id, ECHO, {"a": b"b"}) == [one.peer_id, {"a": b"b"}]
+            assert await other.ask(one.peer_id, ECHO, None) == [other.peer_id, None]
+            assert await anext(one.events()) == Connected(
+                peer=other.peer_id, address=other.addresses[0]
+            )
+            await one.disconnect(other.peer_id)
+            assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
+
+    run(test)
+
+
+def test_many_questions_at_once_are_all_answered() -> None:
+    async def test() -> None:
+        async with network() as one, network() as other:
+            await one.dial(other.addresses[0])
+            answers = await asyncio.gather(
+                *(one.ask(other.peer_id, ECHO, [number, bytes(10_000)]) for number in range(40))
+            )
+            assert [answer[1][0] for answer in answers] == list(range(40))
+
+    run(test)
+
+
+def test_a_valid_record_is_heard_and_what_is_none_is_not() -> None:
+    async def test() -> None:
+        async with network() as one, network() as other:
+            events = other.events()
+            await one.dial(other.addresses[0])
+            await until_event(events, Connected)
+
+            # Until both know that the other is in the topic, what is published goes nowhere.
+            publishing = asyncio.create_task(publish_again_and_again(one))
+            await until_event(events, Heard)
+            publishing.cancel()
+            await one.publish(TOPIC, b"garbage")
+            await one.publish(TOPIC, RECORD.wire)
+            while (heard := await until_event(events, Heard)).data != RECORD.wire:
+                assert heard.data != b"garbage"
+            assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
+
+    run(test)
+
+
+async def publish_again_and_again(network: NetworkProcess) -> None:
+    world = World()
+    while True:
+        await network.publish(TOPIC, world.say(KEYS[1], adopt(TREES[2], unverified=True)).wire)
+        await asyncio.sleep(0.2)
+
+
+def test_what_goes_wrong_is_a_network_error() -> None:
+    async def refuse(_: PeerId, __: Message) -> Message:
+        raise ArnodeError("not today")
+
+    async def fail(_: PeerId, __: Message) -> Message:
+        raise KeyError("a bug")
+
+    async def exceed(_: PeerId, __: Message) -> Message:
+        return bytes(1 << 20)
+
+    async def idle(_: PeerId, __: Message) -> Message:
+        await asyncio.sleep(3600)
+        return None
+
+    async def test() -> None:
+        async with network() as one, network() as other:
+            for protocol, answer in (("/r", refuse), ("/f", fail), ("/e", exceed), ("/i", idle)):
+                other.serve(protocol, answer)
+            with pytest.raises(NetworkError, match="not connected"):
+                await one.ask(other.peer_id, ECHO, 1)
+            with pytest.raises(NetworkError, match="not reached"):
+                await one.dial("/ip4/127.0.0.1/tcp/1/p2p/" + other.peer_id)
+            await one.dial(other.addresses[0])
+            for protocol in ("/r", "/f", "/e", "/unknown"):
+                with pytest.raises(NetworkError):
+                    await one.ask(other.peer_id, protocol, 1)
+            with pytest.raises(NetworkError, match="within 1 s"):
+                await one.ask(other.peer_id, "/i", 1, timeout_s=1)
+            with pytest.raises(NetworkError, match="more than 1048576"):
+                await one.ask(other.peer_id, ECHO, bytes(1 << 20))
+            with pytest.raises(NetworkError, match="no topic"):
+                await one.publish("/elsewhere", RECORD.wire)
+            with pytest.raises(NetworkError, match="more than gossip's"):
+                await one.publish(TOPIC, bytes(20_000))
+            assert await one.ask(other.peer_id, ECHO, 2) == [one.peer_id, 2]
+
+    run(test)
+
+
+def test_one_that_was_killed_comes_back_under_its_name_and_serves_again() -> None:
+    async def test() -> None:
+        async with network() as one:
+            pid = own_program()
+            async with network(transport_seed=SEED) as other:
+                (mortal,) = set(programs(os.getpid())) - {pid}
+                name = other.peer_id
+
+                async def never(_: PeerId, __: Message) -> Message:
+                    await asyncio.sleep(3600)
+                    return None
+
+                one.serve("/never", never)
+                events = other.events()
+                await other.dial(one.addresses[0])
+                await until_event(events, Connected)
+                asking = asyncio.create_task(other.ask(one.peer_id, "/never", 1))
+                await other.ask(one.peer_id, ECHO, 1)
+                os.kill(mortal, signal.SIGKILL)
+                with pytest.raises(NetworkError, match="down"):
+                    await asking
+                assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
+                await until(lambda: other.peer_id is None)
+                assert (other.addresses, other.peers) == ((), ())
+                with pytest.raises(NetworkError, match="down"):
+                    await other.ask(one.peer_id, ECHO, 1)
+                with pytest.raises(NetworkError, match="down"):
+                    await other.dial(one.addresses[0])
+                await other.publish(TOPIC, RECORD.wire)  # lost, as the interface says
+                await other.wait_up()
+                assert other.peer_id == name
+                await one.dial(other.addresses[0])
+                assert await one.ask(name, ECHO, 3) == [one.peer_id, 3]
+                assert await until_event(events, Connected) == Connected(
+                    peer=one.peer_id, address=None
+                )
+
+    run(test)
+
+
+def test_a_dropped_peer_stays_out_over_a_restart() -> None:
+    async def test() -> None:
+        async with network() as one:
+            pid = own_program()
+            async with network() as other:
+                await one.dial(other.addresses[0])
+                await one.drop(other.peer_id, "it lied")
+                os.kill(pid, signal.SIGKILL)
+                await until(lambda: one.peer_id is None)
+                await one.wait_up()
+                with pytest.raises(NetworkError, match="broke the rules"):
+                    await one.dial(other.addresses[0])
+
+    run(test)
+
+
+@pytest.mark.parametrize("state", [signal.SIGCONT, signal.SIGSTOP])
+def test_leaving_ends_the_child_whatever_its_state(state: signal.Signals) -> None:
+    async def test() -> None:
+        async with network():
+            pid = own_program()
+            os.kill(pid, state)
+        await until(lambda: not is_alive(pid))
+
+    run(test)
+
+
+def test_leaving_ends_a_child_that_has_hardly_begun() -> None:
+    async def test() -> None:
+        async with NetworkProcess(settings(), hidden=()):
+            await until(lambda: bool(programs(os.getpid())))
+            pid = own_program()
+        await until(lambda: not is_alive(pid))
+
+    run(test)
+
+
+CORE = """
+import asyncio, signal
+from node.peering import child
+from protocol.errors import SafetyError
+from tests.peering.networks import network
+
+def refuse(command, *, hidden, is_networked):
+    raise SafetyError("no sandbox")
+
+async def main():
+    async with network() as one:
+        print("up", flush=True)
+        await asyncio.sleep(3600)
+
+if {is_unfenced}:
+    child.fenced = refuse
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("is_unfenced", [False, True], ids=["fenced", "unfenced"])
+def test_the_child_of_a_core_that_was_killed_ends_by_itself(is_unfenced: bool) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CORE.format(is_unfenced=is_unfenced)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as core:
+        assert core.stdout is not None
+        assert core.stdout.readline() == b"up\n"
+        (pid,) = programs(core.pid)
+        core.kill()
+        core.wait()
+        run(lambda: until(lambda: not is_alive(pid)))
+
+
+@pytest.mark.skipif(probe_tier().name != "full", reason="the profile is made by bubblewrap")
+def test_the_child_does_not_see_the_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "key").write_text("secret")
+
+    async def test() -> None:
+        async with network(hidden=(home,)):
+            root = Path(f"/proc/{own_program()}/root")
+            assert list((root / home.relative_to("/")).iterdir()) == []
+            assert (root / str(Path(__file__).relative_to("/"))).exists()
+
+    run(test)
+
+
+def told(pid: int) -> bytes:
+    return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
+
+def test_the_transport_key_is_in_no_argument_and_no_environment() -> None:
+    async def test() -> None:
+        async with network(transport_seed=SEED, secret=SEED):
+            said = told(own_program())
+            assert SEED not in said
+            assert SEED.hex().encode() not in said
+
+    run(test)
+
+
+def test_without_a_sandbox_the_network_runs_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> list[str]:
+        raise SafetyError("no sandbox", "install one")
+
+    monkeypatch.setattr(child, "fenced", refuse)
+    commands = [network_command([Path("/home")]) for _ in range(2)]
+    assert commands[0][0] == sys.executable
+    assert [one.message for one in caplog.records] == [
+        "the network process sees the node's home: no sandbox (install one)"
+    ]
+
+
+def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    async def test() -> None:
+        where = settings(listen=("/ip4/192.0.2.1/tcp/4001",))
+        async with NetworkProcess(where, hidden=()) as one:
+            await until(lambda: caplog.text.count("next try in") >= 2)
+            assert one.fault is not None
+            assert "can be listened on" in one.fault.message
+            assert one.fault.hint
+            assert one.peer_id is None
+
+    run(test)
+
+
+def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = process.network_command
+    nonsense = "import os; os.write(0, b'\\0\\0\\0\\1\\xc1'); os.read(0, 1 << 20)"
+    liars = [[sys.executable, "-c", nonsense], [sys.executable, "-c", "import sys; sys.exit(3)"]]
+    monkeypatch.setattr(
+        process, "network_command", lambda hidden: liars.pop() if liars else command(hidden)
+    )
+
+    async def test() -> None:
+        async with network() as one:
+            assert one.peer_id is not None
+            assert liars == []
+
+    run(test)
+
+
+def test_what_a_child_writes_to_stderr_is_logged_in_part(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    noisy = (
+        "import sys\nfor n in range(5000): print('line', n, chr(27), 'x' * 999, file=sys.stderr)"
+    )
+
+    async def test() -> None:
+        async with running_child([sys.executable, "-c", noisy]) as one:
+            await one.process.wait()
+
+    run(test)
+    assert 1 <= len(caplog.records) <= child.LINES_PER_MINUTE + 1
+    assert caplog.records[0].message.startswith("line 0   x")
+    assert all(len(one.message) <= child.LINE_LIMIT for one in caplog.records)
+
+
+def test_lines_are_let_through_again_in_the_next_minute() -> None:
+    budget = LineBudget(per_minute=2)
+    assert [budget.allows(now) for now in (0, 1, 2, 59, 60, 61, 62)] == [
+        True, True, False, False, True, True, False,
+    ]  # fmt: skip
+    assert printable("a\x1b[31mb\n") == "a [31mb "
+
+
+def test_settings_that_cannot_be_are_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="32 bytes, not 3"):
+        settings(transport_seed=b"abc")
+    with pytest.raises(ConfigurationError, match="at most 1 peers"):
+        settings(max_peers=1)
+    shown = repr(settings(transport_seed=b"s" * 32, secret=b"t" * 32))
+    assert "sss" not in shown
+    assert "ttt" not in shown
+
+
+LOOK = """
+import sys, node.peering.process
+print({"libp2p", "trio", "torch", "numpy", "sqlite3"} & sys.modules.keys())
+"""
+
+
+def test_the_cores_side_loads_neither_libp2p_nor_trio_nor_torch() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "set()\n"
