@@ -18,6 +18,9 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
 
 COLORS = ("auto", "always", "never")
+PEER_CODE = ("none", "friends", "all")  # whose code runs here
+LISTEN_EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
+_SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 NAME_LIMIT = 64  # what a profile record holds
 _PREFIX = "ARNODE_"
@@ -45,7 +48,8 @@ class Config:
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
-    peer_code: bool = True
+    peer_code: str = "all"
+    listen: tuple[str, ...] = ()
     peer_share: float = 0.25
     allow_partial_sandbox: bool = False
     peers_in_container: bool = False
@@ -167,13 +171,25 @@ def _net(value: Setting) -> str:
 
 
 def _addresses(value: Setting) -> tuple[str, ...]:
-    words = _text(value).replace(",", " ").split() if isinstance(value, str) else value
-    if not isinstance(words, list | tuple):
-        raise TypeError
-    faults = [found for word in words if isinstance(found := parse_address(_text(word)), Rejected)]
+    words = _words(value)
+    faults = [found for word in words if isinstance(found := parse_address(word), Rejected)]
     if faults:
         raise _NotAnAddressError(faults[0].reason)
-    return tuple(words)
+    return words
+
+
+def _sockets(value: Setting) -> tuple[str, ...]:
+    words = _words(value)
+    if not all(_SOCKET.fullmatch(word) for word in words):
+        raise ValueError
+    return words
+
+
+def _words(value: Setting) -> tuple[str, ...]:
+    words = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        raise TypeError
+    return tuple(_text(word) for word in words)
 
 
 def _count(value: Setting) -> int:
@@ -203,10 +219,13 @@ def _switch(value: Setting) -> bool:
     return _SWITCH[_text(value).lower()]
 
 
-def _color(value: Setting) -> str:
-    if value not in COLORS:
-        raise ValueError
-    return _text(value)
+def _one_of(words: tuple[str, ...]) -> Callable[[Setting], Setting]:
+    def checked(value: Setting) -> str:
+        if value not in words:
+            raise ValueError
+        return _text(value)
+
+    return checked
 
 
 _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
@@ -219,9 +238,10 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),
-    "peer_code": (_switch, "true or false"),
+    "peer_code": (_one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),
+    "listen": (_sockets, f'addresses to listen on: ["{LISTEN_EXAMPLE}"]'),
     "peer_share": (_share, "a number from 0 to 1"),
     "allow_partial_sandbox": (_switch, "true or false"),
     "peers_in_container": (_switch, "true or false"),
-    "color": (_color, f"one of {', '.join(COLORS)}"),
+    "color": (_one_of(COLORS), f"one of {', '.join(COLORS)}"),
 }

@@ -11,8 +11,9 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer
 from node.config import Config
@@ -36,7 +37,8 @@ from node.loop.session import (
 )
 from node.loop.submissions import check_submission
 from node.loop.verdicts import Verdicts
-from node.people import read_people
+from node.peering.definition import Network
+from node.people import People, read_people
 from node.progress import Progress
 from node.questions import Question, take_question
 from node.sandboxing import require_peer_sandbox
@@ -50,9 +52,13 @@ from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
 from protocol.source import Source
+from protocol.topics import subscriptions
 from trainer.device import probe_class
 from trainer.task import Task
 from trainer.tier import probe_tier
+
+if TYPE_CHECKING:
+    from node.peering.membership import Membership
 
 _log = logging.getLogger("node")
 _SALT = "proposal-seed"
@@ -70,13 +76,17 @@ class Books:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that is open: everything a command or a view may look at."""
+    """A node that is open: everything a command or a view may look at.
+
+    `membership`: its part in a network, if it has one.
+    """
 
     home: Home
     config: Config
     books: Books
     session: Session
     research: Research
+    membership: "Membership | None" = None
 
     def take(self, question: Question) -> int:
         """Queue a claim to be run again; return its job's number."""
@@ -108,8 +118,9 @@ async def open_node(
     *,
     proposer: Proposer,
     progress: Progress,
+    network: Network | None = None,
 ) -> AsyncIterator[Node]:
-    """Open everything for one task. The caller holds the home's lock."""
+    """Open everything for one task, and join the network. The caller holds the home's lock."""
     quotas = Quotas(total=config.max_records)
     with Store.open(home, quotas=quotas, progress=progress) as store:
         remember_folder(store, task, config.task)
@@ -131,8 +142,14 @@ async def open_node(
                 seed=_proposal_seed(store),
             )
 
+            membership: Membership | None = None
+
             def keep_journal() -> None:
                 _keep_journal(books.journal)
+
+            def want(patch: bytes) -> None:
+                if membership is not None:
+                    membership.peering.fetcher.want(patch)
 
             verdicts = Verdicts(
                 ledger=books.ledger,
@@ -150,7 +167,8 @@ async def open_node(
                 policy=policy,
                 goal=goal,
                 activity=activity,
-                peers=_peers(home, config, books.ledger, verdicts),
+                peers=_peers(home, config, books.ledger, verdicts, network, want),
+                has_company=network is not None,
             )
             research = Research(
                 ledger=books.ledger,
@@ -162,7 +180,19 @@ async def open_node(
                 on_record=keep_journal,
                 activity=activity,
             )
-            yield Node(home=home, config=config, books=books, session=session, research=research)
+            async with contextlib.AsyncExitStack() as stack:
+                if network is not None:
+                    membership = await stack.enter_async_context(
+                        _membership(home, config, books, network, on_news=research.hear)
+                    )
+                yield Node(
+                    home=home,
+                    config=config,
+                    books=books,
+                    session=session,
+                    research=research,
+                    membership=membership,
+                )
         finally:
             await session.close()
 
@@ -213,10 +243,44 @@ def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:
     return Books(keys=keys, store=store, ledger=ledger, journal=journal)
 
 
-def _peers(home: Home, config: Config, ledger: Ledger, verdicts: Verdicts) -> Peers | None:
+def _membership(
+    home: Home, config: Config, books: Books, network: Network, *, on_news: Callable[[], None]
+) -> "contextlib.AbstractAsyncContextManager[Membership]":
+    from node.peering.membership import taking_part
+
+    key = books.ledger.key
+    return taking_part(
+        network,
+        home=home,
+        keys=books.keys,
+        store=books.store,
+        blobs=books.ledger.blobs,
+        software=f"arnode {version()}",
+        topics=subscriptions(network.name, [key.task], key.hardware_class),
+        listen=config.listen,
+        on_news=on_news,
+    )
+
+
+def _peers(
+    home: Home,
+    config: Config,
+    ledger: Ledger,
+    verdicts: Verdicts,
+    network: Network | None,
+    want: Callable[[bytes], None],
+) -> Peers | None:
     """What chooses among peers' claims; None where their code is not to run."""
-    if not config.peer_code:
+    if config.peer_code == "none":
         return None
+    members = network.authors if network else frozenset()
+
+    def only(people: People) -> frozenset[bytes] | None:
+        """Whose claims are looked at: friends' where only theirs are, an invited network's."""
+        if config.peer_code == "friends":
+            return people.friends & members if members else people.friends
+        return members or None
+
     try:
         require_peer_sandbox(config)
     except SafetyError as fault:
@@ -229,19 +293,26 @@ def _peers(home: Home, config: Config, ledger: Ledger, verdicts: Verdicts) -> Pe
         share=config.peer_share,
         chance=random.Random(random_seed()),
         noise_sd=lambda: verdicts.noise_sd,
+        only=only,
+        want=want,
     )
 
 
 def identity_of(keys: NodeKeys, config: Config) -> Identity:
     """Who signs records here."""
-    from importlib.metadata import version
-
     return Identity(
         keys=keys,
         name=config.name or f"node-{keys.author.public.hex()[:12]}",
-        version=version("arnode"),
+        version=version(),
         net=config.net,
     )
+
+
+def version() -> str:
+    """The version of arnode that is installed."""
+    from importlib import metadata
+
+    return metadata.version("arnode")
 
 
 def clock_ms() -> int:

@@ -6,7 +6,7 @@ identity, so a file that does not read as one is an error for the user to settle
 
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.faults import explaining_faults
@@ -23,10 +23,14 @@ _SET_DUMPABLE = 4  # prctl(2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeKeys:
-    """The author key signs records; the transport key is the network identity."""
+    """The author key signs records; the transport key is the network identity.
+
+    `transport_seed` is what the network process makes that key from.
+    """
 
     author: SigningKey
     transport: SigningKey
+    transport_seed: bytes = field(repr=False)
 
 
 def load_keys(home: Home) -> NodeKeys:
@@ -45,9 +49,11 @@ def read_keys(home: Home) -> NodeKeys:
     lines = _read_private(home.key).decode("ascii", "replace").splitlines()
     if len(lines) != 3 or lines[0] != _HEADER:
         raise _damaged(home.key, f"is not an arnode key file (it should begin with `{_HEADER}`)")
+    transport_seed = _seed(home.key, lines[2], "transport")
     return NodeKeys(
         author=SigningKey.from_seed(_seed(home.key, lines[1], "author")),
-        transport=SigningKey.from_seed(_seed(home.key, lines[2], "transport")),
+        transport=SigningKey.from_seed(transport_seed),
+        transport_seed=transport_seed,
     )
 
 

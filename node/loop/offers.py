@@ -4,7 +4,7 @@ Only code without marks is offered, and only without its prose. Knows nothing of
 when, nor of anybody's record.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -61,7 +61,7 @@ class Ported:
 class Offers:
     """Reads the boards of this task. `noise_sd` is of one run here, as known now.
 
-    `want` is told of every tree that would be looked at if its files were here.
+    `want` is told of every patch that would be looked at if the files of its trees were here.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Offers:
         self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
 
     def ranked(
-        self, rates: Mapping[bytes, AuthorRate], *, left_out: Collection[bytes]
+        self, rates: Mapping[bytes, AuthorRate], *, is_heard: Callable[[bytes], bool]
     ) -> list[Offer]:
-        """Return the claims of all authors but these, the most promising first."""
+        """Return the claims of the authors that are heard, the most promising first."""
         noise_sd = self._noise_sd()
         offers: list[Offer] = []
         for key, row in self._all_rows():
-            body = None if row.author in left_out else self.result(row)
+            body = self.result(row) if is_heard(row.author) else None
             if body is None or body.patch is None or row.gain_nano <= 0:
                 continue
             is_near = key.hardware_class == self._ledger.key.hardware_class
@@ -116,9 +116,9 @@ class Offers:
         Nor where both changed the same lines, or where it may not be run.
         """
         fit = self.vetted(offer.row.result, offer.body.tree)
-        base = self.source(offer.body.base)
-        if fit is None or base is None:
+        if fit is None or not self.is_here(offer):
             return None
+        base = self._ledger.source(offer.body.base)
         source: Source | None = fit.source
         if base.tree != working.tree:
             if self._manifest.baseline_tree != base.tree:
@@ -144,35 +144,32 @@ class Offers:
 
     def is_here(self, offer: Offer) -> bool:
         """Whether both trees of a claim's step are; what is not is wanted."""
-        here = [self._has(tree) for tree in (offer.body.base, offer.body.tree)]
-        return all(here)
+        return all(self._has(tree, offer.row.result) for tree in (offer.body.base, offer.body.tree))
 
     def vetted(self, result: bytes, tree: bytes) -> Candidate | None:
         """Return what may be run of a tree without being asked; None if nothing may, or yet."""
         if (result, tree) not in self._vetted:
-            if not self._has(tree):
+            if not self._has(tree, result):
                 return None
             if len(self._vetted) >= _REMEMBERED:
                 del self._vetted[next(iter(self._vetted))]
             self._vetted[result, tree] = self._examined(tree)
         return self._vetted[result, tree]
 
-    def source(self, tree: bytes) -> Source | None:
-        """Return a tree's source, if all of it is here."""
-        return self._ledger.source(tree) if self._has(tree) else None
-
     def result(self, row: Row) -> ResultBody | None:
         """Return the result that a row follows from."""
         body = self._store.record(row.result).body
         return body if isinstance(body, ResultBody) else None
 
-    def _has(self, tree: bytes) -> bool:
+    def _has(self, tree: bytes, result: bytes) -> bool:
+        """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
         try:
             is_here = not self._ledger.blobs.missing(tree)
         except ArnodeError:  # somebody named as a tree what is none
             return False
-        if not is_here:
-            self._want(tree)
+        body = self._store.record(result).body
+        if not is_here and isinstance(body, ResultBody) and body.patch is not None:
+            self._want(body.patch)
         return is_here
 
     def _examined(self, tree: bytes) -> Candidate | None:

@@ -6,7 +6,7 @@ here decides the order, never the verdict; nothing is adopted that this node did
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
@@ -39,7 +39,8 @@ _TITLE_CHARACTERS = 120
 class Peers:
     """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now.
 
-    `want` is told of every tree that would be tried if its files were here.
+    `only` says whose claims are looked at at all, None for everybody's; `want` is told of every
+    patch that would be tried if its files were here.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class Peers:
         chance: random.Random,
         noise_sd: Callable[[], float],
         people: Callable[[], People] = People,
-        want: Callable[[bytes], None] = lambda _tree: None,
+        only: Callable[[People], Collection[bytes] | None] = lambda _people: None,
+        want: Callable[[bytes], None] = lambda _patch: None,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -60,6 +62,7 @@ class Peers:
         self._chance = chance
         self._noise_sd = noise_sd
         self._people = people
+        self._only = only
         self._looked_at: set[tuple[bytes, bytes]] = set()  # result and the working line then
         self._runs = self._peer_runs = 0
 
@@ -98,9 +101,9 @@ class Peers:
             CatchUpStep.from_value(job.body).theirs
             for job in self._store.closed_jobs(line.key, "catchup")
         }
-        rates, left_out = self.rates(), self._left_out()
+        rates, is_heard = self.rates(), self._hearing()
         for row, lead_nano in ahead:
-            if row.tree in tried or row.author in left_out:
+            if row.tree in tried or not is_heard(row.author):
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
@@ -156,17 +159,18 @@ class Peers:
             AttestationStep.from_value(job.body).target
             for job in self._store.closed_jobs(self._ledger.key, "attestation")
         }
-        offers = self._offers.ranked(self.rates(), left_out=self._left_out())
+        offers = self._offers.ranked(self.rates(), is_heard=self._hearing())
         offers = [offer for offer in offers if offer.row.result not in done]
         self._chance.shuffle(offers)
         for offer in offers:
-            sources = [self._offers.source(tree) for tree in (offer.body.base, offer.body.tree)]
-            if None in sources or self._offers.vetted(offer.row.result, offer.body.tree) is None:
+            fit = self._offers.is_here(offer) and self._offers.vetted(
+                offer.row.result, offer.body.tree
+            )
+            if not fit:
                 continue
-            base, candidate = (source for source in sources if source)
             return WantedClaim(
-                base=base,
-                candidate=candidate,
+                base=self._ledger.source(offer.body.base),
+                candidate=self._ledger.source(offer.body.tree),
                 target=offer.row.result,
                 author=offer.author,
                 gain_nano=offer.row.gain_nano,
@@ -181,7 +185,7 @@ class Peers:
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return the claims of others to try here, the most promising first."""
         failed = failed_alone(self._ledger)
-        ranked = self._offers.ranked(rates, left_out=self._left_out())
+        ranked = self._offers.ranked(rates, is_heard=self._hearing())
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
@@ -260,9 +264,16 @@ class Peers:
             return titles[0]
         return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
-    def _left_out(self) -> frozenset[bytes]:
-        """Whose claims are not looked at: the node's own, and whom the user blocked."""
-        return self._people().blocked | {self._ledger.publication.author}
+    def _hearing(self) -> Callable[[bytes], bool]:
+        """Say whose claims are looked at: not the node's own, nor those of whom the user blocked.
+
+        Where only some are to be heard, no others'.
+        """
+        people, own = self._people(), self._ledger.publication.author
+        only = self._only(people)
+        return lambda author: (
+            author != own and author not in people.blocked and (only is None or author in only)
+        )
 
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:

@@ -72,9 +72,10 @@ class Terms:
     def _code(self) -> str:
         if not self._runs_code():
             return "Strangers' code does not run here; what they publish is only shown."
+        whose = "Friends'" if self.config.peer_code == "friends" else "Strangers'"
         return (
-            f"Strangers' code runs here, in sandbox tier {self.tier.name} "
-            "(`peer_code = false` prevents it)."
+            f"{whose} code runs here, in sandbox tier {self.tier.name} "
+            '(`peer_code = "none"` prevents it).'
         )
 
     def _share(self) -> str:
@@ -88,7 +89,7 @@ class Terms:
     def _runs_code(self) -> bool:
         name = self.tier.name
         is_walled = name == "full" or (name == "container" and self.config.peers_in_container)
-        return self.config.peer_code and is_walled
+        return self.config.peer_code != "none" and is_walled
 
 
 def plan_network(

@@ -7,14 +7,17 @@ sends, the research beside it goes on.
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.network.limits import PeerId
 from node.peering.answering import Librarian
+from node.peering.book import Book
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
 from node.peering.conduct import Conduct
+from node.peering.dialling import Dialler
 from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.lending import Lender
@@ -28,7 +31,9 @@ from node.store.store import Store
 _MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
 _HEARD_AT_ONCE = 64
 _SETTLED_S = 600.0
+_NEWS_EVERY_S = 2.0  # to look for work among the news costs more than to take them in
 _RESTARTED_AFTER_S = 5.0
+_CHANCE = random.Random()
 _log = logging.getLogger("node.peering")
 
 
@@ -41,6 +46,7 @@ class Peering:
     """Everything that this node says to peers and takes from them, over one carrier.
 
     `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records.
+    `addresses` are told to peers; `on_news` is called, not often, when peers brought something.
     """
 
     def __init__(
@@ -53,6 +59,10 @@ class Peering:
         author: bytes,
         software: str,
         topics: tuple[str, ...],
+        book: Book | None = None,
+        keep_book: Callable[[Book], None] = lambda _book: None,
+        addresses: Callable[[], Sequence[str]] | None = None,
+        on_news: Callable[[], None] = lambda: None,
         blob_quota_bytes: int = DEFAULT_QUOTA_BYTES,
         clock: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = clock_ms,
@@ -63,6 +73,9 @@ class Peering:
         self._net = net
         self._author = author
         self._software = software
+        self._addresses = addresses or (lambda: carrier.addresses)
+        self._on_news = on_news
+        self._news: asyncio.TimerHandle | None = None
         self._now_ms = now_ms
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topic_indexes(topics)
@@ -71,8 +84,14 @@ class Peering:
         self.syncer = Syncer(
             carrier, store, self._indexes, conduct, taking=self._taking, clock=clock
         )
-        self.greeter = Greeter(
-            carrier, conduct, own=self._hello, heard=self.syncer.consider, clock=clock
+        self.greeter = Greeter(carrier, conduct, own=self._hello, heard=self._greeted, clock=clock)
+        self.dialler = Dialler(
+            carrier,
+            book or Book(clock=time.time, chance=_CHANCE),
+            conduct,
+            keep=keep_book,
+            chance=_CHANCE,
+            clock=clock,
         )
         self.fetcher = Fetcher(
             carrier,
@@ -100,6 +119,7 @@ class Peering:
                 ("events", self._follow),
                 ("hearing", self._hear),
                 ("greeting", self.greeter.run),
+                ("dialling", self.dialler.run),
                 ("syncing", self.syncer.run),
                 ("fetching", self.fetcher.run),
                 ("publishing", self._publisher.run),
@@ -124,13 +144,17 @@ class Peering:
 
         return answer_greeted
 
+    def _greeted(self, peer: PeerId, hello: Hello) -> None:
+        self.dialler.greeted(peer, hello)
+        self.syncer.consider(peer, hello)
+
     def _hello(self) -> Hello:
         return Hello(
             v=1,
             software=self._software,
             net=self._net,
             author=self._author,
-            addresses=tuple(self._carrier.addresses[:MAX_ADDRESSES]),
+            addresses=tuple(self._addresses()[:MAX_ADDRESSES]),
             digests=dict(self._indexes.digests()),
         )
 
@@ -154,6 +178,7 @@ class Peering:
     def _went(self, peer: PeerId) -> None:
         self.greeter.went(peer)
         self.syncer.forget(peer)
+        self.dialler.went(peer)
 
     async def _hear(self) -> None:
         while True:
@@ -164,9 +189,16 @@ class Peering:
             await self._taking.take(heard[0].forwarder, [one.data for one in heard])
 
     def _note_new(self, peer: PeerId, records: Sequence[bytes]) -> None:
+        if records and self._news is None:
+            loop = asyncio.get_running_loop()
+            self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)
         for patch in self._store.claimed_patches(records):
             self.fetcher.want(patch, told_by=peer)
         self.fetcher.arrived(records)
+
+    def _tell_news(self) -> None:
+        self._news = None
+        self._on_news()
 
     async def _settle(self) -> None:
         while True:

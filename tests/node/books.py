@@ -29,7 +29,7 @@ from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, MANIFEST, run
 BASE_NANO = 1_500_000_000
 GAIN_NANO = 20_000_000
 IDENTITY = Identity(
-    keys=NodeKeys(author=KEY, transport=SigningKey.from_seed(bytes(32))),
+    keys=NodeKeys(author=KEY, transport=SigningKey.from_seed(bytes(32)), transport_seed=bytes(32)),
     name="a node",
     version="0.1.0",
     net="main",

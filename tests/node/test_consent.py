@@ -85,7 +85,7 @@ def test_four_lines_say_what_will_happen(home: Home) -> None:
     published, code, share, ip = user.heard
     assert key(5).hex()[:12] in published
     assert "tier full" in code
-    assert "`peer_code = false`" in code
+    assert '`peer_code = "none"`' in code
     assert "10%" in share
     assert "IP address" in ip
 
@@ -94,7 +94,7 @@ def test_four_lines_say_what_will_happen(home: Home) -> None:
     ("tier", "config", "runs"),
     [
         ("full", Config(), True),
-        ("full", Config(peer_code=False), False),
+        ("full", Config(peer_code="none"), False),
         ("container", Config(), False),
         ("container", Config(peers_in_container=True), True),
         ("partial", Config(peers_in_container=True, allow_partial_sandbox=True), False),

@@ -1,0 +1,180 @@
+"""Whom to dial: from the address book, which peers help to fill.
+
+    /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
+
+What a peer tells is hearsay (`node.peering.book`): bounded, tried rarely, believed when somebody
+answers there.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.addresses import Address, Reach, parse_address
+from node.peering.book import TARGET_OUTBOUND, Book
+from node.peering.carrier import Carrier, Message
+from node.peering.conduct import Conduct
+from node.peering.messages import Hello, RefusedError, read, write
+from protocol.errors import ArnodeError, Rejected
+from protocol.fields import Mapped, Table, field, integer, line, listing
+
+PEERS: Final = "/arnode/peers/1"
+MAX_TOLD: Final = 16
+_LOOKED_S = 1.0
+_KEPT_S = 60.0
+_ASKED_AGAIN_S = 600.0
+_log = logging.getLogger("node.peering")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Mapped):
+    """Asks for addresses of others."""
+
+    known: int
+
+    TABLE: ClassVar = Table(field("known", integer(1, MAX_TOLD)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Mapped):
+    """Some that the peer knows."""
+
+    addresses: tuple[str, ...]
+
+    TABLE: ClassVar = Table(field("addresses", listing(line(1, 256), high=MAX_TOLD)))
+
+
+class Dialler:
+    """Keeps this node connected. `keep` writes the book; `clock`: seconds from anywhere."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        book: Book,
+        conduct: Conduct,
+        *,
+        keep: Callable[[Book], None],
+        chance: random.Random,
+        clock: Callable[[], float],
+    ) -> None:
+        self._carrier = carrier
+        self._book = book
+        self._conduct = conduct
+        self._keep = keep
+        self._chance = chance
+        self._clock = clock
+        self._dialling: set[PeerId] = set()
+        self._dialled: dict[PeerId, Address] = {}
+        self._told: dict[PeerId, tuple[Address, ...]] = {}  # by peers of themselves
+        self._asked_s: dict[PeerId, float] = {}
+        carrier.serve(PEERS, self.answer)
+
+    async def run(self) -> None:
+        """Dial whoever is due and ask peers for others, for ever."""
+        kept_s = self._clock()
+        async with asyncio.TaskGroup() as errands:
+            while True:
+                if self._carrier.peer_id is not None:
+                    for address in self._due():
+                        self._dialling.add(address.peer)
+                        errands.create_task(self._dial(address))
+                    for peer in self._to_ask():
+                        self._asked_s[peer] = self._clock()
+                        errands.create_task(self._ask(peer))
+                if self._clock() >= kept_s + _KEPT_S:
+                    kept_s = self._clock()
+                    self.keep()
+                await asyncio.sleep(_LOOKED_S)
+
+    def keep(self) -> None:
+        """Write the book; a disk that refuses costs a few dials after the next start."""
+        try:
+            self._keep(self._book)
+        except ArnodeError as fault:
+            _log.warning("the address book is not kept: %s (%s)", fault.message, fault.hint)
+
+    def greeted(self, peer: PeerId, hello: Hello) -> None:
+        """Take in where a peer says that it is reached."""
+        self._told[peer] = self._hear(peer, hello.addresses)
+
+    def went(self, peer: PeerId) -> None:
+        """Forget what belongs to a connection."""
+        for kept in (self._dialled, self._told, self._asked_s):
+            kept.pop(peer, None)
+
+    async def answer(self, peer: PeerId, question: Message) -> Message:
+        """Tell a peer some addresses of others: where they answered, or say that they do."""
+        asked = read(Known, question)
+        if isinstance(asked, Rejected):
+            await self._conduct.blame(peer, f"a question for peers that is none: {asked.reason}")
+            raise RefusedError(f"a question for peers that is none: {asked.reason}")
+        others = [str(address) for address in self._tellable(peer)]
+        self._chance.shuffle(others)
+        return write(Told(addresses=tuple(others[: asked.known])))
+
+    def _due(self) -> list[Address]:
+        connected = self._carrier.peers
+        return self._book.next_to_dial(
+            connected=connected,
+            outbound=sum(peer in self._dialled for peer in connected),
+            dialling=self._dialling,
+            own=self._carrier.peer_id,
+        )
+
+    async def _dial(self, address: Address) -> None:
+        try:
+            peer = await self._carrier.dial(str(address))
+        except NetworkError as fault:
+            _log.debug("%s", fault.message)
+            self._book.note_failure(address)
+        else:
+            self._dialled[peer] = address
+            self._book.note_success(address)
+        finally:
+            self._dialling.discard(address.peer)
+
+    def _to_ask(self) -> Iterator[PeerId]:
+        """Yield whom to ask for others: who has said hello, while there are few."""
+        if len(self._carrier.peers) >= TARGET_OUTBOUND:
+            return
+        for peer in self._told:
+            asked_s = self._asked_s.get(peer)
+            if asked_s is None or self._clock() >= asked_s + _ASKED_AGAIN_S:
+                yield peer
+
+    async def _ask(self, peer: PeerId) -> None:
+        try:
+            answer = await self._carrier.ask(peer, PEERS, write(Known(known=MAX_TOLD)))
+        except NetworkError:  # it went, or does not tell
+            return
+        told = read(Told, answer)
+        if isinstance(told, Rejected):
+            await self._conduct.blame(peer, f"addresses that are none: {told.reason}")
+            return
+        self._hear(peer, told.addresses)
+
+    def _hear(self, teller: PeerId, texts: Iterable[str]) -> tuple[Address, ...]:
+        reached = self._dialled.get(teller)
+        reach = reached.reach if reached else None
+        heard: list[Address] = []
+        for text in texts:
+            # Another version's forms of address are no fault.
+            if isinstance(address := parse_address(text), Address):
+                self._book.hear(address, teller=teller, teller_reach=reach)
+                heard.append(address)
+        return tuple(heard)
+
+    def _tellable(self, asker: PeerId) -> Iterator[Address]:
+        for peer in self._carrier.peers:
+            if peer == asker:
+                continue
+            own = [one for one in self._told.get(peer, ()) if one.peer == peer]
+            dialled = self._dialled.get(peer)
+            for address in dict.fromkeys([*([dialled] if dialled else []), *own]):
+                if address.reach is not Reach.NAME:
+                    yield address

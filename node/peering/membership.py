@@ -1,0 +1,139 @@
+"""A node's part in one network, from its plan: the network process, what is said over it, whom to
+dial. Whatever happens to any of it, the research beside it goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from node.home import Home
+from node.keyfile import NodeKeys
+from node.network.contract import NetworkSettings
+from node.peering.addresses import Address, parse_address
+from node.peering.book import Source
+from node.peering.book_file import book_path, read_book, write_book
+from node.peering.definition import Network
+from node.peering.greeting import Acquaintance
+from node.peering.process import NetworkProcess
+from node.peering.service import Peering
+from node.store.blobs import Blobs
+from node.store.store import Store
+
+DEFAULT_PORT: Final = 4001
+_ANYWHERE = "/ip4/0.0.0.0/tcp"
+_log = logging.getLogger("node.peering")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A node that takes part in a network."""
+
+    network: Network
+    process: NetworkProcess
+    peering: Peering
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where this node can be dialled, as far as it can tell."""
+        return tuple(announced(self.process.addresses))
+
+    @property
+    def peers(self) -> list[tuple[str, Acquaintance]]:
+        """Who is there and said hello."""
+        return [(peer, one) for peer, one in self.peering.peers.items() if one.hello]
+
+
+@contextlib.asynccontextmanager
+async def taking_part(
+    network: Network,
+    *,
+    home: Home,
+    keys: NodeKeys,
+    store: Store,
+    blobs: Blobs,
+    software: str,
+    topics: tuple[str, ...],
+    listen: tuple[str, ...],
+    on_news: Callable[[], None],
+) -> AsyncIterator[Membership]:
+    """Take part in a network for the length of a block.
+
+    `topics` are subscribed to; `listen` are addresses to listen on, none for a port of this
+    node's own choice. `on_news` is called, not often, when peers brought something.
+    """
+    chance = random.Random()
+    path = book_path(home, network.name)
+    book = read_book(path, clock=time.time, chance=chance)
+    for address in network.bootstrap:
+        book.learn(address, Source.BOOTSTRAP)
+    settings = NetworkSettings(
+        transport_seed=keys.transport_seed,
+        listen=listen or (f"{_ANYWHERE}/{_free_port()}",),
+        topics=frozenset(topics),
+        secret=network.secret,
+    )
+    process = NetworkProcess(settings, hidden=[home.root])
+    peering = Peering(
+        process,
+        store,
+        blobs,
+        net=network.name,
+        author=keys.author.public,
+        software=software,
+        topics=topics,
+        book=book,
+        keep_book=partial(write_book, path),
+        addresses=lambda: tuple(announced(process.addresses)),
+        on_news=on_news,
+    )
+    async with process:
+        running = asyncio.create_task(peering.run())
+        try:
+            yield Membership(network=network, process=process, peering=peering)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            peering.dialler.keep()
+
+
+def announced(listened: tuple[str, ...]) -> Iterator[str]:
+    """Yield what to tell peers of where this node listens: addresses of this machine, no wildcard.
+
+    Whether anybody outside can dial them, a node behind a router cannot tell.
+    """
+    for text in listened:
+        if text.startswith(f"{_ANYWHERE}/"):
+            host = _own_address()
+            text = text.replace("/ip4/0.0.0.0/", f"/ip4/{host}/", 1) if host else ""
+        if isinstance(parse_address(text), Address):
+            yield text
+
+
+def _own_address() -> str | None:
+    """The address from which this machine would reach others; nothing is sent to learn it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:  # no network at all
+            return None
+        host: str = probe.getsockname()[0]
+        return host
+
+
+def _free_port() -> int:
+    """Return the usual port, so that addresses stay; 0 for any if something else has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", DEFAULT_PORT))
+        except OSError:
+            _log.info("port %d is taken: another one, which changes", DEFAULT_PORT)
+            return 0
+    return DEFAULT_PORT
