@@ -66,15 +66,16 @@ class Exchange:
         Raises:
             NetworkError: the peer is gone, or refuses.
         """
-        if theirs > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS:
-            fault = await self._stream(topic)
+        kept = f"cursor {topic}"  # in the store, so that a restart goes on where it was
+        is_cold = theirs > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
+        if is_cold or self._store.meta(kept) is not None:
+            fault = await self._stream(topic, kept)
             if fault is not None:
                 return fault
         return await self._reconcile(topic, theirs)
 
-    async def _stream(self, topic: str) -> Rejected | None:
+    async def _stream(self, topic: str, kept: str) -> Rejected | None:
         """Read pages until their end, or until they bring nothing new."""
-        kept = f"cursor {topic}"  # so that a restart goes on where it was
         after, stale = self._store.meta(kept), 0
         while stale < MOST_STALE_PAGES:
             page = await self._ask(After(after=after, limit=MAX_WANTED, topic=topic), Page)

@@ -1,5 +1,6 @@
 """Nodes of one network for these tests: a store, blobs and the core's side of the network."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,15 @@ async def level(wires: Wires, clock: Clock, one: Member, other: Member) -> None:
         await greet(wires, one, other)
         if not await pull(one, other) + await pull(other, one):
             return
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others work until something is so."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")
 
 
 def signed(key: SigningKey, seq: int, body: Body, *, ts_ms: int | None = None) -> Record:

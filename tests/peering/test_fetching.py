@@ -1,0 +1,271 @@
+"""Sources come blob by blob, only those that records lead to, and never unchecked."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from node.network.errors import NetworkError
+from node.peering.carrier import Message
+from node.peering.fetching import TRIED_AGAIN_S, Fetcher
+from node.peering.messages import BLOB, CHUNK_BYTES, BlobPart, write
+from node.store.blobs import BLOB_LIMIT_BYTES
+from protocol.encoding import encode
+from protocol.kinds import Diff, PatchBody
+from protocol.patches import file_changes
+from protocol.records import Record
+from protocol.source import Source
+from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
+from tests.peering.wires import Wires
+from tests.protocol.examples import PATCH, sha256
+
+BASE = Source.of({"model.py": b"WIDTH = 4\n", "train.py": b"DEPTH = 2\n"})
+TREE = BASE.replacing("train.py", b"DEPTH = 3  # " + b"x" * (CHUNK_BYTES + 100) + b"\n")
+LONG_DIFF = b"a long diff, compressed"
+
+
+def patch_of(old: Source, new: Source, **changes: Any) -> Record:
+    body = replace(PATCH, base=old.tree, tree=new.tree, files=file_changes(old, new), **changes)
+    return signed(KEYS[0], 1, body)
+
+
+PATCH_RECORD = patch_of(BASE, TREE, diff=Diff(blob=sha256(LONG_DIFF)))
+
+
+class Scene:
+    def __init__(self, stack: ExitStack) -> None:
+        self.wires, self.clock = Wires(), Clock()
+        self.members = [
+            stack.enter_context(member(self.wires, name, self.clock))
+            for name in ("asking", "first", "second")
+        ]
+        self.asking, self.first, self.second = self.members
+        for one in self.members:
+            one.take([PATCH_RECORD])
+
+    async def meet(self, *others: Member) -> None:
+        for other in others:
+            await greet(self.wires, self.asking, other)
+
+    def fill(self, *members: Member) -> None:
+        for one in members:
+            one.blobs.put_source(BASE)
+            one.blobs.put_source(TREE)
+            one.blobs.put(LONG_DIFF)
+
+    async def fetch(self, **options: Any) -> bool:
+        return await self.asking.peering.fetcher.fetch(PATCH_RECORD.id, **options)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with ExitStack() as stack:
+        yield Scene(stack)
+
+
+def test_what_is_missing_of_a_patch_comes_from_who_has_it(scene: Scene) -> None:
+    scene.fill(scene.second)
+
+    async def talk() -> None:
+        await scene.meet(scene.first, scene.second)
+        assert await scene.fetch()
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get_source(TREE.tree) == TREE
+    assert scene.asking.blobs.get_source(BASE.tree) == BASE
+    assert scene.asking.blobs.get(sha256(LONG_DIFF)) == LONG_DIFF
+
+
+def test_who_told_of_it_is_asked_first_and_what_is_here_is_not_asked_for(scene: Scene) -> None:
+    scene.fill(scene.first, scene.second)
+    scene.asking.blobs.put_source(BASE)
+    asked: list[str] = []
+
+    def noting(name: str) -> Any:
+        async def note(protocol: str, _question: Message, answer: Message) -> Message:
+            asked.append(f"{name} {protocol}")
+            return answer
+
+        return note
+
+    async def talk() -> None:
+        await scene.meet(scene.first, scene.second)
+        scene.first.carrier.tamper, scene.second.carrier.tamper = noting("1"), noting("2")
+        assert await scene.fetch(told_by=scene.second.carrier.peer_id)
+
+    asyncio.run(talk())
+    # Two parts of the changed file, and the diff: the tree's list follows from the base's.
+    assert asked == [f"2 {BLOB}"] * 3
+
+
+def test_wrong_bytes_are_not_kept_and_the_next_peer_is_asked(scene: Scene) -> None:
+    scene.fill(scene.first, scene.second)
+
+    async def wrong(protocol: str, _question: Message, answer: Message) -> Message:
+        if protocol == BLOB and isinstance(answer, dict) and isinstance(answer["data"], bytes):
+            return {**answer, "data": b"\0" * len(answer["data"])}
+        return answer
+
+    async def talk() -> None:
+        await scene.meet(scene.first, scene.second)
+        scene.first.carrier.tamper = wrong
+        assert await scene.fetch(told_by=scene.first.carrier.peer_id)
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get_source(TREE.tree) == TREE
+    assert scene.asking.blobs.damaged() == []
+    assert scene.second.carrier.peer_id not in scene.asking.carrier.dropped
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {"data": b"", "size": 5},
+        {"data": b"12345", "size": 4},
+        {"data": b"1", "size": BLOB_LIMIT_BYTES + 1},
+        {"data": b"1" * (CHUNK_BYTES + 1), "size": BLOB_LIMIT_BYTES},
+        {"data": b"", "size": 0},
+        {"data": "text", "size": 4},
+        {"data": b"1", "size": 1.0},
+        {"data": b"1"},
+    ],
+)
+def test_parts_that_make_no_blob_end_the_try(scene: Scene, answer: Message) -> None:
+    async def lying(protocol: str, _question: Message, true: Message) -> Message:
+        return answer if protocol == BLOB else true
+
+    scene.fill(scene.first)
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        scene.first.carrier.tamper = lying
+        assert not await scene.fetch()
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.names() == []
+    assert scene.wires.questions[BLOB] <= 6
+
+
+def test_each_peer_is_tried_once_an_hour_for_each_blob(scene: Scene) -> None:
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        assert not await scene.fetch()
+        asked = scene.wires.questions[BLOB]
+        assert not await scene.fetch()
+        assert scene.wires.questions[BLOB] == asked
+        scene.clock.now_s += TRIED_AGAIN_S
+        scene.fill(scene.first)
+        assert await scene.fetch()
+
+    asyncio.run(talk())
+
+
+def test_what_nobody_had_is_tried_again_with_a_new_peer(scene: Scene) -> None:
+    fetcher = scene.asking.peering.fetcher
+    scene.fill(scene.second)
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        working = asyncio.create_task(fetcher.run())
+        fetcher.want(PATCH_RECORD.id)
+        await until(lambda: PATCH_RECORD.id in fetcher._given_up)
+        await scene.meet(scene.second)
+        fetcher.peer_came()
+        await until(lambda: scene.asking.blobs.has(sha256(LONG_DIFF)))
+        working.cancel()
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get_source(TREE.tree) == TREE
+
+
+def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
+    scene.fill(scene.first)
+    secret = scene.first.blobs.put(b"a log of this home")
+
+    async def ask(blob: bytes, record: bytes) -> Message:
+        question = write(BlobPart(blob=blob, record=record, offset=0))
+        return await scene.asking.carrier.ask(scene.first.carrier.peer_id, BLOB, question)
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        unchanged = sha256(b"WIDTH = 4\n")
+        answer = await ask(unchanged, PATCH_RECORD.id)
+        assert answer == {"data": b"WIDTH = 4\n", "size": 10}
+        for blob, record in (
+            (secret, PATCH_RECORD.id),
+            (unchanged, sha256(b"no record")),
+            (sha256(b"not here"), PATCH_RECORD.id),
+        ):
+            with pytest.raises(NetworkError):
+                await ask(blob, record)
+
+    asyncio.run(talk())
+
+
+def test_a_tree_that_is_no_list_of_files_asks_for_nothing_more(scene: Scene) -> None:
+    bomb = encode([[f"f{number}.py", sha256(b"%d" % number)] for number in range(400)])
+    body = PATCH_RECORD.body
+    assert isinstance(body, PatchBody)
+    record = signed(KEYS[1], 5, replace(body, tree=sha256(bomb), diff=PATCH.diff))
+    for one in (scene.asking, scene.first):
+        one.take([record])
+    scene.fill(scene.first)
+    scene.first.blobs.put(bomb)
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        assert not await scene.asking.peering.fetcher.fetch(record.id)
+
+    asyncio.run(talk())
+    assert scene.wires.questions[BLOB] == 4  # the base's list and two files, and the bomb
+
+
+def test_beyond_their_share_nothing_is_fetched_and_that_is_said_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.fill(scene.first)
+    peering = scene.asking.peering
+    fetcher = Fetcher(
+        scene.asking.carrier,
+        scene.asking.store,
+        scene.asking.blobs,
+        peering.fetcher._conduct,
+        clock=scene.clock,
+        used_bytes=100,
+        quota_bytes=BLOB_LIMIT_BYTES,
+    )
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        with caplog.at_level(logging.WARNING):
+            assert not await fetcher.fetch(PATCH_RECORD.id)
+            assert not await fetcher.fetch(PATCH_RECORD.id)
+
+    asyncio.run(talk())
+    assert scene.wires.questions[BLOB] == 0
+    assert sum("used up" in record.message for record in caplog.records) == 1
+
+
+def test_a_patch_that_is_not_here_yet_is_fetched_once_it_comes(scene: Scene) -> None:
+    scene.fill(scene.first)
+    late = patch_of(BASE, BASE.replacing("train.py", b"DEPTH = 9\n"))
+    scene.first.blobs.put_source(BASE.replacing("train.py", b"DEPTH = 9\n"))
+    scene.first.take([late])
+    fetcher = scene.asking.peering.fetcher
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        working = asyncio.create_task(fetcher.run())
+        fetcher.want(late.id)
+        await until(lambda: late.id in fetcher._given_up)
+        scene.asking.store.ingest([late.wire], now_ms=NOW_MS)
+        fetcher.arrived([late.id])
+        await until(lambda: scene.asking.blobs.has(sha256(b"DEPTH = 9\n")))
+        working.cancel()
+
+    asyncio.run(talk())

@@ -1,0 +1,168 @@
+"""The parts joined: three nodes that run, talk, and outlive a fault in one of their parts."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from node.peering import service
+from node.peering.messages import SYNC
+from protocol.keys import bind
+from protocol.source import Source
+from protocol.topics import family_topic, news_topic
+from tests.peering.members import KEYS, TASK, Clock, Member, library, member, signed, until
+from tests.peering.test_fetching import patch_of
+from tests.peering.wires import Wires
+from tests.protocol.examples import INSIGHT, PROFILE, RESULT, START_MS, TRANSPORT
+
+POOL = library(24)
+OLD = Source.of({"train.py": b"DEPTH = 2\n"})
+NEW = Source.of({"train.py": b"DEPTH = 3\n"})
+
+
+class Scene:
+    def __init__(self, stack: ExitStack) -> None:
+        self.wires, self.clock = Wires(), Clock()
+        self.one, self.two, self.three = (
+            stack.enter_context(member(self.wires, name, self.clock))
+            for name in ("one", "two", "three")
+        )
+
+    async def ticking(self) -> None:
+        while True:
+            self.clock.now_s += 5.0
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(service, "_RESTARTED_AFTER_S", 0.0)
+    monkeypatch.setattr("node.peering.greeting._LOOKED_S", 0.001)
+    monkeypatch.setattr("node.peering.publishing._LOOKED_S", 0.001)
+    with ExitStack() as stack:
+        yield Scene(stack)
+
+
+async def running(scene: Scene, *members: Member) -> asyncio.Task[None]:
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(scene.ticking())
+            for one in members:
+                group.create_task(one.peering.run())
+
+    return asyncio.create_task(all_of_them())
+
+
+def test_nodes_in_a_row_end_with_the_same_records_and_sources(scene: Scene) -> None:
+    one, two, three = scene.one, scene.two, scene.three
+    one.take(POOL[:15])
+    three.take(POOL[10:])
+    patch = patch_of(OLD, NEW)
+    claim = signed(KEYS[0], 2, replace(RESULT, patch=patch.id, base=OLD.tree, tree=NEW.tree))
+    one.take([patch, claim])
+    one.blobs.put_source(OLD)
+    one.blobs.put_source(NEW)
+
+    async def talk() -> None:
+        everyone = await running(scene, one, two, three)
+        scene.wires.connect(one.carrier, two.carrier)
+        scene.wires.connect(two.carrier, three.carrier)
+        await until(
+            lambda: {claim.id, *(r.id for r in POOL)} <= one.ids() & two.ids() & three.ids()
+        )
+        await until(lambda: three.blobs.has(NEW.tree) and three.blobs.get_source(NEW.tree) == NEW)
+        everyone.cancel()
+
+    asyncio.run(talk())
+    assert one.carrier.dropped == two.carrier.dropped == three.carrier.dropped == {}
+
+
+def test_own_records_are_gossiped_once_in_each_of_their_topics(scene: Scene) -> None:
+    one, two = scene.one, scene.two
+
+    async def talk() -> None:
+        everyone = await running(scene, one)
+        scene.wires.connect(one.carrier, two.carrier)
+        await asyncio.sleep(0)
+        step = one.store.append_own(KEYS[0], patch_of(OLD, NEW).body, ts_ms=START_MS)
+        await until(lambda: scene.clock.now_s > 1_100)
+        assert one.carrier.published == []  # no result says yet which hardware it is about
+        body = replace(RESULT, patch=step.id)
+        result = one.store.append_own(KEYS[0], body, ts_ms=START_MS)
+        profile = replace(PROFILE, binding=bind(TRANSPORT, KEYS[0].public))
+        own = one.store.append_own(KEYS[0], profile, ts_ms=START_MS)
+        family, news = family_topic("main", TASK, "cpu"), news_topic("main", TASK)
+        await until(lambda: len(one.carrier.published) >= 5)
+        assert sorted(one.carrier.published) == sorted(
+            [
+                (family, result.wire),
+                (news, result.wire),
+                (family, step.wire),
+                (news, step.wire),
+                (news, own.wire),
+            ]
+        )
+        everyone.cancel()
+
+    asyncio.run(talk())
+
+
+def test_what_is_heard_is_taken_in_and_garbage_is_not_the_forwarders_fault(scene: Scene) -> None:
+    one, two = scene.one, scene.two
+
+    async def talk() -> None:
+        everyone = await running(scene, one)
+        scene.wires.connect(two.carrier, one.carrier)
+        for number in range(20):
+            await two.carrier.publish("/arnode/main/tasks", b"garbage %d" % number)
+        for record in POOL:
+            await two.carrier.publish("/arnode/main/tasks", record.wire)
+        await until(lambda: one.ids() == {record.id for record in POOL})
+        everyone.cancel()
+
+    asyncio.run(talk())
+    assert one.carrier.dropped == {}
+
+
+def test_a_part_that_fails_is_counted_and_started_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = scene.one, scene.two
+    two.take(POOL)
+    settle, failures = one.store.settle, 2
+
+    def failing(*, now_ms: int) -> object:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError("a fault of this machine")
+        return settle(now_ms=now_ms)
+
+    monkeypatch.setattr(one.store, "settle", failing)
+
+    async def talk() -> None:
+        everyone = await running(scene, one, two)
+        await until(lambda: one.peering.failures["settling"] == 2)
+        scene.wires.connect(one.carrier, two.carrier)
+        await until(lambda: two.ids() <= one.ids())
+        everyone.cancel()
+
+    asyncio.run(talk())
+
+
+def test_the_next_hello_tells_a_peer_what_it_lacks(scene: Scene) -> None:
+    one, two = scene.one, scene.two
+
+    async def talk() -> None:
+        everyone = await running(scene, one, two)
+        scene.wires.connect(one.carrier, two.carrier)
+        await until(lambda: scene.wires.questions[SYNC] > 0)
+        two.take([signed(KEYS[0], 0, INSIGHT)])
+        await until(lambda: one.ids() == two.ids() != set())
+        one.take([signed(KEYS[0], 1, INSIGHT)])
+        await until(lambda: one.ids() == two.ids())
+        everyone.cancel()
+
+    asyncio.run(talk())
