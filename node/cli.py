@@ -64,6 +64,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
     "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in a bundle."),
     "transfer": Entry("node.commands.transfer", "transfer", _PEOPLE, "Patch by hardware class."),
+    "peers": Entry("node.commands.node_control", "peers", _PEOPLE, "Show who is connected."),
     "invite": Entry("node.commands.inviting", "invite", _PEOPLE, "Print a line to join by."),
     "join": Entry("node.commands.inviting", "join", _PEOPLE, "Join a network by such a line."),
     "network": Entry("node.commands.network", "network", _PEOPLE, "Show and make networks."),

@@ -23,6 +23,7 @@ from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
+from node.loop.authors import author_rates
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
@@ -46,9 +47,11 @@ from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
+from node.views.peers import peers_document
 from node.views.status import status_document
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
+from protocol.prospects import AuthorRate
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
 from protocol.source import Source
@@ -350,8 +353,25 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
     async def status(_: Mapping[str, Message]) -> Message:
         author = node.books.keys.author.public
         return status_document(
-            node.books.store, author=author, sandbox=probe_tier().name, research=node.research
+            node.books.store,
+            author=author,
+            sandbox=probe_tier().name,
+            research=node.research,
+            membership=node.membership,
         )
+
+    async def peers(_: Mapping[str, Message]) -> Message:
+        ledger, people = node.books.ledger, read_people(node.home.people)
+        rates = author_rates(ledger, people.friends)
+
+        def trust(author: bytes) -> str:
+            if author in people.blocked:
+                return "blocked"
+            if author in people.friends:
+                return "friend"
+            return rates.get(author, AuthorRate()).standing
+
+        return peers_document(node.books.store, node.membership, trust)
 
     async def stop(arguments: Mapping[str, Message]) -> Message:
         node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))
@@ -390,6 +410,7 @@ def _handlers(node: Node) -> Mapping[str, Handler]:
     return {
         "verify": verify,
         "status": status,
+        "peers": peers,
         "stop": stop,
         "pause": pause,
         "resume": resume,

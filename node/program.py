@@ -13,22 +13,36 @@ from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
 from node.home import Home
+from node.keyfile import load_keys
 from node.loop.agenda import Goal
 from node.loop.session import find_task
+from node.peering.consent import (
+    Offline,
+    Terms,
+    Wishes,
+    ask_at_terminal,
+    is_own_task,
+    plan_network,
+)
+from node.peering.definition import Network
 from node.progress import reporting
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.device import find_gpu
 from trainer.task import Task
+from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5
 _LOG_LIMIT_BYTES = 5_000_000
 
 
-def start_node(home: Home, config: Config, goal: Goal) -> None:
-    """Run the node in this process until it ends. Raises ArnodeError when it cannot start."""
+def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
+    """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
+
+    `wishes`: what the command line says of the network.
+    """
     is_watched = sys.stdout.isatty()
     require_sandbox(config)
     with at_work(home, to_terminal=not is_watched):
@@ -37,7 +51,8 @@ def start_node(home: Home, config: Config, goal: Goal) -> None:
         text = Path(config.text) if config.text else None
         with reporting() as progress:
             task = find_task(home, name=config.task, text=text, progress=progress)
-        asyncio.run(_run(home, config, goal, task, is_watched=is_watched))
+        network = _network(home, config, wishes, task)
+        asyncio.run(_run(home, config, goal, task, network, is_watched=is_watched))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
@@ -57,11 +72,38 @@ def at_work(home: Home, *, to_terminal: bool) -> Iterator[None]:
         yield
 
 
-async def _run(home: Home, config: Config, goal: Goal, task: Task, *, is_watched: bool) -> None:
+def _network(home: Home, config: Config, wishes: Wishes, task: Task) -> Network | None:
+    """The network to take part in, if its user agrees; what the answer is goes into the log."""
+    terms = Terms(author=load_keys(home).author.public, tier=probe_tier(), config=config)
+    plan = plan_network(
+        home,
+        config,
+        wishes,
+        terms=terms,
+        is_own_task=is_own_task(task, data_dir=home.data),
+        ask=ask_at_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None,
+    )
+    if isinstance(plan, Offline):
+        _log.info("%s", plan.reason)
+        return None
+    found = len(plan.network.bootstrap)
+    _log.info("network %s, %d addresses to begin with", plan.network.name, found)
+    return plan.network
+
+
+async def _run(
+    home: Home,
+    config: Config,
+    goal: Goal,
+    task: Task,
+    network: Network | None,
+    *,
+    is_watched: bool,
+) -> None:
     with reporting() as progress:
         proposer = KnobsProposer()
         async with open_node(
-            home, config, task, goal, proposer=proposer, progress=progress
+            home, config, task, goal, proposer=proposer, progress=progress, network=network
         ) as node:
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root

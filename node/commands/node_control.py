@@ -19,6 +19,12 @@ from protocol.errors import ArnodeError, UsageError
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
 @click.option("--name", help="The name this node's records carry (default: from its key).")
+@click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
+@click.option("--network", metavar="NAME|none", help="The network to speak to, or none.")
+@click.option(
+    "--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with, more than once."
+)
+@click.option("--yes", "agrees", is_flag=True, help="Agree to join the network without a question.")
 @click.option(
     "--allow-partial-sandbox",
     is_flag=True,
@@ -32,6 +38,10 @@ def start(
     duration: str | None,
     until: str | None,
     name: str | None,
+    line: str | None,
+    network: str | None,
+    bootstrap: tuple[str, ...],
+    agrees: bool,
     allow_partial_sandbox: bool | None,
 ) -> None:
     """Run the node here: propose, measure, verify, record, until it is stopped.
@@ -41,24 +51,32 @@ def start(
     """
     from node.durations import parse_duration, seconds_until
     from node.loop.agenda import Goal
+    from node.peering.consent import Wishes
+    from node.peering.invites import read_invite
+    from node.peering.joining import join_network
     from node.program import start_node
 
     if duration and until:
         raise UsageError("--for and --until exclude each other", "give one of them")
     home = Home.locate(os.environ)
+    wishes = Wishes(network=network, has_invite=line is not None, agrees=agrees)
+    if line is not None:
+        join_network(home, read_invite(line))
     flags = {
         "task": task,
         "text": str(text) if text else None,
         "max_experiments": max_experiments,
         "name": name,
+        "bootstrap": bootstrap or None,
         "allow_partial_sandbox": allow_partial_sandbox,
+        **wishes.settings,
     }
     config = load_config(home.config, env=os.environ, flags=flags).config
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())
     goal = Goal(max_experiments=config.max_experiments, duration_s=duration_s)
-    start_node(home, config, goal)
+    start_node(home, config, goal, wishes)
 
 
 @click.command()
@@ -72,6 +90,22 @@ def status(as_json: bool) -> None:
     from node.views.status_text import print_status
 
     print_status(document)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def peers(as_json: bool) -> None:
+    """Show whom the running node is connected with."""
+    from node.control import call
+    from node.views.status_text import print_peers
+
+    document = call(Home.locate(os.environ).socket, "peers")
+    if not isinstance(document, dict):
+        raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+    if as_json:
+        print_json(document)
+    else:
+        print_peers(document)
 
 
 @click.command()

@@ -21,6 +21,8 @@ from protocol.errors import ArnodeError
 
 PING_EVERY_S: Final = 20.0
 PONG_S: Final = 60.0
+# Many times what any node is set to: a process that names more is not itself.
+PEERS_LIMIT: Final = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +37,6 @@ class Link:
         self._calls: dict[int, asyncio.Future[Message]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_questions = 0
-        self._lost_before = inbox.lost_messages
         self._lost_there = 0
         self.peer_id: PeerId | None = None
         self.addresses: tuple[str, ...] = ()
@@ -119,6 +120,8 @@ class Link:
             case ["question", int(number), str(peer), str(protocol), question]:
                 self._take_question(number, PeerId(peer), protocol, question)
             case ["connected", str(peer), (str() | None) as address]:
+                if len(self._inbox.peers) >= PEERS_LIMIT:
+                    raise NetworkError("the network process has more peers than there can be")
                 self._inbox.arrive(PeerId(peer), address)
             case ["disconnected", str(peer)]:
                 self._inbox.leave(PeerId(peer))

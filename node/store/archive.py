@@ -117,9 +117,10 @@ def own_wires(database: Database, start: int) -> list[bytes]:
     return [row[0] for row in database.rows(statement, (start,))]
 
 
-def count(database: Database) -> int:
-    """Return how many records are here."""
-    ((number,),) = database.rows("SELECT count(*) FROM record")
+def count(database: Database, author: bytes | None = None) -> int:
+    """Return how many records are here, of everybody or of one author."""
+    where, given = ("", ()) if author is None else (" WHERE author = ?", (author,))
+    ((number,),) = database.rows(f"SELECT count(*) FROM record{where}", given)  # noqa: S608
     return int(number)
 
 

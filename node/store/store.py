@@ -226,9 +226,9 @@ class Store(JobStore):
             self._database, kind=kind, author=author, newest_first=newest_first, limit=limit
         )
 
-    def record_count(self) -> int:
-        """Return how many records are here."""
-        return archive.count(self._database)
+    def record_count(self, author: bytes | None = None) -> int:
+        """Return how many records are here, of everybody or of one author."""
+        return archive.count(self._database, author)
 
     def damaged_records(self, progress: Progress) -> list[str]:
         """Return which records are not what their id and signature say."""

@@ -20,13 +20,19 @@ from protocol.units import NANO
 
 if TYPE_CHECKING:
     from node.loop.research import Research
+    from node.peering.membership import Membership
 
 _SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
 _VERIFYING = {*HEAD_TRIALS, "attestation"}
 
 
 def status_document(
-    store: Store, *, author: bytes | None, sandbox: str, research: "Research | None" = None
+    store: Store,
+    *,
+    author: bytes | None,
+    sandbox: str,
+    research: "Research | None" = None,
+    membership: "Membership | None" = None,
 ) -> dict[str, Message]:
     """Return the document. `author` is None while the node has no key yet."""
     name = ""
@@ -39,8 +45,19 @@ def status_document(
         "node": {"author": author.hex() if author else None, "name": name},
         "sandbox": sandbox,
         "lines": lines,
-        "network": {"name": None, "peers": 0, "records": store.record_count()},
+        "network": _network(store, membership),
         "cost": {"usd_today": 0, "tokens_today": 0},
+    }
+
+
+def _network(store: Store, membership: "Membership | None") -> Message:
+    """The network that this node takes part in; `name` is nil while it takes part in none."""
+    addresses: list[Message] = list(membership.addresses) if membership else []
+    return {
+        "name": membership.network.name if membership else None,
+        "peers": len(membership.peers) if membership else 0,
+        "records": store.record_count(),
+        "addresses": addresses,
     }
 
 

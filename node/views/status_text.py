@@ -16,10 +16,29 @@ def print_status(document: Mapping[str, Any]) -> None:
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    if network := document["network"]["name"]:
+        count = document["network"]["peers"]
+        click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}")
     if not document["lines"]:
         click.echo("nothing was measured here yet: `arnode start`")
     for line in document["lines"]:
         _print_line(line)
+
+
+def print_peers(document: Mapping[str, Any]) -> None:
+    """Print the peers' document, a line each."""
+    if document["network"] is None:
+        click.echo("this node takes part in no network: see `arnode join` and `arnode start --yes`")
+        return
+    for peer in document["peers"]:
+        name = plain(peer["name"]) if peer["name"] else "nobody known"
+        latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
+        click.echo(
+            f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
+            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}"
+        )
+    if not document["peers"]:
+        click.echo(f"network {document['network']}: nobody is connected yet")
 
 
 def _print_line(line: Mapping[str, Any]) -> None:

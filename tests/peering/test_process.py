@@ -12,7 +12,7 @@ import pytest
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering import child, process
+from node.peering import child, link, process
 from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.peering.child import LineBudget, network_command, printable, running_child
 from node.peering.process import NetworkProcess
@@ -201,6 +201,21 @@ def test_leaving_ends_the_child_whatever_its_state(state: signal.Signals) -> Non
             pid = own_program()
             os.kill(pid, state)
         await until(lambda: not is_alive(pid))
+
+    run(test)
+
+
+def test_a_child_that_runs_and_does_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(link, "PONG_S", 5)
+
+    async def test() -> None:
+        async with network() as one:
+            pid = own_program()
+            os.kill(pid, signal.SIGSTOP)
+            await until(lambda: one.peer_id is None)
+            await one.wait_up()
+            assert own_program() != pid
 
     run(test)
 

@@ -1,0 +1,67 @@
+"""What `arnode peers` says: who is connected, and who they are, as far as they can show it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from node.control import Message
+from node.network.limits import PeerId
+from node.peering.addresses import transport_key
+from node.store.store import Store
+from protocol.errors import Rejected
+from protocol.kinds import ProfileBody
+
+if TYPE_CHECKING:
+    from node.peering.greeting import Acquaintance
+    from node.peering.membership import Membership
+
+_LOOKED_AT = 2_000  # profiles, the newest first
+
+
+def peers_document(
+    store: Store, membership: "Membership | None", trust: Callable[[bytes], str]
+) -> dict[str, Message]:
+    """Return the document: everybody who is connected, in the order of their ids.
+
+    `trust` says how this node hears an author.
+    """
+    if membership is None:
+        return {"network": None, "peers": []}
+    profiles = _by_transport(store)
+    rows: list[Message] = [
+        _row(store, PeerId(peer), known, profiles, trust)
+        for peer, known in sorted(membership.peers, key=lambda one: one[0])
+    ]
+    return {"network": membership.network.name, "peers": rows}
+
+
+def _row(
+    store: Store,
+    peer: PeerId,
+    known: "Acquaintance",
+    profiles: dict[bytes, tuple[bytes, ProfileBody]],
+    trust: Callable[[bytes], str],
+) -> Message:
+    key = transport_key(peer)
+    # Only a profile that binds this very connection's key says who signs there.
+    author, profile = profiles.get(b"" if isinstance(key, Rejected) else key, (None, None))
+    classes: list[Message] = list(profile.classes) if profile else []
+    return {
+        "peer": peer,
+        "author": author.hex() if author else None,
+        "name": profile.name if profile else None,
+        "classes": classes,
+        "trust": trust(author) if author else "unknown",
+        "records": store.record_count(author) if author else 0,
+        "latency_ms": None if known.latency_s is None else round(1000 * known.latency_s, 1),
+        "direct": True,
+        "software": known.hello.software if known.hello else None,
+    }
+
+
+def _by_transport(store: Store) -> dict[bytes, tuple[bytes, ProfileBody]]:
+    """Return the newest profile of each transport key."""
+    found: dict[bytes, tuple[bytes, ProfileBody]] = {}
+    for record in store.records("profile", newest_first=True, limit=_LOOKED_AT):
+        if isinstance(record.body, ProfileBody) and record.body.binds(record.author):
+            found.setdefault(record.body.transport, (record.author, record.body))
+    return found
