@@ -67,6 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "peers": Entry("node.commands.node_control", "peers", _PEOPLE, "Show who is connected."),
     "invite": Entry("node.commands.inviting", "invite", _PEOPLE, "Print a line to join by."),
     "join": Entry("node.commands.inviting", "join", _PEOPLE, "Join a network by such a line."),
+    "bootstrap": Entry("bootstrap.command", "bootstrap", _PEOPLE, "Run a node that others find."),
     "network": Entry("node.commands.network", "network", _PEOPLE, "Show and make networks."),
     "friends": Entry("node.commands.people", "friends", _PEOPLE, "Whose claims come first."),
     "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),

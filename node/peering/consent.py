@@ -117,7 +117,7 @@ def plan_network(
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
-    plan = NetworkPlan(network=_with_settings(find_network(home, config.net).network, config))
+    plan = NetworkPlan(network=with_settings(find_network(home, config.net).network, config))
     if config.online or wishes.agrees:
         return plan
     if ask is None:
@@ -145,7 +145,8 @@ def ask_at_terminal(lines: list[str], question: str) -> bool:
     return click.confirm(question, default=False, err=True)
 
 
-def _with_settings(network: Network, config: Config) -> Network:
+def with_settings(network: Network, config: Config) -> Network:
+    """Return a network with the addresses of flags and settings before its own."""
     parsed = (parse_address(text) for text in config.bootstrap)
     told = [address for address in parsed if not isinstance(address, Rejected)]
     return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))

@@ -24,7 +24,7 @@ from tests.soak.moves import Move, judged_moves
 from tests.soak.stage import open_stage
 from trainer.task import Task, load_task
 
-_SLOTS = 130
+_SLOTS = 120
 _BEFORE = 100  # slots after which the order has to know its authors
 _MOST_SESSIONS = 40
 # Share of liars, and what of the runs they may waste and of the late slots have.

@@ -1,0 +1,133 @@
+"""A bootstrap node as a program: the network's part of a node, all topics, and a page to read.
+
+It has an author key like every node, signs nothing but its profile, and runs nobody's code.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from bootstrap.page import serving
+from node.config import Config
+from node.home import Home
+from node.keyfile import NodeKeys, load_keys
+from node.peering.consent import with_settings
+from node.peering.definition import Network
+from node.peering.membership import taking_part
+from node.peering.networks import find_network
+from node.store.blobs import Blobs
+from node.store.intake import Quotas
+from node.store.store import Store
+from protocol.errors import ConfigurationError
+from protocol.keys import bind
+from protocol.kinds import ProfileBody
+from protocol.topics import all_subscriptions
+from trainer.task import builtin_tasks, load_task
+
+_log = logging.getLogger("node")
+
+
+def run_bootstrap(home: Home, config: Config, *, http: tuple[str, int] | None) -> None:
+    """Serve a network in this process until it is stopped.
+
+    Raises:
+        ArnodeError: the network is not defined here, its definition or the home has a fault, or
+            another node works in this home.
+    """
+    network = with_settings(find_network(home, config.net).network, config)
+    keys = load_keys(home)
+    with (
+        home.lock(),
+        _logging(),
+        Store.open(home, quotas=Quotas(total=config.max_records)) as store,
+    ):
+        _announce(store, keys, config)
+        asyncio.run(_serve(home, config, network, keys, store, http))
+    _log.info("stopped")
+
+
+async def _serve(
+    home: Home,
+    config: Config,
+    network: Network,
+    keys: NodeKeys,
+    store: Store,
+    http: tuple[str, int] | None,
+) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with contextlib.AsyncExitStack() as stack:
+        membership = await stack.enter_async_context(
+            taking_part(
+                network,
+                home=home,
+                keys=keys,
+                store=store,
+                blobs=Blobs(home.blobs),
+                software=f"arnode {version('arnode')}",
+                topics=all_subscriptions(network.name, task_ids(home, network)),
+                listen=config.listen,
+                on_news=lambda: None,
+            )
+        )
+        if http is not None:
+            await stack.enter_async_context(serving(store, membership, http))
+        await membership.process.wait_up()
+        for address in membership.addresses:
+            _log.info("listening at %s", address)
+        await stopped.wait()
+
+
+def task_ids(home: Home, network: Network) -> list[bytes]:
+    """Return the tasks of a network: those that it names, else those that come with arnode.
+
+    Raises:
+        ConfigurationError: it names a task that is unknown here.
+    """
+    known = {name: load_task(name, data_dir=home.data).id for name in builtin_tasks()}
+    ids: list[bytes] = []
+    for named in network.tasks or tuple(known):
+        if named in known:
+            ids.append(known[named])
+        elif len(named) == 2 * len(next(iter(known.values()))):
+            ids.append(bytes.fromhex(named))
+        else:
+            raise ConfigurationError(
+                f"the network {network.name!r} names the task {named!r}, which is unknown here",
+                "name it by its id: 64 hex digits, from `arnode task show`",
+            )
+    return ids
+
+
+def _announce(store: Store, keys: NodeKeys, config: Config) -> None:
+    author = keys.author
+    profile = ProfileBody(
+        name=config.name or f"bootstrap-{author.public.hex()[:12]}",
+        version=version("arnode"),
+        transport=keys.transport.public,
+        binding=bind(keys.transport, author.public),
+        classes=(),
+    )
+    latest = store.records("profile", author.public, newest_first=True, limit=1)
+    if not latest or latest[0].body != profile:
+        with store.transaction():
+            store.append_own(author, profile, ts_ms=time.time_ns() // 1_000_000, net=config.net)
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
