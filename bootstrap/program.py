@@ -48,7 +48,7 @@ def run_bootstrap(home: Home, config: Config, *, http: tuple[str, int] | None) -
     ):
         _announce(store, keys, config)
         asyncio.run(_serve(home, config, network, keys, store, http))
-    _log.info("stopped")
+        _log.info("stopped")
 
 
 async def _serve(
