@@ -20,13 +20,10 @@ import trio
 FOLDER: Final = Path(__file__).parent
 INSTALLED: Final = FOLDER.parents[1] / "build" / "interop"
 OLDEST_NODE: Final = 20
+ASK_S: Final = 20
 INSTALL_S: Final = 120
-# Without network the first package is given up at once: npm would try for minutes.
-NPM: Final = {
-    "npm_config_fetch_retries": "0",
-    "npm_config_fetch_timeout": "20000",
-    "npm_config_update_notifier": "false",
-}
+# Without network npm would try again for minutes.
+NPM: Final = {"npm_config_fetch_retries": "0", "npm_config_update_notifier": "false"}
 
 
 @cache
@@ -45,6 +42,7 @@ def node_program() -> str:
 @cache
 def packages() -> Path:
     """Return the folder with the packages of the lock file, installed once, or skip the test."""
+    node_program()
     lock = (FOLDER / "package-lock.json").read_bytes()
     installed = INSTALLED / hashlib.sha256(lock).hexdigest()[:16]
     if not installed.exists():
@@ -58,27 +56,33 @@ def packages() -> Path:
 
 
 def _install(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("there is no npm to install js-libp2p with")
     folder.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(FOLDER / name, folder)
+    # A registry that never answers keeps an installation waiting for all of its time, so that one
+    # package is asked for first.
+    _npm(folder, ASK_S, "view", "libp2p", "version")
     # No scripts: what is downloaded runs nowhere but in the peer.
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    _npm(folder, INSTALL_S, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+
+
+def _npm(folder: Path, patience_s: float, *arguments: str) -> None:
+    program = shutil.which("npm")
+    if program is None:
+        pytest.skip("there is no npm to install js-libp2p with")
     try:
         done = subprocess.run(
-            command,
+            [program, *arguments, "--prefer-offline"],
             cwd=folder,
             env=os.environ | NPM,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=INSTALL_S,
+            timeout=patience_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        pytest.skip(f"js-libp2p was not installed within {INSTALL_S} s")
+        pytest.skip(f"js-libp2p was not to be had within {patience_s:g} s")
     if done.returncode != 0:
         faults = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
         pytest.skip("js-libp2p cannot be installed: " + " ".join(faults[:3]))

@@ -24,7 +24,11 @@ const node = await createLibp2p({
   streamMuxers: [yamux()],
   services: {
     identify: identify(),
-    gossip: gossipsub({ globalSignaturePolicy: StrictSign, msgIdFn: messageId }),
+    gossip: gossipsub({
+      globalSignaturePolicy: StrictSign,
+      msgIdFn: messageId,
+      msgIdToStrFn: hex,
+    }),
   },
 });
 
@@ -39,7 +43,7 @@ async function join(connection, topic) {
     }
   });
   const heard = new Promise((resolve) => {
-    gossip.addEventListener("message", ({ detail }) => resolve(readRecord(detail.data)));
+    gossip.addEventListener("gossipsub:message", ({ detail }) => resolve(detail));
   });
   gossip.subscribe(topic);
   const isWith = () => gossip.getMeshPeers(topic).includes(connection.remotePeer.toString());
@@ -100,8 +104,9 @@ async function reconcile(connection, protocol, topic, records) {
 
 const { address, topic, sync, seed, task, records } = await hear();
 const connection = await node.dial(multiaddr(address));
-const record = await join(connection, topic);
-say("heard", { id: hex(record.id), author: hex(record.author), text: record.body.text });
+const { msg, msgId } = await join(connection, topic);
+const { id, author, body } = readRecord(msg.data);
+say("heard", { message: msgId, id: hex(id), author: hex(author), text: body.text });
 await publish(topic, unhex(seed), unhex(task));
 say("published");
 const kept = records.map((wire) => readRecord(unhex(wire)));
