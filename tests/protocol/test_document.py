@@ -8,9 +8,12 @@ import pytest
 
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck
+from protocol.hardware import FAMILIES, family_of
 from protocol.kinds import body_fields
 from protocol.records import Record, parse_record
+from protocol.topics import all_subscriptions
 from tests.protocol.examples import BODIES
+from tests.protocol.test_hardware import CARDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "protocol.md").read_text("utf-8")
@@ -60,3 +63,29 @@ def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
         assert shown in text
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
+
+
+def documented_family(slug: str) -> str:
+    """Return the family of a class as the document says it."""
+    lines = re.findall(r"^\| `([^|]*)` \| `([^|]*)` \|", section("Topics"), re.MULTILINE)
+    for patterns, family in lines:
+        if any(re.fullmatch(f"{pattern}(-.*)?", slug) for pattern in patterns.split(" ")):
+            return str(family)
+    return "cuda-other"
+
+
+@pytest.mark.parametrize(
+    "slug", [card[3] for card in CARDS] + ["cpu-x86_64", "cpux", "mi300x-192g"]
+)
+def test_families_follow_from_classes_as_described(slug: str) -> None:
+    assert documented_family(slug) == family_of(slug)
+
+
+def test_every_family_and_topic_is_described() -> None:
+    described = set(re.findall(r"\| `(c[a-z0-9-]+)` \|", section("Topics")))
+    assert described | {"cuda-other"} == set(FAMILIES)
+    for topic in all_subscriptions("NETWORK", [bytes(32)]):
+        name = topic.replace("0" * 16, "TASK")
+        last = name.rpartition("/")[2]
+        shown = name.replace(last, "FAMILY") if last in FAMILIES else name
+        assert f"`{shown}`" in section("Topics")
