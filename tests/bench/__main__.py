@@ -1,4 +1,4 @@
-"""`make bench [PART=decisions|swarm|pipeline|records|syncing]`: beside the alternative, in one run."""
+"""`make bench [PART=decisions|swarm|…]`: beside the alternative, in one run."""
 
 import argparse
 import json

@@ -34,7 +34,7 @@ def run_syncing(kept: Path, *, count: int = RECORDS) -> dict[str, object]:
 
     with ExitStack() as stack:
         wires = Wires()
-        folder = Path(stack.enter_context(TemporaryDirectory(dir=kept)))
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=kept.resolve())))
         full, new, near = (
             stack.enter_context(member(wires, name, clock, quotas=_WIDE, home=Home(folder / name)))
             for name in ("full", "new", "near")
@@ -47,7 +47,7 @@ def run_syncing(kept: Path, *, count: int = RECORDS) -> dict[str, object]:
             now_ms=NOW_MS,
         )
         build_s = _seconds(lambda: full.store.topic_indexes(ALL_TOPICS))
-        digest_s = _seconds(lambda: full.peering.syncer._indexes.digests())
+        digest_s = _seconds(full.peering.syncer._indexes.digests)
         figures: dict[str, object] = {
             "records": len(records),
             "ingest_s": round(ingest_s, 2),
