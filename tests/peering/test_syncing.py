@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.home import Home
 from node.network.errors import NetworkError
+from node.peering import exchange
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, SYNC
 from node.store.intake import INTENT_MS, Quotas
@@ -332,8 +333,12 @@ def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
     assert meeting.wires.questions[HELLO] == 1
 
 
-def test_a_newcomer_with_several_peers_reads_each_page_once(meeting: Meeting) -> None:
-    records = library(3_000)
+def test_a_newcomer_with_several_peers_reads_each_page_once(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_COLD_RECORDS", 10)
+    monkeypatch.setattr(exchange, "MAX_WANTED", 16)
+    records = library(296)
     first, second, new = (meeting.member(name) for name in ("first", "second", "new"))
     for node in (first, second):
         node.take(records)
@@ -353,5 +358,6 @@ def test_a_newcomer_with_several_peers_reads_each_page_once(meeting: Meeting) ->
         await meeting.level(new, first)
 
     asyncio.run(talk())
+    assert len(pages) > 10
     assert len(pages) == len(set(pages))  # type: ignore[arg-type]
     assert new.ids() == first.ids()
