@@ -32,7 +32,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|swarm|pipeline|records, else all.
+# PART=decisions|swarm|pipeline|records|syncing, else all.
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
 

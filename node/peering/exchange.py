@@ -45,11 +45,19 @@ Take = Callable[[Sequence[bytes]], Awaitable[int]]
 class Exchange:
     """Fetches what a peer has. `brought` is how many records were new so far.
 
-    `is_complete` turns false when something was left out that the peer named.
+    `is_complete` turns false when something was left out that the peer named. `streamed` are the
+    topics of which somebody sends pages just now, shared by all exchanges: two would send the same.
     """
 
     def __init__(
-        self, carrier: Carrier, store: Store, indexes: TopicIndexes, peer: PeerId, take: Take
+        self,
+        carrier: Carrier,
+        store: Store,
+        indexes: TopicIndexes,
+        peer: PeerId,
+        *,
+        take: Take,
+        streamed: set[str],
     ) -> None:
         self.brought = 0
         self.is_complete = True
@@ -58,6 +66,7 @@ class Exchange:
         self._indexes = indexes
         self._peer = peer
         self._take = take
+        self._streamed = streamed
         self._in_vain = 0
 
     async def fetch(self, topic: str, *, theirs: int) -> Rejected | None:
@@ -68,8 +77,15 @@ class Exchange:
         """
         kept = f"cursor {topic}"  # in the store, so that a restart goes on where it was
         is_cold = theirs > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
+        if topic in self._streamed:
+            self.is_complete = False
+            return None
         if is_cold or self._store.meta(kept) is not None:
-            fault = await self._stream(topic, kept)
+            self._streamed.add(topic)
+            try:
+                fault = await self._stream(topic, kept)
+            finally:
+                self._streamed.discard(topic)
             if fault is not None:
                 return fault
         return await self._reconcile(topic, theirs)
@@ -128,7 +144,12 @@ class Exchange:
         """Ask for records until all came or the peer has no more of them."""
         pending = dict.fromkeys(ids)
         while pending:
-            batch = [*pending][:MAX_WANTED]
+            named = [*pending][:MAX_WANTED]
+            batch = self._store.lacking(named)  # others may have brought some meanwhile
+            for record_id in set(named).difference(batch):
+                del pending[record_id]
+            if not batch:
+                continue
             answer = await self._ask(Want(ids=tuple(batch)), Records)
             if isinstance(answer, Rejected):
                 return answer

@@ -36,9 +36,11 @@ class Publisher:
 
     async def publish(self) -> int:
         """Publish some of what was not yet; return how many messages that were."""
-        sent = 0
-        for number, part, wire in self._store.own_members_after(self._last, limit=_AT_ONCE):
-            self._last = number
+        sent, latest = 0, self._store.last_membership()
+        own = self._store.own_members_after(self._last, limit=_AT_ONCE)
+        # All between were others' records, of which there may be very many.
+        self._last = own[-1][0] if len(own) == _AT_ONCE else latest
+        for _, part, wire in own:
             for topic in self._topics_of_part.get(part, ()):
                 await self._carrier.publish(topic, wire)
                 await asyncio.sleep(PACE_S)

@@ -21,7 +21,7 @@ from node.peering.dialling import Dialler
 from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.lending import Lender
-from node.peering.messages import BLOB, HELLO, MAX_ADDRESSES, SYNC, Hello, RefusedError
+from node.peering.messages import BLOB, HELLO, MAX_ADDRESSES, MAX_TOPICS, SYNC, Hello, RefusedError
 from node.peering.publishing import Publisher
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
@@ -77,6 +77,7 @@ class Peering:
         self._on_news = on_news
         self._news: asyncio.TimerHandle | None = None
         self._now_ms = now_ms
+        self._turn = 0
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topic_indexes(topics)
         conduct = Conduct(carrier, clock)
@@ -149,13 +150,18 @@ class Peering:
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
+        # Of an empty topic there is nothing to fetch. Of too many, each hello tells the next ones.
+        told = [entry for entry in self._indexes.digests().items() if entry[1][0]]
+        if len(told) > MAX_TOPICS:
+            self._turn = (self._turn + MAX_TOPICS) % len(told)
+            told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
         return Hello(
             v=1,
             software=self._software,
             net=self._net,
             author=self._author,
             addresses=tuple(self._addresses()[:MAX_ADDRESSES]),
-            digests=dict(self._indexes.digests()),
+            digests=dict(told),
         )
 
     async def _follow(self) -> None:

@@ -51,6 +51,7 @@ class Syncer:
         self._paces = Paces()
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
         self._busy: set[PeerId] = set()
+        self._streamed: set[str] = set()
         self._is_due = asyncio.Event()
 
     def consider(self, peer: PeerId, hello: Hello) -> None:
@@ -101,7 +102,9 @@ class Syncer:
                 await self._conduct.blame(peer, why, times=len(taken.rejected))
             return taken.new
 
-        talk = Exchange(self._carrier, self._store, self._indexes, peer, take)
+        talk = Exchange(
+            self._carrier, self._store, self._indexes, peer, take=take, streamed=self._streamed
+        )
         try:
             async with asyncio.timeout(EXCHANGE_LIMIT_S):
                 if await self._is_through(talk, peer, theirs):

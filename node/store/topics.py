@@ -16,6 +16,8 @@ from protocol.record_index import RecordIndex, key_of
 from protocol.records import Record
 from protocol.topics import common_news, parts_of, topics_of
 
+_ID_BYTES = 32
+_MODULUS = 1 << 256
 # Of results only confirmations count as news.
 _CLAIM = "naming JOIN record ON record.id = naming.record AND record.sort = 'news'"
 
@@ -97,41 +99,60 @@ def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[byt
     return [row[0] for row in database.rows(statement, record_ids)]
 
 
+class _Indexed:
+    """An index with its digest, kept beside it: peers are told it far more often than asked."""
+
+    def __init__(self, index: RecordIndex) -> None:
+        self.index = index
+        self._count, summed = index.digest()
+        self._sum = int.from_bytes(summed, "little")
+
+    def change(self, key: bytes, *, held: bool) -> None:
+        number = int.from_bytes(key[-_ID_BYTES:], "little")
+        if held and self.index.add(key):
+            self._count, self._sum = self._count + 1, self._sum + number
+        elif not held and self.index.discard(key):
+            self._count, self._sum = self._count - 1, self._sum - number
+
+    def digest(self) -> tuple[int, bytes]:
+        return self._count, (self._sum % _MODULUS).to_bytes(_ID_BYTES, "little")
+
+
 class TopicIndexes:
     """The index of each of some topics, in memory, of what is here: what peers are offered."""
 
     def __init__(self, database: Database, topics: Iterable[str]) -> None:
         self._database = database
         # By part: the common news are part of several topics.
-        self._of_part: dict[str, list[RecordIndex]] = {}
-        self._indexes: dict[str, RecordIndex] = {}
+        self._of_part: dict[str, list[_Indexed]] = {}
+        self._topics: dict[str, _Indexed] = {}
         self._last = last_number(database)
         by_part = self._keys({part for topic in topics for part in parts_of(topic)})
         for topic in topics:
             parts = parts_of(topic)
             keys = merge(*(by_part.get(part, []) for part in parts))
-            index = RecordIndex(key for key, _ in groupby(keys))
-            self._indexes[topic] = index
+            indexed = _Indexed(RecordIndex(key for key, _ in groupby(keys)))
+            self._topics[topic] = indexed
             for part in parts:
-                self._of_part.setdefault(part, []).append(index)
+                self._of_part.setdefault(part, []).append(indexed)
 
     @property
     def topics(self) -> tuple[str, ...]:
         """Which topics these are."""
-        return tuple(self._indexes)
+        return tuple(self._topics)
 
     def __getitem__(self, topic: str) -> RecordIndex:
         """Return a topic's index as of now; it changes with the store."""
         self._catch_up()
-        return self._indexes[topic]
+        return self._topics[topic].index
 
     def __contains__(self, topic: str) -> bool:
-        return topic in self._indexes
+        return topic in self._topics
 
     def digests(self) -> Mapping[str, tuple[int, bytes]]:
         """Return count and sum of the ids of each topic (`RecordIndex.digest`)."""
         self._catch_up()
-        return {topic: index.digest() for topic, index in self._indexes.items()}
+        return {topic: indexed.digest() for topic, indexed in self._topics.items()}
 
     def had(self, topic: str) -> RecordIndex:
         """Return a new index of what is here and of what is not wanted: all that is not to come.
@@ -155,11 +176,8 @@ class TopicIndexes:
         ):
             self._last = number
             key = key_of(ts_ms, record_id)
-            for index in self._of_part.get(topic, ()):
-                if held:
-                    index.add(key)
-                else:
-                    index.discard(key)
+            for indexed in self._of_part.get(topic, ()):
+                indexed.change(key, held=bool(held))
 
     def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
         """Return the sorted keys of what is here, by part; one reading serves all of them."""

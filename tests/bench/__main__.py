@@ -1,4 +1,4 @@
-"""`make bench [PART=decisions|swarm|pipeline|records]`: beside the alternative, in one run."""
+"""`make bench [PART=decisions|swarm|…]`: beside the alternative, in one run."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from tests.bench.decisions import run_decisions
 from tests.bench.pipeline import run_pipeline
 from tests.bench.records import run_records
 from tests.bench.swarm import run_swarm
+from tests.bench.syncing import run_syncing
 
 KEPT = Path(__file__).parents[2] / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -16,6 +17,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "swarm": run_swarm,
     "pipeline": run_pipeline,
     "records": run_records,
+    "syncing": run_syncing,
 }
 
 

@@ -128,7 +128,7 @@ def signed(key: SigningKey, seq: int, body: Body, *, ts_ms: int | None = None) -
         net="main",
         seq=seq,
         prev=None,
-        ts_ms=START_MS + seq * 1_000 if ts_ms is None else ts_ms,
+        ts_ms=START_MS + seq * 10 if ts_ms is None else ts_ms,
         body=body,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from node.peering import service
-from node.peering.messages import SYNC
+from node.peering.messages import HELLO
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic
@@ -158,7 +158,7 @@ def test_the_next_hello_tells_a_peer_what_it_lacks(scene: Scene) -> None:
     async def talk() -> None:
         everyone = await running(scene, one, two)
         scene.wires.connect(one.carrier, two.carrier)
-        await until(lambda: scene.wires.questions[SYNC] > 0)
+        await until(lambda: scene.wires.questions[HELLO] > 0)
         two.take([signed(KEYS[0], 0, INSIGHT)])
         await until(lambda: one.ids() == two.ids() != set())
         one.take([signed(KEYS[0], 1, INSIGHT)])
@@ -166,3 +166,14 @@ def test_the_next_hello_tells_a_peer_what_it_lacks(scene: Scene) -> None:
         everyone.cancel()
 
     asyncio.run(talk())
+
+
+def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_TOPICS", 2)
+    wires, clock = Wires(), Clock()
+    with member(wires, "one", clock) as one:
+        one.take(POOL)
+        filled = {topic for topic, entry in one.peering._indexes.digests().items() if entry[0]}
+        hellos = [set(one.peering._hello().digests) for _ in range(len(filled))]
+    assert all(len(told) == 2 for told in hellos)
+    assert set.union(*hellos) == filled

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.home import Home
 from node.network.errors import NetworkError
+from node.peering import exchange
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, SYNC
 from node.store.intake import INTENT_MS, Quotas
@@ -330,3 +331,33 @@ def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
 
     asyncio.run(talk())
     assert meeting.wires.questions[HELLO] == 1
+
+
+def test_a_newcomer_with_several_peers_reads_each_page_once(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_COLD_RECORDS", 10)
+    monkeypatch.setattr(exchange, "MAX_WANTED", 16)
+    records = library(296)
+    first, second, new = (meeting.member(name) for name in ("first", "second", "new"))
+    for node in (first, second):
+        node.take(records)
+    pages: list[Message] = []
+
+    async def noted(_protocol: str, question: Message, answer: Message) -> Message:
+        await asyncio.sleep(0)
+        if isinstance(question, dict) and "after" in question:
+            pages.append((question["topic"], question["after"]))  # type: ignore[arg-type]
+        return answer
+
+    async def talk() -> None:
+        for other in (first, second):
+            await greet(meeting.wires, new, other)
+            other.carrier.tamper = noted
+        await asyncio.gather(pull(new, first), pull(new, second))
+        await meeting.level(new, first)
+
+    asyncio.run(talk())
+    assert len(pages) > 10
+    assert len(pages) == len(set(pages))  # type: ignore[arg-type]
+    assert new.ids() == first.ids()

@@ -15,12 +15,15 @@ from node.network.gossip import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES, RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck
+from protocol.hardware import FAMILIES, family_of
 from protocol.keys import is_small_order
 from protocol.kinds import body_fields
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
 from protocol.records import Record, parse_record
+from protocol.topics import all_subscriptions
 from tests.protocol.examples import BODIES
+from tests.protocol.test_hardware import CARDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "protocol.md").read_text("utf-8")
@@ -103,3 +106,29 @@ def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
     assert r'sha256(topic + "\0" + data)' in gossip
     for muxer_or_security in (NOISE_ID, YAMUX_ID):
         assert muxer_or_security in section("Network")
+
+
+def documented_family(slug: str) -> str:
+    """Return the family of a class as the document says it."""
+    lines = re.findall(r"^\| `([^|]*)` \| `([^|]*)` \|", section("Topics"), re.MULTILINE)
+    for patterns, family in lines:
+        if any(re.fullmatch(f"{pattern}(-.*)?", slug) for pattern in patterns.split(" ")):
+            return str(family)
+    return "cuda-other"
+
+
+@pytest.mark.parametrize(
+    "slug", [card[3] for card in CARDS] + ["cpu-x86_64", "cpux", "mi300x-192g"]
+)
+def test_families_follow_from_classes_as_described(slug: str) -> None:
+    assert documented_family(slug) == family_of(slug)
+
+
+def test_every_family_and_topic_is_described() -> None:
+    described = set(re.findall(r"\| `(c[a-z0-9-]+)` \|", section("Topics")))
+    assert described | {"cuda-other"} == set(FAMILIES)
+    for topic in all_subscriptions("NETWORK", [bytes(32)]):
+        name = topic.replace("0" * 16, "TASK")
+        last = name.rpartition("/")[2]
+        shown = name.replace(last, "FAMILY") if last in FAMILIES else name
+        assert f"`{shown}`" in section("Topics")

@@ -77,3 +77,21 @@ def test_varints_are_written_as_negentropy_does() -> None:
         "8100",
         "822c",
     ]
+
+
+@settings(deadline=None)
+@given(st.sets(NUMBERS), st.sets(NUMBERS))
+def test_a_copy_stays_as_it_was_and_a_digest_is_of_the_set_alone(
+    first: set[int], later: set[int]
+) -> None:
+    index = RecordIndex(sorted(key(number) for number in first))
+    copied = index.copy()
+    for number in later:
+        index.add(key(number))
+    ids = [key(number)[8:] for number in first]
+    summed = sum(int.from_bytes(one, "little") for one in ids) % 2**256
+    assert copied.digest() == (len(ids), summed.to_bytes(32, "little"))
+    assert list(copied.ids(0, len(copied))) == [item[8:] for item in sorted(map(key, first))]
+    for number in later - first:
+        index.discard(key(number))
+    assert index.digest() == copied.digest()
