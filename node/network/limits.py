@@ -105,6 +105,31 @@ class _Bucket:
         return Verdict.DROP
 
 
+class Pace:
+    """When to ask a peer next, so as to stay well within what it allows: a bucket that waits.
+
+    The same bucket as the peer's, by the time at which it would be full (GCRA, ITU-T I.371).
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], allowance: Allowance, *, peers: int = PEERS_TRACKED
+    ) -> None:
+        self._clock = clock
+        self._allowance = allowance
+        self._peers = peers
+        self._full_at: OrderedDict[PeerId, float] = OrderedDict()
+
+    def wait_s(self, peer: PeerId) -> float:
+        """Count one more, and return how many seconds it must wait."""
+        now = self._clock()
+        full_at = max(now, self._full_at.get(peer, now)) + 1 / self._allowance.per_s
+        self._full_at[peer] = full_at
+        self._full_at.move_to_end(peer)
+        if len(self._full_at) > self._peers:
+            self._full_at.popitem(last=False)
+        return max(0.0, full_at - now - self._allowance.burst / self._allowance.per_s)
+
+
 class Banned:
     """Peers that are not wanted for a while: bounded, and each for a time."""
 

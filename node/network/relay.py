@@ -27,11 +27,15 @@ from node.network.frames import FrameStream
 from node.network.gossip import Gossip, Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
-from node.network.limits import Kind, PeerId, Verdict
+from node.network.limits import ALLOWANCES, Allowance, Kind, Pace, PeerId, Verdict
 from node.network.messages import Message
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
 
+# Each question is a stream: half of what a peer allows, since it counts other streams, too.
+ASKING: Final = Allowance(
+    per_s=ALLOWANCES[Kind.STREAMS].per_s / 2, burst=ALLOWANCES[Kind.STREAMS].burst / 2
+)
 GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
 _log = logging.getLogger(__name__)
 
@@ -52,6 +56,7 @@ class Relay:
         self._numbers = count()
         self._open: dict[int, trio.MemorySendChannel[Message]] = {}
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
+        self._pace = Pace(trio.current_time, ASKING)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
             "disconnect": self._disconnect,
@@ -250,6 +255,7 @@ class Relay:
             ) from fault
 
     async def _ask_peer(self, peer: PeerId, protocol: str, question: Message) -> Message:
+        await trio.sleep(self._pace.wait_s(peer))
         frames = await self._host.open(peer, protocol)
         try:
             await frames.send(question)

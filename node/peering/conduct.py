@@ -14,6 +14,7 @@ from node.peering.carrier import Carrier
 
 SHORTEST_WAIT_S = 10.0
 LONGEST_WAIT_S = 30 * 60.0
+RECONNECTED_WAIT_S = 60.0  # else who has waited longest would after a partition, too
 _log = logging.getLogger("node.peering")
 
 
@@ -43,6 +44,7 @@ class Pace:
     """
 
     not_before_s: float = 0.0
+    ended_s: float = 0.0
     wait_s: float = SHORTEST_WAIT_S
     full_at_s: float = 0.0
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -50,7 +52,12 @@ class Pace:
     def ended(self, now_s: float, *, brought: int) -> None:
         """Note that a round is over, and how many new records it brought."""
         self.wait_s = SHORTEST_WAIT_S if brought else min(2 * self.wait_s, LONGEST_WAIT_S)
+        self.ended_s = now_s
         self.not_before_s = now_s + self.wait_s
+
+    def reconnected(self) -> None:
+        """Look again soon: much may have happened while the peer was away."""
+        self.not_before_s = min(self.not_before_s, self.ended_s + RECONNECTED_WAIT_S)
 
 
 class Paces:

@@ -174,6 +174,7 @@ class Peering:
             match event:
                 case Connected(peer=peer, address=address):
                     self.greeter.came(peer, dialled=address is not None)
+                    self.syncer.came(peer)
                     self.fetcher.peer_came()
                 case Disconnected(peer=peer):
                     self._went(peer)

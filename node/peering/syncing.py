@@ -63,6 +63,10 @@ class Syncer:
         else:
             self._due.pop(peer, None)
 
+    def came(self, peer: PeerId) -> None:
+        """Note that a peer is connected."""
+        self._paces.of(peer).reconnected()
+
     def forget(self, peer: PeerId) -> None:
         """Note that a peer has gone."""
         self._due.pop(peer, None)

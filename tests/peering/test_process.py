@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
+from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.peering import child, link, process
 from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.peering.child import LineBudget, network_command, printable, running_child
@@ -19,6 +19,7 @@ from node.peering.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from tests.peering.networks import (
     ECHO,
+    PATIENCE_S,
     TOPIC,
     is_alive,
     network,
@@ -60,14 +61,19 @@ def test_two_networks_dial_and_ask_each_other() -> None:
     run(test)
 
 
-def test_many_questions_at_once_are_all_answered() -> None:
+def test_more_questions_at_once_than_a_peer_allows_are_all_answered() -> None:
+    count = int(ALLOWANCES[Kind.STREAMS].burst) + 20
+
     async def test() -> None:
         async with network() as one, network() as other:
             await one.dial(other.addresses[0])
             answers = await asyncio.gather(
-                *(one.ask(other.peer_id, ECHO, [number, bytes(10_000)]) for number in range(40))
+                *(
+                    one.ask(other.peer_id, ECHO, [number, bytes(1_000)], timeout_s=PATIENCE_S)
+                    for number in range(count)
+                )
             )
-            assert [answer[1][0] for answer in answers] == list(range(40))
+            assert [answer[1][0] for answer in answers] == list(range(count))
 
     run(test)
 
