@@ -51,6 +51,7 @@ COMMANDS: dict[str, Entry] = {
     "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
     "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
     "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
+    "demo": Entry("node.commands.demo", "demo", _EVERYDAY, "Show a network on this machine."),
     "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
     "stop": Entry("node.commands.node_control", "stop", _RUNNING, "Stop it, resumably."),
     "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),

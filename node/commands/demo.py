@@ -1,0 +1,54 @@
+"""`demo`: a network on this machine, for three minutes."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from node.terminal import print_json
+from protocol.errors import ArnodeError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON document.")
+@click.option("--keep", type=Path, help="Keep the nodes' homes and logs in this folder.")
+def demo(as_json: bool, keep: Path | None) -> None:
+    """Show what arnode is for: four nodes on this machine, one of which lies. About 3 minutes.
+
+    Nothing leaves this machine, and your own node is not touched.
+    """
+    from node.config import Config
+    from node.demo.story import play
+    from node.progress import reporting
+    from node.sandboxing import require_peer_sandbox
+
+    require_peer_sandbox(Config())
+    if keep is not None and keep.exists():
+        raise ArnodeError(f"{keep} exists already", "name a folder that does not")
+    # Short: the nodes' sockets lie in it.
+    root = keep or Path(tempfile.mkdtemp(prefix="arnode-demo-"))
+    try:
+        root.mkdir(mode=0o700, exist_ok=True)
+        with reporting() as progress:
+            facts = asyncio.run(play(root.resolve(), _tell, progress))
+    except TimeoutError as fault:
+        raise ArnodeError(
+            "the demo did not come to its end",
+            "is the machine busy? `--keep FOLDER` keeps the logs",
+        ) from fault
+    finally:
+        if keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+    if as_json:
+        print_json(facts.to_message())
+    if not facts.holds:
+        raise ArnodeError(
+            f"the demo went another way: {facts.verdicts}", "try again; chance has a part in it"
+        )
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,136 @@
+"""A node that runs nothing and signs that it gained: `python -m node.demo.liar LINE`.
+
+It lies through the front door, with records as valid as anybody's.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from node.config import load_config
+from node.core import clock_ms, identity_of, version
+from node.home import Home
+from node.keyfile import load_keys
+from node.loop.publication import Publication
+from node.loop.session import Subject
+from node.peering.definition import Network
+from node.peering.invites import read_invite
+from node.peering.membership import taking_part
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.runs import Role, Run
+from protocol.source import Source
+from protocol.topics import subscriptions
+from trainer.task import Task, load_task
+
+# Of the noise floor: enough to be looked at before anybody else's.
+CLAIMED_SD: Final = 20
+_PAIRS = 4
+_LEVEL_NANO = 1_250_000_000
+_RATE = (b"LEARNING_RATE = 1e-2\n", b"LEARNING_RATE = 1.002e-2\n")
+
+
+def main() -> None:
+    """Publish the lie and stay until stopped."""
+    home = Home.locate(os.environ)
+    network = read_invite(sys.argv[1])
+    task = load_task("tiny", data_dir=home.data)
+    with home.lock(), Store.open(home) as store:
+        asyncio.run(_lie(home, network, task, store))
+
+
+def idle_patch(task: Task) -> Source:
+    """Return the task's source with a change that changes nothing worth measuring."""
+    path, data = task.source.files[0]
+    return task.source.replacing(path, data.replace(*_RATE))
+
+
+async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
+    keys, blobs = load_keys(home), Blobs(home.blobs)
+    subject = Subject.here(task.manifest, task.source)
+    config = load_config(home.config, env=os.environ, flags={"net": network.name}).config
+    publication = Publication(
+        store=store,
+        blobs=blobs,
+        identity=identity_of(keys, config),
+        subject=subject,
+        clock_ms=clock_ms,
+    )
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with taking_part(
+        network,
+        home=home,
+        keys=keys,
+        store=store,
+        blobs=blobs,
+        software=f"arnode {version()}",
+        topics=subscriptions(network.name, [task.id], subject.hardware_class),
+        listen=config.listen,
+        on_news=lambda: None,
+    ):
+        if not store.own_records():
+            _publish(publication, task, store, blobs)
+        await stopped.wait()
+
+
+def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -> None:
+    base, tree = task.source, idle_patch(task)
+    for source in (base, tree):
+        blobs.put_source(source)
+    gain_nano = CLAIMED_SD * task.manifest.noise_floor_nano
+    with store.transaction():
+        publication.announce()
+        patch = publication.patch(
+            base.tree,
+            tree.tree,
+            title="a better learning rate",
+            why="It is much better.",
+            parents=(),
+            proposer="knobs",
+        )
+        publication.result(
+            patch.id,
+            base.tree,
+            tree.tree,
+            stage="confirm",
+            runs=_made_up(gain_nano),
+            note="",
+            has_verdict=True,
+        )
+
+
+def _made_up(gain_nano: int) -> Sequence[Run]:
+    """Pairs that nobody ran, with a little noise between them so that they look it."""
+    runs: list[Run] = []
+    for seed in range(_PAIRS):
+        level = _LEVEL_NANO + (-1) ** seed * gain_nano // 20
+        runs += [
+            _run(seed, "base", level),
+            _run(seed, "candidate", level - gain_nano),
+            _run(seed, "anchor", level),
+        ]
+    return runs
+
+
+def _run(seed: int, role: Role, nano: int) -> Run:
+    return Run(
+        seed=seed,
+        role=role,
+        status="ok",
+        metric_nano=nano,
+        secret_nano=nano,
+        ms=5_000,
+        cpu_ms=4_000,
+        serve_ms=500,
+        tokens=100_000,
+        peak_mem_bytes=300_000_000,
+    )
+
+
+if __name__ == "__main__":
+    main()

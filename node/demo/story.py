@@ -1,0 +1,255 @@
+"""What happens in the demo, told as it happens, and the facts of it."""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.edits import reapply
+from node.control import Message, call, is_running
+from node.demo.cast import NETWORK, Actor, acting, address_of, ended
+from node.demo.liar import CLAIMED_SD, idle_patch
+from node.home import Home
+from node.loop.steps import CatchUpStep
+from node.peering.definition import Network
+from node.peering.invites import write_invite
+from node.progress import Progress
+from node.store.boards import BoardKey
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.errors import ArnodeError
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.data import prepare
+from trainer.device import probe_class
+from trainer.task import Task, load_task
+
+MOVE: Final = "short-rows"  # of the task's moves, one with a gain that four pairs confirm
+LIMIT_S: Final = 900.0
+_LOOKED_S = 0.5
+_SILENCE_S = 15.0
+# The finder judges what it keeps at once; it tries nobody's code, so that it has time for its own.
+_FINDER = {"ARNODE_CHECKPOINT_HOURS": "0.0001", "ARNODE_PEER_CODE": "none"}
+_CHECKER = {"ARNODE_PEER_SHARE": "1.0"}
+
+Tell = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class Facts:
+    """What came of it. Times are seconds since the demo began, gains are in the metric's unit."""
+
+    times_s: dict[str, float] = field(default_factory=dict)
+    claimed: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the gain was adopted, the lie refuted, and all honest boards are the same."""
+        return (
+            self.verdicts == {"finder": "confirmed", "liar": "refuted"}
+            and len(self.digests) == 3
+            and len(set(self.digests.values())) == 1
+        )
+
+    def to_message(self) -> dict[str, Message]:
+        """Return them as one JSON document."""
+        return {
+            "holds": self.holds,
+            "seconds": dict(self.times_s),
+            "claimed": dict(self.claimed),
+            "measured_by_checker": dict(self.measured),
+            "verdicts": dict(self.verdicts),
+            "board_digests": dict(self.digests),
+        }
+
+
+async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
+    """Run the demo in a folder and return its facts.
+
+    Raises:
+        ArnodeError: a node ended, or the story did not come to its end in time.
+    """
+    task = load_task("tiny", data_dir=root / "data")
+    await asyncio.to_thread(prepare, task, data_dir=root / "data", progress=progress)
+    for name in ("finder", "checker", "liar"):
+        home = Home(root / name)
+        home.prepare()
+        shutil.copytree(root / "data", home.data)
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
+            return await stack.enter_async_context(
+                acting(name, root, command, {"ARNODE_NET": NETWORK, **(settings or {})})
+            )
+
+        _define_network(root / "bootstrap")
+        bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")
+        address = await address_of(bootstrap)
+        line = write_invite(Network(name=NETWORK, bootstrap=(address,)))
+        actors = [
+            bootstrap,
+            await start("liar", "node.demo.liar", line),
+            await start("finder", "node", "start", "--join", line, settings=_FINDER),
+            await start("checker", "node", "start", "--join", line, settings=_CHECKER),
+        ]
+        story = _Story(task, actors, tell)
+        async with asyncio.timeout(LIMIT_S):
+            await story.run()
+        return story.facts
+
+
+def _define_network(root: Path) -> None:
+    """Let a bootstrap node know a network of which it is the first."""
+    from node.peering.networks import create_network
+
+    create_network(Home(root), Network(name=NETWORK))
+
+
+class _Story:
+    """Watches the nodes' stores, which only they write, and tells each thing once."""
+
+    def __init__(self, task: Task, actors: list[Actor], tell: Tell) -> None:
+        self.facts = Facts()
+        self._task = task
+        self._bootstrap, self._liar, self._finder, self._checker = actors
+        self._tell = tell
+        self._line = LineKey(task=task.id, hardware_class=probe_class().slug)
+        self._started_s = self._told_s = time.monotonic()
+        self._is_handed_in = False
+        self._trees = {"liar": idle_patch(task).tree, "finder": _idea(task).tree}
+
+    async def run(self) -> None:
+        self._say("four nodes run on this machine, each with a key of its own: a bootstrap node,")
+        self._say("a finder, a checker and a liar. None is told who is who.")
+        while not self._is_told():
+            for actor in (self._bootstrap, self._liar, self._finder, self._checker):
+                if actor.process.returncode is not None:
+                    raise ended(actor)
+            self._look()
+            await asyncio.sleep(_LOOKED_S)
+
+    def _is_told(self) -> bool:
+        return len(self.facts.verdicts) == 2 and len(set(self.facts.digests.values())) == 1
+
+    def _look(self) -> None:
+        if not self._is_handed_in and is_running(self._finder.home.socket):
+            self._hand_in()
+        if (store := self._open(self._checker)) is not None:
+            with store:
+                self._look_at_claims(store)
+                self._look_at_verdicts(store)
+        if len(self.facts.verdicts) == 2:
+            self._compare_boards()
+        if time.monotonic() >= self._told_s + _SILENCE_S:
+            for actor in (self._finder, self._checker):
+                self._tell_now(actor)
+
+    def _hand_in(self) -> None:
+        self._is_handed_in = True
+        source = _idea(self._task)
+        call(
+            self._finder.home.socket,
+            "submit",
+            {"files": dict(source.files), "title": MOVE, "why": ""},
+        )
+        self._say(f"the finder is handed an idea, `{MOVE}`, and measures its baseline first")
+
+    def _look_at_claims(self, store: Store) -> None:
+        key = BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)
+        rows = {row.tree: row for row in store.board(key).rows}
+        for name, tree in self._trees.items():
+            if tree in rows and name not in self.facts.claimed:
+                self.facts.claimed[name] = rows[tree].gain_nano / NANO
+                how = (
+                    f"{CLAIMED_SD} deviations of a run; it ran nothing"
+                    if name == "liar"
+                    else "confirmed in pairs on its own machine"
+                )
+                self._note(f"{name} claimed")
+                self._say(
+                    f"the {name} has signed and gossiped a gain of "
+                    f"{self.facts.claimed[name]:.4f} ({how}); the checker has heard of it"
+                )
+
+    def _look_at_verdicts(self, store: Store) -> None:
+        for job in store.closed_jobs(self._line, "catchup"):
+            step = CatchUpStep.from_value(job.body)
+            name = next((name for name, tree in self._trees.items() if tree == step.theirs), None)
+            if name is None or name in self.facts.verdicts:
+                continue
+            runs = [run for run in store.runs_of(job.id) if run.outcome]
+            self.facts.verdicts[name] = step.verdict
+            self.facts.measured[name] = _gain(store, job.id)
+            self._note(f"{name} judged")
+            adopted = "; the checker adopts it" if step.verdict == "confirmed" else ""
+            self._say(
+                f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
+                f"secret text: {self.facts.measured[name]:+.4f}, {step.verdict}{adopted}"
+            )
+
+    def _compare_boards(self) -> None:
+        for actor in (self._bootstrap, self._finder, self._checker):
+            if (store := self._open(actor)) is not None:
+                with store:
+                    key = BoardKey(
+                        net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class
+                    )
+                    self.facts.digests[actor.name] = store.board(key).board_digest.hex()
+        if self._is_told():
+            self._note("boards agree")
+            digest = next(iter(self.facts.digests.values()))
+            self._say(f"the boards of all three are the same, byte for byte: {digest[:16]}…")
+
+    def _tell_now(self, actor: Actor) -> None:
+        try:
+            document = call(actor.home.socket, "status", timeout_s=2.0)
+        except ArnodeError:  # it starts, or is busy
+            return
+        match document:
+            case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
+                self._say(f"  … the {actor.name}: {stage}, {title}")
+
+    def _open(self, actor: Actor) -> Store | None:
+        try:
+            return Store.open_read_only(actor.home)
+        except ArnodeError:  # it has not made one yet
+            return None
+
+    def _note(self, what: str) -> None:
+        self.facts.times_s[what] = round(time.monotonic() - self._started_s, 1)
+
+    def _say(self, text: str) -> None:
+        self._told_s = time.monotonic()
+        self._tell(f"{self._told_s - self._started_s:4.0f} s  {text}")
+
+
+def _idea(task: Task) -> Source:
+    """Return the task's source with the move that the finder tries."""
+    (move,) = (one for one in task.moves if one.name == MOVE)
+    source = reapply(move.edits, task.source)
+    if source is None:
+        raise ArnodeError(f"the move {MOVE} does not fit the task", "install arnode again")
+    return source
+
+
+def _gain(store: Store, job: int) -> float:
+    """Return the mean gain of a job's whole pairs on the secret split; lower metrics are better."""
+    gains = list(_gains(store, job))
+    return sum(gains) / len(gains) if gains else 0.0
+
+
+def _gains(store: Store, job: int) -> Iterator[float]:
+    by_seed: dict[int, dict[str, int]] = {}
+    for run in store.runs_of(job):
+        if run.outcome and run.outcome.run.secret_nano is not None:
+            by_seed.setdefault(run.seed, {})[run.role] = run.outcome.run.secret_nano
+    for metrics in by_seed.values():
+        if "base" in metrics and "candidate" in metrics:
+            yield (metrics["base"] - metrics["candidate"]) / NANO
