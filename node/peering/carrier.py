@@ -66,5 +66,8 @@ class Carrier(Protocol):
     async def publish(self, topic: str, data: bytes) -> None:
         """Gossip a message; it may be lost on the way, and is while the network is down."""
 
+    async def disconnect(self, peer: PeerId) -> None:
+        """End the connection with a peer, which may come again."""
+
     async def drop(self, peer: PeerId, why: str) -> None:
         """Disconnect a peer that broke the rules, and refuse it for a while."""

@@ -116,7 +116,8 @@ class Greeter:
         elif hello.net != self._own().net:
             why = f"it is of the network {hello.net}, this node of {self._own().net}"
             _log.info("peer %s: %s", peer, why)
-            await self._drop(peer, why)
+            self.went(peer)
+            await self._carrier.drop(peer, why)
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
@@ -151,8 +152,7 @@ class Greeter:
     async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
         known.unanswered += 1
         if known.unanswered >= _MOST_UNANSWERED:
-            await self._drop(peer, f"no hello, {known.unanswered} times: {why}")
-
-    async def _drop(self, peer: PeerId, why: str) -> None:
-        self.went(peer)
-        await self._carrier.drop(peer, why)
+            # It may only be slow, or suspended, and come again.
+            _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
+            self.went(peer)
+            await self._carrier.disconnect(peer)

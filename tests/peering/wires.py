@@ -61,6 +61,7 @@ class MemoryCarrier:
     def __init__(self, wires: Wires, peer_id: PeerId) -> None:
         self.tamper: Tamper = faithful
         self.dropped: dict[PeerId, str] = {}
+        self.disconnected: list[PeerId] = []
         self.published: list[tuple[str, bytes]] = []
         self.is_silent = False
         self._wires = wires
@@ -117,6 +118,11 @@ class MemoryCarrier:
         for peer in self._peers:
             heard = Heard(topic=topic, forwarder=self._id, data=data)
             self._wires.carriers[peer]._events.put_nowait(heard)
+
+    async def disconnect(self, peer: PeerId) -> None:
+        self.disconnected.append(peer)
+        if peer in self._peers:
+            self._wires.cut(self, self._wires.carriers[peer])
 
     async def drop(self, peer: PeerId, why: str) -> None:
         self.dropped[peer] = why

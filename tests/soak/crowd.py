@@ -119,14 +119,15 @@ class Crowd:
         if self.ground.gains and self.chance.random() < _HONEST_GOOD:
             found = self.chance.choice(self.ground.gains)
             return found, found.gain_sd
-        return self.chance.choice(self.ground.nulls), self.chance.uniform(*_LUCKY_SD)
+        return self.ground.null, self.chance.uniform(*_LUCKY_SD)
 
     def _invented(self, way: str) -> tuple[Found, float]:
         """What a liar says: several times what there is, or a figure for nothing."""
         if way == "inflated":
             found = self.chance.choice(self.ground.gains)
             return found, _INFLATED * found.gain_sd
-        return self.chance.choice(self.ground.idle), self.chance.uniform(*_MADE_UP_SD)
+        nothing = [self.ground.null, self.chance.choice(self.ground.bad or [self.ground.null])]
+        return self.chance.choice(nothing), self.chance.uniform(*_MADE_UP_SD)
 
     def _to_copy(self, tried: Collection[bytes]) -> Published | None:
         """An honest author's claim that nobody tried yet."""
