@@ -1,0 +1,110 @@
+"""Whom to dial, and what peers tell of others, over wires in memory."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from node.network.errors import NetworkError
+from node.network.limits import PeerId
+from node.peering.addresses import Address, parse_address, peer_id
+from node.peering.book import Book, Source
+from node.peering.carrier import Message
+from node.peering.conduct import Conduct
+from node.peering.dialling import MAX_TOLD, PEERS, Dialler
+from tests.peering.members import Clock
+from tests.peering.wires import MemoryCarrier, Wires
+
+
+def address(number: int, host: str = "127.0.0.1") -> Address:
+    found = parse_address(f"/ip4/{host}/tcp/{4000 + number}/p2p/{peer_id(bytes([number] * 32))}")
+    assert isinstance(found, Address)
+    return found
+
+
+@dataclass(kw_only=True)
+class Party:
+    """A node that dials."""
+
+    carrier: MemoryCarrier
+    dialler: Dialler
+    book: Book
+    kept: list[int] = field(default_factory=list)
+
+
+def party(wires: Wires, name: str, clock: Clock) -> Party:
+    carrier, chance = wires.carrier(name), random.Random(1)
+    book = Book(clock=time.time, chance=chance)
+    kept: list[int] = []
+    dialler = Dialler(
+        carrier,
+        book,
+        Conduct(carrier, clock),
+        keep=lambda one: kept.append(len(one.entries)),
+        chance=chance,
+        clock=clock,
+    )
+    return Party(carrier=carrier, dialler=dialler, book=book, kept=kept)
+
+
+def test_what_nobody_answers_at_is_left_alone_for_a_while() -> None:
+    one = party(Wires(), "one", Clock())
+    one.book.learn(address(1), Source.BOOTSTRAP)
+    asyncio.run(one.dialler._dial(address(1)))
+    (entry,) = one.book.entries
+    assert entry.failures == 1
+    assert one.dialler._due() == []
+
+
+def test_peers_tell_where_others_are_but_not_the_asker_of_itself() -> None:
+    wires, clock = Wires(), Clock()
+    one, two, three = (party(wires, name, clock) for name in ("one", "two", "three"))
+    for other in (two, three):
+        wires.connect(other.carrier, one.carrier)
+        assert other.carrier.peer_id is not None
+    one.dialler._dialled[two.carrier.peer_id] = address(2)
+    one.dialler._dialled[three.carrier.peer_id] = address(3)
+    answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_TOLD}))
+    assert answer == {"addresses": [str(address(3))]}
+    assert one.dialler.answer is not None
+
+
+@pytest.mark.parametrize("question", [None, {}, {"known": 0}, {"known": 10**6}, {"known": "all"}])
+def test_a_question_that_is_none_is_not_answered(question: Message) -> None:
+    wires = Wires()
+    one, liar = party(wires, "one", Clock()), wires.carrier("liar")
+    wires.connect(liar, one.carrier)
+    with pytest.raises(NetworkError):
+        asyncio.run(liar.ask(one.carrier.peer_id, PEERS, question))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {"addresses": "all"},
+        {"addresses": ["x"] * 1000},
+        {"addresses": [1]},
+        {"addresses": []},
+    ],
+)
+def test_whatever_a_peer_tells_the_book_holds_addresses_only(answer: Message) -> None:
+    wires, clock = Wires(), Clock()
+    one, liar = party(wires, "one", clock), wires.carrier("liar")
+    wires.connect(one.carrier, liar)
+
+    async def lying(_peer: PeerId, _question: Message) -> Message:
+        return answer
+
+    liar.serve(PEERS, lying)
+    asyncio.run(one.dialler._ask(liar.peer_id))
+    assert one.book.entries == ()
+
+
+def test_the_book_is_kept_when_told_so() -> None:
+    one = party(Wires(), "one", Clock())
+    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.dialler.keep()
+    assert one.kept == [1]

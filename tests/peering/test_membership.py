@@ -1,0 +1,134 @@
+"""Nodes that take part in a network: real processes and sockets, records and sources all over."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from node.home import Home
+from node.keyfile import NodeKeys, load_keys
+from node.peering.addresses import Address, parse_address
+from node.peering.book_file import book_path
+from node.peering.definition import Network
+from node.peering.membership import Membership, announced, taking_part
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.kinds import TaskBody
+from protocol.topics import all_subscriptions
+from tests.node.examples import MANIFEST
+
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+NET = "lab"
+PEER = "12D3KooWLKzRAW2b2kySAAh96rhvXcwvMdAiWfQKdY2SokL4YEAA"
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A node's home, open."""
+
+    keys: NodeKeys
+    store: Store
+    membership: Membership
+
+    def publish(self) -> bytes:
+        """Sign a record of one's own; return its id."""
+        now_ms = time.time_ns() // 1_000_000
+        with self.store.transaction():
+            return self.store.append_own(
+                self.keys.author, TaskBody(manifest=MANIFEST), ts_ms=now_ms, net=NET
+            ).id
+
+
+@asynccontextmanager
+async def place(root: Path, network: Network) -> AsyncIterator[Place]:
+    home = Home(root)
+    keys = load_keys(home)
+    with Store.open(home) as store:
+        async with taking_part(
+            network,
+            home=home,
+            keys=keys,
+            store=store,
+            blobs=Blobs(home.blobs),
+            software="arnode test",
+            topics=all_subscriptions(network.name, [MANIFEST.id]),
+            listen=(LOOPBACK,),
+            on_news=lambda: None,
+        ) as membership:
+            await membership.process.wait_up()
+            yield Place(keys=keys, store=store, membership=membership)
+
+
+def at(found: Place, **more: object) -> Network:
+    """Return the network that is entered at a node."""
+    (address,) = (parse_address(text) for text in found.membership.addresses)
+    assert isinstance(address, Address)
+    return Network(name=NET, bootstrap=(address,), **more)  # type: ignore[arg-type]
+
+
+async def until_has(found: Place, record: bytes) -> None:
+    async with asyncio.timeout(60):
+        while not found.store.has(record):  # noqa: ASYNC110 (a store has no event for it)
+            await asyncio.sleep(0.05)
+
+
+def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None:
+    async def meet() -> None:
+        async with place(tmp_path / "first", Network(name=NET)) as first:
+            before = first.publish()  # that is for reconciliation
+            network = at(first)
+            async with place(tmp_path / "second", network) as second:
+                await until_has(second, before)
+                now = second.publish()  # that is for gossip, or what mends it
+                await until_has(first, now)
+                async with place(tmp_path / "third", network) as third:
+                    for record in (before, now):
+                        await until_has(third, record)
+                    (peer, known), *_ = third.membership.peers
+                    assert peer == first.membership.process.peer_id
+                    assert known.hello is not None
+                    assert known.hello.author == first.keys.author.public
+        kept = book_path(Home(tmp_path / "second"), NET).read_text()
+        assert network.bootstrap[0].peer in kept
+
+    asyncio.run(meet())
+
+
+def test_a_private_network_lets_nobody_in_without_its_secret(tmp_path: Path) -> None:
+    async def knock() -> None:
+        secret = bytes(range(32))
+        async with place(tmp_path / "first", Network(name=NET, secret=secret)) as first:
+            record = first.publish()
+            async with (
+                place(tmp_path / "member", at(first, secret=secret)) as member,
+                place(tmp_path / "guesser", at(first, secret=bytes(32))) as guesser,
+                place(tmp_path / "outsider", at(first)) as outsider,
+            ):
+                await until_has(member, record)
+                for other in (guesser, outsider):
+                    assert other.membership.peers == []
+                    assert not other.store.has(record)
+            assert len(first.membership.process.peers) <= 1
+
+    asyncio.run(knock())
+
+
+@pytest.mark.parametrize(
+    ("listened", "told"),
+    [
+        (f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}", [f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}"]),
+        ("/ip4/127.0.0.1/tcp/4001", []),
+    ],
+)
+def test_only_addresses_that_name_the_node_are_told(listened: str, told: list[str]) -> None:
+    assert list(announced((listened,))) == told
+
+
+def test_a_wildcard_is_told_as_an_address_of_this_machine() -> None:
+    for text in announced((f"/ip4/0.0.0.0/tcp/4001/p2p/{PEER}",)):
+        assert not text.startswith("/ip4/0.")
+        assert isinstance(parse_address(text), Address)
