@@ -17,6 +17,7 @@ from node.peering.definition import NO_NETWORK
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
 
+AGENTS = ("knobs", "none")
 COLORS = ("auto", "always", "never")
 PEER_CODE = ("none", "friends", "all")  # whose code runs here
 LISTEN_EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
@@ -45,6 +46,7 @@ class Config:
     online: bool | None = None
     bootstrap: tuple[str, ...] = ()
     name: str = ""
+    agent: str = "knobs"
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
@@ -235,6 +237,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "online": (_switch, "true or false"),
     "bootstrap": (_addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
+    "agent": (_one_of(AGENTS), f"one of {', '.join(AGENTS)}"),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),

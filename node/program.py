@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.knobs import KnobsProposer
+from agent.proposal import Proposer
+from agent.silent import Silent
 from node.config import Config
 from node.core import Node, open_node, run_node
 from node.faults import explaining_faults
@@ -101,7 +103,7 @@ async def _run(
     is_watched: bool,
 ) -> None:
     with reporting() as progress:
-        proposer = KnobsProposer()
+        proposer: Proposer = KnobsProposer() if config.agent == "knobs" else Silent()
         async with open_node(
             home, config, task, goal, proposer=proposer, progress=progress, network=network
         ) as node:

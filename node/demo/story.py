@@ -21,6 +21,7 @@ from node.progress import Progress
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
+from protocol.board import Board
 from protocol.errors import ArnodeError
 from protocol.source import Source
 from protocol.units import NANO
@@ -32,9 +33,14 @@ MOVE: Final = "short-rows"  # of the task's moves, one with a gain that four pai
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
 _SILENCE_S = 15.0
-# The finder judges what it keeps at once; it tries nobody's code, so that it has time for its own.
-_FINDER = {"ARNODE_CHECKPOINT_HOURS": "0.0001", "ARNODE_PEER_CODE": "none"}
-_CHECKER = {"ARNODE_PEER_SHARE": "1.0"}
+# Neither has ideas of its own, so that the story is short. The finder judges what it keeps at once
+# and tries nobody's code; the checker does nothing else.
+_FINDER = {
+    "ARNODE_AGENT": "none",
+    "ARNODE_CHECKPOINT_HOURS": "0.0001",
+    "ARNODE_PEER_CODE": "none",
+}
+_CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}
 
 Tell = Callable[[str], None]
 
@@ -81,7 +87,7 @@ async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
     for name in ("finder", "checker", "liar"):
         home = Home(root / name)
         home.prepare()
-        shutil.copytree(root / "data", home.data)
+        shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
@@ -162,8 +168,8 @@ class _Story:
         self._say(f"the finder is handed an idea, `{MOVE}`, and measures its baseline first")
 
     def _look_at_claims(self, store: Store) -> None:
-        key = BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)
-        rows = {row.tree: row for row in store.board(key).rows}
+        board = self._board(store)
+        rows = {row.tree: row for row in board.rows} if board else {}
         for name, tree in self._trees.items():
             if tree in rows and name not in self.facts.claimed:
                 self.facts.claimed[name] = rows[tree].gain_nano / NANO
@@ -198,10 +204,8 @@ class _Story:
         for actor in (self._bootstrap, self._finder, self._checker):
             if (store := self._open(actor)) is not None:
                 with store:
-                    key = BoardKey(
-                        net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class
-                    )
-                    self.facts.digests[actor.name] = store.board(key).board_digest.hex()
+                    if board := self._board(store):
+                        self.facts.digests[actor.name] = board.board_digest.hex()
         if self._is_told():
             self._note("boards agree")
             digest = next(iter(self.facts.digests.values()))
@@ -221,6 +225,14 @@ class _Story:
             return Store.open_read_only(actor.home)
         except ArnodeError:  # it has not made one yet
             return None
+
+    def _board(self, store: Store) -> Board | None:
+        """Return the board of the demo, None before the task is known there."""
+        if store.task(self._line.task) is None:
+            return None
+        return store.board(
+            BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)
+        )
 
     def _note(self, what: str) -> None:
         self.facts.times_s[what] = round(time.monotonic() - self._started_s, 1)

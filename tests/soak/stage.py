@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from agent.proposal import Context, Proposal
+from agent.silent import Silent
 from node import core
 from node.config import Config
 from node.core import Node, open_node
@@ -35,14 +35,6 @@ from trainer.task import Task
 
 CLAIMED_PAIRS = 4
 _LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured
-
-
-class Silence:
-    """Proposes nothing: whatever is tried came from somebody else."""
-
-    def propose(self, _context: Context) -> Proposal | None:
-        """Return nothing."""
-        return None
 
 
 @asynccontextmanager
@@ -83,7 +75,7 @@ async def open_stage(
         mock.patch.object(core, "_keep_journal", recorded),
         home.lock(),
     ):
-        async with open_node(home, config, task, goal, proposer=Silence(), progress=silent) as node:
+        async with open_node(home, config, task, goal, proposer=Silent(), progress=silent) as node:
             yield node
 
 
