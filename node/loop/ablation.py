@@ -106,10 +106,13 @@ def _asked(ledger: Ledger) -> Iterator[AttestationStep]:
 
 
 def _parts(ledger: Ledger) -> Iterator[bytes]:
-    """The patches of the stacks that made the head, the last first."""
+    """The patches of the stacks that made the head, the last first.
+
+    A patch that was a stack by itself is known: its checkpoint asked about nothing else.
+    """
     for job in reversed(ledger.store.closed_jobs(ledger.key, "checkpoint")):
         step = CheckpointStep.from_value(job.body)
-        if step.passed:
+        if step.passed and len(step.stack) > 1:
             yield from reversed(step.stack)
 
 

@@ -130,3 +130,13 @@ def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench.goal = Goal(max_experiments=12)
     asyncio.run(bench.research().run())
     assert len(asked(bench.store)) == 1
+
+
+def test_a_patch_that_was_confirmed_alone_is_not_asked_about_again(
+    home: Home, store: Store
+) -> None:
+    ledger = with_baseline(home, store)
+    kept = BASE_NANO - GAIN_NANO
+    conclude(ledger, step_to(BASELINE, FASTER, "faster"), "kept", kept, kept)
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    assert open_ablation(ledger) is None
