@@ -15,7 +15,7 @@ from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.session import Session
-from node.loop.steps import AttestationStep, ExperimentStep
+from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
 from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
@@ -48,7 +48,7 @@ class Research:
         self._on_record = on_record
         self._wake = asyncio.Event()
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._peers_in_flight: set[tuple[int, int]] = set()
+        self._foreign_in_flight: set[tuple[int, int]] = set()
         self._paused = False
         self._incumbent: dict[bytes, Floats] = {}
         self._verdicts = verdicts
@@ -162,15 +162,15 @@ class Research:
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""
         trained = asyncio.Event()
-        key = (run.job_id, run.ordinal)
-        is_peers = self._is_peers(self._job(run.job_id))
+        key, job = (run.job_id, run.ordinal), self._job(run.job_id)
+        is_foreign = self._is_foreign(job, run)
         # Two scripts in league could tell each other what one of them is scored on.
-        while is_peers and self._peers_in_flight & self._in_flight.keys():
+        while is_foreign and self._foreign_in_flight & self._in_flight.keys():
             await self._finish_one()
-        if is_peers:
-            self._peers_in_flight = {key}
+        if is_foreign:
+            self._foreign_in_flight = {key}
         self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
-        self._agenda.count(is_peers=is_peers)
+        self._agenda.count(is_peers=self._is_peers(job))
         if not self._agenda.goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(trained.wait())
@@ -210,7 +210,7 @@ class Research:
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
-        record = outcome.to_run(run.role, quoting=not self._is_peers(job))
+        record = outcome.to_run(run.role, quoting=not self._is_foreign(job, run))
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
@@ -226,8 +226,14 @@ class Research:
     def _job(self, job_id: int) -> Job:
         return next(job for job in self._store.open_jobs(self._ledger.key) if job.id == job_id)
 
+    def _is_foreign(self, job: Job, run: PlannedRun) -> bool:
+        """Whether a run is of a peer's code: what that prints goes into no record of ours."""
+        if job.kind == "catchup" and run.tree == CatchUpStep.from_value(job.body).base:
+            return False  # this node's own head
+        return self._is_peers(job)
+
     def _is_peers(self, job: Job) -> bool:
-        """Whether a job runs a peer's code: what that prints goes into no record of ours."""
+        """Whether a job is about a peer's claim, so that its runs are of the peers' share."""
         if job.kind == "experiment":
             return ExperimentStep.from_value(job.body).author is not None
         if job.kind == "attestation":

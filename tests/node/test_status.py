@@ -21,7 +21,8 @@ from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
-# INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed, `now` is ours.
+# INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
+# `intents`, `now` and the network's `addresses` are ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
 LINE_FIELDS = {
     "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
@@ -58,7 +59,8 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     document = status_document(ledger.store, author=KEY.public, sandbox="full")
     assert set(document) == FIELDS
     assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
-    assert document["network"] == {"name": None, "peers": 0, "records": 3}
+    alone = {"name": None, "peers": 0, "records": 3, "addresses": []}
+    assert document["network"] == alone
     line = line_of(ledger)
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
