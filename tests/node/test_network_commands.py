@@ -65,6 +65,8 @@ def running(home: Home, network: Message) -> Iterator[None]:
         async with ControlServer(home.socket, {"status": status}):
             ready.set()
             await asyncio.to_thread(done.wait)
+            # asyncio leaves a socket open that it accepted just before its loop ends.
+            await asyncio.sleep(0.1)
 
     home.prepare()
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +70,14 @@ def at(found: Place, **more: object) -> Network:
     return Network(name=NET, bootstrap=(address,), **more)  # type: ignore[arg-type]
 
 
-async def until_has(found: Place, record: bytes) -> None:
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not found.store.has(record):  # noqa: ASYNC110 (a store has no event for it)
+        while not holds():  # noqa: ASYNC110 (of what others hold there is no event)
             await asyncio.sleep(0.05)
+
+
+async def until_has(found: Place, record: bytes) -> None:
+    await until(lambda: found.store.has(record))
 
 
 def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None:
@@ -88,6 +92,7 @@ def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None
                 async with place(tmp_path / "third", network) as third:
                     for record in (before, now):
                         await until_has(third, record)
+                    await until(lambda: bool(third.membership.peers))
                     (peer, known), *_ = third.membership.peers
                     assert peer == first.membership.process.peer_id
                     assert known.hello is not None
