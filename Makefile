@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup start test check bench soak
+.PHONY: setup start test check demo bench soak
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -22,6 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 start: setup
 	@$(BIN)/arnode start
+
+demo: setup
+	@$(BIN)/arnode demo
 
 test: setup check
 	@$(BIN)/python -m pytest
