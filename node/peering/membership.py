@@ -88,6 +88,7 @@ async def taking_part(
         author=keys.author.public,
         software=software,
         topics=topics,
+        authors=network.authors,
         book=book,
         keep_book=partial(write_book, path),
         addresses=lambda: tuple(announced(process.addresses)),

@@ -45,7 +45,8 @@ def clock_ms() -> int:
 class Peering:
     """Everything that this node says to peers and takes from them, over one carrier.
 
-    `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records.
+    `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records, and
+    `authors` are whose count in this network, none for everybody's.
     `addresses` are told to peers; `on_news` is called, not often, when peers brought something.
     """
 
@@ -59,6 +60,7 @@ class Peering:
         author: bytes,
         software: str,
         topics: tuple[str, ...],
+        authors: frozenset[bytes] = frozenset(),
         book: Book | None = None,
         keep_book: Callable[[Book], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
@@ -81,7 +83,7 @@ class Peering:
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topic_indexes(topics)
         conduct = Conduct(carrier, clock)
-        self._taking = Taking(store, net=net, now_ms=now_ms, on_new=self._note_new)
+        self._taking = Taking(store, net=net, now_ms=now_ms, on_new=self._note_new, authors=authors)
         self.syncer = Syncer(
             carrier, store, self._indexes, conduct, taking=self._taking, clock=clock
         )

@@ -11,13 +11,17 @@ import pytest
 
 from node.home import Home
 from node.keyfile import NodeKeys, load_keys
+from node.network.limits import PeerId
 from node.peering.addresses import Address, parse_address
 from node.peering.book_file import book_path
 from node.peering.definition import Network
 from node.peering.membership import Membership, announced, taking_part
+from node.peering.taking import Taken, Taking
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
+from protocol.records import sign_record
 from protocol.topics import all_subscriptions
 from tests.node.examples import MANIFEST
 
@@ -137,3 +141,28 @@ def test_a_wildcard_is_told_as_an_address_of_this_machine() -> None:
     for text in announced((f"/ip4/0.0.0.0/tcp/4001/p2p/{PEER}",)):
         assert not text.startswith("/ip4/0.")
         assert isinstance(parse_address(text), Address)
+
+
+def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path) -> None:
+    wanted, other = (SigningKey.from_seed(bytes([number]) * 32) for number in (1, 2))
+    now_ms = time.time_ns() // 1_000_000
+    records = [
+        sign_record(key, net=NET, seq=0, prev=None, ts_ms=now_ms, body=TaskBody(manifest=MANIFEST))
+        for key in (wanted, other)
+    ]
+
+    async def take(store: Store) -> Taken:
+        taking = Taking(
+            store,
+            net=NET,
+            now_ms=lambda: now_ms,
+            on_new=lambda _peer, _ids: None,
+            authors=frozenset({wanted.public}),
+        )
+        return await taking.take(PeerId(PEER), [*(one.wire for one in records), b"no record"])
+
+    with Store.open(Home(tmp_path)) as store:
+        taken = asyncio.run(take(store))
+        assert [record.id for record in store.records()] == [records[0].id]
+    assert taken.new == 1
+    assert len(taken.rejected) == 1
