@@ -8,26 +8,23 @@ import contextlib
 import logging
 import signal
 import sys
-import time
 from collections.abc import Iterator
-from importlib.metadata import version
 
 from bootstrap.page import serving
+from node.clock import clock_ms
 from node.config import Config
 from node.home import Home
+from node.identity import announce_profile, identity_of
 from node.keyfile import NodeKeys, load_keys
 from node.peering.consent import with_settings
-from node.peering.definition import Network
+from node.peering.definition import TASK_BYTES, Network, key_of
 from node.peering.membership import taking_part
 from node.peering.networks import find_network
-from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.errors import ConfigurationError
-from protocol.keys import bind
-from protocol.kinds import ProfileBody
 from protocol.topics import all_subscriptions
-from trainer.task import builtin_tasks, load_task
+from trainer.task import builtin_ids
 
 _log = logging.getLogger("node")
 
@@ -46,7 +43,9 @@ def run_bootstrap(home: Home, config: Config, *, http: tuple[str, int] | None) -
         _logging(),
         Store.open(home, quotas=Quotas(total=config.max_records)) as store,
     ):
-        _announce(store, keys, config)
+        with store.transaction():
+            identity = identity_of(keys, config, role="bootstrap")
+            announce_profile(store, identity, classes=(), now_ms=clock_ms())
         asyncio.run(_serve(home, config, network, keys, store, http))
         _log.info("stopped")
 
@@ -70,11 +69,8 @@ async def _serve(
                 home=home,
                 keys=keys,
                 store=store,
-                blobs=Blobs(home.blobs),
-                software=f"arnode {version('arnode')}",
                 topics=all_subscriptions(network.name, task_ids(home, network)),
                 listen=config.listen,
-                on_news=lambda: None,
             )
         )
         if http is not None:
@@ -91,34 +87,19 @@ def task_ids(home: Home, network: Network) -> list[bytes]:
     Raises:
         ConfigurationError: it names a task that is unknown here.
     """
-    known = {name: load_task(name, data_dir=home.data).id for name in builtin_tasks()}
+    known = builtin_ids(home.data)
     ids: list[bytes] = []
-    for named in network.tasks or tuple(known):
+    for named in network.tasks or known:
         if named in known:
             ids.append(known[named])
-        elif len(named) == 2 * len(next(iter(known.values()))):
-            ids.append(bytes.fromhex(named))
+        elif (task := key_of(named, TASK_BYTES)) is not None:
+            ids.append(task)
         else:
             raise ConfigurationError(
                 f"the network {network.name!r} names the task {named!r}, which is unknown here",
                 "name it by its id: 64 hex digits, from `arnode task show`",
             )
     return ids
-
-
-def _announce(store: Store, keys: NodeKeys, config: Config) -> None:
-    author = keys.author
-    profile = ProfileBody(
-        name=config.name or f"bootstrap-{author.public.hex()[:12]}",
-        version=version("arnode"),
-        transport=keys.transport.public,
-        binding=bind(keys.transport, author.public),
-        classes=(),
-    )
-    latest = store.records("profile", author.public, newest_first=True, limit=1)
-    if not latest or latest[0].body != profile:
-        with store.transaction():
-            store.append_own(author, profile, ts_ms=time.time_ns() // 1_000_000, net=config.net)
 
 
 @contextlib.contextmanager

@@ -10,25 +10,25 @@ import logging
 import random
 import secrets
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer
+from node.clock import clock_ms
 from node.config import Config
-from node.control import ControlServer, Handler, Message
+from node.control import ControlServer
+from node.handlers import handlers
 from node.home import Home
+from node.identity import identity_of
 from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
-from node.loop.authors import author_rates
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.publication import Identity
 from node.loop.research import Research
 from node.loop.session import (
     CONFIRMATIONS_PER_SECRET_SPLIT,
@@ -36,7 +36,6 @@ from node.loop.session import (
     Subject,
     open_session,
 )
-from node.loop.submissions import check_submission
 from node.loop.verdicts import Verdicts
 from node.peering.definition import Network
 from node.people import People, read_people
@@ -47,18 +46,13 @@ from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
-from node.views.peers import peers_document
-from node.views.status import status_document
-from protocol.errors import ArnodeError, SafetyError, UsageError
+from protocol.errors import ArnodeError, SafetyError
 from protocol.manifest import TaskManifest
-from protocol.prospects import AuthorRate
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
-from protocol.source import Source
 from protocol.topics import subscriptions
 from trainer.device import probe_class
 from trainer.task import Task
-from trainer.tier import probe_tier
 
 if TYPE_CHECKING:
     from node.peering.membership import Membership
@@ -217,7 +211,7 @@ async def run_node(node: Node) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted)
     try:
-        async with ControlServer(node.home.socket, _handlers(node)):
+        async with ControlServer(node.home.socket, handlers(node)):
             with contextlib.suppress(asyncio.CancelledError):
                 await working
     finally:
@@ -257,8 +251,6 @@ def _membership(
         home=home,
         keys=books.keys,
         store=books.store,
-        blobs=books.ledger.blobs,
-        software=f"arnode {version()}",
         topics=subscriptions(network.name, [key.task], key.hardware_class),
         listen=config.listen,
         on_news=on_news,
@@ -301,28 +293,6 @@ def _peers(
     )
 
 
-def identity_of(keys: NodeKeys, config: Config) -> Identity:
-    """Who signs records here."""
-    return Identity(
-        keys=keys,
-        name=config.name or f"node-{keys.author.public.hex()[:12]}",
-        version=version(),
-        net=config.net,
-    )
-
-
-def version() -> str:
-    """The version of arnode that is installed."""
-    from importlib import metadata
-
-    return metadata.version("arnode")
-
-
-def clock_ms() -> int:
-    """Milliseconds since 1970, as records carry them."""
-    return time.time_ns() // 1_000_000
-
-
 def random_seed() -> int:
     """A seed that nobody could know before."""
     return secrets.randbelow(MAX_SEED + 1)
@@ -347,74 +317,3 @@ def _keep_journal(journal: Journal) -> None:
         _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _handlers(node: Node) -> Mapping[str, Handler]:
-    async def status(_: Mapping[str, Message]) -> Message:
-        author = node.books.keys.author.public
-        return status_document(
-            node.books.store,
-            author=author,
-            sandbox=probe_tier().name,
-            research=node.research,
-            membership=node.membership,
-        )
-
-    async def peers(_: Mapping[str, Message]) -> Message:
-        ledger, people = node.books.ledger, read_people(node.home.people)
-        rates = author_rates(ledger, people.friends)
-
-        def trust(author: bytes) -> str:
-            if author in people.blocked:
-                return "blocked"
-            if author in people.friends:
-                return "friend"
-            return rates.get(author, AuthorRate()).standing
-
-        return peers_document(node.books.store, node.membership, trust)
-
-    async def stop(arguments: Mapping[str, Message]) -> Message:
-        node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))
-        return None
-
-    async def pause(_: Mapping[str, Message]) -> Message:
-        node.research.pause()
-        return None
-
-    async def resume(_: Mapping[str, Message]) -> Message:
-        node.research.resume()
-        return None
-
-    async def subject(_: Mapping[str, Message]) -> Message:
-        key = node.research.line_key
-        editable: list[Message] = list(node.session.task.editable)
-        return {"task": key.task, "class": key.hardware_class, "editable": editable}
-
-    async def submit(arguments: Mapping[str, Message]) -> Message:
-        match arguments:
-            case {"files": dict() as files, "title": str() as title, "why": str() as why}:
-                source = Source.of({n: d for n, d in files.items() if isinstance(d, bytes)})
-                check_submission(source, node.session.task)
-                node.research.submit(source, title=title, why=why)
-                return None
-        raise UsageError("that is no source to try", "use `arnode try`")
-
-    async def is_decided(arguments: Mapping[str, Message]) -> Message:
-        mark, activity = arguments.get("mark"), node.research.activity
-        is_done = isinstance(mark, bytes) and node.research.attempt_of(mark) is not None
-        return {"decided": is_done, "stage": activity.stage, "title": activity.title}
-
-    async def verify(arguments: Mapping[str, Message]) -> Message:
-        return node.take(Question.from_message(dict(arguments)))
-
-    return {
-        "verify": verify,
-        "status": status,
-        "peers": peers,
-        "stop": stop,
-        "pause": pause,
-        "resume": resume,
-        "subject": subject,
-        "submit": submit,
-        "is_decided": is_decided,
-    }

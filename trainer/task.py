@@ -73,6 +73,11 @@ def builtin_tasks() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in _BUILTIN.glob(f"*/{TASK_FILE}")))
 
 
+def builtin_ids(data_dir: Path) -> dict[str, bytes]:
+    """Return the ids of the tasks that come with arnode, by name."""
+    return {name: load_task(name, data_dir=data_dir).id for name in builtin_tasks()}
+
+
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
     """Return the task of that name, built in or made here before, or of that folder."""
     return _load_folder(_find_folder(str(name_or_path), data_dir / OWN_TASKS))

@@ -1,12 +1,12 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from node.clock import clock_ms
 from node.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
@@ -122,7 +122,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
             Blobs(home.blobs),
             log,
             name=str(path),
-            at_ms=time.time_ns() // 1_000_000,
+            at_ms=clock_ms(),
             sources=sources,
         )
     with_source = sum(row.source is not None or row.label in sources for row in log.rows)

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from node.clock import clock_ms
 from node.config import load_config
-from node.core import clock_ms, identity_of, version
 from node.home import Home
+from node.identity import identity_of
 from node.keyfile import load_keys
 from node.loop.publication import Publication
 from node.loop.session import Subject
@@ -67,11 +68,8 @@ async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
         home=home,
         keys=keys,
         store=store,
-        blobs=blobs,
-        software=f"arnode {version()}",
         topics=subscriptions(network.name, [task.id], subject.hardware_class),
         listen=config.listen,
-        on_news=lambda: None,
     ):
         if not store.own_records():
             _publish(publication, task, store, blobs)

@@ -1,9 +1,9 @@
 """Gathers a bundle (a record, what it rests on, every source), and takes one in."""
 
 import hashlib
-import time
 from collections.abc import Iterator
 
+from node.clock import clock_ms
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -19,7 +19,7 @@ def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
-    return store.ingest(wires, now_ms=time.time_ns() // 1_000_000, net=net)
+    return store.ingest(wires, now_ms=clock_ms(), net=net)
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:

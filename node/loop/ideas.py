@@ -157,14 +157,14 @@ class Ideas:
                 return idea
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
-        if ready and self._is_new(ready) and ready.title not in self._taken():
+        taken = titles_on(self._ledger.others_intents(), self._ledger.known_line.working)
+        if ready and self._is_new(ready) and ready.title not in taken:
             return Idea(proposal=ready)
-        proposal = self._untaken()
+        proposal = self._untaken(taken)
         return Idea(proposal=proposal) if proposal else None
 
-    def _untaken(self) -> Proposal | None:
+    def _untaken(self, taken: Collection[str]) -> Proposal | None:
         """Return something that nobody else is trying; if there is nothing, what somebody is."""
-        taken = self._taken()
         passed_over: dict[bytes, Proposal] = {}
         while len(passed_over) < _MOST_PASSED_OVER:
             proposal = self._proposer.propose(self._context(passed_over))
@@ -174,9 +174,6 @@ class Ideas:
                 return proposal
             passed_over[proposal.fingerprint] = proposal
         return next(iter(passed_over.values()), None)
-
-    def _taken(self) -> frozenset[str]:
-        return titles_on(self._ledger.others_intents(), self._ledger.known_line.working)
 
     def _is_new(self, proposal: Proposal) -> bool:
         is_current = proposal.parent == self._ledger.known_line.working

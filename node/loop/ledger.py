@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.proposal import Proposal
+from node.identity import Identity
 from node.loop.intents import TTL_S, others_intents
 from node.loop.noise import LEAST_RUNS, unselected
-from node.loop.publication import STACKING, Identity, Publication
+from node.loop.publication import STACKING, Publication
 from node.loop.session import Subject
 from node.loop.steps import (
     SUBMITTED,

@@ -10,6 +10,7 @@ from math import sqrt
 
 from node.loop.ledger import Ledger
 from node.store.boards import BoardKey
+from node.store.listings import lacking
 from node.vetting.adoption import Candidate, examine
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
@@ -116,7 +117,7 @@ class Offers:
         Nor where both changed the same lines, or where it may not be run.
         """
         fit = self.vetted(offer.row.result, offer.body.tree)
-        if fit is None or not self.is_here(offer):
+        if fit is None or not self._has(offer.body.base, offer.row.result):
             return None
         base = self._ledger.source(offer.body.base)
         source: Source | None = fit.source
@@ -163,14 +164,12 @@ class Offers:
 
     def _has(self, tree: bytes, result: bytes) -> bool:
         """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
-        try:
-            is_here = not self._ledger.blobs.missing(tree)
-        except ArnodeError:  # somebody named as a tree what is none
-            return False
-        body = self._store.record(result).body
-        if not is_here and isinstance(body, ResultBody) and body.patch is not None:
-            self._want(body.patch)
-        return is_here
+        missing = lacking(self._ledger.blobs, tree)
+        if missing:
+            body = self._store.record(result).body
+            if isinstance(body, ResultBody) and body.patch is not None:
+                self._want(body.patch)
+        return missing == []  # None: somebody named as a tree what is none
 
     def _examined(self, tree: bytes) -> Candidate | None:
         try:

@@ -4,15 +4,14 @@ Callers hold the store's transaction, so that a record and what follows from it 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from node.keyfile import NodeKeys
+from node.identity import Identity, announce_profile
 from node.loop.session import Subject
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.hygiene import compress, compressed_size_bytes
-from protocol.keys import SigningKey, bind
+from protocol.keys import SigningKey
 from protocol.kinds import (
     AdoptBody,
     AttestBody,
@@ -23,7 +22,6 @@ from protocol.kinds import (
     NoiseBody,
     Origin,
     PatchBody,
-    ProfileBody,
     ResultBody,
     RetractBody,
     Run,
@@ -44,16 +42,6 @@ STACKING = "checkpoint"
 STRIPPING = "stripping"
 CATCHING_UP = "catch-up"
 ABLATION = "ablation"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who signs here, under which name, for which network."""
-
-    keys: NodeKeys
-    name: str
-    version: str
-    net: str
 
 
 class Publication:
@@ -91,20 +79,15 @@ class Publication:
 
     def announce(self) -> None:
         """Record the profile if it changed, and the task if it is not known here."""
-        identity, manifest = self._identity, self._subject.manifest
-        author = identity.keys.author.public
-        profile = ProfileBody(
-            name=identity.name,
-            version=identity.version,
-            transport=identity.keys.transport.public,
-            binding=bind(identity.keys.transport, author),
-            classes=(self._subject.hardware_class,),
+        subject = self._subject
+        announce_profile(
+            self._store,
+            self._identity,
+            classes=(subject.hardware_class,),
+            now_ms=self._clock_ms(),
         )
-        latest = self._store.records("profile", author, newest_first=True, limit=1)
-        if not latest or latest[0].body != profile:
-            self._append(profile)
-        if self._store.task(manifest.id) is None:
-            self._append(TaskBody(manifest=manifest))
+        if self._store.task(subject.manifest.id) is None:
+            self._append(TaskBody(manifest=subject.manifest))
 
     def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:
         """Record that this is about to be tried on a tree."""

@@ -7,17 +7,17 @@ taken out of the tables by force; so what it tells is only the occasion to look.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from libp2p.abc import INetConn, INetStream, INetwork, INotifee
+from libp2p.abc import INetConn, INetwork
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import Direction
-from multiaddr import Multiaddr
 
 from node.network.limits import PeerId
+from node.network.notifee import Notifee
 from node.network.presence import Presence
 
 
-class Attendance(INotifee):
+class Attendance(Notifee):
     """Watches one swarm. `changed` is called after every look that an event gave occasion to."""
 
     def __init__(self, swarm: Swarm) -> None:
@@ -70,15 +70,3 @@ class Attendance(INotifee):
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
         self._occasion()
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
-        pass
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
-        pass
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        pass
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        pass

@@ -21,7 +21,6 @@ from libp2p.abc import (
     INetConn,
     INetStream,
     INetwork,
-    INotifee,
     IRawConnection,
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -35,6 +34,7 @@ from multiaddr import Multiaddr
 from node.network.guards import StreamHandler, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
+from node.network.notifee import Notifee
 
 # Sockets that have not said who they are; they do not count as connections yet.
 HANDSHAKES: Final = 64
@@ -180,7 +180,7 @@ async def _dial_nobody() -> None:
     """Stand in for libp2p's own dialling: whom to dial is for the address book to say."""
 
 
-class _Forgetting(INotifee):
+class _Forgetting(Notifee):
     """Forgets what libp2p stored of a peer when its last connection has ended.
 
     Its store evicts beyond a thousand peers those without addresses first, and that is the entry
@@ -189,21 +189,6 @@ class _Forgetting(INotifee):
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
         forget(cast("Swarm", network), conn.muxed_conn.peer_id)
-
-    async def connected(self, network: INetwork, conn: INetConn) -> None:
-        pass
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
-        pass
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
-        pass
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        pass
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        pass
 
 
 def forget(swarm: Swarm, peer: ID) -> None:

@@ -21,10 +21,13 @@ from typing import Final
 
 from node.network.limits import PeerId
 from node.network.messages import Message
+from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError
 
 # A whole frame of a peer's, with what stands around it.
 CHANNEL_LIMIT_BYTES: Final = 2 << 20
+# Of gossip: a record, and no more.
+MESSAGE_LIMIT_BYTES: Final = LIMIT_BYTES
 SEED_BYTES: Final = 32
 # How long the core may think about a peer's question.
 ANSWER_S: Final = 30.0

@@ -27,6 +27,7 @@ from multiaddr import Multiaddr
 from node.network.attendance import Attendance
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.connections import Connections
+from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import Gossip, GuardedPubsub, Validator, make_router
@@ -34,7 +35,6 @@ from node.network.guards import StreamHandler, guarded_service, guarding, peer_o
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
-from node.network.rpc import MESSAGE_LIMIT_BYTES
 from node.network.streams import over_libp2p
 from protocol.errors import ConfigurationError
 

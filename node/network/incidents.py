@@ -6,11 +6,11 @@ garbage fills neither disk nor memory. What follows for the peer is decided by `
 
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 from node.network.limits import PEERS_TRACKED, PeerId
+from node.network.recent import Recent
 
 LINE_EVERY_S: Final = 60.0
 _TEXT_LIMIT = 160
@@ -25,7 +25,7 @@ class Incidents:
     def __init__(self, count: Count, clock: Callable[[], float]) -> None:
         self._count = count
         self._clock = clock
-        self._written_at: OrderedDict[PeerId, float] = OrderedDict()
+        self._written_at: Recent[PeerId, float] = Recent(PEERS_TRACKED)
 
     def note(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
         """Count a fault against a peer, and log it unless one of its was logged just now."""
@@ -33,19 +33,23 @@ class Incidents:
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:
             self._written_at[peer] = now
-            self._written_at.move_to_end(peer)
-            if len(self._written_at) > PEERS_TRACKED:
-                self._written_at.popitem(last=False)
             _log.warning("peer %s: %s: %s", peer, where, describe(fault))
         self._count(peer)
 
 
 def describe(fault: BaseException | str) -> str:
     """Return one short line of printable text; what a peer wrote may be in it."""
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
+    if isinstance(fault, BaseException):
+        fault = first_of(fault)
     text = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
     return re.sub(r"[^\x20-\x7e]+", " ", text)[:_TEXT_LIMIT]
+
+
+def first_of(fault: BaseException) -> BaseException:
+    """Return the first fault of a group, however deep; any other is its own first."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault
 
 
 def quieten_libp2p() -> None:

@@ -6,11 +6,12 @@ peer is to be dropped. Pure: the clock is passed in. What a fault is, and what d
 for others to say.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NewType
+
+from node.network.recent import Recent
 
 PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
@@ -70,17 +71,13 @@ class PeerLimits:
     ) -> None:
         self._clock = clock
         self._allowances = ALLOWANCES | (allowances or {})
-        self._peers = peers
-        self._buckets: OrderedDict[PeerId, dict[Kind, _Bucket]] = OrderedDict()
+        self._buckets: Recent[PeerId, dict[Kind, _Bucket]] = Recent(peers)
 
     def spend(self, peer: PeerId, kind: Kind, amount: float = 1) -> Verdict:
         """Take `amount` from a peer's budget and return what follows."""
         allowance = self._allowances[kind]
         now = self._clock()
-        buckets = self._buckets.setdefault(peer, {})
-        self._buckets.move_to_end(peer)
-        if len(self._buckets) > self._peers:
-            self._buckets.popitem(last=False)
+        buckets = self._buckets[peer] = self._buckets.get(peer, {})
         bucket = buckets.setdefault(kind, _Bucket(tokens=allowance.burst, at=now))
         return bucket.spend(amount, allowance, now)
 
@@ -116,17 +113,13 @@ class Pace:
     ) -> None:
         self._clock = clock
         self._allowance = allowance
-        self._peers = peers
-        self._full_at: OrderedDict[PeerId, float] = OrderedDict()
+        self._full_at: Recent[PeerId, float] = Recent(peers)
 
     def wait_s(self, peer: PeerId) -> float:
         """Count one more, and return how many seconds it must wait."""
         now = self._clock()
         full_at = max(now, self._full_at.get(peer, now)) + 1 / self._allowance.per_s
         self._full_at[peer] = full_at
-        self._full_at.move_to_end(peer)
-        if len(self._full_at) > self._peers:
-            self._full_at.popitem(last=False)
         return max(0.0, full_at - now - self._allowance.burst / self._allowance.per_s)
 
 
@@ -138,15 +131,11 @@ class Banned:
     ) -> None:
         self._clock = clock
         self._for_s = for_s
-        self._peers = peers
-        self._until: OrderedDict[PeerId, float] = OrderedDict()
+        self._until: Recent[PeerId, float] = Recent(peers)
 
     def add(self, peer: PeerId) -> None:
         """Remember a peer from now on; the longest remembered makes room."""
         self._until[peer] = self._clock() + self._for_s
-        self._until.move_to_end(peer)
-        if len(self._until) > self._peers:
-            self._until.popitem(last=False)
 
     def __contains__(self, peer: PeerId) -> bool:
         until = self._until.get(peer)

@@ -17,7 +17,7 @@ from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
-from node.network.incidents import describe
+from node.network.incidents import describe, first_of
 from node.network.limits import PeerId
 from node.network.relay import Relay
 from node.network.streams import over_trio
@@ -50,7 +50,7 @@ async def serve_core(channel: socket.socket) -> bool:
         return True  # the core has gone before it said anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
         with trio.move_on_after(_FAREWELL_S):
-            await _tell(core, _first(fault))
+            await _tell(core, first_of(fault))
         return False
     else:
         return True
@@ -85,12 +85,6 @@ def host_settings(settings: NetworkSettings) -> HostSettings:
 def is_record(_: PeerId, data: bytes) -> bool:
     """Tell whether a gossip message is exactly one valid record, of whatever kind."""
     return not isinstance(parse_record(data), Rejected)
-
-
-def _first(fault: BaseException) -> BaseException:
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault
 
 
 async def _tell(core: FrameStream, fault: BaseException) -> None:

@@ -12,10 +12,10 @@ from typing import Final
 
 from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlMessage, Message
 
+from node.network.contract import MESSAGE_LIMIT_BYTES
 from protocol.errors import Rejected
 
 RPC_LIMIT_BYTES: Final = 1 << 20
-MESSAGE_LIMIT_BYTES: Final = 16 << 10
 # An answer to IWANT holds what was asked for, at most so much; subscriptions come once.
 MESSAGES_PER_RPC: Final = 1_000
 SUBSCRIPTIONS_PER_RPC: Final = 1_000

@@ -5,11 +5,11 @@ the longest unseen are forgotten. The clock is passed in, in seconds.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.network.limits import PEERS_TRACKED, Kind, PeerId, PeerLimits, Verdict
+from node.network.recent import Recent
 from node.peering.carrier import Carrier
 
 SHORTEST_WAIT_S = 10.0
@@ -64,15 +64,11 @@ class Paces:
     """The pace of each peer that was lately seen."""
 
     def __init__(self, *, peers: int = PEERS_TRACKED) -> None:
-        self._peers = peers
-        self._paces: OrderedDict[PeerId, Pace] = OrderedDict()
+        self._paces: Recent[PeerId, Pace] = Recent(peers)
 
     def of(self, peer: PeerId) -> Pace:
         """Return a peer's pace, to be changed in place."""
-        pace = self._paces.setdefault(peer, Pace())
-        self._paces.move_to_end(peer)
-        if len(self._paces) > self._peers:
-            self._paces.popitem(last=False)
+        pace = self._paces[peer] = self._paces.get(peer) or Pace()
         return pace
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from node.peering.addresses import parse_address
 from node.peering.definition import NO_NETWORK, Network
 from node.peering.networks import find_network
 from protocol.errors import Rejected
-from trainer.task import Task, builtin_tasks, load_task
+from trainer.task import Task, builtin_ids
 from trainer.tier import Tier
 
 _KEY_DIGITS: Final = 12
@@ -133,7 +133,7 @@ def plan_network(
 
 def is_own_task(task: Task, *, data_dir: Path) -> bool:
     """Say whether a task is not one that comes with arnode, whatever it is called."""
-    return task.id not in {load_task(name, data_dir=data_dir).id for name in builtin_tasks()}
+    return task.id not in builtin_ids(data_dir).values()
 
 
 def ask_at_terminal(lines: list[str], question: str) -> bool:

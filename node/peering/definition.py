@@ -26,6 +26,7 @@ NO_NETWORK: Final = "none"  # what the flag takes for none, so that no network i
 TASK_PATTERN: Final = rf"[0-9a-f]{{64}}|{NAME_PATTERN}"
 SECRET_BYTES: Final = 32
 AUTHOR_BYTES: Final = 32
+TASK_BYTES: Final = 32
 MAX_BOOTSTRAP: Final = 64
 MAX_AUTHORS: Final = 1_000
 MAX_TASKS: Final = 64

@@ -1,6 +1,4 @@
-"""Whom to dial: from the address book, which peers help to fill.
-
-    /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
+"""Whom to dial: from the address book, which peers help to fill (`/arnode/peers/1`).
 
 What a peer tells is hearsay (`node.peering.book`): bounded, tried rarely, believed when somebody
 answers there.
@@ -10,8 +8,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Final
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
@@ -19,34 +15,22 @@ from node.peering.addresses import Address, Reach, parse_address
 from node.peering.book import TARGET_OUTBOUND, Book
 from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
-from node.peering.messages import Hello, RefusedError, read, write
+from node.peering.messages import (
+    MAX_TOLD,
+    PEERS,
+    Hello,
+    Known,
+    RefusedError,
+    Told,
+    read,
+    write,
+)
 from protocol.errors import ArnodeError, Rejected
-from protocol.fields import Mapped, Table, field, integer, line, listing
 
-PEERS: Final = "/arnode/peers/1"
-MAX_TOLD: Final = 16
 _LOOKED_S = 1.0
 _KEPT_S = 60.0
 _ASKED_AGAIN_S = 600.0
 _log = logging.getLogger("node.peering")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known(Mapped):
-    """Asks for addresses of others."""
-
-    known: int
-
-    TABLE: ClassVar = Table(field("known", integer(1, MAX_TOLD)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Mapped):
-    """Some that the peer knows."""
-
-    addresses: tuple[str, ...]
-
-    TABLE: ClassVar = Table(field("addresses", listing(line(1, 256), high=MAX_TOLD)))
 
 
 class Dialler:
@@ -72,7 +56,6 @@ class Dialler:
         self._dialled: dict[PeerId, Address] = {}
         self._told: dict[PeerId, tuple[Address, ...]] = {}  # by peers of themselves
         self._asked_s: dict[PeerId, float] = {}
-        carrier.serve(PEERS, self.answer)
 
     async def run(self) -> None:
         """Dial whoever is due and ask peers for others, for ever."""
@@ -174,7 +157,6 @@ class Dialler:
             if peer == asker:
                 continue
             own = [one for one in self._told.get(peer, ()) if one.peer == peer]
-            dialled = self._dialled.get(peer)
-            for address in dict.fromkeys([*([dialled] if dialled else []), *own]):
-                if address.reach is not Reach.NAME:
+            for address in dict.fromkeys([self._dialled.get(peer), *own]):
+                if address is not None and address.reach is not Reach.NAME:
                     yield address

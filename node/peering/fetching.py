@@ -16,9 +16,9 @@ from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.carrier import Carrier
 from node.peering.conduct import Conduct
-from node.peering.listings import changed_listing, listing_of, write_listing
 from node.peering.messages import BLOB, BlobPart, Part, read, write
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
+from node.store.listings import changed_listing, listing_of, write_listing
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody

@@ -6,9 +6,9 @@ it names; so no other file of this home can be asked for, whatever its hash.
 
 from node.network.limits import PeerId
 from node.peering.carrier import Message
-from node.peering.listings import listing_of
 from node.peering.messages import CHUNK_BYTES, BlobPart, Part, RefusedError, read, write
 from node.store.blobs import Blobs
+from node.store.listings import listing_of
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.kinds import Body, PatchBody, ResultBody, TaskBody

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from node.home import Home
+from node.identity import version
 from node.keyfile import NodeKeys
 from node.network.contract import NetworkSettings
 from node.peering.addresses import Address, parse_address
@@ -57,20 +58,17 @@ async def taking_part(
     home: Home,
     keys: NodeKeys,
     store: Store,
-    blobs: Blobs,
-    software: str,
     topics: tuple[str, ...],
     listen: tuple[str, ...],
-    on_news: Callable[[], None],
+    on_news: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Membership]:
     """Take part in a network for the length of a block.
 
     `topics` are subscribed to; `listen` are addresses to listen on, none for a port of this
     node's own choice. `on_news` is called, not often, when peers brought something.
     """
-    chance = random.Random()
     path = book_path(home, network.name)
-    book = read_book(path, clock=time.time, chance=chance)
+    book = read_book(path, clock=time.time, chance=random.Random())
     for address in network.bootstrap:
         book.learn(address, Source.BOOTSTRAP)
     settings = NetworkSettings(
@@ -83,10 +81,10 @@ async def taking_part(
     peering = Peering(
         process,
         store,
-        blobs,
+        Blobs(home.blobs),
         net=network.name,
         author=keys.author.public,
-        software=software,
+        software=f"arnode {version()}",
         topics=topics,
         authors=network.authors,
         book=book,

@@ -5,6 +5,7 @@
                      {want: [id] ≤ 512} → {records: [wire]}  as many of them as there is room for
                      {after: key|nil, limit, topic} → {records, next: key|nil}
     /arnode/blob/1   {blob, of: record id, offset} → {data, size}
+    /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
 
 Each map is read field by field with bounds; unknown fields are ignored. An answer stays below one
 mebibyte (`ANSWER_BYTES`, with room for what is around it).
@@ -38,12 +39,14 @@ from protocol.topics import MAX_TOPIC
 HELLO: Final = "/arnode/hello/1"
 SYNC: Final = "/arnode/sync/1"
 BLOB: Final = "/arnode/blob/1"
+PEERS: Final = "/arnode/peers/1"
 
 ANSWER_BYTES: Final = 900 * 1024
 CHUNK_BYTES: Final = 512 * 1024
 MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
-MAX_ADDRESSES: Final = 8
+MAX_ADDRESSES: Final = 8  # of one's own
+MAX_TOLD: Final = 16  # of others
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]
@@ -62,6 +65,10 @@ def read(kind: type[M], message: Message) -> M | Rejected:
 def write(message: Mapped) -> Message:
     """Return the message that a question or answer is sent as."""
     return cast("Message", message.to_value())
+
+
+def _address() -> Codec[str]:
+    return line(1, 256)
 
 
 def _topic() -> Codec[str]:
@@ -112,7 +119,7 @@ class Hello(Mapped):
         field("software", line(1, 64)),
         field("net", word(NAME_PATTERN)),
         field("author", digest()),
-        field("addresses", listing(line(1, 256), high=MAX_ADDRESSES)),
+        field("addresses", listing(_address(), high=MAX_ADDRESSES)),
         field("digests", _digests()),
     )
 
@@ -213,3 +220,21 @@ class Part(Mapped):
         field("data", binary(0, CHUNK_BYTES)),
         field("size", integer(0, BLOB_LIMIT_BYTES), "size_bytes"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Mapped):
+    """Asks for addresses of others."""
+
+    known: int
+
+    TABLE: ClassVar = Table(field("known", integer(1, MAX_TOLD)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Mapped):
+    """Some that the peer knows."""
+
+    addresses: tuple[str, ...]
+
+    TABLE: ClassVar = Table(field("addresses", listing(_address(), high=MAX_TOLD)))

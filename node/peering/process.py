@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
-from node.network.contract import QUESTIONS_PER_PEER, NetworkSettings
+from node.network.contract import MESSAGE_LIMIT_BYTES, QUESTIONS_PER_PEER, NetworkSettings
 from node.network.errors import NetworkError
 from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
@@ -31,7 +31,6 @@ from node.peering.child import network_command, running_child
 from node.peering.inbox import Inbox
 from node.peering.link import Link, check_size
 
-MESSAGE_LIMIT_BYTES: Final = 16 << 10
 DIAL_S: Final = 30.0
 PUBLISH_S: Final = 10.0
 _log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from node.clock import clock_ms
 from node.network.limits import PeerId
 from node.peering.answering import Librarian
 from node.peering.book import Book
@@ -21,7 +22,16 @@ from node.peering.dialling import Dialler
 from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.lending import Lender
-from node.peering.messages import BLOB, HELLO, MAX_ADDRESSES, MAX_TOPICS, SYNC, Hello, RefusedError
+from node.peering.messages import (
+    BLOB,
+    HELLO,
+    MAX_ADDRESSES,
+    MAX_TOPICS,
+    PEERS,
+    SYNC,
+    Hello,
+    RefusedError,
+)
 from node.peering.publishing import Publisher
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
@@ -33,13 +43,7 @@ _HEARD_AT_ONCE = 64
 _SETTLED_S = 600.0
 _NEWS_EVERY_S = 2.0  # to look for work among the news costs more than to take them in
 _RESTARTED_AFTER_S = 5.0
-_CHANCE = random.Random()
 _log = logging.getLogger("node.peering")
-
-
-def clock_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Peering:
@@ -61,7 +65,7 @@ class Peering:
         software: str,
         topics: tuple[str, ...],
         authors: frozenset[bytes] = frozenset(),
-        book: Book | None = None,
+        book: Book,
         keep_book: Callable[[Book], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
         on_news: Callable[[], None] = lambda: None,
@@ -90,10 +94,10 @@ class Peering:
         self.greeter = Greeter(carrier, conduct, own=self._hello, heard=self._greeted, clock=clock)
         self.dialler = Dialler(
             carrier,
-            book or Book(clock=time.time, chance=_CHANCE),
+            book,
             conduct,
             keep=keep_book,
-            chance=_CHANCE,
+            chance=random.Random(),
             clock=clock,
         )
         self.fetcher = Fetcher(
@@ -109,6 +113,7 @@ class Peering:
         carrier.serve(HELLO, self.greeter.answer)
         carrier.serve(SYNC, self._for_greeted(Librarian(store, self._indexes).answer))
         carrier.serve(BLOB, self._for_greeted(Lender(store, blobs, net=net).answer))
+        carrier.serve(PEERS, self._for_greeted(self.dialler.answer))
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:

@@ -15,7 +15,6 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 
 BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, RECORDS.md
-DIGEST_BYTES = 32
 _HINT = "run `arnode fsck`; a later run or a peer that has it brings it back"
 
 
@@ -66,20 +65,17 @@ class Blobs:
 
     def get_source(self, tree: bytes) -> Source:
         """Return the source with this tree id."""
-        files = {path: self.get(digest) for path, digest in self._files(tree).items()}
-        source = Source.of(files)
-        if source.tree != tree:
-            raise _no_source(tree)
-        return source
-
-    def missing(self, tree: bytes) -> list[bytes]:
-        """Return the names of what is not here of a source: its list of files, or some of them.
-
-        Raises ArnodeError if its list is damaged, or no list at all.
-        """
-        if not self.has(tree):
-            return [tree]
-        return [digest for digest in self._files(tree).values() if not self.has(digest)]
+        match decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES):
+            case list() as listing:
+                files: dict[str, bytes] = {}
+                for entry in listing:
+                    match entry:
+                        case [str() as path, bytes() as digest]:
+                            files[path] = self.get(digest)
+                source = Source.of(files)
+                if source.tree == tree:
+                    return source
+        raise ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")
 
     def has(self, digest: bytes) -> bool:
         """Say whether a file of that name is there (not whether it still hashes right)."""
@@ -108,24 +104,8 @@ class Blobs:
         """Return what all blobs that are here take."""
         return sum(path.stat().st_size for path in self._root.glob("??/*"))
 
-    def _files(self, tree: bytes) -> dict[str, bytes]:
-        """Return the hash of each of a source's files by path."""
-        listing = decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES)
-        if not isinstance(listing, list):
-            raise _no_source(tree)
-        files: dict[str, bytes] = {}
-        for entry in listing:
-            match entry:
-                case [str() as path, bytes(digest)] if len(digest) == DIGEST_BYTES:
-                    files[path] = digest
-        return files
-
     def _is_whole(self, digest: bytes) -> bool:
         try:
             return hashlib.sha256(self.path(digest).read_bytes()).digest() == digest
         except OSError:
             return False
-
-
-def _no_source(tree: bytes) -> ArnodeError:
-    return ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")

@@ -4,10 +4,10 @@ A blob is kept if anything in the store names it, or if it is a file of a tree t
 names. The rest was left by a process that died between writing a source and recording it.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from node.clock import clock_ms
 from node.home import Home
 from node.progress import Progress
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
@@ -34,7 +34,7 @@ def collect(home: Home, progress: Progress) -> Collected:
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
-        intents, report = store.settle(now_ms=time.time_ns() // 1_000_000)
+        intents, report = store.settle(now_ms=clock_ms())
         needed = _needed(store, blobs, progress)
     unneeded = [digest for digest in blobs.names() if digest not in needed]
     size = sum(blobs.path(digest).stat().st_size for digest in unneeded)

@@ -3,11 +3,11 @@
 Without a running node everything comes from the store and the live figures are zero.
 """
 
-import time
 from collections import Counter
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from node.clock import clock_ms
 from node.control import Message
 from node.loop.intents import others_intents
 from node.loop.steps import AttestationStep, CatchUpStep
@@ -110,7 +110,7 @@ def _head(store: Store, line: Line) -> Message:
 
 def _intents(store: Store, line: Line, author: bytes | None) -> Message:
     """What others say that they are trying now, the newest first."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     records = others_intents(store, line.key, author=author or b"", now_ms=now_ms)
     return [
         {

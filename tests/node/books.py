@@ -9,9 +9,9 @@ from agent.canonical import fingerprint
 from agent.edits import reapply
 from agent.proposal import Proposal
 from node.home import Home
+from node.identity import Identity
 from node.keyfile import NodeKeys
 from node.loop.ledger import Ledger, RecordedExperiment
-from node.loop.publication import Identity
 from node.loop.session import Subject
 from node.loop.steps import CheckpointStep, ExperimentStep
 from node.loop.trial import Confirmation, Reading, next_of_confirmation

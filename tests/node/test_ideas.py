@@ -1,12 +1,12 @@
 """Ideas: what is tried again comes first, and nothing that ran is handed out twice."""
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import cast
 
 import pytest
 
+from node.clock import clock_ms
 from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
@@ -90,9 +90,12 @@ def test_what_somebody_is_trying_comes_last(home: Home, ledger: Ledger, ada: Str
     assert titles(ideas_of(home, ledger)) == [f"LEARNING_RATE → 0.20{n}" for n in (1, 2, 0)]
 
 
-def test_an_intent_ends_by_itself(home: Home, ledger: Ledger, ada: Stranger) -> None:
-    ada.publish(replace(intent("LEARNING_RATE → 0.200"), ttl_s=1))
-    time.sleep(1.1)
+def test_an_intent_ends_by_itself(
+    home: Home, ledger: Ledger, ada: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada.publish(intent("LEARNING_RATE → 0.200"))
+    later_ms = clock_ms() + 601_000
+    monkeypatch.setattr(ledger, "_clock_ms", lambda: later_ms)
     assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from node.home import Home
+from node.peering.book import Book
 from node.peering.service import Peering
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
@@ -78,6 +80,7 @@ def member(
                 blobs,
                 net=net,
                 author=hashlib.sha256(name.encode()).digest(),
+                book=Book(clock=clock, chance=random.Random(1)),
                 software="arnode 0.1.0",
                 topics=topics,
                 clock=clock,

@@ -13,7 +13,8 @@ from node.peering.addresses import Address, parse_address, peer_id
 from node.peering.book import Book, Source
 from node.peering.carrier import Message
 from node.peering.conduct import Conduct
-from node.peering.dialling import MAX_TOLD, PEERS, Dialler
+from node.peering.dialling import Dialler
+from node.peering.messages import MAX_TOLD, PEERS
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
 
@@ -46,6 +47,7 @@ def party(wires: Wires, name: str, clock: Clock) -> Party:
         chance=chance,
         clock=clock,
     )
+    carrier.serve(PEERS, dialler.answer)
     return Party(carrier=carrier, dialler=dialler, book=book, kept=kept)
 
 

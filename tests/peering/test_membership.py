@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from node.peering.book_file import book_path
 from node.peering.definition import Network
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.taking import Taken, Taking
-from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
 from protocol.records import sign_record
 from protocol.topics import all_subscriptions
 from tests.node.examples import MANIFEST
+from tests.peering.networks import until
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 NET = "lab"
@@ -57,11 +57,8 @@ async def place(root: Path, network: Network) -> AsyncIterator[Place]:
             home=home,
             keys=keys,
             store=store,
-            blobs=Blobs(home.blobs),
-            software="arnode test",
             topics=all_subscriptions(network.name, [MANIFEST.id]),
             listen=(LOOPBACK,),
-            on_news=lambda: None,
         ) as membership:
             await membership.process.wait_up()
             yield Place(keys=keys, store=store, membership=membership)
@@ -74,14 +71,9 @@ def at(found: Place, **more: object) -> Network:
     return Network(name=NET, bootstrap=(address,), **more)  # type: ignore[arg-type]
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 (of what others hold there is no event)
-            await asyncio.sleep(0.05)
-
-
 async def until_has(found: Place, record: bytes) -> None:
-    await until(lambda: found.store.has(record))
+    async with asyncio.timeout(60):
+        await until(lambda: found.store.has(record))
 
 
 def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None:
@@ -96,7 +88,8 @@ def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None
                 async with place(tmp_path / "third", network) as third:
                     for record in (before, now):
                         await until_has(third, record)
-                    await until(lambda: bool(third.membership.peers))
+                    async with asyncio.timeout(60):
+                        await until(lambda: bool(third.membership.peers))
                     (peer, known), *_ = third.membership.peers
                     assert peer == first.membership.process.peer_id
                     assert known.hello is not None

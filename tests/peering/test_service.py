@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from node.network.errors import NetworkError
 from node.peering import service
-from node.peering.messages import HELLO
+from node.peering.carrier import Message
+from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic
@@ -177,3 +179,20 @@ def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.M
         hellos = [set(one.peering._hello().digests) for _ in range(len(filled))]
     assert all(len(told) == 2 for told in hellos)
     assert set.union(*hellos) == filled
+
+
+@pytest.mark.parametrize(
+    ("protocol", "question"),
+    [
+        (SYNC, {"want": [bytes(32)]}),
+        (BLOB, {"blob": bytes(32), "of": bytes(32), "offset": 0}),
+        (PEERS, {"known": 1}),
+    ],
+)
+def test_nobody_is_answered_before_a_hello(
+    scene: Scene, protocol: str, question: dict[str, Message]
+) -> None:
+    stranger, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
+    scene.wires.connect(stranger, scene.one.carrier)
+    with pytest.raises(NetworkError, match="say hello first"):
+        asyncio.run(stranger.ask(peer, protocol, question))

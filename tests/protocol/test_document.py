@@ -10,9 +10,10 @@ from libp2p.pubsub.pb.rpc_pb2 import Message
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
+from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
 from node.network.gossip import GOSSIP_PROTOCOL, message_id
-from node.network.rpc import MESSAGE_LIMIT_BYTES, RPC_LIMIT_BYTES
+from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of

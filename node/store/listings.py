@@ -30,6 +30,14 @@ def listing_of(blobs: Blobs, tree: bytes) -> Listing | None:
     return None if isinstance(found, Rejected) else found
 
 
+def lacking(blobs: Blobs, tree: bytes) -> list[bytes] | None:
+    """Return what is not here of a tree: its list, or some of its files; None if it is no tree."""
+    if not blobs.has(tree):
+        return [tree]
+    listing = listing_of(blobs, tree)
+    return None if listing is None else [blob for _, blob in listing if not blobs.has(blob)]
+
+
 def changed_listing(blobs: Blobs, patch: PatchBody) -> Listing | None:
     """Return the list of a patch's tree if it follows from its base's, which must be here."""
     base = listing_of(blobs, patch.base)

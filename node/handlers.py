@@ -1,0 +1,92 @@
+"""What commands may ask of a running node over its socket, by name."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from node.control import Handler, Message
+from node.loop.authors import author_rates
+from node.loop.submissions import check_submission
+from node.people import read_people
+from node.questions import Question
+from node.views.peers import peers_document
+from node.views.status import status_document
+from protocol.errors import UsageError
+from protocol.prospects import AuthorRate
+from protocol.source import Source
+from trainer.tier import probe_tier
+
+if TYPE_CHECKING:
+    from node.core import Node
+
+
+def handlers(node: "Node") -> Mapping[str, Handler]:
+    """Return what answers each command."""
+
+    async def status(_: Mapping[str, Message]) -> Message:
+        author = node.books.keys.author.public
+        return status_document(
+            node.books.store,
+            author=author,
+            sandbox=probe_tier().name,
+            research=node.research,
+            membership=node.membership,
+        )
+
+    async def peers(_: Mapping[str, Message]) -> Message:
+        ledger, people = node.books.ledger, read_people(node.home.people)
+        rates = author_rates(ledger, people.friends)
+
+        def trust(author: bytes) -> str:
+            if author in people.blocked:
+                return "blocked"
+            if author in people.friends:
+                return "friend"
+            return rates.get(author, AuthorRate()).standing
+
+        return peers_document(node.books.store, node.membership, trust)
+
+    async def stop(arguments: Mapping[str, Message]) -> Message:
+        node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))
+        return None
+
+    async def pause(_: Mapping[str, Message]) -> Message:
+        node.research.pause()
+        return None
+
+    async def resume(_: Mapping[str, Message]) -> Message:
+        node.research.resume()
+        return None
+
+    async def subject(_: Mapping[str, Message]) -> Message:
+        key = node.research.line_key
+        editable: list[Message] = list(node.session.task.editable)
+        return {"task": key.task, "class": key.hardware_class, "editable": editable}
+
+    async def submit(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"files": dict() as files, "title": str() as title, "why": str() as why}:
+                source = Source.of({n: d for n, d in files.items() if isinstance(d, bytes)})
+                check_submission(source, node.session.task)
+                node.research.submit(source, title=title, why=why)
+                return None
+        raise UsageError("that is no source to try", "use `arnode try`")
+
+    async def is_decided(arguments: Mapping[str, Message]) -> Message:
+        mark, activity = arguments.get("mark"), node.research.activity
+        is_done = isinstance(mark, bytes) and node.research.attempt_of(mark) is not None
+        return {"decided": is_done, "stage": activity.stage, "title": activity.title}
+
+    async def verify(arguments: Mapping[str, Message]) -> Message:
+        return node.take(Question.from_message(dict(arguments)))
+
+    return {
+        "verify": verify,
+        "status": status,
+        "peers": peers,
+        "stop": stop,
+        "pause": pause,
+        "resume": resume,
+        "subject": subject,
+        "submit": submit,
+        "is_decided": is_decided,
+    }

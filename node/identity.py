@@ -1,0 +1,53 @@
+"""Who this node is to others: its keys, the name it goes by, and the profile that says so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from node.config import Config
+from node.keyfile import NodeKeys
+from node.store.store import Store
+from protocol.keys import bind
+from protocol.kinds import ProfileBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who signs here, under which name, for which network."""
+
+    keys: NodeKeys
+    name: str
+    version: str
+    net: str
+
+
+def identity_of(keys: NodeKeys, config: Config, *, role: str = "node") -> Identity:
+    """Return who signs records here; without a name in the settings, its role and its key."""
+    return Identity(
+        keys=keys,
+        name=config.name or f"{role}-{keys.author.public.hex()[:12]}",
+        version=version(),
+        net=config.net,
+    )
+
+
+def version() -> str:
+    """The version of arnode that is installed."""
+    return metadata.version("arnode")
+
+
+def announce_profile(
+    store: Store, identity: Identity, *, classes: Sequence[str], now_ms: int
+) -> None:
+    """Record the profile if it changed. Callers hold the transaction."""
+    author, transport = identity.keys.author, identity.keys.transport
+    profile = ProfileBody(
+        name=identity.name,
+        version=identity.version,
+        transport=transport.public,
+        binding=bind(transport, author.public),
+        classes=tuple(classes),
+    )
+    latest = store.records("profile", author.public, newest_first=True, limit=1)
+    if not latest or latest[0].body != profile:
+        store.append_own(author, profile, ts_ms=now_ms, net=identity.net)
