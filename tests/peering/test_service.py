@@ -10,7 +10,7 @@ import pytest
 from node.network.errors import NetworkError
 from node.peering import service
 from node.peering.carrier import Message
-from node.peering.messages import BLOB, HELLO, PEERS, SYNC
+from node.peering.messages import BLOB, HELLO, PEERS, SYNC, RefusedError
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic
@@ -194,5 +194,7 @@ def test_nobody_is_answered_before_a_hello(
 ) -> None:
     stranger, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
     scene.wires.connect(stranger, scene.one.carrier)
-    with pytest.raises(NetworkError, match="say hello first"):
+    with pytest.raises(NetworkError, match="reset") as raised:
         asyncio.run(stranger.ask(peer, protocol, question))
+    assert isinstance(raised.value.__cause__, RefusedError)
+    assert raised.value.__cause__.message == "say hello first"
