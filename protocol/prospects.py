@@ -66,16 +66,22 @@ def expected_gain_sd(claim_sd: float, *, standard_error_sd: float = _PAIR_SD) ->
 class AuthorRate:
     """What came of an author's claims on this machine; a fresh one is Beta(1, 1).
 
-    Faults of this machine, and "too noisy to say", are nobody's outcomes.
+    Faults of this machine, and "too noisy to say", are nobody's outcomes. `is_refuted`: one of the
+    claims was.
     """
 
     confirmed: float = 0.0
     failed: float = 0.0
+    is_refuted: bool = False
 
     def after(self, outcome: Outcome) -> "AuthorRate":
         """Return the rate with one more outcome; older ones fade."""
         good, bad = _WEIGHTS[outcome]
-        return AuthorRate(_FADE * self.confirmed + good, _FADE * self.failed + bad)
+        return AuthorRate(
+            _FADE * self.confirmed + good,
+            _FADE * self.failed + bad,
+            self.is_refuted or outcome == "refuted",
+        )
 
     @property
     def is_proven(self) -> bool:
@@ -93,9 +99,11 @@ class AuthorRate:
 
         What `trusted` ones claim may be tried together, `open` ones' claims one by one; whoever is
         `doubted` is heard again once audits show that a claim or two of theirs hold after all.
+        Nobody is for gains that did not show again: where little is left to gain, that would in
+        the end be everybody.
         """
         if self.chance < _LEAST_CHANCE:
-            return "doubted"
+            return "doubted" if self.is_refuted else "open"
         return "trusted" if self.is_proven else "open"
 
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
