@@ -124,6 +124,7 @@ def test_authors_are_heard_by_what_came_of_their_claims() -> None:
         False,
     ]
     assert not may_catch_up(newcomer, is_due=False)
+    assert may_catch_up(proven, is_due=False)
 
 
 def test_nobody_is_doubted_for_gains_that_did_not_show_again() -> None:
@@ -133,7 +134,6 @@ def test_nobody_is_doubted_for_gains_that_did_not_show_again() -> None:
     assert unlucky.standing == "open"
     assert unlucky.chance < AuthorRate().chance, "others come first"
     assert AuthorRate().after("refuted").standing == "doubted"
-    assert may_catch_up(proven, is_due=False)
 
 
 def test_what_is_small_waits_for_the_checkpoint() -> None:
