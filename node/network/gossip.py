@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 import trio
 from google.protobuf.message import DecodeError
@@ -175,7 +176,7 @@ class GuardedPubsub(Pubsub):
         self._overseer = overseer
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
-        self._readers: dict[RPCReader, PeerId] = {}
+        self._readers: WeakKeyDictionary[RPCReader, PeerId] = WeakKeyDictionary()
 
     @property
     def partial(self) -> Iterator[tuple[PeerId, int]]:
@@ -220,13 +221,10 @@ class GuardedPubsub(Pubsub):
         """
         peer, reader = peer_of(stream), RPCReader(stream)
         self._readers[reader] = peer
-        try:
-            while self.manager.is_running:
-                data = await reader.receive()
-                if await self._spend(peer, Kind.BYTES, len(data)):
-                    await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
-        finally:
-            del self._readers[reader]
+        while self.manager.is_running:
+            data = await reader.receive()
+            if await self._spend(peer, Kind.BYTES, len(data)):
+                await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
 
     async def push_msg(self, msg_forwarder: ID, msg: Message) -> None:
         """Deliver and forward a message, if it is new and right."""
