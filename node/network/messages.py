@@ -27,8 +27,8 @@ QUESTION_LIMIT_BYTES: Final = RECONCILIATION_LIMIT_BYTES + (16 << 10)
 class Shape:
     """How many values one message may hold, keys included, and how many levels of them.
 
-    A byte can be an empty map, which takes 64 in memory; and msgpack reads 1,024 levels but
-    writes one less, so that what was read could not be passed on with anything around it.
+    A byte can be an empty map, which takes 64 in memory; and msgpack writes no more levels than
+    the 1,024 that it reads, so that what was read could not be passed on with a list around it.
     """
 
     values: int
