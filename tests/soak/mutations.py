@@ -68,7 +68,7 @@ def _swapped(chance: random.Random, value: Any) -> Any:
         return [*value[:at], _swapped(chance, value[at]), *value[at + 1 :]]
     roll = chance.random()
     if isinstance(value, bytes) and value and roll < 0.5:
-        return _flipped(chance, value)
+        return flipped(chance, value)
     if isinstance(value, int) and roll < 0.5:
         return value + chance.choice((-1, 1, 513, 2**20))
     if roll < 0.95:
@@ -86,7 +86,8 @@ def _packed(value: Any, otherwise: bytes) -> bytes:
     return packed
 
 
-def _flipped(chance: random.Random, data: bytes) -> bytes:
+def flipped(chance: random.Random, data: bytes) -> bytes:
+    """Return the bytes with one bit changed."""
     changed = bytearray(data)
     changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     return bytes(changed)
@@ -125,6 +126,6 @@ def _multiplied(chance: random.Random, data: bytes) -> bytes:
     return b"\xdd" + count.to_bytes(4, "big") + chance.choice((b"\x80", b"\x90", b"\xa0")) * count
 
 
-_ALWAYS: Final[tuple[Change, ...]] = (_flipped, _lengthened, _overwritten, _doubled)
+_ALWAYS: Final[tuple[Change, ...]] = (flipped, _lengthened, _overwritten, _doubled)
 # None of these is drawn often: their frames are long.
 _CHANGES: Final[tuple[Change, ...]] = (*_ALWAYS * 12, *[_cut] * 6, _nested, _nested, _multiplied)
