@@ -8,7 +8,6 @@ import os
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -157,13 +156,11 @@ class Watched:
             await asyncio.sleep(_ASKED_EVERY_S)
 
 
-def fuzz_connections(
-    home: Path, frames: int, *, seed: str, attackers: int = 1
-) -> dict[str, object]:
-    """Have so many frames written to a node by so many processes, and return the figures."""
+def fuzz_connections(home: Path, frames: int, *, seed: str) -> dict[str, Any]:
+    """Have so many frames written to a node, and return the figures."""
     started_s = time.monotonic()
     with counted_lines() as lines:
-        figures = asyncio.run(_attacked(home, frames, seed, attackers))
+        figures = asyncio.run(_attacked(home, frames, seed))
     problems = [*figures.pop("problems"), *lines.failures]
     minutes = 1 + (time.monotonic() - started_s) / 60
     # One to say that others were left out.
@@ -172,7 +169,7 @@ def fuzz_connections(
     return {**figures, "lines": lines.count, "problems": problems, "holds": not problems}
 
 
-async def _attacked(home: Path, frames: int, seed: str, attackers: int) -> dict[str, Any]:
+async def _attacked(home: Path, frames: int, seed: str) -> dict[str, Any]:
     watched = Watched()
     async with running_node(Home(home / "victim")) as victim:
         pid = own_program()
@@ -183,21 +180,14 @@ async def _attacked(home: Path, frames: int, seed: str, attackers: int) -> dict[
             before = Usage.of(pid)
             began_s = time.monotonic()
             async with watched.watching(honest, victim):
-                shares = [frames // attackers] * attackers
-                said = await asyncio.gather(
-                    *(_attack(victim, share, f"{seed}/{n}") for n, share in enumerate(shares))
-                )
+                said = await _attack(victim, frames, seed)
             took_s = time.monotonic() - began_s
             problems = await _problems_after(victim, honest, pid, before)
             after = Usage.of(pid)
     if watched.unanswered > _UNANSWERED_SHARE * len(watched.waits_s):
         problems.append(f"an honest peer was left without {watched.unanswered} answers")
-    counts = sum((Counter(one["counts"]) for one in said), Counter[str]())
-    written = sum((Counter(one["frames"]) for one in said), Counter[str]())
     return {
-        "frames": dict(written),
-        "frames_in_all": written.total(),
-        **counts,
+        **said,
         "seconds": round(took_s, 1),
         "loop_late_ms": _of(watched.lags_s),
         "honest_waited_ms": _of(watched.waits_s),

@@ -31,6 +31,7 @@ _PEERS: Final = 200
 _BATCH: Final = 10_000
 _HEARD_OF: Final = 10  # of so many frames, one more is gossip
 _GROWTH_MB: Final = 64
+_SPARE: Final = 2  # trio keeps a thread for a while
 
 
 class Lines(logging.Handler):
@@ -84,8 +85,8 @@ class Vitals:
         """Tell whether a process that used the other did not grow since."""
         return (
             self.memory_mb <= other.memory_mb + _GROWTH_MB
-            and self.descriptors <= other.descriptors
-            and self.threads <= other.threads
+            and self.descriptors <= other.descriptors + _SPARE
+            and self.threads <= other.threads + _SPARE
             and self.tasks <= other.tasks + WORKERS
             and self.core_tasks <= other.core_tasks + WORKERS
         )

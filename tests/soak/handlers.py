@@ -115,6 +115,7 @@ class Core:
     """A member with a store, in a thread of its own, at one end of a channel."""
 
     member: Member
+    channel: Channel
     loop: asyncio.AbstractEventLoop
     ended: str = ""  # why, once it has
 
@@ -137,10 +138,12 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
             one.blobs.put_source(BASE)
             channel = await Channel.over(end)
             await channel.send(settings.to_message())
-            core = Core(member=one, loop=asyncio.get_running_loop())
+            core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
             fault = await Link(channel, Inbox(), one.carrier._answers).run(is_up.set)
             core.ended = fault.message
+            channel.close()
+            await asyncio.sleep(0.1)  # its transport is closed a few turns later
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
@@ -172,7 +175,7 @@ async def joined(records: Sequence[Record]) -> AsyncIterator[Handlers]:
             try:
                 yield Handlers(host=hosts[0], core=core)
             finally:
-                core.loop.call_soon_threadsafe(ours.shutdown, socket.SHUT_RDWR)
+                core.loop.call_soon_threadsafe(core.channel.close)
                 await trio.to_thread.run_sync(manager.__exit__, None, None, None)
 
 
