@@ -12,8 +12,10 @@ from libp2p import new_host
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.ping import ID as PING
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.network.config import ConnectionConfig
+from libp2p.peer.id import ID
 from libp2p.rcmgr import ResourceManager, new_resource_manager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.memory_limits import MemoryConnectionLimits
@@ -74,9 +76,15 @@ def build_host(settings: HostSettings) -> BasicHost:
         psk=None if settings.secret is None else settings.secret.hex(),
         disable_identify_address_discovery=True,
     )
-    # A megabyte at any time, of what the node's own protocols say better.
-    host.remove_stream_handler(ID_PUSH)
+    # What the node's own protocols say better, and a peer may say a megabyte of at any time.
+    for protocol in (ID_PUSH, PING):
+        host.remove_stream_handler(protocol)
+    vars(host)["_schedule_identify"] = _identify_nobody
     return cast("BasicHost", host)
+
+
+def _identify_nobody(peer: ID, *, reason: str) -> None:
+    """Stand in for libp2p's asking each peer who it is, which takes in whatever it says."""
 
 
 def listen_addresses(settings: HostSettings) -> list[Multiaddr]:

@@ -1,10 +1,10 @@
 """What one peer, or nobody yet, may cost before any protocol is spoken.
 
 py-libp2p 0.8.1 leaves these open, each enough to wedge a host: a slot for inbound connections
-stays taken after its connection has ended; half-open handshakes take the same slots; the window
-of yamux is not enforced, so that a stream nobody reads grows without end; a connection whose
-peer takes no bytes cannot be closed, since closing writes; the swarm dials by itself whatever
-addresses peers told it; and its store of peers evicts this host's own key.
+stays taken after its connection has ended; half-open handshakes take the same slots; a connection
+whose peer takes no bytes cannot be closed, since closing writes; the swarm dials by itself
+whatever addresses peers told it; and its store of peers evicts this host's own key. What peers
+send on a connection that stands is for `node.network.unread`.
 """
 
 import contextlib
@@ -35,6 +35,7 @@ from node.network.guards import StreamHandler, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
 from node.network.notifee import Notifee
+from node.network.unread import Partial, Unread
 
 # Sockets that have not said who they are; they do not count as connections yet.
 HANDSHAKES: Final = 64
@@ -42,8 +43,6 @@ HANDSHAKES_PER_ADDRESS: Final = 16
 STREAMS_PER_PEER: Final = 64
 # Streams that one side has closed stay in yamux's tables until the other does.
 STREAMS_IN_TABLES: Final = 512
-# What honest peers may have under way: window of 256 KiB for a few dozen streams.
-UNREAD_BYTES: Final = 8 << 20
 SEVER_S: Final = 2.0
 
 Spend = Callable[[PeerId, Kind, float], Verdict]
@@ -60,6 +59,7 @@ class Connections:
         is_banned: Callable[[PeerId], bool],
         spend: Spend,
         drop: Callable[[PeerId], Awaitable[None]],
+        partial: Partial,
     ) -> None:
         self._swarm = swarm
         self._incidents = incidents
@@ -68,6 +68,7 @@ class Connections:
         self._drop = drop
         self._handshakes: Counter[str] = Counter()
         self._streams: Counter[PeerId] = Counter()
+        self._unread = Unread(swarm, incidents, sever=self.sever, partial=partial)
         self._sockets: WeakKeyDictionary[IMuxedConn, IRawConnection] = WeakKeyDictionary()
         self._upgrade_inbound = swarm.upgrade_inbound_raw_conn
         self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
@@ -152,28 +153,11 @@ class Connections:
             with trio.move_on_after(SEVER_S), contextlib.suppress(Exception):
                 await muxed.close()
             raise SwarmException("this peer broke the rules lately")
-        _bound_unread(muxed)
+        self._unread.bound(cast("Yamux", muxed))
         raw = _socket.get()
         if raw is not None:
             self._sockets[muxed] = raw
         return await self._add(muxed, direction)
-
-
-def _bound_unread(muxed: IMuxedConn) -> None:
-    """End a connection whose peer sends far more than it was given window for.
-
-    Set on the connection: py-libp2p makes a `Yamux` whatever class it is given.
-    """
-    yamux = cast("Yamux", muxed)
-    read_body = yamux._read_data_body  # noqa: SLF001 (what to guard)
-
-    async def read_bounded(length: int) -> bytes:
-        if sum(map(len, yamux.stream_buffers.values())) + length > UNREAD_BYTES:
-            # The one exception that `handle_incoming` takes as the end of the connection.
-            raise trio.TooSlowError
-        return await read_body(length)
-
-    vars(yamux)["_read_data_body"] = read_bounded
 
 
 async def _dial_nobody() -> None:

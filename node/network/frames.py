@@ -20,7 +20,16 @@ from node.network.errors import (
     FrameTooLongError,
     StreamEndedError,
 )
-from node.network.messages import FRAME_LIMIT_BYTES, LENGTH, Message, decode_message, encode_message
+from node.network.messages import (
+    FRAME_LIMIT_BYTES,
+    LENGTH,
+    PEERS_SHAPE,
+    QUESTION_LIMIT_BYTES,
+    Message,
+    Shape,
+    decode_message,
+    encode_message,
+)
 from node.network.patience import shielded_for
 from node.network.streams import ByteStream
 
@@ -34,11 +43,17 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLimits:
-    """How large a frame may be, and how long a whole one may take."""
+    """How large a frame may be, what one that is read may hold, how long a whole one may take."""
 
-    frame_bytes: int = FRAME_LIMIT_BYTES
+    read_bytes: int = FRAME_LIMIT_BYTES
+    write_bytes: int = FRAME_LIMIT_BYTES
+    shape: Shape = PEERS_SHAPE
     read_s: float = READ_TIMEOUT_S
     write_s: float = WRITE_TIMEOUT_S
+
+
+# Of streams on which peers ask: what is answered may be as long as any frame.
+QUESTIONS_READ: Final = FrameLimits(read_bytes=QUESTION_LIMIT_BYTES)
 
 
 class FrameStream:
@@ -49,6 +64,7 @@ class FrameStream:
         self._limits = limits or FrameLimits()
         self._is_done = False
         self.received_bytes = 0  # of whole frames, without their lengths
+        self.partial_bytes = 0  # what is here of a frame that is not whole yet
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,13 +89,13 @@ class FrameStream:
         with self._stalling("send", self._limits.read_s):
             head = await self._read_exact(LENGTH.size, is_between_frames=True)
             (size,) = LENGTH.unpack(head)
-            if size > self._limits.frame_bytes:
+            if size > self._limits.read_bytes:
                 raise FrameTooLongError(
-                    f"a frame of {size} bytes, more than {self._limits.frame_bytes}"
+                    f"a frame of {size} bytes, more than {self._limits.read_bytes}"
                 )
             data = await self._read_exact(size, is_between_frames=False)
             self.received_bytes += size
-            return decode_message(data)
+            return decode_message(data, self._limits.shape)
 
     async def send(self, message: Message) -> None:
         """Write a message.
@@ -88,9 +104,9 @@ class FrameStream:
             FrameError: `FrameTooLongError` before anything is written, else that of the stream.
         """
         data = encode_message(message)
-        if len(data) > self._limits.frame_bytes:
+        if len(data) > self._limits.write_bytes:
             raise FrameTooLongError(
-                f"a message of {len(data)} bytes, more than {self._limits.frame_bytes}",
+                f"a message of {len(data)} bytes, more than {self._limits.write_bytes}",
                 "send less at once",
             )
         with self._stalling("take", self._limits.write_s):
@@ -123,14 +139,18 @@ class FrameStream:
 
     async def _read_exact(self, size: int, *, is_between_frames: bool) -> bytes:
         data = bytearray()
-        while len(data) < size:
-            # One chunk at a time: a length alone makes nobody set memory aside.
-            chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
-            if not chunk:
-                if is_between_frames and not data:
-                    raise StreamEndedError("the other side has closed the stream")
-                raise FrameCutError(f"the stream ended after {len(data)} of {size} bytes")
-            data += chunk
+        try:
+            while len(data) < size:
+                # One chunk at a time: a length alone makes nobody set memory aside.
+                chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
+                if not chunk:
+                    if is_between_frames and not data:
+                        raise StreamEndedError("the other side has closed the stream")
+                    raise FrameCutError(f"the stream ended after {len(data)} of {size} bytes")
+                data += chunk
+                self.partial_bytes = len(data)
+        finally:
+            self.partial_bytes = 0
         return bytes(data)
 
     @contextmanager

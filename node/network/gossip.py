@@ -10,16 +10,17 @@ attacker could have anyone's record refused by sending it too often.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 import trio
 from google.protobuf.message import DecodeError
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, ParseError
-from libp2p.io.exceptions import IncompleteReadError, MessageTooLarge
+from libp2p.io.exceptions import MessageTooLarge
 from libp2p.network.stream.exceptions import StreamReset
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
@@ -28,7 +29,6 @@ from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.pubsub.validators import signature_validator
-from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
@@ -36,12 +36,12 @@ from node.network.limits import Kind, PeerId, Verdict
 from node.network.rpc import (
     RPC_LIMIT_BYTES,
     SUBSCRIPTIONS_PER_RPC,
+    RPCReader,
     bounded_control,
     message_fault,
     parse_rpc,
     rpc_fault,
 )
-from node.network.speed import take_record
 from protocol.errors import Rejected
 
 GOSSIP_PROTOCOL: Final = TProtocol("/meshsub/1.1.0")
@@ -49,7 +49,7 @@ SEEN_S: Final = 300
 HEARTBEAT_S: Final = 1
 _WINDOW = 3  # heartbeats whose messages are offered by IHAVE
 _HISTORY = 5  # heartbeats whose messages can be asked for
-_NOT_RPC = (DecodeError, ParseError, IncompleteReadError, MessageTooLarge)
+_NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
 Validator = Callable[[PeerId, bytes], bool]
 
@@ -176,6 +176,12 @@ class GuardedPubsub(Pubsub):
         self._overseer = overseer
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
+        self._readers: WeakKeyDictionary[RPCReader, PeerId] = WeakKeyDictionary()
+
+    @property
+    def partial(self) -> Iterator[tuple[PeerId, int]]:
+        """What is here of RPCs that are not whole yet: whose, and how many bytes."""
+        return ((peer, reader.partial_bytes) for reader, peer in self._readers.items())
 
     def validate_by(self, topic: str, validator: Validator) -> None:
         """Have messages of a topic judged; a validator that raises refuses, and is noted."""
@@ -213,9 +219,10 @@ class GuardedPubsub(Pubsub):
         Raises:
             BaseLibp2pError, DecodeError: the stream ended, or what it holds is no RPC.
         """
-        peer = peer_of(stream)
+        peer, reader = peer_of(stream), RPCReader(stream)
+        self._readers[reader] = peer
         while self.manager.is_running:
-            data = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
+            data = await reader.receive()
             if await self._spend(peer, Kind.BYTES, len(data)):
                 await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
 
@@ -244,9 +251,9 @@ class GuardedPubsub(Pubsub):
 
     async def _take_rpc(self, rpc: RPC, peer_id: ID) -> None:
         peer = PeerId(str(peer_id))
+        # What it says of its addresses is not looked at: a megabyte of them would all be parsed,
+        # and the hello tells them.
         fault = rpc_fault(rpc)
-        if fault is None and not take_record(rpc, self.host, peer_id):
-            fault = Rejected("a record of addresses that is not the peer's")
         if fault is not None:
             self._incidents.note(peer, "gossip", fault.reason)
             return
@@ -260,6 +267,11 @@ class GuardedPubsub(Pubsub):
                 self.handle_subscription(peer_id, subscription)
         if rpc.HasField("control"):
             control = bounded_control(rpc.control, self.topic_ids)
+            wanted = sum(len(want.messageIDs) for want in control.iwant)
+            # A message that is asked for costs what one that is sent does: it may be 400 times
+            # as long as what asks for it.
+            if wanted and not await self._spend(peer, Kind.RECORDS, wanted):
+                control.ClearField("iwant")
             await self.router.handle_rpc(RPC(control=control), peer_id)
 
     async def _take_message(self, message: Message, forwarder: ID) -> None:

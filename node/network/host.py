@@ -11,10 +11,11 @@ Peers are named by their ids; one that breaks the rules is dropped and remembere
 Gossip is best effort: messages may be lost anywhere, and reconciliation finds them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, cast
+from weakref import WeakKeyDictionary
 
 import trio
 from libp2p.abc import INetStream
@@ -66,6 +67,7 @@ class NetworkHost:
             is_banned=self._banned.__contains__,
             spend=self._limits.spend,
             drop=self.drop,
+            partial=self._partial,
         )
         self._router = make_router()
         self._pubsub = GuardedPubsub(
@@ -77,6 +79,7 @@ class NetworkHost:
             allowed_topics=settings.topics,
         )
         self._guard_streams()
+        self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
         self._inboxes: dict[str, trio.MemorySendChannel[Gossip]] = {}
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
         self.lost_messages = 0  # arrived, and not taken in time by whoever subscribed
@@ -247,7 +250,15 @@ class NetworkHost:
         return cast("Swarm", self._host.get_network())
 
     def _frames(self, stream: INetStream, peer: PeerId, limits: FrameLimits | None) -> FrameStream:
-        return FrameStream(over_libp2p(stream, partial(self._connections.sever, peer)), limits)
+        sever = partial(self._connections.sever, peer)
+        frames = FrameStream(over_libp2p(stream, sever), limits)
+        self._open[frames] = peer
+        return frames
+
+    def _partial(self) -> Iterator[tuple[PeerId, int]]:
+        yield from self._pubsub.partial
+        for frames, peer in self._open.items():
+            yield peer, frames.partial_bytes
 
     def _guard_streams(self) -> None:
         """Put the guards around every stream that a peer opens, libp2p's own handlers included."""

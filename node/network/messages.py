@@ -5,11 +5,13 @@ trio nor libp2p.
 """
 
 import struct
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgpack
 
 from node.network.errors import FrameMalformedError
+from protocol.reconciliation import FRAME_LIMIT_BYTES as RECONCILIATION_LIMIT_BYTES
 
 Message: TypeAlias = (
     bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
@@ -17,6 +19,26 @@ Message: TypeAlias = (
 
 LENGTH: Final = struct.Struct(">I")  # stands before each message on a stream
 FRAME_LIMIT_BYTES: Final = 1 << 20  # of a message between peers
+# Of a peer's question: the longest, a step of a reconciliation, and what stands around it.
+QUESTION_LIMIT_BYTES: Final = RECONCILIATION_LIMIT_BYTES + (16 << 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How many values one message may hold, keys included, and how many levels of them.
+
+    A byte can be an empty map, which takes 64 in memory; and msgpack writes no more levels than
+    the 1,024 that it reads, so that what was read could not be passed on with a list around it.
+    """
+
+    values: int
+    levels: int
+
+
+# A hello of 256 topics holds 1,045 values; none of our messages has more than 4 levels.
+PEERS_SHAPE: Final = Shape(values=4_096, levels=16)
+# Whatever a peer may say, with what stands around it; settings and answers of any node.
+CHANNEL_SHAPE: Final = Shape(values=1 << 16, levels=32)
 
 
 def encode_message(message: Message) -> bytes:
@@ -25,11 +47,11 @@ def encode_message(message: Message) -> bytes:
     return data
 
 
-def decode_message(data: bytes) -> Message:
+def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
     """Return the one message that these bytes are; their length bounds every part of it.
 
     Raises:
-        FrameMalformedError: they are none.
+        FrameMalformedError: they are none, or none of that shape.
     """
     size = len(data)
     try:
@@ -38,27 +60,34 @@ def decode_message(data: bytes) -> Message:
             strict_map_key=True,
             max_str_len=size,
             max_bin_len=size,
-            max_array_len=size,
-            max_map_len=size // 2,
+            max_array_len=min(size, shape.values),
+            max_map_len=min(size, shape.values) // 2,
             max_ext_len=0,
         )
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as fault:
         raise FrameMalformedError(f"a frame that is no message: {fault}") from fault
-    return _only_plain(message)
+    return _only_plain(message, shape)
 
 
-def _only_plain(message: Message) -> Message:
+def _only_plain(message: Message, shape: Shape) -> Message:
     """Refuse what msgpack knows and `Message` does not: keys of bytes, timestamps."""
-    waiting: list[Message] = [message]
-    while waiting:
-        part = waiting.pop()
-        match part:
-            case None | bool() | int() | float() | str() | bytes():
-                continue
-            case list():
-                waiting.extend(part)
-            case dict() if all(isinstance(key, str) for key in part):
-                waiting.extend(part.values())
-            case _:
-                raise FrameMalformedError("a frame that holds more than plain values")
+    level: list[Message] = [message]
+    values = levels = 0
+    while level:
+        values, levels = values + len(level), levels + 1
+        if values > shape.values or levels > shape.levels:
+            raise FrameMalformedError("a frame of too many values, or too deep")
+        deeper: list[Message] = []
+        for part in level:
+            match part:
+                case None | bool() | int() | float() | str() | bytes():
+                    continue
+                case list():
+                    deeper.extend(part)
+                case dict() if all(isinstance(key, str) for key in part):
+                    values += len(part)
+                    deeper.extend(part.values())
+                case _:
+                    raise FrameMalformedError("a frame that holds more than plain values")
+        level = deeper
     return message

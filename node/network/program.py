@@ -19,13 +19,20 @@ from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
 from node.network.incidents import describe, first_of
 from node.network.limits import PeerId
+from node.network.messages import CHANNEL_SHAPE
 from node.network.relay import Relay
 from node.network.streams import over_trio
 from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_record
 
 # The core may take its time, in both directions; it ends the process when it has had enough.
-_PATIENT: Final = FrameLimits(frame_bytes=CHANNEL_LIMIT_BYTES, read_s=math.inf, write_s=math.inf)
+_PATIENT: Final = FrameLimits(
+    read_bytes=CHANNEL_LIMIT_BYTES,
+    write_bytes=CHANNEL_LIMIT_BYTES,
+    shape=CHANNEL_SHAPE,
+    read_s=math.inf,
+    write_s=math.inf,
+)
 _FAREWELL_S: Final = 2.0
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from node.network.errors import (
     FrameTooLongError,
     NetworkError,
 )
-from node.network.frames import FrameStream
+from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Gossip, Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
@@ -131,7 +131,7 @@ class Relay:
     # Peers' questions
 
     async def _serve(self, protocol: str) -> None:
-        self._host.serve(protocol, partial(self._answer, protocol))
+        self._host.serve(protocol, partial(self._answer, protocol), QUESTIONS_READ)
 
     async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
         """Have a peer's questions on one stream answered, in order.

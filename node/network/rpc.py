@@ -10,7 +10,11 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from libp2p.io.abc import Reader
+from libp2p.io.exceptions import MessageTooLarge
+from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlMessage, Message
+from libp2p.utils.varint import decode_uvarint_from_stream
 
 from node.network.contract import MESSAGE_LIMIT_BYTES
 from protocol.errors import Rejected
@@ -23,6 +27,39 @@ CONTROLS_PER_RPC: Final = 1_000
 IDS_PER_RPC: Final = 5_000  # go-libp2p-pubsub's MaxIHaveLength
 IDS_ANSWERED: Final = 64  # of 16 KiB each: no answer is over the size of one RPC
 _ID_LIMIT_BYTES = 64
+_CHUNK_BYTES = 64 * 1024
+
+
+class RPCReader:
+    """Reads RPCs from a stream: the length as a varint, then so many bytes.
+
+    `partial_bytes` is what is here of one that is not whole yet.
+    """
+
+    def __init__(self, stream: Reader) -> None:
+        self.partial_bytes = 0
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        """Return the next one's bytes.
+
+        Raises:
+            BaseLibp2pError: the stream ended, `ParseError` or `MessageTooLarge`: it is no RPC's.
+        """
+        size = await decode_uvarint_from_stream(self._stream)
+        if size > RPC_LIMIT_BYTES:
+            raise MessageTooLarge(f"an RPC of {size} bytes, more than {RPC_LIMIT_BYTES}")
+        data = bytearray()
+        try:
+            while len(data) < size:
+                chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
+                if not chunk:
+                    raise StreamEOF
+                data += chunk
+                self.partial_bytes = len(data)
+        finally:
+            self.partial_bytes = 0
+        return bytes(data)
 
 
 def parse_rpc(data: bytes) -> RPC:

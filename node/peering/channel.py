@@ -10,7 +10,13 @@ import socket
 
 from node.network.contract import CHANNEL_LIMIT_BYTES
 from node.network.errors import FrameError, NetworkError
-from node.network.messages import LENGTH, Message, decode_message, encode_message
+from node.network.messages import (
+    CHANNEL_SHAPE,
+    LENGTH,
+    Message,
+    decode_message,
+    encode_message,
+)
 
 
 class Channel:
@@ -36,7 +42,7 @@ class Channel:
             (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
             if size > CHANNEL_LIMIT_BYTES:
                 raise NetworkError(f"the network process sent a frame of {size} bytes")
-            return decode_message(await self._reader.readexactly(size))
+            return decode_message(await self._reader.readexactly(size), CHANNEL_SHAPE)
         except (asyncio.IncompleteReadError, OSError) as fault:
             raise NetworkError("the network process has closed its channel") from fault
         except FrameError as fault:

@@ -152,7 +152,7 @@ class Link:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     answer = await self._answers[protocol](peer, question)
-                check_size(answer)
+                check_size(answer, FRAME_LIMIT_BYTES)
                 reply = ["answer", number, answer]
             except (ArnodeError, TimeoutError) as fault:
                 _log.debug("a question of %s was not answered: %s", protocol, fault)
@@ -163,16 +163,16 @@ class Link:
             self._open_questions -= 1
 
 
-def check_size(message: Message) -> None:
+def check_size(message: Message, limit_bytes: int) -> None:
     """Refuse a message that no peer would read.
 
     Raises:
-        NetworkError: it is over a frame's limit.
+        NetworkError: it is over the limit.
     """
     size = len(encode_message(message))
-    if size > FRAME_LIMIT_BYTES:
+    if size > limit_bytes:
         raise NetworkError(
-            f"a message of {size} bytes, more than {FRAME_LIMIT_BYTES}", "send less at once"
+            f"a message of {size} bytes, more than {limit_bytes}", "send less at once"
         )
 
 

@@ -24,7 +24,7 @@ from node.network.contract import MESSAGE_LIMIT_BYTES, QUESTIONS_PER_PEER, Netwo
 from node.network.errors import NetworkError
 from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
-from node.network.messages import Message
+from node.network.messages import QUESTION_LIMIT_BYTES, Message
 from node.peering.backoff import Backoff
 from node.peering.carrier import Answer, Event
 from node.peering.child import network_command, running_child
@@ -108,7 +108,7 @@ class NetworkProcess:
         Raises:
             NetworkError: it is not connected, does not answer in time, or refuses.
         """
-        check_size(question)
+        check_size(question, QUESTION_LIMIT_BYTES)
         turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
         with _in_time(f"{peer} did not answer {protocol}", timeout_s):
             async with asyncio.timeout(timeout_s), turns:

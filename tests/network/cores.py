@@ -12,12 +12,18 @@ from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
 from node.network.errors import StreamEndedError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.limits import PeerId
-from node.network.messages import Message
+from node.network.messages import CHANNEL_SHAPE, Message
 from node.network.program import serve_core
 from node.network.streams import over_trio
 from tests.network.arena import ECHO, TOPIC
 
-LIMITS = FrameLimits(frame_bytes=CHANNEL_LIMIT_BYTES, read_s=math.inf, write_s=math.inf)
+LIMITS = FrameLimits(
+    read_bytes=CHANNEL_LIMIT_BYTES,
+    write_bytes=CHANNEL_LIMIT_BYTES,
+    shape=CHANNEL_SHAPE,
+    read_s=math.inf,
+    write_s=math.inf,
+)
 
 
 @dataclass

@@ -116,9 +116,9 @@ def test_a_frame_that_is_cut_at_any_byte_is_an_error() -> None:
 def test_a_length_over_the_cap_is_refused_before_anything_is_read() -> None:
     recorded = Recorded([struct.pack(">I", 101), bytes(101)])
     with pytest.raises(FrameTooLongError, match="101 bytes, more than 100"):
-        run(FrameStream(recorded, FrameLimits(frame_bytes=100)).receive)
+        run(FrameStream(recorded, FrameLimits(read_bytes=100)).receive)
     assert recorded.asked == [4]
-    assert received(frame(msgpack.packb(bytes(98))), limits=FrameLimits(frame_bytes=100))
+    assert received(frame(msgpack.packb(bytes(98))), limits=FrameLimits(read_bytes=100))
 
 
 def test_no_more_than_a_chunk_is_asked_for_on_the_word_of_a_length() -> None:
@@ -206,7 +206,7 @@ def test_what_is_too_long_to_send_is_not_begun() -> None:
 
     async def test() -> None:
         with pytest.raises(FrameTooLongError):
-            await FrameStream(recorded, FrameLimits(frame_bytes=10)).send(bytes(10))
+            await FrameStream(recorded, FrameLimits(write_bytes=10)).send(bytes(10))
 
     run(test)
     assert recorded.written == b""

@@ -60,10 +60,6 @@ async def bad_signature(field: Arena) -> None:
     await send_rpc(await field.stream(), RPC(publish=[forged(from_id=sender)]))
 
 
-async def foreign_sender_record(field: Arena) -> None:
-    await send_rpc(await field.stream(), RPC(senderRecord=b"no envelope"))
-
-
 async def thousands_of_messages(field: Arena) -> None:
     rpc = RPC(publish=[signed(field.raw, secrets.token_bytes(4)) for _ in range(1_001)])
     await send_rpc(await field.stream(), rpc)
@@ -95,7 +91,6 @@ ATTACKS: tuple[Attack, ...] = (
     bad_sender,
     bad_key,
     bad_signature,
-    foreign_sender_record,
     thousands_of_messages,
     thousands_of_subscriptions,
     thousands_of_ids,

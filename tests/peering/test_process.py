@@ -133,7 +133,7 @@ def test_what_goes_wrong_is_a_network_error() -> None:
                     await one.ask(other.peer_id, protocol, 1)
             with pytest.raises(NetworkError, match="within 1 s"):
                 await one.ask(other.peer_id, "/i", 1, timeout_s=1)
-            with pytest.raises(NetworkError, match="more than 1048576"):
+            with pytest.raises(NetworkError, match="more than 147456"):
                 await one.ask(other.peer_id, ECHO, bytes(1 << 20))
             with pytest.raises(NetworkError, match="no topic"):
                 await one.publish("/elsewhere", RECORD.wire)

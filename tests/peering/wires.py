@@ -10,9 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgpack
 
-from node.network.errors import NetworkError
-from node.network.frames import FRAME_LIMIT_BYTES
+from node.network.errors import FrameError, NetworkError
 from node.network.limits import PeerId
+from node.network.messages import (
+    FRAME_LIMIT_BYTES,
+    QUESTION_LIMIT_BYTES,
+    decode_message,
+)
 from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from protocol.errors import ArnodeError
 
@@ -46,13 +50,15 @@ class Wires:
         one.lost(other.peer_id)
         other.lost(one.peer_id)
 
-    def carried(self, protocol: str, message: Message) -> Message:
+    def carried(self, protocol: str, message: Message, limit_bytes: int) -> Message:
         packed = msgpack.packb(message)
         self.bytes[protocol] += len(packed)
-        if len(packed) > FRAME_LIMIT_BYTES:
+        if len(packed) > limit_bytes:
             raise NetworkError("a frame that is too long", "send less")
-        carried: Message = msgpack.unpackb(packed, strict_map_key=False)
-        return carried
+        try:
+            return decode_message(packed)
+        except FrameError as fault:
+            raise NetworkError(fault.message) from fault
 
 
 class MemoryCarrier:
@@ -97,14 +103,15 @@ class MemoryCarrier:
             raise NetworkError(f"{peer} is not connected", "dial it")
         self._wires.questions[protocol] += 1
         other = self._wires.carriers[peer]
-        asked = self._wires.carried(protocol, question)
+        asked = self._wires.carried(protocol, question, QUESTION_LIMIT_BYTES)
         if other.is_silent or protocol not in other._answers:
             raise NetworkError(f"no answer within {timeout_s} s", "try another peer")
         try:
             answer = await other._answers[protocol](self._id, asked)
         except ArnodeError as fault:
             raise NetworkError("the stream was reset", "try another peer") from fault
-        return self._wires.carried(protocol, await other.tamper(protocol, asked, answer))
+        answer = await other.tamper(protocol, asked, answer)
+        return self._wires.carried(protocol, answer, FRAME_LIMIT_BYTES)
 
     async def dial(self, address: str) -> PeerId:
         peer = PeerId(address.rpartition("/")[2])

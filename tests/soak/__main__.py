@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.soak.aa import run_aa
+from tests.soak.fuzz import run_fuzz
 from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0, aim_every=10),
     "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
     "hostile": run_hostile,
+    "fuzz": run_fuzz,
     "try": lambda home: run_try(home, 20),
     "verify": run_verify,
     "planted": run_planted,

@@ -1,0 +1,107 @@
+"""What peers have sent that is of no use yet, and how fast they may send: bounded for all of them.
+
+py-libp2p 0.8.1 enforces no window of yamux, and handles frames as fast as they come, without a
+turn for anybody else as long as some are left in one packet. What each of a few hundred peers may
+have under way is, times their number, more than a process may hold; so over a bound for all
+together whoever holds most is disconnected. Whoever sends whole messages holds next to nothing.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import trio
+from libp2p.network.swarm import Swarm
+from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
+
+from node.network.incidents import Incidents
+from node.network.limits import ALLOWANCES, Kind, Pace, PeerId
+
+# What honest peers may have under way: window of 256 KiB for a few dozen streams.
+UNREAD_BYTES: Final = 8 << 20
+# Of all peers together, with the beginnings of questions, answers and RPCs.
+HELD_BYTES: Final = 64 << 20
+_LOOKED_AT_EVERY_BYTES = 1 << 20
+
+# Whose messages are not whole yet, and how many bytes of them are here.
+Partial = Callable[[], Iterable[tuple[PeerId, int]]]
+
+
+class Unread:
+    """Guards what a swarm's connections hold."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        incidents: Incidents,
+        *,
+        sever: Callable[[PeerId], Awaitable[None]],
+        partial: Partial,
+    ) -> None:
+        self._swarm = swarm
+        self._incidents = incidents
+        self._sever = sever
+        self._partial = partial
+        self._pace = Pace(trio.current_time, ALLOWANCES[Kind.FRAMES])
+        self._being_read: WeakKeyDictionary[Yamux, int] = WeakKeyDictionary()
+        self._arrived_bytes = 0  # since the last look at all of them
+
+    def bound(self, yamux: Yamux) -> None:
+        """Guard a connection from its first frame on.
+
+        Set on the connection: py-libp2p makes a `Yamux` whatever class it is given.
+        """
+        peer = PeerId(str(yamux.peer_id))
+        read, read_body = yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (what to guard)
+
+        async def read_in_turn(size: int | None = None) -> bytes:
+            if size == HEADER_SIZE:
+                await trio.sleep(self._pace.wait_s(peer))
+            return await read(size)
+
+        async def read_bounded(length: int) -> bytes:
+            self._being_read[yamux] = length
+            try:
+                if unread_of(yamux) + length > UNREAD_BYTES or await self._is_to_go(peer, length):
+                    # The one exception that `handle_incoming` takes as the end of the connection.
+                    raise trio.TooSlowError
+                return await read_body(length)
+            finally:
+                del self._being_read[yamux]
+
+        vars(yamux.secured_conn)["read"] = read_in_turn
+        vars(yamux)["_read_data_body"] = read_bounded
+
+    async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
+        """Look at all that is held once in a while; end whoever holds most, if it is too much."""
+        self._arrived_bytes += arriving_bytes
+        if self._arrived_bytes < _LOOKED_AT_EVERY_BYTES:
+            return False
+        self._arrived_bytes = 0
+        held = self.held()
+        if held.total() <= HELD_BYTES:
+            return False
+        ((most, size),) = held.most_common(1)
+        self._incidents.note(most, "unread", f"{size} of {held.total()} bytes held")
+        if most == peer:
+            return True
+        await self._sever(most)
+        return False
+
+    def held(self) -> Counter[PeerId]:
+        """Return how many bytes are held of each peer."""
+        held: Counter[PeerId] = Counter()
+        for peer_id, connections in self._swarm.get_connections_map().items():
+            for connection in connections:
+                yamux = connection.muxed_conn
+                if isinstance(yamux, Yamux):
+                    held[PeerId(str(peer_id))] += unread_of(yamux) + self._being_read.get(yamux, 0)
+        for peer, size in self._partial():
+            held[peer] += size
+        return held
+
+
+def unread_of(yamux: Yamux) -> int:
+    """Return how many bytes of a connection's streams nobody has read."""
+    return sum(map(len, yamux.stream_buffers.values()))

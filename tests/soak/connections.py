@@ -1,0 +1,238 @@
+"""A node with a network process and a store, attacked over many connections; an honest one beside
+it asks all the while, and gets what is new afterwards.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from node.home import Home
+from node.network.errors import NetworkError
+from node.peering.book import Book
+from node.peering.child import LINES_PER_MINUTE
+from node.peering.messages import PEERS, Known, write
+from node.peering.process import NetworkProcess
+from node.peering.service import Peering
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.records import Record
+from tests.peering.members import ALL_TOPICS, KEYS, NOW_MS, signed
+from tests.peering.networks import own_program, programs, settings
+from tests.protocol.examples import INSIGHT
+from tests.soak.frames import counted_lines
+from tests.soak.questions import RECORDS
+
+_EVERY_S: Final = 0.05
+_ASKED_EVERY_S: Final = 0.5
+_ANSWERED_WITHIN_S: Final = 10.0
+_ARRIVES_WITHIN_S: Final = 60.0
+_SETTLED_S: Final = 15.0  # connections that are half made end by then
+_GROWTH_MB: Final = 64
+_UNANSWERED_SHARE: Final = 0.02
+
+
+@dataclass(kw_only=True)
+class Node:
+    """A core and its network process."""
+
+    process: NetworkProcess
+    store: Store
+    peering: Peering
+
+    def take(self, records: list[Record]) -> None:
+        """Take records in."""
+        report = self.store.ingest([record.wire for record in records], now_ms=NOW_MS)
+        assert not report.rejected
+
+    async def until_has(self, record: Record) -> None:
+        """Wait until a record is here."""
+        async with asyncio.timeout(_ARRIVES_WITHIN_S):
+            while not self.store.has(record.id):  # noqa: ASYNC110 (of the store there is no event)
+                await asyncio.sleep(_EVERY_S)
+
+
+@asynccontextmanager
+async def running_node(home: Home) -> AsyncIterator[Node]:
+    """Yield a node that listens on loopback."""
+    with Store.open(home) as store:
+        process = NetworkProcess(settings(topics=frozenset(ALL_TOPICS)), hidden=[home.root])
+        peering = Peering(
+            process,
+            store,
+            Blobs(home.blobs),
+            net="main",
+            author=bytes(32),
+            software="fuzzed 1",
+            topics=ALL_TOPICS,
+            book=Book(clock=time.time, chance=random.Random(1)),
+            now_ms=lambda: NOW_MS,
+        )
+        async with process, asyncio.TaskGroup() as group:
+            running = group.create_task(peering.run())
+            await process.wait_up()
+            yield Node(process=process, store=store, peering=peering)
+            running.cancel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What the network process uses."""
+
+    memory_mb: float
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Usage":
+        """Look at a process."""
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        )
+        return cls(
+            memory_mb=round(int(status["VmRSS"].split()[0]) / 1024, 1),
+            descriptors=len([*Path(f"/proc/{pid}/fd").iterdir()]),
+            threads=int(status["Threads"]),
+        )
+
+    def is_much_like(self, other: "Usage") -> bool:
+        """Tell whether a process that used the other did not grow since."""
+        return (
+            self.memory_mb <= other.memory_mb + _GROWTH_MB
+            and self.descriptors <= other.descriptors
+            and self.threads <= other.threads
+        )
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """What went on in the core during an attack: how late its loop was, how long an honest peer
+    waited for an answer, and how often it got none. In seconds.
+    """
+
+    lags_s: list[float] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    unanswered: int = 0
+
+    @asynccontextmanager
+    async def watching(self, honest: Node, victim: Node) -> AsyncIterator[None]:
+        """Watch for the length of a block."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.watch_loop())]
+            tasks.append(group.create_task(self.ask(honest, victim)))
+            yield
+            for task in tasks:
+                task.cancel()
+
+    async def watch_loop(self) -> None:
+        """Be late, for ever."""
+        while True:
+            due_s = time.monotonic() + _EVERY_S
+            await asyncio.sleep(_EVERY_S)
+            self.lags_s.append(time.monotonic() - due_s)
+
+    async def ask(self, honest: Node, victim: Node) -> None:
+        """Ask the victim something now and then, for ever."""
+        assert victim.process.peer_id is not None
+        while True:
+            asked_s = time.monotonic()
+            try:
+                await honest.process.ask(
+                    victim.process.peer_id,
+                    PEERS,
+                    write(Known(known=1)),
+                    timeout_s=_ANSWERED_WITHIN_S,
+                )
+                self.waits_s.append(time.monotonic() - asked_s)
+            except NetworkError:
+                self.unanswered += 1
+            await asyncio.sleep(_ASKED_EVERY_S)
+
+
+def fuzz_connections(home: Path, frames: int, *, seed: str) -> dict[str, Any]:
+    """Have so many frames written to a node, and return the figures."""
+    started_s = time.monotonic()
+    with counted_lines() as lines:
+        figures = asyncio.run(_attacked(home, frames, seed))
+    problems = [*figures.pop("problems"), *lines.failures]
+    minutes = 1 + (time.monotonic() - started_s) / 60
+    # One to say that others were left out.
+    if lines.count > 2 * (LINES_PER_MINUTE + 1) * minutes:
+        problems.append(f"{lines.count} lines in the log")
+    return {**figures, "lines": lines.count, "problems": problems, "holds": not problems}
+
+
+async def _attacked(home: Path, frames: int, seed: str) -> dict[str, Any]:
+    watched = Watched()
+    async with running_node(Home(home / "victim")) as victim:
+        pid = own_program()
+        victim.take(RECORDS)
+        async with running_node(Home(home / "honest")) as honest:
+            await honest.process.dial(victim.process.addresses[0])
+            await honest.until_has(RECORDS[-1])
+            before = Usage.of(pid)
+            began_s = time.monotonic()
+            async with watched.watching(honest, victim):
+                said = await _attack(victim, frames, seed)
+            took_s = time.monotonic() - began_s
+            problems = await _problems_after(victim, honest, pid, before)
+            after = Usage.of(pid)
+    if watched.unanswered > _UNANSWERED_SHARE * len(watched.waits_s):
+        problems.append(f"an honest peer was left without {watched.unanswered} answers")
+    return {
+        **said,
+        "seconds": round(took_s, 1),
+        "loop_late_ms": _of(watched.lags_s),
+        "honest_waited_ms": _of(watched.waits_s),
+        "honest_unanswered": watched.unanswered,
+        "before": vars(before),
+        "after": vars(after),
+        "problems": problems,
+    }
+
+
+async def _problems_after(victim: Node, honest: Node, pid: int, before: Usage) -> list[str]:
+    problems = [f"{name} failed" for name in victim.peering.failures + honest.peering.failures]
+    if pid not in programs(os.getpid()) or victim.process.fault is not None:
+        return [*problems, "the network process has ended"]
+    news = signed(KEYS[1], 10_000, replace(INSIGHT, message="this came after the attack"))
+    victim.take([news])
+    try:
+        await honest.until_has(news)
+    except TimeoutError:
+        problems.append("an honest peer does not get what is new")
+    settled_s = time.monotonic() + _SETTLED_S
+    while not Usage.of(pid).is_much_like(before):
+        if time.monotonic() > settled_s:
+            return [*problems, "the network process uses more than before"]
+        await asyncio.sleep(_EVERY_S)
+    return problems
+
+
+def _of(seconds: list[float]) -> dict[str, float]:
+    """Return the median, the 99th percentile and the most of some times, in milliseconds."""
+    ordered = sorted(seconds) or [0.0]
+    points = {"p50": len(ordered) // 2, "p99": len(ordered) * 99 // 100, "most": -1}
+    return {name: round(ordered[at] * 1000, 1) for name, at in points.items()}
+
+
+async def _attack(victim: Node, frames: int, seed: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.soak.attackers",
+        victim.process.addresses[0],
+        str(frames),
+        seed,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    figures: dict[str, Any] = json.loads(said)
+    return figures
