@@ -122,6 +122,9 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         items = value.values()  # type: ignore[assignment]
     for item in items:
         kind = type(item)
+        # Most items by far are one of these two, and nothing is wrong with them.
+        if kind is bytes or (kind is int and -MAX_INT <= item <= MAX_INT):  # type: ignore[operator]
+            continue
         if kind is list or kind is dict:
             fault = _container_fault(item, depth=depth + 1)  # type: ignore[arg-type]
         else:

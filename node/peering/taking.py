@@ -10,7 +10,7 @@ from node.peering.verifying import Verifier
 from node.store.sifting import Sifted
 from node.store.store import Store
 
-_AT_ONCE = 128  # read, or stored, in about 10 ms of the event loop
+_AT_ONCE = 256  # read, or stored, in about 20 ms of the event loop
 
 # Told which records are new here, and from whom.
 OnNew = Callable[[PeerId, Sequence[bytes]], None]

@@ -88,7 +88,7 @@ def _difference(before: dict[str, Any], after: dict[str, Any], spent_s: float) -
             2,
         ),
         "lost": after["lost"],
-        "rss_bytes": after["rss_bytes"],
+        "memory_bytes": after["memory_bytes"],
     }
 
 

@@ -29,7 +29,6 @@ from tests.protocol.examples import MANIFEST
 
 LISTEN = "/ip4/127.0.0.1/tcp/0"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PARTS = {"node.network.program": "network", "node.peering.verifying": "verifying"}
 
 
@@ -121,14 +120,18 @@ def _count_questions(process: NetworkProcess, asked: Counter[str]) -> None:
 
 
 def _costs(core: int) -> dict[str, dict[str, float]]:
-    """Return CPU seconds and resident bytes of a core's processes, by what they are."""
+    """Return CPU seconds and memory of a core's processes, by what they are.
+
+    What processes share counts for each in part, so that their memory adds up.
+    """
     cpu_s: dict[str, float] = {}
-    rss_bytes: dict[str, float] = {}
+    memory_bytes: dict[str, float] = {}
     for pid, name in [(core, "core"), *_below(core)]:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         cpu_s[name] = (int(stat[11]) + int(stat[12])) / _TICKS
-        rss_bytes[name] = int(stat[21]) * _PAGE_BYTES
-    return {"cpu_s": cpu_s, "rss_bytes": rss_bytes}
+        shared_out = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2]
+        memory_bytes[name] = 1_024 * int(shared_out.split()[0])
+    return {"cpu_s": cpu_s, "memory_bytes": memory_bytes}
 
 
 def _below(core: int) -> Iterator[tuple[int, str]]:

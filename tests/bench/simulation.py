@@ -30,11 +30,12 @@ from node.store.topics import TopicIndexes
 from protocol.kinds import ResultBody
 from protocol.record_index import RecordIndex, key_of
 from protocol.records import MAIN_NET, Record
-from protocol.topics import subscriptions, topics_of
+from protocol.topics import all_subscriptions, subscriptions, topics_of
 from tests.bench.library import CLASSES, EXPERIMENTS, session
 from tests.protocol.examples import MANIFEST
 
 HOP_S: Final = (0.02, 0.2)  # what a message takes from one node to the next
+NODES_PER_BOOTSTRAP: Final = 100  # those with all topics, which hold a family together
 LOSS: Final = 0.001  # of messages on a link, without a word
 _ID_BYTES = 32
 _MODULUS = 1 << 256
@@ -189,10 +190,13 @@ class World:
         self.by_wire: dict[bytes, Entry] = {}
         self._events: list[tuple[float, int, str, tuple[object, ...]]] = []
         self._numbers = count()
-        for number in range(nodes):
-            name = PeerId(f"node {number}")
-            topics = subscriptions(MAIN_NET, [MANIFEST.id], CLASSES[number % len(CLASSES)])
-            self.nodes[name] = Node(name=name, topics=topics, world=self)
+        tasks = [MANIFEST.id]
+        self.makers = [
+            self._node(subscriptions(MAIN_NET, tasks, CLASSES[number % len(CLASSES)]))
+            for number in range(nodes)
+        ]
+        every = all_subscriptions(MAIN_NET, tasks)
+        self._well_known = [self._node(every) for _ in range(max(1, nodes // NODES_PER_BOOTSTRAP))]
         self._connect()
 
     def clock(self) -> float:
@@ -217,11 +221,18 @@ class World:
                 node.hear(entry)
         self.now_s = ends_s
 
+    def _node(self, topics: tuple[str, ...]) -> Node:
+        name = PeerId(f"node {len(self.nodes)}")
+        self.nodes[name] = Node(name=name, topics=topics, world=self)
+        return self.nodes[name]
+
     def _connect(self) -> None:
-        """Let each node dial as many as it does, and take its place in the meshes."""
+        """Let each node dial as many as it does, a well-known one first, and join the meshes."""
         everybody = [*self.nodes.values()]
         for node in everybody:
-            for other in self.chance.sample(everybody, min(TARGET_OUTBOUND, len(everybody) - 1)):
+            known = self.chance.choice(self._well_known)
+            others = self.chance.sample(self.makers, min(TARGET_OUTBOUND, len(self.makers)) - 1)
+            for other in [known, *others]:
                 if other is not node and other.name not in node.peers:
                     node.peers.add(other.name)
                     other.peers.add(node.name)
@@ -310,7 +321,7 @@ def simulate(
 
     async def live() -> None:
         await world.run(seconds)
-        for node in world.nodes.values():
+        for node in world.makers:
             spent.update(node.spent)
         await world.run(settling_s)
 
@@ -319,7 +330,7 @@ def simulate(
     for entry in world.by_wire.values():
         for topic in entry.topics:
             wanted[topic].add(entry.id)
-    everybody = world.nodes.values()
+    everybody = world.makers
     return Outcome(
         seconds=seconds,
         nodes=nodes,
@@ -338,8 +349,8 @@ def simulate(
 def _plan(world: World, experiments_per_day: float, seconds: float) -> int:
     """Have every node publish its sessions' records at its pace, each author at its own time."""
     published = 0
-    for number, node in enumerate(world.nodes.values()):
-        made = [*entries(session(number, len(world.nodes)))]
+    for number, node in enumerate(world.makers):
+        made = [*entries(session(number, len(world.makers)))]
         per_s = experiments_per_day / 86_400 * len(made) / EXPERIMENTS
         # Somewhere within a session: in so short a time most come to no confirmation.
         place, when_s = world.chance.randrange(len(made)), world.chance.expovariate(per_s)

@@ -43,8 +43,10 @@ def run_syncing(kept: Path, *, count: int = RECORDS, idle_s: float = _IDLE_S) ->
         with Store.open(Home(full)) as store:
             report = store.ingest(late, now_ms=NOW_MS)
             assert len(report.new) == _MISSING
+        size = sum(file.stat().st_size for file in Path(full).glob("records.db*"))
         return {
             "records": len(wires),
+            "disk_bytes_per_record": round(size / len(wires)),
             "record_bytes": round(sum(map(len, wires)) / len(wires)),
             "ingest_s": round(ingest_s, 2),
             "newcomer": cold | {"times_ingest": round(cold["seconds"] / ingest_s, 2)},
@@ -65,7 +67,7 @@ def _cold_start(full: Path, new: Path) -> dict[str, Any]:
         "questions": seen["asked"][f"{SYNC} questions"],
         "cpu_s": seen["cpu_s"],
         "cpu_s_of_the_other": _less(served["cpu_s"], wanted["cpu_s"]),
-        "rss_bytes": seen["rss_bytes"],
+        "memory_bytes": seen["memory_bytes"],
     }
 
 
@@ -96,7 +98,7 @@ def _reconnection(full: Path, new: Path, idle_s: float) -> dict[str, Any]:
             name: round(used_s / spent_s, 4)
             for name, used_s in _less(after["cpu_s"], before["cpu_s"]).items()
         },
-        "rss_bytes": after["rss_bytes"],
+        "memory_bytes": after["memory_bytes"],
     }
 
 
