@@ -224,7 +224,7 @@ def test_who_sends_invalid_records_is_dropped(scene: Scene) -> None:
     assert scene.exchange(lie, THEIRS) == 0
     assert scene.victim.store.record_count() == 0
     assert "invalid record" in scene.victim.carrier.dropped[scene.peer]
-    assert scene.liar.asked == 1
+    assert scene.liar.asked == 2, "the next page was on its way already"
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
