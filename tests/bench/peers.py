@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,27 +110,30 @@ class Crowd:
     indexes: TopicIndexes
     hosts: list[NetworkHost]
 
-    async def join(self, host: NetworkHost, address: str) -> None:
-        """Connect a host, and say hello for ever."""
-        self.hosts.append(host)
-        librarian = Librarian(self.store, self.indexes)
-
-        async def answer(peer: PeerId, frames: FrameStream) -> None:
+    async def join(self, address: str) -> None:
+        """Be a host that is connected, and says hello for ever."""
+        seed = secrets.token_bytes(32)
+        settings = HostSettings(transport_seed=seed, listen=(), topics=frozenset(TOPICS))
+        async with running_host(settings) as host:
+            host.serve(SYNC, self._answer)
+            for topic in TOPICS:
+                await host.subscribe(topic, lambda _peer, _data: True)
             while True:
-                await frames.send(await librarian.answer(peer, await frames.receive()))
+                try:  # a machine that is busy may take longer than a dial may
+                    node = await host.connect(address)
+                    if host not in self.hosts:
+                        self.hosts.append(host)
+                    async with await host.open(node, HELLO) as frames:
+                        await frames.send(write(self._hello(host)))
+                        await frames.receive()
+                except ArnodeError as fault:
+                    print(f"  a peer: {fault}", file=sys.stderr, flush=True)
+                await trio.sleep(REPEATED_S)
 
-        host.serve(SYNC, answer)
-        for topic in TOPICS:
-            await host.subscribe(topic, lambda _peer, _data: True)
-        node = await host.connect(address)
+    async def _answer(self, peer: PeerId, frames: FrameStream) -> None:
+        librarian = Librarian(self.store, self.indexes)
         while True:
-            try:
-                async with await host.open(node, HELLO) as frames:
-                    await frames.send(write(self._hello(host)))
-                    await frames.receive()
-            except ArnodeError as fault:
-                print(f"  {host.peer_id}: {fault}", file=sys.stderr, flush=True)
-            await trio.sleep(REPEATED_S)
+            await frames.send(await librarian.answer(peer, await frames.receive()))
 
     async def publish(self, rate: float) -> None:
         """Publish what authors of one class make, each record in all its topics, for ever."""
@@ -167,16 +170,12 @@ class Crowd:
 
 async def _run(address: str, peers: int, rate: float, store: Store) -> None:
     crowd = Crowd(store, store.topic_indexes(TOPICS), [])
-    plain = HostSettings(transport_seed=bytes(32), listen=(), topics=frozenset(TOPICS))
-    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         for _ in range(peers):
-            settings = replace(plain, transport_seed=secrets.token_bytes(32))
-            host = await stack.enter_async_context(running_host(settings))
-            nursery.start_soon(crowd.join, host, address)
+            nursery.start_soon(crowd.join, address)
             await trio.sleep(1 / _DIALLED_PER_S)
         if rate:
             await crowd.publish(rate)
-        await trio.sleep_forever()
 
 
 def main() -> None:
