@@ -26,7 +26,7 @@ from protocol.fields import (
     nullable,
     word,
 )
-from protocol.keys import SEED_CONTEXT, SigningKey, verify
+from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 
 AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unrunnable"]
@@ -77,8 +77,12 @@ class AttestBody(Mapped):
 
     def is_proven_by(self, author: bytes) -> bool:
         """Tell whether the proof is this author's signature over what was re-run."""
+        return self.proof_by(author).holds()
+
+    def proof_by(self, author: bytes) -> Signature:
+        """Return what this author must have signed."""
         subject = _subject(self.target, self.base, self.tree)
-        return verify(author, SEED_CONTEXT + subject, self.proof)
+        return Signature(author, SEED_CONTEXT + subject, self.proof)
 
     def _fault(self) -> str | None:
         if self.base == self.tree:

@@ -8,6 +8,7 @@ It knows nothing of records; it holds the limits that bound the work one of them
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgpack
@@ -113,7 +114,7 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
     if type(value) is dict:
         last = ""
         for key in value:
-            if type(key) is not str or _KEY.fullmatch(key) is None:
+            if type(key) is not str or not _is_key(key):
                 return "a map key that is not [a-z0-9_]{1,24}"
             if key <= last:
                 return _NOT_CANONICAL
@@ -121,6 +122,9 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         items = value.values()  # type: ignore[assignment]
     for item in items:
         kind = type(item)
+        # Most items by far are one of these two, and nothing is wrong with them.
+        if kind is bytes or (kind is int and -MAX_INT <= item <= MAX_INT):  # type: ignore[operator]
+            continue
         if kind is list or kind is dict:
             fault = _container_fault(item, depth=depth + 1)  # type: ignore[arg-type]
         else:
@@ -128,6 +132,11 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         if fault is not None:
             return fault
     return None
+
+
+@lru_cache(maxsize=1_024)  # a few dozen names are most of what comes
+def _is_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
 
 
 def _text_fault(text: str) -> str | None:

@@ -60,6 +60,10 @@ class Table:
 
     def __init__(self, *fields: Field) -> None:
         self._fields: Final = fields
+        # Taken apart once: a record is read field by field.
+        self._readers: Final = [
+            (entry.name, entry.codec.read, entry.attribute, entry.optional) for entry in fields
+        ]
         self.names: Final = frozenset(entry.name for entry in fields)
 
     def read(
@@ -73,16 +77,16 @@ class Table:
         if type(value) is not dict:
             return Rejected("not a map")
         attributes: dict[str, object] = {}
-        for entry in self._fields:
-            if entry.name not in value:
-                if not entry.optional:
-                    return Rejected(f"{entry.name}: missing")
-                attributes[entry.attribute] = None
+        for name, read, attribute, is_optional in self._readers:
+            if name not in value:
+                if not is_optional:
+                    return Rejected(f"{name}: missing")
+                attributes[attribute] = None
                 continue
-            item = entry.codec.read(value[entry.name])
+            item = read(value[name])
             if isinstance(item, Rejected):
-                return Rejected(f"{entry.name}: {item.reason}")
-            attributes[entry.attribute] = item
+                return Rejected(f"{name}: {item.reason}")
+            attributes[attribute] = item
         built = build(**attributes)
         reason = fault(built)
         return built if reason is None else Rejected(reason)

@@ -5,7 +5,8 @@ signs, once, the author key that it belongs to. What is signed begins with a con
 signature made for one purpose means nothing for another.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -36,6 +37,8 @@ _SMALL_ORDER_Y: Final = frozenset(
     )
 )
 
+_KEYS_KEPT = 1_024  # authors sign many records each
+
 
 class SigningKey:
     """A private key. Only its public half shows in a repr."""
@@ -64,15 +67,32 @@ class SigningKey:
         return f"SigningKey({self.public.hex()[:12]})"
 
 
+class Signature(NamedTuple):
+    """What somebody is said to have signed, for whoever has the time to verify it."""
+
+    public: bytes
+    message: bytes
+    signature: bytes
+
+    def holds(self) -> bool:
+        """Tell whether it was signed by that key."""
+        return verify(*self)
+
+
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """Tell whether `public` signed `message`; keys of small order signed nothing."""
     if len(public) != 32 or is_small_order(public):
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        _public_key(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def is_small_order(public: bytes) -> bool:
@@ -87,4 +107,9 @@ def bind(transport: SigningKey, author: bytes) -> bytes:
 
 def is_bound(author: bytes, *, transport: bytes, binding: bytes) -> bool:
     """Tell whether `transport` vouches for `author`."""
-    return verify(transport, BINDING_CONTEXT + author, binding)
+    return bond(author, transport=transport, binding=binding).holds()
+
+
+def bond(author: bytes, *, transport: bytes, binding: bytes) -> Signature:
+    """Return what `transport` must have signed to vouch for `author`."""
+    return Signature(transport, BINDING_CONTEXT + author, binding)

@@ -40,7 +40,7 @@ from protocol.fields import (
     text,
     word,
 )
-from protocol.keys import is_bound
+from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
 from protocol.runs import MAX_RUNS, STATUSES, Audit, Cost, Env, Role, Run, Status
@@ -106,7 +106,11 @@ class ProfileBody(Mapped):
 
     def binds(self, author: bytes) -> bool:
         """Tell whether the transport key vouches for this author."""
-        return is_bound(author, transport=self.transport, binding=self.binding)
+        return self.bond_with(author).holds()
+
+    def bond_with(self, author: bytes) -> Signature:
+        """Return what the transport key must have signed to vouch for this author."""
+        return bond(author, transport=self.transport, binding=self.binding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ _MAX_ENV = 32
 _MAX_ENV_TEXT = 120
 _ENV_KEY = word(r"[a-z0-9_]{1,24}")
 _ENV_TEXT = line(0, _MAX_ENV_TEXT)
+_ENV_NUMBER = integer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ class Env:
             return Rejected(f"not a map of at most {_MAX_ENV}")
         entries: dict[str, str | int] = {}
         for name, entry in value.items():
-            item = integer().read(entry) if type(entry) is int else _ENV_TEXT.read(entry)
+            item = _ENV_NUMBER.read(entry) if type(entry) is int else _ENV_TEXT.read(entry)
             for part in (_ENV_KEY.read(name), item):
                 if isinstance(part, Rejected):
                     return Rejected(f"{name}: {part.reason}")

@@ -4,6 +4,7 @@ Whatever the peer answers, it ends: pages must move on and bring something new, 
 and so are ids that the peer named and then did not have. A fault of the peer's is returned.
 """
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -19,6 +20,7 @@ from node.peering.messages import (
     Reconcile,
     Reconciled,
     Records,
+    TopicDigest,
     Want,
     read,
     write,
@@ -69,14 +71,14 @@ class Exchange:
         self._streamed = streamed
         self._in_vain = 0
 
-    async def fetch(self, topic: str, *, theirs: int) -> Rejected | None:
-        """Fetch what is lacking of a topic, of which the peer says that it has `theirs` records.
+    async def fetch(self, topic: str, *, theirs: TopicDigest) -> Rejected | None:
+        """Fetch what is lacking of a topic, of which the peer says that it has `theirs`.
 
         Raises:
             NetworkError: the peer is gone, or refuses.
         """
         kept = f"cursor {topic}"  # in the store, so that a restart goes on where it was
-        is_cold = theirs > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
+        is_cold = theirs[0] > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
         if topic in self._streamed:
             self.is_complete = False
             return None
@@ -91,30 +93,45 @@ class Exchange:
         return await self._reconcile(topic, theirs)
 
     async def _stream(self, topic: str, kept: str) -> Rejected | None:
-        """Read pages until their end, or until they bring nothing new."""
+        """Read pages until their end, or until they bring nothing new.
+
+        While one is taken in the next is on its way.
+        """
         after, stale = self._store.meta(kept), 0
-        while stale < MOST_STALE_PAGES:
-            page = await self._ask(After(after=after, limit=MAX_WANTED, topic=topic), Page)
-            if isinstance(page, Rejected):
-                return page
-            if page.next is not None and after is not None and page.next <= after:
-                return Rejected("a cursor that does not move")
-            brought = await self._take(page.wires)
-            self.brought += brought
-            stale = 0 if brought else stale + 1
-            if page.next is None:
-                break
-            after = page.next
-            self._store.set_meta(kept, after)
+        coming = self._page_after(after, topic)
+        try:
+            while stale < MOST_STALE_PAGES:
+                page = await coming
+                if isinstance(page, Rejected):
+                    return page
+                if page.next is not None:
+                    if after is not None and page.next <= after:
+                        return Rejected("a cursor that does not move")
+                    coming = self._page_after(page.next, topic)
+                brought = await self._take(page.wires)
+                self.brought += brought
+                stale = 0 if brought else stale + 1
+                if page.next is None:
+                    break
+                after = page.next
+                self._store.set_cursor(kept, after)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
         self._store.forget_meta(kept)
         return None
 
-    async def _reconcile(self, topic: str, theirs: int) -> Rejected | None:
+    def _page_after(self, after: bytes | None, topic: str) -> asyncio.Task[Page | Rejected]:
+        question = After(after=after, limit=MAX_WANTED, topic=topic)
+        return asyncio.create_task(self._ask(question, Page))
+
+    async def _reconcile(self, topic: str, theirs: TopicDigest) -> Rejected | None:
         # Its own bounds are none here: who lacks a million records is no liar's victim.
         initiator = Initiator(
-            self._nearest(topic, theirs), max_rounds=sys.maxsize, max_ids=sys.maxsize
+            self._nearest(topic, theirs[0]), max_rounds=sys.maxsize, max_ids=sys.maxsize
         )
-        message: bytes | None = initiator.open()
+        is_same = self._indexes.digests()[topic] == theirs
+        message: bytes | None = initiator.open_whole() if is_same else initiator.open()
         for _ in range(MOST_ROUNDS):
             if message is None:
                 return None

@@ -24,6 +24,7 @@ from node.peering.definition import Network
 from node.peering.greeting import Acquaintance
 from node.peering.process import NetworkProcess
 from node.peering.service import Peering
+from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 
@@ -78,6 +79,7 @@ async def taking_part(
         secret=network.secret,
     )
     process = NetworkProcess(settings, hidden=[home.root])
+    verifier = Verifier()
     peering = Peering(
         process,
         store,
@@ -88,11 +90,12 @@ async def taking_part(
         topics=topics,
         authors=network.authors,
         book=book,
+        verifier=verifier,
         keep_book=partial(write_book, path),
         addresses=lambda: tuple(announced(process.addresses)),
         on_news=on_news,
     )
-    async with process:
+    async with process, contextlib.aclosing(verifier):
         running = asyncio.create_task(peering.run())
         try:
             yield Membership(network=network, process=process, peering=peering)

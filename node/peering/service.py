@@ -35,6 +35,7 @@ from node.peering.messages import (
 from node.peering.publishing import Publisher
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
+from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 
@@ -66,6 +67,7 @@ class Peering:
         topics: tuple[str, ...],
         authors: frozenset[bytes] = frozenset(),
         book: Book,
+        verifier: Verifier,
         keep_book: Callable[[Book], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
         on_news: Callable[[], None] = lambda: None,
@@ -87,7 +89,14 @@ class Peering:
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topic_indexes(topics)
         conduct = Conduct(carrier, clock)
-        self._taking = Taking(store, net=net, now_ms=now_ms, on_new=self._note_new, authors=authors)
+        self._taking = Taking(
+            store,
+            verifier,
+            net=net,
+            now_ms=now_ms,
+            on_new=self._note_new,
+            authors=authors,
+        )
         self.syncer = Syncer(
             carrier, store, self._indexes, conduct, taking=self._taking, clock=clock
         )

@@ -142,7 +142,7 @@ class Syncer:
         ours = self._indexes.digests()
         # What differs comes first: an exchange that is cut short still brought something.
         for topic in sorted(theirs, key=lambda name: (theirs[name] == ours[name], name)):
-            fault = await talk.fetch(topic, theirs=theirs[topic][0])
+            fault = await talk.fetch(topic, theirs=theirs[topic])
             if fault is not None:
                 await self._conduct.blame(peer, fault.reason)
                 return False

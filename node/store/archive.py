@@ -4,6 +4,7 @@ Bytes that came out of the database are parsed like anybody's; what no longer re
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.progress import Progress
@@ -48,6 +49,20 @@ def insert(database: Database, record: Record, *, own: bool, sort: str) -> bool:
         ),
     )
     return number > 0
+
+
+class Bearer(NamedTuple):
+    """A record that bears an author's number."""
+
+    id: bytes
+    net: str
+    ts_ms: int
+
+
+def bearing(database: Database, author: bytes, seq: int) -> list[Bearer]:
+    """Return the records that bear an author's number: more than one is an equivocation."""
+    statement = "SELECT id, net, ts_ms FROM record WHERE author = ? AND seq = ?"
+    return [Bearer(*row) for row in database.rows(statement, (author, seq))]
 
 
 def end_of_chain(database: Database, author: bytes) -> tuple[int, bytes | None]:

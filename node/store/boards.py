@@ -5,7 +5,7 @@ before its task waits as an orphan. A board is made when somebody asks for it an
 something that it reads arrives; a reader beside the writer makes a stale one for itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.store.archive import parsed
@@ -43,7 +43,6 @@ class BoardKey:
 
 def derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
     """Keep what boards read of a record that was just stored, and of what waited for it."""
-    _note_equivocation(database, record)
     if withdrawal := read_withdrawal(record):
         database.rows(
             "INSERT OR IGNORE INTO withdrawal (record, author, target) VALUES (?,?,?)",
@@ -65,6 +64,19 @@ def derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
             )
         else:
             _keep_fact(database, record, manifest, hardware_class)
+
+
+def note_equivocation(database: Database, record: Record, ids: Sequence[bytes]) -> None:
+    """Keep an author's lowest number that two records bear, with the smallest two of these ids."""
+    first, second = sorted(ids)[:2]
+    database.rows(
+        "INSERT INTO equivocation (author, seq, first, second) VALUES (?,?,?,?)"
+        " ON CONFLICT (author) DO UPDATE SET"
+        " seq = excluded.seq, first = excluded.first, second = excluded.second"
+        " WHERE excluded.seq <= seq",
+        (record.author, record.seq, first, second),
+    )
+    _stale_boards_of(database, record.author)
 
 
 def forget(database: Database, record_id: bytes) -> None:
@@ -172,24 +184,6 @@ def votes(database: Database, key: BoardKey, tree: bytes) -> list[bytes]:
     return [
         fact.id for fact in facts(database, key) if isinstance(fact, Vote) and fact.tree == tree
     ]
-
-
-def _note_equivocation(database: Database, record: Record) -> None:
-    """Keep an author's lowest number that two records bear, with the two smallest ids."""
-    rows = database.rows(
-        "SELECT id FROM record WHERE author = ? AND seq = ? ORDER BY id LIMIT 2",
-        (record.author, record.seq),
-    )
-    if len(rows) < 2:
-        return
-    database.rows(
-        "INSERT INTO equivocation (author, seq, first, second) VALUES (?,?,?,?)"
-        " ON CONFLICT (author) DO UPDATE SET"
-        " seq = excluded.seq, first = excluded.first, second = excluded.second"
-        " WHERE excluded.seq <= seq",
-        (record.author, record.seq, rows[0][0], rows[1][0]),
-    )
-    _stale_boards_of(database, record.author)
 
 
 def _keep_fact(

@@ -53,8 +53,11 @@ class Database:
         self, statement: str, values: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
-        with explaining_faults(self.path):
+        try:  # a block around each statement would cost as much as many of them do
             return self._connection.execute(statement, values).fetchall()
+        except (sqlite3.Error, OSError):
+            with explaining_faults(self.path):
+                raise
 
     def stream(self, statement: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of one statement as they are read: for more than should be in memory."""
@@ -63,9 +66,12 @@ class Database:
 
     def insert(self, statement: str, values: Sequence[object]) -> int:
         """Run one INSERT and return the row's number, 0 if it was ignored."""
-        with explaining_faults(self.path):
+        try:
             cursor = self._connection.execute(statement, values)
-            return cursor.lastrowid or 0 if cursor.rowcount > 0 else 0
+        except (sqlite3.Error, OSError):
+            with explaining_faults(self.path):
+                raise
+        return cursor.lastrowid or 0 if cursor.rowcount > 0 else 0
 
     @contextmanager
     def transaction(self, *, rolled_back: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -80,6 +86,19 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def loose_transaction(self) -> Iterator[None]:
+        """As `transaction`, but a power cut may undo it, with all loose ones after it.
+
+        For what can be had again: it waits for no disk, and no kill undoes it.
+        """
+        self.rows("PRAGMA synchronous = NORMAL")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self.rows("PRAGMA synchronous = FULL")
 
     @property
     def is_writing(self) -> bool:

@@ -1,31 +1,30 @@
 """Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
 
-In this order: size and id; is it known; bytes, fields and signature; the network; the time. What
+In this order: size and id; is it known; bytes and fields; the network; signatures
+(`node.store.sifting`); the time. What
 is valid and early waits in quarantine until its time has come. What is valid and over a quota is
 refused and its id remembered, so that it is not asked for again: of each author's records of one
 sort the newest by number stay, whatever order they came in. Own records are nobody's to evict.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapreplace
-from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.boards import ManifestOf
 from node.store.database import Database
-from protocol.errors import Rejected
+from node.store.sifting import BATCH, Sifted, known
 from protocol.kinds import IntentBody, PatchBody, ResultBody, RetractBody, UnknownBody
-from protocol.records import Record, parse_record, payload_id
+from protocol.records import Record
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 EARLY_MS: Final = 10 * 60 * 1000
 INTENT_MS: Final = 24 * 60 * 60 * 1000
-BATCH: Final = 500  # also how many ids one statement asks for
 _MAX_QUARANTINED = 10_000
 _MAX_REMEMBERED = 100_000  # refused ids
 _PROVEN_FACTOR = 10
@@ -64,6 +63,15 @@ class Report:
     expired: int = 0
     rejected: list[str] = field(default_factory=list)
 
+    def add(self, other: "Report") -> None:
+        """Let this be the report of both."""
+        self.new += other.new
+        self.duplicates += other.duplicates
+        self.quarantined += other.quarantined
+        self.over_quota += other.over_quota
+        self.expired += other.expired
+        self.rejected += other.rejected
+
 
 def sort_of(record: Record) -> Sort:
     """Return what a record counts as: news is what boards and everybody's nodes read."""
@@ -80,32 +88,33 @@ def sort_of(record: Record) -> Sort:
             return "news"
 
 
-def ingest(
+def take(
     database: Database,
-    wires: Iterable[bytes],
+    sifted: Sifted,
+    verdicts: Sequence[bool],
     *,
-    net: str,
     now_ms: int,
     quotas: Quotas,
     manifest_of: ManifestOf,
 ) -> Report:
-    """Keep what is new, valid and within the quotas, a batch in each transaction."""
-    report = Report()
-    for batch in _batches(wires):
-        fresh: list[Record] = []
-        for record in _unknown(database, batch, report):
-            if record.net != net:
-                report.rejected.append(f"of the network {record.net}, not {net}")
+    """Keep in one transaction what is new, valid and within the quotas.
+
+    Whoever verified the signatures may have taken his time, so that others brought some of it.
+    """
+    records = sifted.proven(verdicts)
+    report = Report(duplicates=sifted.duplicates, rejected=sifted.rejected)
+    seen = known(database, [record.id for record in records])
+    report.duplicates += len(seen)
+    fresh = [record for record in records if record.id not in seen]
+    if not fresh:
+        return report
+    with database.loose_transaction():
+        for record in fresh:
+            if record.ts_ms > now_ms + EARLY_MS:
+                report.quarantined += _quarantine(database, record)
             else:
-                fresh.append(record)
-        with database.transaction():
-            for record in fresh:
-                if record.ts_ms > now_ms + EARLY_MS:
-                    report.quarantined += _quarantine(database, record)
-                else:
-                    _take(database, record, report, quotas, manifest_of, now_ms)
-            if fresh:
-                _make_room(database, quotas)
+                _take(database, record, report, quotas, manifest_of, now_ms)
+        _make_room(database, quotas)
     return report
 
 
@@ -123,11 +132,13 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
     return report
 
 
-def keep(database: Database, record: Record, *, manifest_of: ManifestOf, own: bool = False) -> None:
-    """Store a record and all that is derived from it, within the caller's transaction."""
+def keep_own(database: Database, record: Record, *, manifest_of: ManifestOf) -> None:
+    """Store an own record and all that is derived from it, within the caller's transaction."""
     sort = sort_of(record)
-    if archive.insert(database, record, own=own, sort=sort):
-        _derive(database, record, sort, manifest_of)
+    if archive.insert(database, record, own=True, sort=sort):
+        _count(database, record, sort)
+        topics.forget(database, record.id)  # as another's it may have been refused
+        _derive(database, record, manifest_of)
 
 
 def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
@@ -147,7 +158,8 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
             database.rows(
                 "UPDATE record SET net = ?, sort = ? WHERE n = ?", (record.net, sort, number)
             )
-            _derive(database, record, sort, manifest_of)
+            _count(database, record, sort)
+            _derive(database, record, manifest_of)
 
 
 def forget_old_intents(database: Database, now_ms: int) -> int:
@@ -162,18 +174,6 @@ def forget_old_intents(database: Database, now_ms: int) -> int:
     return len(rows)
 
 
-def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
-    """Return which of at most BATCH ids are here, refused or in quarantine."""
-    found: set[bytes] = set()
-    for table in ("record", "refused", "quarantine"):
-        missing = [one for one in ids if one not in found]
-        if missing:
-            places = ",".join("?" * len(missing))
-            statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
-            found.update(row[0] for row in database.rows(statement, missing))
-    return found
-
-
 def _take(
     database: Database,
     record: Record,
@@ -185,54 +185,39 @@ def _take(
     if isinstance(record.body, IntentBody) and record.ts_ms < now_ms - INTENT_MS:
         _refuse_new(database, record)
         report.expired += 1
-    elif _admit(database, record, quotas):
-        keep(database, record, manifest_of=manifest_of)
+        return
+    sort = sort_of(record)
+    if _admit(database, record, sort, quotas):
+        archive.insert(database, record, own=False, sort=sort)
+        _derive(database, record, manifest_of)
         report.new.append(record.id)
     else:
         report.over_quota += 1
 
 
-def _derive(database: Database, record: Record, sort: Sort, manifest_of: ManifestOf) -> None:
-    database.rows(
-        "INSERT INTO tally (author, sort, count) VALUES (?,?,1)"
-        " ON CONFLICT DO UPDATE SET count = count + 1",
-        (record.author, sort),
-    )
+def _derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
+    twins = archive.bearing(database, record.author, record.seq)
+    if len(twins) > 1:
+        boards.note_equivocation(database, record, [one.id for one in twins])
+        topics.note_equivocation(database, record, twins)
     boards.derive(database, record, manifest_of)
     topics.derive(database, record)
 
 
-def _batches(wires: Iterable[bytes]) -> Iterator[list[bytes]]:
-    rest = iter(wires)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
+def _count(database: Database, record: Record, sort: Sort) -> int:
+    """Count a record, and return how many of its sort its author has now."""
+    ((count,),) = database.rows(
+        "INSERT INTO tally (author, sort, count) VALUES (?,?,1)"
+        " ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
+        (record.author, sort),
+    )
+    return int(count)
 
 
-def _unknown(database: Database, wires: Sequence[bytes], report: Report) -> Iterator[Record]:
-    """Yield the records that are not known yet, each once.
-
-    An id says nothing of the signature: a bad copy must not hide the good one behind it.
-    """
-    copies: dict[bytes, list[bytes]] = {}
-    for wire in wires:
-        head = payload_id(wire)
-        if isinstance(head, Rejected):
-            report.rejected.append(head.reason)
-        else:
-            copies.setdefault(head[0], []).append(wire)
-    seen = known(database, list(copies))
-    for record_id, same in copies.items():
-        is_known = record_id in seen
-        for wire in same:
-            if is_known:
-                report.duplicates += 1
-                continue
-            record = parse_record(wire)
-            if isinstance(record, Rejected):
-                report.rejected.append(record.reason)
-            else:
-                is_known = True
-                yield record
+def _uncount(database: Database, author: bytes, sort: str) -> None:
+    database.rows(
+        "UPDATE tally SET count = count - 1 WHERE author = ? AND sort = ?", (author, sort)
+    )
 
 
 def _quarantine(database: Database, record: Record) -> int:
@@ -246,25 +231,24 @@ def _quarantine(database: Database, record: Record) -> int:
     return 1
 
 
-def _admit(database: Database, record: Record, quotas: Quotas) -> bool:
-    """Make room for a record within its author's quota, or refuse it."""
-    sort = sort_of(record)
-    rows = database.rows(
-        "SELECT count, EXISTS (SELECT 1 FROM proven WHERE author = ?1) FROM tally"
-        " WHERE author = ?1 AND sort = ?2",
-        (record.author, sort),
-    )
-    count, is_proven = rows[0] if rows else (0, False)
-    if count < quotas.of(sort) * (_PROVEN_FACTOR if is_proven else 1):
+def _admit(database: Database, record: Record, sort: Sort, quotas: Quotas) -> bool:
+    """Count a record within its author's quota and make room for it, or refuse it."""
+    count, quota = _count(database, record, sort), quotas.of(sort)
+    if count <= quota or (count <= quota * _PROVEN_FACTOR and _is_proven(database, record.author)):
         return True
     if _settles(database, record):
         return True
     oldest = _oldest(database, record.author, sort, 1)
     if not oldest or (record.seq, record.id) < oldest[0]:
+        _uncount(database, record.author, sort)
         _refuse_new(database, record)
         return False
     _evict(database, oldest[0][1])
     return True
+
+
+def _is_proven(database: Database, author: bytes) -> bool:
+    return bool(database.rows("SELECT 1 FROM proven WHERE author = ?", (author,)))
 
 
 def _settles(database: Database, record: Record) -> bool:
@@ -314,15 +298,13 @@ def _make_room(database: Database, quotas: Quotas) -> None:
 
 def _evict(database: Database, record_id: bytes) -> None:
     """Remove a record that peers may still have."""
-    ((net, ts_ms),) = database.rows("SELECT net, ts_ms FROM record WHERE id = ?", (record_id,))
+    ((net, ts_ms, author, sort),) = database.rows(
+        "SELECT net, ts_ms, author, sort FROM record WHERE id = ?", (record_id,)
+    )
     _refuse(database, record_id, net, ts_ms)
     boards.forget(database, record_id)
     topics.note_removed(database, record_id)
-    database.rows(
-        "UPDATE tally SET count = count - 1 WHERE (author, sort) ="
-        " (SELECT author, sort FROM record WHERE id = ?)",
-        (record_id,),
-    )
+    _uncount(database, author, sort)
     database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
 

@@ -14,7 +14,7 @@ from typing import Self
 from node.exchange.foreign_logs import ForeignLog
 from node.home import Home
 from node.progress import Progress, silent
-from node.store import archive, boards, experiments, imported, intake, jobs, topics
+from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
 from node.store.archive import PREFIX_DIGITS
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -25,6 +25,7 @@ from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
+from node.store.sifting import Sifted
 from node.store.topics import TopicIndexes
 from protocol.board import Board
 from protocol.board_facts import Fact
@@ -115,10 +116,23 @@ class Store(JobStore):
 
     def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
         """Take in anybody's records, as far as they are new, valid and within the quotas."""
-        return intake.ingest(
+        report = Report()
+        for batch in sifting.batches(wires):
+            sifted = self.sift(batch, net=net)
+            verdicts = [one.holds() for one in sifted.signatures]
+            report.add(self.take(sifted, verdicts, now_ms=now_ms))
+        return report
+
+    def sift(self, wires: Sequence[bytes], *, net: str = MAIN_NET) -> Sifted:
+        """Read what of at most 500 wires is new; its signatures are still to be verified."""
+        return sifting.sift(self._database, wires, net=net)
+
+    def take(self, sifted: Sifted, verdicts: Sequence[bool], *, now_ms: int) -> Report:
+        """Take in what was sifted, when it is known of each signature whether it holds."""
+        return intake.take(
             self._database,
-            wires,
-            net=net,
+            sifted,
+            verdicts,
             now_ms=now_ms,
             quotas=self.quotas,
             manifest_of=self._manifest,
@@ -146,6 +160,11 @@ class Store(JobStore):
     ) -> list[bytes]:
         """Return the next records in the order of (time, id): what a newcomer is streamed."""
         return archive.wires_after(self._database, net, ts_ms, record_id, limit)
+
+    def set_cursor(self, key: str, value: bytes) -> None:
+        """Keep a small value: after a power cut an earlier one, never one ahead of the records."""
+        with self._database.loose_transaction():
+            self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
 
     def index(self, net: str = MAIN_NET) -> RecordIndex:
         """Return the index of a network's records, to reconcile with."""
@@ -178,9 +197,9 @@ class Store(JobStore):
     def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
         """Return which ids are neither here, nor refused, nor in quarantine."""
         lacking: list[bytes] = []
-        for start in range(0, len(record_ids), intake.BATCH):
-            batch = record_ids[start : start + intake.BATCH]
-            known = intake.known(self._database, batch)
+        for start in range(0, len(record_ids), sifting.BATCH):
+            batch = record_ids[start : start + sifting.BATCH]
+            known = sifting.known(self._database, batch)
             lacking += [record_id for record_id in batch if record_id not in known]
         return lacking
 
@@ -300,7 +319,7 @@ class Store(JobStore):
         return boards.own_facts(self._database, key)
 
     def _keep_own(self, record: Record) -> None:
-        intake.keep(self._database, record, manifest_of=self._manifest, own=True)
+        intake.keep_own(self._database, record, manifest_of=self._manifest)
         self._derive_own(record)
 
     def _agree_with_mirror(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 
+from node.store.archive import Bearer
 from node.store.database import Database
 from protocol.kinds import PatchBody, ResultBody
 from protocol.record_index import RecordIndex, key_of
@@ -24,7 +25,6 @@ _CLAIM = "naming JOIN record ON record.id = naming.record AND record.sort = 'new
 
 def derive(database: Database, record: Record) -> None:
     """Note where a record belongs that was just stored, and what belongs there because of it."""
-    database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record.id,))
     _enter(database, record, held=True)
     patch = record.body.patch if isinstance(record.body, ResultBody) else None
     if patch is not None:
@@ -36,14 +36,17 @@ def derive(database: Database, record: Record) -> None:
             (patch, record.net),
         ):
             _put(database, topics_of(record), patch, ts_ms, held=True)
-    # One without the other proves nothing, and whoever reads this author's news needs the proof.
-    same = database.rows(
-        "SELECT id, ts_ms FROM record WHERE author = ? AND seq = ? AND net = ?",
-        (record.author, record.seq, record.net),
-    )
+
+
+def note_equivocation(database: Database, record: Record, twins: Sequence[Bearer]) -> None:
+    """Note that those of one number are news once a network has two of them.
+
+    One without the other proves nothing, and whoever reads this author's news needs the proof.
+    """
+    same = [one for one in twins if one.net == record.net]
     if len(same) > 1:
-        for record_id, ts_ms in same:
-            _put(database, (common_news(record.net),), record_id, ts_ms, held=True)
+        for one in same:
+            _put(database, (common_news(record.net),), one.id, one.ts_ms, held=True)
 
 
 def note_refused(database: Database, record: Record) -> None:

@@ -1,5 +1,5 @@
-// A peer that is not ours: it joins a topic, hears a record and publishes three, the second of
-// which is none, reconciles its records with the node's and fetches what it lacks.
+// A peer that is not ours: it greets a node, reconciles its records with the node's and fetches
+// what it lacks, then joins a topic, hears a record and publishes three, the second of which is none.
 
 import "./node20.mjs";
 
@@ -87,6 +87,15 @@ async function publish(topic, seed, task) {
   }
 }
 
+async function greet(connection, protocol, author) {
+  const frames = new Frames(await connection.newStream(protocol));
+  const own = { v: 1, software: "js 1", net: "main", author, addresses: [], digests: {} };
+  const { net, digests } = await frames.ask(own);
+  const counts = Object.entries(digests).map(([topic, [count]]) => [topic, count]);
+  say("greeted", { net, counts: Object.fromEntries(counts) });
+  await frames.close();
+}
+
 async function reconcile(connection, protocol, topic, records) {
   const frames = new Frames(await connection.newStream(protocol));
   const reconciliation = new Reconciliation(records);
@@ -102,15 +111,16 @@ async function reconcile(connection, protocol, topic, records) {
   await frames.close();
 }
 
-const { address, topic, sync, seed, task, records } = await hear();
+const { address, topic, hello, sync, key, seed, task, records } = await hear();
 const connection = await node.dial(multiaddr(address));
+await greet(connection, hello, unhex(key));
+const kept = records.map((wire) => readRecord(unhex(wire)));
+await reconcile(connection, sync, topic, kept);
 const { msg, msgId } = await join(connection, topic);
 const { id, author, body } = readRecord(msg.data);
 say("heard", { message: msgId, id: hex(id), author: hex(author), text: body.text });
 await publish(topic, unhex(seed), unhex(task));
 say("published");
-const kept = records.map((wire) => readRecord(unhex(wire)));
-await reconcile(connection, sync, topic, kept);
 await hear(); // what was published is on its way until the test has it
 await node.stop();
 stop();

@@ -392,3 +392,44 @@ def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) ->
     assert examine(home) == []
     with Store.open_read_only(home) as store:
         assert ids(store) == {ANNOUNCEMENT.id, records[0].id, records[2].id}
+
+
+def test_what_came_while_signatures_were_verified_is_a_duplicate(store: Store) -> None:
+    wire = World().say(KEYS[0], adopt(TREES[0])).wire
+    one, other = store.sift([wire]), store.sift([wire])
+    assert len(store.take(one, [True], now_ms=NOW_MS).new) == 1
+    late = store.take(other, [True], now_ms=NOW_MS)
+    assert (late.new, late.duplicates) == ([], 1)
+
+
+def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -> None:
+    wire = World().say(KEYS[0], adopt(TREES[0])).wire
+    bad = wire[:-1] + bytes([wire[-1] ^ 1])
+    sifted = store.sift([bad, wire, wire, bad])
+    assert len(sifted.signatures) == 2
+    report = store.take(sifted, [False, True], now_ms=NOW_MS)
+    assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 2, 1)
+
+
+def test_only_what_others_made_waits_for_no_disk(tmp_path: Path) -> None:
+    home, world = Home(tmp_path / "home"), World()
+    world.say(KEYS[0], adopt(TREES[0]))
+    with Store.open(home) as store:
+        database, full = store._database, [(2,)]
+        levels: list[int] = []
+        database._connection.set_trace_callback(
+            lambda statement: (
+                levels.append(2 if "FULL" in statement else 1)
+                if "synchronous = " in statement
+                else None
+            )
+        )
+        store.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
+        assert levels == [1, 2]
+        assert database.rows("PRAGMA synchronous") == full
+        with pytest.raises(ZeroDivisionError), database.loose_transaction():
+            raise ZeroDivisionError
+        assert database.rows("PRAGMA synchronous") == full
+        levels.clear()
+        store.append_own(KEYS[1], adopt(TREES[1]), ts_ms=NOW_MS)
+        assert levels == []
