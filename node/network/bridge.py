@@ -42,8 +42,8 @@ _log = logging.getLogger(__name__)
 Call = Callable[..., Awaitable[Message]]
 
 
-class Relay:
-    """Relays between a running host and the core, until the core closes the channel."""
+class Bridge:
+    """Carries between a running host and the core, until the core closes the channel."""
 
     def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:
         self._host = host
