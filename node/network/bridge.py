@@ -62,6 +62,7 @@ class Bridge:
             "disconnect": self._disconnect,
             "drop": self._drop,
             "publish": self._publish,
+            "reserve": self._reserve,
             "ask": self._ask,
             "serve": self._serve,
             "ping": self._ping,
@@ -90,7 +91,7 @@ class Bridge:
             try:
                 for change in self._host.attendance.presence.changes():
                     await self._core.send(
-                        ["connected", change.peer, change.address]
+                        ["connected", change.peer, change.address, change.is_relayed]
                         if isinstance(change, Connected)
                         else ["disconnected", change.peer]
                     )
@@ -234,6 +235,9 @@ class Bridge:
 
     async def _publish(self, topic: str, data: bytes) -> None:
         await self._host.publish(topic, data)
+
+    async def _reserve(self, peer: str) -> None:
+        await self._host.reserve(PeerId(peer))
 
     async def _ping(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -20,6 +20,7 @@ from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
 from node.network.incidents import describe, first_of
 from node.network.limits import PeerId
+from node.network.relay import RelayLimits
 from node.network.streams import over_trio
 from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_record
@@ -79,6 +80,7 @@ def host_settings(settings: NetworkSettings) -> HostSettings:
         secret=settings.secret,
         max_inbound=settings.max_peers - outbound,
         max_outbound=outbound,
+        relay=RelayLimits() if settings.relays else None,
     )
 
 

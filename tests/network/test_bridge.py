@@ -61,7 +61,7 @@ def test_a_peers_questions_are_answered_by_the_core_one_after_the_other() -> Non
                         assert await frames.receive() == question
                 nursery.cancel_scope.cancel()
             # Who asks is known before what is asked.
-            assert core.seen[1] == ["connected", host.peer_id, None]
+            assert core.seen[1] == ["connected", host.peer_id, None, False]
             assert core.seen[2][2:] == [host.peer_id, ECHO, 1]
 
     run(test, PATIENCE_S)
@@ -84,7 +84,7 @@ def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
             for protocol, answer in (("/reverse", reverse), ("/mute", mute), ("/rude", rude)):
                 host.serve(protocol, answer)
             assert await core.call("dial", host.addresses[0]) == ["done", 7, host.peer_id]
-            assert ["connected", host.peer_id, host.addresses[0]] in core.seen
+            assert ["connected", host.peer_id, host.addresses[0], False] in core.seen
             peer = host.peer_id
             assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
             for protocol, why in (("/mute", "within 0.3 s"), ("/rude", "no message"), ("/no", "")):

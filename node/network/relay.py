@@ -1,0 +1,215 @@
+"""A relay: passes connections to peers that nobody can dial (libp2p's circuit relay v2).
+
+A peer that is connected reserves a place; whoever else is connected may then have streams joined
+to it. What goes through is between these two and is not looked at, only counted: places, circuits,
+bytes, bytes a second and time are all bounded, whoever asks. Nobody is served over a circuit.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.peer.id import ID
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import (
+    HopMessage,
+    Limit,
+    Reservation,
+    Status,
+    StopMessage,
+)
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
+
+from node.network.circuits import STOP, WRITE_S, OpenStream, hear, say
+from node.network.connections import Connections
+from node.network.errors import FrameCutError, NetworkError
+from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly
+from node.network.incidents import Incidents
+from node.network.limits import Allowance, Pace, PeerId
+from node.network.patience import shielded_for
+from node.network.streams import ByteStream, over_libp2p
+
+CHUNK_BYTES: Final = 16 << 10
+_ALL = PeerId("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayLimits:
+    """What relaying may cost. Both peers of a circuit count towards `circuits_per_peer`.
+
+    With all circuits busy each way gets 32 KiB/s, half a window of yamux in the 5 s after which
+    py-libp2p gives a write up. Peers that live say hello every 10 s, so that idle ones are dead.
+    """
+
+    reservations: int = 64
+    reservations_per_host: int = 16  # of those connected from one IP address
+    reservation_s: float = 3600.0
+    circuits: int = 64
+    circuits_per_peer: int = 8
+    circuit_bytes: int = 64 << 20
+    circuit_s: float = 3600.0
+    idle_s: float = 90.0
+    bytes_per_s: float = 4 << 20  # of all circuits
+
+
+class Relay:
+    """Serves reservations and circuits over one host's connections."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        incidents: Incidents,
+        *,
+        open_stream: OpenStream,
+        limits: RelayLimits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._connections = connections
+        self._incidents = incidents
+        self._open_stream = open_stream
+        self._limits = limits
+        self._clock = clock
+        self._reserved: dict[PeerId, float] = {}  # until when
+        self._circuits: Counter[PeerId] = Counter()
+        rate = limits.bytes_per_s
+        self._pace = Pace(clock, Allowance(per_s=rate, burst=rate))
+        self.handler = guarding(self._answer, incidents, "the relay")  # of `HOP`
+
+    async def _answer(self, stream: INetStream) -> None:
+        source = peer_of(stream)
+        question = await hear(stream, HopMessage)
+        if self._connections.is_relayed(stream.muxed_conn):
+            await self._conclude(stream, Status.PERMISSION_DENIED)
+        elif question.type == HopMessage.RESERVE:
+            await self._reserve(stream, source)
+        elif question.type == HopMessage.CONNECT:
+            await self._connect(stream, source, PeerId(str(ID(question.peer.id))))
+        else:
+            raise ValueError("no question to a relay")
+
+    async def _reserve(self, stream: INetStream, peer: PeerId) -> None:
+        self._forget_gone()
+        host = self._connections.host_of(peer)
+        beside = [one for one in self._reserved if one != peer]
+        near = sum(self._connections.host_of(one) == host for one in beside)
+        limits = self._limits
+        if len(beside) >= limits.reservations or near >= limits.reservations_per_host:
+            await self._conclude(stream, Status.RESERVATION_REFUSED)
+            return
+        self._reserved[peer] = self._clock() + limits.reservation_s
+        until = Reservation(expire=int(time.time() + limits.reservation_s))
+        answer = HopMessage(
+            type=HopMessage.STATUS, status=Status.OK, reservation=until, limit=self._limit()
+        )
+        await self._end(stream, answer)
+
+    async def _connect(self, stream: INetStream, source: PeerId, target: PeerId) -> None:
+        self._forget_gone()
+        if target not in self._reserved:
+            await self._conclude(stream, Status.NO_RESERVATION)
+            return
+        busiest = max(self._circuits[source], self._circuits[target])
+        is_full = self._circuits.total() >= 2 * self._limits.circuits
+        if is_full or busiest >= self._limits.circuits_per_peer:
+            await self._conclude(stream, Status.RESOURCE_LIMIT_EXCEEDED)
+            return
+        with self._counted(source, target):
+            onward = await self._stop(source, target)
+            if onward is None:
+                await self._conclude(stream, Status.CONNECTION_FAILED)
+                return
+            try:
+                answer = HopMessage(type=HopMessage.STATUS, status=Status.OK, limit=self._limit())
+                await say(self._bytes(stream), answer)
+                await self._join(self._bytes(stream), self._bytes(onward))
+            finally:
+                await reset_quietly(onward)
+                await reset_quietly(stream)
+
+    async def _stop(self, source: PeerId, target: PeerId) -> INetStream | None:
+        """Return a stream to a peer that takes a circuit from another; None if it does not."""
+        try:
+            stream = await self._open_stream(target, STOP)
+        except NetworkError:
+            return None
+        named = NamedPeer(id=ID.from_string(source).to_bytes())
+        question = StopMessage(type=StopMessage.CONNECT, peer=named, limit=self._limit())
+        try:
+            await say(self._bytes(stream), question)
+            answer = await hear(stream, StopMessage)
+            if answer.type == StopMessage.STATUS and answer.status == Status.OK:
+                return stream
+        except (*ENDINGS, FrameCutError, trio.TooSlowError):
+            pass  # it has gone, or is slow
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the fault is not the dialler's)
+            self._incidents.note(target, "a circuit", fault)
+        await reset_quietly(stream)
+        return None
+
+    async def _join(self, one: ByteStream, other: ByteStream) -> None:
+        """Carry bytes both ways until either side ends, or the circuit's time or bytes are up."""
+        budget = _Budget(self._limits.circuit_bytes)
+        with trio.move_on_after(self._limits.circuit_s):
+            async with trio.open_nursery() as ways:
+                for source, sink in ((one, other), (other, one)):
+                    ways.start_soon(self._carry, source, sink, budget, ways.cancel_scope)
+
+    async def _carry(
+        self, source: ByteStream, sink: ByteStream, budget: "_Budget", both: trio.CancelScope
+    ) -> None:
+        try:
+            while budget.left > 0:
+                with trio.fail_after(self._limits.idle_s):
+                    data = await source.read(min(CHUNK_BYTES, budget.left))
+                if not data:
+                    break
+                budget.left -= len(data)
+                await trio.sleep(self._pace.wait_s(_ALL, len(data)))
+                # A write that is cut short would cost its peer the connection.
+                with shielded_for(WRITE_S):
+                    await sink.write(data)
+        except (FrameCutError, trio.TooSlowError):
+            pass
+        both.cancel()
+
+    def _forget_gone(self) -> None:
+        now = self._clock()
+        self._reserved = {
+            peer: until
+            for peer, until in self._reserved.items()
+            if until > now and self._connections.is_direct(peer)
+        }
+
+    @contextmanager
+    def _counted(self, *peers: PeerId) -> Iterator[None]:
+        self._circuits.update(peers)
+        try:
+            yield
+        finally:
+            self._circuits.subtract(peers)
+            self._circuits = +self._circuits
+
+    async def _conclude(self, stream: INetStream, status: Status.ValueType) -> None:
+        await self._end(stream, HopMessage(type=HopMessage.STATUS, status=status))
+
+    async def _end(self, stream: INetStream, answer: HopMessage) -> None:
+        await say(self._bytes(stream), answer)
+        await stream.close()
+
+    def _limit(self) -> Limit:
+        return Limit(duration=int(self._limits.circuit_s), data=self._limits.circuit_bytes)
+
+    def _bytes(self, stream: INetStream) -> ByteStream:
+        return over_libp2p(stream, partial(self._connections.sever, peer_of(stream)))
+
+
+@dataclass(slots=True)
+class _Budget:
+    """The bytes that a circuit may still carry, both ways together."""
+
+    left: int
