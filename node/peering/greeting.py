@@ -124,6 +124,12 @@ class Greeter:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
 
+    def repeat_soon(self) -> None:
+        """Have everybody who said hello hear this node's again: it says something new."""
+        for known in self._peers.values():
+            if known.hello is not None:
+                known.ask_at_s = self._clock()
+
     async def run(self) -> None:
         """Ask whoever is due, for ever."""
         async with asyncio.TaskGroup() as asking:

@@ -29,8 +29,8 @@ _log = logging.getLogger("node.peering")
 class Reaching:
     """Finds out, and keeps places at relays.
 
-    `chosen`: whom of those that said hello to ask, and where each was dialled; `clock`: seconds
-    from anywhere.
+    `chosen`: whom of those that said hello to ask, and where each was dialled; `on_change` is
+    called when there is another address to tell; `clock`: seconds from anywhere.
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Reaching:
         carrier: Carrier,
         *,
         chosen: Callable[[], Mapping[PeerId, Address]],
+        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
     ) -> None:
         self._carrier = carrier
         self._chosen = chosen
+        self._on_change = on_change
         self._clock = clock
         self._ask_at_s: dict[PeerId, float] = {}
         self._found: dict[PeerId, str] = {}  # by whom: where this node answered
@@ -79,6 +81,7 @@ class Reaching:
         if address is None or isinstance(found, NetworkError):
             return
         self._ask_at_s[peer] = self._clock() + ASKED_EVERY_S
+        before = self.addresses
         self._found.pop(peer, None)
         self._through.pop(peer, None)
         if found is not None:
@@ -86,6 +89,8 @@ class Reaching:
             self._through.clear()
         elif not self._found and len(self._through) < MOST_RELAYS:
             await self._reserve(peer, address)
+        if self.addresses != before:
+            self._on_change()
 
     def went(self, peer: PeerId) -> None:
         """Forget what came of a connection that has ended."""

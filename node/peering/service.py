@@ -102,7 +102,9 @@ class Peering:
             chance=random.Random(),
             clock=clock,
         )
-        self.reaching = Reaching(carrier, chosen=self._chosen, clock=clock)
+        self.reaching = Reaching(
+            carrier, chosen=self._chosen, on_change=self.greeter.repeat_soon, clock=clock
+        )
         self.fetcher = Fetcher(
             carrier,
             store,

@@ -35,10 +35,16 @@ class Party:
     wires: Wires = field(default_factory=Wires)
     clock: Clock = field(default_factory=Clock)
     chosen: dict[PeerId, Address] = field(default_factory=dict)
+    changes: int = 0
 
     def __post_init__(self) -> None:
         self.carrier = Listening(self.wires, OWN)
-        self.reaching = Reaching(self.carrier, chosen=lambda: self.chosen, clock=self.clock)
+        self.reaching = Reaching(
+            self.carrier, chosen=lambda: self.chosen, on_change=self.change, clock=self.clock
+        )
+
+    def change(self) -> None:
+        self.changes += 1
 
     def bootstrap(self, number: int, seen: Message = None) -> MemoryCarrier:
         """Connect to one that answers a question for this node's reach so."""
@@ -97,6 +103,7 @@ def test_a_place_is_renewed_before_it_ends(node: Party) -> None:
     node.clock.now_s += ASKED_EVERY_S
     node.ask()
     assert node.carrier.reserved == [relay.peer_id] * 2
+    assert node.changes == 1  # which peers are told of at once
     assert node.reaching.addresses == (node.through(relay),)
 
 
