@@ -31,14 +31,29 @@ def bootstrap() -> None:
     metavar="HOST:PORT|none",
     help="Where boards and /metrics are read.",
 )
-def run(network: str | None, listen: tuple[str, ...], others: tuple[str, ...], http: str) -> None:
+@click.option(
+    "--relay/--no-relay",
+    "relays",
+    default=True,
+    show_default=True,
+    help="Pass connections on to nodes that nobody can dial.",
+)
+def run(
+    network: str | None,
+    listen: tuple[str, ...],
+    others: tuple[str, ...],
+    http: str,
+    relays: bool,
+) -> None:
     """Serve a network until stopped: Ctrl-C, or SIGTERM."""
     from bootstrap.program import run_bootstrap
 
     flags = {"net": network, "listen": listen or None, "bootstrap": others or None}
     home = Home.locate(os.environ)
     config = load_config(home.config, env=os.environ, flags=flags).config
-    run_bootstrap(home, config, http=None if http == "none" else _host_and_port(http))
+    run_bootstrap(
+        home, config, http=None if http == "none" else _host_and_port(http), relays=relays
+    )
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -29,8 +29,10 @@ from trainer.task import builtin_ids
 _log = logging.getLogger("node")
 
 
-def run_bootstrap(home: Home, config: Config, *, http: tuple[str, int] | None) -> None:
-    """Serve a network in this process until it is stopped.
+def run_bootstrap(
+    home: Home, config: Config, *, http: tuple[str, int] | None, relays: bool
+) -> None:
+    """Serve a network in this process until it is stopped; `relays`: as a relay too.
 
     Raises:
         ArnodeError: the network is not defined here, its definition or the home has a fault, or
@@ -46,7 +48,7 @@ def run_bootstrap(home: Home, config: Config, *, http: tuple[str, int] | None) -
         with store.transaction():
             identity = identity_of(keys, config, role="bootstrap")
             announce_profile(store, identity, classes=(), now_ms=clock_ms())
-        asyncio.run(_serve(home, config, network, keys, store, http))
+        asyncio.run(_serve(home, config, network, keys, store, http, relays=relays))
         _log.info("stopped")
 
 
@@ -57,6 +59,8 @@ async def _serve(
     keys: NodeKeys,
     store: Store,
     http: tuple[str, int] | None,
+    *,
+    relays: bool,
 ) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,6 +75,7 @@ async def _serve(
                 store=store,
                 topics=all_subscriptions(network.name, task_ids(home, network)),
                 listen=config.listen,
+                relays=relays,
             )
         )
         if http is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.faults import explaining_faults
-from node.peering.addresses import EXAMPLE, parse_address
+from node.peering.addresses import EXAMPLE, parse_direct
 from node.peering.definition import NO_NETWORK
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
@@ -174,7 +174,7 @@ def _net(value: Setting) -> str:
 
 def _addresses(value: Setting) -> tuple[str, ...]:
     words = _words(value)
-    faults = [found for word in words if isinstance(found := parse_address(word), Rejected)]
+    faults = [found for word in words if isinstance(found := parse_direct(word), Rejected)]
     if faults:
         raise _NotAnAddressError(faults[0].reason)
     return words

@@ -8,7 +8,7 @@ import click
 from node.config import load_config
 from node.control import call, is_running
 from node.home import Home
-from node.peering.addresses import Address, Reach, parse_address
+from node.peering.addresses import Address, Reach, parse_direct
 from node.terminal import print_json
 from protocol.errors import Rejected, UsageError
 
@@ -100,7 +100,7 @@ def join(line: str, as_json: bool) -> None:
 
 def checked_address(text: str, flag: str) -> Address:
     """Return the address that a flag names. Raises UsageError if it is none."""
-    address = parse_address(text)
+    address = parse_direct(text)
     if isinstance(address, Rejected):
         raise UsageError(
             f"{flag} {text[:200]!r}: {address.reason}",
@@ -118,6 +118,6 @@ def _running_addresses(home: Home, network: str) -> list[Address]:
             pass
         case _:  # it speaks to no network, or to another
             return []
-    parsed = [parse_address(value) for value in values if isinstance(value, str)]
+    parsed = [parse_direct(value) for value in values if isinstance(value, str)]
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])

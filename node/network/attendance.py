@@ -7,23 +7,24 @@ taken out of the tables by force; so what it tells is only the occasion to look.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from libp2p.abc import INetConn, INetwork
+from libp2p.abc import IMuxedConn, INetConn, INetwork
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import Direction
 
 from node.network.limits import PeerId
 from node.network.notifee import Notifee
-from node.network.presence import Presence
+from node.network.presence import Connected, Presence
 
 
 class Attendance(Notifee):
     """Watches one swarm. `changed` is called after every look that an event gave occasion to."""
 
-    def __init__(self, swarm: Swarm) -> None:
+    def __init__(self, swarm: Swarm, is_relayed: Callable[[IMuxedConn], bool]) -> None:
         self.presence = Presence()
         self.changed: Callable[[], None] = lambda: None
         self._swarm = swarm
+        self._is_relayed = is_relayed
         self._connections: dict[PeerId, frozenset[INetConn]] = {}
         self._dialling: dict[PeerId, str] = {}
         self._remove = swarm.remove_conn
@@ -50,12 +51,16 @@ class Attendance(Notifee):
             self.presence.leave(peer)
         for peer, connections in now.items():
             if connections.isdisjoint(self._connections.get(peer, ())):
-                self.presence.arrive(peer, self._address(peer, connections))
+                self.presence.arrive(self._coming(peer, connections))
         self._connections = now
 
-    def _address(self, peer: PeerId, connections: frozenset[INetConn]) -> str | None:
+    def _coming(self, peer: PeerId, connections: frozenset[INetConn]) -> Connected:
         directions = {getattr(connection, "direction", None) for connection in connections}
-        return self._dialling.get(peer) if Direction.OUTBOUND in directions else None
+        return Connected(
+            peer=peer,
+            address=self._dialling.get(peer) if Direction.OUTBOUND in directions else None,
+            is_relayed=all(self._is_relayed(connection.muxed_conn) for connection in connections),
+        )
 
     def _occasion(self) -> None:
         self.look()

@@ -29,6 +29,7 @@ from node.network.bounds import apply_bounds
 from node.network.connections import HANDSHAKES
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
+from node.network.relay import RelayLimits
 from node.network.speed import apply_speed_patch
 from protocol.errors import ConfigurationError
 
@@ -39,7 +40,10 @@ SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
-    """What a host is made from. `secret`: 32 bytes that all of a private swarm share."""
+    """What a host is made from. `secret`: 32 bytes that all of a private swarm share.
+
+    `relay`: what serving as a relay may cost; None for a host that does not.
+    """
 
     transport_seed: bytes = field(repr=False)
     listen: tuple[str, ...]
@@ -50,6 +54,7 @@ class HostSettings:
     handshake_s: float = 10.0
     banned_for_s: float = 3600.0
     allowances: dict[Kind, Allowance] = field(default_factory=dict)
+    relay: RelayLimits | None = None
 
 
 def build_host(settings: HostSettings) -> BasicHost:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import trio
 from libp2p.abc import (
@@ -23,11 +23,13 @@ from libp2p.abc import (
     INetwork,
     IRawConnection,
 )
+from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.security.pnet.protector import new_protected_conn
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
@@ -70,6 +72,7 @@ class Connections:
         self._streams: Counter[PeerId] = Counter()
         self._unread = Unread(swarm, incidents, sever=self.sever, partial=partial)
         self._sockets: WeakKeyDictionary[IMuxedConn, IRawConnection] = WeakKeyDictionary()
+        self._circuits: WeakSet[IRawConnection] = WeakSet()  # that go through a relay
         self._upgrade_inbound = swarm.upgrade_inbound_raw_conn
         self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
         self._add = swarm.add_conn
@@ -104,6 +107,35 @@ class Connections:
                     del self._streams[peer]
 
         return limited
+
+    def is_relayed(self, muxed: IMuxedConn) -> bool:
+        """Tell whether a connection goes through a relay."""
+        return self._sockets.get(muxed) in self._circuits
+
+    def is_direct(self, peer: PeerId) -> bool:
+        """Tell whether a peer is connected, and not only through relays."""
+        return any(True for _ in self._direct(peer))
+
+    def host_of(self, peer: PeerId) -> str | None:
+        """Return the IPv4 address that a peer is connected from, None if it is not or by IPv6."""
+        remotes = (cast("Yamux", muxed).get_remote_address() for muxed in self._direct(peer))
+        return next((remote[0] for remote in remotes if remote), None)
+
+    async def dial_through(self, raw: RawConnection, peer: ID) -> None:
+        """Make a connection of one end of a circuit."""
+        self._circuits.add(raw)
+        with _above(raw):
+            await self._upgrade_outbound(protected(self._swarm, raw), peer)
+
+    async def accept_through(self, raw: RawConnection, address: Multiaddr) -> None:
+        """Make a connection of the other end; raises when it has ended, as for a socket."""
+        self._circuits.add(raw)
+        await self._accept(raw, address)
+
+    def _direct(self, peer: PeerId) -> Iterator[IMuxedConn]:
+        for connection in self._swarm.get_connections(ID.from_string(peer)):
+            if not self.is_relayed(connection.muxed_conn):
+                yield connection.muxed_conn
 
     async def sever(self, peer: PeerId) -> None:
         """End all connections with a peer, whether it takes part in that or not."""
@@ -158,6 +190,11 @@ class Connections:
         if raw is not None:
             self._sockets[muxed] = raw
         return await self._add(muxed, direction)
+
+
+def protected(swarm: Swarm, raw: IRawConnection) -> IRawConnection:
+    """Return a connection to a peer as a private swarm has it: inbound ones libp2p wraps itself."""
+    return raw if swarm.psk is None else new_protected_conn(raw, swarm.psk)
 
 
 async def _dial_nobody() -> None:

@@ -10,10 +10,10 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
     ["publish", N, topic, data]                 ["failed", N, message, hint]
     ["ask", N, peer, protocol, seconds, question]
     ["serve", N, protocol]                      ["question", Q, peer, protocol, question]
-    ["ping", N]                                 ["connected", peer, address | nil]
-    ["answer", Q, answer]                       ["disconnected", peer]
-    ["refuse", Q]                               ["heard", topic, forwarder, data]
-                                                ["lost", messages so far]
+    ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed]
+    ["ping", N]                                 ["disconnected", peer]
+    ["answer", Q, answer]                       ["heard", topic, forwarder, data]
+    ["refuse", Q]                               ["lost", messages so far]
 """
 
 from dataclasses import dataclass, field
@@ -34,6 +34,8 @@ ANSWER_S: Final = 30.0
 # Questions that wait for the core's answer; who has more open than that waits, or is refused.
 QUESTIONS: Final = 64
 QUESTIONS_PER_PEER: Final = 4
+# Answered by network processes that relay, not by their cores.
+REACH: Final = "/arnode/reach/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class NetworkSettings:
 
     `transport_seed`: 32 secret bytes, the node's name on the network. `secret`: 32 bytes that all
     of a private swarm share. `max_peers`: connections at once, a third of them kept for dialling.
-    `banned`: peers that are refused from the start.
+    `banned`: peers that are refused from the start. `relays`: whether it serves as a relay.
     """
 
     transport_seed: bytes = field(repr=False)
@@ -52,6 +54,7 @@ class NetworkSettings:
     secret: bytes | None = field(default=None, repr=False)
     protocols: frozenset[str] = frozenset()
     banned: tuple[PeerId, ...] = ()
+    relays: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no host can be made from.
@@ -79,6 +82,7 @@ class NetworkSettings:
             "secret": self.secret,
             "protocols": [*sorted(self.protocols)],
             "banned": list(self.banned),
+            "relays": self.relays,
         }
 
     @classmethod
@@ -97,6 +101,7 @@ class NetworkSettings:
                 "secret": (bytes() | None) as secret,
                 "protocols": list(protocols),
                 "banned": list(banned),
+                "relays": bool(relays),
             }:
                 return cls(
                     transport_seed=seed,
@@ -106,6 +111,7 @@ class NetworkSettings:
                     secret=secret,
                     protocols=frozenset(map(str, protocols)),
                     banned=tuple(PeerId(str(peer)) for peer in banned),
+                    relays=relays,
                 )
             case _:
                 raise ConfigurationError("these are no settings of a network process")

@@ -27,8 +27,9 @@ from multiaddr import Multiaddr
 
 from node.network.attendance import Attendance
 from node.network.building import HostSettings, build_host, listen_addresses
+from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
-from node.network.contract import MESSAGE_LIMIT_BYTES
+from node.network.contract import MESSAGE_LIMIT_BYTES, REACH
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import Gossip, GuardedPubsub, Validator, make_router
@@ -36,6 +37,8 @@ from node.network.guards import StreamHandler, guarded_service, guarding, peer_o
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
+from node.network.reach import Reach
+from node.network.relay import Relay, RelayLimits
 from node.network.streams import over_libp2p
 from protocol.errors import ConfigurationError
 
@@ -60,7 +63,6 @@ class NetworkHost:
         self._incidents = Incidents(self._count_fault, trio.current_time)
         self._topics = settings.topics
         self._host = build_host(settings)
-        self.attendance = Attendance(self._swarm)
         self._connections = Connections(
             self._swarm,
             self._incidents,
@@ -69,6 +71,16 @@ class NetworkHost:
             drop=self.drop,
             partial=self._partial,
         )
+        self.attendance = Attendance(self._swarm, self._connections.is_relayed)
+        self._circuits = Circuits(
+            self._connections,
+            self._incidents,
+            open_stream=self._open_stream,
+            is_banned=self._banned.__contains__,
+        )
+        self._host.set_stream_handler(STOP, self._circuits.handler)
+        if settings.relay is not None:
+            self._relay(settings.relay)
         self._router = make_router()
         self._pubsub = GuardedPubsub(
             self._host,
@@ -109,6 +121,7 @@ class NetworkHost:
         Raises:
             NetworkError: the address does not read, nobody answers there, or it is banned.
         """
+        relay, is_relayed, _ = address.partition("/p2p-circuit/")
         with explaining(f"{address} was not reached"):
             info = info_from_p2p_addr(Multiaddr(address))
             peer = PeerId(str(info.peer_id))
@@ -123,8 +136,20 @@ class NetworkHost:
             self.attendance.dialling(peer, address),
             trio.fail_after(CONNECT_S),
         ):
-            await self._swarm.dial_addr(info.addrs[0], info.peer_id)
+            if is_relayed:
+                await self._circuits.dial(await self.connect(relay), info.peer_id)
+            else:
+                await self._swarm.dial_addr(info.addrs[0], info.peer_id)
         return peer
+
+    async def reserve(self, relay: PeerId) -> None:
+        """Have a connected relay pass on who dials this node there, for a while.
+
+        Raises:
+            NetworkError: it is no relay, or has no room.
+        """
+        with explaining(f"{relay} passes nothing on"):
+            await self._circuits.reserve(relay)
 
     async def disconnect(self, peer: PeerId) -> None:
         """End all connections with a peer, even one that takes nothing any more."""
@@ -166,16 +191,18 @@ class NetworkHost:
         Raises:
             NetworkError: it is not connected, or does not speak the protocol.
         """
+        return self._frames(await self._open_stream(peer, protocol), peer, limits)
+
+    async def _open_stream(self, peer: PeerId, protocol: str) -> INetStream:
         if peer not in self.peers:
             raise NetworkError(f"{peer} is not connected", "connect to it first")
         patience = trio.CancelScope()
         self._nursery.start_soon(self._sever_later, peer, patience)
         try:
             with explaining(f"{peer} opened no {protocol}"):
-                stream = await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
+                return await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
         finally:
             patience.cancel()
-        return self._frames(stream, peer, limits)
 
     async def subscribe(
         self, topic: str, validator: Validator
@@ -248,6 +275,19 @@ class NetworkHost:
     @property
     def _swarm(self) -> Swarm:
         return cast("Swarm", self._host.get_network())
+
+    def _relay(self, limits: RelayLimits) -> None:
+        clock = trio.current_time
+        relay = Relay(
+            self._connections,
+            self._incidents,
+            open_stream=self._open_stream,
+            limits=limits,
+            clock=clock,
+        )
+        self._host.set_stream_handler(HOP, relay.handler)
+        reach = Reach(self._swarm, self._connections, report=self.report, clock=clock)
+        self.serve(REACH, reach.answer)
 
     def _frames(self, stream: INetStream, peer: PeerId, limits: FrameLimits | None) -> FrameStream:
         sever = partial(self._connections.sever, peer)

@@ -118,10 +118,10 @@ class Pace:
         self._allowance = allowance
         self._full_at: Recent[PeerId, float] = Recent(peers)
 
-    def wait_s(self, peer: PeerId) -> float:
-        """Count one more, and return how many seconds it must wait."""
+    def wait_s(self, peer: PeerId, amount: float = 1) -> float:
+        """Count so much more, and return how many seconds it must wait."""
         now = self._clock()
-        full_at = max(now, self._full_at.get(peer, now)) + 1 / self._allowance.per_s
+        full_at = max(now, self._full_at.get(peer, now)) + amount / self._allowance.per_s
         self._full_at[peer] = full_at
         return max(0.0, full_at - now - self._allowance.burst / self._allowance.per_s)
 

@@ -14,10 +14,14 @@ from node.network.limits import PeerId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A peer is there. `address` is what was dialled, None if the peer dialled us."""
+    """A peer is there. `address` is what was dialled, None if the peer dialled us.
+
+    `is_relayed`: it is there through a relay only.
+    """
 
     peer: PeerId
     address: str | None
+    is_relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,7 @@ class Presence:
     """The peers that are here, and those that were told to be."""
 
     def __init__(self) -> None:
-        self._here: dict[PeerId, tuple[int, str | None]] = {}
+        self._here: dict[PeerId, tuple[int, Connected]] = {}
         self._told: dict[PeerId, int] = {}
         self._stays = count()
 
@@ -43,9 +47,9 @@ class Presence:
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._here
 
-    def arrive(self, peer: PeerId, address: str | None) -> None:
+    def arrive(self, coming: Connected) -> None:
         """Begin a peer's stay, and end the one before if there is one."""
-        self._here[peer] = (next(self._stays), address)
+        self._here[coming.peer] = (next(self._stays), coming)
 
     def leave(self, peer: PeerId) -> None:
         """End a peer's stay, if it is here."""
@@ -69,8 +73,8 @@ class Presence:
             if peer not in self._here or self._here[peer][0] != stay:
                 del self._told[peer]
                 return Disconnected(peer=peer)
-        for peer, (stay, address) in self._here.items():
+        for peer, (stay, coming) in self._here.items():
             if peer not in self._told:
                 self._told[peer] = stay
-                return Connected(peer=peer, address=address)
+                return coming
         return None

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from node.network.bridge import Bridge
 from node.network.building import HostSettings
 from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
 from node.network.errors import FrameError
@@ -20,7 +21,7 @@ from node.network.host import running_host
 from node.network.incidents import describe, first_of
 from node.network.limits import PeerId
 from node.network.messages import CHANNEL_SHAPE
-from node.network.relay import Relay
+from node.network.relay import RelayLimits
 from node.network.streams import over_trio
 from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_record
@@ -52,7 +53,7 @@ async def serve_core(channel: socket.socket) -> bool:
     )
     try:
         settings = NetworkSettings.from_message(await core.receive())
-        await relay(settings, core)
+        await bridge(settings, core)
     except FrameError:
         return True  # the core has gone before it said anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
@@ -65,14 +66,14 @@ async def serve_core(channel: socket.socket) -> bool:
         await core.reset()
 
 
-async def relay(settings: NetworkSettings, core: FrameStream) -> None:
-    """Run a host and relay until the channel ends.
+async def bridge(settings: NetworkSettings, core: FrameStream) -> None:
+    """Run a host, bridged to the core, until the channel ends.
 
     Raises:
         ArnodeError, ExceptionGroup: the host cannot be made or cannot listen, or it broke.
     """
     async with running_host(host_settings(settings)) as host, trio.open_nursery() as nursery:
-        await Relay(host, core, nursery).run(settings, is_record)
+        await Bridge(host, core, nursery).run(settings, is_record)
         nursery.cancel_scope.cancel()
 
 
@@ -86,6 +87,7 @@ def host_settings(settings: NetworkSettings) -> HostSettings:
         secret=settings.secret,
         max_inbound=settings.max_peers - outbound,
         max_outbound=outbound,
+        relay=RelayLimits() if settings.relays else None,
     )
 
 

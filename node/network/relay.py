@@ -1,268 +1,215 @@
-"""What stands between one host and the core: calls in, events out (`node.network.contract`).
+"""A relay: passes connections to peers that nobody can dial (libp2p's circuit relay v2).
 
-One task writes to the core, and takes one frame at a time from whoever has one: what a task waits
-with is bounded by how many tasks there are. Gossip waits in a queue of its own, and what finds
-it full is lost and counted; of peers that come and go, only the difference is told. So a core
-that reads slowly costs this process a bounded amount, and peers wait or are refused.
+A peer that is connected reserves a place; whoever else is connected may then have streams joined
+to it. What goes through is between these two and is not looked at, only counted: places, circuits,
+bytes, bytes a second and time are all bounded, whoever asks. Nobody is served over a circuit.
 """
 
-import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Final
-from weakref import WeakValueDictionary
 
 import trio
-
-from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
-from node.network.errors import (
-    FrameError,
-    FrameMalformedError,
-    FrameStalledError,
-    FrameTooLongError,
-    NetworkError,
+from libp2p.abc import INetStream
+from libp2p.peer.id import ID
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import (
+    HopMessage,
+    Limit,
+    Reservation,
+    Status,
+    StopMessage,
 )
-from node.network.frames import QUESTIONS_READ, FrameStream
-from node.network.gossip import Gossip, Validator
-from node.network.host import NetworkHost
-from node.network.incidents import describe
-from node.network.limits import ALLOWANCES, Allowance, Kind, Pace, PeerId, Verdict
-from node.network.messages import Message
-from node.network.presence import Connected
-from protocol.errors import ArnodeError
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
 
-# Each question is a stream: half of what a peer allows, since it counts other streams, too.
-ASKING: Final = Allowance(
-    per_s=ALLOWANCES[Kind.STREAMS].per_s / 2, burst=ALLOWANCES[Kind.STREAMS].burst / 2
-)
-GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
-_log = logging.getLogger(__name__)
+from node.network.circuits import STOP, WRITE_S, OpenStream, hear, say
+from node.network.connections import Connections
+from node.network.errors import FrameCutError, NetworkError
+from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly
+from node.network.incidents import Incidents
+from node.network.limits import Allowance, Pace, PeerId
+from node.network.patience import shielded_for
+from node.network.streams import ByteStream, over_libp2p
 
-Call = Callable[..., Awaitable[Message]]
+CHUNK_BYTES: Final = 16 << 10
+_ALL = PeerId("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayLimits:
+    """What relaying may cost. Both peers of a circuit count towards `circuits_per_peer`.
+
+    With all circuits busy each way gets 32 KiB/s, half a window of yamux in the 5 s after which
+    py-libp2p gives a write up. Peers that live say hello every 10 s, so that idle ones are dead.
+    """
+
+    reservations: int = 64
+    reservations_per_host: int = 16  # of those connected from one IP address
+    reservation_s: float = 3600.0
+    circuits: int = 64
+    circuits_per_peer: int = 8
+    circuit_bytes: int = 64 << 20
+    circuit_s: float = 3600.0
+    idle_s: float = 90.0
+    bytes_per_s: float = 4 << 20  # of all circuits
 
 
 class Relay:
-    """Relays between a running host and the core, until the core closes the channel."""
+    """Serves reservations and circuits over one host's connections."""
 
-    def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:
-        self._host = host
-        self._core = core
-        self._nursery = nursery
-        self._outgoing, self._to_send = trio.open_memory_channel[Message](0)
-        self._gossip, self._to_tell = trio.open_memory_channel[Gossip](GOSSIP_QUEUE)
-        self._lost = 0
-        self._has_changed = trio.Event()
-        self._numbers = count()
-        self._open: dict[int, trio.MemorySendChannel[Message]] = {}
-        self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
-        self._pace = Pace(trio.current_time, ASKING)
-        self._calls: dict[str, Call] = {
-            "dial": self._dial,
-            "disconnect": self._disconnect,
-            "drop": self._drop,
-            "publish": self._publish,
-            "ask": self._ask,
-            "serve": self._serve,
-            "ping": self._ping,
-        }
+    def __init__(
+        self,
+        connections: Connections,
+        incidents: Incidents,
+        *,
+        open_stream: OpenStream,
+        limits: RelayLimits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._connections = connections
+        self._incidents = incidents
+        self._open_stream = open_stream
+        self._limits = limits
+        self._clock = clock
+        self._reserved: dict[PeerId, float] = {}  # until when
+        self._circuits: Counter[PeerId] = Counter()
+        rate = limits.bytes_per_s
+        self._pace = Pace(clock, Allowance(per_s=rate, burst=rate))
+        self.handler = guarding(self._answer, incidents, "the relay")  # of `HOP`
 
-    async def run(self, settings: NetworkSettings, validator: Validator) -> None:
-        """Take part in what the settings name; return when the channel has ended."""
-        for protocol in settings.protocols:
-            await self._serve(protocol)
-        for peer in settings.banned:
-            await self._host.drop(peer)
-        self._nursery.start_soon(self._write)
-        self._host.attendance.changed = self._note_change
-        for topic in settings.topics:
-            self._nursery.start_soon(self._hear, await self._host.subscribe(topic, validator))
-        await self._outgoing.send(["up", self._host.peer_id, list(self._host.addresses)])
-        self._nursery.start_soon(self._tell_changes)
-        self._nursery.start_soon(self._tell_gossip)
-        await self._take_calls()
-
-    # To the core
-
-    async def _write(self) -> None:
-        """Write what others have for the core; who is here comes before what they say."""
-        async for frame in self._to_send:
-            try:
-                for change in self._host.attendance.presence.changes():
-                    await self._core.send(
-                        ["connected", change.peer, change.address]
-                        if isinstance(change, Connected)
-                        else ["disconnected", change.peer]
-                    )
-                if frame is not None:
-                    await self._core.send(frame)
-            except FrameError:
-                # The core has gone.
-                self._nursery.cancel_scope.cancel()
-                return
-
-    def _note_change(self) -> None:
-        self._has_changed.set()
-
-    async def _tell_changes(self) -> None:
-        self._host.attendance.look()
-        self._has_changed.set()
-        while True:
-            await self._has_changed.wait()
-            self._has_changed = trio.Event()
-            await self._outgoing.send(None)
-
-    async def _hear(self, messages: trio.MemoryReceiveChannel[Gossip]) -> None:
-        async for message in messages:
-            try:
-                self._gossip.send_nowait(message)
-            except trio.WouldBlock:
-                self._lost += 1
-
-    async def _tell_gossip(self) -> None:
-        told = 0
-        async for message in self._to_tell:
-            lost = self._lost + self._host.lost_messages
-            if lost != told:
-                told = lost
-                await self._outgoing.send(["lost", lost])
-            await self._outgoing.send(["heard", message.topic, message.forwarder, message.data])
-
-    # Peers' questions
-
-    async def _serve(self, protocol: str) -> None:
-        self._host.serve(protocol, partial(self._answer, protocol), QUESTIONS_READ)
-
-    async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
-        """Have a peer's questions on one stream answered, in order.
-
-        A peer waits for its turn before its question is read: it fills no more memory than that.
-        """
-        turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
-        try:
-            while True:
-                async with turns:
-                    before = frames.received_bytes
-                    question = await frames.receive()
-                    self._host.attendance.look()
-                    size_bytes = frames.received_bytes - before
-                    if not await self._may_ask(peer, size_bytes) or not await self._pass_on(
-                        protocol, peer, question, frames
-                    ):
-                        break
-        except FrameStalledError:
-            pass  # no fault: whole machines are suspended, with streams open
-        await frames.reset()
-
-    async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
-        verdicts = {
-            self._host.spend(peer, Kind.QUESTIONS, 1),
-            self._host.spend(peer, Kind.BYTES, size_bytes),
-        }
-        if Verdict.DROP in verdicts:
-            await self._host.drop(peer)
-        return verdicts == {Verdict.ALLOWED} and len(self._open) < QUESTIONS
-
-    async def _pass_on(
-        self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
-    ) -> bool:
-        """Bring the core's answer to a question, if it has one in time."""
-        number = next(self._numbers)
-        self._open[number], answers = trio.open_memory_channel[Message](1)
-        try:
-            with trio.fail_after(ANSWER_S):
-                await self._outgoing.send(["question", number, peer, protocol, question])
-                answer = await answers.receive()
-            await frames.send(answer)
-        except (trio.TooSlowError, trio.EndOfChannel):
-            return False
-        except FrameTooLongError as fault:
-            _log.warning("an answer to %s was not sent: %s", protocol, fault.message)
-            return False
-        finally:
-            self._end(number)
-        return True
-
-    def _end(self, number: int) -> None:
-        """Take no (further) answer to a question."""
-        waiting = self._open.pop(number, None)
-        if waiting is not None:
-            waiting.close()
-
-    # The core's calls
-
-    async def _take_calls(self) -> None:
-        while True:
-            try:
-                frame = await self._core.receive()
-            except FrameError:
-                return
-            match frame:
-                case ["answer", int(number), answer]:
-                    if number in self._open:  # else the peer has gone
-                        self._open[number].send_nowait(answer)
-                        self._end(number)
-                case ["refuse", int(number)]:
-                    self._end(number)
-                case [str(name), int(number), *arguments] if name in self._calls:
-                    self._nursery.start_soon(self._obey, name, number, arguments)
-                case _:
-                    _log.error("the core sent a frame that is no call")
-
-    async def _obey(self, name: str, number: int, arguments: list[Message]) -> None:
-        try:
-            result = await self._calls[name](*arguments)
-        except ArnodeError as fault:
-            await self._outgoing.send(["failed", number, fault.message, fault.hint])
-        except Exception as fault:  # noqa: BLE001 (a supervisor: one call ends no other)
-            _log.warning("%s failed: %s", name, describe(fault))
-            await self._outgoing.send(["failed", number, f"{name} failed: {describe(fault)}", ""])
+    async def _answer(self, stream: INetStream) -> None:
+        source = peer_of(stream)
+        question = await hear(stream, HopMessage)
+        if self._connections.is_relayed(stream.muxed_conn):
+            await self._conclude(stream, Status.PERMISSION_DENIED)
+        elif question.type == HopMessage.RESERVE:
+            await self._reserve(stream, source)
+        elif question.type == HopMessage.CONNECT:
+            await self._connect(stream, source, PeerId(str(ID(question.peer.id))))
         else:
-            await self._outgoing.send(["done", number, result])
+            raise ValueError("no question to a relay")
 
-    async def _dial(self, address: str) -> Message:
-        peer = await self._host.connect(address)
-        self._host.attendance.look()
-        return peer
+    async def _reserve(self, stream: INetStream, peer: PeerId) -> None:
+        self._forget_gone()
+        host = self._connections.host_of(peer)
+        beside = [one for one in self._reserved if one != peer]
+        near = sum(self._connections.host_of(one) == host for one in beside)
+        limits = self._limits
+        if len(beside) >= limits.reservations or near >= limits.reservations_per_host:
+            await self._conclude(stream, Status.RESERVATION_REFUSED)
+            return
+        self._reserved[peer] = self._clock() + limits.reservation_s
+        until = Reservation(expire=int(time.time() + limits.reservation_s))
+        answer = HopMessage(
+            type=HopMessage.STATUS, status=Status.OK, reservation=until, limit=self._limit()
+        )
+        await self._end(stream, answer)
 
-    async def _disconnect(self, peer: str) -> None:
-        await self._host.disconnect(PeerId(peer))
+    async def _connect(self, stream: INetStream, source: PeerId, target: PeerId) -> None:
+        self._forget_gone()
+        if target not in self._reserved:
+            await self._conclude(stream, Status.NO_RESERVATION)
+            return
+        busiest = max(self._circuits[source], self._circuits[target])
+        is_full = self._circuits.total() >= 2 * self._limits.circuits
+        if is_full or busiest >= self._limits.circuits_per_peer:
+            await self._conclude(stream, Status.RESOURCE_LIMIT_EXCEEDED)
+            return
+        with self._counted(source, target):
+            onward = await self._stop(source, target)
+            if onward is None:
+                await self._conclude(stream, Status.CONNECTION_FAILED)
+                return
+            try:
+                answer = HopMessage(type=HopMessage.STATUS, status=Status.OK, limit=self._limit())
+                await say(self._bytes(stream), answer)
+                await self._join(self._bytes(stream), self._bytes(onward))
+            finally:
+                await reset_quietly(onward)
+                await reset_quietly(stream)
 
-    async def _drop(self, peer: str, why: str) -> None:
-        _log.warning("dropped %s: %s", peer, describe(why))
-        await self._host.drop(PeerId(peer))
-
-    async def _publish(self, topic: str, data: bytes) -> None:
-        await self._host.publish(topic, data)
-
-    async def _ping(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
-        peer = PeerId(name)
+    async def _stop(self, source: PeerId, target: PeerId) -> INetStream | None:
+        """Return a stream to a peer that takes a circuit from another; None if it does not."""
         try:
-            with trio.fail_after(timeout_s):
-                return await self._ask_peer(peer, protocol, question)
-        except trio.TooSlowError:
-            raise NetworkError(
-                f"{peer} did not answer {protocol} within {timeout_s:g} s", "ask another peer"
-            ) from None
-        except FrameError as fault:
-            if isinstance(fault, FrameMalformedError | FrameTooLongError):
-                self._host.report(peer, f"{protocol}: {fault.message}")
-            raise NetworkError(
-                f"{peer} did not answer {protocol}: {fault.message}", "ask another peer"
-            ) from fault
-
-    async def _ask_peer(self, peer: PeerId, protocol: str, question: Message) -> Message:
-        await trio.sleep(self._pace.wait_s(peer))
-        frames = await self._host.open(peer, protocol)
+            stream = await self._open_stream(target, STOP)
+        except NetworkError:
+            return None
+        named = NamedPeer(id=ID.from_string(source).to_bytes())
+        question = StopMessage(type=StopMessage.CONNECT, peer=named, limit=self._limit())
         try:
-            await frames.send(question)
-            answer = await frames.receive()
-        except BaseException:
-            await frames.reset()
-            raise
-        # Not waited for: a peer may take its time to close its side.
-        self._nursery.start_soon(frames.aclose)
-        return answer
+            await say(self._bytes(stream), question)
+            answer = await hear(stream, StopMessage)
+            if answer.type == StopMessage.STATUS and answer.status == Status.OK:
+                return stream
+        except (*ENDINGS, FrameCutError, trio.TooSlowError):
+            pass  # it has gone, or is slow
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the fault is not the dialler's)
+            self._incidents.note(target, "a circuit", fault)
+        await reset_quietly(stream)
+        return None
+
+    async def _join(self, one: ByteStream, other: ByteStream) -> None:
+        """Carry bytes both ways until either side ends, or the circuit's time or bytes are up."""
+        budget = _Budget(self._limits.circuit_bytes)
+        with trio.move_on_after(self._limits.circuit_s):
+            async with trio.open_nursery() as ways:
+                for source, sink in ((one, other), (other, one)):
+                    ways.start_soon(self._carry, source, sink, budget, ways.cancel_scope)
+
+    async def _carry(
+        self, source: ByteStream, sink: ByteStream, budget: "_Budget", both: trio.CancelScope
+    ) -> None:
+        try:
+            while budget.left > 0:
+                with trio.fail_after(self._limits.idle_s):
+                    data = await source.read(min(CHUNK_BYTES, budget.left))
+                if not data:
+                    break
+                budget.left -= len(data)
+                await trio.sleep(self._pace.wait_s(_ALL, len(data)))
+                # A write that is cut short would cost its peer the connection.
+                with shielded_for(WRITE_S):
+                    await sink.write(data)
+        except (FrameCutError, trio.TooSlowError):
+            pass
+        both.cancel()
+
+    def _forget_gone(self) -> None:
+        now = self._clock()
+        self._reserved = {
+            peer: until
+            for peer, until in self._reserved.items()
+            if until > now and self._connections.is_direct(peer)
+        }
+
+    @contextmanager
+    def _counted(self, *peers: PeerId) -> Iterator[None]:
+        self._circuits.update(peers)
+        try:
+            yield
+        finally:
+            self._circuits.subtract(peers)
+            self._circuits = +self._circuits
+
+    async def _conclude(self, stream: INetStream, status: Status.ValueType) -> None:
+        await self._end(stream, HopMessage(type=HopMessage.STATUS, status=status))
+
+    async def _end(self, stream: INetStream, answer: HopMessage) -> None:
+        await say(self._bytes(stream), answer)
+        await stream.close()
+
+    def _limit(self) -> Limit:
+        return Limit(duration=int(self._limits.circuit_s), data=self._limits.circuit_bytes)
+
+    def _bytes(self, stream: INetStream) -> ByteStream:
+        return over_libp2p(stream, partial(self._connections.sever, peer_of(stream)))
+
+
+@dataclass(slots=True)
+class _Budget:
+    """The bytes that a circuit may still carry, both ways together."""
+
+    left: int

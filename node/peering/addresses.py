@@ -1,8 +1,9 @@
 """Addresses as peers tell them: a host, a TCP port and the id of who must answer there.
 
 The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, or with `ip6`, `dns`,
-`dns4`, `dns6`; nothing else is dialled. An id holds an Ed25519 public key, as every transport key
-here is one. Whoever owns no such key cannot answer under its id, so a wrong address wastes a
+`dns4`, `dns6`; or such an address of a relay with `/p2p-circuit/p2p/12D3Koo…` of the peer that is
+reached through it. Nothing else is dialled. An id holds an Ed25519 public key, as every transport
+key here is one. Whoever owns no such key cannot answer under its id, so a wrong address wastes a
 dial and nothing more. Pure: names are never looked up here.
 """
 
@@ -19,6 +20,7 @@ LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything arou
 KEY_BYTES: Final = 32
 EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
 
+_CIRCUIT = "/p2p-circuit"
 _NAMED = ("dns", "dns4", "dns6")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _MAX_NAME = 253
@@ -61,9 +63,17 @@ class Address:
     host: str
     port: int
     key: bytes  # the peer's transport key
+    relay_key: bytes | None = None  # of who listens there, if that is a relay
 
     def __str__(self) -> str:
-        return f"/{self.kind}/{self.host}/tcp/{self.port}/p2p/{self.peer}"
+        place = f"/{self.kind}/{self.host}/tcp/{self.port}"
+        through = "" if self.relay is None else f"/p2p/{self.relay}{_CIRCUIT}"
+        return f"{place}{through}/p2p/{self.peer}"
+
+    @property
+    def relay(self) -> PeerId | None:
+        """The id of the relay that the peer is reached through, None if there is none."""
+        return None if self.relay_key is None else peer_id(self.relay_key)
 
     @property
     def peer(self) -> PeerId:
@@ -77,7 +87,12 @@ class Address:
 
     @property
     def site(self) -> str:
-        """What one machine is likely to own of addresses: an IPv4 address, an IPv6 /64, a name."""
+        """What one machine is likely to own of addresses: an IPv4 address, an IPv6 /64, a name.
+
+        Behind a relay that is one peer: it is dialled over a connection that is there already.
+        """
+        if self.relay_key is not None:
+            return self.peer
         if self.kind != "ip6":
             return self.host
         return str(IPv6Network((self.host, 64), strict=False))
@@ -90,12 +105,24 @@ def parse_address(text: str) -> Address | Rejected:
     match text.split("/"):
         case ["", kind, host, "tcp", port, "p2p", peer]:
             return make_address(kind=kind, host=host, port=port, peer=peer)
+        case ["", kind, host, "tcp", port, "p2p", relay, "p2p-circuit", "p2p", peer]:
+            return make_address(kind=kind, host=host, port=port, peer=peer, relay=relay)
         case ["", _, _, "tcp", _]:
             return Rejected("no /p2p/ID at its end, so anybody could answer there")
     return Rejected(f"not of the form {EXAMPLE}")
 
 
-def make_address(*, kind: str, host: str, port: str, peer: str) -> Address | Rejected:
+def parse_direct(text: str) -> Address | Rejected:
+    """Return the address that `text` is, but none through a relay, which may be gone tomorrow."""
+    address = parse_address(text)
+    if isinstance(address, Address) and address.relay is not None:
+        return Rejected(f"it leads through the relay {address.relay}: name that one's own address")
+    return address
+
+
+def make_address(
+    *, kind: str, host: str, port: str, peer: str, relay: str | None = None
+) -> Address | Rejected:
     """Return the address of these parts, or what is wrong with them."""
     host = host.lower()
     fault = _host_fault(kind, host)
@@ -107,9 +134,14 @@ def make_address(*, kind: str, host: str, port: str, peer: str) -> Address | Rej
     key = transport_key(peer)
     if isinstance(key, Rejected):
         return key
+    relay_key = None if relay is None else transport_key(relay)
+    if isinstance(relay_key, Rejected):
+        return relay_key
+    if relay_key == key:
+        return Rejected("a relay that leads to itself")
     if kind not in _NAMED:
         host = str(ip_address(host))
-    return Address(kind=kind, host=host, port=int(port), key=key)
+    return Address(kind=kind, host=host, port=int(port), key=key, relay_key=relay_key)
 
 
 def peer_id(key: bytes) -> PeerId:

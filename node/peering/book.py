@@ -1,7 +1,8 @@
 """The address book: where peers were reached or may be, and whom to dial next.
 
 Whoever tells an address may lie. By hearsay (told by a peer, of itself or of others) this node
-never knocks more than once an hour at one machine, takes 20 addresses from one peer at most, and
+never knocks more than once an hour at one machine, goes through no relay but one that is connected,
+takes 20 addresses from one peer at most, and
 none inside its own network unless the teller is there too; and what was tried within the hour is
 not forgotten to make room, so that telling it again does not help. The peers' own keys settle
 who is who, so that a lie costs one dial. Pure: clock and chance are passed in.
@@ -53,6 +54,11 @@ class Entry:
     success_s: int = 0
     failures: int = 0  # since the last success
     not_before_s: int = 0
+
+    @property
+    def is_chosen(self) -> bool:
+        """The user named it."""
+        return self.source in _CHOSEN
 
     @property
     def is_hearsay(self) -> bool:
@@ -136,6 +142,8 @@ class Book:
             address = entry.address
             if address.peer in passed_over or (entry.is_hearsay and address.site in sites):
                 continue
+            if address.relay is not None and address.relay not in connected:
+                continue  # so that a made-up relay is knocked at by nobody
             passed_over.add(address.peer)
             if entry.is_hearsay:
                 sites.add(address.site)
@@ -203,13 +211,12 @@ class Book:
         if len(self._entries) < MAX_ENTRIES:
             return True
         rank = _TRUST[entry.source]
-        is_chosen = entry.source in _CHOSEN
         worse = [
             known
             for known in self._entries.values()
             if _TRUST[known.source] >= rank
             # What answered, or was tried of late, makes room only for what the user chose.
-            and (is_chosen or not (known.success_s or self._is_of_late(known)))
+            and (entry.is_chosen or not (known.success_s or self._is_of_late(known)))
         ]
         if not worse:
             return False
@@ -228,7 +235,8 @@ def _may_tell(reach: Reach, teller_reach: Reach | None) -> bool:
     return reach is Reach.PUBLIC or teller_reach in (reach, Reach.LOOPBACK)
 
 
-def _rank(entry: Entry, *, is_alone: bool) -> tuple[bool, bool, int]:
-    """Order: the user's own first if nobody is there, then what answered last, then trust."""
+def _rank(entry: Entry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
+    """Order: the user's own first if nobody is there; without a relay; what answered; trust."""
     answers = bool(entry.success_s) and not entry.failures
-    return (not (is_alone and entry.source in _CHOSEN), not answers, _TRUST[entry.source])
+    is_relayed = entry.address.relay is not None
+    return (not (is_alone and entry.is_chosen), is_relayed, not answers, _TRUST[entry.source])

@@ -63,6 +63,13 @@ class Carrier(Protocol):
             NetworkError: nobody answers there, or the network is down.
         """
 
+    async def reserve(self, relay: PeerId) -> None:
+        """Have a connected relay pass on who dials this node there, for an hour.
+
+        Raises:
+            NetworkError: it does not, or the network is down.
+        """
+
     async def publish(self, topic: str, data: bytes) -> None:
         """Gossip a message; it may be lost on the way, and is while the network is down."""
 

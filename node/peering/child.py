@@ -76,7 +76,7 @@ async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
         except BaseException:
             channel.close()
             raise
-    lines = asyncio.create_task(_relay_lines(process.stderr))
+    lines = asyncio.create_task(_pass_on_lines(process.stderr))
     try:
         yield Child(process, channel)
     finally:
@@ -106,7 +106,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _relay_lines(stderr: asyncio.StreamReader | None) -> None:
+async def _pass_on_lines(stderr: asyncio.StreamReader | None) -> None:
     """Log what the child writes to stderr: short lines, not too many; the rest is counted."""
     budget = LineBudget()
     rest = ""

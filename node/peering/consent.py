@@ -12,7 +12,7 @@ from typing import Final
 from node.config import Config
 from node.config_file import change_settings
 from node.home import Home
-from node.peering.addresses import parse_address
+from node.peering.addresses import parse_direct
 from node.peering.definition import NO_NETWORK, Network
 from node.peering.networks import find_network
 from protocol.errors import Rejected
@@ -147,6 +147,6 @@ def ask_at_terminal(lines: list[str], question: str) -> bool:
 
 def with_settings(network: Network, config: Config) -> Network:
     """Return a network with the addresses of flags and settings before its own."""
-    parsed = (parse_address(text) for text in config.bootstrap)
+    parsed = (parse_direct(text) for text in config.bootstrap)
     told = [address for address in parsed if not isinstance(address, Rejected)]
     return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))

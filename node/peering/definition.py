@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from node.peering.addresses import EXAMPLE, Address, parse_address
+from node.peering.addresses import EXAMPLE, Address, parse_direct
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
 
@@ -87,7 +87,7 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
         )
     return Network(
         name=name,
-        bootstrap=tuple(_list(table, "bootstrap", place, parse_address, MAX_BOOTSTRAP)),
+        bootstrap=tuple(_list(table, "bootstrap", place, parse_direct, MAX_BOOTSTRAP)),
         tasks=tuple(_list(table, "tasks", place, _task, MAX_TASKS)),
         secret=_secret(table, place),
         authors=frozenset(_list(table, "authors", place, _author, MAX_AUTHORS)),

@@ -90,6 +90,11 @@ class Dialler:
         for kept in (self._dialled, self._told, self._asked_s):
             kept.pop(peer, None)
 
+    def chosen(self) -> dict[PeerId, Address]:
+        """Return who was dialled at an address that the user chose, and where."""
+        chosen = {entry.address for entry in self._book.entries if entry.is_chosen}
+        return {peer: one for peer, one in self._dialled.items() if one in chosen}
+
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Tell a peer some addresses of others: where they answered, or say that they do."""
         asked = read(Known, question)

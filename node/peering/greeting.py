@@ -29,6 +29,7 @@ class Acquaintance:
     """A connected peer: what it last said, how long it took to answer, when to ask next."""
 
     dialled: bool
+    relayed: bool = False
     ask_at_s: float
     hello: Hello | None = None
     latency_s: float | None = None
@@ -65,15 +66,16 @@ class Greeter:
         known = self._peers.get(peer)
         return known is not None and known.hello is not None
 
-    def came(self, peer: PeerId, *, dialled: bool) -> None:
-        """Note that a peer is connected."""
+    def came(self, peer: PeerId, *, dialled: bool, relayed: bool = False) -> None:
+        """Note that a peer is connected, and whether through a relay only."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
             ask_at_s = self._clock() + wait_s
-            self._peers[peer] = Acquaintance(dialled=dialled, ask_at_s=ask_at_s)
+            self._peers[peer] = Acquaintance(dialled=dialled, relayed=relayed, ask_at_s=ask_at_s)
         else:  # its question was faster than the news of its coming
             known.dialled = known.dialled or dialled
+            known.relayed = known.relayed or relayed
 
     def went(self, peer: PeerId) -> None:
         """Note that a peer is no longer connected."""
@@ -121,6 +123,12 @@ class Greeter:
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
+
+    def repeat_soon(self) -> None:
+        """Have everybody who said hello hear this node's again: it says something new."""
+        for known in self._peers.values():
+            if known.hello is not None:
+                known.ask_at_s = self._clock()
 
     async def run(self) -> None:
         """Ask whoever is due, for ever."""

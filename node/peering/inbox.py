@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from node.network.limits import PeerId
-from node.network.presence import Presence
+from node.network.presence import Connected, Presence
 from node.peering.carrier import Event, Heard
 
 HEARD_QUEUE: Final = 1024  # of 16 KiB each at most
@@ -31,9 +31,9 @@ class Inbox:
         """Who is connected."""
         return self._presence.peers
 
-    def arrive(self, peer: PeerId, address: str | None) -> None:
+    def arrive(self, coming: Connected) -> None:
         """A peer is there."""
-        self._presence.arrive(peer, address)
+        self._presence.arrive(coming)
         self._has_news.set()
 
     def leave(self, peer: PeerId) -> None:

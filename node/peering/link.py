@@ -14,7 +14,7 @@ from node.network.contract import ANSWER_S, QUESTIONS
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
-from node.peering.carrier import Answer, Heard
+from node.peering.carrier import Answer, Connected, Heard
 from node.peering.channel import Channel
 from node.peering.inbox import Inbox
 from protocol.errors import ArnodeError
@@ -119,10 +119,11 @@ class Link:
                     _fail(call, NetworkError(message, hint))
             case ["question", int(number), str(peer), str(protocol), question]:
                 self._take_question(number, PeerId(peer), protocol, question)
-            case ["connected", str(peer), (str() | None) as address]:
+            case ["connected", str(peer), (str() | None) as address, bool(is_relayed)]:
                 if len(self._inbox.peers) >= PEERS_LIMIT:
                     raise NetworkError("the network process has more peers than there can be")
-                self._inbox.arrive(PeerId(peer), address)
+                peer = PeerId(peer)
+                self._inbox.arrive(Connected(peer=peer, address=address, is_relayed=is_relayed))
             case ["disconnected", str(peer)]:
                 self._inbox.leave(PeerId(peer))
             case ["lost", int(messages)]:

@@ -44,7 +44,7 @@ class Membership:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where this node can be dialled, as far as it can tell."""
-        return tuple(announced(self.process.addresses))
+        return self.peering.addresses
 
     @property
     def peers(self) -> list[tuple[str, Acquaintance]]:
@@ -61,12 +61,14 @@ async def taking_part(
     store: Store,
     topics: tuple[str, ...],
     listen: tuple[str, ...],
+    relays: bool = False,
     on_news: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Membership]:
     """Take part in a network for the length of a block.
 
     `topics` are subscribed to; `listen` are addresses to listen on, none for a port of this
-    node's own choice. `on_news` is called, not often, when peers brought something.
+    node's own choice; `relays`: whether it serves as a relay. `on_news` is called, not often,
+    when peers brought something.
     """
     path = book_path(home, network.name)
     book = read_book(path, clock=time.time, chance=random.Random())
@@ -77,6 +79,7 @@ async def taking_part(
         listen=listen or (f"{_ANYWHERE}/{_free_port()}",),
         topics=frozenset(topics),
         secret=network.secret,
+        relays=relays,
     )
     process = NetworkProcess(settings, hidden=[home.root])
     verifier = Verifier()

@@ -6,6 +6,7 @@
                      {after: key|nil, limit, topic} → {records, next: key|nil}
     /arnode/blob/1   {blob, of: record id, offset} → {data, size}
     /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
+    /arnode/reach/1  {ports: [port] ≤ 4} → {address: address without an id | nil}
 
 Each map is read field by field with bounds; unknown fields are ignored. An answer stays below one
 mebibyte (`ANSWER_BYTES`, with room for what is around it).
@@ -47,6 +48,7 @@ MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
 MAX_ADDRESSES: Final = 8  # of one's own
 MAX_TOLD: Final = 16  # of others
+MAX_PORTS: Final = 4
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]
@@ -238,3 +240,21 @@ class Told(Mapped):
     addresses: tuple[str, ...]
 
     TABLE: ClassVar = Table(field("addresses", listing(_address(), high=MAX_TOLD)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports(Mapped):
+    """Asks whether its own host answers at one of these."""
+
+    ports: tuple[int, ...]
+
+    TABLE: ClassVar = Table(field("ports", listing(integer(1, 65_535), low=1, high=MAX_PORTS)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached(Mapped):
+    """Where it did, with its own key."""
+
+    address: str | None
+
+    TABLE: ClassVar = Table(field("address", nullable(_address())))

@@ -127,6 +127,16 @@ class NetworkProcess:
             raise NetworkError(f"{address} has no peer")
         return PeerId(peer)
 
+    async def reserve(self, relay: PeerId) -> None:
+        """Have a connected relay pass on who dials this node there, for an hour.
+
+        Raises:
+            NetworkError: it does not, or the network is down.
+        """
+        with _in_time(f"{relay} reserved nothing", DIAL_S):
+            async with asyncio.timeout(DIAL_S):
+                await self._up().call("reserve", relay)
+
     async def publish(self, topic: str, data: bytes) -> None:
         """Gossip a message; it may be lost on the way, and is while the network is down.
 

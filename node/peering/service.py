@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.clock import clock_ms
 from node.network.limits import PeerId
+from node.peering.addresses import Address
 from node.peering.answering import Librarian
 from node.peering.book import Book
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
@@ -33,6 +34,7 @@ from node.peering.messages import (
     RefusedError,
 )
 from node.peering.publishing import Publisher
+from node.peering.reaching import Reaching
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
 from node.peering.verifying import Verifier
@@ -109,6 +111,9 @@ class Peering:
             chance=random.Random(),
             clock=clock,
         )
+        self.reaching = Reaching(
+            carrier, chosen=self._chosen, on_change=self.greeter.repeat_soon, clock=clock
+        )
         self.fetcher = Fetcher(
             carrier,
             store,
@@ -125,6 +130,11 @@ class Peering:
         carrier.serve(PEERS, self._for_greeted(self.dialler.answer))
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where this node can be dialled, as far as it can tell; what was tried comes first."""
+        return tuple(dict.fromkeys((*self.reaching.addresses, *self._addresses())))
+
+    @property
     def peers(self) -> dict[PeerId, Acquaintance]:
         """Who is connected, and what they last said."""
         return self.greeter.peers
@@ -137,6 +147,7 @@ class Peering:
                 ("hearing", self._hear),
                 ("greeting", self.greeter.run),
                 ("dialling", self.dialler.run),
+                ("reaching", self.reaching.run),
                 ("syncing", self.syncer.run),
                 ("fetching", self.fetcher.run),
                 ("publishing", self._publisher.run),
@@ -161,6 +172,10 @@ class Peering:
 
         return answer_greeted
 
+    def _chosen(self) -> dict[PeerId, Address]:
+        chosen = self.dialler.chosen().items()
+        return {peer: address for peer, address in chosen if self.greeter.is_greeted(peer)}
+
     def _greeted(self, peer: PeerId, hello: Hello) -> None:
         self.dialler.greeted(peer, hello)
         self.syncer.consider(peer, hello)
@@ -176,7 +191,7 @@ class Peering:
             software=self._software,
             net=self._net,
             author=self._author,
-            addresses=tuple(self._addresses()[:MAX_ADDRESSES]),
+            addresses=self.addresses[:MAX_ADDRESSES],
             digests=dict(told),
         )
 
@@ -188,8 +203,8 @@ class Peering:
             self._went(peer)
         async for event in self._carrier.events():
             match event:
-                case Connected(peer=peer, address=address):
-                    self.greeter.came(peer, dialled=address is not None)
+                case Connected(peer=peer, address=address, is_relayed=relayed):
+                    self.greeter.came(peer, dialled=address is not None, relayed=relayed)
                     self.syncer.came(peer)
                     self.fetcher.peer_came()
                 case Disconnected(peer=peer):
@@ -202,6 +217,7 @@ class Peering:
         self.greeter.went(peer)
         self.syncer.forget(peer)
         self.dialler.went(peer)
+        self.reaching.went(peer)
 
     async def _hear(self) -> None:
         while True:

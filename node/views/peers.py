@@ -53,7 +53,7 @@ def _row(
         "trust": trust(author) if author else "unknown",
         "records": store.record_count(author) if author else 0,
         "latency_ms": None if known.latency_s is None else round(1000 * known.latency_s, 1),
-        "direct": True,  # there are no relays: whoever is connected is so directly
+        "direct": not known.relayed,
         "software": known.hello.software if known.hello else None,
     }
 

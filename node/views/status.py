@@ -51,13 +51,17 @@ def status_document(
 
 
 def _network(store: Store, membership: "Membership | None") -> Message:
-    """The network that this node takes part in; `name` is nil while it takes part in none."""
+    """The network that this node takes part in; `name` is nil while it takes part in none.
+
+    `reach`: `direct` if a bootstrap node has dialled it, `relay` if it is reached through one.
+    """
     addresses: list[Message] = list(membership.addresses) if membership else []
     return {
         "name": membership.network.name if membership else None,
         "peers": len(membership.peers) if membership else 0,
         "records": store.record_count(),
         "addresses": addresses,
+        "reach": membership.peering.reaching.kind if membership else "unknown",
     }
 
 

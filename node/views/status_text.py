@@ -8,6 +8,7 @@ import click
 from node.terminal import plain
 
 _INTENTS = 3
+_REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
 
 
 def print_status(document: Mapping[str, Any]) -> None:
@@ -18,7 +19,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
-        click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}")
+        reach = _REACH[document["network"]["reach"]]
+        click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
     if not document["lines"]:
         click.echo("nothing was measured here yet: `arnode start`")
     for line in document["lines"]:
@@ -33,9 +35,10 @@ def print_peers(document: Mapping[str, Any]) -> None:
     for peer in document["peers"]:
         name = plain(peer["name"]) if peer["name"] else "nobody known"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
+        way = "" if peer["direct"] else "  through a relay"
         click.echo(
             f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
-            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}"
+            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"
         )
     if not document["peers"]:
         click.echo(f"network {document['network']}: nobody is connected yet")

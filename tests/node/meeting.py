@@ -15,6 +15,13 @@ def peer(number: int) -> PeerId:
     return peer_id(key(number))
 
 
+def through(relay: Address, number: int) -> Address:
+    """The address of peer `number` behind a relay."""
+    found = parse_address(f"{relay}/p2p-circuit/p2p/{peer(number)}")
+    assert isinstance(found, Address), found
+    return found
+
+
 def address(number: int, *, host: str = "", port: int = 4001) -> Address:
     """An address of peer `number`, on a machine of its own unless `host` says another."""
     host = host or f"ip6/2001:db8:0:{number:x}::1"

@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.peering.addresses import Address, Reach, parse_address, peer_id, transport_key
+from node.peering.addresses import (
+    Address,
+    Reach,
+    parse_address,
+    parse_direct,
+    peer_id,
+    transport_key,
+)
 from protocol.errors import Rejected
-from tests.node.meeting import address, peer
+from tests.node.meeting import address, peer, through
 
 ID = peer(1)
 
@@ -114,3 +121,33 @@ def test_one_machine_s_addresses_are_one_site() -> None:
     assert address(1, host="ip6/2001:db8::1").site == address(2, host="ip6/2001:db8::ff").site
     assert address(1, host="ip6/2001:db8::1").site != address(2, host="ip6/2001:db8:0:1::1").site
     assert address(1, host="ip4/192.0.2.1").site != address(1, host="ip4/192.0.2.2").site
+
+
+def test_behind_a_relay_a_peer_is_reached_from_where_the_relay_is() -> None:
+    relay = address(1, host="ip4/192.0.2.1")
+    found = through(relay, 2)
+    assert str(found) == f"{relay}/p2p-circuit/p2p/{peer(2)}"
+    assert (found.peer, found.relay, found.reach) == (peer(2), peer(1), Reach.PUBLIC)
+    assert through(address(1, host="ip4/10.0.0.1"), 2).reach is Reach.PRIVATE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/ip4/192.0.2.1/tcp/4001/p2p/{peer(1)}/p2p-circuit",
+        f"/ip4/192.0.2.1/tcp/4001/p2p-circuit/p2p/{peer(2)}",
+        f"/ip4/192.0.2.1/tcp/4001/p2p/{peer(1)}/p2p-circuit/p2p/{peer(1)}",
+        f"/ip4/192.0.2.1/tcp/4001/p2p/x/p2p-circuit/p2p/{peer(2)}",
+        f"/ip4/192.0.2.1/tcp/4001/p2p/{peer(1)}/p2p-circuit/p2p/{peer(2)}/p2p-circuit/p2p/{ID}",
+    ],
+)
+def test_a_way_through_a_relay_names_both_and_no_more(text: str) -> None:
+    assert isinstance(parse_address(text), Rejected)
+
+
+def test_nobody_is_set_to_begin_at_an_address_behind_a_relay() -> None:
+    relay = address(1, host="ip4/192.0.2.1")
+    found = parse_direct(str(through(relay, 2)))
+    assert isinstance(found, Rejected)
+    assert str(relay.peer) in found.reason
+    assert parse_direct(str(relay)) == relay

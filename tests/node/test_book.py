@@ -24,7 +24,7 @@ from node.peering.book import (
     Source,
 )
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, peer
+from tests.node.meeting import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S
 LIAR = peer(666)
@@ -90,6 +90,25 @@ def test_only_missing_connections_are_dialled(book: Book) -> None:
     assert len(dial(book, peer(0), outbound=6, dialling={peer(1)})) == 1
     assert dial(book, peer(0), outbound=8) == []
     assert dial(book, peer(0), outbound=30) == []
+
+
+def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Book) -> None:
+    relay = address(1)
+    several = [through(relay, number) for number in (2, 3)]
+    for one in several:
+        assert hear(book, one)
+    assert dial(book) == []
+    # Both, though they are told of one machine: it is not knocked at for them.
+    assert set(dial(book, relay.peer)) == set(several)
+
+
+def test_a_peer_s_own_address_goes_before_a_relay_s(book: Book) -> None:
+    relay, direct = address(1), address(2)
+    assert hear(book, through(relay, 2))
+    assert hear(book, direct)
+    assert dial(book, relay.peer) == [direct]
+    book.note_failure(direct)
+    assert dial(book, relay.peer) == [through(relay, 2)]
 
 
 def test_nobody_is_dialled_twice_nor_oneself(book: Book) -> None:

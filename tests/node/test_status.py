@@ -59,7 +59,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     document = status_document(ledger.store, author=KEY.public, sandbox="full")
     assert set(document) == FIELDS
     assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
-    alone = {"name": None, "peers": 0, "records": 3, "addresses": []}
+    alone = {"name": None, "peers": 0, "records": 3, "addresses": [], "reach": "unknown"}
     assert document["network"] == alone
     line = line_of(ledger)
     assert set(line) == LINE_FIELDS

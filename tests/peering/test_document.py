@@ -4,12 +4,16 @@ import re
 
 import pytest
 
+from node.network.circuits import HOP
+from node.network.contract import REACH
+from node.network.relay import RelayLimits
 from node.peering.messages import (
     ANSWER_BYTES,
     BLOB,
     CHUNK_BYTES,
     HELLO,
     MAX_ADDRESSES,
+    MAX_PORTS,
     MAX_TOPICS,
     MAX_WANTED,
     SYNC,
@@ -18,11 +22,14 @@ from node.peering.messages import (
     Hello,
     Page,
     Part,
+    Ports,
+    Reached,
     Reconcile,
     Reconciled,
     Records,
     Want,
 )
+from node.peering.reaching import AGAIN_S, ASKED_EVERY_S
 from protocol.fields import Mapped
 from tests.protocol.test_document import TEXT, fields, section
 
@@ -36,6 +43,7 @@ def test_every_field_of_a_hello_is_described() -> None:
     [
         ("Sync", (Reconcile, Reconciled, Want, Records, After, Page)),
         ("Blob", (BlobPart, Part)),
+        ("Relays", (Ports, Reached)),
     ],
 )
 def test_every_question_and_answer_is_described(
@@ -55,3 +63,18 @@ def test_names_and_bounds_are_those_of_the_code() -> None:
     assert sync.count(f"1 … {MAX_WANTED}") == 2
     assert f"{ANSWER_BYTES:,}" in sync
     assert f"{CHUNK_BYTES:,}" in blob
+
+
+def test_a_relay_s_limits_are_those_of_the_code() -> None:
+    relays, limits = section("Relays"), RelayLimits()
+    for protocol in (HOP, REACH):
+        assert f"`{protocol}`" in relays
+    assert f"1 … {MAX_PORTS} port numbers" in relays
+    assert f"| {limits.reservations}, of those connected from one" in relays
+    assert f"IPv4 address {limits.reservations_per_host};" in relays
+    assert f"| {limits.circuits}, of one peer {limits.circuits_per_peer}," in relays
+    assert f"| {limits.circuit_bytes:,} |" in relays
+    assert f"{limits.idle_s:g} seconds without a byte" in relays
+    assert f"| {limits.bytes_per_s:,} |" in relays
+    assert (limits.reservation_s, limits.circuit_s) == (3600, 3600)
+    assert (ASKED_EVERY_S, AGAIN_S) == (600, 90)

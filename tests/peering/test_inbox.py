@@ -25,8 +25,8 @@ async def take(inbox: Inbox, count: int) -> list[Event]:
 
 def test_a_reader_is_told_who_is_there_already() -> None:
     inbox = Inbox()
-    inbox.arrive(ONE, "/ip4")
-    inbox.arrive(OTHER, None)
+    inbox.arrive(Connected(peer=ONE, address="/ip4"))
+    inbox.arrive(Connected(peer=OTHER, address=None))
     inbox.leave(OTHER)
     assert asyncio.run(take(inbox, 1)) == [Connected(peer=ONE, address="/ip4")]
 
@@ -34,7 +34,7 @@ def test_a_reader_is_told_who_is_there_already() -> None:
 def test_gossip_that_finds_the_queue_full_is_counted() -> None:
     async def test() -> None:
         inbox = Inbox()
-        inbox.arrive(ONE, None)
+        inbox.arrive(Connected(peer=ONE, address=None))
         events = inbox.events()
         assert await anext(events) == Connected(peer=ONE, address=None)
         for number in range(HEARD_QUEUE + 7):
@@ -65,7 +65,7 @@ def test_what_is_told_makes_sense_and_ends_at_the_truth(
 
     for peer, happening in happenings:
         if happening == "in":
-            presence.arrive(peer, None)
+            presence.arrive(Connected(peer=peer, address=None))
         elif happening == "out":
             presence.leave(peer)
         else:
@@ -75,10 +75,10 @@ def test_what_is_told_makes_sense_and_ends_at_the_truth(
 
 def test_a_peer_that_left_and_came_back_did_both() -> None:
     presence = Presence()
-    presence.arrive(ONE, None)
+    presence.arrive(Connected(peer=ONE, address=None))
     assert len(list(presence.changes())) == 1
     presence.leave(ONE)
-    presence.arrive(ONE, "/a")
+    presence.arrive(Connected(peer=ONE, address="/a"))
     assert list(presence.changes()) == [
         Disconnected(peer=ONE),
         Connected(peer=ONE, address="/a"),

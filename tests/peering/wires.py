@@ -69,7 +69,9 @@ class MemoryCarrier:
         self.dropped: dict[PeerId, str] = {}
         self.disconnected: list[PeerId] = []
         self.published: list[tuple[str, bytes]] = []
+        self.reserved: list[PeerId] = []
         self.is_silent = False
+        self.has_room = True  # for who reserves
         self._wires = wires
         self._id = peer_id
         self._peers: list[PeerId] = []
@@ -119,6 +121,12 @@ class MemoryCarrier:
             raise NetworkError(f"nobody answers at {address}", "try another address")
         self._wires.connect(self, self._wires.carriers[peer])
         return peer
+
+    async def reserve(self, relay: PeerId) -> None:
+        await asyncio.sleep(0)
+        if relay not in self._peers or not self._wires.carriers[relay].has_room:
+            raise NetworkError(f"{relay} passes nothing on", "try another")
+        self.reserved.append(relay)
 
     async def publish(self, topic: str, data: bytes) -> None:
         self.published.append((topic, data))

@@ -7,7 +7,7 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
-from node.network import relay
+from node.network import bridge
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
@@ -61,7 +61,7 @@ def test_a_peers_questions_are_answered_by_the_core_one_after_the_other() -> Non
                         assert await frames.receive() == question
                 nursery.cancel_scope.cancel()
             # Who asks is known before what is asked.
-            assert core.seen[1] == ["connected", host.peer_id, None]
+            assert core.seen[1] == ["connected", host.peer_id, None, False]
             assert core.seen[2][2:] == [host.peer_id, ECHO, 1]
 
     run(test, PATIENCE_S)
@@ -84,7 +84,7 @@ def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
             for protocol, answer in (("/reverse", reverse), ("/mute", mute), ("/rude", rude)):
                 host.serve(protocol, answer)
             assert await core.call("dial", host.addresses[0]) == ["done", 7, host.peer_id]
-            assert ["connected", host.peer_id, host.addresses[0]] in core.seen
+            assert ["connected", host.peer_id, host.addresses[0], False] in core.seen
             peer = host.peer_id
             assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
             for protocol, why in (("/mute", "within 0.3 s"), ("/rude", "no message"), ("/no", "")):
@@ -203,7 +203,7 @@ def test_one_peers_many_questions_keep_nobody_else_waiting() -> None:
 def test_questions_over_the_bound_for_all_peers_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay, "QUESTIONS", 2)
+    monkeypatch.setattr(bridge, "QUESTIONS", 2)
 
     async def test() -> None:
         async with (
@@ -225,7 +225,7 @@ def test_questions_over_the_bound_for_all_peers_are_refused(
 def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay, "ANSWER_S", 0.5)
+    monkeypatch.setattr(bridge, "ANSWER_S", 0.5)
 
     async def test() -> None:
         async with running_core() as core, running_host(host_settings()) as host:
@@ -261,7 +261,7 @@ def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
 def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay, "GOSSIP_QUEUE", 16)
+    monkeypatch.setattr(bridge, "GOSSIP_QUEUE", 16)
     told = records(300)
 
     async def test() -> None:

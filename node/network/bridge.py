@@ -1,0 +1,272 @@
+"""What stands between one host and the core: calls in, events out (`node.network.contract`).
+
+One task writes to the core, and takes one frame at a time from whoever has one: what a task waits
+with is bounded by how many tasks there are. Gossip waits in a queue of its own, and what finds
+it full is lost and counted; of peers that come and go, only the difference is told. So a core
+that reads slowly costs this process a bounded amount, and peers wait or are refused.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
+from typing import Final
+from weakref import WeakValueDictionary
+
+import trio
+
+from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
+from node.network.errors import (
+    FrameError,
+    FrameMalformedError,
+    FrameStalledError,
+    FrameTooLongError,
+    NetworkError,
+)
+from node.network.frames import QUESTIONS_READ, FrameStream
+from node.network.gossip import Gossip, Validator
+from node.network.host import NetworkHost
+from node.network.incidents import describe
+from node.network.limits import ALLOWANCES, Allowance, Kind, Pace, PeerId, Verdict
+from node.network.messages import Message
+from node.network.presence import Connected
+from protocol.errors import ArnodeError
+
+# Each question is a stream: half of what a peer allows, since it counts other streams, too.
+ASKING: Final = Allowance(
+    per_s=ALLOWANCES[Kind.STREAMS].per_s / 2, burst=ALLOWANCES[Kind.STREAMS].burst / 2
+)
+GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
+_log = logging.getLogger(__name__)
+
+Call = Callable[..., Awaitable[Message]]
+
+
+class Bridge:
+    """Carries between a running host and the core, until the core closes the channel."""
+
+    def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:
+        self._host = host
+        self._core = core
+        self._nursery = nursery
+        self._outgoing, self._to_send = trio.open_memory_channel[Message](0)
+        self._gossip, self._to_tell = trio.open_memory_channel[Gossip](GOSSIP_QUEUE)
+        self._lost = 0
+        self._has_changed = trio.Event()
+        self._numbers = count()
+        self._open: dict[int, trio.MemorySendChannel[Message]] = {}
+        self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
+        self._pace = Pace(trio.current_time, ASKING)
+        self._calls: dict[str, Call] = {
+            "dial": self._dial,
+            "disconnect": self._disconnect,
+            "drop": self._drop,
+            "publish": self._publish,
+            "reserve": self._reserve,
+            "ask": self._ask,
+            "serve": self._serve,
+            "ping": self._ping,
+        }
+
+    async def run(self, settings: NetworkSettings, validator: Validator) -> None:
+        """Take part in what the settings name; return when the channel has ended."""
+        for protocol in settings.protocols:
+            await self._serve(protocol)
+        for peer in settings.banned:
+            await self._host.drop(peer)
+        self._nursery.start_soon(self._write)
+        self._host.attendance.changed = self._note_change
+        for topic in settings.topics:
+            self._nursery.start_soon(self._hear, await self._host.subscribe(topic, validator))
+        await self._outgoing.send(["up", self._host.peer_id, list(self._host.addresses)])
+        self._nursery.start_soon(self._tell_changes)
+        self._nursery.start_soon(self._tell_gossip)
+        await self._take_calls()
+
+    # To the core
+
+    async def _write(self) -> None:
+        """Write what others have for the core; who is here comes before what they say."""
+        async for frame in self._to_send:
+            try:
+                for change in self._host.attendance.presence.changes():
+                    await self._core.send(
+                        ["connected", change.peer, change.address, change.is_relayed]
+                        if isinstance(change, Connected)
+                        else ["disconnected", change.peer]
+                    )
+                if frame is not None:
+                    await self._core.send(frame)
+            except FrameError:
+                # The core has gone.
+                self._nursery.cancel_scope.cancel()
+                return
+
+    def _note_change(self) -> None:
+        self._has_changed.set()
+
+    async def _tell_changes(self) -> None:
+        self._host.attendance.look()
+        self._has_changed.set()
+        while True:
+            await self._has_changed.wait()
+            self._has_changed = trio.Event()
+            await self._outgoing.send(None)
+
+    async def _hear(self, messages: trio.MemoryReceiveChannel[Gossip]) -> None:
+        async for message in messages:
+            try:
+                self._gossip.send_nowait(message)
+            except trio.WouldBlock:
+                self._lost += 1
+
+    async def _tell_gossip(self) -> None:
+        told = 0
+        async for message in self._to_tell:
+            lost = self._lost + self._host.lost_messages
+            if lost != told:
+                told = lost
+                await self._outgoing.send(["lost", lost])
+            await self._outgoing.send(["heard", message.topic, message.forwarder, message.data])
+
+    # Peers' questions
+
+    async def _serve(self, protocol: str) -> None:
+        self._host.serve(protocol, partial(self._answer, protocol), QUESTIONS_READ)
+
+    async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
+        """Have a peer's questions on one stream answered, in order.
+
+        A peer waits for its turn before its question is read: it fills no more memory than that.
+        """
+        turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
+        try:
+            while True:
+                async with turns:
+                    before = frames.received_bytes
+                    question = await frames.receive()
+                    self._host.attendance.look()
+                    size_bytes = frames.received_bytes - before
+                    if not await self._may_ask(peer, size_bytes) or not await self._pass_on(
+                        protocol, peer, question, frames
+                    ):
+                        break
+        except FrameStalledError:
+            pass  # no fault: whole machines are suspended, with streams open
+        await frames.reset()
+
+    async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
+        verdicts = {
+            self._host.spend(peer, Kind.QUESTIONS, 1),
+            self._host.spend(peer, Kind.BYTES, size_bytes),
+        }
+        if Verdict.DROP in verdicts:
+            await self._host.drop(peer)
+        return verdicts == {Verdict.ALLOWED} and len(self._open) < QUESTIONS
+
+    async def _pass_on(
+        self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
+    ) -> bool:
+        """Bring the core's answer to a question, if it has one in time."""
+        number = next(self._numbers)
+        self._open[number], answers = trio.open_memory_channel[Message](1)
+        try:
+            with trio.fail_after(ANSWER_S):
+                await self._outgoing.send(["question", number, peer, protocol, question])
+                answer = await answers.receive()
+            await frames.send(answer)
+        except (trio.TooSlowError, trio.EndOfChannel):
+            return False
+        except FrameTooLongError as fault:
+            _log.warning("an answer to %s was not sent: %s", protocol, fault.message)
+            return False
+        finally:
+            self._end(number)
+        return True
+
+    def _end(self, number: int) -> None:
+        """Take no (further) answer to a question."""
+        waiting = self._open.pop(number, None)
+        if waiting is not None:
+            waiting.close()
+
+    # The core's calls
+
+    async def _take_calls(self) -> None:
+        while True:
+            try:
+                frame = await self._core.receive()
+            except FrameError:
+                return
+            match frame:
+                case ["answer", int(number), answer]:
+                    if number in self._open:  # else the peer has gone
+                        self._open[number].send_nowait(answer)
+                        self._end(number)
+                case ["refuse", int(number)]:
+                    self._end(number)
+                case [str(name), int(number), *arguments] if name in self._calls:
+                    self._nursery.start_soon(self._obey, name, number, arguments)
+                case _:
+                    _log.error("the core sent a frame that is no call")
+
+    async def _obey(self, name: str, number: int, arguments: list[Message]) -> None:
+        try:
+            result = await self._calls[name](*arguments)
+        except ArnodeError as fault:
+            await self._outgoing.send(["failed", number, fault.message, fault.hint])
+        except Exception as fault:  # noqa: BLE001 (a supervisor: one call ends no other)
+            _log.warning("%s failed: %s", name, describe(fault))
+            await self._outgoing.send(["failed", number, f"{name} failed: {describe(fault)}", ""])
+        else:
+            await self._outgoing.send(["done", number, result])
+
+    async def _dial(self, address: str) -> Message:
+        peer = await self._host.connect(address)
+        self._host.attendance.look()
+        return peer
+
+    async def _disconnect(self, peer: str) -> None:
+        await self._host.disconnect(PeerId(peer))
+
+    async def _drop(self, peer: str, why: str) -> None:
+        _log.warning("dropped %s: %s", peer, describe(why))
+        await self._host.drop(PeerId(peer))
+
+    async def _publish(self, topic: str, data: bytes) -> None:
+        await self._host.publish(topic, data)
+
+    async def _reserve(self, peer: str) -> None:
+        await self._host.reserve(PeerId(peer))
+
+    async def _ping(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
+        peer = PeerId(name)
+        try:
+            with trio.fail_after(timeout_s):
+                return await self._ask_peer(peer, protocol, question)
+        except trio.TooSlowError:
+            raise NetworkError(
+                f"{peer} did not answer {protocol} within {timeout_s:g} s", "ask another peer"
+            ) from None
+        except FrameError as fault:
+            if isinstance(fault, FrameMalformedError | FrameTooLongError):
+                self._host.report(peer, f"{protocol}: {fault.message}")
+            raise NetworkError(
+                f"{peer} did not answer {protocol}: {fault.message}", "ask another peer"
+            ) from fault
+
+    async def _ask_peer(self, peer: PeerId, protocol: str, question: Message) -> Message:
+        await trio.sleep(self._pace.wait_s(peer))
+        frames = await self._host.open(peer, protocol)
+        try:
+            await frames.send(question)
+            answer = await frames.receive()
+        except BaseException:
+            await frames.reset()
+            raise
+        # Not waited for: a peer may take its time to close its side.
+        self._nursery.start_soon(frames.aclose)
+        return answer

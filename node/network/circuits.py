@@ -1,0 +1,171 @@
+"""Connections through a relay (libp2p's circuit relay v2): dialling by one, and being dialled.
+
+A circuit is a stream to the relay with a whole connection on it, secured from end to end: the
+relay sees how much goes by and can end it, no more. In a private swarm the secret goes around it
+as around a socket. The relay's own part is `node.network.relay`.
+
+Of py-libp2p 0.8.1 this takes messages and raw connections, not its services: those reserve for
+whomever a message names, tell a peer's circuits apart by the peer only, and dial what they stored.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+from google.protobuf.message import Message
+from libp2p.abc import INetStream
+from libp2p.connection_types import ConnectionType
+from libp2p.custom_types import TProtocol
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Status, StopMessage
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
+from libp2p.relay.circuit_v2.utils import read_delimited_msg
+from libp2p.utils.varint import encode_varint_prefixed
+from multiaddr import Multiaddr
+
+from node.network.connections import Connections
+from node.network.errors import FrameCutError, NetworkError
+from node.network.guards import guarding, peer_of, reset_quietly
+from node.network.incidents import Incidents
+from node.network.limits import PeerId
+from node.network.patience import shielded_for
+from node.network.streams import ByteStream, over_libp2p
+
+HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
+STOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/stop")
+# For one message; a relay first asks the other peer.
+MESSAGE_S: Final = 10.0
+READ_BYTES: Final = 64 << 10
+# Longer than yamux waits for a window, so that only a socket that takes nothing is given up.
+WRITE_S: Final = 8.0
+
+M = TypeVar("M", HopMessage, StopMessage)
+OpenStream = Callable[[PeerId, str], Awaitable[INetStream]]
+
+
+class Circuits:
+    """One host's circuits, as far as it is an end of them."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        incidents: Incidents,
+        *,
+        open_stream: OpenStream,
+        is_banned: Callable[[PeerId], bool],
+    ) -> None:
+        self._connections = connections
+        self._open_stream = open_stream
+        self._is_banned = is_banned
+        self._relays: set[PeerId] = set()
+        self.handler = guarding(self._take, incidents, "a circuit")  # of `STOP`
+
+    async def reserve(self, relay: PeerId) -> None:
+        """Have a connected relay pass circuits to this node for a while.
+
+        Raises:
+            NetworkError: it is none, or has no room.
+        """
+        stream = await self._open_stream(relay, HOP)
+        try:
+            await self._agree(stream, HopMessage(type=HopMessage.RESERVE))
+        finally:
+            await reset_quietly(stream)
+        self._relays.add(relay)
+
+    async def dial(self, relay: PeerId, target: ID) -> None:
+        """Connect to a peer through a connected relay that it has reserved at.
+
+        Raises:
+            NetworkError: the relay refuses. What the connection raises besides is libp2p's own.
+        """
+        stream = await self._open_stream(relay, HOP)
+        try:
+            named = NamedPeer(id=target.to_bytes())
+            await self._agree(stream, HopMessage(type=HopMessage.CONNECT, peer=named))
+            await self._connections.dial_through(self._raw(stream, is_initiator=True), target)
+        except BaseException:
+            await reset_quietly(stream)
+            raise
+
+    async def _agree(self, stream: INetStream, question: HopMessage) -> None:
+        await say(self._bytes(stream), question)
+        answer = await hear(stream, HopMessage)
+        if answer.type != HopMessage.STATUS or answer.status != Status.OK:
+            raise NetworkError(f"the relay refuses ({answer.status})", "try another, or later")
+
+    async def _take(self, stream: INetStream) -> None:
+        """Answer a relay that brings a circuit, and keep the stream as long as that lasts."""
+        relay = peer_of(stream)
+        question = await hear(stream, StopMessage)
+        if question.type != StopMessage.CONNECT:
+            raise ValueError("no question of a relay's")
+        dialler = PeerId(str(ID(question.peer.id)))
+        is_wanted = relay in self._relays and not self._is_banned(dialler)
+        status = Status.OK if is_wanted else Status.PERMISSION_DENIED
+        await say(self._bytes(stream), StopMessage(type=StopMessage.STATUS, status=status))
+        if not is_wanted:
+            await stream.close()
+            return
+        # What the dialler does is no fault of the relay's; what comes of it ends with the stream.
+        with contextlib.suppress(Exception):
+            raw = self._raw(stream, is_initiator=False)
+            await self._connections.accept_through(raw, Multiaddr(f"/p2p/{relay}/p2p-circuit"))
+        await reset_quietly(stream)
+
+    def _raw(self, stream: INetStream, *, is_initiator: bool) -> RawConnection:
+        return RawConnection(
+            _Socket(stream, self._bytes(stream)), is_initiator, ConnectionType.RELAYED, []
+        )
+
+    def _bytes(self, stream: INetStream) -> ByteStream:
+        return over_libp2p(stream, partial(self._connections.sever, peer_of(stream)))
+
+
+async def say(stream: ByteStream, message: Message) -> None:
+    """Write a message of the relay's protocols."""
+    with trio.fail_after(MESSAGE_S):
+        await stream.write(encode_varint_prefixed(message.SerializeToString()))
+
+
+async def hear(stream: INetStream, kind: type[M]) -> M:
+    """Read a message of the relay's protocols, of at most 64 KiB."""
+    with trio.fail_after(MESSAGE_S):
+        return await read_delimited_msg(stream, kind)
+
+
+class _Socket(ReadWriteCloser):
+    """What libp2p takes for a socket: a stream to a relay."""
+
+    def __init__(self, stream: INetStream, data: ByteStream) -> None:
+        self._stream = stream
+        self._data = data
+
+    async def read(self, n: int | None = None) -> bytes:
+        with _closing():
+            return await self._data.read(READ_BYTES if n is None else n)
+
+    async def write(self, data: bytes) -> None:
+        # Not cut short by whoever waits for it: it is half a packet on the relay's connection.
+        with _closing(), shielded_for(WRITE_S):
+            await self._data.write(data)
+
+    async def close(self) -> None:
+        await self._data.reset()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the relay's: handshakes through one count together."""
+        return self._stream.get_remote_address()
+
+
+@contextlib.contextmanager
+def _closing() -> Iterator[None]:
+    try:
+        yield
+    except FrameCutError as fault:
+        raise ConnectionClosedError(fault.message, transport="relay") from fault

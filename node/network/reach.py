@@ -1,0 +1,110 @@
+"""Whether a peer can be dialled, tried for it from here (`/arnode/reach/1`).
+
+The question is {ports: 1 … 4 of them}, the answer {address: text | nil}. Tried is only the host
+that the peer is connected from, so that nobody can be knocked at in another's name; it is tried
+once a minute, and no connection comes of it. IPv4 only: py-libp2p tells no others' hosts.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+import trio
+from libp2p.abc import IRawConnection
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+
+from node.network.connections import Connections, protected
+from node.network.frames import FrameStream
+from node.network.limits import PEERS_TRACKED, PeerId
+from node.network.messages import Message
+from node.network.patience import shielded_for
+from node.network.recent import Recent
+
+MAX_PORTS: Final = 4
+TRY_S: Final = 5.0
+TRIED_EVERY_S: Final = 60.0
+TRIES_AT_ONCE: Final = 8
+_CLOSE_S = 1.0
+
+
+class Reach:
+    """Tries peers' hosts. `report` counts a question that is none against its peer."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        connections: Connections,
+        *,
+        report: Callable[[PeerId, str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._swarm = swarm
+        self._connections = connections
+        self._report = report
+        self._clock = clock
+        self._tried_at: Recent[PeerId, float] = Recent(PEERS_TRACKED)
+        self._tries = 0
+
+    async def answer(self, peer: PeerId, frames: FrameStream) -> None:
+        """Answer one question; one that comes too early or to a busy host gets none."""
+        ports = _ports(await frames.receive())
+        if ports is None:
+            self._report(peer, "a question for its reach that is none")
+        elif self._may_try(peer):
+            self._tries += 1
+            try:
+                address = await self._reached(peer, ports)
+            finally:
+                self._tries -= 1
+            await frames.send({"address": address})
+            return
+        await frames.reset()
+
+    def _may_try(self, peer: PeerId) -> bool:
+        tried_at = self._tried_at.get(peer)
+        now = self._clock()
+        if tried_at is not None and now < tried_at + TRIED_EVERY_S:
+            return False
+        if self._tries >= TRIES_AT_ONCE:
+            return False
+        self._tried_at[peer] = now
+        return True
+
+    async def _reached(self, peer: PeerId, ports: list[int]) -> str | None:
+        host = self._connections.host_of(peer)
+        if host is None:
+            return None
+        for port in ports:
+            address = f"/ip4/{host}/tcp/{port}"
+            if await self._answers(Multiaddr(address), ID.from_string(peer)):
+                return address
+        return None
+
+    async def _answers(self, address: Multiaddr, peer: ID) -> bool:
+        """Tell whether this very peer answers at an address."""
+        raw: IRawConnection | None = None
+        try:
+            with trio.fail_after(TRY_S):
+                transport = self._swarm.transport_manager.transport_for_dialing(address)
+                if transport is None:
+                    return False
+                raw = await transport.dial(address)
+                raw = protected(self._swarm, raw)
+                await self._swarm.upgrader.upgrade_security(raw, True, peer)
+        except Exception:  # noqa: BLE001 (whatever answers there, it is not the peer)
+            return False
+        finally:
+            if raw is not None:
+                with shielded_for(_CLOSE_S), contextlib.suppress(Exception):
+                    await raw.close()
+        return True
+
+
+def _ports(question: Message) -> list[int] | None:
+    match question:
+        case {"ports": [*ports]} if 1 <= len(ports) <= MAX_PORTS:
+            found = [port for port in ports if type(port) is int and 0 < port < 1 << 16]
+            return found if len(found) == len(ports) else None
+    return None
