@@ -71,6 +71,7 @@ async def _serve(
                 store=store,
                 topics=all_subscriptions(network.name, task_ids(home, network)),
                 listen=config.listen,
+                mdns=config.mdns,
             )
         )
         if http is not None:

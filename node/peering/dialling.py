@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.addresses import Address, Reach, parse_address
-from node.peering.book import TARGET_OUTBOUND, Book
+from node.peering.book import TARGET_OUTBOUND, Book, Source
 from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import (
@@ -84,6 +84,10 @@ class Dialler:
     def greeted(self, peer: PeerId, hello: Hello) -> None:
         """Take in where a peer says that it is reached."""
         self._told[peer] = self._hear(peer, hello.addresses)
+
+    def found(self, address: Address) -> None:
+        """Take in where somebody on the local network says to listen."""
+        self._book.learn(address, Source.MDNS)
 
     def went(self, peer: PeerId) -> None:
         """Forget what belongs to a connection."""

@@ -48,7 +48,9 @@ class Place:
 
 
 @asynccontextmanager
-async def place(root: Path, network: Network) -> AsyncIterator[Place]:
+async def place(
+    root: Path, network: Network, *, listen: str = LOOPBACK, mdns: bool = False
+) -> AsyncIterator[Place]:
     home = Home(root)
     keys = load_keys(home)
     with Store.open(home) as store:
@@ -58,7 +60,8 @@ async def place(root: Path, network: Network) -> AsyncIterator[Place]:
             keys=keys,
             store=store,
             topics=all_subscriptions(network.name, [MANIFEST.id]),
-            listen=(LOOPBACK,),
+            listen=(listen,),
+            mdns=mdns,
         ) as membership:
             await membership.process.wait_up()
             yield Place(keys=keys, store=store, membership=membership)
