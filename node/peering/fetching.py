@@ -2,12 +2,14 @@
 
 A blob is asked for together with a record that names it, so nothing arrives that was not asked
 for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
-what nobody had waits for a new peer. What peers' blobs may take of the disk is bounded.
+what nobody had waits for a new peer. What blobs may take of the disk is bounded: for new ones
+those go that nobody here needs (`node.store.eviction`).
 """
 
 import asyncio
 import hashlib
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -18,6 +20,7 @@ from node.peering.carrier import Carrier
 from node.peering.conduct import Conduct
 from node.peering.messages import BLOB, BlobPart, Part, read, write
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
+from node.store.eviction import claims_of, make_room
 from node.store.listings import changed_listing, listing_of, write_listing
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
@@ -28,6 +31,7 @@ MOST_WANTED: Final = 1_024
 TRIED_AGAIN_S: Final = 3600.0
 _TRIES_REMEMBERED = 16_384
 _BLOB_LIMIT_S = 60.0
+_SOUGHT_AGAIN_S = 600.0  # room: to look at all blobs takes seconds
 _log = logging.getLogger("node.peering")
 
 
@@ -50,7 +54,9 @@ class Fetcher:
         self._blobs = blobs
         self._conduct = conduct
         self._clock = clock
+        self._quota_bytes = quota_bytes
         self._free_bytes = quota_bytes - used_bytes
+        self._sought_s = -math.inf
         self._is_full = False
         self._wanted: OrderedDict[bytes, PeerId | None] = OrderedDict()
         self._given_up: OrderedDict[bytes, PeerId | None] = OrderedDict()
@@ -125,10 +131,7 @@ class Fetcher:
         if self._blobs.has(blob):
             return True
         for peer in self._untried(blob, told_by):
-            if self._free_bytes < BLOB_LIMIT_BYTES:
-                if not self._is_full:
-                    self._is_full = True
-                    _log.warning("no more sources are fetched from peers: their share is used up")
+            if not await self._has_room():
                 return False
             try:
                 async with asyncio.timeout(_BLOB_LIMIT_S):
@@ -142,6 +145,24 @@ class Fetcher:
             self._free_bytes -= len(data)
             return True
         return False
+
+    async def _has_room(self) -> bool:
+        """Say whether another blob fits, after removing others if it has to be."""
+        if self._free_bytes >= BLOB_LIMIT_BYTES:
+            return True
+        if self._clock() < self._sought_s + _SOUGHT_AGAIN_S:
+            return False
+        self._sought_s = self._clock()
+        # A tenth, or a few at least: the next search is to be a while off.
+        to_bytes = min(self._quota_bytes * 9 // 10, self._quota_bytes - 4 * BLOB_LIMIT_BYTES)
+        claims = claims_of(self._store)
+        used_bytes = await asyncio.to_thread(make_room, self._blobs, claims, to_bytes=to_bytes)
+        self._free_bytes = self._quota_bytes - used_bytes
+        has_room = self._free_bytes >= BLOB_LIMIT_BYTES
+        if not has_room and not self._is_full:
+            _log.warning("no more sources are fetched from peers: own ones fill their share")
+        self._is_full = not has_room
+        return has_room
 
     def _untried(self, blob: bytes, told_by: PeerId | None) -> Iterator[PeerId]:
         """Yield the connected peers that were not asked for a blob lately, noting each."""

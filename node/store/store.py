@@ -141,6 +141,16 @@ class Store(JobStore):
         yield from jobs.values(self._database)
         yield from imported.trees(self._database)
 
+    def own_values(self) -> Iterator[Value]:
+        """Yield that part of it which is this node's own, not peers' records."""
+        yield from archive.payloads(self._database, "own")
+        yield from jobs.values(self._database)
+        yield from imported.trees(self._database)
+
+    def vouched_values(self) -> Iterator[Value]:
+        """Yield what anybody adopted, and the tasks that anybody told of."""
+        yield from archive.payloads(self._database, "kind IN ('adopt', 'task')")
+
     def wires_after(
         self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
     ) -> list[bytes]:

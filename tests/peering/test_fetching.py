@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +20,7 @@ from protocol.kinds import Diff, PatchBody
 from protocol.patches import file_changes
 from protocol.records import Record
 from protocol.source import Source
+from tests.node.examples import LINE
 from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
 from tests.peering.wires import Wires
 from tests.protocol.examples import PATCH, sha256
@@ -225,10 +227,13 @@ def test_a_tree_that_is_no_list_of_files_asks_for_nothing_more(scene: Scene) -> 
     assert scene.wires.questions[BLOB] == 4  # the base's list and two files, and the bomb
 
 
-def test_beyond_their_share_nothing_is_fetched_and_that_is_said_once(
+def test_where_own_sources_fill_the_share_nothing_is_fetched_and_that_is_said_once(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.fill(scene.first)
+    kept = Source.of({"train.py": b"X = 1\n" * 100})
+    scene.asking.blobs.put_source(kept)
+    scene.asking.store.open_job(LINE, "experiment", {"tree": kept.tree}, created_ms=1)
     peering = scene.asking.peering
     fetcher = Fetcher(
         scene.asking.carrier,
@@ -236,19 +241,49 @@ def test_beyond_their_share_nothing_is_fetched_and_that_is_said_once(
         scene.asking.blobs,
         peering.fetcher._conduct,
         clock=scene.clock,
-        used_bytes=100,
-        quota_bytes=BLOB_LIMIT_BYTES,
+        used_bytes=scene.asking.blobs.size_bytes(),
+        quota_bytes=BLOB_LIMIT_BYTES + 100,
     )
 
     async def talk() -> None:
         await scene.meet(scene.first)
         with caplog.at_level(logging.WARNING):
-            assert not await fetcher.fetch(PATCH_RECORD.id)
-            assert not await fetcher.fetch(PATCH_RECORD.id)
+            for _ in range(3):
+                assert not await fetcher.fetch(PATCH_RECORD.id)
+                scene.clock.now_s += TRIED_AGAIN_S
 
     asyncio.run(talk())
     assert scene.wires.questions[BLOB] == 0
-    assert sum("used up" in record.message for record in caplog.records) == 1
+    assert sum("fill their share" in record.message for record in caplog.records) == 1
+    assert scene.asking.blobs.get_source(kept.tree) == kept
+
+
+def test_a_new_source_takes_the_place_of_one_that_nobody_needs(scene: Scene) -> None:
+    scene.fill(scene.first)
+    blobs = scene.asking.blobs
+    old = [Source.of({"train.py": b"#" * 700_000 + b"%d" % number}) for number in range(6)]
+    for number, source in enumerate(old):
+        blobs.put_source(source)
+        for blob in (source.tree, *(sha256(data) for _, data in source.files)):
+            os.utime(blobs.path(blob), (number, number))
+    fetcher = Fetcher(
+        scene.asking.carrier,
+        scene.asking.store,
+        blobs,
+        scene.asking.peering.fetcher._conduct,
+        clock=scene.clock,
+        used_bytes=blobs.size_bytes(),
+        quota_bytes=BLOB_LIMIT_BYTES * 5,
+    )
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        assert await fetcher.fetch(PATCH_RECORD.id)
+
+    asyncio.run(talk())
+    assert blobs.get_source(TREE.tree) == TREE
+    assert not blobs.has(old[0].tree)
+    assert blobs.get_source(old[-1].tree) == old[-1]
 
 
 def test_a_patch_that_is_not_here_yet_is_fetched_once_it_comes(scene: Scene) -> None:
