@@ -154,6 +154,7 @@ class Peering:
 
     def _greeted(self, peer: PeerId, hello: Hello) -> None:
         self.dialler.greeted(peer, hello)
+        self.fetcher.greeted(peer)
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
@@ -182,7 +183,6 @@ class Peering:
                 case Connected(peer=peer, address=address):
                     self.greeter.came(peer, dialled=address is not None)
                     self.syncer.came(peer)
-                    self.fetcher.peer_came()
                 case Disconnected(peer=peer):
                     self._went(peer)
                 case Heard():
@@ -193,6 +193,7 @@ class Peering:
         self.greeter.went(peer)
         self.syncer.forget(peer)
         self.dialler.went(peer)
+        self.fetcher.went(peer)
 
     async def _hear(self) -> None:
         while True:

@@ -181,6 +181,10 @@ class Store(JobStore):
         """Return the patches that the confirmations among at most 500 records are about."""
         return topics.claimed_patches(self._database, record_ids)
 
+    def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
+        """Return such patches of the `span` records before one, and where to go on (None: end)."""
+        return topics.claimed_before(self._database, number, span)
+
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return those of at most 512 records that are here, by id, in the order asked for."""
         return archive.wires(self._database, record_ids)
