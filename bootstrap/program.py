@@ -76,6 +76,7 @@ async def _serve(
                 topics=all_subscriptions(network.name, task_ids(home, network)),
                 listen=config.listen,
                 relays=relays,
+                mdns=config.mdns,
             )
         )
         if http is not None:

@@ -52,6 +52,7 @@ class Config:
     max_records: int = 2_000_000
     peer_code: str = "all"
     listen: tuple[str, ...] = ()
+    mdns: bool = True
     peer_share: float = 0.25
     allow_partial_sandbox: bool = False
     peers_in_container: bool = False
@@ -243,6 +244,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "max_records": (_count, "a whole number from 1"),
     "peer_code": (_one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),
     "listen": (_sockets, f'addresses to listen on: ["{LISTEN_EXAMPLE}"]'),
+    "mdns": (_switch, "true or false"),
     "peer_share": (_share, "a number from 0 to 1"),
     "allow_partial_sandbox": (_switch, "true or false"),
     "peers_in_container": (_switch, "true or false"),

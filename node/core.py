@@ -253,6 +253,7 @@ def _membership(
         store=books.store,
         topics=subscriptions(network.name, [key.task], key.hardware_class),
         listen=config.listen,
+        mdns=config.mdns,
         on_news=on_news,
     )
 

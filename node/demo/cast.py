@@ -52,6 +52,7 @@ async def acting(
                 **own,
                 "ARNODE_HOME": str(home.root),
                 "ARNODE_LISTEN": _LISTEN,
+                "ARNODE_MDNS": "false",
                 "ARNODE_NAME": name,
                 **settings,
             },

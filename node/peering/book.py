@@ -187,14 +187,16 @@ class Book:
         return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
 
     def _forget_dead(self) -> None:
-        """Give back the places that never answering hearsay holds of its tellers' quotas."""
+        """Give back the places that what does not answer holds of the quotas.
+
+        A neighbour's also if it once did: when it is back, it says so itself.
+        """
         dead = [
             entry.address
             for entry in self._entries.values()
-            if entry.source in _HEARSAY
-            and not entry.success_s
-            and entry.failures >= FAILURES_FORGOTTEN
-            and not self._is_of_late(entry)
+            if entry.failures >= FAILURES_FORGOTTEN
+            and (entry.source is Source.MDNS or (entry.source in _HEARSAY and not entry.success_s))
+            and not (entry.is_hearsay and self._is_of_late(entry))
         ]
         for address in dead:
             del self._entries[address]

@@ -1,4 +1,5 @@
-"""The network process as a child: started in its profile, heard on stderr, ended in any case.
+"""A process of the node's that speaks to a network: started in its profile, heard on stderr, ended
+in any case.
 
 It runs no stranger's code, so it also runs where there is no sandbox, with a warning. Arguments
 and environment hold nothing of the node; all it learns comes over the channel.
@@ -28,24 +29,22 @@ PARTING_S: Final = 2.0
 TERMINATION_S: Final = 1.0
 LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from node.network.program import main; main()"
-)
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main()"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A network process that runs, and the channel to it."""
+    """A process that runs, and the channel to it."""
 
     process: asyncio.subprocess.Process
     channel: Channel
 
 
-def network_command(hidden: Sequence[Path]) -> list[str]:
-    """Return the command of a network process without sight of `hidden`. Tries the sandbox."""
+def child_command(program: str, hidden: Sequence[Path]) -> list[str]:
+    """Return the command of a module's `main` without sight of `hidden`. Tries the sandbox."""
     root = Path(node.__file__).resolve().parents[1]
-    command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
+    command = [sys.executable, "-I", "-B", "-c", _START.format(program), str(root)]
     try:
         return fenced(command, hidden=hidden, is_networked=True)
     except SafetyError as fault:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.addresses import Address, Reach, parse_address
-from node.peering.book import TARGET_OUTBOUND, Book
+from node.peering.book import TARGET_OUTBOUND, Book, Source
 from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import (
@@ -28,6 +28,7 @@ from node.peering.messages import (
 from protocol.errors import ArnodeError, Rejected
 
 _LOOKED_S = 1.0
+_SETTLED_S = 10.0
 _KEPT_S = 60.0
 _ASKED_AGAIN_S = 600.0
 _log = logging.getLogger("node.peering")
@@ -54,6 +55,7 @@ class Dialler:
         self._clock = clock
         self._dialling: set[PeerId] = set()
         self._dialled: dict[PeerId, Address] = {}
+        self._dialled_s: dict[PeerId, float] = {}
         self._told: dict[PeerId, tuple[Address, ...]] = {}  # by peers of themselves
         self._asked_s: dict[PeerId, float] = {}
 
@@ -82,12 +84,24 @@ class Dialler:
             _log.warning("the address book is not kept: %s (%s)", fault.message, fault.hint)
 
     def greeted(self, peer: PeerId, hello: Hello) -> None:
-        """Take in where a peer says that it is reached."""
+        """Take in where a peer says that it is reached; who says hello has room for this node."""
+        if peer in self._dialled:
+            self._book.note_success(self._dialled[peer])
         self._told[peer] = self._hear(peer, hello.addresses)
 
+    def found(self, address: Address) -> None:
+        """Take in where somebody on the local network says to listen."""
+        self._book.learn(address, Source.MDNS)
+
     def went(self, peer: PeerId) -> None:
-        """Forget what belongs to a connection."""
-        for kept in (self._dialled, self._told, self._asked_s):
+        """Forget what belongs to a connection; one that ended at once is not to be made again soon.
+
+        So does whoever is full, or refuses this node: it closes what it first accepted.
+        """
+        address = self._dialled.get(peer)
+        if address is not None and self._clock() < self._dialled_s[peer] + _SETTLED_S:
+            self._book.note_failure(address)
+        for kept in (self._dialled, self._dialled_s, self._told, self._asked_s):
             kept.pop(peer, None)
 
     def chosen(self) -> dict[PeerId, Address]:
@@ -107,6 +121,8 @@ class Dialler:
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
+        for peer in self._dialled.keys() - set(connected):  # gone before anybody was told
+            self.went(peer)
         return self._book.next_to_dial(
             connected=connected,
             outbound=sum(peer in self._dialled for peer in connected),
@@ -121,8 +137,7 @@ class Dialler:
             _log.debug("%s", fault.message)
             self._book.note_failure(address)
         else:
-            self._dialled[peer] = address
-            self._book.note_success(address)
+            self._dialled[peer], self._dialled_s[peer] = address, self._clock()
         finally:
             self._dialling.discard(address.peer)
 

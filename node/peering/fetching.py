@@ -2,12 +2,14 @@
 
 A blob is asked for together with a record that names it, so nothing arrives that was not asked
 for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
-what nobody had waits for a new peer. What peers' blobs may take of the disk is bounded.
+what nobody had waits for a new peer. What blobs may take of the disk is bounded: for new ones
+those go that nobody here needs (`node.store.eviction`).
 """
 
 import asyncio
 import hashlib
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -18,7 +20,8 @@ from node.peering.carrier import Carrier
 from node.peering.conduct import Conduct
 from node.peering.messages import BLOB, BlobPart, Part, read, write
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
-from node.store.listings import changed_listing, listing_of, write_listing
+from node.store.eviction import claims_of, make_room
+from node.store.listings import changed_listing, lacking, listing_of, write_listing
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody
@@ -27,7 +30,10 @@ DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024
 TRIED_AGAIN_S: Final = 3600.0
 _TRIES_REMEMBERED = 16_384
+_RECALLED_AT_ONCE = 1_000  # records, a few milliseconds of the event loop
+_RECALLED_EVERY_S = 0.05
 _BLOB_LIMIT_S = 60.0
+_SOUGHT_AGAIN_S = 600.0  # room: to look at all blobs takes seconds
 _log = logging.getLogger("node.peering")
 
 
@@ -50,11 +56,16 @@ class Fetcher:
         self._blobs = blobs
         self._conduct = conduct
         self._clock = clock
+        self._quota_bytes = quota_bytes
         self._free_bytes = quota_bytes - used_bytes
+        self._sought_s = -math.inf
         self._is_full = False
         self._wanted: OrderedDict[bytes, PeerId | None] = OrderedDict()
         self._given_up: OrderedDict[bytes, PeerId | None] = OrderedDict()
         self._tried: OrderedDict[tuple[PeerId, bytes], float] = OrderedDict()
+        self._greeted: set[PeerId] = set()
+        self._recalled: int | None = None  # the records from there on were looked at
+        self._has_more = True
         self._is_wanted = asyncio.Event()
 
     def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
@@ -71,17 +82,25 @@ class Fetcher:
             if patch in self._given_up:
                 self.want(patch, told_by=self._given_up[patch])
 
-    def peer_came(self) -> None:
-        """Try again what nobody had so far."""
-        for patch, told_by in [*self._given_up.items()]:
-            self.want(patch, told_by=told_by)
+    def greeted(self, peer: PeerId) -> None:
+        """Ask a peer from now on: before a hello it answers nothing. Try what nobody had so far."""
+        if peer not in self._greeted:
+            self._greeted.add(peer)
+            for patch, told_by in [*self._given_up.items()]:
+                self.want(patch, told_by=told_by)
+            self._is_wanted.set()
+
+    def went(self, peer: PeerId) -> None:
+        """Ask a peer no more."""
+        self._greeted.discard(peer)
 
     async def run(self) -> None:
         """Fetch what is wanted, one patch after the other, for ever."""
         while True:
             while not self._wanted:
-                self._is_wanted.clear()
-                await self._is_wanted.wait()
+                if not await self._recall():
+                    self._is_wanted.clear()
+                    await self._is_wanted.wait()
             patch, told_by = self._wanted.popitem(last=False)
             try:
                 is_whole = await self.fetch(patch, told_by=told_by)
@@ -105,6 +124,29 @@ class Fetcher:
             is_whole = await self._blob(patch, body.diff.blob, told_by) and is_whole
         return is_whole
 
+    async def _recall(self) -> bool:
+        """Want what was claimed earlier and is not here, the latest first; False if that is done.
+
+        What waits is not kept over a restart, and not all of what many peers tell at once. Old
+        claims drive nothing else out: they fill three quarters of the share.
+        """
+        while self._greeted and self._has_more and self._free_bytes > self._quota_bytes // 4:
+            claimed, self._recalled = self._store.claimed_before(self._recalled, _RECALLED_AT_ONCE)
+            self._has_more = self._recalled is not None
+            for patch in claimed:
+                if self._is_lacking(patch):
+                    self.want(patch)
+            await asyncio.sleep(_RECALLED_EVERY_S)
+            if self._wanted:
+                return True
+        return False
+
+    def _is_lacking(self, patch: bytes) -> bool:
+        body = self._store.patch(patch)
+        if body is None or (body.diff.blob is not None and not self._blobs.has(body.diff.blob)):
+            return True
+        return bool(lacking(self._blobs, body.tree))
+
     async def _tree(self, patch: bytes, tree: bytes, told_by: PeerId | None) -> bool:
         if not await self._blob(patch, tree, told_by):
             return False
@@ -125,10 +167,7 @@ class Fetcher:
         if self._blobs.has(blob):
             return True
         for peer in self._untried(blob, told_by):
-            if self._free_bytes < BLOB_LIMIT_BYTES:
-                if not self._is_full:
-                    self._is_full = True
-                    _log.warning("no more sources are fetched from peers: their share is used up")
+            if not await self._has_room():
                 return False
             try:
                 async with asyncio.timeout(_BLOB_LIMIT_S):
@@ -143,9 +182,28 @@ class Fetcher:
             return True
         return False
 
+    async def _has_room(self) -> bool:
+        """Say whether another blob fits, after removing others if it has to be."""
+        if self._free_bytes >= BLOB_LIMIT_BYTES:
+            return True
+        if self._clock() < self._sought_s + _SOUGHT_AGAIN_S:
+            return False
+        self._sought_s = self._clock()
+        # A tenth, or a few at least: the next search is to be a while off.
+        to_bytes = min(self._quota_bytes * 9 // 10, self._quota_bytes - 4 * BLOB_LIMIT_BYTES)
+        claims = claims_of(self._store)
+        used_bytes = await asyncio.to_thread(make_room, self._blobs, claims, to_bytes=to_bytes)
+        self._free_bytes = self._quota_bytes - used_bytes
+        has_room = self._free_bytes >= BLOB_LIMIT_BYTES
+        if not has_room and not self._is_full:
+            _log.warning("no more sources are fetched from peers: own ones fill their share")
+        self._is_full = not has_room
+        return has_room
+
     def _untried(self, blob: bytes, told_by: PeerId | None) -> Iterator[PeerId]:
-        """Yield the connected peers that were not asked for a blob lately, noting each."""
-        for peer in sorted(self._carrier.peers, key=lambda peer: peer != told_by):
+        """Yield the peers that answer and were not asked for a blob lately, noting each."""
+        known = self._greeted.intersection(self._carrier.peers)
+        for peer in sorted(known, key=lambda peer: (peer != told_by, peer)):
             tried_s = self._tried.get((peer, blob))
             if tried_s is not None and self._clock() < tried_s + TRIED_AGAIN_S:
                 continue

@@ -33,6 +33,7 @@ class Lender:
         if record.net != self._net or asked.blob not in self._open(record.body):
             raise RefusedError("that record does not lead to it")
         data = self._blobs.get(asked.blob)
+        self._blobs.note_use(asked.blob)
         part = data[asked.offset : asked.offset + CHUNK_BYTES]
         return write(Part(data=part, size_bytes=len(data)))
 

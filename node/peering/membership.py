@@ -4,14 +4,12 @@ dial. Whatever happens to any of it, the research beside it goes on.
 
 import asyncio
 import contextlib
-import logging
 import random
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from node.home import Home
 from node.identity import version
@@ -22,15 +20,13 @@ from node.peering.book import Source
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.definition import Network
 from node.peering.greeting import Acquaintance
+from node.peering.neighbours import Neighbours
+from node.peering.ports import ANYWHERE, Ports
 from node.peering.process import NetworkProcess
 from node.peering.service import Peering
 from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
-
-DEFAULT_PORT: Final = 4001
-_ANYWHERE = "/ip4/0.0.0.0/tcp"
-_log = logging.getLogger("node.peering")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +58,14 @@ async def taking_part(
     topics: tuple[str, ...],
     listen: tuple[str, ...],
     relays: bool = False,
+    mdns: bool = False,
     on_news: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Membership]:
     """Take part in a network for the length of a block.
 
     `topics` are subscribed to; `listen` are addresses to listen on, none for a port of this
-    node's own choice; `relays`: whether it serves as a relay. `on_news` is called, not often,
-    when peers brought something.
+    node's own choice; `relays`: whether it serves as a relay; `mdns`: whether others are sought on
+    the local network. `on_news` is called, not often, when peers brought something.
     """
     path = book_path(home, network.name)
     book = read_book(path, clock=time.time, chance=random.Random())
@@ -76,12 +73,13 @@ async def taking_part(
         book.learn(address, Source.BOOTSTRAP)
     settings = NetworkSettings(
         transport_seed=keys.transport_seed,
-        listen=listen or (f"{_ANYWHERE}/{_free_port()}",),
+        listen=listen,
         topics=frozenset(topics),
         secret=network.secret,
         relays=relays,
     )
-    process = NetworkProcess(settings, hidden=[home.root])
+    ports = Ports(listen, recall=store.meta, keep=store.set_meta)
+    process = NetworkProcess(settings, hidden=[home.root], ports=ports)
     verifier = Verifier()
     peering = Peering(
         process,
@@ -98,13 +96,21 @@ async def taking_part(
         addresses=lambda: tuple(announced(process.addresses)),
         on_news=on_news,
     )
+    neighbours = Neighbours(
+        network,
+        hidden=[home.root],
+        listened=lambda: process.addresses,
+        found=peering.dialler.found,
+    )
     async with process, contextlib.aclosing(verifier):
-        running = asyncio.create_task(peering.run())
+        parts = [peering.run(), *([neighbours.run()] if mdns else [])]
+        running = [asyncio.create_task(part) for part in parts]
         try:
             yield Membership(network=network, process=process, peering=peering)
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             peering.dialler.keep()
 
 
@@ -114,7 +120,7 @@ def announced(listened: tuple[str, ...]) -> Iterator[str]:
     Whether anybody outside can dial them, a node behind a router cannot tell.
     """
     for text in listened:
-        if text.startswith(f"{_ANYWHERE}/"):
+        if text.startswith(f"{ANYWHERE}/"):
             host = _own_address()
             text = text.replace("/ip4/0.0.0.0/", f"/ip4/{host}/", 1) if host else ""
         if isinstance(parse_address(text), Address):
@@ -130,15 +136,3 @@ def _own_address() -> str | None:
             return None
         host: str = probe.getsockname()[0]
         return host
-
-
-def _free_port() -> int:
-    """Return the usual port, so that addresses stay; 0 for any if something else has it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", DEFAULT_PORT))
-        except OSError:
-            _log.info("port %d is taken: another one, which changes", DEFAULT_PORT)
-            return 0
-    return DEFAULT_PORT

@@ -27,10 +27,12 @@ from node.network.limits import Banned, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES, Message
 from node.peering.backoff import Backoff
 from node.peering.carrier import Answer, Event
-from node.peering.child import network_command, running_child
+from node.peering.child import child_command, running_child
 from node.peering.inbox import Inbox
 from node.peering.link import Link, check_size
+from node.peering.ports import Ports
 
+PROGRAM: Final = "node.network.program"
 DIAL_S: Final = 30.0
 PUBLISH_S: Final = 10.0
 _log = logging.getLogger(__name__)
@@ -39,9 +41,15 @@ _log = logging.getLogger(__name__)
 class NetworkProcess:
     """A `Carrier`: keeps a network process running as long as its block lasts."""
 
-    def __init__(self, settings: NetworkSettings, *, hidden: Sequence[Path]) -> None:
-        """`hidden`: folders that the process must not see, the node's home first."""
+    def __init__(
+        self, settings: NetworkSettings, *, hidden: Sequence[Path], ports: Ports | None = None
+    ) -> None:
+        """`hidden`: folders that the process must not see, the node's home first.
+
+        `ports` chooses where to listen, anew for each process; else it is as set.
+        """
         self._settings = settings
+        self._ports = ports
         self._hidden = tuple(hidden)
         self._answers: dict[str, Answer] = {}
         self._inbox = Inbox()
@@ -190,7 +198,9 @@ class NetworkProcess:
 
     async def _live(self) -> NetworkError:
         """Run one process until it ends, and return why it did."""
-        command = await asyncio.to_thread(network_command, self._hidden)
+        command = await asyncio.to_thread(child_command, PROGRAM, self._hidden)
+        if self._ports is not None:
+            self._settings = replace(self._settings, listen=await self._ports.to_listen())
         async with running_child(command) as child:
             link = Link(child.channel, self._inbox, self._answers)
             self._link = link
@@ -212,6 +222,8 @@ class NetworkProcess:
 
     def _note_up(self) -> None:
         self.fault = None
+        if self._ports is not None:
+            self._ports.got(self.addresses)
         self._is_up.set()
 
 

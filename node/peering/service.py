@@ -178,6 +178,7 @@ class Peering:
 
     def _greeted(self, peer: PeerId, hello: Hello) -> None:
         self.dialler.greeted(peer, hello)
+        self.fetcher.greeted(peer)
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
@@ -206,7 +207,6 @@ class Peering:
                 case Connected(peer=peer, address=address, is_relayed=relayed):
                     self.greeter.came(peer, dialled=address is not None, relayed=relayed)
                     self.syncer.came(peer)
-                    self.fetcher.peer_came()
                 case Disconnected(peer=peer):
                     self._went(peer)
                 case Heard():
@@ -218,6 +218,7 @@ class Peering:
         self.syncer.forget(peer)
         self.dialler.went(peer)
         self.reaching.went(peer)
+        self.fetcher.went(peer)
 
     async def _hear(self) -> None:
         while True:

@@ -4,7 +4,9 @@ A blob's name is the sha256 of its bytes, checked whenever it is read. A name th
 complete: files are renamed into place after an fsync.
 """
 
+import contextlib
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -35,6 +37,7 @@ class Blobs:
         path = self.path(digest)
         with explaining_faults(path):
             if path.exists() and path.read_bytes() == data:
+                self.note_use(digest)
                 return digest
             if not path.parent.exists():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,8 +77,17 @@ class Blobs:
                             files[path] = self.get(digest)
                 source = Source.of(files)
                 if source.tree == tree:
+                    self.note_use(tree)
                     return source
         raise ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")
+
+    def note_use(self, digest: bytes) -> None:
+        """Set the time at which a blob, or a tree by its list, was last used: `eviction` reads it.
+
+        It is the file's time of change, since times of access are not kept everywhere.
+        """
+        with contextlib.suppress(OSError):  # a home that may only be read
+            os.utime(self.path(digest))
 
     def has(self, digest: bytes) -> bool:
         """Say whether a file of that name is there (not whether it still hashes right)."""

@@ -49,7 +49,7 @@ def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
     for number, value in enumerate(store.everything()):
         if number % _SHOWN_EVERY == 0:
             progress("looking for what is needed", number / total)
-        named.update(_digests(value))
+        named.update(digests_in(value))
     files = {file for tree in named if blobs.has(tree) for file in _files_of(blobs, tree)}
     return named | files
 
@@ -61,16 +61,17 @@ def _files_of(blobs: Blobs, tree: bytes) -> Iterator[bytes]:
     except ArnodeError:
         return  # damaged: `fsck` says so, and what it named is not known
     if isinstance(listing, list):
-        yield from _digests(listing)
+        yield from digests_in(listing)
 
 
-def _digests(value: Value) -> Iterator[bytes]:
+def digests_in(value: Value) -> Iterator[bytes]:
+    """Yield all in a value that may be the name of a blob."""
     if isinstance(value, bytes):
         if len(value) == _DIGEST_BYTES:
             yield value
     elif isinstance(value, list):
         for item in value:
-            yield from _digests(item)
+            yield from digests_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _digests(item)
+            yield from digests_in(item)

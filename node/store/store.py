@@ -155,6 +155,16 @@ class Store(JobStore):
         yield from jobs.values(self._database)
         yield from imported.trees(self._database)
 
+    def own_values(self) -> Iterator[Value]:
+        """Yield that part of it which is this node's own, not peers' records."""
+        yield from archive.payloads(self._database, "own")
+        yield from jobs.values(self._database)
+        yield from imported.trees(self._database)
+
+    def vouched_values(self) -> Iterator[Value]:
+        """Yield what anybody adopted, and the tasks that anybody told of."""
+        yield from archive.payloads(self._database, "kind IN ('adopt', 'task')")
+
     def wires_after(
         self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
     ) -> list[bytes]:
@@ -189,6 +199,10 @@ class Store(JobStore):
     def claimed_patches(self, record_ids: Sequence[bytes]) -> list[bytes]:
         """Return the patches that the confirmations among at most 500 records are about."""
         return topics.claimed_patches(self._database, record_ids)
+
+    def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
+        """Return such patches of the `span` records before one, and where to go on (None: end)."""
+        return topics.claimed_before(self._database, number, span)
 
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return those of at most 512 records that are here, by id, in the order asked for."""

@@ -20,7 +20,7 @@ from protocol.topics import common_news, parts_of, topics_of
 _ID_BYTES = 32
 _MODULUS = 1 << 256
 # Of results only confirmations count as news.
-_CLAIM = "naming JOIN record ON record.id = naming.record AND record.sort = 'news'"
+_CLAIM = "record CROSS JOIN naming ON naming.record = record.id AND record.sort = 'news'"
 
 
 def derive(database: Database, record: Record) -> None:
@@ -100,6 +100,24 @@ def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[byt
     places = ",".join("?" * len(record_ids))
     statement = f"SELECT DISTINCT patch FROM {_CLAIM} WHERE naming.record IN ({places})"  # noqa: S608 (places only)
     return [row[0] for row in database.rows(statement, record_ids)]
+
+
+def claimed_before(
+    database: Database, number: int | None, span: int
+) -> tuple[list[bytes], int | None]:
+    """Return the patches that confirmations among so many records are about, the latest first.
+
+    They are those before record `number`, None for the last ones; the second value is where to go
+    on, None at the end.
+    """
+    if number is None:
+        ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
+        number = int(last) + 1
+    statement = (
+        f"SELECT patch FROM {_CLAIM} WHERE record.n >= ? AND record.n < ? ORDER BY record.n DESC"  # noqa: S608 (no value)
+    )
+    rows = database.rows(statement, (number - span, number))
+    return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None
 
 
 class _Indexed:

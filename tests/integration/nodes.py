@@ -26,7 +26,7 @@ COMMAND = (sys.executable, "-m", "node")
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command that works on this home."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
-    return {**kept, "ARNODE_HOME": str(home), "NO_COLOR": "1", **(extra or {})}
+    return {**kept, "ARNODE_HOME": str(home), "ARNODE_MDNS": "0", "NO_COLOR": "1", **(extra or {})}
 
 
 def arnode(

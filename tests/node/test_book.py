@@ -244,6 +244,18 @@ def test_hearsay_that_never_answers_is_forgotten_in_the_end(book: Book, clock: C
     assert hear(book, address(99))
 
 
+def test_neighbours_that_left_make_room_for_others(book: Book) -> None:
+    for number in range(MAX_FROM_MDNS):
+        neighbour = address(number, host=f"ip4/192.168.0.{number + 1}")
+        book.learn(neighbour, Source.MDNS)
+        book.note_success(neighbour)
+    for entry in book.entries[1:]:
+        for _ in range(FAILURES_FORGOTTEN):
+            book.note_failure(entry.address)
+    dial(book)
+    assert [entry.address for entry in book.entries] == [address(0, host="ip4/192.168.0.1")]
+
+
 def test_the_local_network_fills_its_share_only(book: Book) -> None:
     taken = sum(book.learn(address(n, host="ip4/192.168.0.1"), Source.MDNS) for n in range(300))
     assert taken == MAX_FROM_MDNS

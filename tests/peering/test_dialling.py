@@ -14,9 +14,11 @@ from node.peering.book import Book, Source
 from node.peering.carrier import Message
 from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
-from node.peering.messages import MAX_TOLD, PEERS
+from node.peering.messages import MAX_TOLD, PEERS, Hello
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
+
+HELLO = Hello(v=1, software="arnode 0.1.0", net="main", author=bytes(32), addresses=(), digests={})
 
 
 def address(number: int, host: str = "127.0.0.1") -> Address:
@@ -60,14 +62,48 @@ def test_what_nobody_answers_at_is_left_alone_for_a_while() -> None:
     assert one.dialler._due() == []
 
 
+def dialled(one: Party, other: MemoryCarrier) -> Party:
+    """Let a node dial another one, and notice."""
+    asyncio.run(one.dialler._dial(address(1)))
+    assert other.peer_id in one.carrier.peers
+    return one
+
+
+def test_a_peer_that_hangs_up_at_once_is_left_alone_longer_and_longer() -> None:
+    wires, clock = Wires(), Clock()
+    one, full = party(wires, "one", clock), wires.carrier(address(1).peer)
+    one.book.learn(address(1), Source.BOOTSTRAP)
+    for times in range(1, 4):
+        dialled(one, full)
+        wires.cut(full, one.carrier)
+        if times != 2:  # its coming and going was told; else it was too short
+            one.dialler.went(full.peer_id)
+        assert one.dialler._due() == []
+        (entry,) = one.book.entries
+        assert (entry.failures, entry.success_s) == (times, 0)
+
+
+def test_a_peer_that_said_hello_and_stayed_is_dialled_again_at_once() -> None:
+    wires, clock = Wires(), Clock()
+    one, other = party(wires, "one", clock), wires.carrier(address(1).peer)
+    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.book.note_failure(address(1))
+    dialled(one, other)
+    for _ in range(2):
+        one.dialler.greeted(other.peer_id, HELLO)
+        clock.now_s += 10.0
+    wires.cut(other, one.carrier)
+    one.dialler.went(other.peer_id)
+    assert one.dialler._due() == [address(1)]
+
+
 def test_peers_tell_where_others_are_but_not_the_asker_of_itself() -> None:
     wires, clock = Wires(), Clock()
     one, two, three = (party(wires, name, clock) for name in ("one", "two", "three"))
     for other in (two, three):
         wires.connect(other.carrier, one.carrier)
         assert other.carrier.peer_id is not None
-    one.dialler._dialled[two.carrier.peer_id] = address(2)
-    one.dialler._dialled[three.carrier.peer_id] = address(3)
+    one.dialler._dialled |= {two.carrier.peer_id: address(2), three.carrier.peer_id: address(3)}
     answer = asyncio.run(one.dialler.answer(two.carrier.peer_id, {"known": MAX_TOLD}))
     assert answer == {"addresses": [str(address(3))]}
     assert one.dialler.answer is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,13 +16,14 @@ from node.peering.fetching import TRIED_AGAIN_S, Fetcher
 from node.peering.messages import BLOB, CHUNK_BYTES, BlobPart, write
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import encode
-from protocol.kinds import Diff, PatchBody
+from protocol.kinds import Diff, PatchBody, TaskBody
 from protocol.patches import file_changes
 from protocol.records import Record
 from protocol.source import Source
+from tests.node.examples import LINE
 from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
 from tests.peering.wires import Wires
-from tests.protocol.examples import PATCH, sha256
+from tests.protocol.examples import MANIFEST, PATCH, RESULT, sha256
 
 BASE = Source.of({"model.py": b"WIDTH = 4\n", "train.py": b"DEPTH = 2\n"})
 TREE = BASE.replacing("train.py", b"DEPTH = 3  # " + b"x" * (CHUNK_BYTES + 100) + b"\n")
@@ -46,6 +48,20 @@ class Scene:
         self.asking, self.first, self.second = self.members
         for one in self.members:
             one.take([PATCH_RECORD])
+
+    def bounded(self, quota_bytes: int) -> Fetcher:
+        """Give the asking node another share of the disk."""
+        one = self.asking
+        one.peering.fetcher = Fetcher(
+            one.carrier,
+            one.store,
+            one.blobs,
+            one.peering.fetcher._conduct,
+            clock=self.clock,
+            used_bytes=one.blobs.size_bytes(),
+            quota_bytes=quota_bytes,
+        )
+        return one.peering.fetcher
 
     async def meet(self, *others: Member) -> None:
         for other in others:
@@ -175,8 +191,44 @@ def test_what_nobody_had_is_tried_again_with_a_new_peer(scene: Scene) -> None:
         fetcher.want(PATCH_RECORD.id)
         await until(lambda: PATCH_RECORD.id in fetcher._given_up)
         await scene.meet(scene.second)
-        fetcher.peer_came()
         await until(lambda: scene.asking.blobs.has(sha256(LONG_DIFF)))
+        working.cancel()
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get_source(TREE.tree) == TREE
+
+
+def test_nobody_is_asked_before_a_hello_and_then_for_all_that_is_wanted(scene: Scene) -> None:
+    fetcher = scene.asking.peering.fetcher
+    scene.fill(scene.first)
+
+    async def talk() -> None:
+        working = asyncio.create_task(fetcher.run())
+        scene.wires.connect(scene.asking.carrier, scene.first.carrier)
+        fetcher.want(PATCH_RECORD.id)
+        await until(lambda: PATCH_RECORD.id in fetcher._given_up)
+        assert scene.wires.questions[BLOB] == 0
+        await scene.meet(scene.first)
+        await until(lambda: scene.asking.blobs.has(sha256(LONG_DIFF)))
+        working.cancel()
+
+    asyncio.run(talk())
+
+
+def test_what_was_claimed_before_a_restart_is_fetched_after_it(scene: Scene) -> None:
+    result = replace(RESULT, patch=PATCH_RECORD.id, base=BASE.tree, tree=TREE.tree, stage="confirm")
+    scene.asking.take([signed(KEYS[0], 0, TaskBody(manifest=MANIFEST)), signed(KEYS[0], 2, result)])
+    scene.fill(scene.first)
+
+    async def talk() -> None:
+        # As after a start: nobody told of anything, nothing waits.
+        working = asyncio.create_task(scene.asking.peering.fetcher.run())
+        await asyncio.sleep(0)
+        assert scene.wires.questions[BLOB] == 0
+        await scene.meet(scene.first)
+        async with asyncio.timeout(10):
+            while not scene.asking.blobs.has(sha256(LONG_DIFF)):  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
         working.cancel()
 
     asyncio.run(talk())
@@ -225,30 +277,46 @@ def test_a_tree_that_is_no_list_of_files_asks_for_nothing_more(scene: Scene) -> 
     assert scene.wires.questions[BLOB] == 4  # the base's list and two files, and the bomb
 
 
-def test_beyond_their_share_nothing_is_fetched_and_that_is_said_once(
+def test_where_own_sources_fill_the_share_nothing_is_fetched_and_that_is_said_once(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.fill(scene.first)
-    peering = scene.asking.peering
-    fetcher = Fetcher(
-        scene.asking.carrier,
-        scene.asking.store,
-        scene.asking.blobs,
-        peering.fetcher._conduct,
-        clock=scene.clock,
-        used_bytes=100,
-        quota_bytes=BLOB_LIMIT_BYTES,
-    )
+    kept = Source.of({"train.py": b"X = 1\n" * 100})
+    scene.asking.blobs.put_source(kept)
+    scene.asking.store.open_job(LINE, "experiment", {"tree": kept.tree}, created_ms=1)
+    fetcher = scene.bounded(BLOB_LIMIT_BYTES + 100)
 
     async def talk() -> None:
         await scene.meet(scene.first)
         with caplog.at_level(logging.WARNING):
-            assert not await fetcher.fetch(PATCH_RECORD.id)
-            assert not await fetcher.fetch(PATCH_RECORD.id)
+            for _ in range(3):
+                assert not await fetcher.fetch(PATCH_RECORD.id)
+                scene.clock.now_s += TRIED_AGAIN_S
 
     asyncio.run(talk())
     assert scene.wires.questions[BLOB] == 0
-    assert sum("used up" in record.message for record in caplog.records) == 1
+    assert sum("fill their share" in record.message for record in caplog.records) == 1
+    assert scene.asking.blobs.get_source(kept.tree) == kept
+
+
+def test_a_new_source_takes_the_place_of_one_that_nobody_needs(scene: Scene) -> None:
+    scene.fill(scene.first)
+    blobs = scene.asking.blobs
+    old = [Source.of({"train.py": b"#" * 700_000 + b"%d" % number}) for number in range(6)]
+    for number, source in enumerate(old):
+        blobs.put_source(source)
+        for blob in (source.tree, *(sha256(data) for _, data in source.files)):
+            os.utime(blobs.path(blob), (number, number))
+    fetcher = scene.bounded(BLOB_LIMIT_BYTES * 5)
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        assert await fetcher.fetch(PATCH_RECORD.id)
+
+    asyncio.run(talk())
+    assert blobs.get_source(TREE.tree) == TREE
+    assert not blobs.has(old[0].tree)
+    assert blobs.get_source(old[-1].tree) == old[-1]
 
 
 def test_a_patch_that_is_not_here_yet_is_fetched_once_it_comes(scene: Scene) -> None:

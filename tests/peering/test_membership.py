@@ -24,7 +24,7 @@ from protocol.kinds import TaskBody
 from protocol.records import sign_record
 from protocol.topics import all_subscriptions
 from tests.node.examples import MANIFEST
-from tests.peering.networks import until
+from tests.peering.networks import network, until
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 NET = "lab"
@@ -49,7 +49,9 @@ class Place:
 
 
 @asynccontextmanager
-async def place(root: Path, network: Network) -> AsyncIterator[Place]:
+async def place(
+    root: Path, network: Network, *, listen: str = LOOPBACK, mdns: bool = False
+) -> AsyncIterator[Place]:
     home = Home(root)
     keys = load_keys(home)
     with Store.open(home) as store:
@@ -59,7 +61,8 @@ async def place(root: Path, network: Network) -> AsyncIterator[Place]:
             keys=keys,
             store=store,
             topics=all_subscriptions(network.name, [MANIFEST.id]),
-            listen=(LOOPBACK,),
+            listen=(listen,),
+            mdns=mdns,
         ) as membership:
             await membership.process.wait_up()
             yield Place(keys=keys, store=store, membership=membership)
@@ -116,6 +119,25 @@ def test_a_private_network_lets_nobody_in_without_its_secret(tmp_path: Path) -> 
                     assert other.membership.peers == []
                     assert not other.store.has(record)
             assert len(first.membership.process.peers) <= 1
+
+    asyncio.run(knock())
+
+
+def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> None:
+    async def knock() -> None:
+        async with network(max_peers=2) as full, network() as guest:
+            await guest.dial(full.addresses[0])
+            address = parse_address(full.addresses[0])
+            assert isinstance(address, Address)
+            entered = Network(name=NET, bootstrap=(address,))
+            async with asyncio.timeout(60), place(tmp_path, entered) as outside:
+                book = outside.membership.peering.dialler._book
+                await until(lambda: any(entry.failures for entry in book.entries))
+                (entry,) = book.entries
+                # It connected, for a moment: that is no success.
+                assert (entry.success_s, outside.membership.peers) == (0, [])
+                assert entry.not_before_s > entry.tried_s
+            assert full.peers == (guest.peer_id,)
 
     asyncio.run(knock())
 

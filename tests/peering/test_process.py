@@ -14,7 +14,7 @@ from node.network.errors import NetworkError
 from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.peering import child, link, process
 from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
-from node.peering.child import LineBudget, network_command, printable, running_child
+from node.peering.child import LineBudget, child_command, printable, running_child
 from node.peering.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from tests.peering.networks import (
@@ -307,7 +307,7 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
         raise SafetyError("no sandbox", "install one")
 
     monkeypatch.setattr(child, "fenced", refuse)
-    commands = [network_command([Path("/home")]) for _ in range(2)]
+    commands = [child_command(process.PROGRAM, [Path("/home")]) for _ in range(2)]
     assert commands[0][0] == sys.executable
     assert [one.message for one in caplog.records] == [
         "the network process sees the node's home: no sandbox (install one)"
@@ -332,11 +332,13 @@ def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
 
 
 def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = process.network_command
+    command = process.child_command
     nonsense = "import os; os.write(0, b'\\0\\0\\0\\1\\xc1'); os.read(0, 1 << 20)"
     liars = [[sys.executable, "-c", nonsense], [sys.executable, "-c", "import sys; sys.exit(3)"]]
     monkeypatch.setattr(
-        process, "network_command", lambda hidden: liars.pop() if liars else command(hidden)
+        process,
+        "child_command",
+        lambda program, hidden: liars.pop() if liars else command(program, hidden),
     )
 
     async def test() -> None:

@@ -1,0 +1,180 @@
+"""The process that speaks multicast DNS: says where this node listens, hears where others do.
+
+In the form of libp2p (https://github.com/libp2p/specs/blob/master/discovery/mdns.md): a service of
+the type `_p2p-X._udp.local.` with addresses in its TXT record, where X stands for the network.
+Whoever is on the local network writes what is read here; so it has a process of its own, which
+knows nothing of the node. Standard input is a socket to the core:
+
+    core → here   ["announce", X, [address listened on]]    first, and when they change
+    here → core   ["found", address]
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from ipaddress import IPv4Address
+from typing import Final
+
+import ifaddr
+from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from node.network.errors import NetworkError
+from node.peering.channel import Channel
+
+MOST_TOLD: Final = 8  # addresses of one node
+MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet
+LOOKED_S: Final = 30.0  # at this machine's addresses, which may change
+_WORKERS = 4
+_PACE_S = 0.05  # between two looks of one worker
+_ANSWERED_WITHIN_MS = 3_000
+_ADDRESS = b"dnsaddr="
+_ANYWHERE = "/ip4/0.0.0.0/"
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve the core on standard input until it closes it."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    asyncio.run(serve_core(socket.socket(fileno=sys.stdin.fileno())))
+
+
+async def serve_core(end: socket.socket) -> None:
+    """Announce what the core says last, until it has gone."""
+    channel = await Channel.over(end)
+    announcing: asyncio.Task[None] | None = None
+    try:
+        async with asyncio.TaskGroup() as work:
+            while True:
+                match await channel.receive():
+                    case ["announce", str(name), list(listened)]:
+                        if announcing is not None:
+                            announcing.cancel()
+                        announcing = work.create_task(
+                            _announce(channel, f"_p2p-{name}._udp.local.", [*map(str, listened)])
+                        )
+                    case _:
+                        _log.error("the core sent a frame that announces nothing")
+    except* NetworkError:
+        pass  # the core has gone
+
+
+async def _announce(channel: Channel, service: str, listened: Sequence[str]) -> None:
+    """Speak wherever this machine has addresses, and elsewhere once they change."""
+    is_told = False
+    while True:
+        addresses = announced(listened, machine_hosts())
+        try:
+            if addresses:
+                async with _speaking(channel, service, addresses):
+                    await _until_changed(listened, addresses)
+        except (OSError, Error) as fault:
+            if not is_told:
+                is_told = True
+                _log.warning("nobody is found on the local network: no multicast here: %s", fault)
+        await asyncio.sleep(LOOKED_S)
+
+
+async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> None:
+    while announced(listened, machine_hosts()) == addresses:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(LOOKED_S)
+
+
+def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
+    """Return what to tell of where this node listens, a wildcard as the addresses of `hosts`."""
+    told: list[str] = []
+    for text in listened:
+        if text.startswith(_ANYWHERE):
+            told += [text.replace(_ANYWHERE, f"/ip4/{host}/", 1) for host in hosts]
+        elif text.startswith("/ip4/"):
+            told.append(text)
+    return told[:MOST_TOLD]
+
+
+def machine_hosts() -> list[str]:
+    """Return the IPv4 addresses at which others on the local networks see this machine."""
+    found = {str(one.ip) for card in ifaddr.get_adapters() for one in card.ips if one.is_IPv4}
+    return sorted(host for host in found if not IPv4Address(host).is_loopback)
+
+
+@contextlib.asynccontextmanager
+async def _speaking(
+    channel: Channel, service: str, addresses: Sequence[str]
+) -> AsyncIterator[None]:
+    """Announce some addresses where they are, and tell the core whom else one hears there."""
+    own = secrets.token_hex(16)  # says nothing of who it is
+    hosts = [*dict.fromkeys(text.split("/")[2] for text in addresses)]
+    info = AsyncServiceInfo(
+        service,
+        f"{own}.{service}",
+        port=int(addresses[0].split("/")[4]),
+        properties=written(addresses),
+        server=f"{own}.local.",
+        parsed_addresses=hosts,
+    )
+    heard: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+
+    def changed(
+        zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+    ) -> None:
+        del zeroconf, service_type  # named so by whoever calls
+        if name != info.name and state_change is not ServiceStateChange.Removed:
+            with contextlib.suppress(asyncio.QueueFull):  # there are enough others
+                heard.put_nowait(name)
+
+    speaker = AsyncZeroconf(interfaces=hosts)
+    try:
+        # Asked so that all hear the answer: one sent to this port alone reaches only one of the
+        # nodes on a machine.
+        AsyncServiceBrowser(
+            speaker.zeroconf, service, handlers=[changed], question_type=DNSQuestionType.QM
+        )
+        # Nobody else has this name: it need not be asked for.
+        await (
+            await speaker.async_register_service(info, cooperating_responders=True, strict=False)
+        )
+        async with asyncio.TaskGroup() as looking:
+            workers = [
+                looking.create_task(_look(channel, speaker.zeroconf, service, heard))
+                for _ in range(_WORKERS)
+            ]
+            yield
+            for worker in workers:
+                worker.cancel()
+    finally:
+        await speaker.async_close()
+
+
+async def _look(
+    channel: Channel, zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
+) -> None:
+    """Ask where those listen that were heard of, and tell the core."""
+    while True:
+        info = AsyncServiceInfo(service, await heard.get())
+        if await info.async_request(zeroconf, _ANSWERED_WITHIN_MS, DNSQuestionType.QM):
+            for address in read(info.text):
+                await channel.send(["found", address])
+        await asyncio.sleep(_PACE_S)
+
+
+def written(addresses: Sequence[str]) -> bytes:
+    """Return the TXT record that holds some addresses."""
+    entries = [_ADDRESS + address.encode() for address in addresses]
+    return b"".join(bytes([len(entry)]) + entry for entry in entries)
+
+
+def read(text: bytes) -> list[str]:
+    """Return the addresses in a TXT record, whoever wrote it: at most as many as one node tells."""
+    found = (entry.removeprefix(_ADDRESS) for entry in _entries(text) if entry[:8] == _ADDRESS)
+    return [one.decode("ascii") for one in found if one.isascii()][:MOST_TOLD]
+
+
+def _entries(text: bytes) -> Iterator[bytes]:
+    while text:
+        size = text[0]
+        yield text[1 : 1 + size]
+        text = text[1 + size :]
