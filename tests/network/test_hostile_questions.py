@@ -10,7 +10,7 @@ from node.network.messages import LENGTH, PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from tests.network.arena import ECHO, run
 from tests.network.arena import settings as host_settings
 from tests.network.cores import running_core
-from tests.network.test_relay import answering, ask
+from tests.network.test_bridge import answering, ask
 
 LEVELS = 1_025  # what msgpack reads, and does not write with a list around it
 
