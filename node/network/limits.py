@@ -25,6 +25,7 @@ class Kind(Enum):
     BYTES = auto()
     STREAMS = auto()
     QUESTIONS = auto()  # to the core
+    EFFORT = auto()  # seconds that the core takes to answer
     FRAMES = auto()  # of yamux: waited for, never refused
     FAULTS = auto()  # invalid signatures, garbage, broken rules
 
@@ -52,6 +53,8 @@ ALLOWANCES: Final = {
     Kind.STREAMS: Allowance(per_s=20, burst=200),
     # Reconciliation asks one after the other, as fast as it is answered, but not for long.
     Kind.QUESTIONS: Allowance(per_s=50, burst=2_000),
+    # A newcomer's pages take a second for 50,000 records, once.
+    Kind.EFFORT: Allowance(per_s=0.1, burst=20.0),
     # At 64 KiB each far more than any node sends; empty ones cost a tenth of a millisecond.
     Kind.FRAMES: Allowance(per_s=1_000, burst=5_000),
     # No honest node makes any; a few may come of versions that differ.

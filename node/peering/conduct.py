@@ -34,6 +34,13 @@ class Conduct:
         if self._limits.spend(peer, Kind.FAULTS, times) is Verdict.DROP:
             await self._carrier.drop(peer, why)
 
+    async def allows(self, peer: PeerId, kind: Kind, amount: float) -> bool:
+        """Take from a peer's budget; tell whether it may have more, and drop it far beyond that."""
+        verdict = self._limits.spend(peer, kind, amount)
+        if verdict is Verdict.DROP:
+            await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
+        return verdict is Verdict.ALLOWED
+
 
 @dataclass(kw_only=True)
 class Pace:

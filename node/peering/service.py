@@ -20,6 +20,7 @@ from node.peering.book import Book
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
 from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
+from node.peering.effort import Effort
 from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.lending import Lender
@@ -125,8 +126,10 @@ class Peering:
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        carrier.serve(SYNC, self._for_greeted(Librarian(store, self._indexes).answer))
-        carrier.serve(BLOB, self._for_greeted(Lender(store, blobs, net=net).answer))
+        effort = Effort(conduct, clock)
+        librarian, lender = Librarian(store, self._indexes), Lender(store, blobs, net=net)
+        carrier.serve(SYNC, self._for_greeted(effort.limiting(librarian.answer)))
+        carrier.serve(BLOB, self._for_greeted(effort.limiting(lender.answer)))
         carrier.serve(PEERS, self._for_greeted(self.dialler.answer))
 
     @property

@@ -13,6 +13,8 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
 from node.network.gossip import GOSSIP_PROTOCOL, message_id
+from node.network.limits import ALLOWANCES, Kind
+from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck
@@ -100,6 +102,10 @@ def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
     for said in (GOSSIP_PROTOCOL, f"{MESSAGE_LIMIT_BYTES:,}", f"{RPC_LIMIT_BYTES:,}"):
         assert said in gossip
     assert f"{FRAME_LIMIT_BYTES:,}" in streams
+    assert f"{QUESTION_LIMIT_BYTES:,}" in streams
+    assert f"{PEERS_SHAPE.values:,} values" in streams
+    assert f"{PEERS_SHAPE.levels} levels" in streams
+    assert f"{ALLOWANCES[Kind.FRAMES].per_s:,} frames of yamux" in streams
     assert f"{READ_TIMEOUT_S:g} seconds" in streams
     message = Message(topicIDs=["/arnode/main/tasks"], data=b"a record")
     expected = sha256(b"/arnode/main/tasks" + b"\0" + b"a record").digest()

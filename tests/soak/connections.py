@@ -1,5 +1,6 @@
-"""A node with a network process and a store, attacked over many connections; an honest one beside
-it asks all the while, and gets what is new afterwards.
+"""A node with a network process and a store, attacked over many connections. Meanwhile it records
+what it finds and answers its control socket, as a node at work does; an honest peer asks it all the
+while, and in the end has all that it recorded.
 """
 
 import asyncio
@@ -8,12 +9,14 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from node.control import ControlServer, call
+from node.control import Message as Answered
 from node.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import Book
@@ -24,13 +27,15 @@ from node.peering.service import Peering
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record
-from tests.peering.members import ALL_TOPICS, KEYS, NOW_MS, signed
+from tests.peering.members import ALL_TOPICS, KEYS, NOW_MS
 from tests.peering.networks import own_program, programs, settings
 from tests.protocol.examples import INSIGHT
 from tests.soak.frames import counted_lines
 from tests.soak.questions import RECORDS
 
-_EVERY_S: Final = 0.05
+_EVERY_S: Final = 0.1
+_LEAST_SHARE: Final = 0.5  # of what would be recorded on a machine that does nothing else
+_USER_WAITS_S: Final = 2.0
 _ASKED_EVERY_S: Final = 0.5
 _ANSWERED_WITHIN_S: Final = 10.0
 _ARRIVES_WITHIN_S: Final = 60.0
@@ -43,6 +48,7 @@ _UNANSWERED_SHARE: Final = 0.02
 class Node:
     """A core and its network process."""
 
+    home: Home
     process: NetworkProcess
     store: Store
     peering: Peering
@@ -52,10 +58,10 @@ class Node:
         report = self.store.ingest([record.wire for record in records], now_ms=NOW_MS)
         assert not report.rejected
 
-    async def until_has(self, record: Record) -> None:
-        """Wait until a record is here."""
+    async def until_has(self, records: Iterable[Record]) -> None:
+        """Wait until these records are here."""
         async with asyncio.timeout(_ARRIVES_WITHIN_S):
-            while not self.store.has(record.id):  # noqa: ASYNC110 (of the store there is no event)
+            while not all(self.store.has(one.id) for one in records):  # noqa: ASYNC110 (of the store there is no event)
                 await asyncio.sleep(_EVERY_S)
 
 
@@ -75,11 +81,16 @@ async def running_node(home: Home) -> AsyncIterator[Node]:
             book=Book(clock=time.time, chance=random.Random(1)),
             now_ms=lambda: NOW_MS,
         )
-        async with process, asyncio.TaskGroup() as group:
+        control = ControlServer(home.socket, {"status": _status})
+        async with process, control, asyncio.TaskGroup() as group:
             running = group.create_task(peering.run())
             await process.wait_up()
-            yield Node(process=process, store=store, peering=peering)
+            yield Node(home=home, process=process, store=store, peering=peering)
             running.cancel()
+
+
+async def _status(_: object) -> Answered:
+    return {"is": "at work"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,30 +124,45 @@ class Usage:
 
 @dataclass(kw_only=True)
 class Watched:
-    """What went on in the core during an attack: how late its loop was, how long an honest peer
-    waited for an answer, and how often it got none. In seconds.
+    """What went on in the core during an attack: how late its loop was, how long its user and an
+    honest peer waited for an answer, how often that peer got none, and what it recorded.
     """
 
-    lags_s: list[float] = field(default_factory=list)
-    waits_s: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    user_waited_s: list[float] = field(default_factory=list)
+    honest_waited_s: list[float] = field(default_factory=list)
     unanswered: int = 0
+    recorded: list[Record] = field(default_factory=list)
 
     @asynccontextmanager
     async def watching(self, honest: Node, victim: Node) -> AsyncIterator[None]:
         """Watch for the length of a block."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.watch_loop())]
-            tasks.append(group.create_task(self.ask(honest, victim)))
+            tasks = [
+                group.create_task(work)
+                for work in (self.record(victim), self.control(victim), self.ask(honest, victim))
+            ]
             yield
             for task in tasks:
                 task.cancel()
 
-    async def watch_loop(self) -> None:
-        """Be late, for ever."""
+    async def record(self, victim: Node) -> None:
+        """Record something now and then, for ever."""
         while True:
             due_s = time.monotonic() + _EVERY_S
             await asyncio.sleep(_EVERY_S)
-            self.lags_s.append(time.monotonic() - due_s)
+            self.late_s.append(time.monotonic() - due_s)
+            body = replace(INSIGHT, message=f"insight {len(self.recorded)}")
+            with victim.store.transaction():
+                self.recorded.append(victim.store.append_own(KEYS[2], body, ts_ms=NOW_MS))
+
+    async def control(self, victim: Node) -> None:
+        """Ask for the victim's status as its user does, for ever."""
+        while True:
+            asked_s = time.monotonic()
+            await asyncio.to_thread(call, victim.home.socket, "status")
+            self.user_waited_s.append(time.monotonic() - asked_s)
+            await asyncio.sleep(_ASKED_EVERY_S)
 
     async def ask(self, honest: Node, victim: Node) -> None:
         """Ask the victim something now and then, for ever."""
@@ -150,7 +176,7 @@ class Watched:
                     write(Known(known=1)),
                     timeout_s=_ANSWERED_WITHIN_S,
                 )
-                self.waits_s.append(time.monotonic() - asked_s)
+                self.honest_waited_s.append(time.monotonic() - asked_s)
             except NetworkError:
                 self.unanswered += 1
             await asyncio.sleep(_ASKED_EVERY_S)
@@ -176,21 +202,27 @@ async def _attacked(home: Path, frames: int, seed: str) -> dict[str, Any]:
         victim.take(RECORDS)
         async with running_node(Home(home / "honest")) as honest:
             await honest.process.dial(victim.process.addresses[0])
-            await honest.until_has(RECORDS[-1])
+            await honest.until_has(RECORDS)
             before = Usage.of(pid)
             began_s = time.monotonic()
             async with watched.watching(honest, victim):
                 said = await _attack(victim, frames, seed)
             took_s = time.monotonic() - began_s
-            problems = await _problems_after(victim, honest, pid, before)
+            problems = await _problems_after(victim, honest, watched, pid, before)
             after = Usage.of(pid)
-    if watched.unanswered > _UNANSWERED_SHARE * len(watched.waits_s):
+    if watched.unanswered > _UNANSWERED_SHARE * len(watched.honest_waited_s):
         problems.append(f"an honest peer was left without {watched.unanswered} answers")
+    if len(watched.recorded) < _LEAST_SHARE * took_s / _EVERY_S:
+        problems.append(f"only {len(watched.recorded)} records were made in {took_s:.0f} s")
+    if max(watched.user_waited_s) > _USER_WAITS_S:
+        problems.append("the control socket was not answered in time")
     return {
         **said,
         "seconds": round(took_s, 1),
-        "loop_late_ms": _of(watched.lags_s),
-        "honest_waited_ms": _of(watched.waits_s),
+        "recorded": len(watched.recorded),
+        "loop_late_ms": _of(watched.late_s),
+        "user_waited_ms": _of(watched.user_waited_s),
+        "honest_waited_ms": _of(watched.honest_waited_s),
         "honest_unanswered": watched.unanswered,
         "before": vars(before),
         "after": vars(after),
@@ -198,16 +230,16 @@ async def _attacked(home: Path, frames: int, seed: str) -> dict[str, Any]:
     }
 
 
-async def _problems_after(victim: Node, honest: Node, pid: int, before: Usage) -> list[str]:
+async def _problems_after(
+    victim: Node, honest: Node, watched: Watched, pid: int, before: Usage
+) -> list[str]:
     problems = [f"{name} failed" for name in victim.peering.failures + honest.peering.failures]
     if pid not in programs(os.getpid()) or victim.process.fault is not None:
         return [*problems, "the network process has ended"]
-    news = signed(KEYS[1], 10_000, replace(INSIGHT, message="this came after the attack"))
-    victim.take([news])
     try:
-        await honest.until_has(news)
+        await honest.until_has(watched.recorded)
     except TimeoutError:
-        problems.append("an honest peer does not get what is new")
+        problems.append("an honest peer has not got what was recorded")
     settled_s = time.monotonic() + _SETTLED_S
     while not Usage.of(pid).is_much_like(before):
         if time.monotonic() > settled_s:
