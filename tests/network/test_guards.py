@@ -156,6 +156,7 @@ def test_upstreams_store_of_peers_evicts_the_hosts_own_key() -> None:
     ("function", "parameters"),
     [
         (BasicHost._swarm_stream_handler, ["self", "net_stream"]),
+        (BasicHost._schedule_identify, ["self", "peer_id", "reason"]),
         (Pubsub.push_msg, ["self", "msg_forwarder", "msg"]),
         (Pubsub.stream_handler, ["self", "stream"]),
         (Pubsub.continuously_read_stream, ["self", "stream"]),
@@ -210,3 +211,7 @@ def test_upstream_calls_what_the_guards_replace_by_the_names_that_they_set() -> 
     yamux = inspect.getsource(Yamux.handle_incoming)
     assert yamux.count("await self._read_data_body(length)") == 3
     assert "except trio.TooSlowError:" in yamux
+    assert yamux.count("await read_exactly(self.secured_conn, HEADER_SIZE)") == 1
+    assert "self.stream_buffers[stream_id].extend(data)" in yamux
+    host = inspect.getsource(BasicHost)
+    assert host.count("self._schedule_identify(") == 3
