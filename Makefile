@@ -35,7 +35,8 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|swarm|pipeline|records|syncing, else all.
+# PART=decisions|swarm|pipeline|records|syncing|peers|network, else all; figures are kept in
+# docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
 

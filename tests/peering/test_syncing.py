@@ -17,7 +17,8 @@ from node.peering import exchange
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, SYNC
 from node.store.intake import INTENT_MS, Quotas
-from protocol.records import Record
+from protocol.errors import Rejected
+from protocol.records import Record, payload_id
 from protocol.topics import subscriptions
 from tests.peering.members import (
     ALL_TOPICS,
@@ -138,7 +139,7 @@ def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting) -> No
         for topic, digest in shared.items():
             meeting.wires.bytes.clear()
             assert await one.peering.syncer.exchange(peer, {topic: digest}) == 0
-            assert meeting.wires.bytes[SYNC] < 1_000
+            assert meeting.wires.bytes[SYNC] < 150
         # Known to be equal, they are not compared again before the next half hour.
         meeting.clock.now_s += 60
         assert one.peering.syncer.differing(peer, hello.digests) == {}
@@ -198,6 +199,40 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
         assert cursors
         assert None not in cursors
         assert new.store.meta(f"cursor {big}") is None
+
+
+def test_a_node_that_was_away_for_a_day_fetches_nothing_that_it_has(
+    meeting: Meeting, tmp_path: Path
+) -> None:
+    records = library(737)  # no patch at the end without its result
+    before, meanwhile = records[:400], records[400:]
+    stayed, home = meeting.member("stayed"), Home(tmp_path / "home")
+    stayed.take(before)
+    names = {"wires": meeting.wires, "name": "away", "clock": meeting.clock, "home": home}
+    with ExitStack() as stack:
+        away = stack.enter_context(member(**names))  # type: ignore[arg-type]
+        asyncio.run(meeting.level(away, stayed))
+        had = away.ids()
+        stayed.carrier.lost(away.carrier.peer_id)
+    stayed.take(meanwhile)
+    meeting.clock.now_s += 86_400
+    sent: list[bytes] = []
+
+    async def noted(_protocol: str, _question: Message, answer: Message) -> Message:
+        if isinstance(answer, dict) and isinstance(wires := answer.get("records"), list):
+            sent.extend(wires)  # type: ignore[arg-type]
+        return answer
+
+    stayed.carrier.tamper = noted
+    with ExitStack() as stack:
+        away = stack.enter_context(member(**names))  # type: ignore[arg-type]
+        asyncio.run(meeting.level(away, stayed))
+        assert away.ids() == stayed.ids()
+    heads = [payload_id(wire) for wire in sent]
+    fetched = [head[0] for head in heads if not isinstance(head, Rejected)]
+    assert len(fetched) == len(sent) == len(set(fetched))
+    assert had.isdisjoint(fetched)
+    assert had | set(fetched) == stayed.ids()
 
 
 def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:

@@ -28,14 +28,18 @@ def keys(numbers: "set[int] | range") -> set[bytes]:
 
 
 def reconcile(
-    ours: set[bytes], theirs: set[bytes], *, frame_limit_bytes: int = FRAME_LIMIT_BYTES
+    ours: set[bytes],
+    theirs: set[bytes],
+    *,
+    frame_limit_bytes: int = FRAME_LIMIT_BYTES,
+    opened: Callable[[Initiator], bytes] = Initiator.open,
 ) -> tuple[set[bytes], set[bytes], int]:
     """Return what only we have, what only they have, and the number of messages."""
     initiator = Initiator(RecordIndex(sorted(ours)), frame_limit_bytes=frame_limit_bytes)
     other = RecordIndex(sorted(theirs))
     have: list[bytes] = []
     need: list[bytes] = []
-    message: bytes | None = initiator.open()
+    message: bytes | None = opened(initiator)
     messages = 0
     while message is not None:
         answer = respond(other, message, frame_limit_bytes=frame_limit_bytes)
@@ -88,6 +92,25 @@ def test_equal_sets_cost_one_short_message_each_way() -> None:
     message = Initiator(index).open()
     assert len(message) < 400
     assert respond(index, message) == b"\x61"
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 400)), st.sets(st.integers(0, 400)))
+def test_one_fingerprint_for_all_leads_to_the_same(ours: set[int], theirs: set[int]) -> None:
+    whole = reconcile(keys(ours), keys(theirs), opened=Initiator.open_whole)
+    assert whole[:2] == reconcile(keys(ours), keys(theirs))[:2]
+
+
+def test_one_fingerprint_is_enough_for_equal_sets() -> None:
+    index = RecordIndex(sorted(keys(range(10_000))))
+    initiator = Initiator(index)
+    message = initiator.open_whole()
+    answer = respond(index, message)
+    assert isinstance(answer, bytes)
+    assert (len(message), len(answer)) == (20, 1)
+    told = initiator.receive(answer)
+    assert not isinstance(told, Rejected)
+    assert told[1] is None
 
 
 def test_the_newest_are_found_in_a_few_messages() -> None:
