@@ -39,10 +39,17 @@ class Place:
         self._process = process
         self.address: str = self._hear()["address"]
 
+    def members(self) -> int:
+        """Return how many records it has, each in all its topics: asking costs it little."""
+        return int(self._ask("members")["members"])
+
     def look(self) -> dict[str, Any]:
-        """Return what it has and what it cost so far (`_look`)."""
+        """Return what else there is to know of it, and what it cost so far."""
+        return self._ask("all")
+
+    def _ask(self, what: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
         return self._hear()
 
@@ -90,18 +97,17 @@ async def _run(home: Home, hardware_class: str, addresses: list[str]) -> None:
             _count_questions(membership.process, asked)
             await membership.process.wait_up()
             _say({"address": membership.addresses[0]})
-            while await asyncio.to_thread(sys.stdin.readline):
+            while asked_for := (await asyncio.to_thread(sys.stdin.readline)).strip():
                 counts = [count for count, _ in membership.peering._indexes.digests().values()]
-                heads = [one.hello for _, one in membership.peers]
-                _say(
-                    {
-                        "members": sum(counts),
-                        "peers": len(heads),
+                seen: dict[str, Any] = {"members": sum(counts)}
+                if asked_for == "all":
+                    seen |= {
+                        "peers": len(membership.peers),
                         "lost": membership.process.lost_messages,
                         "asked": dict(asked),
                         **_costs(os.getpid()),
                     }
-                )
+                _say(seen)
 
 
 def _count_questions(process: NetworkProcess, asked: Counter[str]) -> None:

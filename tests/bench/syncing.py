@@ -73,7 +73,7 @@ def _cold_start(full: Path, new: Path) -> dict[str, Any]:
 
 def _until_has(newcomer: Place, members: int) -> None:
     ends_s = time.monotonic() + _LONGEST_S
-    while newcomer.look()["members"] < members:
+    while newcomer.members() < members:
         assert time.monotonic() < ends_s, "the newcomer does not get everything"
         time.sleep(_LOOKED_S)
 

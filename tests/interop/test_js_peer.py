@@ -108,7 +108,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(folder: Path, tmp_path: Pa
                 assert first.body.message == "Von außen."
                 said.update({first.id, third.id})
                 await peer.tell()
-            await until(lambda: node.look()["members"] == len(kept) + 3)
+            await until(lambda: node.members() == len(kept) + 3)
 
     said: set[bytes] = set()
     with place(home.root) as node:
