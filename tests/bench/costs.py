@@ -20,7 +20,7 @@ from protocol.hardware import family_of
 from protocol.records import MAIN_NET
 from protocol.topics import family_topic, news_topic, subscriptions
 from tests.bench.library import CLASSES, EXPERIMENTS, session
-from tests.bench.simulation import entries
+from tests.bench.simulation import entries, hello_bytes
 from tests.protocol.examples import MANIFEST
 
 DAY_S: Final = 86_400.0
@@ -57,7 +57,6 @@ class Assumptions:
 class Units:
     """What was measured. CPU is that of all of a node's processes."""
 
-    hello_bytes: float
     sync_bytes: float
     disk_bytes_per_record: float
     cpu_s_per_message: float
@@ -70,7 +69,6 @@ class Units:
         rest, busy = (peers[name] for name in ("at_0_per_s", "at_4_per_s"))
         at_rest = rest["share_of_a_core"]["all"]
         return cls(
-            hello_bytes=syncing["reconnected"]["hello_bytes"],
             sync_bytes=syncing["equal"]["bytes"] / syncing["equal"]["questions"],
             disk_bytes_per_record=syncing["disk_bytes_per_record"],
             cpu_s_per_message=(busy["share_of_a_core"]["all"] - at_rest) / busy["members_per_s"],
@@ -128,7 +126,7 @@ def traffic(assumed: Assumptions, units: Units, seconds: float = DAY_S) -> dict[
             for topic, size in _both(near, own.message_bytes, far, other.message_bytes).items()
         ),
         "hellos": hellos,
-        "hello_bytes": hellos * units.hello_bytes,
+        "hello_bytes": hellos * 2 * hello_bytes(topics),
         "sync_bytes": rounds * topics * units.sync_bytes,
     }
 

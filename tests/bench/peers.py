@@ -109,6 +109,7 @@ class Crowd:
     store: Store
     indexes: TopicIndexes
     hosts: list[NetworkHost]
+    faults: int = 0
 
     async def join(self, address: str) -> None:
         """Be a host that is connected, and says hello for ever."""
@@ -127,8 +128,13 @@ class Crowd:
                         await frames.send(write(self._hello(host)))
                         await frames.receive()
                 except ArnodeError as fault:
-                    print(f"  a peer: {fault}", file=sys.stderr, flush=True)
+                    self._note(fault)
                 await trio.sleep(REPEATED_S)
+
+    def _note(self, fault: ArnodeError) -> None:
+        self.faults += 1
+        if self.faults in (1, 10, 100, 1_000):  # one is nothing, many spoil the figures
+            print(f"  fault {self.faults} of the peers: {fault}", file=sys.stderr, flush=True)
 
     async def _answer(self, peer: PeerId, frames: FrameStream) -> None:
         librarian = Librarian(self.store, self.indexes)

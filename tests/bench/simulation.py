@@ -11,6 +11,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Final, cast
 
@@ -27,10 +28,11 @@ from node.peering.syncing import Syncer
 from node.peering.taking import Taken, Taking
 from node.store.store import Store
 from node.store.topics import TopicIndexes
+from protocol.hardware import FAMILIES
 from protocol.kinds import ResultBody
 from protocol.record_index import RecordIndex, key_of
 from protocol.records import MAIN_NET, Record
-from protocol.topics import all_subscriptions, subscriptions, topics_of
+from protocol.topics import all_subscriptions, family_topic, subscriptions, topics_of
 from tests.bench.library import CLASSES, EXPERIMENTS, session
 from tests.protocol.examples import MANIFEST
 
@@ -61,6 +63,22 @@ def entries(records: Sequence[Record]) -> Iterator[Entry]:
     for one in records:
         key = key_of(one.ts_ms, one.id)
         yield Entry(wire=one.wire, id=one.id, key=key, topics=topics[one.id])
+
+
+@cache
+def hello_bytes(topics: int) -> int:
+    """Return the size of a hello that tells of so many topics."""
+    some = family_topic(MAIN_NET, MANIFEST.id, FAMILIES[0])
+    digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
+    told = Hello(
+        v=1,
+        software="arnode 0.1.0",
+        net=MAIN_NET,
+        author=bytes(32),
+        addresses=(f"/ip4/192.0.2.1/tcp/4001/p2p/{'1' * 52}",),
+        digests=digests,
+    )
+    return len(encode_message(write(told)))
 
 
 class Indexes:
@@ -129,16 +147,9 @@ class Node:
             self.indexes.add(entry)
         return is_new
 
-    def hello(self) -> Hello:
-        told = {topic: one for topic, one in self.indexes.digests().items() if one[0]}
-        return Hello(
-            v=1,
-            software="arnode 0.1.0",
-            net=MAIN_NET,
-            author=bytes(32),
-            addresses=(f"/ip4/192.0.2.1/tcp/4001/p2p/{'1' * 52}",),
-            digests=told,
-        )
+    def told(self) -> Mapping[str, TopicDigest]:
+        """Return what its hello says that it has."""
+        return {topic: one for topic, one in self.indexes.digests().items() if one[0]}
 
     # As a carrier
 
@@ -257,14 +268,13 @@ class World:
 
     async def _hello(self, node: Node, other: Node) -> None:
         """One asks, both have heard of each other, and fetch what that calls for."""
-        mine, theirs = node.hello(), other.hello()
+        mine, theirs = node.told(), other.told()
         for side in (node, other):
             side.spent["hellos"] += 1
-            for told in (mine, theirs):
-                side.spent["hello bytes"] += len(encode_message(write(told)))
+            side.spent["hello bytes"] += hello_bytes(len(mine)) + hello_bytes(len(theirs))
         for asking, said in ((node, theirs), (other, mine)):
             peer = other if asking is node else node
-            if differing := asking.syncer.differing(peer.name, said.digests):
+            if differing := asking.syncer.differing(peer.name, said):
                 asking.spent["exchanges"] += 1
                 await asking.syncer.exchange(peer.name, differing)
         self.at(self.now_s + REPEATED_S, "hello", node, other)
