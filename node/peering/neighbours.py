@@ -20,7 +20,7 @@ from node.peering.child import child_command, running_child
 from node.peering.definition import Network
 
 _PROGRAM = "node.peering.multicast"
-_CONTEXT = b"arnode mdns 1"
+_CONTEXT = b"arnode/mdns/1\0"
 _NAME_BYTES = 8
 _LOOKED_S = 1.0
 _log = logging.getLogger("node.peering")
