@@ -63,6 +63,7 @@ def figures(store: Store, membership: Membership) -> Iterator[str]:
         "records": ("Records kept.", store.record_count()),
         "peers": ("Peers that said hello.", len(membership.peers)),
         "up": ("Whether the network process runs.", int(membership.process.peer_id is not None)),
+        "streams": ("Streams open at the last look.", membership.process.open_streams),
         "lost_messages": ("Gossip not taken in time.", membership.process.lost_messages),
     }
     for name, (what, value) in values.items():

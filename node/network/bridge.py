@@ -239,8 +239,9 @@ class Bridge:
     async def _reserve(self, peer: str) -> None:
         await self._host.reserve(PeerId(peer))
 
-    async def _ping(self) -> None:
+    async def _ping(self) -> Message:
         await trio.lowlevel.checkpoint()
+        return self._host.open_streams
 
     async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
         peer = PeerId(name)

@@ -84,6 +84,12 @@ class Connections:
         vars(swarm.auto_connector)["maybe_connect"] = _dial_nobody
         swarm.register_notifee(_Forgetting())
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are in the tables of all connections, whoever opened them."""
+        connections = self._swarm.get_connections()
+        return sum(len(getattr(one.muxed_conn, "streams", ())) for one in connections)
+
     def limiting(self, handler: StreamHandler) -> StreamHandler:
         """Return a handler of inbound streams that resets those over the peer's limits."""
 

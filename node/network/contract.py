@@ -11,7 +11,7 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
     ["ask", N, peer, protocol, seconds, question]
     ["serve", N, protocol]                      ["question", Q, peer, protocol, question]
     ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed]
-    ["ping", N]                                 ["disconnected", peer]
+    ["ping", N]        done: open streams       ["disconnected", peer]
     ["answer", Q, answer]                       ["heard", topic, forwarder, data]
     ["refuse", Q]                               ["lost", messages so far]
 """

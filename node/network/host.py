@@ -111,6 +111,11 @@ class NetworkHost:
         """Who is connected."""
         return tuple(PeerId(str(peer)) for peer in self._host.get_connected_peers())
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams there are with all peers, whoever opened them."""
+        return self._connections.open_streams
+
     def is_banned(self, peer: PeerId) -> bool:
         """Tell whether a peer is refused for what it did."""
         return peer in self._banned

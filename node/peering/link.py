@@ -40,6 +40,7 @@ class Link:
         self._lost_there = 0
         self.peer_id: PeerId | None = None
         self.addresses: tuple[str, ...] = ()
+        self.open_streams = 0  # at the last ping
 
     async def run(self, on_up: Callable[[], None]) -> NetworkError:
         """Take in frames until the channel ends, and return why it did."""
@@ -101,7 +102,8 @@ class Link:
             await asyncio.sleep(PING_EVERY_S)
             try:
                 async with asyncio.timeout(PONG_S):
-                    await self.call("ping")
+                    streams = await self.call("ping")
+                self.open_streams = streams if isinstance(streams, int) else 0
             except TimeoutError:
                 _log.warning("the network process has not answered for %g s", PONG_S)
                 self._channel.close()

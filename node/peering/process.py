@@ -94,6 +94,11 @@ class NetworkProcess:
         """How many gossip messages arrived and were not taken in time."""
         return self._inbox.lost_messages
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams peers and this node had open within the last half minute."""
+        return 0 if self._link is None else self._link.open_streams
+
     async def wait_up(self) -> None:
         """Wait until the network is up; with no end if it cannot be."""
         await self._is_up.wait()

@@ -156,7 +156,7 @@ class Peering:
                 ("publishing", self._publisher.run),
                 ("settling", self._settle),
             ):
-                parts.create_task(self._keep_up(name, part))
+                parts.create_task(self._keep_up(name, part), name=name)
 
     async def _keep_up(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
         while True:

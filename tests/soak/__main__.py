@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.soak.aa import run_aa
 from tests.soak.fuzz import run_fuzz
+from tests.soak.gossip import run_gossip
 from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "verify": run_verify,
     "planted": run_planted,
     "liars": run_liars,
+    "gossip": run_gossip,
 }
 
 
