@@ -71,7 +71,8 @@ def test_a_relay_s_limits_are_those_of_the_code() -> None:
         assert f"`{protocol}`" in relays
     assert f"1 … {MAX_PORTS} port numbers" in relays
     assert f"| {limits.reservations}, of those connected from one" in relays
-    assert f"IPv4 address {limits.reservations_per_host};" in relays
+    near = limits.reservations_per_host
+    assert f"IPv4 address {near}, all over IPv6 together {near};" in relays
     assert f"| {limits.circuits}, of one peer {limits.circuits_per_peer}," in relays
     assert f"| {limits.circuit_bytes:,} |" in relays
     assert f"{limits.idle_s:g} seconds without a byte" in relays
