@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from node.peering.child import LINES_PER_MINUTE
 from node.peering.messages import PEERS, Known, write
 from node.peering.process import NetworkProcess
 from node.peering.service import Peering
+from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record
@@ -68,6 +69,7 @@ class Node:
 @asynccontextmanager
 async def running_node(home: Home) -> AsyncIterator[Node]:
     """Yield a node that listens on loopback."""
+    verifier = Verifier()
     with Store.open(home) as store:
         process = NetworkProcess(settings(topics=frozenset(ALL_TOPICS)), hidden=[home.root])
         peering = Peering(
@@ -79,10 +81,11 @@ async def running_node(home: Home) -> AsyncIterator[Node]:
             software="fuzzed 1",
             topics=ALL_TOPICS,
             book=Book(clock=time.time, chance=random.Random(1)),
+            verifier=verifier,
             now_ms=lambda: NOW_MS,
         )
         control = ControlServer(home.socket, {"status": _status})
-        async with process, control, asyncio.TaskGroup() as group:
+        async with aclosing(verifier), process, control, asyncio.TaskGroup() as group:
             running = group.create_task(peering.run())
             await process.wait_up()
             yield Node(home=home, process=process, store=store, peering=peering)
