@@ -4,7 +4,8 @@ In this order: size and id; is it known; bytes and fields; the network; signatur
 (`node.store.sifting`); the time. What
 is valid and early waits in quarantine until its time has come. What is valid and over a quota is
 refused and its id remembered, so that it is not asked for again: of each author's records of one
-sort the newest by number stay, whatever order they came in. Own records are nobody's to evict.
+sort the newest by number stay, whatever order they came in. Own records are nobody's to evict; own
+intents that everybody else has let go are offered no longer, so that sets can become one.
 """
 
 from collections import Counter
@@ -33,7 +34,9 @@ _ROOM_SHARE = 0.01  # cleared at once when the store is full
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """How many records are kept: of one author by sort (ten times as many once proven), in all."""
+    """How many records are kept: of one author by sort (but for intents, ten times as many once
+    proven), and in all.
+    """
 
     news: int = 5_000
     bulk: int = 50_000
@@ -162,16 +165,34 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
             _derive(database, record, manifest_of)
 
 
-def forget_old_intents(database: Database, now_ms: int) -> int:
-    """Remove others' intents of more than a day ago; return how many."""
+def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
+    """Remove others' intents of more than a day ago, offer own ones no longer; return how many."""
     rows = database.rows(
-        "SELECT id FROM record WHERE kind = 'intent' AND ts_ms < ? AND NOT own",
+        "SELECT id, own FROM record WHERE kind = 'intent' AND ts_ms < ?"
+        " AND (NOT own OR id IN (SELECT id FROM membership WHERE held))",
         (now_ms - INTENT_MS,),
     )
     with database.transaction():
-        for (record_id,) in rows:
-            _evict(database, record_id)
-    return len(rows)
+        for record_id, is_own in rows:
+            if is_own:
+                topics.note_removed(database, record_id)
+            else:
+                _evict(database, record_id)
+        withdraw_intents(database, quotas)
+    return sum(not is_own for _, is_own in rows)
+
+
+def withdraw_intents(database: Database, quotas: Quotas, *, at_most: int = -1) -> None:
+    """Offer own intents over an author's quota no longer: nobody else has them any more.
+
+    The newest of those that are too many come first; after each that is made it is one.
+    """
+    for (record_id,) in database.rows(
+        "SELECT id FROM record WHERE own AND kind = 'intent' ORDER BY n DESC LIMIT ? OFFSET ?",
+        (at_most, quotas.intent),
+    ):
+        if topics.topics_held(database, record_id):
+            topics.note_removed(database, record_id)
 
 
 def _take(
@@ -234,7 +255,9 @@ def _quarantine(database: Database, record: Record) -> int:
 def _admit(database: Database, record: Record, sort: Sort, quotas: Quotas) -> bool:
     """Count a record within its author's quota and make room for it, or refuse it."""
     count, quota = _count(database, record, sort), quotas.of(sort)
-    if count <= quota or (count <= quota * _PROVEN_FACTOR and _is_proven(database, record.author)):
+    # Who is proven differs from node to node, and an intent is worth nothing to prove anything by.
+    most = quota if sort == "intent" else quota * _PROVEN_FACTOR
+    if count <= quota or (count <= most and _is_proven(database, record.author)):
         return True
     if _settles(database, record):
         return True

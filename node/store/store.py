@@ -143,7 +143,7 @@ class Store(JobStore):
 
         Return how many were forgotten, and what became of those that waited.
         """
-        forgotten = intake.forget_old_intents(self._database, now_ms)
+        forgotten = intake.forget_old_intents(self._database, now_ms, self.quotas)
         report = intake.release(
             self._database, now_ms=now_ms, quotas=self.quotas, manifest_of=self._manifest
         )
@@ -334,6 +334,8 @@ class Store(JobStore):
 
     def _keep_own(self, record: Record) -> None:
         intake.keep_own(self._database, record, manifest_of=self._manifest)
+        if record.kind == "intent":
+            intake.withdraw_intents(self._database, self.quotas, at_most=1)
         self._derive_own(record)
 
     def _agree_with_mirror(self) -> None:

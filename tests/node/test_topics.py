@@ -165,6 +165,25 @@ def test_an_expired_intent_is_had_and_not_offered() -> None:
         assert (len(indexes[FAMILY]), len(indexes.had(FAMILY))) == (0, 1)
 
 
+def test_an_author_offers_no_more_of_its_intents_than_others_keep() -> None:
+    quotas = Quotas(intent=5)
+    with new_store(quotas) as own, new_store(quotas) as other:
+        offered, kept = own.topic_indexes(TOPICS), other.topic_indexes(TOPICS)
+        for number in range(12):
+            intent = own.append_own(KEYS[0], INTENT, ts_ms=START_MS + number)
+            take(other, intent)
+            assert offered.digests() == kept.digests()
+        assert len(offered[FAMILY]) == 5
+        for store in (own, other):
+            store.settle(now_ms=START_MS + INTENT_MS + 10)
+        assert offered.digests() == kept.digests()
+        assert len(offered[FAMILY]) == 2
+        assert len(own.own_records()) == 12
+        own.rebuild()
+        own.settle(now_ms=START_MS + INTENT_MS + 10)
+        assert own.topic_indexes(TOPICS).digests() == kept.digests()
+
+
 def test_what_is_rolled_back_was_never_there() -> None:
     with new_store() as store:
         indexes = store.topic_indexes(TOPICS)
