@@ -22,6 +22,7 @@ from tests.soak.kills import run_kills
 from tests.soak.liars import run_liars
 from tests.soak.night import run_night
 from tests.soak.planted import run_planted
+from tests.soak.traffic import run_traffic
 from tests.soak.try_ import run_try
 from tests.soak.verify import run_verify
 
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "planted": run_planted,
     "liars": run_liars,
     "gossip": run_gossip,
+    "traffic": run_traffic,
 }
 
 
