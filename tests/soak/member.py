@@ -94,7 +94,7 @@ class Author:
         """Publish at the rate, for ever; what took too long is made up for."""
         due_s = time.monotonic()
         while True:
-            while not self.rate:
+            if not self.rate:
                 self.changed.clear()
                 await self.changed.wait()
                 due_s = time.monotonic()
