@@ -40,7 +40,7 @@ check: setup
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
 
-# PART=night|text|aa|kills|ingest|hostile|fuzz|try|verify|planted|liars; figures are appended
-# to docs/soak.jsonl.
+# PART=night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars; figures are
+# appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tests.soak $(PART)
