@@ -25,11 +25,11 @@ from node.peering.process import NetworkProcess
 from node.store.store import Store
 from protocol.records import MAIN_NET
 from protocol.topics import all_subscriptions, subscriptions
+from tests.parts import parts_of
 from tests.protocol.examples import MANIFEST
 
 LISTEN = "/ip4/127.0.0.1/tcp/0"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PARTS = {"node.network.program": "network", "node.peering.verifying": "verifying"}
 
 
 class Place:
@@ -132,26 +132,12 @@ def _costs(core: int) -> dict[str, dict[str, float]]:
     """
     cpu_s: dict[str, float] = {}
     memory_bytes: dict[str, float] = {}
-    for pid, name in [(core, "core"), *_below(core)]:
+    for pid, name in parts_of(core):
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         cpu_s[name] = (int(stat[11]) + int(stat[12])) / _TICKS
         shared_out = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2]
         memory_bytes[name] = 1_024 * int(shared_out.split()[0])
     return {"cpu_s": cpu_s, "memory_bytes": memory_bytes}
-
-
-def _below(core: int) -> Iterator[tuple[int, str]]:
-    """Yield the processes that a core started; those that only watch over one are none."""
-    for task in Path(f"/proc/{core}/task").glob("*/children"):
-        for child in task.read_text().split():
-            line = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"python" in line.split(b"\0")[0]:
-                name = next(
-                    (name for part, name in _PARTS.items() if part.encode() in line), "other"
-                )
-                yield int(child), name
-            else:
-                yield from _below(int(child))
 
 
 def _say(values: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.soak.gossip import Faults, broken
+from tests.soak.gossip import Faults, arrivals_of, broken
 from tests.soak.halves import loopback
 from tests.soak.swarm import stored, swarm
 
@@ -23,9 +23,11 @@ def test_a_swarm_holds_the_same_after_a_kill_and_a_suspension(tmp_path: Path) ->
             await nodes.rate(0)
             assert await nodes.seconds_to_agree(within_s=_PATIENCE_S) is not None
             assert not any(seen["failures"] for seen in await nodes.look())
+            ways = [{way for way, _ in arrivals_of(one).values()} for one in nodes.members]
             homes = [nodes.bootstrap, *(member.home for member in nodes.members)]
         held = [stored(home) for home in homes]
         assert all(one == held[0] for one in held)
+        assert all({"own", "gossip"} <= noted for noted in ways)
         assert sum(int(str(count)) for count, _ in held[0].values()) > _MEMBERS
 
     asyncio.run(test())

@@ -76,7 +76,7 @@ async def _gossip(
         agreed_s = await nodes_up.seconds_to_agree(within_s=_GIVE_UP_S)
         seen = await nodes_up.look()
         homes = [member.home for member in nodes_up.members]
-        arrivals = [_arrivals(member.arrivals) for member in nodes_up.members]
+        arrivals = [arrivals_of(member) for member in nodes_up.members]
     digests = [stored(home) for home in (nodes_up.bootstrap, *homes)]
     is_one = all(one == digests[0] for one in digests)
     delivered = deliveries(arrivals, begun_ns, ended_ns)
@@ -162,10 +162,10 @@ def _percentiles(name: str, values: Sequence[float]) -> dict[str, object]:
     return {f"{name}p50_ms": round(cuts[49], 1), f"{name}p99_ms": round(cuts[98], 1)}
 
 
-def _arrivals(path: Path) -> dict[bytes, tuple[str, int]]:
+def arrivals_of(member: Member) -> dict[bytes, tuple[str, int]]:
     """Read what a member noted: how each record came, and when; of one that came again, first."""
     found: dict[bytes, tuple[str, int]] = {}
-    for line in path.read_text(encoding="ascii").splitlines():
+    for line in member.arrivals.read_text(encoding="ascii").splitlines():
         match line.split():
             case [record, way, at_ns]:  # a killed process may have cut its last line short
                 found.setdefault(bytes.fromhex(record), (way, int(at_ns)))

@@ -34,10 +34,10 @@ from node.peering.invites import read_invite
 from node.peering.membership import Membership, taking_part
 from node.store.blobs import Blobs
 from node.store.intake import Report
+from node.store.sifting import Sifted
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
 from protocol.kinds import Env, Run
-from protocol.records import MAIN_NET
 from protocol.runs import Role
 from protocol.source import Source
 from protocol.topics import subscriptions
@@ -58,8 +58,8 @@ class Arrivals:
 
     def __init__(self, file: TextIOWrapper, store: Store) -> None:
         self._file = file
-        self._ingest = store.ingest
-        vars(store)["ingest"] = self._noting
+        self._take = store.take
+        vars(store)["take"] = self._noting
 
     def note(self, ids: Iterable[bytes], way: str) -> None:
         """Write these down as here since now."""
@@ -67,8 +67,8 @@ class Arrivals:
         self._file.writelines(f"{one.hex()} {way} {now}\n" for one in ids)
         self._file.flush()
 
-    def _noting(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
-        report = self._ingest(wires, now_ms=now_ms, net=net)
+    def _noting(self, sifted: Sifted, verdicts: Sequence[bool], *, now_ms: int) -> Report:
+        report = self._take(sifted, verdicts, now_ms=now_ms)
         task = asyncio.current_task()
         self.note(report.new, "gossip" if task and task.get_name() == "hearing" else "sync")
         return report

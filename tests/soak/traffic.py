@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from tests.parts import parts_of
 from tests.soak.halves import loopback
 from tests.soak.swarm import Swarm, swarm
 from trainer.processes import held_kib, status_number, used_cpu_s
@@ -121,9 +122,9 @@ def _growth(one: Watched) -> dict[str, float]:
 def _sampled(nodes: Swarm, seen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sample]]:
     """Yield what each member's core and network process hold now."""
     for member, told in zip(nodes.members, seen, strict=True):
-        family = member.family()
+        pids = {name: pid for pid, name in parts_of(member.process.pid)}
+        core, network = pids["core"], pids["network"]
         common = {"records": float(told["records"])}
-        core, network = family[0], family[-1]  # between them the sandbox
         yield (
             f"{member.name} core",
             {

@@ -1,0 +1,26 @@
+"""Which of a core's processes is which."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_PARTS: Final = {"node.network.program": "network", "node.peering.verifying": "verifying"}
+
+
+def parts_of(core: int) -> Iterator[tuple[int, str]]:
+    """Yield each process of a core and what it is; those that only watch over one are none."""
+    yield core, "core"
+    yield from _below(core)
+
+
+def _below(parent: int) -> Iterator[tuple[int, str]]:
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in task.read_text().split():
+            line = Path(f"/proc/{child}/cmdline").read_bytes()
+            if b"python" in line.split(b"\0")[0]:
+                name = next(
+                    (name for part, name in _PARTS.items() if part.encode() in line), "other"
+                )
+                yield int(child), name
+            else:
+                yield from _below(int(child))
