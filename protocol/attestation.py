@@ -49,7 +49,7 @@ def attestation_seed(proof: bytes, index: int) -> int:
 class AttestBody(Mapped):
     """A re-run of a tree against a base; `target` is the result that it answers.
 
-    Whether the proof is the author's is checked with the author: `is_proven_by`.
+    Whether the proof is the author's is checked with the record's signature: `proof_by`.
     """
 
     kind: ClassVar = "attest"
@@ -74,10 +74,6 @@ class AttestBody(Mapped):
         field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
         field("verdict", choice(*VERDICTS)),
     )
-
-    def is_proven_by(self, author: bytes) -> bool:
-        """Tell whether the proof is this author's signature over what was re-run."""
-        return self.proof_by(author).holds()
 
     def proof_by(self, author: bytes) -> Signature:
         """Return what this author must have signed."""

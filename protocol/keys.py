@@ -105,11 +105,6 @@ def bind(transport: SigningKey, author: bytes) -> bytes:
     return transport.sign(BINDING_CONTEXT + author)
 
 
-def is_bound(author: bytes, *, transport: bytes, binding: bytes) -> bool:
-    """Tell whether `transport` vouches for `author`."""
-    return bond(author, transport=transport, binding=binding).holds()
-
-
 def bond(author: bytes, *, transport: bytes, binding: bytes) -> Signature:
     """Return what `transport` must have signed to vouch for `author`."""
     return Signature(transport, BINDING_CONTEXT + author, binding)

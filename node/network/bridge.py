@@ -27,7 +27,7 @@ from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Gossip, Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
-from node.network.limits import ALLOWANCES, Allowance, Kind, Pace, PeerId, Verdict
+from node.network.limits import ALLOWANCES, Allowance, Kind, PeerId, PeerPacers, Verdict
 from node.network.messages import Message
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
@@ -56,7 +56,7 @@ class Bridge:
         self._numbers = count()
         self._open: dict[int, trio.MemorySendChannel[Message]] = {}
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
-        self._pace = Pace(trio.current_time, ASKING)
+        self._pacers = PeerPacers(trio.current_time, ASKING)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
             "disconnect": self._disconnect,
@@ -260,7 +260,7 @@ class Bridge:
             ) from fault
 
     async def _ask_peer(self, peer: PeerId, protocol: str, question: Message) -> Message:
-        await trio.sleep(self._pace.wait_s(peer))
+        await trio.sleep(self._pacers.wait_s(peer))
         frames = await self._host.open(peer, protocol)
         try:
             await frames.send(question)

@@ -10,7 +10,6 @@ whomever a message names, tell a peer's circuits apart by the peer only, and dia
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -34,7 +33,7 @@ from node.network.guards import guarding, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import PeerId
 from node.network.patience import shielded_for
-from node.network.streams import ByteStream, over_libp2p
+from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
 STOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/stop")
@@ -94,7 +93,7 @@ class Circuits:
             raise
 
     async def _agree(self, stream: INetStream, question: HopMessage) -> None:
-        await say(self._bytes(stream), question)
+        await say(self._connections.bytes_of(stream), question)
         answer = await hear(stream, HopMessage)
         if answer.type != HopMessage.STATUS or answer.status != Status.OK:
             raise NetworkError(f"the relay refuses ({answer.status})", "try another, or later")
@@ -108,7 +107,9 @@ class Circuits:
         dialler = PeerId(str(ID(question.peer.id)))
         is_wanted = relay in self._relays and not self._is_banned(dialler)
         status = Status.OK if is_wanted else Status.PERMISSION_DENIED
-        await say(self._bytes(stream), StopMessage(type=StopMessage.STATUS, status=status))
+        await say(
+            self._connections.bytes_of(stream), StopMessage(type=StopMessage.STATUS, status=status)
+        )
         if not is_wanted:
             await stream.close()
             return
@@ -120,11 +121,11 @@ class Circuits:
 
     def _raw(self, stream: INetStream, *, is_initiator: bool) -> RawConnection:
         return RawConnection(
-            _Socket(stream, self._bytes(stream)), is_initiator, ConnectionType.RELAYED, []
+            _Socket(stream, self._connections.bytes_of(stream)),
+            is_initiator,
+            ConnectionType.RELAYED,
+            [],
         )
-
-    def _bytes(self, stream: INetStream) -> ByteStream:
-        return over_libp2p(stream, partial(self._connections.sever, peer_of(stream)))
 
 
 async def say(stream: ByteStream, message: Message) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -37,6 +38,7 @@ from node.network.guards import StreamHandler, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
 from node.network.notifee import Notifee
+from node.network.streams import ByteStream, over_libp2p
 from node.network.unread import Partial, Unread
 
 # Sockets that have not said who they are; they do not count as connections yet.
@@ -113,6 +115,10 @@ class Connections:
                     del self._streams[peer]
 
         return limited
+
+    def bytes_of(self, stream: INetStream) -> ByteStream:
+        """Return a stream in the form that frames need."""
+        return over_libp2p(stream, partial(self.sever, peer_of(stream)))
 
     def is_relayed(self, muxed: IMuxedConn) -> bool:
         """Tell whether a connection goes through a relay."""

@@ -36,6 +36,7 @@ QUESTIONS: Final = 64
 QUESTIONS_PER_PEER: Final = 4
 # Answered by network processes that relay, not by their cores.
 REACH: Final = "/arnode/reach/1"
+MAX_PORTS: Final = 4  # that a peer asks to be tried at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

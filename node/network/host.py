@@ -13,7 +13,6 @@ Gossip is best effort: messages may be lost anywhere, and reconciliation finds t
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Final, cast
 from weakref import WeakKeyDictionary
 
@@ -39,7 +38,6 @@ from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
 from node.network.reach import Reach
 from node.network.relay import Relay, RelayLimits
-from node.network.streams import over_libp2p
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
@@ -295,8 +293,7 @@ class NetworkHost:
         self.serve(REACH, reach.answer)
 
     def _frames(self, stream: INetStream, peer: PeerId, limits: FrameLimits | None) -> FrameStream:
-        sever = partial(self._connections.sever, peer)
-        frames = FrameStream(over_libp2p(stream, sever), limits)
+        frames = FrameStream(self._connections.bytes_of(stream), limits)
         self._open[frames] = peer
         return frames
 

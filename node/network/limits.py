@@ -108,25 +108,39 @@ class _Bucket:
         return Verdict.DROP
 
 
-class Pace:
-    """When to ask a peer next, so as to stay well within what it allows: a bucket that waits.
+class Pacer:
+    """When to do something next, so as to stay well within what is allowed: a bucket that waits.
 
-    The same bucket as the peer's, by the time at which it would be full (GCRA, ITU-T I.371).
+    The same bucket as `PeerLimits` has, by the time at which it would be full (GCRA, ITU-T I.371).
     """
+
+    def __init__(self, clock: Callable[[], float], allowance: Allowance) -> None:
+        self._clock = clock
+        self._allowance = allowance
+        self._full_at = clock()
+
+    def wait_s(self, amount: float = 1) -> float:
+        """Count so much more, and return how many seconds it must wait."""
+        now, allowance = self._clock(), self._allowance
+        self._full_at = max(now, self._full_at) + amount / allowance.per_s
+        return max(0.0, self._full_at - now - allowance.burst / allowance.per_s)
+
+
+class PeerPacers:
+    """A pacer for each peer; the longest unused are forgotten first."""
 
     def __init__(
         self, clock: Callable[[], float], allowance: Allowance, *, peers: int = PEERS_TRACKED
     ) -> None:
         self._clock = clock
         self._allowance = allowance
-        self._full_at: Recent[PeerId, float] = Recent(peers)
+        self._pacers: Recent[PeerId, Pacer] = Recent(peers)
 
     def wait_s(self, peer: PeerId, amount: float = 1) -> float:
-        """Count so much more, and return how many seconds it must wait."""
-        now = self._clock()
-        full_at = max(now, self._full_at.get(peer, now)) + amount / self._allowance.per_s
-        self._full_at[peer] = full_at
-        return max(0.0, full_at - now - self._allowance.burst / self._allowance.per_s)
+        """Count so much more of a peer, and return how many seconds it must wait."""
+        pacer = self._pacers.get(peer) or Pacer(self._clock, self._allowance)
+        self._pacers[peer] = pacer
+        return pacer.wait_s(amount)
 
 
 class Banned:

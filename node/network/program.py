@@ -27,7 +27,7 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_record
 
 # The core may take its time, in both directions; it ends the process when it has had enough.
-_PATIENT: Final = FrameLimits(
+PATIENT: Final = FrameLimits(
     read_bytes=CHANNEL_LIMIT_BYTES,
     write_bytes=CHANNEL_LIMIT_BYTES,
     shape=CHANNEL_SHAPE,
@@ -49,7 +49,7 @@ def main() -> None:
 async def serve_core(channel: socket.socket) -> bool:
     """Be the network for whoever is at the other end; tell whether it ended as it should."""
     core = FrameStream(
-        over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), _PATIENT
+        over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), PATIENT
     )
     try:
         settings = NetworkSettings.from_message(await core.receive())

@@ -16,13 +16,13 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from node.network.connections import Connections, protected
+from node.network.contract import MAX_PORTS
 from node.network.frames import FrameStream
 from node.network.limits import PEERS_TRACKED, PeerId
 from node.network.messages import Message
 from node.network.patience import shielded_for
 from node.network.recent import Recent
 
-MAX_PORTS: Final = 4
 TRY_S: Final = 5.0
 TRIED_EVERY_S: Final = 60.0
 TRIES_AT_ONCE: Final = 8

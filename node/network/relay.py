@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import trio
@@ -30,12 +29,11 @@ from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
 from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly
 from node.network.incidents import Incidents
-from node.network.limits import Allowance, Pace, PeerId
+from node.network.limits import Allowance, Pacer, PeerId
 from node.network.patience import shielded_for
-from node.network.streams import ByteStream, over_libp2p
+from node.network.streams import ByteStream
 
 CHUNK_BYTES: Final = 16 << 10
-_ALL = PeerId("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +75,7 @@ class Relay:
         self._reserved: dict[PeerId, float] = {}  # until when
         self._circuits: Counter[PeerId] = Counter()
         rate = limits.bytes_per_s
-        self._pace = Pace(clock, Allowance(per_s=rate, burst=rate))
+        self._pacer = Pacer(clock, Allowance(per_s=rate, burst=rate))
         self.handler = guarding(self._answer, incidents, "the relay")  # of `HOP`
 
     async def _answer(self, stream: INetStream) -> None:
@@ -125,8 +123,10 @@ class Relay:
                 return
             try:
                 answer = HopMessage(type=HopMessage.STATUS, status=Status.OK, limit=self._limit())
-                await say(self._bytes(stream), answer)
-                await self._join(self._bytes(stream), self._bytes(onward))
+                await say(self._connections.bytes_of(stream), answer)
+                await self._join(
+                    self._connections.bytes_of(stream), self._connections.bytes_of(onward)
+                )
             finally:
                 await reset_quietly(onward)
                 await reset_quietly(stream)
@@ -140,7 +140,7 @@ class Relay:
         named = NamedPeer(id=ID.from_string(source).to_bytes())
         question = StopMessage(type=StopMessage.CONNECT, peer=named, limit=self._limit())
         try:
-            await say(self._bytes(stream), question)
+            await say(self._connections.bytes_of(stream), question)
             answer = await hear(stream, StopMessage)
             if answer.type == StopMessage.STATUS and answer.status == Status.OK:
                 return stream
@@ -169,7 +169,7 @@ class Relay:
                 if not data:
                     break
                 budget.left -= len(data)
-                await trio.sleep(self._pace.wait_s(_ALL, len(data)))
+                await trio.sleep(self._pacer.wait_s(len(data)))
                 # A write that is cut short would cost its peer the connection.
                 with shielded_for(WRITE_S):
                     await sink.write(data)
@@ -198,14 +198,11 @@ class Relay:
         await self._end(stream, HopMessage(type=HopMessage.STATUS, status=status))
 
     async def _end(self, stream: INetStream, answer: HopMessage) -> None:
-        await say(self._bytes(stream), answer)
+        await say(self._connections.bytes_of(stream), answer)
         await stream.close()
 
     def _limit(self) -> Limit:
         return Limit(duration=int(self._limits.circuit_s), data=self._limits.circuit_bytes)
-
-    def _bytes(self, stream: INetStream) -> ByteStream:
-        return over_libp2p(stream, partial(self._connections.sever, peer_of(stream)))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
 
 from node.network.incidents import Incidents
-from node.network.limits import ALLOWANCES, Kind, Pace, PeerId
+from node.network.limits import ALLOWANCES, Kind, PeerId, PeerPacers
 
 # What honest peers may have under way: window of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20
@@ -43,7 +43,7 @@ class Unread:
         self._incidents = incidents
         self._sever = sever
         self._partial = partial
-        self._pace = Pace(trio.current_time, ALLOWANCES[Kind.FRAMES])
+        self._pacers = PeerPacers(trio.current_time, ALLOWANCES[Kind.FRAMES])
         self._being_read: WeakKeyDictionary[Yamux, int] = WeakKeyDictionary()
         self._arrived_bytes = 0  # since the last look at all of them
 
@@ -57,7 +57,7 @@ class Unread:
 
         async def read_in_turn(size: int | None = None) -> bytes:
             if size == HEADER_SIZE:
-                await trio.sleep(self._pace.wait_s(peer))
+                await trio.sleep(self._pacers.wait_s(peer))
             return await read(size)
 
         async def read_bounded(length: int) -> bytes:

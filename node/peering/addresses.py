@@ -8,6 +8,7 @@ dial and nothing more. Pure: names are never looked up here.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -19,6 +20,7 @@ from protocol.errors import Rejected
 LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
 KEY_BYTES: Final = 32
 EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+ANYWHERE: Final = "/ip4/0.0.0.0"  # to listen at each address of a machine
 
 _CIRCUIT = "/p2p-circuit"
 _NAMED = ("dns", "dns4", "dns6")
@@ -142,6 +144,13 @@ def make_address(
     if kind not in _NAMED:
         host = str(ip_address(host))
     return Address(kind=kind, host=host, port=int(port), key=key, relay_key=relay_key)
+
+
+def seen_at(listened: str, hosts: Iterable[str]) -> list[str]:
+    """Return where others find an address that is listened on, which may be `ANYWHERE`."""
+    if not listened.startswith(f"{ANYWHERE}/"):
+        return [listened]
+    return [f"/ip4/{host}{listened.removeprefix(ANYWHERE)}" for host in hosts]
 
 
 def peer_id(key: bytes) -> PeerId:

@@ -2,10 +2,10 @@
 
 Whoever tells an address may lie. By hearsay (told by a peer, of itself or of others) this node
 never knocks more than once an hour at one machine, goes through no relay but one that is connected,
-takes 20 addresses from one peer at most, and
-none inside its own network unless the teller is there too; and what was tried within the hour is
-not forgotten to make room, so that telling it again does not help. The peers' own keys settle
-who is who, so that a lie costs one dial. Pure: clock and chance are passed in.
+takes 20 addresses from one peer at most, and none inside its own network unless the teller is
+there too; and what was tried within the hour is not forgotten to make room, so that telling it
+again does not help. The peers' own keys settle who is who, so that a lie costs one dial. Pure:
+clock and chance are passed in.
 """
 
 import random

@@ -8,10 +8,8 @@ and environment hold nothing of the node; all it learns comes over the channel.
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import node
 from node.peering.channel import Channel
+from node.peering.programs import BARE, program_command
 from protocol.errors import SafetyError
 from trainer.fence import fenced
 
@@ -29,7 +27,6 @@ PARTING_S: Final = 2.0
 TERMINATION_S: Final = 1.0
 LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main()"
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +40,7 @@ class Child:
 
 def child_command(program: str, hidden: Sequence[Path]) -> list[str]:
     """Return the command of a module's `main` without sight of `hidden`. Tries the sandbox."""
-    root = Path(node.__file__).resolve().parents[1]
-    command = [sys.executable, "-I", "-B", "-c", _START.format(program), str(root)]
+    command = program_command(program)
     try:
         return fenced(command, hidden=hidden, is_networked=True)
     except SafetyError as fault:
@@ -69,7 +65,7 @@ async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 cwd="/",
-                env={"PATH": os.defpath},
+                env=BARE,
                 start_new_session=True,  # an interrupt at the terminal is for the core
             )
         except BaseException:

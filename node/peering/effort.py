@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from node.network.limits import Kind, PeerId
+from node.network.limits import Allowance, Kind, Pacer, PeerId
 from node.peering.carrier import Answer, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import RefusedError
@@ -27,15 +27,14 @@ class Effort:
         self._conduct = conduct
         self._clock = clock
         self._turn = asyncio.Lock()
-        # A bucket by the time at which it would be full (GCRA, ITU-T I.371).
-        self._full_at_s = clock()
+        self._pacer = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S))
 
     def limiting(self, answer: Answer) -> Answer:
         """Return an answer that waits for its turn."""
 
         async def answer_in_turn(peer: PeerId, question: Message) -> Message:
             async with self._turn:
-                await asyncio.sleep(max(0.0, self._wait_s()))
+                await asyncio.sleep(self._pacer.wait_s(0.0))
                 if not await self._conduct.allows(peer, Kind.EFFORT, 0.0):
                     raise RefusedError("its questions have taken enough time")
                 started_s = self._clock()
@@ -46,9 +45,6 @@ class Effort:
 
         return answer_in_turn
 
-    def _wait_s(self) -> float:
-        return self._full_at_s - self._clock() - BURST_S / SHARE
-
     async def _note(self, peer: PeerId, took_s: float) -> None:
-        self._full_at_s = max(self._full_at_s, self._clock()) + took_s / SHARE
+        self._pacer.wait_s(took_s)  # is for the next to wait
         await self._conduct.allows(peer, Kind.EFFORT, took_s)

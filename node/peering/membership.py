@@ -15,13 +15,13 @@ from node.home import Home
 from node.identity import version
 from node.keyfile import NodeKeys
 from node.network.contract import NetworkSettings
-from node.peering.addresses import Address, parse_address
+from node.peering.addresses import Address, parse_address, seen_at
 from node.peering.book import Source
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.definition import Network
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
-from node.peering.ports import ANYWHERE, Ports
+from node.peering.ports import Ports
 from node.peering.process import NetworkProcess
 from node.peering.service import Peering
 from node.peering.verifying import Verifier
@@ -120,19 +120,19 @@ def announced(listened: tuple[str, ...]) -> Iterator[str]:
     Whether anybody outside can dial them, a node behind a router cannot tell.
     """
     for text in listened:
-        if text.startswith(f"{ANYWHERE}/"):
-            host = _own_address()
-            text = text.replace("/ip4/0.0.0.0/", f"/ip4/{host}/", 1) if host else ""
-        if isinstance(parse_address(text), Address):
-            yield text
+        for place in seen_at(text, _own_addresses()):
+            if isinstance(parse_address(place), Address):
+                yield place
 
 
-def _own_address() -> str | None:
-    """The address from which this machine would reach others; nothing is sent to learn it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:  # no network at all
-            return None
-        host: str = probe.getsockname()[0]
-        return host
+def _own_addresses() -> Iterator[str]:
+    """Yield the address from which this machine would reach others, if there is a network.
+
+    Nothing is sent to learn it.
+    """
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+        contextlib.suppress(OSError),  # no network at all
+    ):
+        probe.connect(("192.0.2.1", 9))
+        yield probe.getsockname()[0]

@@ -15,6 +15,7 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar, cast
 
+from node.network.contract import MAX_PORTS
 from node.peering.carrier import Message
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import LIMIT_BYTES, Value
@@ -48,7 +49,6 @@ MAX_WANTED: Final = 512
 MAX_TOPICS: Final = 256
 MAX_ADDRESSES: Final = 8  # of one's own
 MAX_TOLD: Final = 16  # of others
-MAX_PORTS: Final = 4
 
 M = TypeVar("M", bound=Mapped)
 TopicDigest = tuple[int, bytes]

@@ -24,6 +24,7 @@ from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from node.network.errors import NetworkError
+from node.peering.addresses import seen_at
 from node.peering.channel import Channel
 
 MOST_TOLD: Final = 8  # addresses of one node
@@ -33,7 +34,6 @@ _WORKERS = 4
 _PACE_S = 0.05  # between two looks of one worker
 _ANSWERED_WITHIN_MS = 3_000
 _ADDRESS = b"dnsaddr="
-_ANYWHERE = "/ip4/0.0.0.0/"
 _log = logging.getLogger(__name__)
 
 
@@ -86,13 +86,8 @@ async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> N
 
 def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
     """Return what to tell of where this node listens, a wildcard as the addresses of `hosts`."""
-    told: list[str] = []
-    for text in listened:
-        if text.startswith(_ANYWHERE):
-            told += [text.replace(_ANYWHERE, f"/ip4/{host}/", 1) for host in hosts]
-        elif text.startswith("/ip4/"):
-            told.append(text)
-    return told[:MOST_TOLD]
+    told = [place for text in listened for place in seen_at(text, hosts)]
+    return [text for text in told if text.startswith("/ip4/")][:MOST_TOLD]
 
 
 def machine_hosts() -> list[str]:
@@ -169,7 +164,7 @@ def written(addresses: Sequence[str]) -> bytes:
 
 def read(text: bytes) -> list[str]:
     """Return the addresses in a TXT record, whoever wrote it: at most as many as one node tells."""
-    found = (entry.removeprefix(_ADDRESS) for entry in _entries(text) if entry[:8] == _ADDRESS)
+    found = (entry.removeprefix(_ADDRESS) for entry in _entries(text) if entry.startswith(_ADDRESS))
     return [one.decode("ascii") for one in found if one.isascii()][:MOST_TOLD]
 
 

@@ -10,10 +10,10 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from node.peering.addresses import ANYWHERE
 from protocol.errors import ArnodeError
 
 USUAL_PORT: Final = 4001
-ANYWHERE: Final = "/ip4/0.0.0.0/tcp"
 _ANY = "/tcp/0"
 # A process that was killed leaves a child, which has the port until it notices.
 _TRIES = 20
@@ -37,7 +37,7 @@ class Ports:
         self._recall = recall
         self._keep = keep
         self._usual = None if listen else USUAL_PORT
-        self._listen = listen or (f"{ANYWHERE}/0",)
+        self._listen = listen or (f"{ANYWHERE}{_ANY}",)
 
     async def to_listen(self) -> tuple[str, ...]:
         """Return the addresses with their ports; 0 only where none is known or it is taken."""

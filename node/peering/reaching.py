@@ -11,12 +11,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
-from node.network.contract import REACH
+from node.network.contract import MAX_PORTS, REACH
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.addresses import Address, make_address, parse_address
 from node.peering.carrier import Carrier
-from node.peering.messages import MAX_PORTS, Ports, Reached, read, write
+from node.peering.messages import Ports, Reached, read, write
 from protocol.errors import Rejected
 
 ASKED_EVERY_S: Final = 600.0  # a place is kept for an hour by arnode's relays, by others for longer

@@ -15,21 +15,17 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgpack
 
-import node
 from node.network.messages import LENGTH, encode_message
+from node.peering.programs import BARE, program_command
 from protocol.keys import Signature
 
 MANY: Final = 32  # signatures: fewer are verified here, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from node.peering.verifying import main; main()"
-)
 _log = logging.getLogger(__name__)
 
 
@@ -94,11 +90,11 @@ class _Child:
     @classmethod
     async def start(cls) -> "_Child":
         process = await asyncio.create_subprocess_exec(
-            *_command(),
+            *program_command("node.peering.verifying"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd="/",
-            env={"PATH": os.defpath},
+            env=BARE,
             start_new_session=True,  # an interrupt at the terminal is for the core
         )
         return cls(process)
@@ -133,11 +129,6 @@ class _Child:
             for _, told in self._waiting:
                 if not told.done():
                     told.set_exception(EOFError("it has ended"))
-
-
-def _command() -> list[str]:
-    root = Path(node.__file__).resolve().parents[1]
-    return [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
 
 
 def main() -> None:

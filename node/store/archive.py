@@ -11,7 +11,6 @@ from node.progress import Progress
 from node.store.database import Database
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
-from protocol.record_index import key_of
 from protocol.records import Record, parse_record, payload_id
 
 PREFIX_DIGITS = 8
@@ -145,36 +144,12 @@ def number_of(database: Database, record_id: bytes) -> int:
     return int(number)
 
 
-def wires_after(
-    database: Database, net: str, ts_ms: int, record_id: bytes, limit: int
-) -> list[bytes]:
-    """Return the records of a network that follow a (time, id) in that order."""
-    rows = database.rows(
-        "SELECT wire FROM record WHERE (ts_ms, id) > (?, ?) AND net = ? ORDER BY ts_ms, id LIMIT ?",
-        (ts_ms, record_id, net, limit),
-    )
-    return [row[0] for row in rows]
-
-
 def wires(database: Database, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return those of some hundred records that are here, by id, in the order asked for."""
     places = ",".join("?" * len(record_ids))
     statement = f"SELECT id, wire FROM record WHERE id IN ({places})"  # noqa: S608 (places only)
     found = dict(database.rows(statement, record_ids))
     return {record_id: found[record_id] for record_id in record_ids if record_id in found}
-
-
-def keys(database: Database, net: str) -> Iterator[bytes]:
-    """Yield the keys (protocol/record_index.py) of a network's records, in their order.
-
-    What was refused counts as had, else peers would offer it in every round.
-    """
-    rows = database.stream(
-        "SELECT ts_ms, id FROM record WHERE net = ?1"
-        " UNION ALL SELECT ts_ms, id FROM refused WHERE net = ?1 ORDER BY ts_ms, id",
-        (net,),
-    )
-    return (key_of(ts_ms, record_id) for ts_ms, record_id in rows)
 
 
 def damaged(database: Database, progress: Progress) -> list[str]:

@@ -1,11 +1,11 @@
 """Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
 
 In this order: size and id; is it known; bytes and fields; the network; signatures
-(`node.store.sifting`); the time. What
-is valid and early waits in quarantine until its time has come. What is valid and over a quota is
-refused and its id remembered, so that it is not asked for again: of each author's records of one
-sort the newest by number stay, whatever order they came in. Own records are nobody's to evict; own
-intents that everybody else has let go are offered no longer, so that sets can become one.
+(`node.store.sifting`); the time. What is valid and early waits in quarantine until its time has
+come. What is valid and over a quota is refused and its id remembered, so that it is not asked for
+again: of each author's records of one sort the newest by number stay, whatever order they came in.
+Own records are nobody's to evict; own intents that everybody else has let go are offered no
+longer, so that sets can become one.
 """
 
 from collections import Counter
@@ -102,7 +102,7 @@ def take(
 ) -> Report:
     """Keep in one transaction what is new, valid and within the quotas.
 
-    Whoever verified the signatures may have taken his time, so that others brought some of it.
+    Whoever verified the signatures may have taken its time, so that others brought some of it.
     """
     records = sifted.proven(verdicts)
     report = Report(duplicates=sifted.duplicates, rejected=sifted.rejected)

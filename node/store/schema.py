@@ -175,7 +175,9 @@ _THIRD = (
     "CREATE INDEX naming_patch ON naming (patch)",
     "INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+# A network's records are read by topic.
+_FOURTH = ("DROP INDEX record_time",)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

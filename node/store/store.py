@@ -34,7 +34,6 @@ from protocol.errors import UsageError
 from protocol.keys import SigningKey
 from protocol.kinds import AttestBody, Body, PatchBody, TaskBody
 from protocol.manifest import TaskManifest
-from protocol.record_index import RecordIndex
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.source import Source
 
@@ -165,20 +164,10 @@ class Store(JobStore):
         """Yield what anybody adopted, and the tasks that anybody told of."""
         yield from archive.payloads(self._database, "kind IN ('adopt', 'task')")
 
-    def wires_after(
-        self, ts_ms: int, record_id: bytes, *, limit: int, net: str = MAIN_NET
-    ) -> list[bytes]:
-        """Return the next records in the order of (time, id): what a newcomer is streamed."""
-        return archive.wires_after(self._database, net, ts_ms, record_id, limit)
-
     def set_cursor(self, key: str, value: bytes) -> None:
         """Keep a small value: after a power cut an earlier one, never one ahead of the records."""
         with self._database.loose_transaction():
             self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
-
-    def index(self, net: str = MAIN_NET) -> RecordIndex:
-        """Return the index of a network's records, to reconcile with."""
-        return RecordIndex(archive.keys(self._database, net))
 
     def topic_indexes(self, topics: Iterable[str]) -> TopicIndexes:
         """Return the indexes of these topics, which follow every change made through this store."""

@@ -5,9 +5,7 @@ Each part's figures replace its last ones in docs/bench.json.
 
 import argparse
 import json
-import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench.decisions import run_decisions
@@ -17,6 +15,7 @@ from tests.bench.pipeline import run_pipeline
 from tests.bench.records import run_records
 from tests.bench.swarm import run_swarm
 from tests.bench.syncing import run_syncing
+from tests.figures import provenance
 
 KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -46,15 +45,7 @@ def main() -> None:
 
 def _keep(part: str, figures: dict[str, object]) -> None:
     kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    kept[part] = {"date": now, "commit": commit, "figures": figures}
+    kept[part] = {**provenance(), "figures": figures}
     FIGURES.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -1,6 +1,5 @@
 """A core as the network process sees it: the other end of its socket."""
 
-import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,22 +7,14 @@ from dataclasses import dataclass, field
 
 import trio
 
-from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
+from node.network.contract import NetworkSettings
 from node.network.errors import StreamEndedError
-from node.network.frames import FrameLimits, FrameStream
+from node.network.frames import FrameStream
 from node.network.limits import PeerId
-from node.network.messages import CHANNEL_SHAPE, Message
-from node.network.program import serve_core
+from node.network.messages import Message
+from node.network.program import PATIENT, serve_core
 from node.network.streams import over_trio
 from tests.network.arena import ECHO, TOPIC
-
-LIMITS = FrameLimits(
-    read_bytes=CHANNEL_LIMIT_BYTES,
-    write_bytes=CHANNEL_LIMIT_BYTES,
-    shape=CHANNEL_SHAPE,
-    read_s=math.inf,
-    write_s=math.inf,
-)
 
 
 @dataclass
@@ -72,7 +63,7 @@ async def served(first: Message, buffer_bytes: int | None = None) -> AsyncIterat
     if buffer_bytes is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
     core = Core(
-        FrameStream(over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(ours))), LIMITS)
+        FrameStream(over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(ours))), PATIENT)
     )
 
     async def serve() -> None:

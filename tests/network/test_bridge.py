@@ -4,7 +4,6 @@ import secrets
 
 import pytest
 import trio
-from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
 from node.network import bridge
@@ -13,7 +12,7 @@ from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.limits import PeerId
-from node.network.messages import FRAME_LIMIT_BYTES, LENGTH
+from node.network.messages import FRAME_LIMIT_BYTES
 from protocol.keys import SigningKey
 from protocol.records import Record
 from tests.network.arena import ECHO, TOPIC, anything, run, until
@@ -139,42 +138,6 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
             await core.call("dial", host.addresses[0])
             await core.call("drop", host.peer_id, "it lied")
             assert "broke the rules" in (await core.call("dial", host.addresses[0]))[2]
-
-    run(test, PATIENCE_S)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xff\xff\xff\xff",
-        LENGTH.pack(FRAME_LIMIT_BYTES + 1),
-        LENGTH.pack(4) + b"\xc1\xc1\xc1\xc1",
-        LENGTH.pack(3) + b"\x81\x01\x02",
-        LENGTH.pack(100) + b"cut",
-        LENGTH.pack(40_000) + b"\x91" * 40_000,
-    ],
-    ids=["length", "over", "garbage", "key", "cut", "nested"],
-)
-def test_what_is_no_frame_ends_its_stream_only(data: bytes) -> None:
-    async def test() -> None:
-        async with (
-            running_core() as core,
-            running_host(host_settings()) as attacker,
-            running_host(host_settings()) as honest,
-        ):
-            await attacker.connect(core.address)
-            await honest.connect(core.address)
-            for _ in range(3):
-                target = ID.from_string(core.peer_id)
-                stream = await attacker._host.new_stream(target, [TProtocol(ECHO)])
-                await stream.write(data)
-                await stream.close()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(answering, core)
-                assert await ask(honest, core, "still here") == "still here"
-                nursery.cancel_scope.cancel()
-            questions = [frame for frame in core.seen if frame[0] == "question"]
-            assert [frame[2] for frame in questions] == [honest.peer_id]
 
     run(test, PATIENCE_S)
 

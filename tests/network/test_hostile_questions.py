@@ -6,7 +6,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
 from node.network.host import running_host
-from node.network.messages import LENGTH, PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.messages import FRAME_LIMIT_BYTES, LENGTH, PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from tests.network.arena import ECHO, run
 from tests.network.arena import settings as host_settings
 from tests.network.cores import running_core
@@ -19,8 +19,13 @@ def nested(levels: int) -> bytes:
     return b"\x91" * (levels - 1) + b"\xc0"
 
 
+def framed(data: bytes) -> bytes:
+    return LENGTH.pack(len(data)) + data
+
+
 QUESTIONS = {
     "deep": nested(LEVELS),
+    "deep without an end": b"\x91" * 40_000,
     "a level too deep": nested(PEERS_SHAPE.levels + 1),
     "empty maps": b"\xdc\x0f\xff" + b"\x80" * 0xFFF + b"\x90",
     "maps in maps": b"\x91" + b"\xdc\x0f\x00" + (b"\xdc\x00\x20" + b"\x80" * 32) * 0xF00,
@@ -29,8 +34,18 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("data", QUESTIONS.values(), ids=QUESTIONS)
-def test_what_cannot_be_passed_on_ends_its_stream_only(data: bytes) -> None:
+WIRES = {
+    "a length without end": b"\xff\xff\xff\xff",
+    "a length over the limit": LENGTH.pack(FRAME_LIMIT_BYTES + 1),
+    "garbage": framed(b"\xc1\xc1\xc1\xc1"),
+    "a key that is no text": framed(b"\x81\x01\x02"),
+    "cut": LENGTH.pack(100) + b"cut",
+    **{name: framed(data) for name, data in QUESTIONS.items()},
+}
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+def test_what_cannot_be_passed_on_ends_its_stream_only(wire: bytes) -> None:
     async def test() -> None:
         async with (
             running_core() as core,
@@ -40,10 +55,11 @@ def test_what_cannot_be_passed_on_ends_its_stream_only(data: bytes) -> None:
         ):
             await attacker.connect(core.address)
             await honest.connect(core.address)
-            stream = await attacker._host.new_stream(
-                ID.from_string(core.peer_id), [TProtocol(ECHO)]
-            )
-            await stream.write(LENGTH.pack(len(data)) + data)
+            target = ID.from_string(core.peer_id)
+            for _ in range(3):
+                stream = await attacker._host.new_stream(target, [TProtocol(ECHO)])
+                await stream.write(wire)
+                await stream.close()
             nursery.start_soon(answering, core)
             assert await ask(honest, core, "still here") == "still here"
             questions = [frame for frame in core.seen if frame[0] == "question"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.network.limits import Allowance, Banned, Kind, Pace, PeerId, PeerLimits, Verdict
+from node.network.limits import Allowance, Banned, Kind, PeerId, PeerLimits, PeerPacers, Verdict
 
 PEER = PeerId("a")
 
@@ -106,9 +106,9 @@ def test_only_so_many_bans_are_remembered(clock: Clock) -> None:
 
 def test_who_keeps_the_pace_is_never_refused(clock: Clock) -> None:
     budget = limits(clock, per_s=2, burst=5)
-    pace = Pace(clock, Allowance(per_s=2, burst=5))
+    pacers = PeerPacers(clock, Allowance(per_s=2, burst=5))
     for _ in range(50):
-        clock.now += pace.wait_s(PEER)
+        clock.now += pacers.wait_s(PEER)
         assert budget.spend(PEER, Kind.STREAMS) is Verdict.ALLOWED
     assert clock.now == pytest.approx((50 - 5) / 2)
 
@@ -116,10 +116,10 @@ def test_who_keeps_the_pace_is_never_refused(clock: Clock) -> None:
 def test_each_peer_has_a_pace_of_its_own_and_the_longest_unasked_is_forgotten(
     clock: Clock,
 ) -> None:
-    pace = Pace(clock, Allowance(per_s=1, burst=1), peers=2)
-    assert [pace.wait_s(PEER), pace.wait_s(PEER)] == [0, 1]
-    assert [pace.wait_s(PeerId(name)) for name in ("b", "c")] == [0, 0]
-    assert pace.wait_s(PEER) == 0
+    pacers = PeerPacers(clock, Allowance(per_s=1, burst=1), peers=2)
+    assert [pacers.wait_s(PEER), pacers.wait_s(PEER)] == [0, 1]
+    assert [pacers.wait_s(PeerId(name)) for name in ("b", "c")] == [0, 0]
+    assert pacers.wait_s(PEER) == 0
 
 
 def test_bans_that_last_can_be_told(clock: Clock) -> None:

@@ -108,7 +108,7 @@ def test_its_seeds_are_those_of_the_claim_and_this_key(bench: Bench) -> None:
     truly(bench, 0.0)
     verify(bench, claiming(2.0))
     (body,) = signed(bench)
-    assert body.is_proven_by(KEY.public)
+    assert body.proof_by(KEY.public).holds()
     seeds = list(dict.fromkeys(run.seed for run in body.runs))
     assert seeds == [attestation_seed(body.proof, index) for index in range(len(seeds))]
     assert {run.role for run in body.runs} == {"base", "candidate"}

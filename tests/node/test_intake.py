@@ -21,6 +21,7 @@ from protocol.errors import Rejected
 from protocol.kinds import TaskBody, UnknownBody
 from protocol.record_index import key_of
 from protocol.records import Record, parse_record, sign_record
+from protocol.topics import news_topic
 from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS
 from tests.protocol.worlds import (
     CLASS,
@@ -180,7 +181,8 @@ def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: i
         again = store.ingest([record.wire for record in records], now_ms=NOW_MS)
         assert (again.duplicates, again.new, again.over_quota) == (12, [], 0)
         # Nor does it come up when two nodes reconcile.
-        index = store.index()
+        news = news_topic("main", MANIFEST.id)
+        index = store.topic_indexes([news]).had(news)
         assert all(key_of(record.ts_ms, record.id) in index for record in records)
 
 
@@ -310,23 +312,6 @@ def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> 
     for record in records:
         store.ingest([record.wire], now_ms=NOW_MS)
     assert ids(store) == {record.id for record in records}
-
-
-def test_a_newcomer_is_streamed_in_the_order_of_time_and_id(store: Store) -> None:
-    records = [*chain(7, KEYS[0]), *chain(7, KEYS[1])]
-    store.ingest([record.wire for record in reversed(records)], now_ms=NOW_MS)
-    expected = sorted(records, key=lambda one: (one.ts_ms, one.id))
-    streamed: list[bytes] = []
-    cursor = (0, b"")
-    while wires := store.wires_after(*cursor, limit=4):
-        streamed += wires
-        last = parse_record(wires[-1])
-        assert isinstance(last, Record)
-        cursor = (last.ts_ms, last.id)
-    assert streamed == [record.wire for record in expected]
-    index = store.index()
-    assert list(index.ids(0, len(index))) == [record.id for record in expected]
-    assert all(key_of(record.ts_ms, record.id) in index for record in records)
 
 
 def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from node.network.circuits import HOP
-from node.network.contract import REACH
+from node.network.contract import MAX_PORTS, REACH
 from node.network.relay import RelayLimits
 from node.peering.messages import (
     ANSWER_BYTES,
@@ -13,7 +13,6 @@ from node.peering.messages import (
     CHUNK_BYTES,
     HELLO,
     MAX_ADDRESSES,
-    MAX_PORTS,
     MAX_TOPICS,
     MAX_WANTED,
     SYNC,

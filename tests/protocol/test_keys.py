@@ -11,7 +11,7 @@ from protocol.keys import (
     SIGNATURE_CONTEXT,
     SigningKey,
     bind,
-    is_bound,
+    bond,
     is_small_order,
     verify,
 )
@@ -107,11 +107,11 @@ def test_the_neutral_element_signs_everything_without_the_guard() -> None:
 def test_a_binding_is_for_one_author_and_one_purpose() -> None:
     author, transport = SigningKey.from_seed(bytes(32)), SigningKey.from_seed(b"\1" * 32)
     binding = bind(transport, author.public)
-    assert is_bound(author.public, transport=transport.public, binding=binding)
-    assert not is_bound(transport.public, transport=transport.public, binding=binding)
-    assert not is_bound(author.public, transport=author.public, binding=binding)
+    assert bond(author.public, transport=transport.public, binding=binding).holds()
+    assert not bond(transport.public, transport=transport.public, binding=binding).holds()
+    assert not bond(author.public, transport=author.public, binding=binding).holds()
     as_record = transport.sign(SIGNATURE_CONTEXT + author.public)
-    assert not is_bound(author.public, transport=transport.public, binding=as_record)
+    assert not bond(author.public, transport=transport.public, binding=as_record).holds()
 
 
 def test_no_context_is_the_beginning_of_another() -> None:

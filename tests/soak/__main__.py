@@ -7,12 +7,11 @@ Those on planted patches keep their real runs in build/soak/kept/, which a proof
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.figures import provenance
 from tests.soak.aa import run_aa
 from tests.soak.fuzz import run_fuzz
 from tests.soak.gossip import run_gossip
@@ -72,29 +71,13 @@ def main() -> int:
     part: str = parser.parse_args().part
     home = HOMES / part
     home.mkdir(parents=True, exist_ok=True)
-    figures = {
-        "part": part,
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": _commit(),
-        **PARTS[part](home),
-    }
+    figures = {"part": part, **provenance(), **PARTS[part](home)}
     with FIGURES.open("a", encoding="utf-8") as file:
         file.write(json.dumps(figures) + "\n")
     print(json.dumps(figures, indent=2))
     if figures["holds"]:
         shutil.rmtree(home)  # one that failed leaves its home to be read
     return 0 if figures["holds"] else 1
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return said.stdout.strip()
 
 
 if __name__ == "__main__":

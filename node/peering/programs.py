@@ -1,0 +1,17 @@
+"""Programs of the node's own that run as processes beside it, knowing nothing of it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import node
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main()"
+BARE: Final = {"PATH": os.defpath}  # their environment
+
+
+def program_command(module: str) -> list[str]:
+    """Return the command that runs a module's `main`, wherever it is started."""
+    root = Path(node.__file__).resolve().parents[1]
+    return [sys.executable, "-I", "-B", "-c", _START.format(module), str(root)]
