@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from node.network.asking import Asking
 from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
 from node.network.errors import (
     FrameError,
@@ -27,15 +28,11 @@ from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Gossip, Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
-from node.network.limits import ALLOWANCES, Allowance, Kind, PeerId, PeerPacers, Verdict
+from node.network.limits import Kind, PeerId, Verdict
 from node.network.messages import Message
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
 
-# Each question is a stream: half of what a peer allows, since it counts other streams, too.
-ASKING: Final = Allowance(
-    per_s=ALLOWANCES[Kind.STREAMS].per_s / 2, burst=ALLOWANCES[Kind.STREAMS].burst / 2
-)
 GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
 _log = logging.getLogger(__name__)
 
@@ -56,7 +53,7 @@ class Bridge:
         self._numbers = count()
         self._open: dict[int, trio.MemorySendChannel[Message]] = {}
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
-        self._pacers = PeerPacers(trio.current_time, ASKING)
+        self._asking = Asking(host, nursery)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
             "disconnect": self._disconnect,
@@ -75,6 +72,7 @@ class Bridge:
         for peer in settings.banned:
             await self._host.drop(peer)
         self._nursery.start_soon(self._write)
+        self._nursery.start_soon(self._asking.run)
         self._host.attendance.changed = self._note_change
         for topic in settings.topics:
             self._nursery.start_soon(self._hear, await self._host.subscribe(topic, validator))
@@ -138,10 +136,12 @@ class Bridge:
         """Have a peer's questions on one stream answered, in order.
 
         A peer waits for its turn before its question is read: it fills no more memory than that.
+        Streams without a question take no turn: peers keep them for their next one.
         """
         turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
         try:
             while True:
+                await frames.await_next()
                 async with turns:
                     before = frames.received_bytes
                     question = await frames.receive()
@@ -247,7 +247,7 @@ class Bridge:
         peer = PeerId(name)
         try:
             with trio.fail_after(timeout_s):
-                return await self._ask_peer(peer, protocol, question)
+                return await self._asking.ask(peer, protocol, question)
         except trio.TooSlowError:
             raise NetworkError(
                 f"{peer} did not answer {protocol} within {timeout_s:g} s", "ask another peer"
@@ -258,16 +258,3 @@ class Bridge:
             raise NetworkError(
                 f"{peer} did not answer {protocol}: {fault.message}", "ask another peer"
             ) from fault
-
-    async def _ask_peer(self, peer: PeerId, protocol: str, question: Message) -> Message:
-        await trio.sleep(self._pacers.wait_s(peer))
-        frames = await self._host.open(peer, protocol)
-        try:
-            await frames.send(question)
-            answer = await frames.receive()
-        except BaseException:
-            await frames.reset()
-            raise
-        # Not waited for: a peer may take its time to close its side.
-        self._nursery.start_soon(frames.aclose)
-        return answer

@@ -63,6 +63,7 @@ class FrameStream:
         self._stream = stream
         self._limits = limits or FrameLimits()
         self._is_done = False
+        self._head = b""  # of a frame whose rest is not read yet
         self.received_bytes = 0  # of whole frames, without their lengths
         self.partial_bytes = 0  # what is here of a frame that is not whole yet
 
@@ -80,6 +81,15 @@ class FrameStream:
         else:
             await self.reset()
 
+    async def await_next(self) -> None:
+        """Wait until a message begins; `receive` then reads the rest of it.
+
+        Raises:
+            FrameError: none does in time, or the stream has ended.
+        """
+        with self._stalling("send", self._limits.read_s):
+            self._head = await self._read_exact(LENGTH.size, is_between_frames=True)
+
     async def receive(self) -> Message:
         """Return the next message.
 
@@ -87,7 +97,8 @@ class FrameStream:
             FrameError: one of its kinds, as the module says.
         """
         with self._stalling("send", self._limits.read_s):
-            head = await self._read_exact(LENGTH.size, is_between_frames=True)
+            head = self._head or await self._read_exact(LENGTH.size, is_between_frames=True)
+            self._head = b""
             (size,) = LENGTH.unpack(head)
             if size > self._limits.read_bytes:
                 raise FrameTooLongError(

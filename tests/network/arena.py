@@ -64,6 +64,11 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
             await trio.sleep(0.01)
 
 
+async def meshed(host: NetworkHost, peer: PeerId) -> None:
+    """Wait until what a host publishes goes to a peer: before, nobody may get it."""
+    await until(lambda: ID.from_string(peer) in host._router.mesh.get(TOPIC, ()))
+
+
 @dataclass(frozen=True)
 class Arena:
     victim: NetworkHost
@@ -127,6 +132,6 @@ async def arena(**changes: object) -> AsyncIterator[Arena]:
             for host in (honest, attacker):
                 nursery.start_soon(host.connect, victim.addresses[0])
         for host in (honest, attacker):
-            await victim._pubsub.wait_for_subscription(ID.from_string(host.peer_id), TOPIC)
-            await host._pubsub.wait_for_subscription(ID.from_string(victim.peer_id), TOPIC)
+            await meshed(victim, host.peer_id)
+            await meshed(host, victim.peer_id)
         yield Arena(victim, honest, attacker, *inboxes)

@@ -4,7 +4,6 @@ import secrets
 
 import pytest
 import trio
-from libp2p.peer.id import ID
 
 from node.network import bridge
 from node.network.contract import QUESTIONS_PER_PEER
@@ -15,7 +14,7 @@ from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES
 from protocol.keys import SigningKey
 from protocol.records import Record
-from tests.network.arena import ECHO, TOPIC, anything, run, until
+from tests.network.arena import ECHO, TOPIC, anything, meshed, run, until
 from tests.network.arena import settings as host_settings
 from tests.network.cores import Core, ended, running_core, served, settings
 from tests.protocol.worlds import KEYS, TREES, World, adopt
@@ -28,11 +27,11 @@ def records(count: int, key: SigningKey = KEYS[0]) -> list[Record]:
     return [world.say(key, adopt(TREES[number % 4], unverified=True)) for number in range(count)]
 
 
-async def meshed(host: NetworkHost, core: Core) -> None:
+async def joined(host: NetworkHost, core: Core) -> None:
     """Connect a host to a core's, and wait until its gossip goes there."""
     await host.subscribe(TOPIC, anything)
     await host.connect(core.address)
-    await host._pubsub.wait_for_subscription(ID.from_string(core.peer_id), TOPIC)
+    await meshed(host, core.peer_id)
 
 
 async def ask(host: NetworkHost, core: Core, question: object = "?") -> object:
@@ -103,7 +102,7 @@ def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
         valid, *others = (record.wire for record in records(2))
         invalid = [b"garbage", valid + b"\0", valid[:-1] + bytes([valid[-1] ^ 1])]
         async with running_core() as core, running_host(host_settings()) as host:
-            await meshed(host, core)
+            await joined(host, core)
             for data in (*invalid, valid, *others):
                 await host.publish(TOPIC, data)
             heard = [(await core.next("heard"))[1:] for _ in range(2)]
@@ -115,7 +114,7 @@ def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
 def test_a_peer_that_goes_on_sending_invalid_records_is_dropped() -> None:
     async def test() -> None:
         async with running_core() as core, running_host(host_settings()) as host:
-            await meshed(host, core)
+            await joined(host, core)
             for number in range(8):
                 await host.publish(TOPIC, b"garbage %d" % number)
             assert await core.next("disconnected") == ["disconnected", host.peer_id]
@@ -129,7 +128,7 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
         async with running_core() as core, running_host(host_settings()) as host:
             messages = await host.subscribe(TOPIC, anything)
             await core.call("dial", host.addresses[0])
-            await host._pubsub.wait_for_subscription(ID.from_string(core.peer_id), TOPIC)
+            await meshed(host, core.peer_id)
             assert await core.call("publish", TOPIC, record.wire) == ["done", 7, None]
             assert (await messages.receive()).data == record.wire
             assert (await core.call("publish", "/elsewhere", b""))[0] == "failed"
@@ -232,7 +231,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
             running_core(buffer_bytes=4096) as core,
             running_host(host_settings()) as host,
         ):
-            await meshed(host, core)
+            await joined(host, core)
             for record in told:
                 await host.publish(TOPIC, record.wire)
             await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)

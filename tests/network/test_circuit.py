@@ -22,7 +22,7 @@ from node.network.errors import FrameError, NetworkError
 from node.network.host import NetworkHost, running_host
 from node.network.presence import Connected
 from node.network.relay import RelayLimits
-from tests.network.arena import ECHO, TOPIC, anything, echo, expect, run, settings, until
+from tests.network.arena import ECHO, TOPIC, anything, echo, expect, meshed, run, settings, until
 
 LIMITS = RelayLimits()
 
@@ -105,8 +105,7 @@ def test_gossip_and_whole_frames_go_through_a_relay() -> None:
             inbox = await field.hidden.subscribe(TOPIC, anything)
             await field.other.subscribe(TOPIC, anything)
             await field.other.connect(field.address)
-            peer = ID.from_string(field.hidden.peer_id)
-            await field.other._pubsub.wait_for_subscription(peer, TOPIC)
+            await meshed(field.other, field.hidden.peer_id)
             await field.other.publish(TOPIC, b"news")
             await expect(inbox, b"news")
             async with await field.other.open(field.hidden.peer_id, ECHO) as frames:

@@ -106,8 +106,9 @@ def test_what_is_wanted_costs_like_what_is_sent(caplog: pytest.LogCaptureFixture
             sent.clear()
             [wanted] = field.victim._router.mcache.msgs
             stream = await field.stream()
-            for _ in range(50):
-                await send_rpc(stream, wanting(wanted, 1))
+            with contextlib.suppress(BaseLibp2pError):  # it may be dropped before the last
+                for _ in range(50):
+                    await send_rpc(stream, wanting(wanted, 1))
             await until(field.is_attacker_dropped)
             assert sum(len(rpc.publish) for rpc in sent) <= 20
         assert len(caplog.records) == 1

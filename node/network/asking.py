@@ -1,0 +1,87 @@
+"""Asks peers, each protocol over one stream to a peer that is kept for the next question.
+
+Opening a stream and agreeing on its protocol takes three times as long as question and answer.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import trio
+
+from node.network.errors import FrameCutError, StreamEndedError
+from node.network.frames import FrameStream
+from node.network.host import NetworkHost
+from node.network.limits import ALLOWANCES, Allowance, Kind, PeerId, PeerPacers
+from node.network.messages import Message
+
+# Longer than from one hello to the next; half of what a peer waits for a question.
+KEPT_S: Final = 15.0
+_LOOKED_S = 5.0
+
+# Half of what a peer allows, since its clock and what is under way differ.
+QUESTIONS, STREAMS = (
+    Allowance(per_s=ALLOWANCES[kind].per_s / 2, burst=ALLOWANCES[kind].burst / 2)
+    for kind in (Kind.QUESTIONS, Kind.STREAMS)
+)
+
+_Way: TypeAlias = tuple[PeerId, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    frames: FrameStream
+    since_s: float
+
+
+class Asking:
+    """The asking side of one host's streams."""
+
+    def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
+        self._host = host
+        self._nursery = nursery
+        self._questions = PeerPacers(trio.current_time, QUESTIONS)
+        self._streams = PeerPacers(trio.current_time, STREAMS)
+        self._kept: dict[_Way, _Kept] = {}  # streams on which nobody asks just now
+
+    async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
+        """Return a peer's answer; wait before asking more than a peer allows.
+
+        Raises:
+            FrameError: there is none.
+            NetworkError: the peer is not connected, or does not speak the protocol.
+        """
+        await trio.sleep(self._questions.wait_s(peer))
+        kept = self._kept.pop((peer, protocol), None)
+        if kept is not None:
+            try:
+                return await self._exchange((peer, protocol), kept.frames, question)
+            except (StreamEndedError, FrameCutError):
+                pass  # the peer has closed it meanwhile
+        await trio.sleep(self._streams.wait_s(peer))
+        frames = await self._host.open(peer, protocol)
+        return await self._exchange((peer, protocol), frames, question)
+
+    async def run(self) -> None:
+        """Close what nobody asked on for a while, for ever."""
+        while True:
+            await trio.sleep(_LOOKED_S)
+            before_s = trio.current_time() - KEPT_S
+            for way in [way for way, kept in self._kept.items() if kept.since_s <= before_s]:
+                self._close(self._kept.pop(way).frames)
+
+    async def _exchange(self, way: _Way, frames: FrameStream, question: Message) -> Message:
+        try:
+            await frames.send(question)
+            answer = await frames.receive()
+        except BaseException:
+            await frames.reset()
+            raise
+        if way in self._kept:  # somebody asked the same peer meanwhile
+            self._close(frames)
+        else:
+            self._kept[way] = _Kept(frames=frames, since_s=trio.current_time())
+        return answer
+
+    def _close(self, frames: FrameStream) -> None:
+        # Not waited for: a peer may take its time to close its side.
+        self._nursery.start_soon(frames.aclose)
