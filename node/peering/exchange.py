@@ -6,7 +6,8 @@ and so are ids that the peer named and then did not have. A fault of the peer's 
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 from node.network.limits import PeerId
@@ -41,7 +42,7 @@ _COLD_FACTOR = 4
 _COLD_RECORDS = 1_000
 
 # Takes in wires that the peer sent, and returns how many were new.
-Take = Callable[[Sequence[bytes]], Awaitable[int]]
+Take = Callable[[Sequence[bytes]], Coroutine[object, object, int]]
 
 
 class Exchange:
@@ -95,31 +96,51 @@ class Exchange:
     async def _stream(self, topic: str, kept: str) -> Rejected | None:
         """Read pages until their end, or until they bring nothing new.
 
-        While one is taken in the next is on its way.
+        While one is taken in the next is looked at, and the one after that is on its way.
         """
-        after, stale = self._store.meta(kept), 0
+        after, stale, fault = self._store.meta(kept), 0, None
+        taking = deque[tuple[asyncio.Task[int], bytes | None]]()  # and where to go on after each
+
+        async def finish(all_but: int) -> None:
+            nonlocal stale
+            while len(taking) > all_but:
+                task, cursor = taking[0]
+                brought = await task
+                taking.popleft()
+                self.brought += brought
+                stale = 0 if brought else stale + 1
+                if cursor is not None:
+                    self._store.set_cursor(kept, cursor)
+
         coming = self._page_after(after, topic)
         try:
             while stale < MOST_STALE_PAGES:
                 page = await coming
                 if isinstance(page, Rejected):
-                    return page
+                    fault = page
+                    break
                 if page.next is not None:
                     if after is not None and page.next <= after:
-                        return Rejected("a cursor that does not move")
+                        fault = Rejected("a cursor that does not move")
+                        break
                     coming = self._page_after(page.next, topic)
-                brought = await self._take(page.wires)
-                self.brought += brought
-                stale = 0 if brought else stale + 1
+                taking.append((asyncio.create_task(self._take(page.wires)), page.next))
+                await finish(all_but=1)
                 if page.next is None:
                     break
                 after = page.next
-                self._store.set_cursor(kept, after)
         finally:
             coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-        self._store.forget_meta(kept)
-        return None
+            try:
+                await finish(all_but=0)  # what has come is kept, whatever came after it
+            finally:
+                left = [coming, *(task for task, _ in taking)]
+                for one in left:
+                    one.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+        if fault is None:
+            self._store.forget_meta(kept)
+        return fault
 
     def _page_after(self, after: bytes | None, topic: str) -> asyncio.Task[Page | Rejected]:
         question = After(after=after, limit=MAX_WANTED, topic=topic)

@@ -25,6 +25,12 @@ class Sifted:
     duplicates: int = 0
     rejected: list[str] = field(default_factory=list)
 
+    def add(self, other: "Sifted") -> None:
+        """Let this be both."""
+        self.unproven += other.unproven
+        self.duplicates += other.duplicates
+        self.rejected += other.rejected
+
     @property
     def signatures(self) -> list[Signature]:
         """What is to be verified."""

@@ -173,7 +173,7 @@ def test_pages_without_anything_new_end(scene: Scene) -> None:
         return {"message": b"\x61"}
 
     assert scene.exchange(lie, THEIRS) == 0
-    assert scene.liar.asked == MOST_STALE_PAGES + 2, "the next page was on its way already"
+    assert scene.liar.asked == MOST_STALE_PAGES + 3, "the next two pages were on their way already"
 
 
 def test_a_cursor_far_ahead_hides_nothing(scene: Scene) -> None:
