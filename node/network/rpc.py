@@ -33,12 +33,19 @@ _CHUNK_BYTES = 64 * 1024
 class RPCReader:
     """Reads RPCs from a stream: the length as a varint, then so many bytes.
 
-    `partial_bytes` is what is here of one that is not whole yet.
+    It reads ahead: a length is read byte by byte, and each read of a libp2p stream takes longer
+    than to parse what was read.
     """
 
     def __init__(self, stream: Reader) -> None:
-        self.partial_bytes = 0
         self._stream = stream
+        self._ahead = bytearray()
+        self._data = bytearray()
+
+    @property
+    def partial_bytes(self) -> int:
+        """What is here of RPCs that are not whole yet, or were not asked for."""
+        return len(self._data) + len(self._ahead)
 
     async def receive(self) -> bytes:
         """Return the next one's bytes.
@@ -46,20 +53,26 @@ class RPCReader:
         Raises:
             BaseLibp2pError: the stream ended, `ParseError` or `MessageTooLarge`: it is no RPC's.
         """
-        size = await decode_uvarint_from_stream(self._stream)
+        size = await decode_uvarint_from_stream(self)
         if size > RPC_LIMIT_BYTES:
             raise MessageTooLarge(f"an RPC of {size} bytes, more than {RPC_LIMIT_BYTES}")
-        data = bytearray()
         try:
-            while len(data) < size:
-                chunk = await self._stream.read(min(size - len(data), _CHUNK_BYTES))
+            while len(self._data) < size:
+                chunk = await self.read(size - len(self._data))
                 if not chunk:
                     raise StreamEOF
-                data += chunk
-                self.partial_bytes = len(data)
+                self._data += chunk
+            return bytes(self._data)
         finally:
-            self.partial_bytes = 0
-        return bytes(data)
+            self._data.clear()
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Return at most `n` bytes, of those that were read before if there are any."""
+        if not self._ahead:
+            self._ahead += await self._stream.read(_CHUNK_BYTES)
+        data = bytes(self._ahead[:n])
+        del self._ahead[:n]
+        return data
 
 
 def parse_rpc(data: bytes) -> RPC:

@@ -60,7 +60,7 @@ async def release_by_halves(stream: YamuxStream, *, bytes_read: int = 0) -> None
     """Give a peer back what was read of a stream's window, once that is half of it."""
     unread = len(stream.conn.stream_buffers.get(stream.stream_id, b""))
     read = stream.target_recv_window - stream.recv_window - unread
-    if read >= stream._grow_threshold():  # noqa: SLF001 (upstream's half)
+    if read >= stream.target_recv_window // 2:  # upstream asks the environment each time
         await _release(stream)
 
 

@@ -42,7 +42,7 @@ def test_upstream_has_the_names_that_are_replaced() -> None:
         assert "env_to_send_in_RPC(self" in inspect.getsource(module)
     window = inspect.getsource(YamuxStream)
     assert "async def _auto_tune_and_send_window_update(" in window
-    assert "def _grow_threshold(self) -> int" in window
+    assert "return self.target_recv_window // _yamux_batch_threshold_divisor()" in window
     assert "self.target_recv_window - (self.recv_window + buffered)" in window
     assert "async def read(self, n: int | None = None)" in inspect.getsource(TrioTCPStream)
 
