@@ -30,7 +30,7 @@ _ID_LIMIT_BYTES = 64
 _CHUNK_BYTES = 64 * 1024
 
 
-class RPCReader:
+class RPCReader(Reader):
     """Reads RPCs from a stream: the length as a varint, then so many bytes.
 
     It reads ahead: a length is read byte by byte, and each read of a libp2p stream takes longer
