@@ -96,14 +96,18 @@ async def raising_validator(field: Unguarded) -> None:
     await send_rpc(await field.stream(), RPC(publish=[message]))
 
 
+# A host that dies does so at once, on a machine that is busy a little later.
+_PATIENCE_S = 30
+
+
 def fate_of(attack: Callable[[Unguarded], Awaitable[None]], *, runs_gossip: bool = True) -> str:
     """Return the name of the exception that an unguarded host dies of, or none."""
 
     async def test() -> None:
-        with trio.move_on_after(5):
+        with trio.move_on_after(_PATIENCE_S):
             async with unguarded(runs_gossip=runs_gossip) as field:
                 await attack(field)
-                await trio.sleep(3)
+                await trio.sleep_forever()
 
     try:
         trio.run(test)

@@ -34,7 +34,7 @@ _KILLED: Final = 0.25
 _SUSPENDED: Final = 0.1
 _GIVE_UP_S: Final = 600.0
 _PEERS: Final = 6  # of each, before it begins
-_SETTLED_S: Final = 20.0  # records before the first that counts: meshes form
+_SETTLED_S: Final = 60.0  # records before the first that counts: meshes form, sets are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
