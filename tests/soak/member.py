@@ -57,6 +57,7 @@ class Arrivals:
     """Notes which records a store takes in, how and when."""
 
     def __init__(self, file: TextIOWrapper, store: Store) -> None:
+        self.own = 0  # how many were made here: of its intents a node keeps the newest
         self._file = file
         self._take = store.take
         vars(store)["take"] = self._noting
@@ -64,7 +65,9 @@ class Arrivals:
     def note(self, ids: Iterable[bytes], way: str) -> None:
         """Write these down as here since now."""
         now = time.monotonic_ns()
-        self._file.writelines(f"{one.hex()} {way} {now}\n" for one in ids)
+        noted = [f"{one.hex()} {way} {now}\n" for one in ids]
+        self.own += len(noted) if way == "own" else 0
+        self._file.writelines(noted)
         self._file.flush()
 
     def _noting(self, sifted: Sifted, verdicts: Sequence[bool], *, now_ms: int) -> Report:
@@ -212,7 +215,8 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
                         author.changed.set()
                         _tell({"rate": author.rate})
                     case ["look"]:
-                        _tell(_look(membership, store, topics, publishing))
+                        looked = _look(membership, store, topics, publishing)
+                        _tell({"made": arrivals.own, **looked})
             publishing.cancel()
 
 
