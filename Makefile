@@ -26,8 +26,9 @@ start: setup
 demo: setup
 	@$(BIN)/arnode demo
 
+# Two at a time: most wait for processes of their own.
 test: setup check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	@$(BIN)/ruff format --check .
