@@ -55,22 +55,17 @@ async def answers_once(_: PeerId, frames: FrameStream) -> None:
     await frames.send(await frames.receive())
 
 
-def test_one_question_after_the_other_goes_over_one_stream() -> None:
+@pytest.mark.parametrize(
+    ("serve", "opened"), [(echo, 1), (answers_once, 3)], ids=["is kept", "the peer closes it"]
+)
+def test_a_stream_is_for_many_questions_unless_the_peer_closes_it(
+    serve: Serve, opened: int
+) -> None:
     async def test() -> None:
-        async with asked(echo) as (asks, peer, counted):
-            for question in range(5):
-                assert await asks.ask(peer, ECHO, question) == question
-            assert counted.opened == 1
-
-    run(test)
-
-
-def test_a_stream_that_the_peer_has_closed_is_opened_again() -> None:
-    async def test() -> None:
-        async with asked(answers_once) as (asks, peer, counted):
+        async with asked(serve) as (asks, peer, counted):
             for question in range(3):
                 assert await asks.ask(peer, ECHO, question) == question
-            assert counted.opened == 3
+            assert counted.opened == opened
 
     run(test)
 
