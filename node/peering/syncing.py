@@ -83,7 +83,9 @@ class Syncer:
         return {
             topic: digest
             for topic, digest in common.items()
-            if digest != ours[topic] and _gap(ours[topic], digest) != pace.settled.get(topic)
+            if digest != ours[topic]
+            and not self._indexes.was(topic, digest)
+            and _gap(ours[topic], digest) != pace.settled.get(topic)
         }
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@ member that is not held, for as long as its id is remembered: it counts as had b
 for more, and is offered to nobody.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
@@ -19,6 +20,7 @@ from protocol.topics import common_news, parts_of, topics_of
 
 _ID_BYTES = 32
 _MODULUS = 1 << 256
+_RECENT = 256  # of a topic's sets
 # Of results only confirmations count as news.
 _CLAIM = "record CROSS JOIN naming ON naming.record = record.id AND record.sort = 'news'"
 
@@ -120,15 +122,18 @@ def claimed_before(
     return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None
 
 
-class _Indexed:
-    """An index with its digest, kept beside it: peers are told it far more often than asked."""
+class TopicIndex:
+    """A topic's index with its digest, kept beside it: peers are told it more often than asked."""
 
     def __init__(self, index: RecordIndex) -> None:
         self.index = index
         self._count, summed = index.digest()
         self._sum = int.from_bytes(summed, "little")
+        self._recent = deque[tuple[int, bytes]](maxlen=_RECENT)
 
     def change(self, key: bytes, *, held: bool) -> None:
+        """Let a record's key (protocol/record_index.py) be in it, or not."""
+        self._recent.append(self.digest())
         number = int.from_bytes(key[-_ID_BYTES:], "little")
         if held and self.index.add(key):
             self._count, self._sum = self._count + 1, self._sum + number
@@ -136,7 +141,12 @@ class _Indexed:
             self._count, self._sum = self._count - 1, self._sum - number
 
     def digest(self) -> tuple[int, bytes]:
+        """Return count and sum of the ids (`RecordIndex.digest`)."""
         return self._count, (self._sum % _MODULUS).to_bytes(_ID_BYTES, "little")
+
+    def was(self, digest: tuple[int, bytes]) -> bool:
+        """Say whether this was the digest lately."""
+        return digest in self._recent
 
 
 class TopicIndexes:
@@ -145,14 +155,14 @@ class TopicIndexes:
     def __init__(self, database: Database, topics: Iterable[str]) -> None:
         self._database = database
         # By part: the common news are part of several topics.
-        self._of_part: dict[str, list[_Indexed]] = {}
-        self._topics: dict[str, _Indexed] = {}
+        self._of_part: dict[str, list[TopicIndex]] = {}
+        self._topics: dict[str, TopicIndex] = {}
         self._last = last_number(database)
         by_part = self._keys({part for topic in topics for part in parts_of(topic)})
         for topic in topics:
             parts = parts_of(topic)
             keys = merge(*(by_part.get(part, []) for part in parts))
-            indexed = _Indexed(RecordIndex(key for key, _ in groupby(keys)))
+            indexed = TopicIndex(RecordIndex(key for key, _ in groupby(keys)))
             self._topics[topic] = indexed
             for part in parts:
                 self._of_part.setdefault(part, []).append(indexed)
@@ -174,6 +184,13 @@ class TopicIndexes:
         """Return count and sum of the ids of each topic (`RecordIndex.digest`)."""
         self._catch_up()
         return {topic: indexed.digest() for topic, indexed in self._topics.items()}
+
+    def was(self, topic: str, digest: tuple[int, bytes]) -> bool:
+        """Say whether a topic's set had this digest lately: whoever has that set only lacks some.
+
+        While records are on their way, every other peer does.
+        """
+        return self._topics[topic].was(digest)
 
     def had(self, topic: str) -> RecordIndex:
         """Return a new index of what is here and of what is not wanted: all that is not to come.

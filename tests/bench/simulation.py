@@ -27,7 +27,7 @@ from node.peering.messages import Hello, TopicDigest, write
 from node.peering.syncing import Syncer
 from node.peering.taking import Taken, Taking
 from node.store.store import Store
-from node.store.topics import TopicIndexes
+from node.store.topics import TopicIndex, TopicIndexes
 from protocol.hardware import FAMILIES
 from protocol.kinds import ResultBody
 from protocol.record_index import RecordIndex, key_of
@@ -40,7 +40,6 @@ HOP_S: Final = (0.02, 0.2)  # what a message takes from one node to the next
 NODES_PER_BOOTSTRAP: Final = 100  # those with all topics, which hold a family together
 LOSS: Final = 0.001  # of messages on a link, without a word
 _ID_BYTES = 32
-_MODULUS = 1 << 256
 _ROUTER = make_router()
 
 
@@ -82,31 +81,30 @@ def hello_bytes(topics: int) -> int:
 
 
 class Indexes:
-    """The index of each topic with its digest: `TopicIndexes` without a database."""
+    """The index of each topic: `TopicIndexes` without a database."""
 
     def __init__(self, topics: Sequence[str]) -> None:
-        self._indexes = {topic: RecordIndex() for topic in topics}
-        self._digests: dict[str, TopicDigest] = {topic: (0, bytes(_ID_BYTES)) for topic in topics}
+        self._topics = {topic: TopicIndex(RecordIndex()) for topic in topics}
 
     def add(self, entry: Entry) -> None:
-        number = int.from_bytes(entry.id, "little")
         for topic in entry.topics:
-            if topic in self._indexes and self._indexes[topic].add(entry.key):
-                size, summed = self._digests[topic]
-                total = (int.from_bytes(summed, "little") + number) % _MODULUS
-                self._digests[topic] = (size + 1, total.to_bytes(_ID_BYTES, "little"))
+            if topic in self._topics:
+                self._topics[topic].change(entry.key, held=True)
 
     def digests(self) -> Mapping[str, TopicDigest]:
-        return dict(self._digests)
+        return {topic: indexed.digest() for topic, indexed in self._topics.items()}
+
+    def was(self, topic: str, digest: TopicDigest) -> bool:
+        return self._topics[topic].was(digest)
 
     def had(self, topic: str) -> RecordIndex:
-        return self._indexes[topic].copy()
+        return self[topic].copy()
 
     def __getitem__(self, topic: str) -> RecordIndex:
-        return self._indexes[topic]
+        return self._topics[topic].index
 
     def __contains__(self, topic: str) -> bool:
-        return topic in self._indexes
+        return topic in self._topics
 
 
 @dataclass

@@ -396,3 +396,25 @@ def test_a_newcomer_with_several_peers_reads_each_page_once(
     assert len(pages) > 10
     assert len(pages) == len(set(pages))  # type: ignore[arg-type]
     assert new.ids() == first.ids()
+
+
+def test_a_peer_that_only_lacks_what_came_here_of_late_is_not_asked(meeting: Meeting) -> None:
+    news = [signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(30)]
+    one, other = meeting.member("one"), meeting.member("other")
+    for node in (one, other):
+        node.take(news[:20])
+
+    async def talk() -> None:
+        await meeting.level(one, other)
+        one.take(news[20:])
+        meeting.clock.now_s += 1_000
+        await greet(meeting.wires, one, other)
+        for asking, asked, is_lacking in ((one, other, False), (other, one, True)):
+            peer = asked.carrier.peer_id
+            hello = asking.peering.peers[peer].hello
+            assert hello is not None
+            assert bool(asking.peering.syncer.differing(peer, hello.digests)) is is_lacking
+        await meeting.level(one, other)
+
+    asyncio.run(talk())
+    assert one.ids() == other.ids() == {record.id for record in news}
