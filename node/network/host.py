@@ -274,6 +274,7 @@ class NetworkHost:
                 yield
             finally:
                 await self._part()
+                self._pubsub.seen_messages.stop()  # a thread, which nobody else ends
 
     @property
     def _swarm(self) -> Swarm:

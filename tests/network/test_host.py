@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import threading
 
 import pytest
 import trio
@@ -209,3 +210,15 @@ def test_messages_wait_in_order_for_a_slow_subscriber() -> None:
             await expect(field.victim_inbox, b"49")
 
     run(test)
+
+
+def test_a_host_that_has_ended_leaves_no_thread() -> None:
+    async def test() -> None:
+        async with running_host(settings()) as host:
+            before.add(threading.active_count())
+            assert host.peers == ()
+
+    before: set[int] = set()
+    for _ in range(3):
+        run(test)
+    assert len(before) == 1
