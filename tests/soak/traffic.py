@@ -26,7 +26,7 @@ from trainer.processes import held_kib, status_number, used_cpu_s
 
 MOST_GROWTH: Final = 0.05
 NEEDED_RECORDS: Final = 100_000
-INDEX_BYTES: Final = 1_000
+INDEX_BYTES: Final = 350
 _MINUTES: Final = 45.0
 _SAMPLED_S: Final = 15.0
 _GIVE_UP_S: Final = 600.0
