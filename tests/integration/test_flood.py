@@ -26,8 +26,8 @@ def test_research_goes_on_while_strangers_flood_the_node(home: Path) -> None:
     with running_node(home, "--yes", "--task", "tiny", env=env) as node:
         node.wait_until(lambda: bool(listens_at(home)))
         node.wait_until(lambda: experiments(home) > 0)
-        # Attackers have machines of their own; here they get what nobody else wants of this one.
-        attack = ["nice", "-n", "19", sys.executable, "-m", "tests.soak.attackers"]
+        # Attackers have machines of their own; here they come after the node.
+        attack = ["nice", "-n", "10", sys.executable, "-m", "tests.soak.attackers"]
         attack += [listens_at(home)[0], str(_ENDLESS), "flood"]
         with subprocess.Popen(attack, stdout=_SILENT) as flood:
             try:
