@@ -28,7 +28,7 @@ demo: setup
 
 # Two at a time: most wait for processes of their own.
 test: setup check
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff format --check .
@@ -41,7 +41,7 @@ check: setup
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
 
-# PART=night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars; figures are
-# appended to docs/soak.jsonl.
+# PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars; figures
+# are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tests.soak $(PART)

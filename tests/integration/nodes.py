@@ -17,6 +17,7 @@ from typing import Any
 from node.home import Home
 
 PATIENCE_S = 240.0  # for one thing to happen on a busy machine
+_LOOKED_S = 0.5  # to look costs a process, which the node would have the time of
 _TASKS = Path(__file__).parent.parent / "tasks"
 TASK_FLAGS = ("--task", str(_TASKS / "short"))
 DEAF_FLAGS = ("--task", str(_TASKS / "deaf"))
@@ -109,6 +110,7 @@ class RunningNode:
                 }
                 if all(found[name] == value for name, value in wanted.items()):
                     return dict(lines[0])
+            time.sleep(_LOOKED_S)
         raise AssertionError(f"never {wanted}: {self.said[-5:]}")
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
@@ -117,6 +119,7 @@ class RunningNode:
         while not holds():
             assert self.process.poll() is None, f"ended too early: {self.said}"
             assert time.monotonic() < deadline_s, f"too slow; it said {self.said}"
+            time.sleep(_LOOKED_S)
 
     def interrupt(self) -> None:
         """Press Ctrl-C: the whole process group hears it, as in a terminal."""

@@ -206,7 +206,7 @@ def fill(folder: Path, left_bytes: int) -> Path:
     return filler
 
 
-@pytest.mark.parametrize("left_bytes", [0, 65_536])
+@pytest.mark.parametrize("left_bytes", [0, pytest.param(65_536, marks=pytest.mark.soak)])
 def test_a_full_disk_is_one_error_and_with_room_again_the_node_goes_on(
     worked: Path, tmp_path: Path, left_bytes: int
 ) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_a_gain_is_adopted_a_lie_refuted_and_all_boards_agree(tmp_path: Path) -> None:
     kept = tmp_path / "kept"

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.nodes import PATIENCE_S, arnode, arnode_json, running_node
 
 _MORE = 1  # experiments that begin and end meanwhile, beside the one under way
@@ -20,6 +22,8 @@ def experiments(home: Path) -> int:
     return len(arnode_json(home, "log")["experiments"])
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_research_goes_on_while_strangers_flood_the_node(home: Path) -> None:
     # A task of one's own stays at home. Nobody else is there but those who come to harm it.
     env = {"ARNODE_LISTEN": "/ip4/127.0.0.1/tcp/0"}

@@ -5,6 +5,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent.edits import reapply
 from node.home import Home
 from node.store.store import Store
@@ -32,6 +34,7 @@ def slow(text: str) -> str:
     return text.replace("\nLEARNING_RATE = 1e-2\n", "\nLEARNING_RATE = 1e-5\n")
 
 
+@pytest.mark.soak
 def test_an_agent_advances_goes_back_and_sees_its_crash(
     home: Path, tmp_path: Path, short_task: Task
 ) -> None:

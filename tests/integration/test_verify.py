@@ -6,6 +6,8 @@ The whole table of verdicts and exit codes is a part of the soak; the rule's own
 import json
 from pathlib import Path
 
+import pytest
+
 from node.home import Home
 from node.store.store import Store
 from protocol.kinds import AttestBody
@@ -16,6 +18,7 @@ from trainer.task import Task
 ENV = {"ARNODE_TASK": TASK_FLAGS[1]}
 
 
+@pytest.mark.soak
 def test_a_forged_claim_is_refuted_and_a_broken_one_says_nothing(
     home: Path, tmp_path: Path, short_task: Task
 ) -> None:

@@ -19,6 +19,7 @@ from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
 from tests.soak.liars import run_liars
+from tests.soak.marked import run_marked
 from tests.soak.night import run_night
 from tests.soak.planted import run_planted
 from tests.soak.traffic import run_traffic
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "liars": run_liars,
     "gossip": run_gossip,
     "traffic": run_traffic,
+    "tests": run_marked,
 }
 
 

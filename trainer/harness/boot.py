@@ -5,6 +5,7 @@ listener we hand out (`trainer.gate`). Up to the source's arrival only our own c
 run here, so the limits that it sets on its own process hold for the candidate as well.
 """
 
+import gc
 import os
 import resource
 import sys
@@ -73,6 +74,9 @@ def _limit_self() -> None:
 
 
 def _warm(*, with_optimiser: bool) -> None:
+    # Nothing that is imported goes away: to look for garbage meanwhile is a sixth of the work, and
+    # to look through all of it again in training costs a step 0.1 s now and then.
+    gc.disable()
     import torch
 
     torch.set_num_threads(1)
@@ -81,6 +85,8 @@ def _warm(*, with_optimiser: bool) -> None:
     if with_optimiser:  # the first optimiser imports torch._dynamo: 0.7 CPU-s
         parameter.grad = torch.ones(2, 2)
         torch.optim.AdamW([parameter]).step()
+    gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":
