@@ -15,6 +15,7 @@ from node.peering.addresses import Address, parse_address
 from protocol.errors import ArnodeError
 
 NETWORK: Final = "demo"
+TASK: Final = "tiny-short"
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 _LISTENING = "listening at "
 _STARTED_WITHIN_S = 60.0

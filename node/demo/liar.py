@@ -12,6 +12,7 @@ from typing import Final
 
 from node.clock import clock_ms
 from node.config import load_config
+from node.demo.cast import TASK
 from node.home import Home
 from node.identity import identity_of
 from node.keyfile import load_keys
@@ -28,9 +29,9 @@ from protocol.topics import subscriptions
 from trainer.task import Task, load_task
 
 # Of the noise floor: enough to be looked at before anybody else's.
-CLAIMED_SD: Final = 20
+CLAIMED_SD: Final = 12
 _PAIRS = 4
-_LEVEL_NANO = 1_250_000_000
+_LEVEL_NANO = 1_650_000_000
 _RATE = (b"LEARNING_RATE = 1e-2\n", b"LEARNING_RATE = 1.002e-2\n")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     """Publish the lie and stay until stopped."""
     home = Home.locate(os.environ)
     network = read_invite(sys.argv[1])
-    task = load_task("tiny", data_dir=home.data)
+    task = load_task(TASK, data_dir=home.data)
     with home.lock(), Store.open(home) as store:
         asyncio.run(_lie(home, network, task, store))
 
@@ -125,7 +126,7 @@ def _run(seed: int, role: Role, nano: int) -> Run:
         ms=5_000,
         cpu_ms=4_000,
         serve_ms=500,
-        tokens=100_000,
+        tokens=38_400,
         peak_mem_bytes=300_000_000,
     )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.edits import reapply
 from node.control import Message, call, is_running
-from node.demo.cast import NETWORK, Actor, acting, address_of, ended
+from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home import Home
 from node.loop.steps import CatchUpStep
@@ -29,7 +29,7 @@ from trainer.data import prepare
 from trainer.device import probe_class
 from trainer.task import Task, load_task
 
-MOVE: Final = "short-rows"  # of the task's moves, one with a gain that four pairs confirm
+MOVE: Final = "bigram"  # of the task's moves, one with a gain that four pairs confirm
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
 _SILENCE_S = 15.0
@@ -82,7 +82,7 @@ async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
     Raises:
         ArnodeError: a node ended, or the story did not come to its end in time.
     """
-    task = load_task("tiny", data_dir=root / "data")
+    task = load_task(TASK, data_dir=root / "data")
     await asyncio.to_thread(prepare, task, data_dir=root / "data", progress=progress)
     for name in ("finder", "checker", "liar"):
         home = Home(root / name)
@@ -99,11 +99,12 @@ async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
         bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")
         address = await address_of(bootstrap)
         line = write_invite(Network(name=NETWORK, bootstrap=(address,)))
+        joining = ("--task", TASK, "--join", line)
         actors = [
             bootstrap,
             await start("liar", "node.demo.liar", line),
-            await start("finder", "node", "start", "--join", line, settings=_FINDER),
-            await start("checker", "node", "start", "--join", line, settings=_CHECKER),
+            await start("finder", "node", "start", *joining, settings=_FINDER),
+            await start("checker", "node", "start", *joining, settings=_CHECKER),
         ]
         story = _Story(task, actors, tell)
         async with asyncio.timeout(LIMIT_S):

@@ -39,8 +39,8 @@ def applied(code: str, move: Move) -> str:
 
 
 def test_the_builtin_tasks_load(tmp_path: Path) -> None:
-    assert {"tiny", "tiny-long"} <= set(builtin_tasks())
-    for name in ("tiny", "tiny-long"):
+    assert {"tiny", "tiny-long", "tiny-short"} <= set(builtin_tasks())
+    for name in ("tiny", "tiny-long", "tiny-short"):
         assert load_task(name, data_dir=tmp_path).name == name
 
 
