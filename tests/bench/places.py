@@ -95,7 +95,7 @@ async def _run(home: Home, hardware_class: str, addresses: list[str]) -> None:
             listen=(LISTEN,),
         ) as membership:
             _count_questions(membership.process, asked)
-            # Nobody has the sources of invented records: to ask for them for minutes is no part of it.
+            # Nobody has the sources of invented records: to ask for them is no part of it.
             membership.peering.fetcher._has_more = False
             await membership.process.wait_up()
             _say({"address": membership.addresses[0]})
