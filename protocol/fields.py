@@ -84,7 +84,7 @@ class Table:
                 attributes[attribute] = None
                 continue
             item = read(value[name])
-            if isinstance(item, Rejected):
+            if type(item) is Rejected:
                 return Rejected(f"{name}: {item.reason}")
             attributes[attribute] = item
         built = build(**attributes)

@@ -250,9 +250,10 @@ def sign_record(
 
 
 def _body(envelope: _Envelope) -> Body | Rejected:
-    understood = (_Envelope.TABLE.names | body_fields(envelope.kind)) - {"x"}
-    if not understood.issuperset(envelope.crit or ()):
-        return UnknownBody(kind=envelope.kind, encoded=encode(envelope.body))
+    if envelope.crit:
+        understood = (_Envelope.TABLE.names | body_fields(envelope.kind)) - {"x"}
+        if not understood.issuperset(envelope.crit):
+            return UnknownBody(kind=envelope.kind, encoded=encode(envelope.body))
     return body_from_value(envelope.kind, envelope.body)
 
 
