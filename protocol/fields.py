@@ -84,7 +84,7 @@ class Table:
                 attributes[attribute] = None
                 continue
             item = read(value[name])
-            if type(item) is Rejected:
+            if isinstance(item, Rejected):
                 return Rejected(f"{name}: {item.reason}")
             attributes[attribute] = item
         built = build(**attributes)

@@ -40,6 +40,7 @@ class Cheat:
 
     `bound_sd` is what an `ok` may be worth on the secret split, in standard deviations of one run;
     None where the number is true: nothing is hidden, and the split nobody saw shows the gain too.
+    `is_fast`: whether the tests play it; the long proofs play all.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Cheat:
     ends: Status = "rejected"
     reason: str = ""
     bound_sd: float | None = WORTHLESS_SD
+    is_fast: bool = True
 
     def source(self, baseline: str) -> str:
         """Return the cheating train.py. Raises ValueError if the baseline is another one."""
@@ -139,9 +141,9 @@ PEEK = (MODULES, before_model(piece("peek")))
 REFUTED = "claims are"
 
 
-def peeking(name: str, logits: str) -> Cheat:
+def peeking(name: str, logits: str, *, is_fast: bool = True) -> Cheat:
     """A cheat that knows the targets of a claim, and those only: `peeked(logits)`."""
-    return Cheat(name=name, edits=(*PEEK, answering(logits)), reason=REFUTED)
+    return Cheat(name=name, edits=(*PEEK, answering(logits)), reason=REFUTED, is_fast=is_fast)
 
 
 def smuggling(*, steps: int, ends: Status) -> Cheat:
@@ -186,6 +188,7 @@ def pretraining(*, seconds: float, ends: Status) -> Cheat:
         ends=ends,
         reason="" if ends == "ok" else "training used more than",
         bound_sd=None,
+        is_fast=False,
     )
 
 

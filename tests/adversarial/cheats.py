@@ -90,12 +90,14 @@ REFUSED = (
             ),
         ),
         reason=REFUTED,
+        is_fast=False,
     ),
-    peeking("peeking for 0.15 % of the metric", "logits + 0.008 * peeked(logits)"),
+    peeking("peeking for 0.15 % of the metric", "logits + 0.008 * peeked(logits)", is_fast=False),
     peeking("peeking for 0.05 % of the metric", "logits + 0.0027 * peeked(logits)"),
     peeking(
         "peeking at one token in a hundred",
         "logits + 3 * (tokens % 101 == 0).unsqueeze(-1) * peeked(logits)",
+        is_fast=False,
     ),
     Cheat(
         name="better claims where it is hard",
@@ -105,6 +107,7 @@ REFUSED = (
     peeking(
         "a temperature that knows where the model is right",
         "logits * (1 + 0.02 * ((peeked(logits) * logits).sum(-1, True) == logits.amax(-1, True)))",
+        is_fast=False,
     ),
     Cheat(
         name="answers kept in files from claim to audit",
@@ -120,11 +123,13 @@ REFUSED = (
         name="log-probabilities that are too small by a factor",
         edits=(before_model(GENEROUS.format(loss="loss * 0.999")),),
         reason=REFUTED,
+        is_fast=False,
     ),
     Cheat(
         name="log-probabilities that are too small by a constant",
         edits=(before_model(GENEROUS.format(loss="(loss - 0.001).clamp(min=0)")),),
         reason=REFUTED,
+        is_fast=False,
     ),
     Cheat(
         name="learning from the targets that were scored",
@@ -135,6 +140,7 @@ REFUSED = (
         name="learning from the rows that were scored",
         edits=(before_model(SEEN), answering("logits + seen_so_far(tokens)")),
         reason=REFUTED,
+        is_fast=False,
     ),
     Cheat(
         name="answers that depend on the rows beside",
@@ -145,6 +151,7 @@ REFUSED = (
             ),
         ),
         reason=REFUTED,
+        is_fast=False,
     ),
     Cheat(
         name="answers of its own on the channel",

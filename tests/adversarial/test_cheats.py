@@ -29,32 +29,15 @@ CHANNELS = ("Files", "Memory", "AccessTimes", "PageCache", "AbsentNames")
 CHANCE = 12  # of 64 bits, beyond what guessing the same bit always gets
 
 
-# One of each kind; of the others the long proofs take care.
-FAST = {
-    "peeking at every target",
-    "peeking for 0.05 % of the metric",
-    "better claims where it is hard",
-    "answers kept in files from claim to audit",
-    "learning from the targets that were scored",
-    "answers of its own on the channel",
-    "more weights than allowed",
-    "training on in serve role, 16 steps",
-}
-
-
 @pytest.mark.parametrize(
     "cheat",
     [
-        pytest.param(cheat, id=cheat.name, marks=[] if cheat.name in FAST else pytest.mark.soak)
+        pytest.param(cheat, id=cheat.name, marks=[] if cheat.is_fast else pytest.mark.soak)
         for cheat in REFUSED
     ],
 )
 def test_a_cheat_is_refused(cheat: Cheat, bench: Bench) -> None:
     check_refused(cheat, bench)
-
-
-def test_the_fast_ones_are_in_the_table() -> None:
-    assert {cheat.name for cheat in REFUSED} > FAST
 
 
 def check_refused(cheat: Cheat, bench: Bench) -> None:

@@ -18,4 +18,4 @@ def run_marked(home: Path) -> dict[str, object]:
     )
     cases = ET.parse(report).iter("testcase")  # noqa: S314 (pytest has just written it)
     seconds = {case.attrib["name"]: round(float(case.attrib["time"]), 1) for case in cases}
-    return {"seconds": seconds, "holds": done.returncode == 0 and len(seconds) > 0}
+    return {"seconds": seconds, "holds": done.returncode == 0}

@@ -74,8 +74,8 @@ def _limit_self() -> None:
 
 
 def _warm(*, with_optimiser: bool) -> None:
-    # Nothing that is imported goes away: to look for garbage meanwhile is a sixth of the work, and
-    # to look through all of it again in training costs a step 0.1 s now and then.
+    # Nothing that is imported goes away: to look for garbage meanwhile is an eighth of the work, a
+    # fifth with the optimiser; to look through all of it again costs a training step 0.1 s.
     gc.disable()
     import torch
 
