@@ -1,4 +1,4 @@
-"""Gossip: py-libp2p's gossipsub 1.1, with its parameters, and with its own reading loop.
+"""Gossip: py-libp2p's pubsub with its own reading and sending loops.
 
 The loop takes one RPC at a time, bounded (`node.network.rpc`), and pushes its messages in order
 instead of making a task of each: a peer that sends faster than it is served waits in its stream.
@@ -9,7 +9,6 @@ Rates never enter a validator: what it refuses is refused for everybody for five
 attacker could have anyone's record refused by sending it too often.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,21 +17,19 @@ from weakref import WeakKeyDictionary
 import trio
 from google.protobuf.message import DecodeError
 from libp2p.abc import IHost, INetStream
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, ParseError
 from libp2p.io.exceptions import MessageTooLarge
 from libp2p.network.stream.exceptions import StreamReset
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import GossipSub
-from libp2p.pubsub.mcache import CacheEntry, MessageCache
 from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
 from libp2p.pubsub.pubsub import Pubsub
-from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.validators import signature_validator
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
+from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
     RPC_LIMIT_BYTES,
     SUBSCRIPTIONS_PER_RPC,
@@ -44,11 +41,9 @@ from node.network.rpc import (
 )
 from protocol.errors import Rejected
 
-GOSSIP_PROTOCOL: Final = TProtocol("/meshsub/1.1.0")
 SEEN_S: Final = 300
-HEARTBEAT_S: Final = 1
-_WINDOW = 3  # heartbeats whose messages are offered by IHAVE
-_HISTORY = 5  # heartbeats whose messages can be asked for
+_LINGERED_S = 0.02  # what an experiment tells comes in a burst
+_MERGED_BYTES = 64 << 10
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
 Validator = Callable[[PeerId, bytes], bool]
@@ -69,87 +64,6 @@ class Overseer(Protocol):
     def spend(self, peer: PeerId, kind: Kind, amount: float) -> Verdict: ...
 
     async def drop(self, peer: PeerId) -> None: ...
-
-
-def message_id(message: Message) -> bytes:
-    """Return sha256(topic ‖ 0 ‖ data): the same message of two senders is one."""
-    topic = "|".join(message.topicIDs).encode()
-    return hashlib.sha256(topic + b"\0" + message.data).digest()
-
-
-def score_params() -> ScoreParams:
-    """Return weights by which a peer of invalid messages loses its place in the mesh.
-
-    Nothing depends on addresses (40 nodes may share one) or on steady traffic (nights are
-    quiet), and peers that a peer recommends are never dialled.
-    """
-    return ScoreParams(
-        p1_time_in_mesh=TopicScoreParams(weight=0.01, cap=3600, decay=1.0),
-        p2_first_message_deliveries=TopicScoreParams(weight=1.0, cap=50, decay=0.99),
-        p4_invalid_messages=TopicScoreParams(weight=20.0, cap=1_000, decay=0.99),
-        p5_behavior_penalty_weight=1.0,
-        p5_behavior_penalty_decay=0.99,
-        p5_behavior_penalty_threshold=20.0,
-        gossip_threshold=-100.0,
-        publish_threshold=-200.0,
-        graylist_threshold=-400.0,
-        accept_px_threshold=float("inf"),
-    )
-
-
-def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
-    """Return the router; its defaults (heartbeat 120 s, spam filter) are unfit for records.
-
-    Every message comes once from each peer in the mesh, and that is most of what gossip costs. With
-    six of them to twelve it takes twice the time; what four do not bring, IHAVE and reconciliation
-    do.
-    """
-    router = GuardedGossipSub(
-        protocols=[GOSSIP_PROTOCOL],
-        degree=4,
-        degree_low=3,
-        degree_high=6,
-        heartbeat_interval=heartbeat_s,
-        time_to_live=60,
-        gossip_window=_WINDOW,
-        gossip_history=_HISTORY,
-        do_px=False,
-        spam_protection_enabled=False,
-        eclipse_protection_enabled=False,
-        adaptive_gossip_enabled=False,
-        score_params=score_params(),
-    )
-    router.mcache = _MessageCache(_WINDOW, _HISTORY)
-    return router
-
-
-class _MessageCache(MessageCache):
-    """Recent messages by our id: upstream's goes by sender and number, whatever id is set.
-
-    IHAVE would name ids that nobody has seen, and each be answered by an IWANT.
-    """
-
-    def put(self, msg: Message) -> None:
-        mid = message_id(msg)
-        if mid not in self.msgs:
-            self.msgs[mid] = msg
-            self.history[0].append(CacheEntry(mid, msg.topicIDs))
-
-
-class GuardedGossipSub(GossipSub):
-    """The router with a heartbeat that goes on after a fault."""
-
-    incidents: Incidents | None = None
-
-    async def heartbeat(self) -> None:
-        """Keep the mesh, once in each interval."""
-        while True:
-            try:
-                await super().heartbeat()
-            except Exception as fault:  # noqa: BLE001 (a supervisor: without mesh no gossip)
-                if self.incidents is not None:
-                    self.incidents.note(PeerId("none"), "heartbeat", fault)
-                await trio.sleep(self.heartbeat_interval)
 
 
 class GuardedPubsub(Pubsub):
@@ -230,6 +144,22 @@ class GuardedPubsub(Pubsub):
             data = await reader.receive()
             if await self._spend(peer, Kind.BYTES, len(data)):
                 await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
+
+    async def handle_sending_messages(
+        self, peer_id: ID, stream: INetStream, queue: RpcQueue
+    ) -> None:
+        """Send a peer what waits for it, in few RPCs: each costs more than what is in it."""
+        try:
+            while (rpc := await queue.pop()) is not None:
+                await trio.sleep(_LINGERED_S)
+                while len(queue) and rpc.ByteSize() < _MERGED_BYTES:
+                    rpc.MergeFrom(await queue.pop() or RPC())
+                rpc.ClearField("senderRecord")  # the hello tells a node's addresses
+                if not await self.write_msg(stream, rpc):
+                    return
+        except Exception as fault:  # noqa: BLE001 (a supervisor: this peer's messages end, no more)
+            self._incidents.note(PeerId(str(peer_id)), "gossip", fault)
+            self._handle_dead_peer(peer_id)
 
     async def push_msg(self, msg_forwarder: ID, msg: Message) -> None:
         """Deliver and forward a message, if it is new and right."""

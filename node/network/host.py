@@ -31,13 +31,14 @@ from node.network.connections import Connections
 from node.network.contract import MESSAGE_LIMIT_BYTES, REACH
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
-from node.network.gossip import Gossip, GuardedPubsub, Validator, make_router
+from node.network.gossip import Gossip, GuardedPubsub, Validator
 from node.network.guards import StreamHandler, guarded_service, guarding, peer_of
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patience import shielded_for
 from node.network.reach import Reach
 from node.network.relay import Relay, RelayLimits
+from node.network.router import make_router
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from libp2p.pubsub.pb.rpc_pb2 import RPC
 
-from node.network.gossip import make_router
+from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
 from node.peering.conduct import LONGEST_WAIT_S
 from node.peering.greeting import REPEATED_S

@@ -15,9 +15,9 @@ from functools import cache
 from itertools import count
 from typing import Final, cast
 
-from node.network.gossip import make_router
 from node.network.limits import PeerId
 from node.network.messages import Message, encode_message
+from node.network.router import make_router
 from node.peering.answering import Librarian
 from node.peering.book import TARGET_OUTBOUND
 from node.peering.carrier import Carrier

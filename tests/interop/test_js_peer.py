@@ -9,9 +9,9 @@ from libp2p.pubsub.pb.rpc_pb2 import Message
 
 from node.clock import clock_ms
 from node.home import Home
-from node.network.gossip import message_id
 from node.network.host import running_host
 from node.network.program import is_record
+from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.keys import SigningKey

@@ -13,9 +13,10 @@ from libp2p.peer.id import ID
 
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
-from node.network.gossip import GOSSIP_PROTOCOL, Gossip
+from node.network.gossip import Gossip
 from node.network.host import NetworkHost, running_host
 from node.network.limits import PeerId
+from node.network.router import GOSSIP_PROTOCOL
 
 TOPIC = "/arnode/test/0123456789abcdef/news"
 ECHO = "/arnode/echo/1"

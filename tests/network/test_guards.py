@@ -29,9 +29,9 @@ from libp2p.utils import varint
 from multiaddr import Multiaddr
 
 from node.network.bounds import apply_bounds, parse_address, read_line
-from node.network.gossip import GOSSIP_PROTOCOL, message_id
 from node.network.host import NetworkHost, running_host
 from node.network.incidents import quieten_libp2p
+from node.network.router import GOSSIP_PROTOCOL, message_id
 from tests.network.arena import TOPIC, anything, leaf, settings
 from tests.network.attacks import GARBAGE, forged, send_bytes, send_rpc, signed
 

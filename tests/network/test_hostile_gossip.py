@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 import trio
-from libp2p.pubsub.pb.rpc_pb2 import RPC
+from libp2p.abc import INetStream
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb.rpc_pb2 import RPC, Message
+from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
-from node.network.gossip import message_id
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
+from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import (
@@ -233,6 +236,55 @@ def test_recent_messages_are_offered_by_the_ids_that_all_go_by() -> None:
             [(mid, message)] = field.victim._router.mcache.msgs.items()
             assert mid == message_id(message)
             assert field.victim._pubsub.seen_messages.has(mid)
+
+    run(test)
+
+
+def test_what_waits_for_a_peer_goes_in_one_rpc_as_far_as_it_may_be_long() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            queue, stream = RpcQueue(), await field.stream()
+            sent: list[RPC] = []
+
+            async def write(to: INetStream, rpc: RPC) -> bool:
+                if to is stream:
+                    sent.append(rpc)
+                return True
+
+            field.victim._pubsub.write_msg = write
+            messages = [Message(data=bytes([number]) * 15_000) for number in range(7)]
+            for message in messages:
+                queue.push(RPC(publish=[message], senderRecord=b"where it listens"))
+            queue.push(wanting(b"an id", 1))
+            await until(lambda: len(queue) == 8)
+            async with trio.open_nursery() as nursery:
+                peer = ID(b"peer")
+                nursery.start_soon(
+                    field.victim._pubsub.handle_sending_messages, peer, stream, queue
+                )
+                await until(lambda: len(sent) == 2)
+                queue.close()
+            assert [len(rpc.publish) for rpc in sent] == [5, 2]
+            assert [message for rpc in sent for message in rpc.publish] == messages
+            assert sent[1].control.iwant[0].messageIDs == [b"an id"]
+            assert not any(rpc.HasField("senderRecord") for rpc in sent)
+
+    run(test)
+
+
+def test_messages_are_offered_to_three_more_than_the_mesh() -> None:
+    async def test() -> None:
+        async with arena() as field:
+            router, pubsub = field.victim._router, field.victim._pubsub
+            await field.victim.publish(TOPIC, b"recent")
+            await until(lambda: bool(router.mcache.msgs))
+            for number in range(20):
+                peer = ID(b"peer %d" % number)
+                pubsub.peer_topics[TOPIC].add(peer)
+                router.peer_protocol[peer] = GOSSIP_PROTOCOL
+            offered = router.gossip_heartbeat()
+            assert len(offered) == 3
+            assert not offered.keys() & router.mesh[TOPIC]
 
     run(test)
 

@@ -12,9 +12,9 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
 from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
-from node.network.gossip import GOSSIP_PROTOCOL, message_id
 from node.network.limits import ALLOWANCES, Kind
 from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.gains import LUCK, T95, gain_of, luck

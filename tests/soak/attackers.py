@@ -23,8 +23,8 @@ from libp2p.utils.varint import encode_varint_prefixed
 from multiaddr import Multiaddr
 
 from node.network.errors import NetworkError
-from node.network.gossip import GOSSIP_PROTOCOL
 from node.network.host import NetworkHost, running_host
+from node.network.router import GOSSIP_PROTOCOL
 from node.peering.messages import HELLO
 from tests.network.arena import settings
 from tests.network.attacks import pruning, signed, subscribing, wanting
