@@ -13,7 +13,7 @@ Whether a record is known, wanted, or too early is for others to say.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final, NewType
 
@@ -44,10 +44,8 @@ __all__ = [
     "MAX_REFS",
     "Record",
     "RecordId",
-    "Unproven",
     "parse_record",
     "payload_id",
-    "read_payload",
     "record_id",
     "sign_record",
 ]
@@ -112,47 +110,6 @@ class Record:
         return _wire(self.payload_bytes, self.signature)
 
 
-class Unproven:
-    """A record but for its signatures, which may be verified elsewhere."""
-
-    __slots__ = ("_checks", "_record")
-
-    def __init__(self, record: Record) -> None:
-        author, body = record.author, record.body
-        own = Signature(author, SIGNATURE_CONTEXT + record.payload_bytes, record.signature)
-        checks = [(own, "the signature does not verify")]
-        if isinstance(body, ProfileBody):
-            fault = "body: binding: the transport key does not vouch for the author"
-            checks.append((body.bond_with(author), fault))
-        elif isinstance(body, AttestBody):
-            fault = "body: proof: not the author's signature over what was re-run"
-            checks.append((body.proof_by(author), fault))
-        self._record = record
-        self._checks = checks
-
-    @property
-    def net(self) -> str:
-        """The network that it names."""
-        return self._record.net
-
-    @property
-    def author(self) -> bytes:
-        """Whose record it says it is."""
-        return self._record.author
-
-    @property
-    def signatures(self) -> list[Signature]:
-        """What must hold."""
-        return [signature for signature, _ in self._checks]
-
-    def proven(self, verdicts: Iterable[bool]) -> Record | Rejected:
-        """Return the record if all signatures hold, of each of which it is told in their order."""
-        for holds, (_, fault) in zip(verdicts, self._checks, strict=True):
-            if not holds:
-                return Rejected(fault)
-        return self._record
-
-
 def record_id(payload: bytes) -> RecordId:
     """Return the id of the record with this payload."""
     return RecordId(hashlib.sha256(ID_CONTEXT + payload).digest())
@@ -179,14 +136,14 @@ def parse_record(wire: bytes) -> Record | Rejected:
     The order goes from cheap to dear: size, shape, canonical payload, fields, signatures.
     """
     head = payload_id(wire)
-    unproven = head if isinstance(head, Rejected) else read_payload(*head)
-    if isinstance(unproven, Rejected):
-        return unproven
-    return unproven.proven(one.holds() for one in unproven.signatures)
+    record = head if isinstance(head, Rejected) else _read(*head)
+    if isinstance(record, Rejected):
+        return record
+    return next((Rejected(fault) for one, fault in _signatures(record) if not one.holds()), record)
 
 
-def read_payload(identity: RecordId, payload: bytes, signature: bytes) -> Unproven | Rejected:
-    """Return what a payload says (`payload_id` took it apart), its signatures not yet verified."""
+def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Rejected:
+    """Return what a payload says; its signatures are still to be verified."""
     value = decode(payload)
     if isinstance(value, Rejected):
         return value
@@ -198,7 +155,7 @@ def read_payload(identity: RecordId, payload: bytes, signature: bytes) -> Unprov
     body = _body(envelope)
     if isinstance(body, Rejected):
         return Rejected(f"body: {body.reason}")
-    record = Record(
+    return Record(
         id=identity,
         payload_bytes=payload,
         signature=signature,
@@ -212,7 +169,18 @@ def read_payload(identity: RecordId, payload: bytes, signature: bytes) -> Unprov
         crit=envelope.crit or (),
         body=body,
     )
-    return Unproven(record)
+
+
+def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
+    """Yield what must hold, and what is wrong if it does not."""
+    author, body = record.author, record.body
+    own = Signature(author, SIGNATURE_CONTEXT + record.payload_bytes, record.signature)
+    yield own, "the signature does not verify"
+    if isinstance(body, ProfileBody):
+        fault = "body: binding: the transport key does not vouch for the author"
+        yield body.bond_with(author), fault
+    elif isinstance(body, AttestBody):
+        yield body.proof_by(author), "body: proof: not the author's signature over what was re-run"
 
 
 def sign_record(

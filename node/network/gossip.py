@@ -151,7 +151,8 @@ class GuardedPubsub(Pubsub):
         """Send a peer what waits for it, in few RPCs: each costs more than what is in it."""
         try:
             while (rpc := await queue.pop()) is not None:
-                await trio.sleep(_LINGERED_S)
+                if not rpc.HasField("control"):  # a peer that is not in the mesh yet misses news
+                    await trio.sleep(_LINGERED_S)
                 while len(queue) and rpc.ByteSize() < _MERGED_BYTES:
                     rpc.MergeFrom(await queue.pop() or RPC())
                 rpc.ClearField("senderRecord")  # the hello tells a node's addresses

@@ -23,8 +23,8 @@ from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
 from node.peering.ports import Ports
 from node.peering.process import NetworkProcess
+from node.peering.reading import Reader
 from node.peering.service import Peering
-from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 
@@ -80,7 +80,7 @@ async def taking_part(
     )
     ports = Ports(listen, recall=store.meta, keep=store.set_meta)
     process = NetworkProcess(settings, hidden=[home.root], ports=ports)
-    verifier = Verifier()
+    reader = Reader()
     peering = Peering(
         process,
         store,
@@ -91,7 +91,7 @@ async def taking_part(
         topics=topics,
         authors=network.authors,
         book=book,
-        verifier=verifier,
+        reader=reader,
         keep_book=partial(write_book, path),
         addresses=lambda: tuple(announced(process.addresses)),
         on_news=on_news,
@@ -102,7 +102,7 @@ async def taking_part(
         listened=lambda: process.addresses,
         found=peering.dialler.found,
     )
-    async with process, contextlib.aclosing(verifier):
+    async with process, contextlib.aclosing(reader):
         parts = [peering.run(), *([neighbours.run()] if mdns else [])]
         running = [asyncio.create_task(part) for part in parts]
         try:

@@ -36,9 +36,9 @@ from node.peering.messages import (
 )
 from node.peering.publishing import Publisher
 from node.peering.reaching import Reaching
+from node.peering.reading import Reader
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
-from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 
@@ -70,7 +70,7 @@ class Peering:
         topics: tuple[str, ...],
         authors: frozenset[bytes] = frozenset(),
         book: Book,
-        verifier: Verifier,
+        reader: Reader,
         keep_book: Callable[[Book], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
         on_news: Callable[[], None] = lambda: None,
@@ -94,7 +94,7 @@ class Peering:
         conduct = Conduct(carrier, clock)
         self._taking = Taking(
             store,
-            verifier,
+            reader,
             net=net,
             now_ms=now_ms,
             on_new=self._note_new,

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from node.network.limits import PeerId
-from node.peering.verifying import Verifier
-from node.store.sifting import Sifted
+from node.peering.reading import Read, Reader
 from node.store.store import Store
+from protocol.errors import Rejected
 
-# Between two reads of so many, in 6 ms of the event loop, whatever else waits has its turn.
-_READ_AT_ONCE = 64
+# Between so many, in 2 ms of the event loop, and the next, whatever else waits has its turn.
+_SIFTED_AT_ONCE = 128
 # In 100 ms: half as many take nearly as many writes to the disk.
 _STORED_AT_ONCE = 512
 
@@ -34,7 +34,7 @@ class Taking:
     def __init__(
         self,
         store: Store,
-        verifier: Verifier,
+        reader: Reader,
         *,
         net: str,
         now_ms: Callable[[], int],
@@ -42,7 +42,7 @@ class Taking:
         authors: frozenset[bytes] = frozenset(),
     ) -> None:
         self._store = store
-        self._verifier = verifier
+        self._reader = reader
         self._net = net
         self._authors = authors
         self._now_ms = now_ms
@@ -52,8 +52,8 @@ class Taking:
         """Take in what a peer sent; whether that is to its credit is for the caller to say."""
         taken = Taken()
         for start in range(0, len(wires), _STORED_AT_ONCE):
-            sifted, verdicts = await self._sift(wires[start : start + _STORED_AT_ONCE])
-            report = self._store.take(sifted, verdicts, now_ms=self._now_ms())
+            read = await self._read(wires[start : start + _STORED_AT_ONCE])
+            report = self._store.take(read, now_ms=self._now_ms(), net=self._net)
             taken.new += len(report.new)
             taken.rejected += report.rejected
             if report.new:
@@ -61,19 +61,16 @@ class Taking:
             await asyncio.sleep(0)
         return taken
 
-    async def _sift(self, wires: Sequence[bytes]) -> tuple[Sifted, list[bool]]:
-        """Read wires, and verify the signatures of the first while the next are read."""
-        sifted = Sifted()
-        verifying: list[asyncio.Task[list[bool]]] = []
-        try:
-            for start in range(0, len(wires), _READ_AT_ONCE):
-                some = self._store.sift(wires[start : start + _READ_AT_ONCE], net=self._net)
-                if self._authors:  # others' records do not count here
-                    some.unproven = [one for one in some.unproven if one.author in self._authors]
-                verifying.append(asyncio.create_task(self._verifier.verdicts(some.signatures)))
-                sifted.add(some)
-                await asyncio.sleep(0)
-            return sifted, [holds for some in await asyncio.gather(*verifying) for holds in some]
-        finally:
-            for one in verifying:
-                one.cancel()
+    async def _read(self, wires: Sequence[bytes]) -> Read:
+        """Read what of some wires is new; others' records do not count in a network of authors."""
+        read: Read = []
+        unread: list[bytes] = []
+        for start in range(0, len(wires), _SIFTED_AT_ONCE):
+            sifted = self._store.sift(wires[start : start + _SIFTED_AT_ONCE])
+            read += map(Rejected, sifted.rejected)
+            unread += sifted.unread
+            await asyncio.sleep(0)
+        read += await self._reader.read(unread)
+        if not self._authors:
+            return read
+        return [one for one in read if isinstance(one, Rejected) or one.author in self._authors]

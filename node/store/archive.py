@@ -9,6 +9,7 @@ from typing import NamedTuple
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.progress import Progress
 from node.store.database import Database
+from node.store.extracts import Extract
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.records import Record, parse_record, payload_id
@@ -28,24 +29,14 @@ def parsed(wire: bytes) -> Record:
     return record
 
 
-def insert(database: Database, record: Record, *, own: bool, sort: str) -> bool:
+def insert(database: Database, one: Extract, *, own: bool) -> bool:
     """Keep a record and say whether it is new; one that is there stays where it is."""
     if own:
-        database.rows("UPDATE record SET own = 1 WHERE id = ?", (record.id,))
+        database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
     number = database.insert(
         "INSERT OR IGNORE INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
         " VALUES (?,?,?,?,?,?,?,?,?)",
-        (
-            record.id,
-            record.kind,
-            record.author,
-            record.seq,
-            record.ts_ms,
-            own,
-            record.wire,
-            record.net,
-            sort,
-        ),
+        (one.id, one.kind, one.author, one.seq, one.ts_ms, own, one.wire, one.net, one.sort),
     )
     return number > 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from node.store.archive import parsed
 from node.store.database import Database
+from node.store.extracts import Extract
 from node.store.facts import from_text, to_text
 from protocol.board import Board, Row, assemble
 from protocol.board_facts import (
@@ -66,7 +67,7 @@ def derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
             _keep_fact(database, record, manifest, hardware_class)
 
 
-def note_equivocation(database: Database, record: Record, ids: Sequence[bytes]) -> None:
+def note_equivocation(database: Database, one: Extract, ids: Sequence[bytes]) -> None:
     """Keep an author's lowest number that two records bear, with the smallest two of these ids."""
     first, second = sorted(ids)[:2]
     database.rows(
@@ -74,9 +75,9 @@ def note_equivocation(database: Database, record: Record, ids: Sequence[bytes]) 
         " ON CONFLICT (author) DO UPDATE SET"
         " seq = excluded.seq, first = excluded.first, second = excluded.second"
         " WHERE excluded.seq <= seq",
-        (record.author, record.seq, first, second),
+        (one.author, one.seq, first, second),
     )
-    _stale_boards_of(database, record.author)
+    _stale_boards_of(database, one.author)
 
 
 def forget(database: Database, record_id: bytes) -> None:

@@ -1,28 +1,28 @@
 """Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
 
-In this order: size and id; is it known; bytes and fields; the network; signatures
-(`node.store.sifting`); the time. What is valid and early waits in quarantine until its time has
-come. What is valid and over a quota is refused and its id remembered, so that it is not asked for
-again: of each author's records of one sort the newest by number stay, whatever order they came in.
-Own records are nobody's to evict; own intents that everybody else has let go are offered no
-longer, so that sets can become one.
+In this order: size and id, is it known (`node.store.sifting`); bytes, fields and signatures
+(`node.store.extracts`); the network; the time. What is valid and early waits in quarantine until
+its time has come. What is valid and over a quota is refused and its id remembered, so that it is
+not asked for again: of each author's records of one sort the newest by number stay, whatever order
+they came in. Own records are nobody's to evict; own intents that everybody else has let go are
+offered no longer, so that sets can become one.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapreplace
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.boards import ManifestOf
 from node.store.database import Database
-from node.store.sifting import BATCH, Sifted, known
-from protocol.kinds import IntentBody, PatchBody, ResultBody, RetractBody, UnknownBody
+from node.store.extracts import Extract, Sort, extract_of
+from node.store.sifting import BATCH, known
+from protocol.errors import Rejected
+from protocol.kinds import RetractBody
 from protocol.records import Record
-
-Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 EARLY_MS: Final = 10 * 60 * 1000
 INTENT_MS: Final = 24 * 60 * 60 * 1000
@@ -76,47 +76,41 @@ class Report:
         self.rejected += other.rejected
 
 
-def sort_of(record: Record) -> Sort:
-    """Return what a record counts as: news is what boards and everybody's nodes read."""
-    match record.body:
-        case UnknownBody():
-            return "unknown"
-        case IntentBody():
-            return "intent"
-        case PatchBody():
-            return "bulk"
-        case ResultBody(stage=stage) if stage != "confirm":
-            return "bulk"
-        case _:
-            return "news"
-
-
 def take(
     database: Database,
-    sifted: Sifted,
-    verdicts: Sequence[bool],
+    read: Sequence[Extract | Rejected],
     *,
+    net: str,
     now_ms: int,
     quotas: Quotas,
     manifest_of: ManifestOf,
 ) -> Report:
-    """Keep in one transaction what is new, valid and within the quotas.
+    """Keep in one transaction what of some records is new, of this network and within the quotas.
 
-    Whoever verified the signatures may have taken its time, so that others brought some of it.
+    Whoever read them may have taken its time, so that others brought some of it. `read` holds at
+    most BATCH of them, or why they are none.
     """
-    records = sifted.proven(verdicts)
-    report = Report(duplicates=sifted.duplicates, rejected=sifted.rejected)
-    seen = known(database, [record.id for record in records])
+    report, different = Report(), dict[bytes, Extract]()
+    for one in read:
+        if isinstance(one, Rejected):
+            report.rejected.append(one.reason)
+        elif one.net != net:
+            report.rejected.append(f"of the network {one.net}, not {net}")
+        elif one.id in different:
+            report.duplicates += 1
+        else:
+            different[one.id] = one
+    seen = known(database, [*different])
     report.duplicates += len(seen)
-    fresh = [record for record in records if record.id not in seen]
+    fresh = [one for one in different.values() if one.id not in seen]
     if not fresh:
         return report
     with database.loose_transaction():
-        for record in fresh:
-            if record.ts_ms > now_ms + EARLY_MS:
-                report.quarantined += _quarantine(database, record)
+        for one in fresh:
+            if one.ts_ms > now_ms + EARLY_MS:
+                report.quarantined += _quarantine(database, one)
             else:
-                _take(database, record, report, quotas, manifest_of, now_ms)
+                _take(database, one, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
 
@@ -130,18 +124,19 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
             (now_ms + EARLY_MS,),
         ):
             database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-            _take(database, archive.parsed(wire), report, quotas, manifest_of, now_ms)
+            one = extract_of(archive.parsed(wire))
+            _take(database, one, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
 
 
 def keep_own(database: Database, record: Record, *, manifest_of: ManifestOf) -> None:
     """Store an own record and all that is derived from it, within the caller's transaction."""
-    sort = sort_of(record)
-    if archive.insert(database, record, own=True, sort=sort):
-        _count(database, record, sort)
-        topics.forget(database, record.id)  # as another's it may have been refused
-        _derive(database, record, manifest_of)
+    one = extract_of(record)
+    if archive.insert(database, one, own=True):
+        _count(database, one)
+        topics.forget(database, one.id)  # as another's it may have been refused
+        _derive(database, one, manifest_of)
 
 
 def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
@@ -156,13 +151,12 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )
         for number, wire in rows:
-            record = archive.parsed(wire)
-            sort = sort_of(record)
+            one = extract_of(archive.parsed(wire))
             database.rows(
-                "UPDATE record SET net = ?, sort = ? WHERE n = ?", (record.net, sort, number)
+                "UPDATE record SET net = ?, sort = ? WHERE n = ?", (one.net, one.sort, number)
             )
-            _count(database, record, sort)
-            _derive(database, record, manifest_of)
+            _count(database, one)
+            _derive(database, one, manifest_of)
 
 
 def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
@@ -197,40 +191,39 @@ def withdraw_intents(database: Database, quotas: Quotas, *, at_most: int = -1) -
 
 def _take(
     database: Database,
-    record: Record,
+    one: Extract,
     report: Report,
     quotas: Quotas,
     manifest_of: ManifestOf,
     now_ms: int,
 ) -> None:
-    if isinstance(record.body, IntentBody) and record.ts_ms < now_ms - INTENT_MS:
-        _refuse_new(database, record)
+    if one.sort == "intent" and one.ts_ms < now_ms - INTENT_MS:
+        _refuse_new(database, one)
         report.expired += 1
-        return
-    sort = sort_of(record)
-    if _admit(database, record, sort, quotas):
-        archive.insert(database, record, own=False, sort=sort)
-        _derive(database, record, manifest_of)
-        report.new.append(record.id)
+    elif _admit(database, one, quotas):
+        archive.insert(database, one, own=False)
+        _derive(database, one, manifest_of)
+        report.new.append(one.id)
     else:
         report.over_quota += 1
 
 
-def _derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
-    twins = archive.bearing(database, record.author, record.seq)
+def _derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
+    twins = archive.bearing(database, one.author, one.seq)
     if len(twins) > 1:
-        boards.note_equivocation(database, record, [one.id for one in twins])
-        topics.note_equivocation(database, record, twins)
-    boards.derive(database, record, manifest_of)
-    topics.derive(database, record)
+        boards.note_equivocation(database, one, [twin.id for twin in twins])
+        topics.note_equivocation(database, one, twins)
+    if one.sort == "news":
+        boards.derive(database, archive.parsed(one.wire), manifest_of)
+    topics.derive(database, one)
 
 
-def _count(database: Database, record: Record, sort: Sort) -> int:
+def _count(database: Database, one: Extract) -> int:
     """Count a record, and return how many of its sort its author has now."""
     ((count,),) = database.rows(
         "INSERT INTO tally (author, sort, count) VALUES (?,?,1)"
         " ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
-        (record.author, sort),
+        (one.author, one.sort),
     )
     return int(count)
 
@@ -241,30 +234,30 @@ def _uncount(database: Database, author: bytes, sort: str) -> None:
     )
 
 
-def _quarantine(database: Database, record: Record) -> int:
+def _quarantine(database: Database, one: Extract) -> int:
     ((count,),) = database.rows("SELECT count(*) FROM quarantine")
     if count >= _MAX_QUARANTINED:
         return 0
     database.rows(
         "INSERT INTO quarantine (id, ts_ms, wire) VALUES (?,?,?)",
-        (record.id, record.ts_ms, record.wire),
+        (one.id, one.ts_ms, one.wire),
     )
     return 1
 
 
-def _admit(database: Database, record: Record, sort: Sort, quotas: Quotas) -> bool:
+def _admit(database: Database, one: Extract, quotas: Quotas) -> bool:
     """Count a record within its author's quota and make room for it, or refuse it."""
-    count, quota = _count(database, record, sort), quotas.of(sort)
+    count, quota = _count(database, one), quotas.of(one.sort)
     # Who is proven differs from node to node, and an intent is worth nothing to prove anything by.
-    most = quota if sort == "intent" else quota * _PROVEN_FACTOR
-    if count <= quota or (count <= most and _is_proven(database, record.author)):
+    most = quota if one.sort == "intent" else quota * _PROVEN_FACTOR
+    if count <= quota or (count <= most and _is_proven(database, one.author)):
         return True
-    if _settles(database, record):
+    if _settles(database, one):
         return True
-    oldest = _oldest(database, record.author, sort, 1)
-    if not oldest or (record.seq, record.id) < oldest[0]:
-        _uncount(database, record.author, sort)
-        _refuse_new(database, record)
+    oldest = _oldest(database, one.author, one.sort, 1)
+    if not oldest or (one.seq, one.id) < oldest[0]:
+        _uncount(database, one.author, one.sort)
+        _refuse_new(database, one)
         return False
     _evict(database, oldest[0][1])
     return True
@@ -274,16 +267,17 @@ def _is_proven(database: Database, author: bytes) -> bool:
     return bool(database.rows("SELECT 1 FROM proven WHERE author = ?", (author,)))
 
 
-def _settles(database: Database, record: Record) -> bool:
+def _settles(database: Database, one: Extract) -> bool:
     """Say whether a record decides what its author's others are worth: one of each is kept."""
-    if isinstance(record.body, RetractBody) and record.body.target is None:
+    body = archive.parsed(one.wire).body
+    if isinstance(body, RetractBody) and body.target is None:
         revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
-        return not database.rows(revoked, (record.author,))
+        return not database.rows(revoked, (one.author,))
     proof = (
         "SELECT 1 FROM record WHERE author = ?1 AND seq = ?2"
         " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"
     )
-    return bool(database.rows(proof, (record.author, record.seq)))
+    return bool(database.rows(proof, (one.author, one.seq)))
 
 
 def _oldest(database: Database, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
@@ -331,10 +325,10 @@ def _evict(database: Database, record_id: bytes) -> None:
     database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
 
-def _refuse_new(database: Database, record: Record) -> None:
+def _refuse_new(database: Database, one: Extract) -> None:
     """Remember a record that was never kept."""
-    _refuse(database, record.id, record.net, record.ts_ms)
-    topics.note_refused(database, record)
+    _refuse(database, one.id, one.net, one.ts_ms)
+    topics.note_refused(database, one)
 
 
 def _refuse(database: Database, record_id: bytes, net: str, ts_ms: int) -> None:

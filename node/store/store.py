@@ -20,6 +20,7 @@ from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.database import Database
 from node.store.experiments import Adoption, Experiment
+from node.store.extracts import Extract, extract
 from node.store.imported import Imported
 from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore
@@ -30,7 +31,7 @@ from node.store.topics import TopicIndexes
 from protocol.board import Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value
-from protocol.errors import UsageError
+from protocol.errors import Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.kinds import AttestBody, Body, PatchBody, TaskBody
 from protocol.manifest import TaskManifest
@@ -117,21 +118,24 @@ class Store(JobStore):
         """Take in anybody's records, as far as they are new, valid and within the quotas."""
         report = Report()
         for batch in sifting.batches(wires):
-            sifted = self.sift(batch, net=net)
-            verdicts = [one.holds() for one in sifted.signatures]
-            report.add(self.take(sifted, verdicts, now_ms=now_ms))
+            sifted = self.sift(batch)
+            report.duplicates += sifted.duplicates
+            report.rejected += sifted.rejected
+            report.add(self.take([*map(extract, sifted.unread)], now_ms=now_ms, net=net))
         return report
 
-    def sift(self, wires: Sequence[bytes], *, net: str = MAIN_NET) -> Sifted:
-        """Read what of at most 500 wires is new; its signatures are still to be verified."""
-        return sifting.sift(self._database, wires, net=net)
+    def sift(self, wires: Sequence[bytes]) -> Sifted:
+        """Tell which of at most 500 wires may be new and are to be read."""
+        return sifting.sift(self._database, wires)
 
-    def take(self, sifted: Sifted, verdicts: Sequence[bool], *, now_ms: int) -> Report:
-        """Take in what was sifted, when it is known of each signature whether it holds."""
+    def take(
+        self, read: Sequence[Extract | Rejected], *, now_ms: int, net: str = MAIN_NET
+    ) -> Report:
+        """Take in at most 500 records that were read, as far as they are."""
         return intake.take(
             self._database,
-            sifted,
-            verdicts,
+            read,
+            net=net,
             now_ms=now_ms,
             quotas=self.quotas,
             manifest_of=self._manifest,

@@ -13,10 +13,9 @@ from itertools import groupby
 
 from node.store.archive import Bearer
 from node.store.database import Database
-from protocol.kinds import PatchBody, ResultBody
+from node.store.extracts import Extract
 from protocol.record_index import RecordIndex, key_of
-from protocol.records import Record
-from protocol.topics import common_news, parts_of, topics_of
+from protocol.topics import common_news, parts_of
 
 _ID_BYTES = 32
 _MODULUS = 1 << 256
@@ -25,35 +24,34 @@ _RECENT = 256  # of a topic's sets
 _CLAIM = "record CROSS JOIN naming ON naming.record = record.id AND record.sort = 'news'"
 
 
-def derive(database: Database, record: Record) -> None:
+def derive(database: Database, one: Extract) -> None:
     """Note where a record belongs that was just stored, and what belongs there because of it."""
-    _enter(database, record, held=True)
-    patch = record.body.patch if isinstance(record.body, ResultBody) else None
-    if patch is not None:
+    _enter(database, one, held=True)
+    if one.patch is not None:
         database.rows(
-            "INSERT OR IGNORE INTO naming (record, patch) VALUES (?,?)", (record.id, patch)
+            "INSERT OR IGNORE INTO naming (record, patch) VALUES (?,?)", (one.id, one.patch)
         )
         for (ts_ms,) in database.rows(
             "SELECT ts_ms FROM record WHERE id = ? AND kind = 'patch' AND net = ?",
-            (patch, record.net),
+            (one.patch, one.net),
         ):
-            _put(database, topics_of(record), patch, ts_ms, held=True)
+            _put(database, one.topics, one.patch, ts_ms, held=True)
 
 
-def note_equivocation(database: Database, record: Record, twins: Sequence[Bearer]) -> None:
+def note_equivocation(database: Database, new: Extract, twins: Sequence[Bearer]) -> None:
     """Note that those of one number are news once a network has two of them.
 
     One without the other proves nothing, and whoever reads this author's news needs the proof.
     """
-    same = [one for one in twins if one.net == record.net]
+    same = [one for one in twins if one.net == new.net]
     if len(same) > 1:
         for one in same:
-            _put(database, (common_news(record.net),), one.id, one.ts_ms, held=True)
+            _put(database, (common_news(new.net),), one.id, one.ts_ms, held=True)
 
 
-def note_refused(database: Database, record: Record) -> None:
+def note_refused(database: Database, one: Extract) -> None:
     """Note where a record would belong that is not kept."""
-    _enter(database, record, held=False)
+    _enter(database, one, held=False)
 
 
 def note_removed(database: Database, record_id: bytes) -> None:
@@ -230,17 +228,17 @@ class TopicIndexes:
         return keys
 
 
-def _enter(database: Database, record: Record, *, held: bool) -> None:
-    topics = topics_of(record)
-    if isinstance(record.body, PatchBody):
+def _enter(database: Database, one: Extract, *, held: bool) -> None:
+    topics = one.topics
+    if one.is_patch:
         rows = database.rows(
             "SELECT DISTINCT topic FROM naming JOIN membership ON id = record"
             " WHERE patch = ? AND topic != ?",
-            (record.id, common_news(record.net)),
+            (one.id, common_news(one.net)),
         )
-        prefix = f"/arnode/{record.net}/"
+        prefix = f"/arnode/{one.net}/"
         topics = tuple(row[0] for row in rows if row[0].startswith(prefix))
-    _put(database, topics, record.id, record.ts_ms, held=held)
+    _put(database, topics, one.id, one.ts_ms, held=held)
 
 
 def _put(

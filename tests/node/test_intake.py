@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from node.checkup import examine, mend
 from node.home import Home
 from node.store.boards import BoardKey
+from node.store.extracts import extract
 from node.store.intake import EARLY_MS, INTENT_MS, Quotas
 from node.store.store import Store
 from protocol.board import board_of
@@ -379,11 +380,11 @@ def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) ->
         assert ids(store) == {ANNOUNCEMENT.id, records[0].id, records[2].id}
 
 
-def test_what_came_while_signatures_were_verified_is_a_duplicate(store: Store) -> None:
+def test_what_came_while_it_was_read_is_a_duplicate(store: Store) -> None:
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
-    one, other = store.sift([wire]), store.sift([wire])
-    assert len(store.take(one, [True], now_ms=NOW_MS).new) == 1
-    late = store.take(other, [True], now_ms=NOW_MS)
+    one, other = ([*map(extract, store.sift([wire]).unread)] for _ in range(2))
+    assert len(store.take(one, now_ms=NOW_MS).new) == 1
+    late = store.take(other, now_ms=NOW_MS)
     assert (late.new, late.duplicates) == ([], 1)
 
 
@@ -391,9 +392,10 @@ def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
     sifted = store.sift([bad, wire, wire, bad])
-    assert len(sifted.signatures) == 2
-    report = store.take(sifted, [False, True], now_ms=NOW_MS)
-    assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 2, 1)
+    assert (sifted.unread, sifted.duplicates) == ([bad, wire], 2)
+    read = [*map(extract, sifted.unread)]
+    report = store.take([*read, read[1]], now_ms=NOW_MS)
+    assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 1, 1)
 
 
 def test_only_what_others_made_waits_for_no_disk(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from node.home import Home
 from node.peering.book import Book
+from node.peering.reading import Reader
 from node.peering.service import Peering
-from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.store import Store
@@ -82,7 +82,7 @@ def member(
                 net=net,
                 author=hashlib.sha256(name.encode()).digest(),
                 book=Book(clock=clock, chance=random.Random(1)),
-                verifier=Verifier(processors=1),
+                reader=Reader(processors=1),
                 software="arnode 0.1.0",
                 topics=topics,
                 clock=clock,

@@ -16,8 +16,8 @@ from node.peering.addresses import Address, parse_address
 from node.peering.book_file import book_path
 from node.peering.definition import Network
 from node.peering.membership import Membership, announced, taking_part
+from node.peering.reading import Reader
 from node.peering.taking import Taken, Taking
-from node.peering.verifying import Verifier
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
@@ -170,7 +170,7 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
     async def take(store: Store) -> Taken:
         taking = Taking(
             store,
-            Verifier(),
+            Reader(),
             net=NET,
             now_ms=lambda: now_ms,
             on_new=lambda _peer, _ids: None,

@@ -23,8 +23,8 @@ from node.peering.book import Book
 from node.peering.child import LINES_PER_MINUTE
 from node.peering.messages import PEERS, Known, write
 from node.peering.process import NetworkProcess
+from node.peering.reading import Reader
 from node.peering.service import Peering
-from node.peering.verifying import Verifier
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record
@@ -69,7 +69,7 @@ class Node:
 @asynccontextmanager
 async def running_node(home: Home) -> AsyncIterator[Node]:
     """Yield a node that listens on loopback."""
-    verifier = Verifier()
+    reader = Reader()
     with Store.open(home) as store:
         process = NetworkProcess(settings(topics=frozenset(ALL_TOPICS)), hidden=[home.root])
         peering = Peering(
@@ -81,11 +81,11 @@ async def running_node(home: Home) -> AsyncIterator[Node]:
             software="fuzzed 1",
             topics=ALL_TOPICS,
             book=Book(clock=time.time, chance=random.Random(1)),
-            verifier=verifier,
+            reader=reader,
             now_ms=lambda: NOW_MS,
         )
         control = ControlServer(home.socket, {"status": _status})
-        async with aclosing(verifier), process, control, asyncio.TaskGroup() as group:
+        async with aclosing(reader), process, control, asyncio.TaskGroup() as group:
             running = group.create_task(peering.run())
             await process.wait_up()
             yield Node(home=home, process=process, store=store, peering=peering)

@@ -32,9 +32,9 @@ from node.loop.session import Subject
 from node.peering.definition import Network
 from node.peering.invites import read_invite
 from node.peering.membership import Membership, taking_part
+from node.peering.reading import Read
 from node.store.blobs import Blobs
 from node.store.intake import Report
-from node.store.sifting import Sifted
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
 from protocol.kinds import Env, Run
@@ -70,8 +70,8 @@ class Arrivals:
         self._file.writelines(noted)
         self._file.flush()
 
-    def _noting(self, sifted: Sifted, verdicts: Sequence[bool], *, now_ms: int) -> Report:
-        report = self._take(sifted, verdicts, now_ms=now_ms)
+    def _noting(self, read: Read, *, now_ms: int, net: str) -> Report:
+        report = self._take(read, now_ms=now_ms, net=net)
         task = asyncio.current_task()
         self.note(report.new, "gossip" if task and task.get_name() == "hearing" else "sync")
         return report

@@ -1,0 +1,143 @@
+"""Reads many records in a process beside, so that a newcomer uses a second processor.
+
+To read a record and verify its signatures takes 0.2 ms and holds Python's lock; to store it takes
+half as long. The process is started for the first large batch and ended when there was none for a
+while; its pipe ends it with the core. What it does not answer is read here.
+
+    question = length + msgpack [wire, …]
+    answer   = length + msgpack [an extract's fields or the reason why it is none, …]
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgpack
+
+from node.network.messages import LENGTH
+from node.peering.programs import BARE, program_command
+from node.store.extracts import Extract, extract
+from protocol.errors import Rejected
+
+MANY: Final = 32  # records: fewer are read here, in a few milliseconds
+IDLE_S: Final = 30.0
+ANSWERED_WITHIN_S: Final = 30.0
+_READ_AT_ONCE = 64  # here: 15 ms of the event loop
+_log = logging.getLogger(__name__)
+
+Read = list[Extract | Rejected]
+
+
+class Reader:
+    """Reads records as `extract` does."""
+
+    def __init__(self, *, processors: int | None = None) -> None:
+        """`processors`: how many there are; those that this process may use unless told."""
+        self._has_other = (processors or len(os.sched_getaffinity(0))) > 1
+        self._child: _Child | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def read(self, wires: Sequence[bytes]) -> Read:
+        """Return what is kept of each record, or why it is none."""
+        if self._has_other and len(wires) >= MANY:
+            try:
+                async with asyncio.timeout(ANSWERED_WITHIN_S):
+                    return await self._running().ask(wires)
+            except (OSError, EOFError, TimeoutError) as fault:
+                _log.warning("records are read here: no process does it (%r)", fault)
+                self._has_other = False
+                self._retire()
+        read: Read = []
+        for start in range(0, len(wires), _READ_AT_ONCE):
+            read += map(extract, wires[start : start + _READ_AT_ONCE])
+            await asyncio.sleep(0)
+        return read
+
+    async def aclose(self) -> None:
+        """End the process, if there is one; the next large batch starts another."""
+        self._retire()
+        await asyncio.gather(*self._ending)
+
+    def _retire(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._child is not None:
+            end = asyncio.create_task(asyncio.to_thread(self._child.end))
+            self._ending.add(end)
+            end.add_done_callback(self._ending.discard)
+            self._child = None
+
+    def _running(self) -> "_Child":
+        if self._child is None:
+            self._child = _Child()
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._retire)
+        return self._child
+
+
+class _Child:
+    """The process, and a thread that waits for it: it is asked the next thing while the event loop
+    stores the last.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            program_command("node.peering.reading"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            env=BARE,
+            start_new_session=True,  # an interrupt at the terminal is for the core
+        )
+        self._thread = ThreadPoolExecutor(1, "reading")
+
+    async def ask(self, wires: Sequence[bytes]) -> Read:
+        question = msgpack.packb([*wires])
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._thread, self._exchange, question)
+        return [_from_message(one) for one in msgpack.unpackb(answer, use_list=False)]
+
+    def end(self) -> None:
+        self._process.kill()
+        self._thread.shutdown()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what it did not read goes nowhere
+                pipe.close()  # type: ignore[union-attr]
+        self._process.wait()
+
+    def _exchange(self, question: bytes) -> bytes:
+        questions, answers = self._process.stdin, self._process.stdout
+        assert questions is not None  # noqa: S101 (as it is started)
+        assert answers is not None  # noqa: S101
+        questions.write(LENGTH.pack(len(question)) + question)
+        questions.flush()
+        if len(head := answers.read(LENGTH.size)) < LENGTH.size:
+            raise EOFError("it has ended")
+        (size,) = LENGTH.unpack(head)
+        if len(answer := answers.read(size)) < size:
+            raise EOFError("it has ended")
+        return answer
+
+
+def _from_message(one: Any) -> Extract | Rejected:
+    return Rejected(one) if isinstance(one, str) else Extract._make(one)
+
+
+def main() -> None:
+    """Answer questions on standard input until it ends."""
+    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    while head := questions.read(LENGTH.size):
+        (size,) = LENGTH.unpack(head)
+        asked: list[bytes] = msgpack.unpackb(questions.read(size))
+        read = [*map(extract, asked)]
+        data = msgpack.packb([one.reason if isinstance(one, Rejected) else one for one in read])
+        answers.write(LENGTH.pack(len(data)) + data)
+        answers.flush()

@@ -1,0 +1,91 @@
+"""Records are read in a process beside, or here, and it comes to the same."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from node.peering.reading import MANY, Reader
+from node.store.extracts import Extract, extract
+from protocol.errors import Rejected
+from tests.bench.library import session
+
+SESSION = [record.wire for record in session(0, 1)]  # of all kinds that research makes
+BAD = SESSION[0][:-1] + bytes([SESSION[0][-1] ^ 1])
+
+
+def batch(count: int) -> list[bytes]:
+    """Return so many wires, of which some are no records."""
+    return random.Random(count).choices([*SESSION, b"no record", BAD], k=count)
+
+
+def children() -> list[int]:
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
+def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None:
+    batches = [batch(count) for count in (MANY, 300, 41, 500, MANY)]
+
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=2)) as reader:
+            told = await asyncio.gather(*map(reader.read, batches))
+            assert len(children()) == 1
+        assert told == [[*map(extract, wires)] for wires in batches]
+        assert {type(one) for one in told[1]} == {Extract, Rejected}
+        assert all(type(one) is Extract or one.reason for one in told[1])
+        assert children() == []
+
+    asyncio.run(read())
+
+
+def test_every_kind_of_record_comes_back_as_it_was() -> None:
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=2)) as reader:
+            assert await reader.read(SESSION) == [*map(extract, SESSION)]
+
+    asyncio.run(read())
+    assert {one.kind for one in map(extract, SESSION) if isinstance(one, Extract)} == {
+        *("task", "patch", "result", "adopt", "attest", "noise")
+    }
+
+
+@pytest.mark.parametrize(("processors", "count"), [(1, 3 * MANY), (2, MANY - 1)])
+def test_few_records_or_a_single_processor_need_no_process(processors: int, count: int) -> None:
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=processors)) as reader:
+            assert await reader.read(batch(count)) == [*map(extract, batch(count))]
+            assert children() == []
+
+    asyncio.run(read())
+
+
+def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFixture) -> None:
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=2)) as reader:
+            assert len(await reader.read(batch(MANY))) == MANY
+            os.kill(children()[0], signal.SIGKILL)
+            for told in await asyncio.gather(*(reader.read(batch(500)) for _ in range(3))):
+                assert told == [*map(extract, batch(500))]
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(read())
+    assert "read here" in caplog.text
+
+
+def test_whoever_stops_waiting_does_not_disturb_the_next() -> None:
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=2)) as reader:
+            hasty = asyncio.create_task(reader.read(batch(500)))
+            while not children():  # noqa: ASYNC110 (of a process that starts there is no event)
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+            hasty.cancel()
+            assert await reader.read(batch(100)) == [*map(extract, batch(100))]
+
+    asyncio.run(read())
