@@ -29,6 +29,8 @@ MANY: Final = 32  # records: fewer are read here, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
 _READ_AT_ONCE = 64  # here: 15 ms of the event loop
+# A page's answer at once: for each part of it the thread would wait for its turn at Python's lock.
+_PIPE_BYTES = 256 << 10
 _log = logging.getLogger(__name__)
 
 Read = list[Extract | Rejected]
@@ -93,6 +95,7 @@ class _Child:
             program_command("node.peering.reading"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pipesize=_PIPE_BYTES,
             cwd="/",
             env=BARE,
             start_new_session=True,  # an interrupt at the terminal is for the core
