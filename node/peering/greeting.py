@@ -5,6 +5,7 @@ times as long, so that a peer that hangs is noticed from both sides. It is the p
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Greeter:
         self._heard = heard
         self._clock = clock
         self._peers: dict[PeerId, Acquaintance] = {}
+        self._is_due = asyncio.Event()
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
@@ -73,6 +75,7 @@ class Greeter:
         if known is None:
             ask_at_s = self._clock() + wait_s
             self._peers[peer] = Acquaintance(dialled=dialled, relayed=relayed, ask_at_s=ask_at_s)
+            self._is_due.set()
         else:  # its question was faster than the news of its coming
             known.dialled = known.dialled or dialled
             known.relayed = known.relayed or relayed
@@ -129,6 +132,7 @@ class Greeter:
         for known in self._peers.values():
             if known.hello is not None:
                 known.ask_at_s = self._clock()
+        self._is_due.set()
 
     async def run(self) -> None:
         """Ask whoever is due, for ever."""
@@ -136,7 +140,10 @@ class Greeter:
             while True:
                 for peer in self.due():
                     asking.create_task(self.greet(peer))
-                await asyncio.sleep(_LOOKED_S)
+                self._is_due.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOKED_S):
+                        await self._is_due.wait()
 
     def due(self) -> list[PeerId]:
         """Return whom to ask now."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
+from node.peering import greeting
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
 from protocol.errors import Rejected
@@ -100,6 +101,26 @@ def test_both_sides_learn_of_each_other_from_one_question(
     assert theirs.hello.addresses == other.carrier.addresses
     assert sum(count for count, _ in ours.hello.digests.values()) > 0
     assert sum(count for count, _ in theirs.hello.digests.values()) == 0
+
+
+def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
+    pair: tuple[Wires, Clock, Member, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wires, _, one, other = pair
+    monkeypatch.setattr(greeting, "_LOOKED_S", 3600.0)
+
+    async def meet() -> None:
+        greeter = one.peering.greeter
+        running = asyncio.create_task(greeter.run())
+        await asyncio.sleep(0)  # it looks, and nobody is there
+        wires.connect(one.carrier, other.carrier)
+        greeter.came(other.carrier.peer_id, dialled=True)
+        async with asyncio.timeout(10):
+            while not greeter.is_greeted(other.carrier.peer_id):  # noqa: ASYNC110 (no event)
+                await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(meet())
 
 
 def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence(
