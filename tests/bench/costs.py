@@ -29,7 +29,6 @@ _FAMILY = family_topic(MAIN_NET, MANIFEST.id, family_of(_OWN))
 _NEWS = news_topic(MAIN_NET, MANIFEST.id)
 # Beside the record: who signed it, its number, signature and key, and noise and yamux around all.
 _SIGNED_BYTES = {"from_id": 38, "seqno": 8, "signature": 64, "key": 36}
-_SENDER_RECORD_BYTES = 200  # py-libp2p sends its own addresses, signed, with every RPC
 _FRAME_BYTES = 12 + 18
 
 
@@ -147,7 +146,7 @@ def day(assumed: Assumptions, units: Units) -> dict[str, float]:
 
 def message_bytes() -> int:
     """Return what gossip adds to a record on a link."""
-    rpc = RPC(senderRecord=bytes(_SENDER_RECORD_BYTES))
+    rpc = RPC()
     parts = {name: bytes(size) for name, size in _SIGNED_BYTES.items()}
     rpc.publish.add(topicIDs=[_FAMILY], **parts)
     return rpc.ByteSize() + _FRAME_BYTES
