@@ -54,10 +54,9 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
     """Return the router; its defaults (heartbeat 120 s, spam filter) are unfit for records.
 
     Every message comes once from each peer in the mesh, and that is most of what gossip costs. A
-    node asks two for a place in theirs, so that on average it has four, and all are connected
-    (every node of a random graph with two edges of its own is, with high probability: Fenner and
-    Frieze 1982). Six are let in: were it few more than it asks for, whoever comes late would be
-    sent away by everybody. What the mesh does not bring, IHAVE and reconciliation do.
+    node that is in fewer than two others' asks for it, and lets six into its own: were it few more
+    than it asks for, whoever comes late would be sent away by everybody. What the mesh does not
+    bring, IHAVE does within a second or two, and reconciliation in the end.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],
