@@ -42,7 +42,6 @@ from node.network.rpc import (
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300
-_LINGERED_S = 0.02  # what an experiment tells comes in a burst
 _MERGED_BYTES = 64 << 10
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
@@ -151,8 +150,6 @@ class GuardedPubsub(Pubsub):
         """Send a peer what waits for it, in few RPCs: each costs more than what is in it."""
         try:
             while (rpc := await queue.pop()) is not None:
-                if not rpc.HasField("control"):  # a peer that is not in the mesh yet misses news
-                    await trio.sleep(_LINGERED_S)
                 while len(queue) and rpc.ByteSize() < _MERGED_BYTES:
                     rpc.MergeFrom(await queue.pop() or RPC())
                 rpc.ClearField("senderRecord")  # the hello tells a node's addresses

@@ -37,14 +37,14 @@ class Assumptions:
     """`experiments`: of a node in a day. `family_share`: of all nodes, with this one's topics.
 
     `peers`: those that a node dials, and as many that dial it. `news_mesh`: links in a topic that
-    everybody has: a little more than the two below which it asks for more, since others ask it.
+    everybody has: more than it asks for, since others ask as well.
     """
 
     nodes: int
     experiments: float
     family_share: float = 1 / len(CLASSES)
     peers: float = 2 * TARGET_OUTBOUND
-    news_mesh: float = 1.2 * make_router().degree_low
+    news_mesh: float = (make_router().degree + make_router().degree_high) / 2
 
     @property
     def family_mesh(self) -> float:

@@ -15,7 +15,7 @@ from libp2p.utils.varint import encode_uvarint
 
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
-from node.network.router import GOSSIP_PROTOCOL, message_id
+from node.network.router import message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import (
@@ -268,23 +268,6 @@ def test_what_waits_for_a_peer_goes_in_one_rpc_as_far_as_it_may_be_long() -> Non
             assert [message for rpc in sent for message in rpc.publish] == messages
             assert sent[1].control.iwant[0].messageIDs == [b"an id"]
             assert not any(rpc.HasField("senderRecord") for rpc in sent)
-
-    run(test)
-
-
-def test_messages_are_offered_to_three_more_than_the_mesh() -> None:
-    async def test() -> None:
-        async with arena() as field:
-            router, pubsub = field.victim._router, field.victim._pubsub
-            await field.victim.publish(TOPIC, b"recent")
-            await until(lambda: bool(router.mcache.msgs))
-            for number in range(20):
-                peer = ID(b"peer %d" % number)
-                pubsub.peer_topics[TOPIC].add(peer)
-                router.peer_protocol[peer] = GOSSIP_PROTOCOL
-            offered = router.gossip_heartbeat()
-            assert len(offered) == 3
-            assert not offered.keys() & router.mesh[TOPIC]
 
     run(test)
 
