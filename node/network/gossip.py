@@ -42,7 +42,7 @@ from node.network.rpc import (
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300
-_MERGED_BYTES = 64 << 10
+_MERGED_BYTES = 64 << 10  # of an RPC, from where on nothing more is put in it
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
 Validator = Callable[[PeerId, bytes], bool]

@@ -50,8 +50,8 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
 
     Every message comes once from each peer in the mesh, and that is most of what gossip costs. With
     six of them to twelve it takes twice the time; what four do not bring, IHAVE and reconciliation
-    do. With two or three it takes less still, but who comes back may miss what is published until
-    it has its place again.
+    do. With two or three it takes less still, but what was published to a peer that had just come
+    back sometimes did not arrive; why was not found out.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],

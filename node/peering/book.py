@@ -128,10 +128,10 @@ class Book:
 
         `outbound` is how many of the connected were dialled from here.
         """
-        wanted = target - outbound - len(dialling)
-        if wanted <= 0:  # most of the time; the rest looks at every entry
-            return []
         self._forget_dead()
+        wanted = target - outbound - len(dialling)
+        if wanted <= 0:  # most of the time
+            return []
         due = [entry for entry in self._entries.values() if self._is_due(entry)]
         self._chance.shuffle(due)
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))

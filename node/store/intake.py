@@ -87,8 +87,8 @@ def take(
 ) -> Report:
     """Keep in one transaction what of some records is new, of this network and within the quotas.
 
-    Whoever read them may have taken its time, so that others brought some of it. `read` holds at
-    most BATCH of them, or why they are none.
+    Whoever read them may have taken its time, so that others brought some of it. `read` holds them,
+    or why they are none.
     """
     report, different = Report(), dict[bytes, Extract]()
     for one in read:
@@ -136,7 +136,7 @@ def keep_own(database: Database, record: Record, *, manifest_of: ManifestOf) -> 
     if archive.insert(database, one, own=True):
         _count(database, one)
         topics.forget(database, one.id)  # as another's it may have been refused
-        _derive(database, one, manifest_of)
+        _derive(database, one, manifest_of, record=record)
 
 
 def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
@@ -151,12 +151,13 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )
         for number, wire in rows:
-            one = extract_of(archive.parsed(wire))
+            record = archive.parsed(wire)
+            one = extract_of(record)
             database.rows(
                 "UPDATE record SET net = ?, sort = ? WHERE n = ?", (one.net, one.sort, number)
             )
             _count(database, one)
-            _derive(database, one, manifest_of)
+            _derive(database, one, manifest_of, record=record)
 
 
 def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
@@ -208,13 +209,16 @@ def _take(
         report.over_quota += 1
 
 
-def _derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
+def _derive(
+    database: Database, one: Extract, manifest_of: ManifestOf, *, record: Record | None = None
+) -> None:
+    """Derive what follows from a record that was just stored; `record`: if it is at hand, read."""
     twins = archive.bearing(database, one.author, one.seq)
     if len(twins) > 1:
         boards.note_equivocation(database, one, [twin.id for twin in twins])
         topics.note_equivocation(database, one, twins)
     if one.sort == "news":
-        boards.derive(database, archive.parsed(one.wire), manifest_of)
+        boards.derive(database, record or archive.parsed(one.wire), manifest_of)
     topics.derive(database, one)
 
 
@@ -269,10 +273,11 @@ def _is_proven(database: Database, author: bytes) -> bool:
 
 def _settles(database: Database, one: Extract) -> bool:
     """Say whether a record decides what its author's others are worth: one of each is kept."""
-    body = archive.parsed(one.wire).body
-    if isinstance(body, RetractBody) and body.target is None:
-        revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
-        return not database.rows(revoked, (one.author,))
+    if one.kind == RetractBody.kind:  # of a flood of others none is read again
+        body = archive.parsed(one.wire).body
+        if isinstance(body, RetractBody) and body.target is None:
+            revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
+            return not database.rows(revoked, (one.author,))
     proof = (
         "SELECT 1 FROM record WHERE author = ?1 AND seq = ?2"
         " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"

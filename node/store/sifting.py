@@ -26,7 +26,7 @@ class Sifted:
 
 
 def sift(database: Database, wires: Sequence[bytes]) -> Sifted:
-    """Tell which of these wires, at most BATCH, are to be read."""
+    """Tell which of these wires are to be read."""
     different = dict.fromkeys(wires)
     sifted = Sifted(duplicates=len(wires) - len(different))
     ids: dict[bytes, bytes] = {}
@@ -36,7 +36,7 @@ def sift(database: Database, wires: Sequence[bytes]) -> Sifted:
             sifted.rejected.append(head.reason)
         else:
             ids[wire] = head[0]
-    seen = known(database, [*{*ids.values()}])
+    seen = known(database, [*set(ids.values())])
     for wire, record_id in ids.items():
         if record_id in seen:
             sifted.duplicates += 1
@@ -46,19 +46,20 @@ def sift(database: Database, wires: Sequence[bytes]) -> Sifted:
 
 
 def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
-    """Return which of at most BATCH ids are here, refused or in quarantine."""
+    """Return which of these ids are here, refused or in quarantine."""
     found: set[bytes] = set()
-    for table in ("record", "refused", "quarantine"):
-        missing = [one for one in ids if one not in found]
-        if missing:
-            places = ",".join("?" * len(missing))
-            statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
-            found.update(row[0] for row in database.rows(statement, missing))
+    for some in batches(ids):
+        for table in ("record", "refused", "quarantine"):
+            missing = [one for one in some if one not in found]
+            if missing:
+                places = ",".join("?" * len(missing))
+                statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
+                found.update(row[0] for row in database.rows(statement, missing))
     return found
 
 
-def batches(wires: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield them in lists of BATCH."""
-    rest = iter(wires)
+def batches(wanted: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield them, wires or ids, in lists of BATCH."""
+    rest = iter(wanted)
     while batch := list(islice(rest, BATCH)):
         yield batch

@@ -125,13 +125,13 @@ class Store(JobStore):
         return report
 
     def sift(self, wires: Sequence[bytes]) -> Sifted:
-        """Tell which of at most 500 wires may be new and are to be read."""
+        """Tell which wires may be new and are to be read."""
         return sifting.sift(self._database, wires)
 
     def take(
         self, read: Sequence[Extract | Rejected], *, now_ms: int, net: str = MAIN_NET
     ) -> Report:
-        """Take in at most 500 records that were read, as far as they are."""
+        """Take in what was read, as far as it is records, in one transaction."""
         return intake.take(
             self._database,
             read,
@@ -203,12 +203,8 @@ class Store(JobStore):
 
     def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
         """Return which ids are neither here, nor refused, nor in quarantine."""
-        lacking: list[bytes] = []
-        for start in range(0, len(record_ids), sifting.BATCH):
-            batch = record_ids[start : start + sifting.BATCH]
-            known = sifting.known(self._database, batch)
-            lacking += [record_id for record_id in batch if record_id not in known]
-        return lacking
+        known = sifting.known(self._database, record_ids)
+        return [record_id for record_id in record_ids if record_id not in known]
 
     def record(self, record_id: bytes) -> Record:
         """Return the record with this id."""

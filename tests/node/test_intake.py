@@ -16,6 +16,7 @@ from node.home import Home
 from node.store.boards import BoardKey
 from node.store.extracts import extract
 from node.store.intake import EARLY_MS, INTENT_MS, Quotas
+from node.store.sifting import BATCH
 from node.store.store import Store
 from protocol.board import board_of
 from protocol.errors import Rejected
@@ -386,6 +387,13 @@ def test_what_came_while_it_was_read_is_a_duplicate(store: Store) -> None:
     assert len(store.take(one, now_ms=NOW_MS).new) == 1
     late = store.take(other, now_ms=NOW_MS)
     assert (late.new, late.duplicates) == ([], 1)
+
+
+def test_of_any_number_of_ids_those_that_are_here_are_known(store: Store) -> None:
+    record = World().say(KEYS[0], adopt(TREES[0]))
+    store.ingest([record.wire], now_ms=NOW_MS)
+    others = [number.to_bytes(32, "big") for number in range(2 * BATCH + 1)]
+    assert store.lacking([*others, record.id]) == others
 
 
 def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -> None:
