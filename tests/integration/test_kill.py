@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
 
 
+@pytest.mark.timeout(900)  # one that keeps something confirms it in up to forty runs
 def test_kills_at_random_moments_cost_nothing_and_the_loop_goes_on(home: Path) -> None:
     figures = run_kills(home, 4, seed=5, longest_s=8)
     assert figures["problems"] == []

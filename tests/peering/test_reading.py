@@ -25,8 +25,17 @@ def batch(count: int) -> list[bytes]:
 
 
 def children() -> list[int]:
+    """Return this process's children that read records."""
     listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-    return [int(pid) for pid in listed.split()]
+    return [pid for pid in map(int, listed.split()) if b"node.peering.reading" in program_of(pid)]
+
+
+def program_of(pid: int) -> bytes:
+    """Return its command line; empty once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None:

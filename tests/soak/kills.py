@@ -89,7 +89,7 @@ def run_kills(
             keys.add(hashlib.sha256(place.key.read_bytes()).hexdigest())
     before = _experiments(place)
     started_s = time.monotonic()
-    code = _start(home, "--max-experiments", str(_NEEDED_EXPERIMENTS)).wait(_END_TIMEOUT_S)
+    code = _run_to_its_end(home)
     found, is_behind = _problems_in(place)
     found += ["the journal stayed behind"] * is_behind
     left = _remains_of(place)
@@ -123,6 +123,20 @@ def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def _run_to_its_end(home: Path) -> int:
+    process = _start(home, "--max-experiments", str(_NEEDED_EXPERIMENTS))
+    try:
+        return process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        log = Home(home).log.read_text().splitlines()
+        raise ArnodeError(
+            f"the node had not ended after {_END_TIMEOUT_S:.0f} s", "\n".join(log[-20:])
+        ) from None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _kill_after(
