@@ -29,7 +29,7 @@ from trainer.data import prepare
 from trainer.device import probe_class
 from trainer.task import Task, load_task
 
-MOVE: Final = "bigram"  # of the task's moves, one with a gain that four pairs confirm
+MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
 _SILENCE_S = 15.0

@@ -155,6 +155,11 @@ def test_other_tokens_than_the_task_names_are_refused(
         prepare(other, data_dir=data_dir, progress=silent)
 
 
+def test_the_demos_task_scores_the_first_rows_of_tiny(data: TaskData, data_dir: Path) -> None:
+    short = prepare(load_task("tiny-short", data_dir=data_dir), data_dir=data_dir, progress=silent)
+    np.testing.assert_array_equal(short.public_rows, data.public_rows[:128])
+
+
 def test_progress_ends_at_one(tiny: Task, data_dir: Path) -> None:
     shares: list[float] = []
     prepare(tiny, data_dir=data_dir, progress=lambda _what, share: shares.append(share))
