@@ -112,13 +112,8 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
         return f"more than {MAX_ITEMS} items in a container"
     items = value
     if type(value) is dict:
-        last = ""
-        for key in value:
-            if type(key) is not str or not _is_key(key):
-                return "a map key that is not [a-z0-9_]{1,24}"
-            if key <= last:
-                return _NOT_CANONICAL
-            last = key
+        if (fault := _keys_fault(tuple(value))) is not None:
+            return fault
         items = value.values()  # type: ignore[assignment]
     for item in items:
         kind = type(item)
@@ -134,9 +129,16 @@ def _container_fault(value: list[object] | dict[object, object], *, depth: int) 
     return None
 
 
-@lru_cache(maxsize=1_024)  # a few dozen names are most of what comes
-def _is_key(text: str) -> bool:
-    return _KEY.fullmatch(text) is not None
+@lru_cache(maxsize=128)  # a few dozen maps are most of what comes; of a large one it is 40 KB
+def _keys_fault(keys: tuple[object, ...]) -> str | None:
+    last = ""
+    for key in keys:
+        if type(key) is not str or not _KEY.fullmatch(key):
+            return "a map key that is not [a-z0-9_]{1,24}"
+        if key <= last:
+            return _NOT_CANONICAL
+        last = key
+    return None
 
 
 def _text_fault(text: str) -> str | None:

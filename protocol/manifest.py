@@ -16,6 +16,7 @@ claim_rows. `files` is the baseline; its paths are what patches may edit.
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from protocol.encoding import Value, decode, encode
@@ -117,7 +118,7 @@ class AuditCaps(Mapped):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that what is hashed is hashed once
 class TaskManifest:
     """What is optimised, by hash.
 
@@ -165,12 +166,12 @@ class TaskManifest:
         """The canonical encoding, of which the id is the hash."""
         return encode(self.TABLE.write(self)) if self.received is None else self.received
 
-    @property
+    @cached_property
     def id(self) -> bytes:
         """The 32-byte task id."""
         return hashlib.sha256(self.encoded).digest()
 
-    @property
+    @cached_property
     def baseline_tree(self) -> bytes:
         """The 32-byte tree id of the baseline, the anchor of the task's boards."""
         return tree_id(list(self.files))

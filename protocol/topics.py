@@ -59,6 +59,22 @@ def parts_of(topic: str) -> tuple[str, ...]:
     return (topic, f"{net}/news") if last == "news" else (topic,)
 
 
+def is_of_tasks(topic: str) -> bool:
+    """Tell whether a topic is a network's of task records."""
+    return topic.endswith("/tasks")
+
+
+def rank_of(topic: str) -> tuple[int, str]:
+    """Return what sorts topics as they are best fetched: tasks, then news, then families' results.
+
+    Boards read nothing of a task that is not known. What is news of a family's results is a part
+    of either, and the smaller of them comes first.
+    """
+    if is_of_tasks(topic):
+        return 0, topic
+    return 1 if topic.endswith("/news") else 2, topic
+
+
 def topics_of(record: Record) -> tuple[str, ...]:
     """Return where a record belongs by itself: nowhere for a patch.
 

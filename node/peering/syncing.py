@@ -9,6 +9,7 @@ same: a liar, or a peer that keeps what this node refused, costs little.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -21,9 +22,11 @@ from node.peering.messages import Hello, TopicDigest
 from node.peering.taking import Taking
 from node.store.store import Store
 from node.store.topics import TopicIndexes
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, Rejected
+from protocol.topics import is_of_tasks, rank_of
 
 MOST_AT_ONCE: Final = 4
+TOPICS_AT_ONCE: Final = 2
 EXCHANGE_LIMIT_S: Final = 300.0
 _MODULUS = 1 << 256
 _log = logging.getLogger("node.peering")
@@ -140,14 +143,38 @@ class Syncer:
     async def _is_through(
         self, talk: Exchange, peer: PeerId, theirs: Mapping[str, TopicDigest]
     ) -> bool:
-        """Fetch topic by topic; say whether nothing was left out and the peer did no wrong."""
+        """Fetch all topics; say whether nothing was left out and the peer did no wrong.
+
+        Tasks first, as claims on one that is not known would wait for it. Then two at a time: while
+        one ends with a few questions in turn, the other keeps what reads and stores records busy.
+        """
         ours = self._indexes.digests()
         # What differs comes first: an exchange that is cut short still brought something.
-        for topic in sorted(theirs, key=lambda name: (theirs[name] == ours[name], name)):
-            fault = await talk.fetch(topic, theirs=theirs[topic])
-            if fault is not None:
-                await self._conduct.blame(peer, fault.reason)
-                return False
+        ranked = sorted(theirs, key=lambda name: (theirs[name] == ours[name], *rank_of(name)))
+        tasks = deque(name for name in ranked if is_of_tasks(name))
+        others = deque(name for name in ranked if not is_of_tasks(name))
+
+        async def fetch_some(topics: deque[str]) -> Rejected | None:
+            try:
+                while topics:
+                    topic = topics.popleft()
+                    if (fault := await talk.fetch(topic, theirs=theirs[topic])) is not None:
+                        return fault
+            finally:
+                topics.clear()  # once one fails, no other is begun
+            return None
+
+        faults = [await fetch_some(tasks)]
+        if faults == [None]:
+            # Whatever ends one of them, what the other has on its way is kept.
+            both = (fetch_some(others) for _ in range(TOPICS_AT_ONCE))
+            for ended in await asyncio.gather(*both, return_exceptions=True):
+                if isinstance(ended, BaseException):
+                    raise ended
+                faults.append(ended)
+        if (fault := next(filter(None, faults), None)) is not None:
+            await self._conduct.blame(peer, fault.reason)
+            return False
         return talk.is_complete
 
 

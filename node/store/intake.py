@@ -218,7 +218,7 @@ def _derive(
         boards.note_equivocation(database, one, [twin.id for twin in twins])
         topics.note_equivocation(database, one, twins)
     if one.sort == "news":
-        boards.derive(database, record or archive.parsed(one.wire), manifest_of)
+        boards.derive(database, record or archive.parsed(one.wire, is_verified=True), manifest_of)
     topics.derive(database, one)
 
 
@@ -274,7 +274,7 @@ def _is_proven(database: Database, author: bytes) -> bool:
 def _settles(database: Database, one: Extract) -> bool:
     """Say whether a record decides what its author's others are worth: one of each is kept."""
     if one.kind == RetractBody.kind:  # of a flood of others none is read again
-        body = archive.parsed(one.wire).body
+        body = archive.parsed(one.wire, is_verified=True).body
         if isinstance(body, RetractBody) and body.target is None:
             revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
             return not database.rows(revoked, (one.author,))

@@ -114,6 +114,7 @@ def _in_memory(full: Home, new: Home) -> dict[str, Any]:
 
     figures: dict[str, Any] = {}
     with ExitStack() as stack:
+        loop = stack.enter_context(asyncio.Runner())
         wires = Wires()
         other, asking = (
             stack.enter_context(member(wires, home.root.name, clock, home=home))
@@ -125,7 +126,7 @@ def _in_memory(full: Home, new: Home) -> dict[str, Any]:
             passed_s[0] += 3_600.0
             wires.bytes.clear()
             wires.questions.clear()
-            brought, seconds, stall_s = asyncio.run(_exchange(wires, asking, other))
+            brought, seconds, stall_s = loop.run(_exchange(wires, asking, other))
             figures[name] = {
                 "brought": brought,
                 "ms": round(1_000 * seconds, 1),

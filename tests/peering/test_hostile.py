@@ -13,7 +13,7 @@ from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.carrier import Message
 from node.peering.conduct import LONGEST_WAIT_S, RECONNECTED_WAIT_S
-from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE_PAGES
+from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE, PAGES_TOGETHER
 from node.peering.messages import BLOB, HELLO, MAX_WANTED, SYNC, Hello, write
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of
@@ -162,18 +162,19 @@ def test_a_cursor_that_does_not_move_is_a_fault(scene: Scene) -> None:
     assert scene.liar.asked == 2
 
 
-def test_pages_without_anything_new_end(scene: Scene) -> None:
+@pytest.mark.parametrize("records", [[POOL[0].wire] * MAX_WANTED, [POOL[0].wire], []])
+def test_pages_without_anything_new_end(scene: Scene, records: list[bytes]) -> None:
     cursors = (n.to_bytes(40, "big") for n in range(10**6))
-    known = POOL[0].wire
     scene.victim.take(POOL[:1])
 
     def lie(question: dict[str, Any]) -> Message:
         if "after" in question:
-            return {"records": [known] * MAX_WANTED, "next": next(cursors)}
+            return {"records": [*records], "next": next(cursors)}
         return {"message": b"\x61"}
 
     assert scene.exchange(lie, THEIRS) == 0
-    assert scene.liar.asked == MOST_STALE_PAGES + 3, "the next two pages were on their way already"
+    ahead = 2
+    assert scene.liar.asked == (MOST_STALE + ahead) * PAGES_TOGETHER + 1, "with the comparison"
 
 
 def test_a_cursor_far_ahead_hides_nothing(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from protocol.topics import (
     family_topic,
     news_topic,
     parts_of,
+    rank_of,
     subscriptions,
     tasks_topic,
     topics_of,
@@ -88,6 +89,15 @@ def test_a_bootstrap_node_subscribes_to_every_family_of_its_tasks() -> None:
     for task in tasks:
         assert news_topic("main", task) in topics
         assert {family_topic("main", task, family) for family in FAMILIES} <= set(topics)
+
+
+def test_tasks_are_fetched_before_news_and_those_before_what_families_make() -> None:
+    topics = all_subscriptions("main", [TASK, PROGRAM_MANIFEST.id])
+    ranked = sorted(topics, key=rank_of)
+    assert [topic.rpartition("/")[2] for topic in ranked] == [
+        *("tasks", "news", "news"),
+        *sorted(FAMILIES) * 2,
+    ]
 
 
 def test_no_topic_is_too_long() -> None:
