@@ -17,7 +17,8 @@ from node.config import load_config
 from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
-from trainer.device import find_gpu, probe_class
+from trainer.cards import Card, probe_cards
+from trainer.device import probe_class
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox
 from trainer.tier import probe_tier
@@ -124,10 +125,25 @@ def _git(_: Home) -> Check:
 
 def _device(_: Home) -> Check:
     slug = probe_class().slug
-    if card := find_gpu():
-        detail = f"{card}; until the task nanochat comes, tiny runs on the CPU ({slug})"
-        return Check(name="device", status="ok", detail=detail)
-    return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
+    found = probe_cards()
+    if found.fault:
+        mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
+        return Check(name="device", status="warning", detail=found.fault, mend=mend)
+    if not found.cards:
+        return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
+    cards = "; ".join(map(_described, found.cards))
+    detail = f"{cards}; until the task nanochat comes, tiny runs on the CPU ({slug})"
+    return Check(name="device", status="ok", detail=detail)
+
+
+def _described(card: Card) -> str:
+    told = [f"{card.name} ({card.hardware_class.slug})"]
+    if driver := card.env.get("driver"):
+        told.append(f"driver {driver}")
+    limit, usual = card.env.get("power_limit_w"), card.env.get("power_default_w")
+    if limit != usual:
+        told.append(f"{limit} of {usual} W")
+    return ", ".join(told)
 
 
 def _disk(home: Home) -> Check:

@@ -31,7 +31,7 @@ from node.progress import reporting
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.device import find_gpu
+from trainer.cards import probe_cards
 from trainer.task import Task
 from trainer.tier import probe_tier
 
@@ -48,8 +48,8 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     is_watched = sys.stdout.isatty()
     require_sandbox(config)
     with at_work(home, to_terminal=not is_watched):
-        if card := find_gpu():
-            print(f"{plain(card)} stays idle: tiny runs on the CPU", file=sys.stderr)
+        if names := probe_cards().names:
+            print(f"idle, as tiny runs on the CPU: {plain(names)}", file=sys.stderr)
         text = Path(config.text) if config.text else None
         with reporting() as progress:
             task = find_task(home, name=config.task, text=text, progress=progress)

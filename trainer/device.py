@@ -29,15 +29,6 @@ def probe_environment() -> dict[str, str | int]:
     }
 
 
-def find_gpu() -> str | None:
-    """Return the name of an NVIDIA card that the driver reports, if there is one."""
-    for card in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in card.read_text(errors="replace").splitlines():
-            if line.startswith("Model:"):
-                return line.partition(":")[2].strip()
-    return None
-
-
 def _processor_name() -> str:
     for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
         if line.startswith("model name"):

@@ -26,7 +26,7 @@ from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
-from trainer.device import find_gpu
+from trainer.cards import probe_cards
 
 if TYPE_CHECKING:
     from node.core import Node
@@ -283,14 +283,14 @@ def _events(activity: Activity) -> list[Text]:
     # Without the record's id, which the table has.
     told = [line.partition("  [")[0] for line in activity.messages]
     shown = told[-_EVENTS:]
-    if card := _card():
-        shown.append(f"{card} stays idle until the task nanochat comes: this runs on the CPU")
+    if names := _cards():
+        shown.append(f"idle until the task nanochat comes, as this runs on the CPU: {names}")
     return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]
 
 
 @functools.cache
-def _card() -> str | None:
-    return find_gpu()
+def _cards() -> str:
+    return probe_cards().names
 
 
 def _footer(activity: Activity) -> RenderableType:

@@ -1,0 +1,131 @@
+"""Machines as their drivers tell of them: what comes of each, whatever is not supported."""
+
+import os
+
+import pynvml
+import pytest
+
+from protocol.runs import Env
+from tests.protocol.test_hardware import CARDS
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
+from trainer.cards import Cards, probe_cards
+
+A100 = FakeCard(
+    name="NVIDIA A100-SXM4-40GB",
+    mib=40960,
+    capability=(8, 0),
+    slices=(
+        FakeSlice(name="NVIDIA A100-SXM4-40GB MIG 3g.20gb", mib=19968, slices=3),
+        FakeSlice(name="NVIDIA A100-SXM4-40GB", mib=4864, slices=1),  # an older driver
+    ),
+)
+WSL2 = FakeCard(
+    name="NVIDIA GeForce RTX 3070 Laptop GPU",
+    mib=8192,
+    capability=(8, 6),
+    power_w=None,
+    power_default_w=None,
+    memory_mhz=None,
+    cores=None,
+)
+
+
+def probed(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver) -> Cards:
+    driver.install(monkeypatch)
+    found = probe_cards()
+    assert driver.open == 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("card", "slug", "family"),
+    [
+        (WSL2, "rtx3070-laptop-8g", "cuda-sm86"),
+        (
+            FakeCard(name="NVIDIA Rubin R900", mib=294912, capability=(13, 0)),
+            "rubin-r900-288g",
+            "cuda-other",
+        ),
+    ],
+    ids=["WSL2", "unknown"],
+)
+def test_a_card_is_classed_whatever_its_driver_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, card: FakeCard, slug: str, family: str
+) -> None:
+    (found,) = probed(monkeypatch, FakeDriver(cards=[card])).cards
+    assert (found.hardware_class.slug, found.hardware_class.family) == (slug, family)
+    assert found.uuid == f"GPU-{card.name}"
+
+
+def test_what_shifts_timings_is_told_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564, power_w=320.4)
+    (found,) = probed(monkeypatch, FakeDriver(cards=[limited])).cards
+    assert found.env == {
+        "driver": "570.133.20",
+        "cuda_driver": "12.8",
+        "power_limit_w": 320,
+        "power_default_w": 450,
+        "sm_clock_max_mhz": 3105,
+        "mem_clock_max_mhz": 10501,
+        "cuda_cores": 16384,
+    }
+    assert Env.from_value(dict(found.env)) == Env.of(found.env)
+
+
+def test_what_a_driver_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = probed(monkeypatch, FakeDriver(cards=[WSL2], cuda=None)).cards
+    assert set(found.env) == {"driver", "sm_clock_max_mhz"}
+
+
+def test_slices_are_devices_and_their_card_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = probed(monkeypatch, FakeDriver(cards=[A100])).cards
+    assert [one.hardware_class.slug for one in found] == ["a100-40g-mig-3g20g", "a100-40g-mig-1g5g"]
+    assert [one.uuid[:4] for one in found] == ["MIG-", "MIG-"]
+
+
+def test_a_card_without_memory_of_its_own_has_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = FakeCard(name="NVIDIA GB10", mib=None, capability=(12, 1))
+    (found,) = probed(monkeypatch, FakeDriver(cards=[shared])).cards
+    assert found.memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(("name", "mib", "capability", "slug", "family"), CARDS)
+def test_every_real_card_is_classed_as_its_driver_tells_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    mib: int,
+    capability: tuple[int, int],
+    slug: str,
+    family: str,
+) -> None:
+    (found,) = probed(
+        monkeypatch, FakeDriver(cards=[FakeCard(name=name, mib=mib, capability=capability)])
+    ).cards
+    assert (found.hardware_class.slug, found.hardware_class.family) == (slug, family)
+
+
+def test_one_lost_card_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [
+        FakeCard(name=f"NVIDIA GeForce RTX 309{n}", mib=24576, is_lost=n == 1) for n in range(3)
+    ]
+    found = probed(monkeypatch, FakeDriver(cards=cards))
+    assert [one.name[-1] for one in found.cards] == ["0", "2"]
+    assert found.fault is None
+
+
+def test_without_a_driver_there_are_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver(fault=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    assert probed(monkeypatch, driver) == Cards()
+
+
+@pytest.mark.parametrize(
+    "fault", [pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH]
+)
+def test_a_driver_that_does_not_answer_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    found = probed(monkeypatch, FakeDriver(fault=fault))
+    assert found.cards == ()
+    assert "does not answer" in str(found.fault)
