@@ -22,11 +22,12 @@ from rich.terminal_theme import TerminalTheme
 
 from agent.knobs import KnobsProposer
 from node.config import Config
-from node.core import Node, open_node, run_node
+from node.core import Node, open_node
 from node.home import Home
 from node.loop.research import Goal
 from node.loop.session import find_task
 from node.progress import reporting
+from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.views.live import draw
 

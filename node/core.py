@@ -1,7 +1,7 @@
-"""The running node: one home, one task, the research loop, and the socket that commands reach.
+"""What a node is made of: one home, one task, its books, its network and the research loop.
 
-It holds the home's lock for as long as it runs, so there is one writer. The first interrupt ends
-it after the run at hand, the second at once; a kill at any moment loses nothing.
+It holds the home's lock for as long as it is open, so there is one writer; a kill at any moment
+loses nothing.
 """
 
 import asyncio
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 from agent.proposal import Proposer
 from node.clock import clock_ms
 from node.config import Config
-from node.control import ControlServer
-from node.handlers import handlers
 from node.home import Home
 from node.identity import identity_of
 from node.journal.journal import Journal
@@ -192,35 +190,6 @@ async def open_node(
                 )
         finally:
             await session.close()
-
-
-async def run_node(node: Node) -> None:
-    """Work until the goal is reached or somebody stops it."""
-    loop = asyncio.get_running_loop()
-    working = asyncio.create_task(node.research.run())
-    interrupts = 0
-
-    def interrupted() -> None:
-        nonlocal interrupts
-        interrupts += 1
-        if interrupts == 1:
-            node.research.stop()
-        else:
-            working.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
-    try:
-        async with ControlServer(node.home.socket, handlers(node)):
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-    if interrupts > 1:
-        raise KeyboardInterrupt
 
 
 def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:

@@ -1,9 +1,9 @@
 """What commands may ask of a running node over its socket, by name."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from node.control import Handler, Message
+from node.core import Node
 from node.loop.authors import author_rates
 from node.loop.submissions import check_submission
 from node.people import read_people
@@ -15,11 +15,8 @@ from protocol.prospects import AuthorRate
 from protocol.source import Source
 from trainer.tier import probe_tier
 
-if TYPE_CHECKING:
-    from node.core import Node
 
-
-def handlers(node: "Node") -> Mapping[str, Handler]:
+def handlers(node: Node) -> Mapping[str, Handler]:
     """Return what answers each command."""
 
     async def status(_: Mapping[str, Message]) -> Message:

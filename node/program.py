@@ -12,7 +12,7 @@ from agent.knobs import KnobsProposer
 from agent.proposal import Proposer
 from agent.silent import Silent
 from node.config import Config
-from node.core import Node, open_node, run_node
+from node.core import Node, open_node
 from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_keys
@@ -28,6 +28,7 @@ from node.peering.consent import (
 )
 from node.peering.definition import Network
 from node.progress import reporting
+from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError

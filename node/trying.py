@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.canonical import fingerprint
 from agent.knobs import KnobsProposer
 from node.control import Message, call, is_running
-from node.core import Node, open_node, run_node
+from node.core import Node, open_node
 from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.attempts import Attempt, attempt_of, told_again
@@ -25,6 +25,7 @@ from node.loop.submissions import check_submission, read_folder, title_of
 from node.measuring import Workbench, find_workbench
 from node.program import at_work
 from node.progress import reporting
+from node.running import run_node
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store

@@ -18,7 +18,7 @@ from agent.capabilities import Finding
 from agent.knobs import KnobsProposer
 from node.config import Config, load_config
 from node.control import call, is_running
-from node.core import Node, open_node, run_node
+from node.core import Node, open_node
 from node.exchange.claims import bundle_of, claim_in
 from node.home import Home
 from node.keyfile import read_keys
@@ -31,6 +31,7 @@ from node.loop.trial import Pair, judge_pairs
 from node.program import at_work
 from node.progress import Progress, reporting
 from node.questions import Question
+from node.running import run_node
 from node.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, JobKind, LineKey

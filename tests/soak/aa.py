@@ -13,11 +13,12 @@ from agent.canonical import fingerprint
 from agent.edits import line_edit, reapply
 from agent.proposal import Context, Proposal
 from node.config import Config
-from node.core import open_node, run_node
+from node.core import open_node
 from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting
+from node.running import run_node
 from node.store.store import Store
 from protocol.kinds import ResultBody
 
