@@ -1,12 +1,51 @@
-"""Spans and times of day as people write them: `45m`, `1h30m`, `07:00`."""
+"""Spans and times of day as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
 
 from protocol.errors import UsageError
 
 _LONGEST_S = 1000 * 86_400
+_HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+class Hours(NamedTuple):
+    """Hours of every day, by the clock on the wall; they may pass midnight."""
+
+    begin: time
+    end: time
+
+    def next(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return when they begin and end: those that are just now, else the next ones."""
+        begins, ends = (
+            now.replace(hour=one.hour, minute=one.minute, second=0, microsecond=0) for one in self
+        )
+        if ends <= begins:
+            ends += timedelta(days=1)
+        day = timedelta(days=1)
+        if now < ends - day:  # they began yesterday
+            return begins - day, ends - day
+        return (begins, ends) if now < ends else (begins + day, ends + day)
+
+    def __str__(self) -> str:
+        return f"{self.begin:%H:%M}-{self.end:%H:%M}"
+
+
+def parse_hours(text: str) -> Hours:
+    """Return hours of the day. Raises UsageError for anything but `HH:MM-HH:MM`."""
+    no_hours = UsageError(f"`{text}` are no hours of the day", "write them like 23:00-08:00")
+    if (match := _HOURS.fullmatch(text.strip())) is None:
+        raise no_hours
+    first, first_minute, last, last_minute = map(int, match.groups())
+    try:
+        hours = Hours(time(first, first_minute), time(last, last_minute))
+    except ValueError as error:
+        raise no_hours from error
+    if hours.begin == hours.end:
+        raise UsageError(f"`{text}` end as they begin", "without --schedule it works all day")
+    return hours
 
 
 def parse_duration(text: str) -> float:

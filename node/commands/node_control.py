@@ -19,6 +19,7 @@ from protocol.errors import ArnodeError, UsageError
 @click.option("--max-experiments", type=click.IntRange(1), help="Stop after so many experiments.")
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
+@click.option("--schedule", metavar="HH:MM-HH:MM", help="Start runs in these hours only.")
 @click.option("--name", help="The name this node's records carry (default: from its key).")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
 @click.option("--network", metavar="NAME|none", help="The network to speak to, or none.")
@@ -39,6 +40,7 @@ def start(
     max_experiments: int | None,
     duration: str | None,
     until: str | None,
+    schedule: str | None,
     name: str | None,
     line: str | None,
     network: str | None,
@@ -51,7 +53,7 @@ def start(
     The first Ctrl-C finishes the run at hand and stops, the second stops at once; whatever
     happens, the next start goes on where this one was.
     """
-    from node.durations import parse_duration, seconds_until
+    from node.durations import parse_duration, parse_hours, seconds_until
     from node.loop.agenda import Goal
     from node.peering.consent import Wishes
     from node.peering.invites import read_invite
@@ -78,7 +80,11 @@ def start(
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())
-    goal = Goal(max_experiments=config.max_experiments, duration_s=duration_s)
+    goal = Goal(
+        max_experiments=config.max_experiments,
+        duration_s=duration_s,
+        hours=parse_hours(schedule) if schedule else None,
+    )
     start_node(home, config, goal, wishes)
 
 

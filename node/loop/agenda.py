@@ -4,9 +4,11 @@ Knows nothing of how runs are run. Whatever it opens is in the store before its 
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 
+from node.durations import Hours
 from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
@@ -35,15 +37,20 @@ _EXCLUSIVE = {*HEAD_TRIALS, "attestation"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """When a session ends by itself; None is never.
+    """When a session ends by itself, and when it rests; None is never.
 
-    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
-    that is decided.
+    `hours`: those in which runs start. `is_on_demand`: a session for what is handed in to it
+    proposes nothing of its own and ends when that is decided.
     """
 
     max_experiments: int | None = None
     duration_s: float | None = None
+    hours: Hours | None = None
     is_on_demand: bool = False
+
+
+def _local_time() -> datetime:
+    return datetime.now().astimezone()
 
 
 class Agenda:
@@ -65,6 +72,7 @@ class Agenda:
         activity: Activity,
         peers: Peers | None,
         has_company: bool = False,
+        now: Callable[[], datetime] = _local_time,
     ) -> None:
         self.goal = goal
         self.is_over = False
@@ -78,9 +86,12 @@ class Agenda:
         self._peers = peers
         self._has_company = has_company
         self._running: Collection[tuple[int, int]] = ()
+        self._now = now
+        self._started = now()
         self._started_s = time.monotonic()
         self._checkpoint_wanted = False
         self._session_checkpoint_done = False
+        self._night: datetime | None = None  # when the hours began to which that belongs
         self._ends_at_checkpoint = False
         self._is_waiting = False
         self._opened = 0
@@ -126,6 +137,21 @@ class Agenda:
         if not self.goal.duration_s:
             return None
         return self._started_s + self.goal.duration_s - time.monotonic()
+
+    @property
+    def resting_until(self) -> datetime | None:
+        """Until when nothing new starts, None if it may now."""
+        if self.goal.hours is None or self._ends_at_checkpoint:
+            return None
+        now = self._now()
+        begins, _ = self.goal.hours.next(now)
+        return begins if begins > now else None
+
+    @property
+    def rest_s(self) -> float | None:
+        """How long nothing new starts, None if it may now."""
+        until = self.resting_until
+        return None if until is None else (until - self._now()).total_seconds()
 
     def next_run(self, running: Collection[tuple[int, int]]) -> PlannedRun | None:
         """Return the run to start now; None to wait for one of those that are `running`.
@@ -180,6 +206,8 @@ class Agenda:
 
     def _is_checkpoint_due(self) -> bool:
         line = self._ledger.known_line
+        if self.goal.hours and (begins := self.goal.hours.next(self._now())[0]) != self._night:
+            self._night, self._session_checkpoint_done = begins, False
         if not self._has_gains:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
@@ -187,13 +215,26 @@ class Agenda:
             len(line.stack) >= self._policy.keeps_per_checkpoint
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
-            or (not self._session_checkpoint_done and self._share() >= self._policy.session_share)
+            or (not self._session_checkpoint_done and self._is_late)
         )
 
     @property
     def _has_gains(self) -> bool:
         """Whether the working line has anything that a checkpoint could confirm."""
         return not only_simplifies(self._store, self._ledger.known_line.stack)
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether an announced session, or what tonight has of one, is nearly over."""
+        return max(self._share(), self._share_of_night()) >= self._policy.session_share
+
+    def _share_of_night(self) -> float:
+        if self.goal.hours is None:
+            return 0.0
+        now = self._now()
+        begins, ends = self.goal.hours.next(now)
+        begins = max(begins, self._started)
+        return (now - begins) / (ends - begins)
 
     def _share(self) -> float:
         """How much of an announced session is over."""
@@ -220,7 +261,7 @@ class Agenda:
 
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
-        self._session_checkpoint_done = self._share() >= self._policy.session_share
+        self._session_checkpoint_done = self._is_late
         job = self._ledger.open_checkpoint(rotation=self._rotation)
         self._verdicts.advance(job)
         return self._unstarted(job)

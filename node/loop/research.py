@@ -116,9 +116,14 @@ class Research:
     async def run(self) -> None:
         """Work until stopped. Raises what a run, the store or the journal raised."""
         try:
-            await self._begin()
+            while self._agenda.resting_until and not self._agenda.is_over:
+                await self._idle()
+                self._wake.clear()
+            if not self._agenda.is_over:
+                await self._begin()
             while self._in_flight or not self._agenda.is_over:
-                may_start = not (self._agenda.is_over or self._paused)
+                is_still = self._paused or self._agenda.resting_until is not None
+                may_start = not (self._agenda.is_over or is_still)
                 run = self._agenda.next_run(self._in_flight.keys()) if may_start else None
                 if run is not None:
                     await self._start(run)
@@ -149,13 +154,23 @@ class Research:
             await self._session.runner.calibrate(self._random_seed())
 
     async def _idle(self) -> None:
-        """Wait for a word from outside, at most until an announced session is over."""
-        self.activity.idle("paused" if self._paused else "nothing to do")
+        """Wait for a word from outside, at most until an announced session or a rest is over."""
+        self.activity.idle(self._why_idle())
+        waits = (self._agenda.left_s, self._agenda.rest_s)
         try:
-            async with asyncio.timeout(self._agenda.left_s):
+            async with asyncio.timeout(
+                min((one for one in waits if one is not None), default=None)
+            ):
                 await self._wake.wait()
         except TimeoutError:
-            self._agenda.is_over = True
+            left_s = self._agenda.left_s
+            self._agenda.is_over = left_s is not None and left_s <= 0
+
+    def _why_idle(self) -> str:
+        if self._paused:
+            return "paused"
+        until = self._agenda.resting_until
+        return "nothing to do" if until is None else f"resting until {until:%H:%M}"
 
     # Runs
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import cast
 
 from agent.proposal import Context, Proposal
@@ -67,8 +68,10 @@ class ScriptedRunner:
     on_start: Callable[[int], None] = lambda _count: None
     gate: asyncio.Event | None = None
     is_broken_from: int = 10_000
+    calibrations: int = 0
 
     async def calibrate(self, seed: int) -> RunOutcome:
+        self.calibrations += 1
         return OUTCOME
 
     async def run(
@@ -136,6 +139,7 @@ class Bench:
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
     has_company: bool = False
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def session(self) -> Session:
         """The example task, as if it were open."""
@@ -173,6 +177,7 @@ class Bench:
             activity=activity,
             peers=self.peers and self.peers(ledger),
             has_company=self.has_company,
+            now=self.now,
         )
         return Research(
             ledger=ledger,

@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 
 from agent.canonical import fingerprint
+from node.durations import parse_hours
 from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.research import Research
@@ -97,6 +99,85 @@ def test_a_stop_finishes_the_run_at_hand(bench: Bench) -> None:
     settled(research.run())
     assert bench.decisions() == ["baseline", "discarded"]
     assert len(bench.runner.started) == 3
+
+
+class Wall:
+    """A clock on the wall that stands until somebody moves it."""
+
+    def __init__(self, time: str) -> None:
+        self.shows(time)
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def shows(self, time: str, *, day: int = 1) -> None:
+        self._now = datetime.fromisoformat(f"2026-03-0{day}T{time}+00:00")
+
+
+def test_runs_start_in_its_hours_only(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    started, calibrations = len(bench.runner.started), bench.runner.calibrations
+    wall = Wall("22:59:59.9")
+    bench.goal, bench.now = Goal(max_experiments=2, hours=parse_hours("23:00-08:00")), wall
+    research = bench.research()
+
+    async def night() -> None:
+        async with running(research) as working:
+            await until(lambda: research.activity.stage == "resting until 23:00")
+            assert len(bench.runner.started) == started
+            assert bench.runner.calibrations == calibrations
+            wall.shows("23:00:00")  # a tenth of a second later it looks at it again
+            await working
+
+    settled(night())
+    assert bench.runner.calibrations == calibrations + 1
+    assert bench.decisions() == ["baseline", *["discarded"] * 3]
+
+
+def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
+    wall = Wall("01:00")
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall
+    bench.runner.on_start = lambda count: wall.shows("08:00") if count == 4 else None
+    research = bench.research()
+
+    async def morning() -> None:
+        async with running(research) as working:
+            await until(lambda: research.activity.stage == "resting until 23:00")
+            research.stop()
+            await working
+
+    settled(morning())
+    assert len(bench.runner.started) == 4
+
+
+def test_what_a_night_kept_is_judged_before_it_ends(bench: Bench) -> None:
+    wall = Wall("01:00")
+    bench.goal, bench.now, bench.ideas = Goal(hours=parse_hours("23:00-08:00")), wall, 400
+    bench.runner.outcomes = dict([better("0.201"), better("0.230", gain_nano=2 * GAIN_NANO)])
+    research = bench.research()
+
+    def judged() -> int:
+        return bench.decisions().count("adopted")
+
+    async def night(number: int) -> None:
+        wall.shows("01:00", day=number)
+        await until(lambda: bench.decisions().count("kept") == number)
+        runs = research.activity.runs
+        await until(lambda: research.activity.runs > runs + 5)
+        assert judged() == number - 1
+        wall.shows("07:30", day=number)  # 93 % of what the hours had from the start on
+        await until(lambda: judged() == number)
+
+    async def nights() -> None:
+        async with running(research) as working:
+            await night(1)
+            await night(2)
+            assert not working.done()
+            research.stop()
+            await working
+
+    settled(nights())
 
 
 def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
