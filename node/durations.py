@@ -29,9 +29,6 @@ class Hours(NamedTuple):
             return begins - day, ends - day
         return (begins, ends) if now < ends else (begins + day, ends + day)
 
-    def __str__(self) -> str:
-        return f"{self.begin:%H:%M}-{self.end:%H:%M}"
-
 
 def parse_hours(text: str) -> Hours:
     """Return hours of the day. Raises UsageError for anything but `HH:MM-HH:MM`."""

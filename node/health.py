@@ -141,7 +141,7 @@ def _described(card: Card) -> str:
     if driver := card.env.get("driver"):
         told.append(f"driver {driver}")
     limit, usual = card.env.get("power_limit_w"), card.env.get("power_default_w")
-    if limit != usual:
+    if limit and usual and limit != usual:
         told.append(f"{limit} of {usual} W")
     return ", ".join(told)
 

@@ -8,7 +8,7 @@ reference, by way of `nvidia-ml-py`.
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import pynvml
@@ -19,7 +19,6 @@ T = TypeVar("T")
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
-_GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def probe_cards() -> Cards:
 
 def _devices() -> Iterator[Card]:
     system = _known(
-        driver=_told(pynvml.nvmlSystemGetDriverVersion),
+        driver=_text(pynvml.nvmlSystemGetDriverVersion),
         cuda_driver=_version(_told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
     )
     for index in range(pynvml.nvmlDeviceGetCount()):
@@ -96,24 +95,15 @@ def _devices() -> Iterator[Card]:
 
 def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
     card = _card(whole, system)
+    if card is None:
+        return
     for number in range(_told(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
         handle = _told(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
-        if handle is None or card is None:
+        if handle is None:
             continue
-        uuid, name = (
-            _text(pynvml.nvmlDeviceGetUUID, handle),
-            _text(pynvml.nvmlDeviceGetName, handle),
-        )
-        profile = _PROFILE.search(name or "")
-        if uuid is not None:
-            yield Card(
-                uuid=uuid,
-                name=card.name,
-                memory_bytes=card.memory_bytes,
-                compute_capability=card.compute_capability,
-                mig_profile=profile[1] if profile else _profile(handle),
-                env=card.env,
-            )
+        if (uuid := _text(pynvml.nvmlDeviceGetUUID, handle)) is not None:
+            named = _PROFILE.search(_text(pynvml.nvmlDeviceGetName, handle) or "")
+            yield replace(card, uuid=uuid, mig_profile=named[1] if named else _profile(handle))
 
 
 def _profile(handle: Any) -> str:
@@ -121,8 +111,7 @@ def _profile(handle: Any) -> str:
     attributes = _told(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if attributes is None:
         return "unknown"
-    memory_gib = round(attributes.memorySizeMB * (1 << 20) / _GIB)
-    return f"{attributes.gpuInstanceSliceCount}g.{memory_gib}gb"
+    return f"{attributes.gpuInstanceSliceCount}g.{round(attributes.memorySizeMB / 1024)}gb"
 
 
 def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
@@ -155,8 +144,8 @@ def _told(call: Callable[..., T], *arguments: object) -> T | None:
         return None
 
 
-def _text(call: Callable[..., str | bytes], handle: Any) -> str | None:
-    found = _told(call, handle)
+def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
+    found = _told(call, *arguments)
     return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 
@@ -174,9 +163,5 @@ def _version(number: int | None) -> str | None:
     return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _known(**entries: str | bytes | int | None) -> dict[str, str | int]:
-    return {
-        name: entry.decode(errors="replace") if isinstance(entry, bytes) else entry
-        for name, entry in entries.items()
-        if entry is not None
-    }
+def _known(**entries: str | int | None) -> dict[str, str | int]:
+    return {name: entry for name, entry in entries.items() if entry is not None}

@@ -164,7 +164,8 @@ class Research:
                 await self._wake.wait()
         except TimeoutError:
             left_s = self._agenda.left_s
-            self._agenda.is_over = left_s is not None and left_s <= 0
+            if left_s is not None and left_s <= 0:  # a stop at the same moment stays one
+                self._agenda.is_over = True
 
     def _why_idle(self) -> str:
         if self._paused:

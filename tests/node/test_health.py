@@ -29,6 +29,12 @@ def test_each_card_is_named_with_its_class_its_driver_and_its_limit(
         assert said in found.detail
 
 
+def test_half_a_power_limit_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    laptop = FakeCard(name="NVIDIA GeForce RTX 4090 Laptop GPU", mib=16376, power_w=None)
+    found = device(monkeypatch, tmp_path, FakeDriver(cards=[laptop]))
+    assert "(rtx4090-laptop-16g), driver 570.133.20; " in found.detail
+
+
 def test_a_driver_that_does_not_answer_is_a_warning_with_a_mend(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -135,6 +135,20 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
     assert bench.decisions() == ["baseline", *["discarded"] * 3]
 
 
+def test_a_stop_at_the_moment_at_which_a_rest_ends_is_one(bench: Bench) -> None:
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), Wall("22:59:59.9")
+    research = bench.research()
+
+    async def night() -> None:
+        async with running(research) as working:
+            await until(lambda: research.activity.stage == "resting until 23:00")
+            research._agenda.is_over = True  # and the rest ends before anybody is woken
+            await working
+
+    settled(night())
+    assert bench.runner.started == []
+
+
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
     wall = Wall("01:00")
     bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall
