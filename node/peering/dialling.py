@@ -28,6 +28,7 @@ from node.peering.messages import (
 from protocol.errors import ArnodeError, Rejected
 
 _LOOKED_S = 1.0
+_LOOKED_WHILE_DOWN_S = 0.05  # the network comes up once a start
 _SETTLED_S = 10.0
 _KEPT_S = 60.0
 _ASKED_AGAIN_S = 600.0
@@ -74,7 +75,8 @@ class Dialler:
                 if self._clock() >= kept_s + _KEPT_S:
                     kept_s = self._clock()
                     self.keep()
-                await asyncio.sleep(_LOOKED_S)
+                is_down = self._carrier.peer_id is None
+                await asyncio.sleep(_LOOKED_WHILE_DOWN_S if is_down else _LOOKED_S)
 
     def keep(self) -> None:
         """Write the book; a disk that refuses costs a few dials after the next start."""

@@ -4,8 +4,8 @@ To read a record and verify its signatures takes 0.2 ms and holds Python's lock;
 half as long. The process is started for the first large batch and ended when there was none for a
 while; its pipe ends it with the core. What it does not answer is read here.
 
-    question = length + msgpack [wire, …]
-    answer   = length + msgpack [an extract's fields or the reason why it is none, …]
+    question = length + msgpack [[manifest that was not told yet, …], [wire, …]]
+    answer   = length + msgpack [an extract but for its wire, or the reason why it is none, …]
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -23,7 +23,9 @@ import msgpack
 from node.network.messages import LENGTH
 from node.peering.programs import BARE, program_command
 from node.store.extracts import Extract, extract
+from protocol.encoding import decode, encode
 from protocol.errors import Rejected
+from protocol.manifest import TaskManifest
 
 MANY: Final = 32  # records: fewer are read here, in a few milliseconds
 IDLE_S: Final = 30.0
@@ -46,19 +48,19 @@ class Reader:
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def read(self, wires: Sequence[bytes]) -> Read:
-        """Return what is kept of each record, or why it is none."""
+    async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
+        """Return what is kept of each record, or why it is none; `tasks` are those known, by id."""
         if self._has_other and len(wires) >= MANY:
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
-                    return await self._running().ask(wires)
+                    return await self._running().ask(wires, tasks)
             except (OSError, EOFError, TimeoutError) as fault:
                 _log.warning("records are read here: no process does it (%r)", fault)
                 self._has_other = False
                 self._retire()
         read: Read = []
         for start in range(0, len(wires), _READ_AT_ONCE):
-            read += map(extract, wires[start : start + _READ_AT_ONCE])
+            read += [extract(wire, tasks.get) for wire in wires[start : start + _READ_AT_ONCE]]
             await asyncio.sleep(0)
         return read
 
@@ -101,12 +103,16 @@ class _Child:
             start_new_session=True,  # an interrupt at the terminal is for the core
         )
         self._thread = ThreadPoolExecutor(1, "reading")
+        self._told = set[bytes]()
 
-    async def ask(self, wires: Sequence[bytes]) -> Read:
-        question = msgpack.packb([*wires])
+    async def ask(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
+        untold = tasks.keys() - self._told
+        self._told |= untold
+        question = msgpack.packb([[encode(tasks[one].to_value()) for one in untold], wires])
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._thread, self._exchange, question)
-        return [_from_message(one) for one in msgpack.unpackb(answer, use_list=False)]
+        read = msgpack.unpackb(answer, use_list=False)
+        return [*map(_from_message, read, wires)]
 
     def end(self) -> None:
         self._process.kill()
@@ -130,17 +136,29 @@ class _Child:
         return answer
 
 
-def _from_message(one: Any) -> Extract | Rejected:
-    return Rejected(one) if isinstance(one, str) else Extract._make(one)
+def _from_message(one: Any, wire: bytes) -> Extract | Rejected:
+    return Rejected(one) if isinstance(one, str) else Extract._make((*one, wire))
+
+
+def _task_from(encoded: bytes) -> tuple[bytes, TaskManifest]:
+    value = decode(encoded)
+    manifest = value if isinstance(value, Rejected) else TaskManifest.from_value(value)
+    assert not isinstance(manifest, Rejected)  # noqa: S101 -- the core encoded it
+    return manifest.id, manifest
+
+
+def _to_message(one: Extract | Rejected) -> Any:
+    return one.reason if isinstance(one, Rejected) else one[:-1]
 
 
 def main() -> None:
     """Answer questions on standard input until it ends."""
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    tasks: dict[bytes, TaskManifest] = {}
     while head := questions.read(LENGTH.size):
         (size,) = LENGTH.unpack(head)
-        asked: list[bytes] = msgpack.unpackb(questions.read(size))
-        read = [*map(extract, asked)]
-        data = msgpack.packb([one.reason if isinstance(one, Rejected) else one for one in read])
+        told, wires = msgpack.unpackb(questions.read(size))
+        tasks |= map(_task_from, told)
+        data = msgpack.packb([_to_message(extract(wire, tasks.get)) for wire in wires])
         answers.write(LENGTH.pack(len(data)) + data)
         answers.flush()

@@ -40,6 +40,7 @@ from node.peering.reading import Reader
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
 from node.store.blobs import Blobs
+from node.store.intake import Report
 from node.store.store import Store
 
 _MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
@@ -231,13 +232,13 @@ class Peering:
             # Whoever forwarded it need not have been able to see what is wrong with it.
             await self._taking.take(heard[0].forwarder, [one.data for one in heard])
 
-    def _note_new(self, peer: PeerId, records: Sequence[bytes]) -> None:
-        if records and self._news is None:
+    def _note_new(self, peer: PeerId, report: Report) -> None:
+        if self._news is None:
             loop = asyncio.get_running_loop()
             self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)
-        for patch in self._store.claimed_patches(records):
+        for patch in dict.fromkeys(report.claimed):
             self.fetcher.want(patch, told_by=peer)
-        self.fetcher.arrived(records)
+        self.fetcher.arrived(report.new)
 
     def _tell_news(self) -> None:
         self._news = None

@@ -1,24 +1,23 @@
 """Takes peers' records into the store, some at a time, so that nothing else waits for long."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from node.network.limits import PeerId
 from node.peering.reading import Read, Reader
-from node.store.extracts import Extract
+from node.store.intake import Report
 from node.store.store import Store
 from protocol.errors import Rejected
 
 # Between so many, in 2 ms of the event loop, and the next, whatever else waits has its turn.
 _SIFTED_AT_ONCE = 128
-# In 150 to 250 ms: half as many take nearly as many writes to the disk. Of news boards keep what
-# they read, which takes as long as to store it twice more.
+# In 150 to 250 ms: half as many take nearly as many writes to the disk.
 _STORED_AT_ONCE = 1_024
-_NEWS_WEIGH = 3
+_MOST_TASKS = 256  # that whoever reads is told of
 
-# Told which records are new here, and from whom.
-OnNew = Callable[[PeerId, Sequence[bytes]], None]
+# Told from whom records came of which some are new here.
+OnNew = Callable[[PeerId, Report], None]
 
 
 @dataclass(kw_only=True)
@@ -54,12 +53,14 @@ class Taking:
     async def take(self, peer: PeerId, wires: Sequence[bytes]) -> Taken:
         """Take in what a peer sent; whether that is to its credit is for the caller to say."""
         taken = Taken()
-        for some in _portions(await self._read(wires)):
+        read = await self._read(wires)
+        for start in range(0, len(read), _STORED_AT_ONCE):
+            some = read[start : start + _STORED_AT_ONCE]
             report = self._store.take(some, now_ms=self._now_ms(), net=self._net)
             taken.new += len(report.new)
             taken.rejected += report.rejected
             if report.new:
-                self._on_new(peer, report.new)
+                self._on_new(peer, report)
             await asyncio.sleep(0)
         return taken
 
@@ -72,22 +73,7 @@ class Taking:
             read += map(Rejected, sifted.rejected)
             unread += sifted.unread
             await asyncio.sleep(0)
-        read += await self._reader.read(unread)
+        read += await self._reader.read(unread, self._store.manifests(_MOST_TASKS))
         if not self._authors:
             return read
         return [one for one in read if isinstance(one, Rejected) or one.author in self._authors]
-
-
-def _portions(read: Read) -> Iterator[Read]:
-    """Yield what was read in portions that are stored at once."""
-    portion: Read = []
-    weight = 0
-    for one in read:
-        portion.append(one)
-        is_news = isinstance(one, Extract) and one.sort == "news"
-        weight += _NEWS_WEIGH if is_news else 1
-        if weight >= _STORED_AT_ONCE:
-            yield portion
-            portion, weight = [], 0
-    if portion:
-        yield portion

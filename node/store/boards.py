@@ -5,32 +5,27 @@ before its task waits as an orphan. A board is made when somebody asks for it an
 something that it reads arrives; a reader beside the writer makes a stale one for itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.store.archive import parsed
 from node.store.database import Database
-from node.store.extracts import Extract
-from node.store.facts import from_text, to_text
+from node.store.extracts import Extract, ManifestOf, extract_of
+from node.store.facts import from_text
 from protocol.board import Board, Row, assemble
 from protocol.board_facts import (
     Equivocation,
     Fact,
     Vote,
     Withdrawal,
-    read_by,
-    read_fact,
     read_withdrawal,
 )
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.kinds import TaskBody
+from protocol.kinds import RetractBody, TaskBody
 from protocol.manifest import TaskManifest
-from protocol.records import Record
 
 _BY_ITS_AUTHORS = "author IN (SELECT author FROM fact WHERE net = ? AND task = ? AND class = ?)"
-
-ManifestOf = Callable[[bytes], TaskManifest | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,29 +37,32 @@ class BoardKey:
     hardware_class: str
 
 
-def derive(database: Database, record: Record, manifest_of: ManifestOf) -> None:
-    """Keep what boards read of a record that was just stored, and of what waited for it."""
-    if withdrawal := read_withdrawal(record):
-        database.rows(
-            "INSERT OR IGNORE INTO withdrawal (record, author, target) VALUES (?,?,?)",
-            (withdrawal.id, withdrawal.author, withdrawal.target),
-        )
-        _stale_boards_of(database, record.author)
-    body = record.body
-    if isinstance(body, TaskBody):
-        database.rows(
-            "INSERT OR IGNORE INTO task (id, record) VALUES (?,?)", (body.manifest.id, record.id)
-        )
-        _adopt_orphans(database, body.manifest)
-    elif board := read_by(record):
-        task, hardware_class = board
-        manifest = manifest_of(task)
-        if manifest is None:
+def derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
+    """Keep what boards read of news that was just stored, and of what waited for it."""
+    if one.board is not None:
+        task, _ = one.board
+        if manifest_of(task) is None:
             database.rows(
-                "INSERT OR IGNORE INTO orphan (record, task) VALUES (?,?)", (record.id, task)
+                "INSERT OR IGNORE INTO orphan (record, task) VALUES (?,?)", (one.id, task)
             )
+        elif one.fact is not None:
+            _keep_fact(database, one)
         else:
-            _keep_fact(database, record, manifest, hardware_class)
+            _keep_fact(database, _read_again(one.wire, manifest_of))
+    elif one.kind in (RetractBody.kind, TaskBody.kind):
+        record = parsed(one.wire, is_verified=True)
+        if withdrawal := read_withdrawal(record):
+            database.rows(
+                "INSERT OR IGNORE INTO withdrawal (record, author, target) VALUES (?,?,?)",
+                (withdrawal.id, withdrawal.author, withdrawal.target),
+            )
+            _stale_boards_of(database, record.author)
+        elif isinstance(record.body, TaskBody):
+            manifest = record.body.manifest
+            database.rows(
+                "INSERT OR IGNORE INTO task (id, record) VALUES (?,?)", (manifest.id, record.id)
+            )
+            _adopt_orphans(database, manifest)
 
 
 def note_equivocation(database: Database, one: Extract, ids: Sequence[bytes]) -> None:
@@ -187,18 +185,20 @@ def votes(database: Database, key: BoardKey, tree: bytes) -> list[bytes]:
     ]
 
 
-def _keep_fact(
-    database: Database, record: Record, manifest: TaskManifest, hardware_class: str
-) -> None:
-    fact = read_fact(record, manifest, hardware_class)
-    if fact is None:
-        return
-    key = BoardKey(net=record.net, task=manifest.id, hardware_class=hardware_class)
+def _keep_fact(database: Database, one: Extract) -> None:
+    assert one.board is not None  # noqa: S101 -- nor is there a fact without one
+    task, hardware_class = one.board
+    key = BoardKey(net=one.net, task=task, hardware_class=hardware_class)
     database.rows(
         "INSERT OR IGNORE INTO fact (record, net, task, class, author, fact) VALUES (?,?,?,?,?,?)",
-        (record.id, *_values(key), record.author, to_text(fact)),
+        (one.id, *_values(key), one.author, one.fact),
     )
     _make_stale(database, key)
+
+
+def _read_again(wire: bytes, manifest_of: ManifestOf) -> Extract:
+    """Return what is kept of a record whose task was not known yet when it was read."""
+    return extract_of(parsed(wire, is_verified=True), manifest_of)
 
 
 def _adopt_orphans(database: Database, manifest: TaskManifest) -> None:
@@ -207,9 +207,7 @@ def _adopt_orphans(database: Database, manifest: TaskManifest) -> None:
     )
     database.rows("DELETE FROM orphan WHERE task = ?", (manifest.id,))
     for (wire,) in rows:
-        record = parsed(wire, is_verified=True)  # there may be thousands
-        if board := read_by(record):
-            _keep_fact(database, record, manifest, board[1])
+        _keep_fact(database, _read_again(wire, {manifest.id: manifest}.get))
 
 
 def _make_stale(database: Database, key: BoardKey) -> None:

@@ -4,14 +4,19 @@ To read a record and verify it takes longer than to store it, and neither needs 
 beside may read (`node.peering.reading`), and hands over what this module makes of the bytes.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
+from node.store.facts import to_text
+from protocol.board_facts import read_by, read_fact
 from protocol.errors import Rejected
 from protocol.kinds import IntentBody, PatchBody, ResultBody, UnknownBody
+from protocol.manifest import TaskManifest
 from protocol.records import Record, parse_record
 from protocol.topics import topics_of
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
+ManifestOf = Callable[[bytes], TaskManifest | None]
 
 
 class Extract(NamedTuple):
@@ -19,10 +24,11 @@ class Extract(NamedTuple):
 
     `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
     that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names.
+    `board` is the task and hardware class whose board reads it; `fact` what that board reads
+    (`node.store.facts`), None as well if whoever read the record did not know the task.
     """
 
     id: bytes
-    wire: bytes
     net: str
     kind: str
     author: bytes
@@ -32,20 +38,22 @@ class Extract(NamedTuple):
     topics: tuple[str, ...]
     is_patch: bool
     patch: bytes | None
+    board: tuple[bytes, str] | None
+    fact: str | None
+    wire: bytes
 
 
-def extract(wire: bytes) -> Extract | Rejected:
+def extract(wire: bytes, manifest_of: ManifestOf) -> Extract | Rejected:
     """Return what is kept of the record that `wire` is, or why it is none."""
     record = parse_record(wire)
-    return record if isinstance(record, Rejected) else extract_of(record)
+    return record if isinstance(record, Rejected) else extract_of(record, manifest_of)
 
 
-def extract_of(record: Record) -> Extract:
+def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
     """Return what is kept of a record."""
-    body = record.body
+    body, board = record.body, read_by(record)
     return Extract(
         id=record.id,
-        wire=record.wire,
         net=record.net,
         kind=record.kind,
         author=record.author,
@@ -55,7 +63,16 @@ def extract_of(record: Record) -> Extract:
         topics=topics_of(record),
         is_patch=isinstance(body, PatchBody),
         patch=body.patch if isinstance(body, ResultBody) else None,
+        board=board,
+        fact=board and _fact(record, *board, manifest_of),
+        wire=record.wire,
     )
+
+
+def _fact(record: Record, task: bytes, hardware_class: str, manifest_of: ManifestOf) -> str | None:
+    manifest = manifest_of(task)
+    fact = None if manifest is None else read_fact(record, manifest, hardware_class)
+    return None if fact is None else to_text(fact)
 
 
 def _sort_of(record: Record) -> Sort:

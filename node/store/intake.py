@@ -16,10 +16,10 @@ from typing import Final
 
 from node.progress import Progress
 from node.store import archive, boards, topics
-from node.store.boards import ManifestOf
 from node.store.database import Database
-from node.store.extracts import Extract, Sort, extract_of
+from node.store.extracts import Extract, ManifestOf, Sort, extract_of
 from node.store.sifting import BATCH, known
+from node.store.tally import Tally
 from protocol.errors import Rejected
 from protocol.kinds import RetractBody
 from protocol.records import Record
@@ -57,9 +57,10 @@ class Quotas:
 
 @dataclass(kw_only=True)
 class Report:
-    """What became of a stretch of records."""
+    """What became of a stretch of records; `claimed` are patches that new confirmations name."""
 
     new: list[bytes] = field(default_factory=list)
+    claimed: list[bytes] = field(default_factory=list)
     duplicates: int = 0
     quarantined: int = 0
     over_quota: int = 0
@@ -69,6 +70,7 @@ class Report:
     def add(self, other: "Report") -> None:
         """Let this be the report of both."""
         self.new += other.new
+        self.claimed += other.claimed
         self.duplicates += other.duplicates
         self.quarantined += other.quarantined
         self.over_quota += other.over_quota
@@ -106,11 +108,13 @@ def take(
     if not fresh:
         return report
     with database.loose_transaction():
+        tally = Tally(database)
         for one in fresh:
             if one.ts_ms > now_ms + EARLY_MS:
                 report.quarantined += _quarantine(database, one)
             else:
-                _take(database, one, report, quotas, manifest_of, now_ms)
+                _take(database, one, tally, report, quotas, manifest_of, now_ms)
+        tally.write()
         _make_room(database, quotas)
     return report
 
@@ -119,24 +123,28 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
     """Take in what waited in quarantine and is no longer early, in one step."""
     report = Report()
     with database.transaction():
+        tally = Tally(database)
         for record_id, wire in database.rows(
             "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
             (now_ms + EARLY_MS,),
         ):
             database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-            one = extract_of(archive.parsed(wire))
-            _take(database, one, report, quotas, manifest_of, now_ms)
+            one = extract_of(archive.parsed(wire), manifest_of)
+            _take(database, one, tally, report, quotas, manifest_of, now_ms)
+        tally.write()
         _make_room(database, quotas)
     return report
 
 
 def keep_own(database: Database, record: Record, *, manifest_of: ManifestOf) -> None:
     """Store an own record and all that is derived from it, within the caller's transaction."""
-    one = extract_of(record)
+    one = extract_of(record, manifest_of)
     if archive.insert(database, one, own=True):
-        _count(database, one)
+        tally = Tally(database)
+        tally.count(one.author, one.sort)
+        tally.write()
         topics.forget(database, one.id)  # as another's it may have been refused
-        _derive(database, one, manifest_of, record=record)
+        _derive(database, one, manifest_of)
 
 
 def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress) -> None:
@@ -144,6 +152,7 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
     boards.forget_all(database)
     topics.forget_all(database)
     database.rows("DELETE FROM tally")
+    tally = Tally(database)
     ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
     for start in range(1, last + 1, BATCH):
         progress("deriving boards from the records", start / last)
@@ -151,13 +160,13 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )
         for number, wire in rows:
-            record = archive.parsed(wire)
-            one = extract_of(record)
+            one = extract_of(archive.parsed(wire), manifest_of)
             database.rows(
                 "UPDATE record SET net = ?, sort = ? WHERE n = ?", (one.net, one.sort, number)
             )
-            _count(database, one)
-            _derive(database, one, manifest_of, record=record)
+            tally.count(one.author, one.sort)
+            _derive(database, one, manifest_of)
+    tally.write()
 
 
 def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
@@ -168,11 +177,13 @@ def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
         (now_ms - INTENT_MS,),
     )
     with database.transaction():
+        tally = Tally(database)
         for record_id, is_own in rows:
             if is_own:
                 topics.note_removed(database, record_id)
             else:
-                _evict(database, record_id)
+                _evict(database, record_id, tally)
+        tally.write()
         withdraw_intents(database, quotas)
     return sum(not is_own for _, is_own in rows)
 
@@ -193,6 +204,7 @@ def withdraw_intents(database: Database, quotas: Quotas, *, at_most: int = -1) -
 def _take(
     database: Database,
     one: Extract,
+    tally: Tally,
     report: Report,
     quotas: Quotas,
     manifest_of: ManifestOf,
@@ -201,41 +213,25 @@ def _take(
     if one.sort == "intent" and one.ts_ms < now_ms - INTENT_MS:
         _refuse_new(database, one)
         report.expired += 1
-    elif _admit(database, one, quotas):
+    elif _admit(database, one, tally, quotas):
         archive.insert(database, one, own=False)
         _derive(database, one, manifest_of)
         report.new.append(one.id)
+        if one.sort == "news" and one.patch is not None:
+            report.claimed.append(one.patch)
     else:
         report.over_quota += 1
 
 
-def _derive(
-    database: Database, one: Extract, manifest_of: ManifestOf, *, record: Record | None = None
-) -> None:
-    """Derive what follows from a record that was just stored; `record`: if it is at hand, read."""
+def _derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
+    """Derive what follows from a record that was just stored."""
     twins = archive.bearing(database, one.author, one.seq)
     if len(twins) > 1:
         boards.note_equivocation(database, one, [twin.id for twin in twins])
         topics.note_equivocation(database, one, twins)
     if one.sort == "news":
-        boards.derive(database, record or archive.parsed(one.wire, is_verified=True), manifest_of)
+        boards.derive(database, one, manifest_of)
     topics.derive(database, one)
-
-
-def _count(database: Database, one: Extract) -> int:
-    """Count a record, and return how many of its sort its author has now."""
-    ((count,),) = database.rows(
-        "INSERT INTO tally (author, sort, count) VALUES (?,?,1)"
-        " ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
-        (one.author, one.sort),
-    )
-    return int(count)
-
-
-def _uncount(database: Database, author: bytes, sort: str) -> None:
-    database.rows(
-        "UPDATE tally SET count = count - 1 WHERE author = ? AND sort = ?", (author, sort)
-    )
 
 
 def _quarantine(database: Database, one: Extract) -> int:
@@ -249,9 +245,9 @@ def _quarantine(database: Database, one: Extract) -> int:
     return 1
 
 
-def _admit(database: Database, one: Extract, quotas: Quotas) -> bool:
+def _admit(database: Database, one: Extract, tally: Tally, quotas: Quotas) -> bool:
     """Count a record within its author's quota and make room for it, or refuse it."""
-    count, quota = _count(database, one), quotas.of(one.sort)
+    count, quota = tally.count(one.author, one.sort), quotas.of(one.sort)
     # Who is proven differs from node to node, and an intent is worth nothing to prove anything by.
     most = quota if one.sort == "intent" else quota * _PROVEN_FACTOR
     if count <= quota or (count <= most and _is_proven(database, one.author)):
@@ -260,10 +256,10 @@ def _admit(database: Database, one: Extract, quotas: Quotas) -> bool:
         return True
     oldest = _oldest(database, one.author, one.sort, 1)
     if not oldest or (one.seq, one.id) < oldest[0]:
-        _uncount(database, one.author, one.sort)
+        tally.uncount(one.author, one.sort)
         _refuse_new(database, one)
         return False
-    _evict(database, oldest[0][1])
+    _evict(database, oldest[0][1], tally)
     return True
 
 
@@ -313,12 +309,14 @@ def _make_room(database: Database, quotas: Quotas) -> None:
         count, author, sort = rows[0]
         share[author, sort] += 1
         heapreplace(rows, (count + 1, author, sort))
+    tally = Tally(database)
     for (author, sort), number in share.items():
         for _, record_id in _oldest(database, author, sort, number):
-            _evict(database, record_id)
+            _evict(database, record_id, tally)
+    tally.write()
 
 
-def _evict(database: Database, record_id: bytes) -> None:
+def _evict(database: Database, record_id: bytes, tally: Tally) -> None:
     """Remove a record that peers may still have."""
     ((net, ts_ms, author, sort),) = database.rows(
         "SELECT net, ts_ms, author, sort FROM record WHERE id = ?", (record_id,)
@@ -326,7 +324,7 @@ def _evict(database: Database, record_id: bytes) -> None:
     _refuse(database, record_id, net, ts_ms)
     boards.forget(database, record_id)
     topics.note_removed(database, record_id)
-    _uncount(database, author, sort)
+    tally.uncount(author, sort)
     database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
 

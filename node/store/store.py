@@ -121,7 +121,8 @@ class Store(JobStore):
             sifted = self.sift(batch)
             report.duplicates += sifted.duplicates
             report.rejected += sifted.rejected
-            report.add(self.take([*map(extract, sifted.unread)], now_ms=now_ms, net=net))
+            read = [extract(wire, self._manifest) for wire in sifted.unread]
+            report.add(self.take(read, now_ms=now_ms, net=net))
         return report
 
     def sift(self, wires: Sequence[bytes]) -> Sifted:
@@ -188,10 +189,6 @@ class Store(JobStore):
     def last_membership(self) -> int:
         """Return the number of the latest change of which records belong where."""
         return topics.last_number(self._database)
-
-    def claimed_patches(self, record_ids: Sequence[bytes]) -> list[bytes]:
-        """Return the patches that the confirmations among at most 500 records are about."""
-        return topics.claimed_patches(self._database, record_ids)
 
     def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
         """Return such patches of the `span` records before one, and where to go on (None: end)."""
@@ -278,6 +275,12 @@ class Store(JobStore):
                 if isinstance(body, TaskBody):
                     self._tasks[task_id] = body
         return self._tasks.get(task_id)
+
+    def manifests(self, limit: int) -> dict[bytes, TaskManifest]:
+        """Return at most `limit` of the tasks that are here, by id."""
+        rows = self._database.rows("SELECT DISTINCT id FROM task LIMIT ?", (limit,))
+        known = ((task_id, self._manifest(task_id)) for (task_id,) in rows)
+        return {task_id: manifest for task_id, manifest in known if manifest is not None}
 
     def task_record(self, task_id: bytes) -> bytes | None:
         """Return the id of a record that announces this task."""

@@ -20,8 +20,6 @@ from protocol.topics import common_news, parts_of
 _ID_BYTES = 32
 _MODULUS = 1 << 256
 _RECENT = 256  # of a topic's sets
-# Of results only confirmations count as news.
-_CLAIM = "record CROSS JOIN naming ON naming.record = record.id AND record.sort = 'news'"
 
 
 def derive(database: Database, one: Extract) -> None:
@@ -95,13 +93,6 @@ def own_after(database: Database, number: int, limit: int) -> list[tuple[int, st
     )
 
 
-def claimed_patches(database: Database, record_ids: Sequence[bytes]) -> list[bytes]:
-    """Return the patches that the confirmations among these records are about."""
-    places = ",".join("?" * len(record_ids))
-    statement = f"SELECT DISTINCT patch FROM {_CLAIM} WHERE naming.record IN ({places})"  # noqa: S608 (places only)
-    return [row[0] for row in database.rows(statement, record_ids)]
-
-
 def claimed_before(
     database: Database, number: int | None, span: int
 ) -> tuple[list[bytes], int | None]:
@@ -113,8 +104,11 @@ def claimed_before(
     if number is None:
         ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
         number = int(last) + 1
+    # Of results only confirmations count as news.
     statement = (
-        f"SELECT patch FROM {_CLAIM} WHERE record.n >= ? AND record.n < ? ORDER BY record.n DESC"  # noqa: S608 (no value)
+        "SELECT patch FROM record CROSS JOIN naming"
+        " ON naming.record = record.id AND record.sort = 'news'"
+        " WHERE record.n >= ? AND record.n < ? ORDER BY record.n DESC"
     )
     rows = database.rows(statement, (number - span, number))
     return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None

@@ -14,14 +14,21 @@ from node.peering.reading import MANY, Reader
 from node.store.extracts import Extract, extract
 from protocol.errors import Rejected
 from tests.bench.library import session
+from tests.protocol.examples import MANIFEST
 
 SESSION = [record.wire for record in session(0, 1)]  # of all kinds that research makes
+TASKS = {MANIFEST.id: MANIFEST}
 BAD = SESSION[0][:-1] + bytes([SESSION[0][-1] ^ 1])
 
 
 def batch(count: int) -> list[bytes]:
     """Return so many wires, of which some are no records."""
     return random.Random(count).choices([*SESSION, b"no record", BAD], k=count)
+
+
+def here(wires: list[bytes]) -> list[Extract | Rejected]:
+    """Return what comes of reading them in this process."""
+    return [extract(wire, TASKS.get) for wire in wires]
 
 
 def children() -> list[int]:
@@ -43,9 +50,9 @@ def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None
 
     async def read() -> None:
         async with contextlib.aclosing(Reader(processors=2)) as reader:
-            told = await asyncio.gather(*map(reader.read, batches))
+            told = await asyncio.gather(*(reader.read(wires, TASKS) for wires in batches))
             assert len(children()) == 1
-        assert told == [[*map(extract, wires)] for wires in batches]
+        assert told == [*map(here, batches)]
         assert {type(one) for one in told[1]} == {Extract, Rejected}
         assert all(type(one) is Extract or one.reason for one in told[1])
         assert children() == []
@@ -56,19 +63,33 @@ def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None
 def test_every_kind_of_record_comes_back_as_it_was() -> None:
     async def read() -> None:
         async with contextlib.aclosing(Reader(processors=2)) as reader:
-            assert await reader.read(SESSION) == [*map(extract, SESSION)]
+            assert await reader.read(SESSION, TASKS) == here(SESSION)
 
     asyncio.run(read())
-    assert {one.kind for one in map(extract, SESSION) if isinstance(one, Extract)} == {
+    assert {one.kind for one in here(SESSION) if isinstance(one, Extract)} == {
         *("task", "patch", "result", "adopt", "attest", "noise")
     }
+
+
+def test_tasks_that_become_known_later_are_told_as_well() -> None:
+    async def read() -> None:
+        async with contextlib.aclosing(Reader(processors=2)) as reader:
+            early = await reader.read(SESSION, {})
+            assert early == [extract(wire, lambda _: None) for wire in SESSION]
+            for _ in range(2):
+                assert await reader.read(SESSION, TASKS) == here(SESSION)
+
+    asyncio.run(read())
+    facts = [one.fact for one in here(SESSION) if isinstance(one, Extract) and one.board]
+    assert facts
+    assert all(facts)
 
 
 @pytest.mark.parametrize(("processors", "count"), [(1, 3 * MANY), (2, MANY - 1)])
 def test_few_records_or_a_single_processor_need_no_process(processors: int, count: int) -> None:
     async def read() -> None:
         async with contextlib.aclosing(Reader(processors=processors)) as reader:
-            assert await reader.read(batch(count)) == [*map(extract, batch(count))]
+            assert await reader.read(batch(count), TASKS) == here(batch(count))
             assert children() == []
 
     asyncio.run(read())
@@ -77,10 +98,10 @@ def test_few_records_or_a_single_processor_need_no_process(processors: int, coun
 def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFixture) -> None:
     async def read() -> None:
         async with contextlib.aclosing(Reader(processors=2)) as reader:
-            assert len(await reader.read(batch(MANY))) == MANY
+            assert len(await reader.read(batch(MANY), TASKS)) == MANY
             os.kill(children()[0], signal.SIGKILL)
-            for told in await asyncio.gather(*(reader.read(batch(500)) for _ in range(3))):
-                assert told == [*map(extract, batch(500))]
+            for told in await asyncio.gather(*(reader.read(batch(500), TASKS) for _ in range(3))):
+                assert told == here(batch(500))
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(read())
@@ -90,11 +111,11 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
 def test_whoever_stops_waiting_does_not_disturb_the_next() -> None:
     async def read() -> None:
         async with contextlib.aclosing(Reader(processors=2)) as reader:
-            hasty = asyncio.create_task(reader.read(batch(500)))
+            hasty = asyncio.create_task(reader.read(batch(500), TASKS))
             while not children():  # noqa: ASYNC110 (of a process that starts there is no event)
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
             hasty.cancel()
-            assert await reader.read(batch(100)) == [*map(extract, batch(100))]
+            assert await reader.read(batch(100), TASKS) == here(batch(100))
 
     asyncio.run(read())

@@ -1,0 +1,38 @@
+"""How many records of each sort an author has here, by which quotas bound them."""
+
+from node.store.database import Database
+from node.store.extracts import Sort
+
+
+class Tally:
+    """The counts that one transaction changes, in memory until `write`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: dict[tuple[bytes, str], int] = {}
+
+    def count(self, author: bytes, sort: Sort) -> int:
+        """Count a record, and return how many of its sort its author has now."""
+        return self._add(author, sort, 1)
+
+    def uncount(self, author: bytes, sort: Sort) -> None:
+        """Count a record no longer."""
+        self._add(author, sort, -1)
+
+    def write(self) -> None:
+        """Keep what was counted."""
+        for (author, sort), count in self._counts.items():
+            self._database.rows(
+                "INSERT OR REPLACE INTO tally (author, sort, count) VALUES (?,?,?)",
+                (author, sort, count),
+            )
+
+    def _add(self, author: bytes, sort: Sort, number: int) -> int:
+        count = self._counts.get((author, sort))
+        if count is None:
+            rows = self._database.rows(
+                "SELECT count FROM tally WHERE author = ? AND sort = ?", (author, sort)
+            )
+            count = rows[0][0] if rows else 0
+        self._counts[author, sort] = count + number
+        return count + number
