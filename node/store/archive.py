@@ -9,12 +9,14 @@ from typing import NamedTuple
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.progress import Progress
 from node.store.database import Database
-from node.store.extracts import Extract
+from node.store.extracts import SORTS, Extract
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.records import Record, parse_again, parse_record, payload_id
 
 PREFIX_DIGITS = 8
+# Which records bear an author's number ?1, ?2: with the sorts, an index finds them.
+BEARING = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
 _SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
 
@@ -34,9 +36,13 @@ def insert(database: Database, one: Extract, *, own: bool) -> bool:
     if own:
         database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
     number = database.insert(
-        "INSERT OR IGNORE INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
-        " VALUES (?,?,?,?,?,?,?,?,?)",
-        (one.id, one.kind, one.author, one.seq, one.ts_ms, own, one.wire, one.net, one.sort),
+        "INSERT OR IGNORE INTO record"
+        " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (
+            *(one.id, one.kind, one.author, one.seq, one.ts_ms),
+            *(own, one.wire, one.net, one.sort, one.patch),
+        ),
     )
     return number > 0
 
@@ -51,16 +57,18 @@ class Bearer(NamedTuple):
 
 def bearing(database: Database, author: bytes, seq: int) -> list[Bearer]:
     """Return the records that bear an author's number: more than one is an equivocation."""
-    statement = "SELECT id, net, ts_ms FROM record WHERE author = ? AND seq = ?"
+    statement = f"SELECT id, net, ts_ms FROM record WHERE {BEARING}"  # noqa: S608 (constant)
     return [Bearer(*row) for row in database.rows(statement, (author, seq))]
 
 
 def end_of_chain(database: Database, author: bytes) -> tuple[int, bytes | None]:
     """Return the sequence number that an author's next record has, and what it follows."""
-    rows = database.rows(
-        "SELECT seq, id FROM record WHERE author = ? ORDER BY seq DESC LIMIT 1", (author,)
-    )
-    return (rows[0][0] + 1, rows[0][1]) if rows else (0, None)
+    statement = "SELECT seq, id FROM record WHERE author = ? AND sort = ? ORDER BY seq DESC LIMIT 1"
+    last = [row for sort in SORTS for row in database.rows(statement, (author, sort))]
+    if not last:
+        return 0, None
+    seq, record_id = max(last)
+    return seq + 1, record_id
 
 
 def get(database: Database, record_id: bytes) -> Record | None:

@@ -5,7 +5,7 @@ beside may read (`node.peering.reading`), and hands over what this module makes 
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from node.store.facts import to_text
 from protocol.board_facts import read_by, read_fact
@@ -16,6 +16,7 @@ from protocol.records import Record, parse_record
 from protocol.topics import topics_of
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
+SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
 ManifestOf = Callable[[bytes], TaskManifest | None]
 
 

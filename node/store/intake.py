@@ -162,7 +162,8 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
         for number, wire in rows:
             one = extract_of(archive.parsed(wire), manifest_of)
             database.rows(
-                "UPDATE record SET net = ?, sort = ? WHERE n = ?", (one.net, one.sort, number)
+                "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
+                (one.net, one.sort, one.patch, number),
             )
             tally.count(one.author, one.sort)
             _derive(database, one, manifest_of)
@@ -275,7 +276,7 @@ def _settles(database: Database, one: Extract) -> bool:
             revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
             return not database.rows(revoked, (one.author,))
     proof = (
-        "SELECT 1 FROM record WHERE author = ?1 AND seq = ?2"
+        f"SELECT 1 FROM record WHERE {archive.BEARING}"  # noqa: S608 (constant)
         " AND NOT EXISTS (SELECT 1 FROM equivocation WHERE author = ?1)"
     )
     return bool(database.rows(proof, (one.author, one.seq)))

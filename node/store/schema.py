@@ -161,7 +161,7 @@ _SECOND = (
     "INSERT INTO meta VALUES ('stale', x'01')",
 )
 # Which topic each record belongs to, in the order in which that changed: a number is never used
-# again. `naming`: which results name which patch.
+# again.
 _THIRD = (
     """CREATE TABLE membership (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -177,7 +177,16 @@ _THIRD = (
 )
 # A network's records are read by topic.
 _FOURTH = ("DROP INDEX record_time",)
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+# Each index is half a dozen pages more to write for ten records of others: `record_sort` finds
+# what `record_chain` did, and a result's row says which patch it names.
+_FIFTH = (
+    "DROP INDEX record_chain",
+    "DROP TABLE naming",
+    "ALTER TABLE record ADD COLUMN patch BLOB",
+    "CREATE INDEX record_patch ON record (patch) WHERE patch IS NOT NULL",
+    "INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

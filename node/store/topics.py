@@ -26,9 +26,6 @@ def derive(database: Database, one: Extract) -> None:
     """Note where a record belongs that was just stored, and what belongs there because of it."""
     _enter(database, one, held=True)
     if one.patch is not None:
-        database.rows(
-            "INSERT OR IGNORE INTO naming (record, patch) VALUES (?,?)", (one.id, one.patch)
-        )
         for (ts_ms,) in database.rows(
             "SELECT ts_ms FROM record WHERE id = ? AND kind = 'patch' AND net = ?",
             (one.patch, one.net),
@@ -56,7 +53,6 @@ def note_removed(database: Database, record_id: bytes) -> None:
     """Note that a record that is going to be removed is held no longer."""
     rows = database.rows("SELECT topic, ts_ms FROM membership WHERE id = ?", (record_id,))
     database.rows("DELETE FROM membership WHERE id = ?", (record_id,))
-    database.rows("DELETE FROM naming WHERE record = ?", (record_id,))
     for topic, ts_ms in rows:
         _put(database, (topic,), record_id, ts_ms, held=False)
 
@@ -69,7 +65,6 @@ def forget(database: Database, record_id: bytes) -> None:
 def forget_all(database: Database) -> None:
     """Drop what follows from the records that are here: it is about to be derived anew."""
     database.rows("DELETE FROM membership WHERE held")
-    database.rows("DELETE FROM naming")
 
 
 def topics_held(database: Database, record_id: bytes) -> list[str]:
@@ -106,9 +101,8 @@ def claimed_before(
         number = int(last) + 1
     # Of results only confirmations count as news.
     statement = (
-        "SELECT patch FROM record CROSS JOIN naming"
-        " ON naming.record = record.id AND record.sort = 'news'"
-        " WHERE record.n >= ? AND record.n < ? ORDER BY record.n DESC"
+        "SELECT patch FROM record WHERE n >= ? AND n < ?"
+        " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"
     )
     rows = database.rows(statement, (number - span, number))
     return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None
@@ -226,7 +220,7 @@ def _enter(database: Database, one: Extract, *, held: bool) -> None:
     topics = one.topics
     if one.is_patch:
         rows = database.rows(
-            "SELECT DISTINCT topic FROM naming JOIN membership ON id = record"
+            "SELECT DISTINCT topic FROM record JOIN membership ON membership.id = record.id"
             " WHERE patch = ? AND topic != ?",
             (one.id, common_news(one.net)),
         )
