@@ -164,17 +164,15 @@ class Syncer:
                 topics.clear()  # once one fails, no other is begun
             return None
 
-        faults = [await fetch_some(tasks)]
-        if faults == [None]:
+        for topics, at_once in ((tasks, 1), (others, TOPICS_AT_ONCE)):
             # Whatever ends one of them, what the other has on its way is kept.
-            both = (fetch_some(others) for _ in range(TOPICS_AT_ONCE))
-            for ended in await asyncio.gather(*both, return_exceptions=True):
+            fetches = (fetch_some(topics) for _ in range(at_once))
+            for ended in await asyncio.gather(*fetches, return_exceptions=True):
                 if isinstance(ended, BaseException):
                     raise ended
-                faults.append(ended)
-        if (fault := next(filter(None, faults), None)) is not None:
-            await self._conduct.blame(peer, fault.reason)
-            return False
+                if ended is not None:
+                    await self._conduct.blame(peer, ended.reason)
+                    return False
         return talk.is_complete
 
 
