@@ -232,7 +232,7 @@ class Peering:
             # Whoever forwarded it need not have been able to see what is wrong with it.
             await self._taking.take(heard[0].forwarder, [one.data for one in heard])
 
-    def _note_new(self, peer: PeerId, report: Report) -> None:
+    def _note_new(self, peer: PeerId | None, report: Report) -> None:
         if self._news is None:
             loop = asyncio.get_running_loop()
             self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)
@@ -246,5 +246,7 @@ class Peering:
 
     async def _settle(self) -> None:
         while True:
-            self._store.settle(now_ms=self._now_ms())
+            _, released = self._store.settle(now_ms=self._now_ms())
+            if released.new:
+                self._note_new(None, released)
             await asyncio.sleep(_SETTLED_S)

@@ -11,13 +11,14 @@ from node.network.errors import NetworkError
 from node.peering import service
 from node.peering.carrier import Message
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC, RefusedError
+from node.store.intake import EARLY_MS
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic
 from tests.peering.members import KEYS, TASK, Clock, Member, library, member, signed, until
 from tests.peering.test_fetching import patch_of
 from tests.peering.wires import Wires
-from tests.protocol.examples import INSIGHT, PROFILE, RESULT, START_MS, TRANSPORT
+from tests.protocol.examples import INSIGHT, PROFILE, RESULT, START_MS, TRANSPORT, sha256
 
 POOL = library(24)
 OLD = Source.of({"train.py": b"DEPTH = 2\n"})
@@ -149,6 +150,26 @@ def test_a_part_that_fails_is_counted_and_started_again(
         await until(lambda: one.peering.failures["settling"] == 2)
         scene.wires.connect(one.carrier, two.carrier)
         await until(lambda: two.ids() <= one.ids())
+        everyone.cancel()
+
+    asyncio.run(talk())
+
+
+def test_what_waited_until_it_was_no_longer_early_is_news_like_any_other(scene: Scene) -> None:
+    one, two = scene.one, scene.two
+    patch = patch_of(OLD, NEW)
+    claim = signed(KEYS[0], 2, replace(RESULT, patch=patch.id, base=OLD.tree, tree=NEW.tree))
+    for source in (OLD, NEW):
+        two.blobs.put_source(source)
+    for node in (one, two):
+        node.take([patch])
+    assert one.store.ingest([claim.wire], now_ms=claim.ts_ms - EARLY_MS - 1).quarantined == 1
+    one.peering.fetcher._has_more = False  # nothing of before the start is looked for
+
+    async def talk() -> None:
+        everyone = await running(scene, one, two)
+        scene.wires.connect(one.carrier, two.carrier)
+        await until(lambda: one.blobs.has(sha256(NEW["train.py"])))
         everyone.cancel()
 
     asyncio.run(talk())
