@@ -1,11 +1,12 @@
 """What a run gave, what it cost, and what the baseline costs: the runner's values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocol.runs import Audit, Role, Run, Status
 from trainer.cost import Cost
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.sandbox import Sandbox
+from trainer.timeline import Part, Stage, Timeline
 
 _LOG_CHARACTERS = 4000
 
@@ -15,7 +16,7 @@ class RunOutcome:
     """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
 
     `claims` are the log-probabilities by row and position, to aim later audits with. `reason` may
-    quote the candidate, `unquoted` never does.
+    quote the candidate, `unquoted` never does. `stages` say where the seconds went.
     """
 
     seed: int
@@ -33,6 +34,7 @@ class RunOutcome:
     unquoted: str | None
     log_tail: str
     claims: Floats | None
+    stages: tuple[Stage, ...] = ()
 
     def to_run(self, role: Role, *, quoting: bool = True) -> Run:
         """Return what a record says of it; without `quoting` no word is the candidate's."""
@@ -75,6 +77,7 @@ class Meter:
     audit_cpu_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
+    timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def cost(self) -> Cost:
@@ -87,7 +90,8 @@ class Meter:
             audit_cpu_s=self.audit_cpu_s,
         )
 
-    def note(self, sandbox: Sandbox) -> None:
-        """Take in what a sandbox used and said."""
+    def note(self, sandbox: Sandbox, part: Part) -> None:
+        """Take in how a sandbox came to be, what it used and said."""
+        self.timeline.started(part, sandbox.start)
         self.peak_mem_bytes = max(self.peak_mem_bytes, sandbox.peak_memory_bytes)
         self.log_tail = (self.log_tail + sandbox.output_tail())[-_LOG_CHARACTERS:]

@@ -227,13 +227,14 @@ class Runner:
             unquoted=failed.unquoted if failed else None,
             log_tail=meter.log_tail,
             claims=None if failed else claims,
+            stages=meter.timeline.stages,
         )
         if isinstance(failed, CpuCeiling):
             raise CeilingExceeded(outcome)
         return outcome
 
     async def _train(self, request: _Request, meter: Meter) -> bytes:
-        limits = self.task.manifest.limits
+        limits, timeline = self.task.manifest.limits, meter.timeline
         tokens = await asyncio.to_thread(self._training_tokens, request.seed)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
@@ -246,21 +247,28 @@ class Runner:
                 stage(sandbox, "training"),
                 cpu_limit(sandbox, request.ceiling.train_cpu_s, "training"),
             ):
+                timeline.enter("train", "build")
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
                     await sandbox.receive(NEED_DATA, at_most=0)
                 weights_bytes = limits.weights_mb * 1_000_000
                 with sealed(tokens) as descriptor:
                     started_s = time.monotonic()
+                    timeline.enter("train", "train")
                     await sandbox.send(DATA, descriptor=descriptor)
                 async with wall_limit(limits.limit_s, "training"):
                     with_header = weights_bytes + (1 << 20)
-                    weights = await sandbox.receive(WEIGHTS, at_most=with_header)
+                    weights = await sandbox.receive(
+                        WEIGHTS,
+                        at_most=with_header,
+                        on_begun=partial(timeline.enter, "train", "export"),
+                    )
         finally:
+            timeline.leave("train")
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.train_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
-            meter.note(sandbox)
+            meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=weights_bytes):
             status: Status = "nan" if fault.reason.startswith("nan") else "rejected"
             raise RunFailed(status, fault.reason, unquoted="its weights are refused")
@@ -283,13 +291,16 @@ class Runner:
                 wall_limit(_SERVE_WALL_S, "scoring"),
                 cpu_limit(sandbox, ceiling.claim_cpu_s, "scoring"),
             ):
+                meter.timeline.enter("claim", "load")
                 await self._serve(sandbox, request, weights)
+                meter.timeline.enter("claim", "score")
                 claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
         finally:
+            meter.timeline.leave("claim")
             meter.claim_cpu_s = sandbox.cpu_s() - before_s
             meter.claim_wall_s = time.monotonic() - started_s
             await sandbox.close()
-            meter.note(sandbox)
+            meter.note(sandbox, "claim")
         if fault := evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
@@ -319,14 +330,17 @@ class Runner:
                 wall_limit(_SERVE_WALL_S, "the audit"),
                 cpu_limit(sandbox, ceiling.audit_cpu_s, "the audit"),
             ):
+                meter.timeline.enter("audit", "load")
                 await self._serve(sandbox, request, weights)
+                meter.timeline.enter("audit", "score")
                 audited = await ask_audit(
                     sandbox, self._scored, positions, random, on_first=note_first
                 )
         finally:
+            meter.timeline.leave("audit")
             meter.audit_cpu_s = sandbox.cpu_s() - before_s
             await sandbox.close()
-            meter.note(sandbox)
+            meter.note(sandbox, "audit")
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]

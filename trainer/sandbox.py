@@ -8,9 +8,11 @@ Call `launch` from the main thread: the kernel ties a sandbox's life to the thre
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
@@ -26,6 +28,7 @@ from trainer.processes import (
 )
 from trainer.profile import Profile
 from trainer.tier import enclose
+from trainer.timeline import Start
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 
@@ -51,9 +54,15 @@ class Sandbox:
     _closed_cpu_s: ClassVar[float] = 0.0
 
     def __init__(
-        self, enclosure: Enclosure, process: asyncio.subprocess.Process, channel: socket.socket
+        self,
+        enclosure: Enclosure,
+        process: asyncio.subprocess.Process,
+        channel: socket.socket,
+        *,
+        asked_s: float,
     ) -> None:
         self.profile = enclosure.profile
+        self._asked_s, self._spawned_s, self._warm_s = asked_s, time.monotonic(), math.inf
         self.peak_memory_bytes = 0
         self.end: End | None = None
         self._enclosure = enclosure
@@ -82,6 +91,7 @@ class Sandbox:
     @classmethod
     async def launch(cls, profile: Profile) -> "Sandbox":
         """Start a sandbox and wait until it is warm. Raises SafetyError when it does not start."""
+        asked_s = time.monotonic()
         enclosure = enclose(profile)
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -94,7 +104,7 @@ class Sandbox:
             raise
         finally:
             theirs.close()
-        sandbox = cls(enclosure, process, ours)
+        sandbox = cls(enclosure, process, ours, asked_s=asked_s)
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await sandbox._await_ready()
@@ -122,8 +132,15 @@ class Sandbox:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
 
-    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
-        """Return the next frame's payload.
+    async def receive(
+        self,
+        tag: bytes,
+        *,
+        at_most: int,
+        exactly: int | None = None,
+        on_begun: Callable[[], None] = lambda: None,
+    ) -> bytes:
+        """Return the next frame's payload; `on_begun` is called when its header is there.
 
         Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
         """
@@ -132,7 +149,13 @@ class Sandbox:
             raise ForgedFrame(f"expected frame {tag.decode()}, got {got!r}")
         if size > at_most or (exactly is not None and size != exactly):
             raise ForgedFrame(f"a frame of {size} bytes where {exactly or at_most} are allowed")
+        on_begun()
         return await self._read(size)
+
+    @property
+    def start(self) -> Start:
+        """When it was asked for, spawned and warm."""
+        return Start(self._asked_s, self._spawned_s, self._warm_s)
 
     @property
     def has_ended(self) -> bool:
@@ -194,6 +217,7 @@ class Sandbox:
         header, ancillary, _, _ = self._channel.recvmsg(HEADER.size, space)
         if header != HEADER.pack(READY, 0):
             raise SandboxEnded
+        self._warm_s = time.monotonic()
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # The kernel translates the sender's pid into our namespace.

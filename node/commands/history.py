@@ -3,10 +3,11 @@
 import os
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from node.commands.timeline import print_timelines, timeline_json
 from node.home import Home
 from node.terminal import plain, print_json, to_json, wants_color
 from protocol.errors import UsageError
@@ -75,15 +76,18 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             "retracted": _taken_back(store, record),
             "related": [item.hex() for item in _related(store, record)],
             "marks": _marks(home, store, record),
+            "timeline": timeline_json(store, record),
         }
     if as_json:
         print_json(document)
         return
-    body = document.pop("body")
+    body, runs = document.pop("body"), document.pop("timeline")
     document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
     _print_fields(document, indent="")
     click.echo()
     _print_fields({"body": body}, indent="")
+    if runs:
+        print_timelines(cast("list[dict[str, Any]]", runs), color=_color(home))
 
 
 @click.command()

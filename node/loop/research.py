@@ -227,7 +227,7 @@ class Research:
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)
         record = outcome.to_run(run.role, quoting=not self._is_foreign(job, run))
-        stored = StoredOutcome(run=record, log_tail=outcome.log_tail)
+        stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         self._verdicts.advance(job)

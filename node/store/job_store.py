@@ -3,14 +3,14 @@
 `Store` adds the records; a decision and its record are one transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
 from protocol.encoding import Value
-from protocol.kinds import Role
+from protocol.kinds import Role, Run
 
 
 class JobStore:
@@ -91,6 +91,12 @@ class JobStore:
     def runs_of(self, job_id: int) -> list[PlannedRun]:
         """Return a job's runs in the order they were planned."""
         return jobs.runs_of(self._database, job_id)
+
+    def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
+        """Return what is kept of these runs of own records, of each that is, in their order."""
+        ended = jobs.ended_runs(self._database, [run.seed for run in runs])
+        kept = [one.outcome for one in ended if one.outcome is not None]
+        return [one for run in runs for one in kept if one.run == run]
 
     def tried(self, task: bytes, fingerprint: bytes) -> bool:
         """Say whether a source with this canonical AST was ever run."""

@@ -4,15 +4,16 @@ A run's seed is committed before the run starts and its outcome when it has ende
 is never a free retry. What the values mean is the loop's; `Store` adds the transactions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.kinds import Role, Run
+from trainer.timeline import Stage
 
 JobKind = Literal[
     "baseline",
@@ -78,6 +79,7 @@ class StoredOutcome:
 
     run: Run
     log_tail: str
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +223,31 @@ def runs_of(database: Database, job_id: int) -> list[PlannedRun]:
         "SELECT ordinal, role, tree, seed, outcome FROM planned_run WHERE job = ? ORDER BY ordinal",
         (job_id,),
     )
-    return [
-        PlannedRun(
-            job_id=job_id,
-            ordinal=ordinal,
-            role=role,
-            tree=tree,
-            seed=seed,
-            outcome=None if outcome is None else decode_outcome(outcome),
-        )
-        for ordinal, role, tree, seed, outcome in rows
-    ]
+    return [_planned(job_id, *row) for row in rows]
+
+
+def _planned(
+    job_id: int, ordinal: int, role: Role, tree: bytes, seed: int, outcome: bytes | None
+) -> PlannedRun:
+    return PlannedRun(
+        job_id=job_id,
+        ordinal=ordinal,
+        role=role,
+        tree=tree,
+        seed=seed,
+        outcome=None if outcome is None else decode_outcome(outcome),
+    )
+
+
+def ended_runs(database: Database, seeds: Sequence[int]) -> list[PlannedRun]:
+    """Return the runs with one of these seeds that have ended, in the order they were planned."""
+    places = ",".join("?" * len(seeds))
+    rows = database.rows(
+        "SELECT job, ordinal, role, tree, seed, outcome FROM planned_run"  # noqa: S608 (places only)
+        f" WHERE seed IN ({places}) AND outcome IS NOT NULL ORDER BY job, ordinal",
+        seeds,
+    )
+    return [_planned(*row) for row in rows]
 
 
 def values(database: Database) -> Iterator[Value]:
@@ -247,18 +263,26 @@ def values(database: Database) -> Iterator[Value]:
 def _encode_outcome(outcome: StoredOutcome) -> bytes:
     """Return the bytes the store keeps. The log is foreign text, hence bytes."""
     log = outcome.log_tail.encode("utf-8", "backslashreplace")
-    return encode({"log": log, "run": outcome.run.to_value()})
+    stages: list[Value] = [[one.part, one.name, one.start_ms, one.end_ms] for one in outcome.stages]
+    return encode({"log": log, "run": outcome.run.to_value(), "stages": stages})
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
     """Return what `_encode_outcome` was given."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
-        case {"log": bytes() as log, "run": dict() as value}:
+        case {"log": bytes() as log, "run": dict() as value, **rest}:
             run = Run.from_value(value)
             if not isinstance(run, Rejected):
                 text = log.decode("utf-8", "replace")
-                return StoredOutcome(run=run, log_tail=text)
+                # Of runs before there were any, nothing is known.
+                stages = tuple(_stage(item) for item in cast("list[Any]", rest.get("stages", [])))
+                return StoredOutcome(run=run, log_tail=text, stages=stages)
     raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
+
+
+def _stage(item: Any) -> Stage:
+    part, name, start_ms, end_ms = item
+    return Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms)
 
 
 def decode_body(data: bytes) -> Value:

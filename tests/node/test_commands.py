@@ -12,9 +12,12 @@ from node.cli import main
 from node.home import Home
 from node.journal.journal import Journal
 from node.keyfile import load_keys
+from node.store.jobs import StoredOutcome
 from node.store.store import Store
+from protocol.kinds import ResultBody
 from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
+from trainer.timeline import Stage
 
 ESCAPES = "\u202eevil \U000e0041"
 
@@ -90,6 +93,38 @@ def test_show_tells_everything_about_a_record(
     assert document["signature_ok"] is True
     assert document["level"] == "here"
     assert record.id.hex() in arnode(capsys, "show", record.id.hex())
+
+
+def test_show_says_where_the_seconds_of_own_runs_went(
+    session: dict[str, Record], notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, store = session["kept"], notebook.store
+    assert isinstance(record.body, ResultBody)
+    assert json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"] == []
+    run = record.body.runs[0]
+    job = store.open_job(LINE, "experiment", {}, created_ms=5)
+    planned = store.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
+    stages = (
+        Stage(part="train", name="import", start_ms=1_000, end_ms=3_500),
+        Stage(part="train", name="build", start_ms=4_000, end_ms=4_500),
+        Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
+        Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
+    )
+    store.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
+    (shown,) = json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"]
+    assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 4_000)
+    assert [(one["stage"], one["at_ms"], one["ms"]) for one in shown["stages"]] == [
+        *(("import", -3_000, 2_500), ("build", 0, 500)),
+        *(("train", 500, 4_500), ("score", 6_000, 4_000)),
+    ]
+    lines = arnode(capsys, "show", record.id.hex()).splitlines()
+    assert f"run with seed {run.seed} (candidate, ok):" in lines
+    assert [line.split() for line in lines[-4:]] == [
+        ["train", "import", "-3.00", "s", "2.50", "s", "ahead"],
+        ["train", "build", "0.00", "s", "0.50", "s", "██"],
+        ["train", "train", "0.50", "s", "4.50", "s", "█" * 18],
+        ["claim", "score", "6.00", "s", "4.00", "s", "█" * 16],
+    ]
 
 
 def test_show_links_a_patch_to_its_result_and_a_result_to_its_adoption(

@@ -1,13 +1,15 @@
 """Records are numbered, chained, found again and never half there."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from node.home import Home
 from node.store.database import Database
-from node.store.jobs import Line
+from node.store.jobs import Line, decode_outcome
 from node.store.store import Store
+from protocol.encoding import encode
 from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
@@ -23,6 +25,7 @@ from tests.node.examples import (
     outcome,
     patch_body,
 )
+from trainer.timeline import Stage
 
 
 def test_own_records_form_a_chain(notebook: Notebook) -> None:
@@ -176,12 +179,18 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
 
 def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: Store) -> None:
     job = store.open_job(LINE, "experiment", {"tree": BETTER.tree}, created_ms=5)
-    run = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=7)
+    run = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
     later = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=8)
-    done = store.finish_run(run, outcome(log_tail="caf\u0065\u0301 \x1b[2J"))
+    stages = (
+        Stage(part="train", name="import", start_ms=1_700_000_000_000, end_ms=1_700_000_002_000),
+        Stage(part="train", name="train", start_ms=1_700_000_003_000, end_ms=1_700_000_008_000),
+    )
+    ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages)
+    done = store.finish_run(run, ended)
     store.update_job_body(job.id, {"step": 1, "tree": BETTER.tree})
     with Store.open_read_only(home) as reader:
         assert reader.runs_of(job.id) == [done, later]
+        assert reader.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
         assert [open_job.body for open_job in reader.open_jobs(LINE)] == [
             {"step": 1, "tree": BETTER.tree}
         ]
@@ -191,6 +200,12 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     assert [closed.id for closed in store.closed_jobs(LINE, "experiment")] == [job.id]
     assert store.closed_jobs(LINE, "baseline") == []
     assert store.runs_of(job.id) == [done, later]
+
+
+def test_outcomes_of_before_there_were_stages_still_read() -> None:
+    old = outcome()
+    data = encode({"log": old.log_tail.encode(), "run": old.run.to_value()})
+    assert decode_outcome(data) == old
 
 
 def test_what_was_tried_is_not_forgotten(store: Store) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,6 +72,26 @@ def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> N
         assert outcome.serve_ms > 0
         assert outcome.peak_mem_bytes > 100 << 20
         assert outcome.tokens == 15_360
+        check_stages(outcome)
+    # Nothing else trains while a run's clock is running.
+    spans = sorted((one.start_ms, one.end_ms) for run in same for one in run.stages if one.counts)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def check_stages(outcome: RunOutcome) -> None:
+    """Check that a run's stages are all there, one after the other in each sandbox."""
+    parts = {"train": ("spawn", "import", "build", "train", "export")}
+    parts["claim"] = ("spawn", "import", "load", "score")
+    if outcome.audit is not None:
+        parts["audit"] = parts["claim"]
+    for part, names in parts.items():
+        stages = [one for one in outcome.stages if one.part == part]
+        assert tuple(one.name for one in stages) == names
+        assert all(one.end_ms <= after.start_ms for one, after in pairwise(stages))
+    assert {one.part for one in outcome.stages} == set(parts)
+    counted_ms = sum(one.end_ms - one.start_ms for one in outcome.stages if one.counts)
+    export_ms = sum(one.end_ms - one.start_ms for one in outcome.stages if one.name == "export")
+    assert abs(counted_ms + export_ms - outcome.ms) < 10
 
 
 FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
