@@ -42,7 +42,7 @@ class Link:
         self.addresses: tuple[str, ...] = ()
         self.open_streams = 0  # at the last ping
 
-    async def run(self, on_up: Callable[[], None]) -> NetworkError:
+    async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NetworkError:
         """Take in frames until the channel ends, and return why it did."""
         self.start(self._watch())
         try:
@@ -52,6 +52,7 @@ class Link:
             return fault
         finally:
             self.peer_id, self.addresses = None, ()
+            on_down()  # at once: to finish takes a while
             await self._finish()
 
     async def call(self, name: str, *arguments: Message) -> Message:

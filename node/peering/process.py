@@ -211,12 +211,11 @@ class NetworkProcess:
             self._link = link
             try:
                 await child.channel.send(self._first_frame())
-                return await link.run(self._note_up)
+                return await link.run(on_up=self._note_up, on_down=self._is_up.clear)
             except NetworkError as fault:
                 return fault
             finally:
                 self._link = None
-                self._is_up.clear()
 
     def _first_frame(self) -> Message:
         return replace(

@@ -184,6 +184,27 @@ def test_one_that_was_killed_comes_back_under_its_name_and_serves_again() -> Non
     run(test)
 
 
+def test_who_waits_for_a_network_that_just_went_down_waits_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finish = link.Link._finish
+
+    async def slowly(self: link.Link) -> None:
+        await asyncio.sleep(0.3)
+        await finish(self)
+
+    async def test() -> None:
+        async with network() as one:
+            os.kill(own_program(), signal.SIGKILL)
+            await until(lambda: one.peer_id is None)
+            await one.wait_up()
+            assert one.peer_id is not None
+            monkeypatch.undo()
+
+    monkeypatch.setattr(link.Link, "_finish", slowly)
+    run(test)
+
+
 def test_a_dropped_peer_stays_out_over_a_restart() -> None:
     async def test() -> None:
         async with network() as one:

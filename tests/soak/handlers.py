@@ -140,7 +140,9 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
             await channel.send(settings.to_message())
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
-            fault = await Link(channel, Inbox(), one.carrier._answers).run(is_up.set)
+            fault = await Link(channel, Inbox(), one.carrier._answers).run(
+                on_up=is_up.set, on_down=is_up.clear
+            )
             core.ended = fault.message
             channel.close()
             await asyncio.sleep(0.1)  # its transport is closed a few turns later
