@@ -47,6 +47,7 @@ class Config:
     bootstrap: tuple[str, ...] = ()
     name: str = ""
     agent: str = "knobs"
+    data_url: str | None = None
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
@@ -239,6 +240,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "bootstrap": (_addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
     "agent": (_one_of(AGENTS), f"one of {', '.join(AGENTS)}"),
+    "data_url": (_filled, "the URL or folder that has a task's shards, in quotes"),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),

@@ -123,7 +123,12 @@ async def open_node(
         confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
         rotation = confirmations // CONFIRMATIONS_PER_SECRET_SPLIT
         session = await asyncio.to_thread(
-            open_session, home, task, rotation=rotation, progress=progress
+            open_session,
+            home,
+            task,
+            rotation=rotation,
+            data_url=config.data_url,
+            progress=progress,
         )
         try:
             books = _books(home, config, store, session.subject)

@@ -74,7 +74,12 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
     """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
     with reporting() as progress:
         session = await asyncio.to_thread(
-            open_session, bench.home, bench.task, rotation=0, progress=progress
+            open_session,
+            bench.home,
+            bench.task,
+            rotation=0,
+            data_url=bench.config.data_url,
+            progress=progress,
         )
         try:
             progress("measuring what the baseline costs here", 1.0)

@@ -7,6 +7,8 @@ so that none tells what another one asks. Numpy only: nothing here trains or run
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -14,18 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
+from trainer.shards import shard_tokens
 from trainer.splitmix import SplitMix64, shuffled
-from trainer.task import Task
+from trainer.task import SPLITS, Split, Task
 from trainer.tasks.tiny import world
 from trainer.text_splits import read_splits
-from trainer.token_cache import Tokens, cached_tokens, tokens_digest
-from trainer.unseen import without_seen
+from trainer.token_cache import Progress, Tokens, cached_tokens, tokens_digest
+from trainer.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.vocabulary import Vocabulary
 
 Rows = NDArray[np.uint16]
-Progress = Callable[[str, float], None]
 
 TINY_TRAINING_BYTES: Final = 4_000_000
+_MOST_SECRET_ROWS = 16_384  # that are looked through for text that sandboxes can read
 _BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch is enough
 
 
@@ -44,44 +47,61 @@ class TaskData:
     byte_counts: NDArray[np.int64]
     floor_nano: int | None
     secret_rows: Callable[[bytes, int], Rows]
-    training_pool: Tokens
+    training_parts: tuple[Tokens, ...]
     public_pool_bytes: int | None = None
 
-    def training_tokens(self, seed: int, count: int | None = None) -> Tokens:
-        """Return this seed's tokens: the pool's documents in the seed's order, cut at `count`.
+    @property
+    def training_size(self) -> int:
+        """How many training tokens there are."""
+        return sum(map(len, self.training_parts))
 
-        A pool that is too small is gone through again, in another order. Without a count it is
-        the whole pool, once.
+    def training_tokens(self, seed: int, count: int) -> Tokens:
+        """Return this seed's tokens: the documents in the seed's order, cut at `count`.
+
+        Too few documents are gone through again, in another order.
         """
-        starts = np.flatnonzero(self.training_pool == self.vocabulary.bos)
-        bounds = np.append(starts, len(self.training_pool)).tolist()
+        documents = [document for part in self.training_parts for document in self._split(part)]
         random = SplitMix64(seed)
-        wanted = len(self.training_pool) if count is None else count
-        parts: list[Tokens] = []
+        chosen: list[Tokens] = []
         total = 0
-        while total < wanted:
-            for document in shuffled(range(len(starts)), random):
-                parts.append(self.training_pool[bounds[document] : bounds[document + 1]])
-                total += len(parts[-1])
-                if total >= wanted:
+        while total < count:
+            for number in shuffled(range(len(documents)), random):
+                chosen.append(documents[number])
+                total += len(chosen[-1])
+                if total >= count:
                     break
-        return np.concatenate(parts)[:wanted]
+        return np.concatenate(chosen)[:count]
+
+    def _split(self, part: Tokens) -> list[Tokens]:
+        starts = np.flatnonzero(part == self.vocabulary.bos)
+        bounds = np.append(starts, len(part)).tolist()
+        return [part[start:end] for start, end in pairwise(bounds)]
 
 
 def prepare(
-    task: Task, *, data_dir: Path, progress: Progress, visible: Sequence[Path] | None = None
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
 ) -> TaskData:
     """Return the task's data, made on first use and then kept under `data_dir`.
 
-    `progress(what, share)` is called as it goes; `visible` are the files in which own text must
-    not lie (default: all that sandboxes show). Raises ConfigurationError if the data is not what
-    the task's manifest says, SafetyError for own text that every sandbox can read.
+    `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
+    URL or a folder, unless the task's own place; `visible` are the files in which scored text
+    must not lie (default: all that sandboxes show). Raises ArnodeError if shards are not to be had,
+    ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
+    every sandbox can read.
     """
     folder = data_dir / "tokens"
-    if task.recipe.name == "text":
-        data = _prepare_text(task, folder, progress, visible)
-    else:
-        data = _prepare_tiny_world(task, folder, progress)
+    match task.recipe.name:
+        case "text":
+            data = _prepare_text(task, folder, progress, visible)
+        case "shards":
+            data = _prepare_shards(task, data_dir, data_url, progress, visible)
+        case "tiny-world":
+            data = _prepare_tiny_world(task, folder, progress)
     progress("the data is ready", 1.0)
     return data
 
@@ -135,7 +155,7 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         byte_counts=byte_counts_of(vocabulary),
         floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
         secret_rows=secret_rows,
-        training_pool=pool,
+        training_parts=(pool,),
     )
 
 
@@ -170,11 +190,6 @@ def _prepare_text(
         progress("turning the text into tokens", share)
         return cached_tokens(folder / f"{key}-{name}.npy", lambda: tokens_of(vocabulary, blocks))
 
-    def secret_rows(secret: bytes, rotation: int) -> Rows:
-        drawn = hmac.digest(secret, rotation.to_bytes(8, "big"), "sha256")
-        order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
-        return windows[sorted(order[: manifest.claim_rows])]
-
     def all_rows(tokens: Tokens) -> Rows:
         return rows_of(tokens, manifest.context, len(tokens) // (manifest.context + 1))
 
@@ -194,6 +209,69 @@ def _prepare_text(
         public_rows=public[: manifest.claim_rows],
         byte_counts=byte_counts_of(vocabulary),
         floor_nano=None,
-        secret_rows=secret_rows,
-        training_pool=kept("training", splits.training, 0.4),
+        secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        training_parts=(kept("training", splits.training, 0.4),),
+    )
+
+
+def _drawn(windows: Rows, count: int, secret: bytes, rotation: int) -> Rows:
+    """Return the windows that the holder of a secret draws."""
+    drawn = hmac.digest(secret, rotation.to_bytes(8, "big"), "sha256")
+    order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
+    return windows[sorted(order[:count])]
+
+
+def _prepare_shards(
+    task: Task,
+    data_dir: Path,
+    data_url: str | None,
+    progress: Progress,
+    visible: Sequence[Path] | None,
+) -> TaskData:
+    manifest, shards = task.manifest, task.recipe.shards
+    tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
+    for number, shard in enumerate(shards):
+
+        def of_all(what: str, share: float, *, number: int = number) -> None:
+            progress(f"shard {number + 1} of {len(shards)}: {what}", (number + share) / len(shards))
+
+        found = shard_tokens(
+            shard,
+            source=data_url or task.recipe.url,
+            data_dir=data_dir,
+            vocabulary=task.vocabulary,
+            progress=of_all,
+        )
+        tokens[shard.split].append(found)
+
+    def rows(split: Split, at_most: int) -> Rows:
+        found = np.concatenate(
+            [
+                rows_of(part, manifest.context, min(at_most, len(part) // (manifest.context + 1)))
+                for part in tokens[split]
+            ]
+        )
+        if len(found) < manifest.claim_rows / (1 - MAX_SEEN_SHARE):
+            raise ConfigurationError(
+                f"task {task.name}: its {split} shards hold {len(found)} rows of"
+                f" {manifest.context + 1} tokens, too few for {manifest.claim_rows} to be scored",
+                "name another shard for that split, or fewer rows",
+            )
+        return found[:at_most]
+
+    public, windows = without_seen(
+        [rows("public", 2 * manifest.claim_rows), rows("secret", _MOST_SECRET_ROWS)],
+        task.vocabulary,
+        what=f"the data of task {task.name}",
+        cache=data_dir / "tokens",
+        visible=visible,
+        progress=progress,
+    )
+    return TaskData(
+        vocabulary=task.vocabulary,
+        public_rows=public[: manifest.claim_rows],
+        byte_counts=byte_counts_of(task.vocabulary),
+        floor_nano=None,
+        secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        training_parts=tuple(tokens["training"]),
     )

@@ -6,9 +6,7 @@ sandbox can do wrong is turned into it here, so that the runner reads as the pla
 
 import asyncio
 import contextlib
-import fcntl
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from protocol.fields import fit_line
@@ -134,21 +132,3 @@ async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
         with contextlib.suppress(SlowStart):
             return await stage()
     return await stage()
-
-
-@contextlib.contextmanager
-def sealed(data: bytes | memoryview) -> Iterator[int]:
-    """Yield a read-only descriptor of memory that nobody can change any more."""
-    writable = os.memfd_create("arnode", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        with os.fdopen(os.dup(writable), "wb") as file:
-            file.write(data)
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
-        readable = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(writable)
-    try:
-        yield readable
-    finally:
-        os.close(readable)

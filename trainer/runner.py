@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,7 +32,6 @@ from trainer.metering import (
     check_start,
     cpu_limit,
     restarted,
-    sealed,
     stage,
     wall_limit,
 )
@@ -40,6 +40,7 @@ from trainer.pool import WarmPool
 from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims
+from trainer.sealed import Sealed, sealed
 from trainer.task import Task
 from trainer.visible import visible_tree
 from trainer.weights import check_weights
@@ -97,6 +98,7 @@ class Runner:
             random=np.random.default_rng(np.frombuffer(task.id, dtype=np.uint32)),
         )
         self._pool = WarmPool({"train": self._profile("train"), "serve": self._profile("serve")})
+        self._everything: Sealed | None = None
         self._training = asyncio.Lock()
         self._scoring = asyncio.Lock()
 
@@ -110,6 +112,8 @@ class Runner:
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
         await self._pool.close()
+        if self._everything is not None:
+            self._everything.close()
 
     async def calibrate(self, seed: int) -> RunOutcome:
         """Run the task's baseline tree and make it this session's yardstick.
@@ -235,7 +239,7 @@ class Runner:
 
     async def _train(self, request: _Request, meter: Meter) -> bytes:
         limits, timeline = self.task.manifest.limits, meter.timeline
-        tokens = await asyncio.to_thread(self._training_tokens, request.seed)
+        data = await asyncio.to_thread(self._training_data, request.seed)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
         # From the source's arrival on, not from the data's: what a script knows of the text, or
@@ -252,7 +256,7 @@ class Runner:
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
                     await sandbox.receive(NEED_DATA, at_most=0)
                 weights_bytes = limits.weights_mb * 1_000_000
-                with sealed(tokens) as descriptor:
+                with data as descriptor:
                     started_s = time.monotonic()
                     timeline.enter("train", "train")
                     await sandbox.send(DATA, descriptor=descriptor)
@@ -376,9 +380,17 @@ class Runner:
         budget = self.task.manifest.budget
         return budget.amount if budget.unit == "tokens" else 0
 
-    def _training_tokens(self, seed: int) -> bytes:
-        count = self._budget_tokens + 1 if self._budget_tokens else None
-        return self._data.training_tokens(seed, count).tobytes()
+    def _training_data(self, seed: int) -> AbstractContextManager[int]:
+        """Return what yields the descriptor that a script trains on.
+
+        With a budget of seconds that is all there is, the same for every run: the harness decides
+        the order of rows by the seed.
+        """
+        if self._budget_tokens:
+            return sealed(self._data.training_tokens(seed, self._budget_tokens + 1).data)
+        if self._everything is None:
+            self._everything = Sealed(part.data for part in self._data.training_parts)
+        return self._everything.opened()
 
     def _profile(self, role: Role) -> Profile:
         return Profile(

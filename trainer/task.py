@@ -27,15 +27,29 @@ _BUILTIN: Final = Path(__file__).parent / "tasks"
 _MAX_EXTENDS = 3
 _EVALUATORS = ("lm-bpb/1",)
 
-RecipeName = Literal["tiny-world", "text"]
+RecipeName = Literal["tiny-world", "text", "shards"]
+Split = Literal["training", "public", "secret"]
+
+SPLITS: Final[tuple[Split, ...]] = ("training", "public", "secret")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A file of text. `name` is what it is called below the task's URL or folder."""
+
+    split: Split
+    name: str
+    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Where the data comes from: the generated world, or the text at `path`."""
+    """Where the data comes from: the generated world, the text at `path`, or shards at `url`."""
 
     name: RecipeName
     path: Path | None = None
+    url: str = ""
+    shards: tuple[Shard, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +180,31 @@ def _read(folders: list[Path], fields: Fields, name: str) -> bytes:
 
 
 def _recipe(data: Fields) -> Recipe:
-    name = cast("RecipeName", data.one_of("recipe", ("tiny-world", "text")))
-    return Recipe(name=name, path=Path(data.text("path")) if name == "text" else None)
+    name = cast("RecipeName", data.one_of("recipe", ("tiny-world", "text", "shards")))
+    match name:
+        case "text":
+            return Recipe(name=name, path=Path(data.text("path")))
+        case "shards":
+            return Recipe(name=name, url=data.text("url"), shards=_shards(data.section("sha256")))
+        case _:
+            return Recipe(name=name)
+
+
+def _shards(hashes: Fields) -> tuple[Shard, ...]:
+    """Return the shards that `[data.sha256]` lists as "split/name"."""
+    shards: list[Shard] = []
+    for entry in hashes.names():
+        split, _, name = entry.partition("/")
+        if split not in SPLITS or not name:
+            raise hashes.error(entry, "names no split", f"write {'/…, '.join(SPLITS)}/…")
+        shards.append(Shard(split=split, name=name, sha256=hashes.digest(entry)))
+    for split in SPLITS:
+        if all(shard.split != split for shard in shards):
+            raise hashes.error(f'"{split}/…"', "is missing", "each split needs a shard of its own")
+    twice = len({shard.name for shard in shards}) < len(shards)
+    if twice or len({shard.sha256 for shard in shards}) < len(shards):
+        raise hashes.error("", "names one shard twice", "a shard belongs to one split")
+    return tuple(shards)
 
 
 def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabulary) -> TaskManifest:

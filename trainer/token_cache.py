@@ -4,13 +4,16 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.uint16]
+Progress = Callable[[str, float], None]
 
 
 def tokens_digest(tokens: Tokens) -> bytes:
@@ -30,6 +33,36 @@ def cached_tokens(path: Path, make: Callable[[], Tokens]) -> Tokens:
     write_atomically(path, stream.getvalue())
     write_atomically(_digest_path(path), tokens_digest(tokens).hex().encode())
     return tokens
+
+
+def mapped_tokens(path: Path, write: Callable[[BinaryIO], None]) -> Tokens:
+    """Return the tokens kept at `path`, mapped into memory: for more than should be in it.
+
+    Where they are absent or damaged `write` writes them, as little-endian 16-bit integers.
+    """
+    if not _is_whole(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        write_atomically(_digest_path(path), _file_digest(part).encode())
+        part.replace(path)
+    if not path.stat().st_size:
+        return np.zeros(0, dtype=np.uint16)
+    return np.memmap(path, dtype="<u2", mode="r")
+
+
+def _is_whole(path: Path) -> bool:
+    with suppress(OSError):
+        return _file_digest(path) == _digest_path(path).read_text(encoding="ascii").strip()
+    return False
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_path(path: Path) -> Path:

@@ -7,6 +7,7 @@ Kept as ranks in tiktoken's file format plus one BOS token behind them. The same
 import base64
 import binascii
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,11 @@ class Vocabulary:
     def encode(self, text: str | bytes) -> list[int]:
         """Return the tokens of a text, without BOS; special names in it are ordinary text."""
         return self.encoding.encode_ordinary(text if isinstance(text, str) else text.decode())
+
+    def encode_all(self, texts: list[str]) -> list[list[int]]:
+        """Return the tokens of each text, without BOS, with all processors at once."""
+        threads = len(os.sched_getaffinity(0))
+        return self.encoding.encode_ordinary_batch(texts, num_threads=threads)
 
     def decode(self, tokens: Iterable[int]) -> bytes:
         """Return the bytes that tokens stand for, none for BOS."""

@@ -83,6 +83,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--text", type=Path, help="A file or folder of text to make a task of.")
 def prepare(name: str | None, text: Path | None) -> None:
     """Make a task's data ready, so that the first run starts at once."""
+    from node.config import load_config
     from node.loop.session import find_task
     from node.progress import reporting
     from trainer.data import prepare as prepare_data
@@ -91,8 +92,9 @@ def prepare(name: str | None, text: Path | None) -> None:
     home.prepare()
     with reporting() as progress:
         one = find_task(home, name=name or "tiny", text=text, progress=progress)
-        data = prepare_data(one, data_dir=home.data, progress=progress)
+        url = load_config(home.config, env=os.environ).config.data_url
+        data = prepare_data(one, data_dir=home.data, data_url=url, progress=progress)
     click.echo(
-        f"{one.name} is ready: {len(data.training_pool):,} training tokens, "
+        f"{one.name} is ready: {data.training_size:,} training tokens, "
         f"{len(data.public_rows)} public rows, vocabulary of {data.vocabulary.size}"
     )

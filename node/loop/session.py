@@ -76,13 +76,15 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
     return text_task(text, data_dir=home.data)
 
 
-def open_session(home: Home, task: Task, *, rotation: int, progress: Progress) -> Session:
-    """Prepare a task's data and a runner for it.
+def open_session(
+    home: Home, task: Task, *, rotation: int, data_url: str | None, progress: Progress
+) -> Session:
+    """Prepare a task's data and a runner for it; `data_url` is the setting.
 
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
     with explaining_faults(home.data):
-        data = prepare(task, data_dir=home.data, progress=progress)
+        data = prepare(task, data_dir=home.data, data_url=data_url, progress=progress)
     progress("drawing this node's secret split", 0.9)
     runner = Runner(
         task,

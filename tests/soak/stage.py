@@ -59,7 +59,9 @@ async def open_stage(
     chance, seeds = random.Random(order), PooledSeeds(order)
     keep_journal = core._keep_journal  # it hears of every record
 
-    def open_session(_home: Home, task: Task, *, rotation: int, progress: Progress) -> Session:
+    def open_session(
+        _home: Home, task: Task, *, rotation: int, data_url: str | None, progress: Progress
+    ) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
         runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds, program_of=program_of)
         subject = Subject.here(task.manifest, task.source)

@@ -40,8 +40,9 @@ def data(tiny: Task, data_dir: Path) -> TaskData:
 @pytest.fixture(scope="module")
 def small(data: TaskData) -> TaskData:
     """The same with a pool of a few documents."""
-    starts = np.flatnonzero(data.training_pool == data.vocabulary.bos)
-    return replace(data, training_pool=data.training_pool[: starts[5]])
+    (pool,) = data.training_parts
+    starts = np.flatnonzero(pool == data.vocabulary.bos)
+    return replace(data, training_parts=(pool[: starts[2]], pool[starts[2] : starts[5]]))
 
 
 def documents(tokens: Tokens, bos: int) -> list[bytes]:
@@ -68,10 +69,10 @@ def test_another_count_gives_the_beginning_of_the_same(data: TaskData) -> None:
     assert (data.training_tokens(3, 9000)[:4000] == data.training_tokens(3, 4000)).all()
 
 
-def test_the_whole_pool_holds_every_document_once(small: TaskData) -> None:
+def test_every_document_of_every_part_comes_once_before_one_comes_again(small: TaskData) -> None:
     bos = small.vocabulary.bos
-    whole = documents(small.training_tokens(9), bos)
-    assert sorted(whole) == sorted(documents(small.training_pool, bos))
+    whole = documents(small.training_tokens(9, small.training_size), bos)
+    assert sorted(whole) == sorted(documents(np.concatenate(small.training_parts), bos))
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 9000))
@@ -81,7 +82,7 @@ def test_a_pool_that_is_too_small_is_gone_through_again(
 ) -> None:
     tokens = small.training_tokens(seed, count)
     assert len(tokens) == count
-    known = set(documents(small.training_pool, small.vocabulary.bos))
+    known = set(documents(np.concatenate(small.training_parts), small.vocabulary.bos))
     assert set(documents(tokens, small.vocabulary.bos)[:-1]) <= known
 
 
@@ -114,7 +115,7 @@ def test_secret_rows_depend_on_secret_and_rotation(data: TaskData) -> None:
 
 
 def test_no_long_passage_of_validation_text_is_training_text(data: TaskData) -> None:
-    training = decoded(data, data.training_pool)
+    training = decoded(data, data.training_parts[0])
     for rows in (data.public_rows, data.secret_rows(b"a", 0)):
         text = decoded(data, rows)
         passages = [text[start : start + 200] for start in range(0, len(text) - 200, 199)]
@@ -129,7 +130,7 @@ def test_a_damaged_file_is_made_again(
     (path,) = (data_dir / "tokens").glob("tiny-world-*.npy")
     path.write_bytes(damage(path.read_bytes()))
     again = prepare(tiny, data_dir=data_dir, progress=silent)
-    assert (again.training_pool == data.training_pool).all()
+    assert (again.training_parts[0] == data.training_parts[0]).all()
 
 
 def test_a_kept_array_is_not_made_again(tmp_path: Path) -> None:

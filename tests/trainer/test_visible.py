@@ -27,7 +27,7 @@ def texts_of(data: TaskData) -> dict[str, bytes]:
     tokens = {
         "public": data.public_rows.ravel(),
         "secret": secret.ravel(),
-        "training": data.training_pool[:PIECE_TOKENS],
+        "training": data.training_parts[0][:PIECE_TOKENS],
     }
     return {name: b"".join(spelled[i] for i in part.tolist()) for name, part in tokens.items()}
 

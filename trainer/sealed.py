@@ -1,0 +1,46 @@
+"""Memory that nobody can change any more, handed to sandboxes by read-only descriptors."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+Data: TypeAlias = bytes | memoryview
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class Sealed:
+    """What some data are, one after the other."""
+
+    def __init__(self, parts: Iterable[Data]) -> None:
+        self._descriptor = os.memfd_create("arnode", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with os.fdopen(os.dup(self._descriptor), "wb") as file:
+                for part in parts:
+                    file.write(memoryview(part).cast("B"))
+            fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """Yield a descriptor of its own, whose position no other sandbox shares."""
+        readable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield readable
+        finally:
+            os.close(readable)
+
+    def close(self) -> None:
+        """Let go of it; whoever has a descriptor keeps it."""
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def sealed(data: Data) -> Iterator[int]:
+    """Yield a descriptor of data that are needed once."""
+    with contextlib.closing(Sealed([data])) as kept, kept.opened() as descriptor:
+        yield descriptor
