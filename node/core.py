@@ -4,7 +4,6 @@ It holds the home's lock for as long as it is open, so there is one writer; a ki
 loses nothing.
 """
 
-import asyncio
 import contextlib
 import logging
 import random
@@ -12,6 +11,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer
@@ -37,7 +37,7 @@ from node.loop.session import (
 from node.loop.verdicts import Verdicts
 from node.peering.definition import Network
 from node.people import People, read_people
-from node.progress import Progress
+from node.progress import Progress, in_thread
 from node.questions import Question, take_question
 from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
@@ -122,13 +122,9 @@ async def open_node(
         key = LineKey(task=task.id, hardware_class=probe_class().slug)
         confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
         rotation = confirmations // CONFIRMATIONS_PER_SECRET_SPLIT
-        session = await asyncio.to_thread(
-            open_session,
-            home,
-            task,
-            rotation=rotation,
-            data_url=config.data_url,
-            progress=progress,
+        session = await in_thread(
+            partial(open_session, home, task, rotation=rotation, data_url=config.data_url),
+            progress,
         )
         try:
             books = _books(home, config, store, session.subject)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from node.config import Config, load_config
@@ -17,7 +18,7 @@ from node.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
 from node.loop.trial import Reading
-from node.progress import reporting
+from node.progress import in_thread, reporting
 from node.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -73,13 +74,9 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
     """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
     with reporting() as progress:
-        session = await asyncio.to_thread(
-            open_session,
-            bench.home,
-            bench.task,
-            rotation=0,
-            data_url=bench.config.data_url,
-            progress=progress,
+        data_url = bench.config.data_url
+        session = await in_thread(
+            partial(open_session, bench.home, bench.task, rotation=0, data_url=data_url), progress
         )
         try:
             progress("measuring what the baseline costs here", 1.0)

@@ -22,7 +22,7 @@ from protocol.errors import ArnodeError
 ATTEMPTS: Final = 6  # without a byte in between
 PAUSE_S: Final = 1.0  # after the first failure, twice as long after each one more
 _CHUNK_BYTES = 1 << 20
-_SHOWN_EVERY_S = 0.5
+_SHOWN_EVERY_S = 2.0
 _RATE_OF_S = 10.0  # the remaining time follows from about the last so many seconds
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 _MIRROR_HINT = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"

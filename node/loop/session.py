@@ -77,7 +77,7 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
 
 
 def open_session(
-    home: Home, task: Task, *, rotation: int, data_url: str | None, progress: Progress
+    home: Home, task: Task, progress: Progress, *, rotation: int, data_url: str | None
 ) -> Session:
     """Prepare a task's data and a runner for it; `data_url` is the setting.
 

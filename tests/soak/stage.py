@@ -60,7 +60,7 @@ async def open_stage(
     keep_journal = core._keep_journal  # it hears of every record
 
     def open_session(
-        _home: Home, task: Task, *, rotation: int, data_url: str | None, progress: Progress
+        _home: Home, task: Task, progress: Progress, *, rotation: int, data_url: str | None
     ) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
         runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds, program_of=program_of)
