@@ -60,10 +60,11 @@ def main() -> None:
             os.write(1, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     os.close(spec.channel)
-    _outlive(child)
+    status = _outlive(child)
     _end_all(spec.uid)
     # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
-    os.execvp("rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
+    os.spawnvp(os.P_WAIT, "rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
+    os._exit(status)
 
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
@@ -109,14 +110,21 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
         raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 
 
-def _outlive(child: int) -> None:
-    """Wait until the child ends or the node lets go of us; bury what is left to us meanwhile."""
+def _outlive(child: int) -> int:
+    """Wait until the child ends or the node lets go of us; bury what is left to us meanwhile.
+
+    Return the child's exit status, 1 of one that was killed.
+    """
     watched = select.poll()
     watched.register(0, select.POLLIN | select.POLLHUP)
     while not watched.poll(_POLL_MS):
-        while buried := os.waitpid(-1, os.WNOHANG)[0]:
+        while True:
+            buried, status = os.waitpid(-1, os.WNOHANG)
             if buried == child:
-                return
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
+            if not buried:
+                break
+    return 1
 
 
 def _end_all(uid: int | None) -> None:

@@ -69,6 +69,9 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
         case _:
             lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
             said = lines[-1].strip() if lines else "ended without exporting weights"
+            if sandbox.ran_out_of_memory:
+                ended = f"in {name}: its device had no more memory"
+                return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
             ended = f"in {name}: it ended by itself"
             return RunFailed("crash", f"in {name}: {said}", unquoted=ended)
 

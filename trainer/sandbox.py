@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from protocol.errors import SafetyError
 from trainer.enclosure import Enclosure
 from trainer.gate import Gate
-from trainer.harness.channel import HEADER, READY
+from trainer.harness.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.processes import (
     family_of,
     held_kib,
@@ -161,6 +161,11 @@ class Sandbox:
     def has_ended(self) -> bool:
         """Whether it is known to be over, by a limit or because something outside killed it."""
         return self.end is not None or self._process.returncode is not None
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether its program ended because its device had no more."""
+        return self._process.returncode == OUT_OF_MEMORY
 
     def shut_gate(self) -> None:
         """End the sandbox's access to files, for good."""

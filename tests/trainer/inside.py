@@ -38,8 +38,16 @@ def job(code: str, role: Role = "serve") -> bytes:
 
 def inside(code: str, limits: Profile | None = None) -> str:
     """Return what a program printed that ran to its end."""
+    return _settled(code, limits).output_tail()
 
-    async def run() -> str:
+
+def ran_out_of_memory(code: str) -> bool:
+    """Return whether a program ended because its device had no more memory."""
+    return _settled(code, None).ran_out_of_memory
+
+
+def _settled(code: str, limits: Profile | None) -> Sandbox:
+    async def run() -> Sandbox:
         sandbox = await Sandbox.launch(limits or profile())
         try:
             await sandbox.send(JOB, job(code))
@@ -50,7 +58,7 @@ def inside(code: str, limits: Profile | None = None) -> str:
             assert sandbox.end is None, sandbox.output_tail()
         finally:
             await sandbox.close()
-        return sandbox.output_tail()
+        return sandbox
 
     return asyncio.run(run())
 

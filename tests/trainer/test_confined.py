@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile
+from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile, ran_out_of_memory
 from trainer import sandbox as sandbox_module
 from trainer.confined import THROWAWAY_UIDS, Confined
 from trainer.enclosure import Enclosure
@@ -187,3 +187,8 @@ async def main():
     await asyncio.Event().wait()
 asyncio.run(main())
 """
+
+
+def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
+    assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
+    assert not ran_out_of_memory("raise ValueError('none is free')")

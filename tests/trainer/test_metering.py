@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
@@ -27,6 +27,7 @@ class Clocked:
         self.readings_s = list(readings_s)
         self.end: End | None = None
         self.output = ""
+        self.ran_out_of_memory = False
         self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
 
     def cpu_s(self) -> float:
@@ -129,12 +130,16 @@ def test_the_wall_limit_is_by_our_clock() -> None:
         (None, "a\n\nValueError: no\n \n", "crash", "in training: ValueError: no"),
         (None, "", "crash", "in training: ended without exporting weights"),
         ("killed", "", "crash", "in training: ended without exporting weights"),
+        ("device", "of 8 GiB none is free", "oom", "in training: of 8 GiB none is free"),
     ],
 )
-def test_each_end_has_its_status(end: End | None, output: str, status: str, reason: str) -> None:
+def test_each_end_has_its_status(
+    end: End | Literal["device"] | None, output: str, status: str, reason: str
+) -> None:
     async def block() -> None:
         clocked = Clocked(0.0)
-        clocked.end, clocked.output = end, output
+        clocked.output, clocked.ran_out_of_memory = output, end == "device"
+        clocked.end = None if end == "device" else end
         async with stage(as_sandbox(clocked), "training"):
             raise SandboxEnded
 

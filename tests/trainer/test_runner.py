@@ -147,6 +147,14 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
         "oom",
         "in training: more than the task's",
     ),
+    "no more memory on the device": (
+        (
+            LOSS,
+            "    raise torch.OutOfMemoryError('CUDA out of memory. Of 7.79 GiB none is free')\n",
+        ),
+        "oom",
+        "in training: torch.OutOfMemoryError: CUDA out of memory. Of 7.79 GiB none is free",
+    ),
     "wall clock": (
         (LOSS, "    import time\n    time.sleep(100)\n" + LOSS),
         "timeout",

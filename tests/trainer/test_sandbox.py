@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile
+from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile, ran_out_of_memory
 from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
 from trainer.processes import proportional_kib, status_number
@@ -512,3 +512,8 @@ def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
         f"refused {name}"
         for name in ("open", "stat", "missing", "held", "list", "import", "write", "link", "run")
     ]
+
+
+def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
+    assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
+    assert not ran_out_of_memory("raise ValueError('none is free')")

@@ -18,7 +18,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 def main() -> None:
     """Warm up, announce it, receive the job, become the candidate's script."""
-    from trainer.harness.channel import JOB, READY, Channel
+    from trainer.harness.channel import JOB, OUT_OF_MEMORY, READY, Channel
     from trainer.harness.filters import load_filter
 
     channel = Channel(int(sys.argv[1]))
@@ -35,17 +35,20 @@ def main() -> None:
 
     session.begin(channel, payload)
     _offer_modules()
+    status = 0
     try:
         session.run_script()
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001 -- whatever the candidate raises
+    except BaseException as error:  # noqa: BLE001 -- whatever the candidate raises
         traceback.print_exc()
+        if isinstance(error, (MemoryError, sys.modules["torch"].OutOfMemoryError)):
+            status = OUT_OF_MEMORY
     finally:
         # Taking torch down costs a CPU second, which would count: a crash would be a timeout.
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(status)
 
 
 def _offer_modules() -> None:

@@ -17,6 +17,10 @@ WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
 SERVING = b"S"  # weights are loaded
 CLAIM, LOGITS, ANSWER = b"C", b"L", b"A"
 
+# How the harness's process ends when a device had no more memory: a script that ends so by itself
+# is as much of a failure.
+OUT_OF_MEMORY = 77
+
 
 class Channel:
     """The harness's end of the socket pair."""
