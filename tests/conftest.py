@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from protocol.source import Source
+from tests.trainer.runners import runner_of
 from trainer.data import TaskData, prepare
 from trainer.runner import Runner
 from trainer.task import Task, load_task
@@ -42,12 +43,7 @@ def make_runner(short_task: Task, short_data: TaskData) -> MakeRunner:
 
     @asynccontextmanager
     async def make() -> AsyncIterator[Runner]:
-        runner = Runner(
-            short_task,
-            short_data,
-            secret_rows=short_data.secret_rows(b"a node's secret", 0),
-            random_seed=iter(range(1000)).__next__,
-        )
+        runner = runner_of(short_task, short_data)
         try:
             await runner.calibrate(1)
             yield runner

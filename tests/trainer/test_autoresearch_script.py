@@ -4,14 +4,13 @@
 gradient accumulation, its own clock whose first steps do not count, a summary after the score.
 """
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests.trainer.runners import measured
 from trainer.data import prepare
 from trainer.outcome import RunOutcome
-from trainer.runner import Runner
 from trainer.task import Task, load_task
 
 SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
@@ -26,20 +25,7 @@ def task(data_dir: Path) -> Task:
 def outcomes(task: Task, data_dir: Path) -> list[RunOutcome]:
     """The baseline's calibration and another run of it."""
     data = prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
-
-    async def measure() -> list[RunOutcome]:
-        runner = Runner(
-            task,
-            data,
-            secret_rows=data.secret_rows(b"a node's secret", 0),
-            random_seed=iter(range(100)).__next__,
-        )
-        try:
-            return [await runner.calibrate(1), await runner.run(task.source, 2)]
-        finally:
-            await runner.close()
-
-    return asyncio.run(measure())
+    return measured(task, data, 1, 2)
 
 
 def test_the_script_knows_nothing_of_arnode(task: Task) -> None:

@@ -14,6 +14,7 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
 from tests.node.scripted import OUTCOME
+from tests.trainer.runners import runner_of
 from trainer.cost import Cost
 from trainer.crowd import Crowd
 from trainer.data import TaskData
@@ -28,15 +29,6 @@ Edited = Callable[..., Source]
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
-
-
-def runner_of(task: Task, data: TaskData) -> Runner:
-    return Runner(
-        task,
-        data,
-        secret_rows=data.secret_rows(b"a node's secret", 0),
-        random_seed=iter(range(1000)).__next__,
-    )
 
 
 def figures(outcome: RunOutcome) -> tuple[object, ...]:

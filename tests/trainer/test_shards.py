@@ -1,6 +1,5 @@
 """A task of parquet shards, from a server on loopback: fetched, made tokens, trained on, scored."""
 
-import asyncio
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from protocol.errors import ArnodeError, ConfigurationError
+from tests.trainer.runners import measured
 from trainer import download
 from trainer.data import TaskData, prepare
-from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.tasks.tiny import world
 
@@ -256,22 +255,9 @@ def test_a_run_trains_on_them_and_is_scored(
     if "seconds" in budget:
         task = in_seconds(task)
     data = prepared(task, tmp_path / "data", url=str(hub))
-
-    async def measure() -> list[str | None]:
-        runner = Runner(
-            task,
-            data,
-            secret_rows=data.secret_rows(b"a node's secret", 0),
-            random_seed=iter(range(100)).__next__,
-        )
-        try:
-            outcomes = [await runner.calibrate(1), await runner.run(task.source, 2)]
-        finally:
-            await runner.close()
-        assert outcomes[0].metric_nano != outcomes[1].metric_nano
-        return [outcome.reason or outcome.status for outcome in outcomes]
-
-    assert asyncio.run(measure()) == ["ok", "ok"]
+    outcomes = measured(task, data, 1, 2)
+    assert [outcome.reason or outcome.status for outcome in outcomes] == ["ok", "ok"]
+    assert outcomes[0].metric_nano != outcomes[1].metric_nano
 
 
 def in_seconds(task: Task) -> Task:

@@ -1,0 +1,32 @@
+"""Runners of any task, and what they measure."""
+
+import asyncio
+
+from trainer.data import TaskData
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.task import Task
+
+
+def runner_of(task: Task, data: TaskData) -> Runner:
+    """Return a runner with a secret and with seeds for audits."""
+    return Runner(
+        task,
+        data,
+        secret_rows=data.secret_rows(b"a node's secret", 0),
+        random_seed=iter(range(1000)).__next__,
+    )
+
+
+def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOutcome]:
+    """Return the baseline's calibration with the first seed, then its runs with the others."""
+
+    async def measure() -> list[RunOutcome]:
+        runner = runner_of(task, data)
+        try:
+            calibration = await runner.calibrate(first)
+            return [calibration, *[await runner.run(task.source, seed) for seed in seeds]]
+        finally:
+            await runner.close()
+
+    return asyncio.run(measure())
