@@ -7,10 +7,11 @@ candidate for them. Source: proc(5), /proc/stat.
 import os
 import time
 from pathlib import Path
+from typing import Final
 
 from trainer.sandbox import Sandbox
 
-_NOTICEABLE = 0.1  # of all processors: an editor and a browser at rest stay below it
+NOTICEABLE: Final = 0.1  # of all processors: an editor and a browser at rest stay below it
 _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
@@ -28,7 +29,7 @@ class Crowd:
 
     def is_noticeable(self) -> bool:
         """Whether others used so much that our CPU seconds may have stretched."""
-        return self.share() > _NOTICEABLE
+        return self.share() > NOTICEABLE
 
 
 def _busy_s() -> float:

@@ -20,6 +20,9 @@ from protocol.errors import ArnodeError, UsageError
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
 @click.option("--schedule", metavar="HH:MM-HH:MM", help="Start runs in these hours only.")
+@click.option(
+    "--when-idle", is_flag=True, help="Start runs only while others need the machine little."
+)
 @click.option("--name", help="The name this node's records carry (default: from its key).")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
 @click.option("--network", metavar="NAME|none", help="The network to speak to, or none.")
@@ -41,6 +44,7 @@ def start(
     duration: str | None,
     until: str | None,
     schedule: str | None,
+    when_idle: bool,
     name: str | None,
     line: str | None,
     network: str | None,
@@ -84,6 +88,7 @@ def start(
         max_experiments=config.max_experiments,
         duration_s=duration_s,
         hours=parse_hours(schedule) if schedule else None,
+        when_idle=when_idle,
     )
     start_node(home, config, goal, wishes)
 

@@ -18,6 +18,7 @@ from node.loop.doubts import open_remeasure
 from node.loop.ideas import PLATEAU, Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
+from node.loop.quiet import LOOKED_S, Quiet
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from protocol.rule import Policy
@@ -39,14 +40,24 @@ _EXCLUSIVE = {*HEAD_TRIALS, "attestation"}
 class Goal:
     """When a session ends by itself, and when it rests; None is never.
 
-    `hours`: those in which runs start. `is_on_demand`: a session for what is handed in to it
+    `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
+    `is_on_demand`: a session for what is handed in to it
     proposes nothing of its own and ends when that is decided.
     """
 
     max_experiments: int | None = None
     duration_s: float | None = None
     hours: Hours | None = None
+    when_idle: bool = False
     is_on_demand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """Why nothing new starts now, and when to look again."""
+
+    why: str
+    left_s: float
 
 
 def _local_time() -> datetime:
@@ -72,6 +83,7 @@ class Agenda:
         activity: Activity,
         peers: Peers | None,
         has_company: bool = False,
+        quiet: Quiet | None = None,
         now: Callable[[], datetime] = _local_time,
     ) -> None:
         self.goal = goal
@@ -85,6 +97,7 @@ class Agenda:
         self._activity = activity
         self._peers = peers
         self._has_company = has_company
+        self._quiet = quiet or (Quiet() if goal.when_idle else None)
         self._running: Collection[tuple[int, int]] = ()
         self._now = now
         self._started = now()
@@ -138,20 +151,19 @@ class Agenda:
             return None
         return self._started_s + self.goal.duration_s - time.monotonic()
 
-    @property
-    def resting_until(self) -> datetime | None:
-        """Until when nothing new starts, None if it may now."""
-        if self.goal.hours is None or self._ends_at_checkpoint:
+    def rest(self) -> Rest | None:
+        """Say why nothing new starts now, None if it may."""
+        if self._ends_at_checkpoint:
             return None
-        now = self._now()
-        begins, _ = self.goal.hours.next(now)
-        return begins if begins > now else None
-
-    @property
-    def rest_s(self) -> float | None:
-        """How long nothing new starts, None if it may now."""
-        until = self.resting_until
-        return None if until is None else (until - self._now()).total_seconds()
+        if self.goal.hours is not None:
+            now = self._now()
+            begins, _ = self.goal.hours.next(now)
+            if begins > now:
+                left_s = (begins - now).total_seconds()
+                return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
+        if self._quiet is not None and not self._quiet.is_quiet():
+            return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
+        return None
 
     def next_run(self, running: Collection[tuple[int, int]]) -> PlannedRun | None:
         """Return the run to start now; None to wait for one of those that are `running`.

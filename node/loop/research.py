@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from node.loop.activity import Activity
-from node.loop.agenda import Agenda
+from node.loop.agenda import Agenda, Rest
 from node.loop.attempts import Attempt
 from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.ideas import Ideas
@@ -116,21 +116,21 @@ class Research:
     async def run(self) -> None:
         """Work until stopped. Raises what a run, the store or the journal raised."""
         try:
-            while self._agenda.resting_until and not self._agenda.is_over:
-                await self._idle()
+            while (rest := self._agenda.rest()) and not self._agenda.is_over:
+                await self._idle(rest)
                 self._wake.clear()
             if not self._agenda.is_over:
                 await self._begin()
             while self._in_flight or not self._agenda.is_over:
-                is_still = self._paused or self._agenda.resting_until is not None
-                may_start = not (self._agenda.is_over or is_still)
+                rest = self._agenda.rest()
+                may_start = not (self._agenda.is_over or self._paused or rest)
                 run = self._agenda.next_run(self._in_flight.keys()) if may_start else None
                 if run is not None:
                     await self._start(run)
                 elif self._in_flight:
                     await self._settle_one()
                 elif not self._agenda.is_over:
-                    await self._idle()
+                    await self._idle(rest)
                 self._wake.clear()
         finally:
             for task in self._in_flight.values():
@@ -153,10 +153,10 @@ class Research:
             self.activity.running("baseline", "calibrating")
             await self._session.runner.calibrate(self._random_seed())
 
-    async def _idle(self) -> None:
+    async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
-        self.activity.idle(self._why_idle())
-        waits = (self._agenda.left_s, self._agenda.rest_s)
+        self.activity.idle("paused" if self._paused else rest.why if rest else "nothing to do")
+        waits = (self._agenda.left_s, None if rest is None else rest.left_s)
         try:
             async with asyncio.timeout(
                 min((one for one in waits if one is not None), default=None)
@@ -166,12 +166,6 @@ class Research:
             left_s = self._agenda.left_s
             if left_s is not None and left_s <= 0:  # a stop at the same moment stays one
                 self._agenda.is_over = True
-
-    def _why_idle(self) -> str:
-        if self._paused:
-            return "paused"
-        until = self._agenda.resting_until
-        return "nothing to do" if until is None else f"resting until {until:%H:%M}"
 
     # Runs
 

@@ -13,6 +13,7 @@ from node.loop.agenda import Agenda, Goal
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
+from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.verdicts import Verdicts
@@ -139,6 +140,7 @@ class Bench:
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
     has_company: bool = False
+    quiet: Quiet | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def session(self) -> Session:
@@ -177,6 +179,7 @@ class Bench:
             activity=activity,
             peers=self.peers and self.peers(ledger),
             has_company=self.has_company,
+            quiet=self.quiet,
             now=self.now,
         )
         return Research(

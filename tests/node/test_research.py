@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from agent.canonical import fingerprint
 from node.durations import parse_hours
 from node.home import Home
 from node.loop.agenda import Goal
+from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.store import Store
@@ -147,6 +149,25 @@ def test_a_stop_at_the_moment_at_which_a_rest_ends_is_one(bench: Bench) -> None:
 
     settled(night())
     assert bench.runner.started == []
+
+
+def test_runs_start_only_while_others_leave_the_machine_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.loop.agenda.LOOKED_S", 0.001)
+    seconds, shares = count(0, 10), iter([0.5, 0.0, *[0.01] * 1_000])
+    quiet = Quiet(others=lambda: next(shares), clock=lambda: float(next(seconds)))
+    bench.goal, bench.quiet = Goal(max_experiments=1, when_idle=True), quiet
+    research = bench.research()
+
+    async def work() -> None:
+        async with running(research) as working:
+            await until(lambda: "others use this machine" in research.activity.stage)
+            assert bench.runner.started == []
+            await working
+
+    settled(work())
+    assert bench.decisions() == ["baseline", "discarded"]
 
 
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:

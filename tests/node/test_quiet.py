@@ -1,0 +1,51 @@
+"""A node that waits for a quiet machine starts after a minute in which others used little."""
+
+import itertools
+
+from node.loop.quiet import LOOKED_S, QUIET_S, Quiet
+
+
+class Machine:
+    """What others use of it, and a clock."""
+
+    def __init__(self) -> None:
+        self.now_s, self.share, self.looks = 0.0, 0.0, 0
+
+    def others(self) -> float:
+        self.looks += 1
+        return self.share
+
+    def clock(self) -> float:
+        return self.now_s
+
+
+def test_a_minute_must_pass_without_others() -> None:
+    machine = Machine()
+    quiet = Quiet(others=machine.others, clock=machine.clock)
+    assert not quiet.is_quiet()
+    for machine.now_s in itertools.takewhile(lambda at: at < QUIET_S, itertools.count(0, 1.0)):
+        assert not quiet.is_quiet()
+    machine.now_s = QUIET_S
+    assert quiet.is_quiet()
+    machine.share, machine.now_s = 0.3, QUIET_S + LOOKED_S
+    assert not quiet.is_quiet()
+    machine.share, machine.now_s = 0.05, QUIET_S + 2 * LOOKED_S
+    assert not quiet.is_quiet()
+    machine.now_s = 2 * QUIET_S + LOOKED_S
+    assert quiet.is_quiet()
+
+
+def test_it_does_not_look_more_often_than_it_must() -> None:
+    machine = Machine()
+    quiet = Quiet(others=machine.others, clock=machine.clock)
+    for machine.now_s in range(int(2 * LOOKED_S)):
+        quiet.is_quiet()
+        quiet.is_quiet()
+    assert machine.looks == 1
+
+
+def test_this_machine_can_be_looked_at() -> None:
+    seconds = itertools.count(0.0, LOOKED_S)
+    quiet = Quiet(clock=seconds.__next__)
+    assert not quiet.is_quiet()
+    assert 0 <= quiet._crowd.share() <= 1.5
