@@ -155,6 +155,8 @@ class Research:
 
     async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
+        if rest and self.activity.stage != rest.why and not self._paused:
+            self.activity.say(rest.why)  # else a terminal would show nothing for hours
         self.activity.idle("paused" if self._paused else rest.why if rest else "nothing to do")
         waits = (self._agenda.left_s, None if rest is None else rest.left_s)
         try:

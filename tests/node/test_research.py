@@ -168,6 +168,7 @@ def test_runs_start_only_while_others_leave_the_machine_alone(
 
     settled(work())
     assert bench.decisions() == ["baseline", "discarded"]
+    assert sum("others use this machine" in line for line in bench.said) == 1
 
 
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
