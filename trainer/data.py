@@ -259,6 +259,12 @@ def _prepare_shards(
             )
         return found[:at_most]
 
+    training = tuple(part for part in tokens["training"] if len(part))
+    if not training:
+        raise ConfigurationError(
+            f"task {task.name}: there is no text in its training shards",
+            "name shards whose column `text` holds some",
+        )
     public, windows = without_seen(
         [rows("public", 2 * manifest.claim_rows), rows("secret", _MOST_SECRET_ROWS)],
         task.vocabulary,
@@ -273,5 +279,5 @@ def _prepare_shards(
         byte_counts=byte_counts_of(task.vocabulary),
         floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
-        training_parts=tuple(tokens["training"]),
+        training_parts=training,
     )

@@ -212,6 +212,26 @@ def test_a_shard_that_cannot_serve_is_named(
         prepared(task, tmp_path / "data", url=str(folder))
 
 
+def test_training_shards_may_be_empty_but_not_all_of_them(
+    made: Made, hub: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for path in hub.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    changed: dict[str, str] = {}
+    for number, columns in enumerate(({"text": [""]}, {"text": [None, ""]})):
+        path = folder / f"shard_{number}.parquet"
+        pq.write_table(pa.table(columns), path)
+        changed[f"training/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if number == 0:
+            data = prepared(made(**changed), tmp_path / "one", url=str(folder))
+            assert len(data.training_parts) == 1
+            assert len(data.training_tokens(1, 200_000)) == 200_000  # more than once through it
+    with pytest.raises(ConfigurationError, match="no text in its training shards"):
+        prepared(made(**changed), tmp_path / "none", url=str(folder))
+
+
 def test_without_what_reads_parquet_the_hint_says_what_to_install(
     made: Made, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
