@@ -184,12 +184,17 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
     assert set(tomllib.loads(example)) <= {field.name for field in dataclasses.fields(Config)}
 
 
-def test_the_example_of_a_task_folder_loads(tmp_path: Path) -> None:
+def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     from trainer.task import load_task
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    (tmp_path / "task.toml").write_text(example)
+    half, shards = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "task.toml").write_text(half)
     task = load_task(tmp_path, data_dir=tmp_path)
     assert task.name == "half"
     assert task.manifest.budget.amount == 76_800
+    for digit in "123":
+        shards = shards.replace("<64 hex digits>", digit * 64, 1)
+    (tmp_path / "task.toml").write_text(f'extends = "tiny"\nname = "sharded"\n{shards}')
+    recipe = load_task(tmp_path, data_dir=tmp_path).recipe
+    assert [shard.split for shard in recipe.shards] == ["training", "public", "secret"]

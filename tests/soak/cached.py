@@ -96,8 +96,8 @@ class KeptRuns:
         """Keep a run whose end the source and the seed decide."""
         if outcome.status not in _DETERMINED:
             return
-        said = asdict(replace(outcome, claims=None))
-        del said["claims"]
+        said = asdict(replace(outcome, claims=None, stages=()))
+        del said["claims"], said["stages"]  # the one is large, the other no other run's
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(said).encode())

@@ -313,7 +313,8 @@ class Matrices:
         stacked = torch.stack(self.parameters)
         gradients = torch.stack([parameter.grad for parameter in self.parameters])
         step_matrices(stacked, gradients, self.momenta, self.moments, *self.figures)
-        torch._foreach_copy_(self.parameters, list(stacked.unbind(0)))
+        for parameter, stepped in zip(self.parameters, stacked, strict=True):
+            parameter.copy_(stepped)
 
     def forget(self):
         self.momenta.zero_()
