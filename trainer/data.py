@@ -21,9 +21,10 @@ from trainer.splitmix import SplitMix64, shuffled
 from trainer.task import SPLITS, Split, Task
 from trainer.tasks.tiny import world
 from trainer.text_splits import read_splits
-from trainer.token_cache import Progress, Tokens, cached_tokens, tokens_digest
+from trainer.token_cache import Tokens, cached_tokens, tokens_digest
 from trainer.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.vocabulary import Vocabulary
+from trainer.windows import Progress
 
 Rows = NDArray[np.uint16]
 

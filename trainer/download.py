@@ -6,7 +6,6 @@ another file meanwhile (by its ETag) makes it start again. A folder serves as we
 
 import asyncio
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import BinaryIO, Final
 import aiohttp
 
 from protocol.errors import ArnodeError
+from trainer.token_cache import file_digest
 
 ATTEMPTS: Final = 6  # without a byte in between
 PAUSE_S: Final = 1.0  # after the first failure, twice as long after each one more
@@ -83,7 +83,7 @@ async def download(
                 await _fetch(source, part, watch=watch, clock=clock, pause_s=pause_s)
             else:
                 await asyncio.to_thread(part.copy, Path(source))
-            found = await asyncio.to_thread(_digest, part.path)
+            found = await asyncio.to_thread(file_digest, part.path)
             if sha256 in (None, found):
                 part.finish()
                 return found
@@ -179,7 +179,7 @@ class _Part:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         if not self._target.exists():
             return None
-        found = _digest(self._target)
+        found = file_digest(self._target)
         if sha256 in (None, found):
             return found
         self._target.unlink()
@@ -253,11 +253,6 @@ class _Pace:
                 name=self._name, done_bytes=done, total_bytes=self._total, remaining_s=remaining_s
             )
         )
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _disk_fault(error: OSError, target: Path) -> ArnodeError:

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from protocol.errors import ConfigurationError
-from trainer.download import Transfer, download
 from trainer.task import Shard
-from trainer.token_cache import Progress, Tokens, mapped_tokens
+from trainer.token_cache import Tokens, mapped_tokens
 from trainer.vocabulary import Vocabulary
+from trainer.windows import Progress
 
 COLUMN: Final = "text"
 _DOCUMENTS_AT_ONCE = 1024
@@ -37,6 +37,8 @@ def shard_tokens(
     kept = data_dir / "shards" / name
 
     def write(file: BinaryIO) -> None:
+        from trainer.download import Transfer, download  # aiohttp: a quarter of a second, 20 MB
+
         def watch(transfer: Transfer) -> None:
             share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else 0.0
             progress(f"downloading {transfer}", share / 2)

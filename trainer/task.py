@@ -197,13 +197,13 @@ def _shards(hashes: Fields) -> tuple[Shard, ...]:
         split, _, name = entry.partition("/")
         if split not in SPLITS or not name:
             raise hashes.error(entry, "names no split", f"write {'/…, '.join(SPLITS)}/…")
-        shards.append(Shard(split=split, name=name, sha256=hashes.digest(entry)))
+        shard = Shard(split=split, name=name, sha256=hashes.digest(entry))
+        if any(shard.name == one.name or shard.sha256 == one.sha256 for one in shards):
+            raise hashes.error(entry, "names one shard twice", "a shard belongs to one split")
+        shards.append(shard)
     for split in SPLITS:
         if all(shard.split != split for shard in shards):
             raise hashes.error(f'"{split}/…"', "is missing", "each split needs a shard of its own")
-    twice = len({shard.name for shard in shards}) < len(shards)
-    if twice or len({shard.sha256 for shard in shards}) < len(shards):
-        raise hashes.error("", "names one shard twice", "a shard belongs to one split")
     return tuple(shards)
 
 

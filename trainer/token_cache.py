@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.uint16]
-Progress = Callable[[str, float], None]
 
 
 def tokens_digest(tokens: Tokens) -> bytes:
@@ -47,7 +46,7 @@ def mapped_tokens(path: Path, write: Callable[[BinaryIO], None]) -> Tokens:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        write_atomically(_digest_path(path), _file_digest(part).encode())
+        write_atomically(_digest_path(path), file_digest(part).hex().encode())
         part.replace(path)
     if not path.stat().st_size:
         return np.zeros(0, dtype=np.uint16)
@@ -56,13 +55,14 @@ def mapped_tokens(path: Path, write: Callable[[BinaryIO], None]) -> Tokens:
 
 def _is_whole(path: Path) -> bool:
     with suppress(OSError):
-        return _file_digest(path) == _digest_path(path).read_text(encoding="ascii").strip()
+        return file_digest(path).hex() == _digest_path(path).read_text(encoding="ascii").strip()
     return False
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> bytes:
+    """Return the sha256 of a file that may be larger than memory."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _digest_path(path: Path) -> Path:

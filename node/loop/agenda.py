@@ -41,8 +41,8 @@ class Goal:
     """When a session ends by itself, and when it rests; None is never.
 
     `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
-    `is_on_demand`: a session for what is handed in to it
-    proposes nothing of its own and ends when that is decided.
+    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
+    that is decided.
     """
 
     max_experiments: int | None = None

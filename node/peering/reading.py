@@ -23,7 +23,7 @@ import msgpack
 from node.network.messages import LENGTH
 from node.peering.programs import BARE, program_command
 from node.store.extracts import Extract, extract
-from protocol.encoding import decode, encode
+from protocol.encoding import decode
 from protocol.errors import Rejected
 from protocol.manifest import TaskManifest
 
@@ -108,7 +108,7 @@ class _Child:
     async def ask(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
         untold = tasks.keys() - self._told
         self._told |= untold
-        question = msgpack.packb([[encode(tasks[one].to_value()) for one in untold], wires])
+        question = msgpack.packb([[tasks[one].encoded for one in untold], wires])
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._thread, self._exchange, question)
         read = msgpack.unpackb(answer, use_list=False)

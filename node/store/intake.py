@@ -108,13 +108,12 @@ def take(
     if not fresh:
         return report
     with database.loose_transaction():
-        tally = Tally(database)
-        for one in fresh:
-            if one.ts_ms > now_ms + EARLY_MS:
-                report.quarantined += _quarantine(database, one)
-            else:
-                _take(database, one, tally, report, quotas, manifest_of, now_ms)
-        tally.write()
+        with Tally(database) as tally:
+            for one in fresh:
+                if one.ts_ms > now_ms + EARLY_MS:
+                    report.quarantined += _quarantine(database, one)
+                else:
+                    _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
 
@@ -123,15 +122,15 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
     """Take in what waited in quarantine and is no longer early, in one step."""
     report = Report()
     with database.transaction():
-        tally = Tally(database)
-        for record_id, wire in database.rows(
+        early = database.rows(
             "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
             (now_ms + EARLY_MS,),
-        ):
-            database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-            one = extract_of(archive.parsed(wire), manifest_of)
-            _take(database, one, tally, report, quotas, manifest_of, now_ms)
-        tally.write()
+        )
+        with Tally(database) as tally:
+            for record_id, wire in early:
+                database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
+                one = extract_of(archive.parsed(wire), manifest_of)
+                _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
 
@@ -140,9 +139,8 @@ def keep_own(database: Database, record: Record, *, manifest_of: ManifestOf) -> 
     """Store an own record and all that is derived from it, within the caller's transaction."""
     one = extract_of(record, manifest_of)
     if archive.insert(database, one, own=True):
-        tally = Tally(database)
-        tally.count(one.author, one.sort)
-        tally.write()
+        with Tally(database) as tally:
+            tally.count(one.author, one.sort)
         topics.forget(database, one.id)  # as another's it may have been refused
         _derive(database, one, manifest_of)
 
@@ -152,22 +150,21 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
     boards.forget_all(database)
     topics.forget_all(database)
     database.rows("DELETE FROM tally")
-    tally = Tally(database)
     ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
     for start in range(1, last + 1, BATCH):
         progress("deriving boards from the records", start / last)
         rows = database.rows(
             "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
         )
-        for number, wire in rows:
-            one = extract_of(archive.parsed(wire), manifest_of)
-            database.rows(
-                "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
-                (one.net, one.sort, one.patch, number),
-            )
-            tally.count(one.author, one.sort)
-            _derive(database, one, manifest_of)
-    tally.write()
+        with Tally(database) as tally:
+            for number, wire in rows:
+                one = extract_of(archive.parsed(wire), manifest_of)
+                database.rows(
+                    "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
+                    (one.net, one.sort, one.patch, number),
+                )
+                tally.count(one.author, one.sort)
+                _derive(database, one, manifest_of)
 
 
 def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
@@ -178,13 +175,12 @@ def forget_old_intents(database: Database, now_ms: int, quotas: Quotas) -> int:
         (now_ms - INTENT_MS,),
     )
     with database.transaction():
-        tally = Tally(database)
-        for record_id, is_own in rows:
-            if is_own:
-                topics.note_removed(database, record_id)
-            else:
-                _evict(database, record_id, tally)
-        tally.write()
+        with Tally(database) as tally:
+            for record_id, is_own in rows:
+                if is_own:
+                    topics.note_removed(database, record_id)
+                else:
+                    _evict(database, record_id, tally)
         withdraw_intents(database, quotas)
     return sum(not is_own for _, is_own in rows)
 
@@ -310,11 +306,10 @@ def _make_room(database: Database, quotas: Quotas) -> None:
         count, author, sort = rows[0]
         share[author, sort] += 1
         heapreplace(rows, (count + 1, author, sort))
-    tally = Tally(database)
-    for (author, sort), number in share.items():
-        for _, record_id in _oldest(database, author, sort, number):
-            _evict(database, record_id, tally)
-    tally.write()
+    with Tally(database) as tally:
+        for (author, sort), number in share.items():
+            for _, record_id in _oldest(database, author, sort, number):
+                _evict(database, record_id, tally)
 
 
 def _evict(database: Database, record_id: bytes, tally: Tally) -> None:

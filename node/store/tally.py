@@ -1,11 +1,14 @@
 """How many records of each sort an author has here, by which quotas bound them."""
 
+from types import TracebackType
+from typing import Self
+
 from node.store.database import Database
 from node.store.extracts import Sort
 
 
 class Tally:
-    """The counts that one transaction changes, in memory until `write`."""
+    """The counts that a block within a transaction changes, written when it ends."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -19,8 +22,17 @@ class Tally:
         """Count a record no longer."""
         self._add(author, sort, -1)
 
-    def write(self) -> None:
-        """Keep what was counted."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:  # the transaction is rolled back
+            return
         for (author, sort), count in self._counts.items():
             self._database.rows(
                 "INSERT OR REPLACE INTO tally (author, sort, count) VALUES (?,?,?)",

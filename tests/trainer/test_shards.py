@@ -1,6 +1,7 @@
 """A task of parquet shards, from a server on loopback: fetched, made tokens, trained on, scored."""
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -202,9 +203,7 @@ def test_a_shard_that_cannot_serve_is_named(
     made: Made, hub: Path, tmp_path: Path, write: Callable[[Path], None], said: str
 ) -> None:
     folder = tmp_path / "hub"
-    folder.mkdir()
-    for path in hub.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(hub, folder)
     write(folder / "shard_8.parquet")
     digest = hashlib.sha256((folder / "shard_8.parquet").read_bytes()).hexdigest()
     task = made(**{"public/shard_8.parquet": digest})
@@ -216,9 +215,7 @@ def test_training_shards_may_be_empty_but_not_all_of_them(
     made: Made, hub: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hub"
-    folder.mkdir()
-    for path in hub.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(hub, folder)
     changed: dict[str, str] = {}
     for number, columns in enumerate(({"text": [""]}, {"text": [None, ""]})):
         path = folder / f"shard_{number}.parquet"
