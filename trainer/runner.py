@@ -43,7 +43,7 @@ from trainer.scoring import ScoredRows, ask_audit, ask_claims
 from trainer.sealed import Sealed, sealed
 from trainer.task import Task
 from trainer.visible import visible_tree
-from trainer.weights import check_weights
+from trainer.weights import MAX_HEADER_BYTES, check_weights
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
@@ -261,7 +261,7 @@ class Runner:
                     timeline.enter("train", "train")
                     await sandbox.send(DATA, descriptor=descriptor)
                 async with wall_limit(limits.limit_s, "training"):
-                    with_header = weights_bytes + (1 << 20)
+                    with_header = weights_bytes + MAX_HEADER_BYTES
                     weights = await sandbox.receive(
                         WEIGHTS,
                         at_most=with_header,

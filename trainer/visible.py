@@ -19,8 +19,8 @@ from protocol.errors import ConfigurationError
 # torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
 # out: torch.optim imports torch._dynamo, which imports them.
 PACKAGES = (
-    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "safetensors", "tiktoken",
-    "tiktoken_ext", "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
+    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "tiktoken", "tiktoken_ext",
+    "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
     "jinja2", "markupsafe", "fsspec",
 )  # fmt: skip
 

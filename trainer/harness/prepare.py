@@ -19,6 +19,7 @@ import torch
 
 from trainer.harness import session
 from trainer.harness.channel import ANSWER, CLAIM, DATA, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.harness.tensors import load, save
 
 MAX_SEQ_LEN: int = session.job.context
 TIME_BUDGET: float = session.job.budget_seconds
@@ -100,12 +101,7 @@ def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
 def evaluate_bpb(model: torch.nn.Module, tokenizer: Tokenizer, batch_size: int = 0) -> NoReturn:
     """Export the weights and end: the metric is computed outside, from what the weights predict."""
     del tokenizer, batch_size
-    from safetensors.torch import save
-
-    state = {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in _unwrap(model).state_dict().items()
-    }
+    state = _unwrap(model).state_dict()
     sys.stdout.flush()
     session.channel.send(WEIGHTS, save(state))
     raise SystemExit(0)
@@ -172,13 +168,10 @@ def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def _receive_weights() -> dict[str, torch.Tensor]:
-    from safetensors.torch import load
-
     tag, _, descriptor = session.channel.receive()
     if tag != WEIGHTS or descriptor is None:
         raise SystemExit("the runner answered without weights")
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        return load(bytes(data))
+    return load(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
 
 
 __all__ = [
