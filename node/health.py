@@ -18,7 +18,7 @@ from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
 from trainer.cards import Card, probe_cards
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox
 from trainer.tier import probe_tier
@@ -124,7 +124,7 @@ def _git(_: Home) -> Check:
 
 
 def _device(_: Home) -> Check:
-    slug = probe_class().slug
+    slug = processor().slug
     found = probe_cards()
     if found.fault:
         mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"

@@ -78,18 +78,19 @@ def _entries(header: bytes) -> Iterator[tuple[str, str, int, int]]:
         dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
         if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
             raise _MalformedError("a type of number that is not known")
-        if not (_is_whole_numbers(shape) and _is_whole_numbers(offsets) and len(offsets) == 2):
+        sides, place = _whole_numbers(shape), _whole_numbers(offsets)
+        if sides is None or place is None or len(place) != 2:
             raise _MalformedError("a shape or place that is none")
-        start, end = offsets
-        if end - start != math.prod(shape) * _ITEM_BYTES[dtype]:
+        start, end = place
+        if end - start != math.prod(sides) * _ITEM_BYTES[dtype]:
             raise _MalformedError("a tensor that is not as long as its shape")
         yield name, dtype, start, end
 
 
-def _is_whole_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(
-        type(one) is int and 0 <= one < _MAX_SIDE for one in value
-    )
+def _whole_numbers(value: object) -> list[int] | None:
+    if isinstance(value, list) and all(type(one) is int and 0 <= one < _MAX_SIDE for one in value):
+        return value
+    return None
 
 
 def _has_nan(dtype: str, data: memoryview) -> bool:

@@ -35,7 +35,7 @@ def save(state: Mapping[str, torch.Tensor]) -> bytes:
         if tensor.dtype not in _NAMES:
             raise TypeError(f"weight {name!r} is of {tensor.dtype}, which cannot be exported")
         flat = tensor.detach().to("cpu").contiguous().view(-1)
-        parts.append(memoryview(flat.view(torch.uint8).numpy()))
+        parts.append(flat.view(torch.uint8).numpy().data)
         start, end = end, end + parts[-1].nbytes
         header[name] = {
             "dtype": _NAMES[tensor.dtype],
