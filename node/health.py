@@ -17,6 +17,7 @@ from node.config import load_config
 from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
+from trainer.card_checks import card_fault
 from trainer.cards import Card, probe_cards
 from trainer.device import processor
 from trainer.profile import Profile
@@ -131,8 +132,15 @@ def _device(_: Home) -> Check:
         return Check(name="device", status="warning", detail=found.fault, mend=mend)
     if not found.cards:
         return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
-    cards = "; ".join(map(_described, found.cards))
-    detail = f"{cards}; until the task nanochat comes, tiny runs on the CPU ({slug})"
+    detail = "; ".join(map(_described, found.cards))
+    for card in found.cards:
+        if fault := card_fault(card):
+            return Check(
+                name="device",
+                status="warning",
+                detail=f"{detail}; {fault.message}",
+                mend=fault.hint,
+            )
     return Check(name="device", status="ok", detail=detail)
 
 

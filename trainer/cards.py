@@ -5,6 +5,7 @@ never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by 
 reference, by way of `nvidia-ml-py`.
 """
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, Final, TypeVar
 import pynvml
 
 from protocol.hardware import HardwareClass, cuda_class
+from protocol.manifest import TaskManifest
 from trainer.device import Device, software
 
 T = TypeVar("T")
@@ -71,6 +73,13 @@ class Cards:
     def names(self) -> str:
         """What they are called, on one line; empty if there are none."""
         return ", ".join(card.name for card in self.cards)
+
+
+@functools.cache
+def idle_cards(manifest: TaskManifest) -> str:
+    """Return a line about the cards that a task has no use for; empty if there are none."""
+    names = probe_cards().names if manifest.budget.unit == "tokens" else ""
+    return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
 def probe_cards() -> Cards:
