@@ -17,6 +17,7 @@ from protocol.hygiene import memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
+from trainer.compiled import CompiledCode
 from trainer.data import TaskData, prepare
 from trainer.device import Device
 from trainer.runner import Runner
@@ -97,6 +98,7 @@ def open_session(
         task,
         data,
         device=devices[0],
+        compiled=_compiled(home, task, devices[0]),
         secret_rows=data.secret_rows(load_secret(home), rotation),
         random_seed=lambda: secrets.randbits(64),
     )
@@ -107,3 +109,10 @@ def open_session(
         runner=runner,
         rotation=rotation,
     )
+
+
+def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
+    if device.cuda is None:
+        return None
+    setting = f"{device.slug}-torch{device.environment['torch']}"
+    return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)
