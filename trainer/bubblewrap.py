@@ -8,11 +8,11 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer import nvidia
+from trainer.compiled import make_folder
 from trainer.enclosure import (
     Enclosure,
     boot_arguments,
@@ -46,13 +46,11 @@ class Bubblewrap(Enclosure):
             single_process=self.profile.single_process, has_card=self.profile.card is not None
         )
         if self.profile.compiles:
-            self.compiled = Path(tempfile.mkdtemp(prefix="arnode-"))
+            self.compiled = make_folder()
         program = _readable(filters)
         # Not on the command line: a candidate could read there what the host's folders are called.
-        arguments = _readable(
-            "\0".join(_arguments(self.profile, program=program, compiled=self.compiled)).encode()
-            + b"\0"
-        )
+        words = _arguments(self.profile, program=program, compiled=self.compiled)
+        arguments = _readable("\0".join(words).encode() + b"\0")
         command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
         command += [_BOOT, *boot_arguments(self.profile, channel)]
         try:

@@ -8,6 +8,7 @@ carry what was learned into the next run.
 import os
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,17 @@ from protocol.errors import ArnodeError
 
 MOST_BYTES: Final = 1 << 30
 MOST_FILES: Final = 20_000
+_PREFIX = "arnode-compiled-"
 _MOST_KEPT = 64  # of a night's patches most are never run again
+
+
+def make_folder() -> Path:
+    """Make a folder for a run's compiler, and remove those of nodes that were killed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(old, ignore_errors=True)  # another user's, maybe
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 class CompiledCode:

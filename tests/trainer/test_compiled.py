@@ -101,3 +101,15 @@ def test_what_was_used_last_stays(
     filled(kept, tmp_path, OTHER)
     kept.keep(left, b"\x03" * 32)
     assert [kept.has(tree) for tree in (BASELINE, OTHER, THIRD)] == [True, True, False]
+
+
+def test_folders_of_killed_nodes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = tmp_path / "arnode-compiled-999999999-abc"
+    dead.mkdir()
+    first = compiled.make_folder()
+    assert not dead.exists()
+    assert compiled.make_folder() != first
+    assert first.exists()
