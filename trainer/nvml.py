@@ -15,17 +15,17 @@ from protocol.errors import ConfigurationError
 
 T = TypeVar("T")
 
-XID: Final = "`sudo dmesg | grep -i xid` says why"
+_XID: Final = "`sudo dmesg | grep -i xid` says why"
 _RELOAD: Final = "reboot, or stop what uses the card and load the driver's modules anew"
 # What is said of the card, and the mend; `{}` is its UUID.
 _ENDS: Final = {
     pynvml.NVML_ERROR_GPU_IS_LOST: (
         "has fallen off the bus",
-        f"reboot; if it comes again, look at its power supply and cooling: {XID}",
+        f"reboot; if it comes again, look at its power supply and cooling: {_XID}",
     ),
     pynvml.NVML_ERROR_RESET_REQUIRED: (
         "must be reset",
-        f"`sudo nvidia-smi -r -i {{}}`, or reboot: {XID}",
+        f"`sudo nvidia-smi -r -i {{}}`, or reboot: {_XID}",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         "is gone with its driver, which is not loaded any more",
@@ -41,7 +41,7 @@ _ENDS: Final = {
     ),
     pynvml.NVML_ERROR_UNKNOWN: (
         "does not answer any more",
-        f"`sudo nvidia-smi -r -i {{}}`, or reboot: {XID}",
+        f"`sudo nvidia-smi -r -i {{}}`, or reboot: {_XID}",
     ),
 }
 # Also an answer for "not here" from single calls: it means an end only from one that worked before.
@@ -57,13 +57,15 @@ class CardLost(ConfigurationError):  # noqa: N818 -- what befell a card, not a r
     @classmethod
     def by(cls, error: pynvml.NVMLError, uuid: str) -> "CardLost":
         """Return what a driver's answer means for a card."""
-        what, hint = _ENDS.get(error.value, (f"cannot be asked: {error}", f"reboot: {XID}"))
+        what, hint = _ENDS.get(error.value, (f"cannot be asked: {error}", f"reboot: {_XID}"))
         return cls(uuid, what, hint.format(uuid))
 
     @classmethod
     def hung(cls, uuid: str, waited_s: float) -> "CardLost":
         """Return what it means that the driver does not come back from a call."""
-        return cls(uuid, f"hangs: its driver has not answered for {waited_s:.0f} s", XID)
+        return cls(
+            uuid, f"hangs: its driver has not answered for {waited_s:.0f} s", f"reboot: {_XID}"
+        )
 
     @classmethod
     def replaced(cls, uuid: str) -> "CardLost":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from node.commands.node_control import start
 from node.home import Home
 from node.power import limiting_power
 from protocol.errors import ArnodeError, ConfigurationError
@@ -136,6 +137,20 @@ def test_without_a_card_there_is_nothing_to_limit(
     assert "leave out --max-watts" in caught.value.hint
     with limiting_power(home, None):
         pass
+
+
+def test_the_flag_and_the_setting_reach_the_cards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, driver: FakeDriver
+) -> None:
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    words = ["--network", "none", "--allow-partial-sandbox"]
+    with pytest.raises(ConfigurationError, match="held to 50 W"):
+        start.main([*words, "--max-watts", "50"], standalone_mode=False)
+    home.config.write_text("max_watts = 60\n")
+    with pytest.raises(ConfigurationError, match="held to 60 W"):
+        start.main(words, standalone_mode=False)
+    assert "held to 60 W" in home.log.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[[1, 2]]", '{"GPU-1": 3}', '{"GPU-1": ["a", 2]}'])

@@ -57,6 +57,7 @@ class FakeLoad:
     mib: int = 300
     processes: dict[int, FakeProcess] = field(default_factory=dict)
     hidden: dict[int, FakeProcess] = field(default_factory=dict)  # of other containers
+    past: dict[int, int] = field(default_factory=dict)  # who was there before: percents
     reasons: int = 0
     sm_mhz: int = 2500
     power_w: float = 200.0
@@ -196,6 +197,11 @@ class FakeDriver:
             for pid, process in self.load.processes.items()
             if process.percent
         ]
+        if not since_us:
+            found += [
+                SimpleNamespace(pid=pid, timeStamp=self._now_us - 1, smUtil=percent)
+                for pid, percent in self.load.past.items()
+            ]
         if not found:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return found

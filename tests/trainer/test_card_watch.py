@@ -260,6 +260,50 @@ def _figures(report: CardReport) -> list[object]:
     return [getattr(report, name) for name in names]
 
 
+def test_who_is_not_listed_is_seen_by_the_time_that_they_use(machine: Machine) -> None:
+    async def scenario(watch: CardWatch) -> None:
+        machine.load.hidden[70001] = FakeProcess(mib=200, percent=60)
+        await machine.look(watch, 1)
+        assert watch.is_used_by_others()
+
+    machine.rested(scenario)
+
+
+def test_who_was_there_before_the_watch_is_not_of_it(machine: Machine) -> None:
+    machine.load.past = {800: 90}
+
+    async def scenario(watch: CardWatch) -> None:
+        assert not watch.is_used_by_others()
+
+    machine.rested(scenario)
+
+
+def test_a_share_that_cannot_be_is_none(machine: Machine) -> None:
+    def begin() -> None:
+        machine.load.processes[901] = FakeProcess(mib=10, percent=2**32 - 1)
+
+    assert not machine.one_run(meanwhile=begin).is_contended
+
+
+def test_memory_of_a_sandbox_that_has_ended_is_freed_a_little_later(machine: Machine) -> None:
+    async def scenario(watch: CardWatch) -> None:
+        await machine.run(watch)
+        machine.load.mib += 3000
+        async with watch.around() as window:
+            await machine.look(watch, 1)
+            machine.load.mib -= 3000
+        assert not window.report.is_contended
+
+    machine.rested(scenario)
+
+
+def test_who_was_there_without_us_is_not_taken_for_us(machine: Machine) -> None:
+    """Also where we cannot be told from others by number."""
+    machine.load.processes[69000] = FakeProcess(mib=3500)
+    report = machine.one_run(pid=70000)
+    assert report.peak_own_bytes == 3000 * MIB
+
+
 def test_others_are_asked_for_since_the_last_time(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         assert not watch.is_used_by_others()
@@ -442,6 +486,27 @@ def test_whoever_is_cancelled_stays_so(machine: Machine) -> None:
     machine.rested(scenario)
 
 
+def test_whoever_is_cancelled_while_the_card_is_lost_stays_so_too(machine: Machine) -> None:
+    async def block(watch: CardWatch) -> None:
+        async with watch.around():
+            machine.driver.fail(pynvml.NVML_ERROR_GPU_IS_LOST)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+
+    async def scenario() -> None:
+        nonlocal task
+        async with watching(UUID, every_s=0.0) as watch:
+            task = asyncio.create_task(block(watch))
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    task: asyncio.Task[None]
+    asyncio.run(scenario())
+
+
 def test_a_driver_that_hangs_is_given_up(machine: Machine) -> None:
     async def scenario() -> None:
         async with watching(UUID, hung_s=0.05) as watch:
@@ -449,6 +514,8 @@ def test_a_driver_that_hangs_is_given_up(machine: Machine) -> None:
             machine.driver.hangs = threading.Event()
             with pytest.raises(CardLost, match="hangs"):
                 await watch.look()
+        # What hangs is asked nothing more.
+        assert sum(thread.name == "card" for thread in threading.enumerate()) == 1
         machine.driver.hangs.set()
 
     asyncio.run(scenario())
