@@ -145,20 +145,21 @@ class CardWatch:
         self._windows.add(window)
         try:
             await self.look()
-            window.begin(block)
+            is_ours = False  # the cancellation, if there is one
             try:
-                yield window
-            finally:
-                window.end()
-                is_ours = window.is_cancelled and block.uncancel() <= cancelling
-        except asyncio.CancelledError:
-            if not is_ours or self.lost is None:
+                window.begin(block)
+                try:
+                    yield window
+                finally:
+                    window.end()
+                    is_ours = window.is_cancelled and block.uncancel() <= cancelling
+            except asyncio.CancelledError:
+                if not is_ours or self.lost is None:
+                    raise
+                raise self.lost from None
+            except Exception as failed:
+                await self._look_once_more(failed)
                 raise
-            raise self.lost from None
-        except Exception as failed:
-            await self._look_once_more(failed)
-            raise
-        else:
             await self._look_once_more(None)
         finally:
             self._windows.discard(window)

@@ -468,6 +468,21 @@ def test_a_run_ends_when_its_card_is_lost(machine: Machine) -> None:
     assert machine.driver.open == 0
 
 
+def test_whoever_is_cancelled_while_the_card_is_asked_stays_so(machine: Machine) -> None:
+    async def scenario() -> None:
+        async with watching(UUID, every_s=3600.0) as watch:
+            await watch.look()
+            machine.driver.hangs = threading.Event()
+            task = asyncio.create_task(crash(watch, lambda: None))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            machine.driver.hangs.set()
+
+    asyncio.run(scenario())
+
+
 def test_whoever_is_cancelled_stays_so(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         begun = asyncio.Event()
