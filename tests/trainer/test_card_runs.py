@@ -1,4 +1,4 @@
-"""Runs on a card, with its driver faked and the processor in its place: what it tells comes through."""
+"""Runs on a card whose driver is faked, with the processor in its place: what comes of them."""
 
 import asyncio
 from collections.abc import Callable
