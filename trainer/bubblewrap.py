@@ -135,7 +135,7 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         home="/job",
         temporary="/tmp",  # noqa: S108
         libraries="/python/lib",
-        compiled=_COMPILED,
+        compiled=_COMPILED if profile.compiles else _SCRATCH[1],
     ).items():
         arguments += ["--setenv", name, value]
     tree = visible_tree(with_cuda=profile.card is not None)

@@ -1,21 +1,23 @@
 """Runs on a card whose driver is faked, with the processor in its place: what comes of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pynvml
 import pytest
 
-from protocol.source import Source
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeProcess
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from trainer import card_watch
 from trainer.cards import probe_cards
 from trainer.data import TaskData, prepare
 from trainer.nvml import CardLost
 from trainer.outcome import RunOutcome
+from trainer.processes import family_of
 from trainer.runner import Runner
+from trainer.sandbox import Sandbox
 from trainer.task import Task, load_task
 
 SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
@@ -35,21 +37,33 @@ def data(task: Task, data_dir: Path) -> TaskData:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
-    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)])
+    driver = FakeDriver(
+        cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)],
+        load=FakeLoad(processes=WithOurs()),
+    )
     driver.install(monkeypatch)
     monkeypatch.setattr(card_watch, "watching", partial(card_watch.watching, every_s=0.05))
     return driver
+
+
+class WithOurs(dict[int, FakeProcess]):
+    """The processes on a card: those in it, and whatever of ours is in a sandbox."""
+
+    def items(self) -> ItemsView[int, FakeProcess]:
+        ours = {
+            pid: FakeProcess(mib=500) for box in [*Sandbox._open] for pid in family_of(box.root)
+        }
+        return {**self, **ours}.items()
 
 
 def measured(
     task: Task,
     data: TaskData,
     *,
-    source: Source | None = None,
     on_trained: Callable[[], None] = lambda: None,
-    on_calibrated: Callable[[], None] = lambda: None,
+    on_watched: Callable[[], None] = lambda: None,
 ) -> RunOutcome:
-    """Return a run of a source after the baseline's calibration."""
+    """Return a run of the baseline; `on_watched` is called when the usual load is known."""
 
     async def measure() -> RunOutcome:
         (card,) = probe_cards().cards
@@ -62,9 +76,8 @@ def measured(
         )
         try:
             await runner.open()
-            await runner.calibrate(1)
-            on_calibrated()
-            return await runner.run(source or task.source, 2, on_trained=on_trained)
+            on_watched()
+            return await runner.run(task.source, 2, on_trained=on_trained)
         finally:
             await runner.close()
 
@@ -88,7 +101,7 @@ def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
     def play() -> None:
         driver.load.processes[GAME] = FakeProcess(mib=4000, percent=60)
 
-    outcome = measured(task, data, on_calibrated=play, on_trained=partial(trained.append, None))
+    outcome = measured(task, data, on_watched=play, on_trained=partial(trained.append, None))
     assert (outcome.status, outcome.flags) == ("ok", ("contended",))
     assert len(trained) == 3
 
@@ -97,7 +110,7 @@ def test_heat_marks_a_run(task: Task, data: TaskData, driver: FakeDriver) -> Non
     def heat() -> None:
         driver.load.reasons = pynvml.nvmlClocksEventReasonHwThermalSlowdown
 
-    outcome = measured(task, data, on_calibrated=heat)
+    outcome = measured(task, data, on_watched=heat)
     assert (outcome.status, outcome.flags) == ("ok", ("throttled",))
 
 
@@ -106,14 +119,15 @@ def test_a_lost_card_is_nobodys_fault(task: Task, data: TaskData, driver: FakeDr
         driver.fail(pynvml.NVML_ERROR_GPU_IS_LOST)
 
     with pytest.raises(CardLost, match="fallen off the bus"):
-        measured(task, data, on_calibrated=lose)
+        measured(task, data, on_watched=lose)
 
 
 def test_who_runs_out_of_memory_is_told_what_there_is(
     task: Task, data: TaskData, driver: FakeDriver
 ) -> None:
     driver.load.processes[GAME] = FakeProcess(mib=1000)
-    outcome = measured(task, data, source=task.source.replacing(task.editable[0], OOM))
+    greedy = replace(task, source=task.source.replacing(task.editable[0], OOM))
+    outcome = measured(greedy, data)
     assert outcome.status == "oom"
     for said in (outcome.reason, outcome.unquoted):
         assert said is not None
