@@ -48,6 +48,7 @@ class Config:
     name: str = ""
     agent: str = "knobs"
     data_url: str | None = None
+    gpus: tuple[str, ...] = ()
     max_experiments: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
@@ -241,6 +242,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
     "agent": (_one_of(AGENTS), f"one of {', '.join(AGENTS)}"),
     "data_url": (_filled, "the URL or folder that has a task's shards, in quotes"),
+    "gpus": (_words, 'NVIDIA cards by number, UUID or class: ["0"]'),
     "max_experiments": (_count, "a whole number from 1"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),

@@ -49,7 +49,7 @@ from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
 from protocol.topics import subscriptions
-from trainer.device import probe_class
+from trainer.device import probe_devices
 from trainer.task import Task
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[B
     """Open the books of a recorded task while no node runs; holds the home's lock."""
     with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
         baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
-        yield _books(home, config, store, Subject.here(manifest, baseline))
+        device = probe_devices(manifest, config.gpus)[0]
+        yield _books(home, config, store, Subject.on(device, manifest, baseline))
 
 
 @contextlib.asynccontextmanager
@@ -119,11 +120,19 @@ async def open_node(
     quotas = Quotas(total=config.max_records)
     with Store.open(home, quotas=quotas, progress=progress) as store:
         remember_folder(store, task, config.task)
-        key = LineKey(task=task.id, hardware_class=probe_class().slug)
+        devices = probe_devices(task.manifest, config.gpus)
+        key = LineKey(task=task.id, hardware_class=devices[0].slug)
         confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
         rotation = confirmations // CONFIRMATIONS_PER_SECRET_SPLIT
         session = await in_thread(
-            partial(open_session, home, task, rotation=rotation, data_url=config.data_url),
+            partial(
+                open_session,
+                home,
+                task,
+                devices=devices,
+                rotation=rotation,
+                data_url=config.data_url,
+            ),
             progress,
         )
         try:

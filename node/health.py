@@ -17,8 +17,9 @@ from node.config import load_config
 from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
+from trainer.card_checks import card_fault
 from trainer.cards import Card, probe_cards
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox
 from trainer.tier import probe_tier
@@ -124,15 +125,22 @@ def _git(_: Home) -> Check:
 
 
 def _device(_: Home) -> Check:
-    slug = probe_class().slug
+    slug = processor().slug
     found = probe_cards()
     if found.fault:
         mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
         return Check(name="device", status="warning", detail=found.fault, mend=mend)
     if not found.cards:
         return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
-    cards = "; ".join(map(_described, found.cards))
-    detail = f"{cards}; until the task nanochat comes, tiny runs on the CPU ({slug})"
+    detail = "; ".join(map(_described, found.cards))
+    for card in found.cards:
+        if fault := card_fault(card):
+            return Check(
+                name="device",
+                status="warning",
+                detail=f"{detail}; {fault.message}",
+                mend=fault.hint,
+            )
     return Check(name="device", status="ok", detail=detail)
 
 

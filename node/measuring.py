@@ -28,6 +28,7 @@ from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
+from trainer.device import probe_devices
 from trainer.outcome import RunOutcome
 from trainer.task import Task
 
@@ -74,10 +75,15 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
     """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
     with reporting() as progress:
-        data_url = bench.config.data_url
-        session = await in_thread(
-            partial(open_session, bench.home, bench.task, rotation=0, data_url=data_url), progress
+        opening = partial(
+            open_session,
+            bench.home,
+            bench.task,
+            devices=probe_devices(bench.task.manifest, bench.config.gpus)[:1],
+            rotation=0,
+            data_url=bench.config.data_url,
         )
+        session = await in_thread(opening, progress)
         try:
             progress("measuring what the baseline costs here", 1.0)
             await session.runner.calibrate(random_seed())

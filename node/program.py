@@ -32,7 +32,7 @@ from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.cards import probe_cards
+from trainer.cards import idle_cards
 from trainer.task import Task
 from trainer.tier import probe_tier
 
@@ -49,11 +49,11 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     is_watched = sys.stdout.isatty()
     require_sandbox(config)
     with at_work(home, to_terminal=not is_watched):
-        if names := probe_cards().names:
-            print(f"idle, as tiny runs on the CPU: {plain(names)}", file=sys.stderr)
         text = Path(config.text) if config.text else None
         with reporting() as progress:
             task = find_task(home, name=config.task, text=text, progress=progress)
+        if idle := idle_cards(task.manifest):
+            print(plain(idle), file=sys.stderr)
         network = _network(home, config, wishes, task)
         asyncio.run(_run(home, config, goal, task, network, is_watched=is_watched))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)

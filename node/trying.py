@@ -34,7 +34,7 @@ from protocol.errors import ArnodeError, NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from trainer.device import probe_class
+from trainer.device import probe_devices
 
 _POLL_S = 0.3
 _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"
@@ -67,7 +67,8 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     if is_there:
         key, editable = _asked(home, bench)
     elif bench:
-        key = LineKey(task=bench.task.id, hardware_class=probe_class().slug)
+        device = probe_devices(bench.task.manifest, bench.config.gpus)[0]
+        key = LineKey(task=bench.task.id, hardware_class=device.slug)
         editable = bench.task.editable
     source = read_folder(folder, editable)
     if bench:

@@ -41,7 +41,7 @@ from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
-from trainer.device import probe_class
+from trainer.device import probe_devices
 from trainer.task import Task
 
 _POLL_S = 0.3
@@ -132,7 +132,8 @@ def _work_alone(home: Home, question: Question) -> int | None:
         known = task_source(store, found.manifest.id)
         own = read_keys(home).author if home.key.exists() else None
         if own is not None:
-            line = LineKey(task=found.manifest.id, hardware_class=probe_class().slug)
+            device = probe_devices(found.manifest, config.gpus)[0]
+            line = LineKey(task=found.manifest.id, hardware_class=device.slug)
             before = asked_before(store, line, step_of(question.wanted(found), key=own))
             if before is not None and before.state == "done":
                 return before.id

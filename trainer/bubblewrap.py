@@ -9,6 +9,7 @@ import os
 import signal
 
 from protocol.errors import SafetyError
+from trainer import nvidia
 from trainer.enclosure import (
     Enclosure,
     boot_arguments,
@@ -36,7 +37,10 @@ class Bubblewrap(Enclosure):
 
     async def start(self, channel: int) -> asyncio.subprocess.Process:
         """Start bwrap."""
-        program = _readable(seccomp_program(single_process=self.profile.single_process))
+        filters = seccomp_program(
+            single_process=self.profile.single_process, has_card=self.profile.card is not None
+        )
+        program = _readable(filters)
         # Not on the command line: a candidate could read there what the host's folders are called.
         arguments = _readable("\0".join(_arguments(self.profile, program=program)).encode() + b"\0")
         command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
@@ -113,14 +117,21 @@ def _arguments(profile: Profile, *, program: int) -> list[str]:
         "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
         "--hostname", "sandbox",
     ]  # fmt: skip
-    for name, value in environment(home="/job", temporary="/tmp", libraries="/python/lib").items():  # noqa: S108
+    for name, value in environment(
+        profile,
+        home="/job",
+        temporary="/tmp",  # noqa: S108
+        libraries="/python/lib",
+    ).items():
         arguments += ["--setenv", name, value]
-    tree = visible_tree()
+    tree = visible_tree(with_cuda=profile.card is not None)
     for binding in tree.bindings:
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    if profile.single_process:  # needs no /proc, whose mount table names the host's folders
+    if (
+        profile.single_process and profile.card is None
+    ):  # needs no /proc, whose mount table names the host's folders
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
         # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
@@ -128,6 +139,12 @@ def _arguments(profile: Profile, *, program: int) -> list[str]:
         arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
     # /dev/zero is covered: mapped shared it is memory that no process' size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
+    if profile.card is not None:
+        for file in nvidia.device_files(profile.card):
+            arguments += ["--dev-bind", str(file), str(file)]
+        for folder in nvidia.SYSTEM_FOLDERS:
+            arguments += ["--ro-bind", folder, folder]
+        arguments += ["--symlink", "usr/bin", "/bin"]
     for path in _SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     # `/` and `/dev` are writable and unbounded unless they are sealed last.

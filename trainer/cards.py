@@ -5,6 +5,7 @@ never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by 
 reference, by way of `nvidia-ml-py`.
 """
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any, Final, TypeVar
 import pynvml
 
 from protocol.hardware import HardwareClass, cuda_class
+from protocol.manifest import TaskManifest
+from trainer.device import Device, software
 
 T = TypeVar("T")
 
@@ -25,8 +28,8 @@ _MILLIWATTS: Final = 1_000
 class Card:
     """A card, or a slice of one, that CUDA takes for a device.
 
-    `memory_bytes` is that of the whole card; `env` is what may shift timings, by the names under
-    which records carry it.
+    `memory_bytes` is that of the whole card, `minor` the number of its device file; `env` is what
+    may shift timings, by the names under which records carry it.
     """
 
     uuid: str
@@ -34,6 +37,7 @@ class Card:
     memory_bytes: int
     compute_capability: tuple[int, int]
     mig_profile: str | None = None
+    minor: int | None = None
     env: dict[str, str | int] = field(default_factory=dict)
 
     @property
@@ -44,6 +48,17 @@ class Card:
             self.memory_bytes,
             compute_capability=self.compute_capability,
             mig_profile=self.mig_profile,
+        )
+
+    @property
+    def device(self) -> Device:
+        """The card as what runs are measured on."""
+        return Device(
+            hardware_class=self.hardware_class,
+            environment={**software(), **self.env},
+            cuda=self.uuid,
+            minor=self.minor,
+            memory_bytes=self.memory_bytes,
         )
 
 
@@ -58,6 +73,13 @@ class Cards:
     def names(self) -> str:
         """What they are called, on one line; empty if there are none."""
         return ", ".join(card.name for card in self.cards)
+
+
+@functools.cache
+def idle_cards(manifest: TaskManifest) -> str:
+    """Return a line about the cards that a task has no use for; empty if there are none."""
+    names = probe_cards().names if manifest.budget.unit == "tokens" else ""
+    return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
 def probe_cards() -> Cards:
@@ -132,6 +154,7 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
         name=name,
         memory_bytes=_shared_bytes() if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
+        minor=_told(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
     )
 

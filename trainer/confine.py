@@ -43,6 +43,7 @@ class Spec:
     devices: list[str]
     channel: int
     single_process: bool
+    has_card: bool
     processes: int
     file_bytes: int
 
@@ -77,7 +78,9 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    program = seccomp_program(single_process=spec.single_process, is_confined=True)
+    program = seccomp_program(
+        single_process=spec.single_process, is_confined=True, has_card=spec.has_card
+    )
     os.umask(0o077)
     if spec.uid is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))

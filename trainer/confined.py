@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from protocol.errors import SafetyError
-from trainer import confine
+from trainer import confine, nvidia
 from trainer.confine import Spec
 from trainer.enclosure import (
     Enclosure,
@@ -53,7 +53,7 @@ class Confined(Enclosure):
         """Make the folder, start `trainer.confine` in it."""
         self._uid = throwaway_uid() if self._as_throwaway else None
         self._folder = make_box(self._uid)
-        tree = visible_tree()
+        tree = visible_tree(with_cuda=self.profile.card is not None)
         _link_visible(self._folder, tree)
         boot = self._folder / "arnode/trainer/harness/boot.py"
         spec = specification(
@@ -122,19 +122,27 @@ def specification(
 ) -> Spec:
     """Return what `trainer.confine` needs to know to run a Python program in a folder."""
     interpreter = str(Path(sys.executable).resolve())
-    scratch = [str(folder / "job"), str(folder / "tmp")]
+    scratch, card = [str(folder / "job"), str(folder / "tmp")], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     return Spec(
         command=[interpreter, "-I", "-S", "-B", *program],
-        environment=environment(home=scratch[0], temporary=scratch[1], libraries=libraries),
+        environment=environment(
+            profile, home=scratch[0], temporary=scratch[1], libraries=libraries
+        ),
         folder=str(folder),
         uid=uid,
-        readable=[str(folder), *_DEVICES_TO_READ, *map(str, tree.readable())],
+        readable=[
+            str(folder),
+            *_DEVICES_TO_READ,
+            *map(str, tree.readable()),
+            *(nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES if card else ()),
+        ],
         listed=[str(path) for path in tree.listed()],
         writable=scratch,
-        devices=[*_DEVICES],
+        devices=[*_DEVICES, *(map(str, nvidia.device_files(card)) if card else ())],
         channel=channel,
         single_process=profile.single_process,
+        has_card=card is not None,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,
     )

@@ -1,4 +1,6 @@
-"""What a run's stages cost in CPU seconds, and what they may cost at most.
+"""What a run's stages cost, and what they may cost at most.
+
+On a processor CPU seconds count, with a card those that passed (`Sandbox.metered_s`).
 
 Ceilings are multiples of what the task's baseline tree costs on this machine in this session,
 never of what a candidate's parent costs: that would ratchet.
@@ -15,55 +17,59 @@ _START = 1.5
 _TRAIN_SLACK_S = 0.25  # a scheduler's rounding must not fail an honest run
 _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth bits
 _START_SLACK_S = 0.03
+_CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """CPU seconds of one run's stages; `first_…` up to a serving script's first answer."""
+    """Seconds of one run's stages; `first_…` up to a serving script's first answer."""
 
-    train_cpu_s: float
-    first_claim_cpu_s: float
-    claim_cpu_s: float
-    first_audit_cpu_s: float
-    audit_cpu_s: float
+    train_s: float
+    first_claim_s: float
+    claim_s: float
+    first_audit_s: float
+    audit_s: float
 
     def exceeds(self, other: "Cost", factor: float) -> bool:
         """Say whether any whole stage took more than `factor` times the other's."""
         return (
-            self.train_cpu_s > factor * other.train_cpu_s
-            or self.claim_cpu_s > factor * other.claim_cpu_s
-            or self.audit_cpu_s > factor * other.audit_cpu_s
+            self.train_s > factor * other.train_s
+            or self.claim_s > factor * other.claim_s
+            or self.audit_s > factor * other.audit_s
         )
 
     def at_least(self, other: "Cost") -> "Cost":
         """The larger of the two, stage by stage."""
         return Cost(
-            train_cpu_s=max(self.train_cpu_s, other.train_cpu_s),
-            first_claim_cpu_s=max(self.first_claim_cpu_s, other.first_claim_cpu_s),
-            claim_cpu_s=max(self.claim_cpu_s, other.claim_cpu_s),
-            first_audit_cpu_s=max(self.first_audit_cpu_s, other.first_audit_cpu_s),
-            audit_cpu_s=max(self.audit_cpu_s, other.audit_cpu_s),
+            train_s=max(self.train_s, other.train_s),
+            first_claim_s=max(self.first_claim_s, other.first_claim_s),
+            claim_s=max(self.claim_s, other.claim_s),
+            first_audit_s=max(self.first_audit_s, other.first_audit_s),
+            audit_s=max(self.audit_s, other.audit_s),
         )
 
-    def ceiling(self, *, has_token_budget: bool) -> "Cost":
+    def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "Cost":
         """What a candidate may cost where the baseline costs this.
 
-        With a budget of seconds the clock limits training.
+        With a budget of seconds the clock limits training; `by_clock` if no CPU seconds are counted
+        but those that passed.
         """
-        training_s = _TRAIN * self.train_cpu_s + _TRAIN_SLACK_S
+        serve_slack_s = _CLOCK_SLACK_S if by_clock else _SERVE_SLACK_S
+        start_slack_s = _CLOCK_SLACK_S if by_clock else _START_SLACK_S
+        training_s = _TRAIN * self.train_s + _TRAIN_SLACK_S
         return Cost(
-            train_cpu_s=training_s if has_token_budget else math.inf,
-            first_claim_cpu_s=_START * self.first_claim_cpu_s + _START_SLACK_S,
-            claim_cpu_s=_SERVE * self.claim_cpu_s + _SERVE_SLACK_S,
-            first_audit_cpu_s=_START * self.first_audit_cpu_s + _START_SLACK_S,
-            audit_cpu_s=_SERVE * self.audit_cpu_s + _SERVE_SLACK_S,
+            train_s=training_s if has_token_budget else math.inf,
+            first_claim_s=_START * self.first_claim_s + start_slack_s,
+            claim_s=_SERVE * self.claim_s + serve_slack_s,
+            first_audit_s=_START * self.first_audit_s + start_slack_s,
+            audit_s=_SERVE * self.audit_s + serve_slack_s,
         )
 
 
 UNLIMITED = Cost(
-    train_cpu_s=math.inf,
-    first_claim_cpu_s=math.inf,
-    claim_cpu_s=math.inf,
-    first_audit_cpu_s=math.inf,
-    audit_cpu_s=math.inf,
+    train_s=math.inf,
+    first_claim_s=math.inf,
+    claim_s=math.inf,
+    first_audit_s=math.inf,
+    audit_s=math.inf,
 )

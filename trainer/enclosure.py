@@ -9,6 +9,7 @@ import os
 from abc import ABC, abstractmethod
 
 from protocol.errors import SafetyError
+from trainer import nvidia
 from trainer.profile import Profile
 from trainer.seccomp import path_program
 
@@ -75,8 +76,11 @@ def boot_arguments(profile: Profile, channel: int) -> list[str]:
     return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
 
 
-def environment(*, home: str, temporary: str, libraries: str) -> dict[str, str]:
+def environment(profile: Profile, *, home: str, temporary: str, libraries: str) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
+    with_card = (
+        nvidia.environment(profile.card, compiler_cache=f"{home}/.cache") if profile.card else {}
+    )
     return {
         "HOME": home,
         "LANG": "C.UTF-8",
@@ -86,4 +90,5 @@ def environment(*, home: str, temporary: str, libraries: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,
         "USER": "candidate",
+        **with_card,
     }

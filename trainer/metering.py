@@ -34,11 +34,11 @@ class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
         self.unquoted = self.reason if unquoted is None else unquoted
 
 
-class CpuCeiling(RunFailed):
-    """A timeout by CPU seconds, which a crowded processor can bring about as well."""
+class OverCeiling(RunFailed):
+    """A timeout by what a stage cost, which a crowded machine can bring about as well."""
 
 
-class SlowStart(CpuCeiling):
+class SlowStart(OverCeiling):
     """A ceiling met before a serving script's first answer, when nothing is known of its metric."""
 
 
@@ -87,16 +87,16 @@ async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def cpu_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncIterator[None]:
-    """End the block with status `timeout` once the sandbox used so many more CPU seconds."""
-    before_s = sandbox.cpu_s()
+async def metered_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncIterator[None]:
+    """End the block with status `timeout` once the sandbox used so many more seconds that count."""
+    before_s = sandbox.metered_s()
     block = asyncio.current_task()
     assert block is not None  # noqa: S101 -- always inside a task
     exceeded = False
 
     async def watch() -> None:
         nonlocal exceeded
-        while sandbox.cpu_s() - before_s <= ceiling_s:  # noqa: ASYNC110
+        while sandbox.metered_s() - before_s <= ceiling_s:  # noqa: ASYNC110
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
         exceeded = True
         block.cancel()
@@ -105,7 +105,7 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncItera
     try:
         yield
         # The watcher polls: what the last interval hid counts as well.
-        exceeded = exceeded or sandbox.cpu_s() - before_s > ceiling_s
+        exceeded = exceeded or sandbox.metered_s() - before_s > ceiling_s
     except asyncio.CancelledError:
         if not exceeded:
             raise
@@ -113,17 +113,18 @@ async def cpu_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncItera
     finally:
         watcher.cancel()
     if exceeded:
-        raise CpuCeiling("timeout", _too_much_cpu(ceiling_s, name))
+        raise OverCeiling("timeout", _too_much(sandbox, ceiling_s, name))
 
 
-def check_start(used_s: float, ceiling_s: float, name: str) -> None:
+def check_start(sandbox: Sandbox, used_s: float, ceiling_s: float, name: str) -> None:
     """Raise SlowStart if a stage up to its first answer used too much."""
     if used_s > ceiling_s:
-        raise SlowStart("timeout", _too_much_cpu(ceiling_s, name))
+        raise SlowStart("timeout", _too_much(sandbox, ceiling_s, name))
 
 
-def _too_much_cpu(ceiling_s: float, name: str) -> str:
-    return f"{name} used more than {ceiling_s:.2f} CPU seconds, the task's ceiling here"
+def _too_much(sandbox: Sandbox, ceiling_s: float, name: str) -> str:
+    unit = "CPU seconds" if sandbox.profile.card is None else "seconds"
+    return f"{name} used more than {ceiling_s:.2f} {unit}, the task's ceiling here"
 
 
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:

@@ -69,25 +69,26 @@ class Meter:
     """Fills up while a run goes on; whatever ends the run, these figures stand."""
 
     wall_s: float = 0.0
+    train_s: float = 0.0
     train_cpu_s: float = 0.0
-    first_claim_cpu_s: float = 0.0
-    claim_cpu_s: float = 0.0
+    first_claim_s: float = 0.0
+    claim_s: float = 0.0
     claim_wall_s: float = 0.0
-    first_audit_cpu_s: float = 0.0
-    audit_cpu_s: float = 0.0
+    first_audit_s: float = 0.0
+    audit_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
     timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def cost(self) -> Cost:
-        """The CPU seconds so far."""
+        """The seconds that count so far."""
         return Cost(
-            train_cpu_s=self.train_cpu_s,
-            first_claim_cpu_s=self.first_claim_cpu_s,
-            claim_cpu_s=self.claim_cpu_s,
-            first_audit_cpu_s=self.first_audit_cpu_s,
-            audit_cpu_s=self.audit_cpu_s,
+            train_s=self.train_s,
+            first_claim_s=self.first_claim_s,
+            claim_s=self.claim_s,
+            first_audit_s=self.first_audit_s,
+            audit_s=self.audit_s,
         )
 
     def note(self, sandbox: Sandbox, part: Part) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from trainer.device import Device
+
 Role = Literal["train", "serve"]
 
 
@@ -10,7 +12,8 @@ Role = Literal["train", "serve"]
 class Profile:
     """Limits of one sandbox. Sizes in bytes; `single_process` forbids new processes.
 
-    `scratch_files` bounds the files and folders that it may make in its scratch folders.
+    `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
+    the NVIDIA card that it may use.
     """
 
     role: Role
@@ -20,6 +23,7 @@ class Profile:
     output_bytes: int = 4 << 20
     threads: int = 64
     single_process: bool = True
+    card: Device | None = None
 
     @property
     def is_gated(self) -> bool:

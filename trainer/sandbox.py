@@ -12,7 +12,7 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
@@ -132,25 +132,34 @@ class Sandbox:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
 
-    async def receive(
-        self,
-        tag: bytes,
-        *,
-        at_most: int,
-        exactly: int | None = None,
-        on_begun: Callable[[], None] = lambda: None,
-    ) -> bytes:
-        """Return the next frame's payload; `on_begun` is called when its header is there.
+    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
+        """Return the next frame's payload.
 
         Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
         """
-        got, size = HEADER.unpack(await self._read(HEADER.size))
-        if got != tag:
-            raise ForgedFrame(f"expected frame {tag.decode()}, got {got!r}")
-        if size > at_most or (exactly is not None and size != exactly):
-            raise ForgedFrame(f"a frame of {size} bytes where {exactly or at_most} are allowed")
-        on_begun()
-        return await self._read(size)
+        payload = (await self.receive_one({tag: at_most}))[1]
+        if exactly is not None and len(payload) != exactly:
+            raise ForgedFrame(f"a frame of {len(payload)} bytes where {exactly} are allowed")
+        return payload
+
+    async def receive_one(
+        self,
+        expected: Mapping[bytes, int],
+        *,
+        on_begun: Callable[[bytes], None] = lambda _tag: None,
+    ) -> tuple[bytes, bytes]:
+        """Return tag and payload of the next frame, one of the `expected` (tag → most bytes).
+
+        `on_begun` is called with the tag when the header is there. Raises as `receive` does.
+        """
+        tag, size = HEADER.unpack(await self._read(HEADER.size))
+        if tag not in expected:
+            wanted = " or ".join(one.decode() for one in expected)
+            raise ForgedFrame(f"expected frame {wanted}, got {tag!r}")
+        if size > expected[tag]:
+            raise ForgedFrame(f"a frame of {size} bytes where {expected[tag]} are allowed")
+        on_begun(tag)
+        return tag, await self._read(size)
 
     @property
     def start(self) -> Start:
@@ -178,6 +187,11 @@ class Sandbox:
             if self._pid:
                 self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
         return self._cpu_s
+
+    def metered_s(self) -> float:
+        """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
+        those that pass."""
+        return self.cpu_s() if self.profile.card is None else time.monotonic()
 
     def output_tail(self) -> str:
         """The end of what the candidate printed, for logs: never a source of numbers."""

@@ -18,6 +18,7 @@ from trainer.harness.channel import ANSWER, CLAIM, LOGITS
 from trainer.sandbox import Sandbox
 
 _BATCH_ROWS = 32
+_BATCH_TOKENS = 16_384  # of whose logits a small card has room
 _SHAPE = struct.Struct(">II")
 
 
@@ -74,15 +75,20 @@ class ScoredRows:
         return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
 
 
+def batch_rows(context: int) -> int:
+    """Return how many rows of so many tokens are scored at once."""
+    return max(1, min(_BATCH_ROWS, _BATCH_TOKENS // context))
+
+
 async def ask_claims(sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], None]) -> Floats:
     """Return the log-probability that the served model claims for every target of the rows.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
     context = rows.shape[1] - 1
-    answers = []
-    for start in range(0, len(rows), _BATCH_ROWS):
-        batch = rows[start : start + _BATCH_ROWS]
+    at_once, answers = batch_rows(context), []
+    for start in range(0, len(rows), at_once):
+        batch = rows[start : start + at_once]
         await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
         size = len(batch) * context * 4
         answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
@@ -108,8 +114,9 @@ async def ask_audit(
     targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
     order = random.permutation(len(positions))
     audited = np.empty(len(positions), dtype=np.float64)
-    for start in range(0, len(order), _BATCH_ROWS):
-        batch = order[start : start + _BATCH_ROWS]
+    at_once = batch_rows(inputs.shape[1])
+    for start in range(0, len(order), at_once):
+        batch = order[start : start + at_once]
         await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
         size = len(batch) * scored.vocabulary_size * 4
         answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)

@@ -149,12 +149,17 @@ _EVERY_BIT = 0xFFFFFFFF
 
 
 def seccomp_program(
-    *, single_process: bool, is_confined: bool = False, machine: str | None = None
+    *,
+    single_process: bool,
+    is_confined: bool = False,
+    has_card: bool = False,
+    machine: str | None = None,
 ) -> bytes:
     """Return the filter for this machine.
 
     `single_process` also refuses new processes (threads stay allowed) and processor affinity,
-    `is_confined` what namespaces would make harmless (tiers container and partial).
+    `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
+    leaves NVIDIA's driver the memory that it shares with the card.
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
@@ -166,6 +171,8 @@ def seccomp_program(
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
+        if has_card:
+            refused.remove(_REFUSED_TO_SINGLE[machine]["memfd_create"])
     if is_confined:
         refused |= set(_REFUSED_TO_CONFINED[machine].values())
     program = [
@@ -205,6 +212,7 @@ def seccomp_program(
         program += _check_argument(
             _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
         )
+    if single_process and not has_card:
         program += [
             _jump(_JUMP_EQUAL, _MMAP[machine], 0, 5),
             _statement(_LOAD_WORD, _OFFSET_ARGUMENT_3),

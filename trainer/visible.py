@@ -11,16 +11,18 @@ import os
 import platform
 import sys
 import sysconfig
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from trainer import nvidia
 
 # torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
 # out: torch.optim imports torch._dynamo, which imports them.
 PACKAGES = (
-    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "safetensors", "tiktoken",
-    "tiktoken_ext", "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
+    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "tiktoken", "tiktoken_ext",
+    "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
     "jinja2", "markupsafe", "fsspec",
 )  # fmt: skip
 
@@ -33,6 +35,7 @@ _LIBRARIES = (
     "libssl.so.3", "libcrypto.so.1.1", "libssl.so.1.1", "libmpdec.so.3", "libmpdec.so.4",
     "libsqlite3.so.0", "libzstd.so.1",
 )  # fmt: skip
+_LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
 _HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
@@ -106,8 +109,11 @@ class VisibleTree:
 
 
 @functools.cache
-def visible_tree() -> VisibleTree:
-    """Return what this installation's sandboxes show. Raises ConfigurationError without torch."""
+def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
+    """Return what this installation's sandboxes show, those with a card if `with_cuda`.
+
+    Raises ConfigurationError without torch.
+    """
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     inside_stdlib = f"/python/lib/{stdlib.name}"
     bindings = [
@@ -118,8 +124,9 @@ def visible_tree() -> VisibleTree:
             for library in sorted(Path(sys.base_prefix, "lib").glob("libpython3*.so*"))
         ),
         *_system_libraries(),
-        *_packages(),
+        *_packages(PACKAGES),
         Binding(HARNESS, "/arnode/trainer/harness"),
+        *(_cuda() if with_cuda else ()),
     ]
     covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]
     covered += [
@@ -129,24 +136,38 @@ def visible_tree() -> VisibleTree:
 
 
 def _system_libraries() -> list[Binding]:
-    multiarch = f"{platform.machine()}-linux-gnu"
-    folders = [f"/lib/{multiarch}", f"/usr/lib/{multiarch}", "/lib64", "/usr/lib64", "/usr/lib"]
+    folders = [_LIBRARY_FOLDER, f"/usr{_LIBRARY_FOLDER}", "/lib64", "/usr/lib64", "/usr/lib"]
     found = [Binding(Path(loader), loader) for loader in _LOADERS if Path(loader).exists()]
     for name in _LIBRARIES:
         path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
         if path:
-            found.append(Binding(path.resolve(), f"/lib/{multiarch}/{name}"))
+            found.append(Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}"))
     return found
 
 
-def _packages() -> list[Binding]:
+def _cuda() -> Iterator[Binding]:
+    yield from _packages(nvidia.PACKAGES)
+    for folder in nvidia.package_metadata():
+        yield Binding(folder, f"/packages/{folder.name}")
+    for path in nvidia.driver_libraries():
+        if path.is_dir():
+            yield Binding(path, str(path))
+            continue
+        # Its libraries look for one another by version as well.
+        for name in dict.fromkeys((path.name, path.resolve().name)):
+            yield Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}")
+    for host, inside in nvidia.compiler_files():
+        yield Binding(host, inside)
+
+
+def _packages(names: Iterable[str]) -> list[Binding]:
     if importlib.util.find_spec("torch") is None:
         raise ConfigurationError(
             "torch is not installed beside arnode",
             "install it into the same environment: `make setup`, or `pip install torch`",
         )
     found = []
-    for name in PACKAGES:
+    for name in names:
         spec = None if "." in name else importlib.util.find_spec(name)
         if spec and spec.origin:
             origin = Path(spec.origin)

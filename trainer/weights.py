@@ -1,16 +1,31 @@
 """Weights that leave a sandbox: raw tensors behind a checked header, never unpickled.
 
-The format is safetensors; its library checks names, shapes, types, offsets and overlap before
-anything is read. Only what a reader outside must know is looked at here: is it well formed, is it
-small enough, did it diverge (infinities are fine: a causal mask may be stored as such).
+The format is safetensors (huggingface/safetensors, "Format"). Only what a reader must be able to
+rely on is looked at here: is it well formed, is it small enough, did it diverge (infinities are
+fine: a causal mask may be stored as such).
 """
 
+import json
+import math
+import struct
+from collections.abc import Iterator
+
 import numpy as np
-from safetensors import SafetensorError, deserialize
 
 from protocol.errors import Rejected
 
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+_ITEM_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
+    "BOOL": 1,
+}  # fmt: skip
+_LENGTH = struct.Struct("<Q")
+MAX_HEADER_BYTES = 1 << 20
+_MAX_SIDE = 1 << 48
+
+
+class _MalformedError(ValueError):
+    """Bytes that are no safetensors, and why."""
 
 
 def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
@@ -20,16 +35,65 @@ def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
             f"weights of {len(data) / 1e6:.1f} MB; the task allows {limit_bytes / 1e6:.0f}"
         )
     try:
-        tensors = deserialize(data)  # type: ignore[no-untyped-call]
-    except (SafetensorError, ValueError) as error:
+        for name, dtype, part in _tensors(data):
+            if _has_nan(dtype, part):
+                return Rejected(f"nan: weight {name[:80]!r} holds what is not a number")
+    except _MalformedError as error:
         return Rejected(f"weights are not well-formed safetensors: {error}")
-    for name, tensor in tensors:
-        if _has_nan(tensor["dtype"], tensor["data"]):
-            return Rejected(f"nan: weight {name[:80]!r} holds what is not a number")
     return None
 
 
-def _has_nan(dtype: str, data: bytes) -> bool:
+def _tensors(data: bytes) -> Iterator[tuple[str, str, memoryview]]:
+    """Yield name, type and bytes of each tensor. Raises _MalformedError before the first one."""
+    if len(data) < _LENGTH.size:
+        raise _MalformedError("there is no header")
+    (length,) = _LENGTH.unpack_from(data)
+    begin = _LENGTH.size + length
+    if length > MAX_HEADER_BYTES or begin > len(data):
+        raise _MalformedError(f"a header of {length} bytes")
+    entries = sorted(_entries(data[_LENGTH.size : begin]), key=lambda entry: entry[2:])
+    at = 0
+    for _, _, start, end in entries:  # they cover all of it, and none of it twice
+        if start != at:
+            raise _MalformedError("its tensors do not lie one behind the other")
+        at = end
+    if at != len(data) - begin:
+        raise _MalformedError("its tensors are not all that is there")
+    everything = memoryview(data)
+    for name, dtype, start, end in entries:
+        yield name, dtype, everything[begin + start : begin + end]
+
+
+def _entries(header: bytes) -> Iterator[tuple[str, str, int, int]]:
+    try:
+        pairs = json.loads(header, object_pairs_hook=tuple)
+    except (ValueError, RecursionError) as error:
+        raise _MalformedError("its header is no JSON") from error
+    if not isinstance(pairs, tuple) or len({name for name, _ in pairs}) < len(pairs):
+        raise _MalformedError("its header is no map of different names")
+    for name, entry in pairs:
+        if not isinstance(entry, tuple) or len(entry) != 3:
+            raise _MalformedError("a tensor is no map of three")
+        fields = dict(entry)
+        dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+        if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+            raise _MalformedError("a type of number that is not known")
+        sides, place = _whole_numbers(shape), _whole_numbers(offsets)
+        if sides is None or place is None or len(place) != 2:
+            raise _MalformedError("a shape or place that is none")
+        start, end = place
+        if end - start != math.prod(sides) * _ITEM_BYTES[dtype]:
+            raise _MalformedError("a tensor that is not as long as its shape")
+        yield name, dtype, start, end
+
+
+def _whole_numbers(value: object) -> list[int] | None:
+    if isinstance(value, list) and all(type(one) is int and 0 <= one < _MAX_SIDE for one in value):
+        return value
+    return None
+
+
+def _has_nan(dtype: str, data: memoryview) -> bool:
     if dtype == "BF16":  # numpy has no bfloat16: all exponent bits set and a mantissa
         bits = np.frombuffer(data, dtype="<u2") & 0x7FFF
         return bool((bits > 0x7F80).any())

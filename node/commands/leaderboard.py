@@ -57,14 +57,17 @@ def leaderboard(
     from node.commands.foreign import foreign_json
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
-    from trainer.device import probe_class
+    from trainer.device import probe_devices
 
     filters = _filters(wanted)
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
         imported = store.imported()
         key = choose_board(
-            store, task=task, hardware_class=hardware_class, own_class=probe_class().slug
+            store,
+            task=task,
+            hardware_class=hardware_class,
+            own_class=lambda manifest: probe_devices(manifest)[0].slug,
         )
         if key is None:
             _print_no_board(home, imported, top, as_json=as_json)

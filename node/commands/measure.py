@@ -21,7 +21,7 @@ from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run
 from protocol.units import NANO, from_nano
-from trainer.device import probe_class
+from trainer.device import probe_devices
 from trainer.outcome import RunOutcome
 
 EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
@@ -73,7 +73,7 @@ def run(
             {
                 "task": {"id": bench.task.id.hex(), "name": bench.task.name},
                 "tree": wanted.tree.hex(),
-                "class": probe_class().slug,
+                "class": probe_devices(manifest, bench.config.gpus)[0].slug,
                 "runs": [run_json(outcome.to_run("candidate")) for outcome in outcomes],
                 "metric": fmean(metrics) if metrics else None,
                 "sd": stdev(metrics) if len(metrics) > 1 else None,

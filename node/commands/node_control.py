@@ -15,6 +15,9 @@ from protocol.errors import ArnodeError, UsageError
 @click.command()
 @click.option("--task", help="A built-in task's name, or a task folder (default: tiny).")
 @click.option("--text", type=Path, help="Work on this file or folder of text instead.")
+@click.option(
+    "--gpus", metavar="LIST", help="The NVIDIA cards to use, like 0,1 (default: all of a class)."
+)
 @click.option("--agent", metavar="knobs|none", help="Who proposes (default: knobs).")
 @click.option("--max-experiments", type=click.IntRange(1), help="Stop after so many experiments.")
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
@@ -39,6 +42,7 @@ from protocol.errors import ArnodeError, UsageError
 def start(
     task: str | None,
     text: Path | None,
+    gpus: str | None,
     agent: str | None,
     max_experiments: int | None,
     duration: str | None,
@@ -73,6 +77,7 @@ def start(
     flags = {
         "task": task,
         "text": str(text) if text else None,
+        "gpus": gpus,
         "agent": agent,
         "max_experiments": max_experiments,
         "name": name,

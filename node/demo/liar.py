@@ -26,6 +26,7 @@ from node.store.store import Store
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
+from trainer.device import processor
 from trainer.task import Task, load_task
 
 # Of the noise floor: enough to be looked at before anybody else's.
@@ -52,7 +53,7 @@ def idle_patch(task: Task) -> Source:
 
 async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
     keys, blobs = load_keys(home), Blobs(home.blobs)
-    subject = Subject.here(task.manifest, task.source)
+    subject = Subject.on(processor(), task.manifest, task.source)
     config = load_config(home.config, env=os.environ, flags={"net": network.name}).config
     publication = Publication(
         store=store,

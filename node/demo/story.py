@@ -26,7 +26,7 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.data import prepare
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.task import Task, load_task
 
 MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
@@ -127,7 +127,7 @@ class _Story:
         self._task = task
         self._bootstrap, self._liar, self._finder, self._checker = actors
         self._tell = tell
-        self._line = LineKey(task=task.id, hardware_class=probe_class().slug)
+        self._line = LineKey(task=task.id, hardware_class=processor().slug)
         self._started_s = self._told_s = time.monotonic()
         self._is_handed_in = False
         self._trees = {"liar": idle_patch(task).tree, "finder": _idea(task).tree}

@@ -5,6 +5,7 @@ What the baseline tree costs here is measured anew in every session.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.data import TaskData, prepare
-from trainer.device import probe_class, probe_environment
+from trainer.device import Device
 from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text_task import text_task
@@ -27,7 +28,7 @@ CONFIRMATIONS_PER_SECRET_SPLIT = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What records are about: a task on this machine's hardware class, in this environment.
+    """What records are about: a task on a device of this machine.
 
     `source` is the task's baseline. Its folder and data are not needed to write records.
     """
@@ -38,13 +39,13 @@ class Subject:
     env: Env
 
     @classmethod
-    def here(cls, manifest: TaskManifest, source: Source) -> "Subject":
-        """A task on this machine."""
+    def on(cls, device: Device, manifest: TaskManifest, source: Source) -> "Subject":
+        """A task on a device."""
         return cls(
             manifest=manifest,
             source=source,
-            hardware_class=probe_class().slug,
-            env=Env.of(probe_environment()),
+            hardware_class=device.slug,
+            env=Env.of(device.environment),
         )
 
 
@@ -77,9 +78,15 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
 
 
 def open_session(
-    home: Home, task: Task, progress: Progress, *, rotation: int, data_url: str | None
+    home: Home,
+    task: Task,
+    progress: Progress,
+    *,
+    devices: Sequence[Device],
+    rotation: int,
+    data_url: str | None,
 ) -> Session:
-    """Prepare a task's data and a runner for it; `data_url` is the setting.
+    """Prepare a task's data and a runner for it on devices; `data_url` is the setting.
 
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
@@ -89,12 +96,13 @@ def open_session(
     runner = Runner(
         task,
         data,
+        device=devices[0],
         secret_rows=data.secret_rows(load_secret(home), rotation),
         random_seed=lambda: secrets.randbits(64),
     )
     return Session(
         task=task,
-        subject=Subject.here(task.manifest, task.source),
+        subject=Subject.on(devices[0], task.manifest, task.source),
         data=data,
         runner=runner,
         rotation=rotation,

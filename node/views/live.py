@@ -4,7 +4,6 @@
 to the height of the terminal: what is vouched for and what runs now are always on it.
 """
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
-from trainer.cards import probe_cards
+from trainer.cards import idle_cards
 
 if TYPE_CHECKING:
     from node.core import Node
@@ -184,7 +183,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
         history=columns(entries, _start(node, line, entries)),
         entries=entries,
         table=_Rows(unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
-        events=_events(activity),
+        events=_events(activity, idle_cards(node.session.task.manifest)),
         footer=_footer(activity),
     )
 
@@ -278,19 +277,14 @@ def _evidence(activity: Activity) -> RenderableType:
     return table
 
 
-def _events(activity: Activity) -> list[Text]:
+def _events(activity: Activity, idle_cards: str) -> list[Text]:
     """What was said besides the decisions that the table shows, and what a card is not for."""
     # Without the record's id, which the table has.
     told = [line.partition("  [")[0] for line in activity.messages]
     shown = told[-_EVENTS:]
-    if names := _cards():
-        shown.append(f"idle until the task nanochat comes, as this runs on the CPU: {names}")
+    if idle_cards:
+        shown.append(idle_cards)
     return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]
-
-
-@functools.cache
-def _cards() -> str:
-    return probe_cards().names
 
 
 def _footer(activity: Activity) -> RenderableType:

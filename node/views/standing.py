@@ -1,6 +1,6 @@
 """What this node itself measured of the trees on a board: the third column, never in a digest."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from node.store.boards import BoardKey
@@ -9,6 +9,7 @@ from protocol.attestation import AttestVerdict
 from protocol.board_facts import Claim, Fact, Move, Vote
 from protocol.errors import UsageError
 from protocol.gains import Gain
+from protocol.manifest import TaskManifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,11 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
 
 
 def choose_board(
-    store: Store, *, task: str | None, hardware_class: str | None, own_class: str
+    store: Store,
+    *,
+    task: str | None,
+    hardware_class: str | None,
+    own_class: Callable[[TaskManifest], str],
 ) -> BoardKey | None:
     """Return the one board meant: of the named task or the only one, of this machine's class.
 
@@ -46,7 +51,9 @@ def choose_board(
     of_task = boards_of(store, task)
     if not of_task:
         return None
-    wanted = hardware_class or own_class
+    body = store.task(of_task[0].task)
+    assert body is not None  # noqa: S101 -- `boards_of` found its name there
+    wanted = hardware_class or own_class(body.manifest)
     for key in of_task:
         if key.hardware_class == wanted:
             return key

@@ -16,7 +16,7 @@ from protocol.records import sign_record
 from protocol.source import Source
 from tests.protocol.examples import START_MS
 from tests.protocol.worlds import confirm
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.task import Task
 
 KEY = SigningKey.from_seed(b"somebody whom nobody here knows!")
@@ -44,7 +44,7 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
         patch = say(claimed_patch(task, source))
         gains = [round(gain_sd * noise_nano)] * PAIRS
         body = confirm(source.tree, gains, base=base.tree, anchors=gains)
-        hardware_class = probe_class().slug
+        hardware_class = processor().slug
         result = say(replace(body, task=task.id, hardware_class=hardware_class, patch=patch))
         write_bundle(path, gather(store, blobs, store.record(result)))
 

@@ -14,6 +14,7 @@ from protocol.source import Source
 from tests.node.books import keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS
 from tests.node.strangers import Stranger
+from trainer.device import Device
 
 MARKED = Source.of(
     {"train.py": b"LEARNING_RATE = 0.1\nimport os  # \xe2\x9c\x93\nos.system('id')\n"}
@@ -24,8 +25,8 @@ WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
 @pytest.fixture
 def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    here = HardwareClass(HARDWARE_CLASS, "cpu-x86_64")
-    monkeypatch.setattr("node.loop.session.probe_class", lambda: here)
+    here = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
+    monkeypatch.setattr("node.core.probe_devices", lambda *_: (here,))
     return with_baseline(home, store)
 
 

@@ -21,7 +21,9 @@ def test_each_card_is_named_with_its_class_its_driver_and_its_limit(
     card = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564, power_w=320)
     other = FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288, capability=(8, 6))
     found = device(monkeypatch, tmp_path, FakeDriver(cards=[card, other]))
-    assert found.status == "ok"
+    assert found.status == "warning"  # torch is built for the CPU here
+    assert "built for the CPU alone" in found.detail
+    assert "CUDA build" in found.mend
     for said in (
         "RTX 4090 (rtx4090-24g), driver 570.133.20, 320 of 450 W; ",
         "RTX 3060 (rtx3060-12g), driver 570.133.20; ",

@@ -14,7 +14,7 @@ from pathlib import Path
 from protocol.runs import Audit
 from protocol.source import Source
 from trainer.data import TaskData
-from trainer.device import probe_class, probe_environment
+from trainer.device import processor
 from trainer.evaluators.lm_bpb_1 import Floats, Rows
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
@@ -70,8 +70,8 @@ class KeptRuns:
                 task.id.hex(),
                 tokens_digest(secret_rows).hex(),
                 task.manifest.evaluator,
-                str(probe_environment()["torch"]),
-                probe_class().slug,
+                str(processor().environment["torch"]),
+                processor().slug,
                 _instruction_set(),
             ),
         )

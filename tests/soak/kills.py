@@ -28,7 +28,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.processes import family_of
 
 TASK = Path(__file__).parent.parent / "tasks" / "short"
@@ -280,7 +280,7 @@ def _remains_of(home: Home) -> Remains:
 
 def _lines(store: Store) -> list[LineKey]:
     """The lines that are worked on, from before their baseline is measured."""
-    slug = probe_class().slug
+    slug = processor().slug
     tasks = [record.body for record in store.records("task")]
     return [
         LineKey(task=body.manifest.id, hardware_class=slug)

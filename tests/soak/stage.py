@@ -30,7 +30,7 @@ from tests.protocol.worlds import attest, confirm
 from tests.soak.cached import PooledSeeds, itself
 from tests.soak.measuring import runner_of
 from trainer.data import prepare
-from trainer.device import probe_class
+from trainer.device import processor
 from trainer.task import Task
 
 CLAIMED_PAIRS = 4
@@ -60,11 +60,11 @@ async def open_stage(
     keep_journal = core._keep_journal  # it hears of every record
 
     def open_session(
-        _home: Home, task: Task, progress: Progress, *, rotation: int, data_url: str | None
+        _home: Home, task: Task, progress: Progress, *, rotation: int, **_settings: object
     ) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
         runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds, program_of=program_of)
-        subject = Subject.here(task.manifest, task.source)
+        subject = Subject.on(processor(), task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, rotation=rotation)
 
     def recorded(journal: Journal) -> None:
@@ -97,7 +97,7 @@ class Claimant:
 
     def __init__(self, name: str) -> None:
         self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
-        self._class = probe_class().slug
+        self._class = processor().slug
         self._seq = 0
 
     def claim(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from trainer.device import Device
 from trainer.harness.channel import JOB
 from trainer.profile import Profile, Role
 from trainer.sandbox import Sandbox, SandboxEnded
@@ -21,7 +22,7 @@ for number in range(1, 65):
 """
 
 
-def profile(**changes: int | bool) -> Profile:
+def profile(**changes: int | bool | Device) -> Profile:
     fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
     return Profile(role="serve", **fields)  # type: ignore[arg-type]
 
@@ -29,7 +30,8 @@ def profile(**changes: int | bool) -> Profile:
 def job(code: str, role: Role = "serve") -> bytes:
     message = {
         "role": role, "seed": 1, "entry": "train.py", "context": 8, "budget_tokens": 64,
-        "budget_seconds": 0.0, "vocabulary_size": 16, "bos": 15,
+        "budget_seconds": 0.0, "parts": 1, "batch_rows": 1, "vocabulary_size": 16,
+        "bos": 15,
         "vocabulary": {"pattern": "", "ranks": []},
         "files": {"train.py": base64.b64encode(code.encode()).decode()},
     }  # fmt: skip

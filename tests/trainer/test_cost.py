@@ -7,24 +7,22 @@ import pytest
 
 from trainer.cost import UNLIMITED, Cost
 
-BASELINE = Cost(
-    train_cpu_s=4.0, first_claim_cpu_s=0.1, claim_cpu_s=1.0, first_audit_cpu_s=0.1, audit_cpu_s=0.3
-)
+BASELINE = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 def test_ceilings_are_multiples_of_the_baselines_cost() -> None:
     ceiling = BASELINE.ceiling(has_token_budget=True)
     assert astuple(ceiling) == pytest.approx((6.25, 0.18, 2.05, 0.18, 0.65))
-    assert BASELINE.ceiling(has_token_budget=False) == replace(ceiling, train_cpu_s=math.inf)
+    assert BASELINE.ceiling(has_token_budget=False) == replace(ceiling, train_s=math.inf)
 
 
 def test_any_whole_stage_can_exceed() -> None:
     assert not BASELINE.exceeds(BASELINE, 1.0)
-    assert replace(BASELINE, audit_cpu_s=0.4).exceeds(BASELINE, 1.05)
-    assert not replace(BASELINE, first_audit_cpu_s=9.0).exceeds(BASELINE, 1.05)  # too short to tell
+    assert replace(BASELINE, audit_s=0.4).exceeds(BASELINE, 1.05)
+    assert not replace(BASELINE, first_audit_s=9.0).exceeds(BASELINE, 1.05)  # too short to tell
     assert not BASELINE.exceeds(UNLIMITED, 1.0)
 
 
 def test_the_larger_of_two_stage_by_stage() -> None:
-    slower = replace(BASELINE, train_cpu_s=5.0, claim_cpu_s=0.9)
-    assert BASELINE.at_least(slower) == replace(BASELINE, train_cpu_s=5.0)
+    slower = replace(BASELINE, train_s=5.0, claim_s=0.9)
+    assert BASELINE.at_least(slower) == replace(BASELINE, train_s=5.0)

@@ -9,10 +9,10 @@ import pytest
 
 from protocol.runs import MAX_REASON
 from trainer.metering import (
-    CpuCeiling,
+    OverCeiling,
     RunFailed,
     check_start,
-    cpu_limit,
+    metered_limit,
     stage,
     wall_limit,
 )
@@ -30,7 +30,7 @@ class Clocked:
         self.ran_out_of_memory = False
         self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
 
-    def cpu_s(self) -> float:
+    def metered_s(self) -> float:
         return self.readings_s.pop(0) if len(self.readings_s) > 1 else self.readings_s[0]
 
     def output_tail(self) -> str:
@@ -46,7 +46,7 @@ def as_sandbox(clocked: Clocked) -> Sandbox:
 
 def test_the_cpu_ceiling_ends_a_block_that_never_would() -> None:
     async def block() -> None:
-        async with cpu_limit(as_sandbox(Clocked(5.0, 5.5, 6.0, 7.0)), 1.0, "training"):
+        async with metered_limit(as_sandbox(Clocked(5.0, 5.5, 6.0, 7.0)), 1.0, "training"):
             await asyncio.Event().wait()
 
     with pytest.raises(RunFailed, match=r"training used more than 1\.00 CPU seconds") as failed:
@@ -57,7 +57,7 @@ def test_the_cpu_ceiling_ends_a_block_that_never_would() -> None:
 def test_what_was_used_since_the_last_poll_counts() -> None:
     async def block() -> None:
         clocked = Clocked(5.0)
-        async with cpu_limit(as_sandbox(clocked), 1.0, "training"):
+        async with metered_limit(as_sandbox(clocked), 1.0, "training"):
             clocked.readings_s = [6.0 + 0.01]
 
     with pytest.raises(RunFailed):
@@ -67,24 +67,27 @@ def test_what_was_used_since_the_last_poll_counts() -> None:
 def test_just_below_the_ceiling_is_no_failure() -> None:
     async def block() -> None:
         clocked = Clocked(5.0)
-        async with cpu_limit(as_sandbox(clocked), 1.0, "training"):
+        async with metered_limit(as_sandbox(clocked), 1.0, "training"):
             clocked.readings_s = [6.0 - 0.01]
             await asyncio.sleep(0)
-        async with cpu_limit(as_sandbox(Clocked(0.0, 1e9)), math.inf, "training"):
+        async with metered_limit(as_sandbox(Clocked(0.0, 1e9)), math.inf, "training"):
             await asyncio.sleep(0)
 
     asyncio.run(block())
 
 
 def test_a_part_of_a_stage_has_a_ceiling_of_its_own() -> None:
-    check_start(0.2, 0.2, "the start of scoring")
-    with pytest.raises(CpuCeiling, match=r"the start of scoring used more than 0\.20 CPU seconds"):
-        check_start(0.21, 0.2, "the start of scoring")
+    check_start(as_sandbox(Clocked(0.0)), 0.2, 0.2, "the start of scoring")
+    with pytest.raises(OverCeiling, match=r"the start of scoring used more than 0\.20 CPU seconds"):
+        check_start(as_sandbox(Clocked(0.0)), 0.21, 0.2, "the start of scoring")
 
 
 def test_a_cancelled_run_stays_cancelled_inside_its_limits() -> None:
     async def limited() -> None:
-        async with wall_limit(60, "training"), cpu_limit(as_sandbox(Clocked(0.0)), 1.0, "training"):
+        async with (
+            wall_limit(60, "training"),
+            metered_limit(as_sandbox(Clocked(0.0)), 1.0, "training"),
+        ):
             await asyncio.Event().wait()
 
     async def block() -> None:
@@ -102,7 +105,7 @@ def test_both_limits_at_once_are_one_timeout() -> None:
         for _ in range(20):
             clocked = as_sandbox(Clocked(0.0, 9.0))
             with pytest.raises(RunFailed) as failed:
-                async with wall_limit(0, "x"), cpu_limit(clocked, 1.0, "x"):
+                async with wall_limit(0, "x"), metered_limit(clocked, 1.0, "x"):
                     await asyncio.Event().wait()
             assert failed.value.status == "timeout"
             await asyncio.sleep(0)  # nothing of the cancellation is left over

@@ -21,7 +21,8 @@ from trainer.data import TaskData
 from trainer.evaluators.lm_bpb_1 import Tolerance
 from trainer.metering import SlowStart
 from trainer.outcome import Meter, RunOutcome, Yardstick
-from trainer.runner import CeilingExceeded, Runner, _Request
+from trainer.runner import CeilingExceeded, Runner
+from trainer.stages import Request
 from trainer.task import Task
 
 Edited = Callable[..., Source]
@@ -207,9 +208,7 @@ def as_record(outcome: RunOutcome) -> Run:
     )  # fmt: skip
 
 
-COST = Cost(
-    train_cpu_s=4.0, first_claim_cpu_s=0.1, claim_cpu_s=1.0, first_audit_cpu_s=0.1, audit_cpu_s=0.3
-)
+COST = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 @pytest.mark.parametrize(
@@ -233,20 +232,20 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
     flags: tuple[str, ...],
 ) -> None:
     runner = runner_of(short_task, short_data)
-    runner.yardstick = Yardstick(
+    runner._stages.yardstick = Yardstick(
         cost=COST, tolerance=Tolerance(1e-6, 1e-4), claims=np.zeros((1, 1), np.float32)
     )
     ceilings: list[float] = []
 
-    async def attempt(request: _Request, _meter: Meter, _on_trained: object) -> RunOutcome:
+    async def attempt(request: Request, _meter: Meter, _on_trained: object) -> RunOutcome:
         outcome = replace(OUTCOME, status=attempts[len(ceilings)])
-        ceilings.append(request.ceiling.train_cpu_s)
+        ceilings.append(request.ceiling.train_s)
         if outcome.status == "ok":
             return outcome
         raise CeilingExceeded(outcome)
 
     async def cost_now() -> Cost:
-        return replace(COST, train_cpu_s=COST.train_cpu_s * slower)
+        return replace(COST, train_s=COST.train_s * slower)
 
     monkeypatch.setattr(runner, "_attempt", attempt)
     monkeypatch.setattr(runner, "_cost_now", cost_now)
@@ -264,12 +263,12 @@ def test_one_slow_start_of_a_serving_script_is_not_its_own_fault(
     """A page cache that was emptied, say: only a source that is slow each time is refused."""
     left: dict[str, int] = {}
 
-    def check(_used_s: float, ceiling_s: float, name: str) -> None:
+    def check(_sandbox: object, _used_s: float, ceiling_s: float, name: str) -> None:
         if left.get(name, 0) and ceiling_s < math.inf:
             left[name] -= 1
             raise SlowStart("timeout", name)
 
-    monkeypatch.setattr("trainer.runner.check_start", check)
+    monkeypatch.setattr("trainer.stages.check_start", check)
     monkeypatch.setattr(Crowd, "is_noticeable", lambda _crowd: False)
     monkeypatch.setattr("trainer.runner._SLOWER", 100.0)
 
@@ -318,5 +317,5 @@ def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data:
     budget = replace(short_task.manifest.budget, unit="seconds", amount=2)
     task = replace(short_task, manifest=replace(short_task.manifest, budget=budget))
     runner = runner_of(task, short_data)
-    assert not runner._profile("train").single_process
-    assert runner._profile("serve").single_process
+    assert not runner._stages.profile("train").single_process
+    assert runner._stages.profile("serve").single_process

@@ -5,10 +5,13 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import torch as library
 from safetensors.numpy import save
 
+from trainer.harness import tensors
 from trainer.weights import check_weights
 
 LIMIT = 1 << 20
@@ -128,3 +131,31 @@ def test_any_damage_gives_an_answer(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     check_weights(bytes(damaged), limit_bytes=LIMIT)
+
+
+def test_what_the_harness_exports_is_what_the_library_reads_and_back() -> None:
+    state = {
+        "scalar": torch.tensor(2.5, dtype=torch.float64),
+        "half": torch.arange(3, dtype=torch.bfloat16),
+        "flags": torch.tensor([True, False, True]),
+        "none": torch.zeros(0, 4),
+        "turned": torch.arange(6.0).view(2, 3).T,
+        "count": torch.tensor([[-1]], dtype=torch.int64),
+    }
+    saved = tensors.save(state)
+    assert check_weights(saved, limit_bytes=LIMIT) is None
+    for read in (library.load(saved), tensors.load(bytearray(library.save(_plain(state))))):
+        assert set(read) == set(state)
+        for name, tensor in state.items():
+            assert read[name].dtype == tensor.dtype
+            assert read[name].shape == tensor.shape
+            assert torch.equal(read[name], tensor)
+
+
+def _plain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+def test_a_number_without_a_name_in_the_format_is_not_exported() -> None:
+    with pytest.raises(TypeError, match="cannot be exported"):
+        tensors.save({"a": torch.zeros(2, dtype=torch.complex64)})

@@ -8,9 +8,11 @@ log-probabilities; it never returns.
 
 import contextlib
 import mmap
+import os
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import count
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,6 +21,7 @@ import torch
 
 from trainer.harness import session
 from trainer.harness.channel import ANSWER, CLAIM, DATA, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.harness.tensors import load, save
 
 MAX_SEQ_LEN: int = session.job.context
 TIME_BUDGET: float = session.job.budget_seconds
@@ -100,36 +103,37 @@ def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
 def evaluate_bpb(model: torch.nn.Module, tokenizer: Tokenizer, batch_size: int = 0) -> NoReturn:
     """Export the weights and end: the metric is computed outside, from what the weights predict."""
     del tokenizer, batch_size
-    from safetensors.torch import save
-
-    state = {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in _unwrap(model).state_dict().items()
-    }
+    state = _unwrap(model).state_dict()
     sys.stdout.flush()
     session.channel.send(WEIGHTS, save(state))
     raise SystemExit(0)
 
 
 def _training_batches(rows: int, length: int) -> Iterator[Batch]:
-    session.channel.send(NEED_DATA)
-    tag, _, descriptor = session.channel.receive()
-    if tag != DATA or descriptor is None:
-        raise SystemExit("the runner answered without data")
-    tokens = np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype=np.uint16)
-    starts = np.arange(0, len(tokens) - length, length)
-    if rows > len(starts):
-        raise ValueError(f"a batch of {rows} x {length} tokens is more than the whole budget")
     reach = np.arange(length + 1)
-    epoch = 1
-    while True:
+    for number in count(1):
+        tokens = _next_part()
+        starts = np.arange(0, len(tokens) - length, length)
+        if rows > len(starts):
+            raise ValueError(f"a batch of {rows} x {length} tokens is more than a part of the data")
         # Rows in an order of their own: neighbours in a batch would be one document's.
-        order = np.random.default_rng([SEED, epoch]).permutation(starts)
+        order = np.random.default_rng([SEED, number]).permutation(starts)
+        epoch = 1 + (number - 1) // session.job.parts
         for first in range(0, len(order) - rows + 1, rows):
             chosen = order[first : first + rows, None] + reach
             batch = torch.from_numpy(tokens[chosen].astype(np.int64))
             yield batch[:, :-1].contiguous(), batch[:, 1:].contiguous(), epoch
-        epoch += 1
+
+
+def _next_part() -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Return the tokens that the runner hands over next; with the first the clock starts."""
+    session.channel.send(NEED_DATA)
+    tag, _, descriptor = session.channel.receive()
+    if tag != DATA or descriptor is None:
+        raise SystemExit("the runner answered without data")
+    data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    os.close(descriptor)
+    return np.frombuffer(data, dtype=np.uint16)
 
 
 def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
@@ -147,7 +151,8 @@ def _serve(caller: FrameType) -> NoReturn:
     device = next(model.parameters()).device
     autocast = names.get("autocast_ctx") or contextlib.nullcontext()
     with autocast:  # whatever is imported on first use: afterwards no file can be opened
-        model(torch.zeros(1, session.job.context, dtype=torch.long, device=device))
+        rows = 1 if device.type == "cpu" else session.job.batch_rows  # other kernels for others
+        model(torch.zeros(rows, session.job.context, dtype=torch.long, device=device))
     session.channel.send(SERVING)
     while True:
         tag, payload, _ = session.channel.receive()
@@ -172,13 +177,10 @@ def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def _receive_weights() -> dict[str, torch.Tensor]:
-    from safetensors.torch import load
-
     tag, _, descriptor = session.channel.receive()
     if tag != WEIGHTS or descriptor is None:
         raise SystemExit("the runner answered without weights")
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        return load(bytes(data))
+    return load(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
 
 
 __all__ = [

@@ -19,7 +19,8 @@ _SEED_MASK = (1 << 63) - 1
 class Job:
     """What the runner asks of this sandbox.
 
-    `context` is the number of tokens of a scored row, `budget_tokens` 0 for budgets in seconds.
+    `context` is the number of tokens of a scored row, `batch_rows` how many are scored at once,
+    `budget_tokens` 0 for budgets in seconds; an epoch is `parts` parts of the training data.
     """
 
     role: Literal["train", "serve"]
@@ -28,6 +29,8 @@ class Job:
     context: int
     budget_tokens: int
     budget_seconds: float
+    parts: int
+    batch_rows: int
     vocabulary_size: int
     bos: int
     vocabulary: dict[str, Any]

@@ -1,0 +1,170 @@
+"""What a sandbox with a card shows beside everything else, with no card there.
+
+A device that every machine has stands for NVIDIA's files.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.hardware import cuda_class
+from tests.trainer.inside import inside, profile
+from trainer import nvidia
+from trainer import sandbox as sandbox_module
+from trainer.confined import Confined
+from trainer.device import Device
+from trainer.enclosure import Enclosure
+from trainer.profile import Profile
+from trainer.tier import _probe_weaker, probe_tier
+
+CARD = Device(
+    hardware_class=cuda_class("NVIDIA GeForce RTX 4090", 24 << 30, compute_capability=(8, 9)),
+    cuda="GPU-1",
+    minor=1,
+    memory_bytes=24 << 30,
+)
+LIMITS = {"scratch_bytes": 64 << 20, "threads": 128, "single_process": False, "card": CARD}
+
+LOOK = """
+import ctypes, json, os, subprocess, sysconfig
+found = {"card": os.environ["CUDA_VISIBLE_DEVICES"], "home": os.path.exists("@HOME@")}
+def tried(what):
+    try:
+        what()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+found["device"] = tried(lambda: os.read(os.open("/dev/full", os.O_RDWR), 1))
+found["other device"] = tried(lambda: os.open("/dev/tty0", os.O_RDWR))
+found["topology"] = tried(lambda: os.listdir("/sys/devices/system/cpu"))
+found["change topology"] = tried(lambda: os.open("/sys/probe", os.O_CREAT | os.O_WRONLY))
+found["own maps"] = tried(lambda: open("/proc/self/maps").read())
+with open("launcher.c", "w") as file:
+    file.write("#include <Python.h>\\n#include <math.h>\\nint seven(void) { return 7; }\\n")
+made = subprocess.run(
+    ["gcc", "-shared", "-fPIC", "-O2", "-I@INCLUDE@", "launcher.c", "-o", "launcher.so", "-lm"],
+    capture_output=True, text=True,
+)
+found["compiler"] = made.stderr
+if not made.returncode:
+    found["seven"] = ctypes.CDLL(os.path.abspath("launcher.so")).seven()
+print(json.dumps(found))
+"""
+SEEN = {
+    "card": "GPU-1",
+    "home": False,
+    "device": "done",
+    "other device": "FileNotFoundError",
+    "topology": "done",
+    "change topology": "OSError",
+    "own maps": "done",
+    "compiler": "",
+    "seven": 7,
+}
+
+
+@pytest.fixture(autouse=True)
+def _device_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "device_files", lambda _card: (Path("/dev/full"),))
+
+
+def seen(tmp_path: Path, include: str) -> dict[str, object]:
+    code = LOOK.replace("@HOME@", str(tmp_path)).replace("@INCLUDE@", include)
+    found = json.loads(inside(code, profile(**LIMITS)).splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler")
+
+
+@needs_compiler
+@pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
+def test_a_card_and_a_compiler_are_there_in_namespaces(tmp_path: Path) -> None:
+    assert seen(tmp_path, next(_python_headers())[1]) == SEEN
+
+
+@needs_compiler
+def test_a_card_and_a_compiler_are_there_without_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weaker = _probe_weaker().name
+    if weaker == "none":
+        pytest.skip("there is no sandbox without namespaces here")
+
+    def confine(limits: Profile) -> Enclosure:
+        return Confined(limits, as_throwaway=weaker == "container")
+
+    monkeypatch.setattr(sandbox_module, "enclose", confine)
+    found = seen(tmp_path, str(next(_python_headers())[0]))
+    refused = [found.pop(name) for name in ("other device", "change topology")]
+    assert set(refused) <= {"PermissionError", "FileNotFoundError"}
+    # Without namespaces what is there can be asked for, not opened.
+    assert found == {name: SEEN[name] for name in found} | {"home": True}
+
+
+def _python_headers() -> Iterator[tuple[Path, str]]:
+    """Yield where they are, outside and inside."""
+    for host, shown in nvidia.compiler_files():
+        if shown.startswith("/python/include"):
+            yield host, shown
+    yield Path("/usr/include"), "/usr/include"
+
+
+def test_a_sandbox_without_a_card_has_none_of_it() -> None:
+    code = """
+import os
+paths = ("/sys/kernel", "/usr/bin/gcc", "/usr/include")
+print([os.path.exists(path) for path in paths])
+print("CUDA_VISIBLE_DEVICES" in os.environ)
+"""
+    if probe_tier().name == "full":
+        assert inside(code).split("\n")[:2] == ["[False, False, False]", "False"]
+
+
+@pytest.mark.parametrize(
+    ("files", "card", "expected"),
+    [
+        (
+            ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia1", "nvidia-modeset"],
+            CARD,
+            ["nvidiactl", "nvidia-uvm", "nvidia1"],
+        ),
+        (
+            ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia10", "nvidiax"],
+            Device(hardware_class=CARD.hardware_class, cuda="GPU-1"),
+            ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia10"],
+        ),
+        (
+            ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia-caps/nvidia-cap21"],
+            Device(
+                hardware_class=cuda_class(
+                    "NVIDIA A100-SXM4-40GB",
+                    40 << 30,
+                    compute_capability=(8, 0),
+                    mig_profile="3g.20gb",
+                ),
+                cuda="MIG-1",
+                minor=0,
+            ),
+            ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia-caps/nvidia-cap21"],
+        ),
+        (["dxg", "nvidiactl"], CARD, ["dxg"]),
+        ([], CARD, []),
+    ],
+    ids=["one of two", "unnumbered", "slice", "WSL2", "none"],
+)
+def test_a_card_has_its_own_device_files(
+    tmp_path: Path, files: list[str], card: Device, expected: list[str]
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = DEVICE_FILES(card, tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in found] == expected
+
+
+DEVICE_FILES = nvidia.device_files

@@ -1,0 +1,144 @@
+"""What a sandbox must show beside everything else so that CUDA works in it, where it is here.
+
+A card's own device files and no other's, the driver's libraries, the packages that torch's CUDA
+builds come with, and a C compiler: Triton compiles what launches its kernels. Without namespaces
+the same files are named to Landlock. Sources: NVIDIA container toolkit (device nodes), Microsoft's
+"GPU acceleration in WSL" (/dev/dxg), GCC's "Spec files" for what `gcc -print-…` answers.
+"""
+
+import functools
+import platform
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from trainer.device import Device
+
+# What torch's wheels for CUDA depend on and what its compiler imports.
+PACKAGES: Final = ("triton", "nvidia", "cuda", "setuptools", "_distutils_hack", "packaging")
+_DISTRIBUTIONS = ("torch", "triton")  # whose entry points and versions are looked up
+_DRIVER_LIBRARIES = (
+    "libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1",
+    "libnvidia-gpucomp.so", "libnvidia-nvvm.so.4", "libdxcore.so",
+)  # fmt: skip
+# What a shared library of C is linked with, beside what lies with the compiler.
+_LINKED = ("crti.o", "crtn.o", "libc.so", "libc_nonshared.a", "libm.so", "libmvec.so.1")
+_WSL = Path("/usr/lib/wsl")
+_DEV = Path("/dev")
+_CONTROL = ("nvidiactl", "nvidia-uvm")
+# Read by the driver's library when it starts; without /sys it answers 304.
+SYSTEM_FOLDERS: Final = ("/sys",)
+PROC_ENTRIES: Final = (
+    "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/meminfo", "/proc/self", "/proc/sys/vm",
+    "/proc/modules",
+)  # fmt: skip
+_MULTIARCH = f"{platform.machine()}-linux-gnu"
+
+
+def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
+    """Return the device files that are there for a card, itself and what drives it."""
+    if (dev / "dxg").exists():  # WSL2 has one for all cards
+        return (dev / "dxg",)
+    wanted = [dev / name for name in _CONTROL]
+    if device.minor is None:  # a driver that does not tell which is whose
+        wanted += sorted(one for one in dev.glob("nvidia*") if re.fullmatch(r"nvidia\d+", one.name))
+    else:
+        wanted.append(dev / f"nvidia{device.minor}")
+    if "-mig-" in device.slug:  # rights on slices are files there
+        wanted += sorted((dev / "nvidia-caps").glob("nvidia-cap*"))
+    return tuple(path for path in wanted if path.exists())
+
+
+def environment(device: Device, *, compiler_cache: str) -> dict[str, str]:
+    """Return what a process with a card finds in its environment."""
+    return {
+        "CUDA_VISIBLE_DEVICES": device.cuda or "",
+        "CUDA_CACHE_DISABLE": "1",  # kernels come compiled; what is not, Triton's cache keeps
+        "PATH": "/python/bin:/usr/bin",
+        "TORCHINDUCTOR_CACHE_DIR": f"{compiler_cache}/inductor",
+        "TRITON_CACHE_DIR": f"{compiler_cache}/triton",
+        "TRITON_LIBCUDA_PATH": f"/lib/{_MULTIARCH}",
+    }
+
+
+@functools.cache
+def driver_libraries() -> tuple[Path, ...]:
+    """Return the driver's libraries, as the dynamic loader finds them."""
+    found = [path for path in map(_located, _DRIVER_LIBRARIES) if path is not None]
+    if (_WSL / "lib").is_dir():
+        found += [_WSL / "lib", *([_WSL / "drivers"] if (_WSL / "drivers").is_dir() else [])]
+    return tuple(found)
+
+
+def _located(library: str) -> Path | None:
+    loader = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
+    if loader is None:
+        return None
+    said = subprocess.run([loader, "-p"], capture_output=True, text=True, check=False).stdout
+    for line in said.splitlines():
+        name, _, where = line.strip().partition(" => ")
+        if name.split(" ")[0].startswith(library) and "libc6" in name and Path(where).exists():
+            return Path(where)
+    return None
+
+
+def package_metadata() -> Iterator[Path]:
+    """Yield the folders in which installed packages tell of themselves."""
+    for name in _DISTRIBUTIONS:
+        try:
+            files = metadata.files(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name == "METADATA":
+                yield Path(str(file.locate())).parent
+
+
+@functools.cache
+def compiler_files() -> tuple[tuple[Path, str], ...]:
+    """Return what a C compiler consists of here, each with where a sandbox shows it.
+
+    Empty without one.
+    """
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        return ()
+    install = Path(_asked(gcc, "-print-file-name=crtbegin.o")).resolve().parent
+    programs = {name: shutil.which(name) for name in ("as", "ld")}
+    programs["gcc"] = gcc
+    shown = [(Path(path).resolve(), f"/usr/bin/{name}") for name, path in programs.items() if path]
+    shown.append((install, str(install)))
+    for name in _LINKED:
+        path = Path(_asked(gcc, f"-print-file-name={name}"))
+        if path.is_absolute():
+            folder = "/lib" if ".so." in name else "/usr/lib"
+            shown.append((path.resolve(), f"{folder}/{_MULTIARCH}/{name}"))
+    tools = [path for path, _ in shown[:3]]
+    tools += [path for name in ("cc1", "collect2") if (path := install / name).exists()]
+    shown += [(path, f"/lib/{_MULTIARCH}/{path.name}") for path in _libraries_of(tools)]
+    shown.append((Path("/usr/include"), "/usr/include"))
+    include = Path(sysconfig.get_path("include"))
+    if include.is_dir() and Path("/usr/include") not in include.parents:
+        shown.append((include.resolve(), f"/python/include/{include.name}"))
+    return tuple(dict.fromkeys(shown))
+
+
+def _asked(gcc: str, question: str) -> str:
+    said = subprocess.run([gcc, question], capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
+def _libraries_of(programs: Iterable[Path]) -> list[Path]:
+    """Return the shared libraries that system programs are linked with."""
+    found: dict[str, Path] = {}
+    for program in programs:
+        said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        for line in said.splitlines():
+            if match := re.search(r"=> (/\S+)", line):
+                found[Path(match[1]).name] = Path(match[1])
+    return list(found.values())

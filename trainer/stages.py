@@ -1,0 +1,323 @@
+"""The three stages of a run on one device, each in a sandbox of its own.
+
+train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
+now). Every figure is taken on this side: the clock, seconds, rows, byte counts and arithmetic. What
+the candidate prints is kept as a log, never read.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from protocol.runs import Audit, Status
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.cost import Cost
+from trainer.data import TaskData
+from trainer.device import Device
+from trainer.evaluators import lm_bpb_1 as evaluator
+from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
+from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
+from trainer.metering import (
+    RunFailed,
+    check_start,
+    metered_limit,
+    restarted,
+    stage,
+    wall_limit,
+)
+from trainer.outcome import Meter, Yardstick
+from trainer.pool import WarmPool
+from trainer.profile import Profile, Role
+from trainer.sandbox import Sandbox
+from trainer.scoring import ScoredRows, ask_audit, ask_claims, batch_rows
+from trainer.sealed import Sealed, sealed
+from trainer.supply import Supply
+from trainer.task import Task
+from trainer.timeline import Timeline
+from trainer.weights import MAX_HEADER_BYTES, check_weights
+
+_SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
+_SCRATCH_BYTES = 64 << 20
+_CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
+_CARD_THREADS = 1024  # its workers, on a machine with many processors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run as it was asked for. `ceiling` is what it may cost."""
+
+    source: Source
+    seed: int
+    needs_audit: Callable[[int, int], bool]
+    incumbent: Floats | None
+    ceiling: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """What weights are worth: metrics in 1e-9 units, claims by row and position."""
+
+    claims: Floats
+    public_nano: int
+    secret_nano: int
+    audit: Audit | None
+
+
+class Stages:
+    """Runs them, one training and one scoring at a time.
+
+    With a budget of tokens the scoring of one run may stand beside the training of the next: a
+    metric is the same bits whatever else the machine does. With one of seconds nothing of ours uses
+    the device while the clock runs; only what comes before the clock may overlap the scoring.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: TaskData,
+        scored: ScoredRows,
+        *,
+        device: Device,
+        random_seed: Callable[[], int],
+    ) -> None:
+        self.yardstick: Yardstick | None = None
+        self._task = task
+        self._data = data
+        self._scored = scored
+        self._card = device if device.cuda is not None else None
+        self._random_seed = random_seed
+        self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
+        self._supply = Supply(data, self.budget_tokens)
+        self._training = asyncio.Lock()
+        self._scoring = asyncio.Lock()
+        self._clock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """End the sandboxes that wait for a source."""
+        await self._pool.close()
+        self._supply.close()
+
+    @property
+    def budget_tokens(self) -> int:
+        """The budget in tokens, 0 if it is one of seconds."""
+        budget = self._task.manifest.budget
+        return budget.amount if budget.unit == "tokens" else 0
+
+    async def train(self, request: Request, meter: Meter) -> bytes:
+        """Return the weights that a source trains.
+
+        Raises RunFailed, or NotThereYet for data that are still on their way.
+        """
+        async with self._training:
+            return await self._train(request, meter)
+
+    async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
+        """Return what weights are worth on both splits. Raises RunFailed."""
+        async with self._scoring, self._nothing_else():
+            claims = await restarted(partial(self._claim, request, weights, meter))
+            public, secret = self._scored.public_metric(claims), self._scored.secret_metric(claims)
+            audit = None
+            if request.needs_audit(public, secret):
+                audit = await restarted(partial(self._audit, request, weights, meter, claims))
+        return Scores(claims=claims, public_nano=public, secret_nano=secret, audit=audit)
+
+    def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Hold the device, where what else runs on it would cost a run its time."""
+        return contextlib.nullcontext() if self.budget_tokens else self._clock
+
+    async def _train(self, request: Request, meter: Meter) -> bytes:
+        limits, timeline = self._task.manifest.limits, meter.timeline
+        first = await self._supply.part(request.seed, 0)
+        sandbox = await self._pool.take("train")
+        self._pool.warm("serve")
+        # From the source's arrival on, not from the data's: what a script knows of the text, or
+        # the interpreter's own files, is enough to train on before there is any data.
+        before_s, before_cpu_s = sandbox.metered_s(), sandbox.cpu_s()
+        started_s: float | None = None
+        try:
+            async with (
+                stage(sandbox, "training"),
+                metered_limit(sandbox, request.ceiling.train_s, "training"),
+            ):
+                timeline.enter("train", "build")
+                await sandbox.send(JOB, self._job("train", request))
+                async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
+                    await sandbox.receive(NEED_DATA, at_most=0)
+                async with self._nothing_else():
+                    started_s = time.monotonic()
+                    timeline.enter("train", "train")
+                    async with wall_limit(limits.limit_s, "training"):
+                        weights = await self._feed(sandbox, request, first, timeline)
+        finally:
+            timeline.leave("train")
+            meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
+            meter.train_s = sandbox.metered_s() - before_s
+            meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
+            await sandbox.close()
+            meter.note(sandbox, "train")
+        if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
+            status: Status = "nan" if fault.reason.startswith("nan") else "rejected"
+            raise RunFailed(status, fault.reason, unquoted="its weights are refused")
+        return weights
+
+    async def _feed(
+        self, sandbox: Sandbox, request: Request, part: Sealed, timeline: Timeline
+    ) -> bytes:
+        """Hand over data, part by part as they are asked for, until the weights come back."""
+        weights_bytes = self._task.manifest.limits.weights_mb * 1_000_000
+        expected = {NEED_DATA: 0, WEIGHTS: weights_bytes + MAX_HEADER_BYTES}
+
+        def note(tag: bytes) -> None:
+            if tag == WEIGHTS:
+                timeline.enter("train", "export")
+
+        for number in count(1):
+            with part.opened() as descriptor:
+                await sandbox.send(DATA, descriptor=descriptor)
+            # Sealed ahead: to wait for it would cost the script's time.
+            ahead = asyncio.create_task(self._supply.part(request.seed, number))
+            try:
+                tag, payload = await sandbox.receive_one(expected, on_begun=note)
+                if tag == WEIGHTS:
+                    break
+                part = await ahead
+            finally:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+        return payload
+
+    async def _claim(self, request: Request, weights: bytes, meter: Meter) -> Floats:
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        before_s, started_s = sandbox.metered_s(), time.monotonic()
+
+        def note_first() -> None:
+            meter.first_claim_s = sandbox.metered_s() - before_s
+            check_start(sandbox, meter.first_claim_s, ceiling.first_claim_s, "the start of scoring")
+            # A script that trains on there has that much less of it before.
+            both_s = meter.train_s + meter.first_claim_s
+            check_start(sandbox, both_s, ceiling.train_s, "training with the start of scoring")
+
+        try:
+            async with (
+                stage(sandbox, "scoring"),
+                wall_limit(_SERVE_WALL_S, "scoring"),
+                metered_limit(sandbox, ceiling.claim_s, "scoring"),
+            ):
+                meter.timeline.enter("claim", "load")
+                await self._serve(sandbox, request, weights)
+                meter.timeline.enter("claim", "score")
+                claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
+        finally:
+            meter.timeline.leave("claim")
+            meter.claim_s = sandbox.metered_s() - before_s
+            meter.claim_wall_s = time.monotonic() - started_s
+            await sandbox.close()
+            meter.note(sandbox, "claim")
+        if fault := evaluator.find_claim_fault(claims):
+            raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
+        return claims
+
+    async def _audit(self, request: Request, weights: bytes, meter: Meter, claims: Floats) -> Audit:
+        random = np.random.default_rng(self._random_seed())
+        caps = self._task.manifest.audit
+        incumbent = request.incumbent
+        if incumbent is None and self.yardstick:
+            incumbent = self.yardstick.claims
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        before_s = sandbox.metered_s()
+
+        def note_first() -> None:
+            meter.first_audit_s = sandbox.metered_s() - before_s
+            check_start(
+                sandbox, meter.first_audit_s, ceiling.first_audit_s, "the start of the audit"
+            )
+
+        try:
+            # The process that claimed is dead; only now is it decided what will be looked at.
+            positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
+            async with (
+                stage(sandbox, "the audit"),
+                wall_limit(_SERVE_WALL_S, "the audit"),
+                metered_limit(sandbox, ceiling.audit_s, "the audit"),
+            ):
+                meter.timeline.enter("audit", "load")
+                await self._serve(sandbox, request, weights)
+                meter.timeline.enter("audit", "score")
+                audited = await ask_audit(
+                    sandbox, self._scored, positions, random, on_first=note_first
+                )
+        finally:
+            meter.timeline.leave("audit")
+            meter.audit_s = sandbox.metered_s() - before_s
+            await sandbox.close()
+            meter.note(sandbox, "audit")
+        if not np.isfinite(audited).all():
+            raise RunFailed("nan", "nan: audited log-probabilities are not finite")
+        claimed = claims[positions[:, 0], positions[:, 1]]
+        if self.yardstick is None:
+            limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
+            tolerance = evaluator.calibrate(claimed, audited, limit)
+        else:
+            tolerance = self.yardstick.tolerance
+        statistics = evaluator.summarise_audit(claimed, audited, tolerance)
+        if fault := evaluator.find_audit_fault(statistics, tolerance):
+            raise RunFailed("rejected", fault)
+        if self.yardstick is None:  # not before: a baseline beyond the caps measures nothing
+            self.yardstick = Yardstick(cost=meter.cost, tolerance=tolerance, claims=claims)
+        return Audit(
+            k=statistics.k,
+            mean_nano=round(statistics.mean * NANO),
+            se_nano=round(statistics.standard_error * NANO),
+            max_nano=round(statistics.largest * NANO),
+        )
+
+    async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
+        await sandbox.send(JOB, self._job("serve", request))
+        with sealed(weights) as descriptor:
+            await sandbox.send(WEIGHTS, descriptor=descriptor)
+        await sandbox.receive(SERVING, at_most=0)
+        sandbox.shut_gate()  # before it sees a row
+
+    def profile(self, role: Role) -> Profile:
+        """What a sandbox of this role may use."""
+        manifest = self._task.manifest
+        with_card = {"threads": _CARD_THREADS, "scratch_bytes": _CARD_SCRATCH_BYTES}
+        return Profile(
+            role=role,
+            memory_bytes=manifest.limits.memory_mb << 20,
+            # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
+            # script of a task with a budget of seconds could train on in a child unmetered.
+            single_process=role == "serve" or manifest.budget.unit == "tokens",
+            card=self._card,
+            **(with_card if self._card else {"scratch_bytes": _SCRATCH_BYTES}),
+        )
+
+    def _job(self, role: Role, request: Request) -> bytes:
+        manifest, vocabulary = self._task.manifest, self._data.vocabulary
+        message = {
+            "role": role,
+            "seed": request.seed,
+            "entry": request.source.files[0][0],
+            "context": manifest.context,
+            "budget_tokens": self.budget_tokens,
+            "budget_seconds": 0.0 if self.budget_tokens else float(manifest.budget.amount),
+            "parts": 1 if self.budget_tokens else self._supply.count,
+            "batch_rows": batch_rows(manifest.context),
+            "vocabulary_size": vocabulary.size,
+            "bos": vocabulary.bos,
+            "vocabulary": {
+                "pattern": vocabulary.pattern,
+                "ranks": [token.hex() for token in vocabulary.token_bytes if token is not None],
+            },
+            "files": {path: base64.b64encode(data).decode() for path, data in request.source.files},
+        }
+        return json.dumps(message).encode()
