@@ -12,7 +12,7 @@ def provenance() -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """Return the commit that is checked out; None where the code lies without git or its history."""
+    """Return the commit that is checked out; None without git or its history."""
     try:
         said = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],

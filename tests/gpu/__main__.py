@@ -12,7 +12,7 @@ _HOME = Path(__file__).parents[2] / "build" / "gpu"
 
 def main() -> int:
     """Run the part that the command line names; 1 if it could not be measured."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 -- up to here older ones get as well
         sys.exit("arnode needs Python 3.11 or newer: name one, as make gpu PYTHON=python3.12")
     from tests.gpu.parts import PARTS, Options, measure
 
@@ -24,7 +24,8 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=_HOME, help="where the text is kept")
     parser.add_argument("--runs", type=int, help="pairs, seeds or experiments at most (3, 5, 3)")
     parser.add_argument("--memory", type=float, default=24.0, help="GiB of the emulated card")
-    parser.add_argument("--from-ablation", type=int, default=0, help="the number to begin with")
+    parser.add_argument("--points", type=int, default=99, help="ablations or sizes at most")
+    parser.add_argument("--from-point", type=int, default=0, help="the number of the first")
     given = parser.parse_args()
     return measure(Options(**vars(given)))
 

@@ -7,6 +7,7 @@ are as frequent, the one of older tokens goes first, so that a text has one voca
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 import regex  # tiktoken needs it as well
 
@@ -69,14 +70,14 @@ class _Merges:
         self._pairs[pair] = 0
 
     def _add(self, number: int, word: list[int]) -> set[Pair]:
-        pairs = list(zip(word, word[1:], strict=False))
+        pairs = list(pairwise(word))
         for pair in pairs:
             self._pairs[pair] += self._counts[number]
             self._places[pair].add(number)
         return set(pairs)
 
     def _remove(self, number: int, word: list[int]) -> set[Pair]:
-        pairs = list(zip(word, word[1:], strict=False))
+        pairs = list(pairwise(word))
         for pair in pairs:
             self._pairs[pair] -= self._counts[number]
         return set(pairs)

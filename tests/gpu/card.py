@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError
+from protocol.hardware import cuda_class
+from trainer.device import Device, processor, software
 
 _ASK: Final = """
 import json, torch
 card = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
 print(json.dumps({
     "name": card.name if card else None,
-    "memory_gib": round(card.total_memory / 2**30, 2) if card else None,
+    "memory_bytes": card.total_memory if card else 0,
     "capability": [card.major, card.minor] if card else None,
+    "uuid": f"GPU-{card.uuid}" if hasattr(card, "uuid") else None,
     "torch": torch.__version__,
     "cuda": torch.version.cuda,
 }))
 """
 _TIMEOUT_S: Final = 180
-_DRIVER: Final = Path("/proc/driver/nvidia/version")
+_DRIVER: Final = Path("/proc/driver/nvidia")
 
 # Dense bf16 with fp32 accumulation, in TFLOP/s, from NVIDIA's data sheets; the first that matches.
 _PEAKS: Final = (
@@ -40,11 +43,12 @@ _PEAKS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The first card, all None but versions where there is none."""
+    """The first card that torch sees; without one no more than versions."""
 
     name: str | None
-    memory_gib: float | None
+    memory_bytes: int
     capability: tuple[int, int] | None
+    uuid: str | None
     torch: str
     cuda: str | None
     driver: str | None
@@ -53,6 +57,26 @@ class Machine:
     def is_card(self) -> bool:
         """Whether there is one."""
         return self.name is not None
+
+    @property
+    def memory_gib(self) -> float | None:
+        """Its memory as torch tells of it."""
+        return self.memory_bytes / 2**30 if self.is_card else None
+
+    @property
+    def device(self) -> Device:
+        """What runs are measured on: the card, by what torch alone says of it, or the processor."""
+        if self.name is None or self.capability is None:
+            return processor()
+        return Device(
+            hardware_class=cuda_class(
+                self.name, self.memory_bytes, compute_capability=self.capability
+            ),
+            environment=software(),
+            cuda=self.uuid or "0",  # its number, where torch is too old to tell
+            minor=_minor(self.uuid),
+            memory_bytes=self.memory_bytes,
+        )
 
     @property
     def peak_flops(self) -> float | None:
@@ -84,12 +108,21 @@ def probe_machine() -> Machine:
         said = asked.stderr.strip().rpartition("\n")[2]
         raise ArnodeError(f"torch does not come up: {said}", "mend its installation")
     told = json.loads(asked.stdout.splitlines()[-1])
-    told["capability"] = told["capability"] and tuple(told["capability"])
+    if told["capability"] is not None:
+        told["capability"] = tuple(told["capability"])
     return Machine(driver=_driver(), **told)
 
 
 def _driver() -> str | None:
-    if not _DRIVER.exists():
-        return None
-    found = re.search(r"\d+\.\d+(\.\d+)?", _DRIVER.read_text())
+    version = _DRIVER / "version"
+    found = re.search(r"\d+\.\d+(\.\d+)?", version.read_text()) if version.exists() else None
     return found[0] if found else None
+
+
+def _minor(uuid: str | None) -> int | None:
+    """Return the number of a card's device file, None where the driver does not tell."""
+    for path in _DRIVER.glob("gpus/*/information"):
+        text = path.read_text()
+        if uuid is not None and uuid in text and (found := re.search(r"Minor:\s*(\d+)", text)):
+            return int(found[1])
+    return None

@@ -13,13 +13,20 @@ from tests.gpu.measuring import (
     pooled_sd,
     rates_of,
 )
-from tests.gpu.sources import ABLATIONS, ours, shape_of_ours, shape_of_theirs, theirs, with_constants
+from tests.gpu.sources import (
+    ABLATIONS,
+    ours,
+    shape_of_ours,
+    shape_of_theirs,
+    theirs,
+    with_constants,
+)
 from trainer.outcome import RunOutcome
 
 _WANTED_SDS: Final = 5.0
 
 
-async def run_compare(session: Session, report: Report, *, pairs: int, first_ablation: int) -> None:
+async def run_compare(session: Session, report: Report, *, pairs: int, points: slice) -> None:
     """Fill in the figures: pairs of seeds first, then ablations while there is time."""
     report.figures |= {
         "attention": "our script's, in both scripts",
@@ -38,7 +45,7 @@ async def run_compare(session: Session, report: Report, *, pairs: int, first_abl
         report.figures["pairs"] = _pairs(mine, rival)
         report.figures["rates"] = _rates(session, mine, rival)
     sd = pooled_sd(metrics_of(mine), metrics_of(rival))
-    await _ablate(session, report, fmean(metrics_of(mine)), sd, first=first_ablation)
+    await _ablate(session, report, fmean(metrics_of(mine)), sd, points)
 
 
 def _pairs(mine: list[RunOutcome], rival: list[RunOutcome]) -> Figures:
@@ -68,17 +75,20 @@ def _rates(session: Session, mine: list[RunOutcome], rival: list[RunOutcome]) ->
 
 
 async def _ablate(
-    session: Session, report: Report, base_bpb: float, sd: float | None, *, first: int
+    session: Session, report: Report, base_bpb: float, sd: float | None, points: slice
 ) -> None:
     """Run our script with one point at a time taken back, with a seed that the pairs had too."""
     found: dict[str, Figures] = {}
     report.figures["ablations"] = found
-    points = list(ABLATIONS.items())
-    for number, (name, values) in enumerate(points[first:], start=first):
+    report.skipped += [
+        f"ablation {number}, {name}: not asked for"
+        for number, name in enumerate(ABLATIONS)
+        if name not in list(ABLATIONS)[points]
+    ]
+    for number, (name, values) in list(enumerate(ABLATIONS.items()))[points]:
         if not session.has_time_for():
-            report.skipped += [f"ablation {at}, {each}: no time is left" for at, (each, _) in
-                               enumerate(points) if at >= number]
-            return
+            report.skipped.append(f"ablation {number}, {name}: no time is left")
+            continue
         outcome = await session.run(f"without {name}", with_constants(ours(), values), 1)
         loss = None
         if metric := metrics_of([outcome]):

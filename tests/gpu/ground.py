@@ -22,7 +22,6 @@ from tests.gpu.text import Texts, candidates, gather, places
 from trainer.data import TaskData, byte_counts_of, rows_of
 from trainer.task import Task, load_task
 from trainer.token_cache import Tokens
-from trainer.visible import visible_tree
 from trainer.vocabulary import Vocabulary, parse_ranks
 
 SCRIPT: Final = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
@@ -97,12 +96,14 @@ class Ground:
     account: dict[str, object]
 
 
-def prepare_ground(scale: Scale, *, kept: Path, seconds: int, folder: Path) -> Ground:
+def prepare_ground(
+    scale: Scale, *, shown: Sequence[Path], kept: Path, seconds: int, folder: Path
+) -> Ground:
     """Return the task and its data, made in `folder` of what is kept in `kept`, or kept there.
 
-    Raises ArnodeError if there is too little text.
+    `shown` are the files that sandboxes show. Raises ArnodeError if there is too little text.
     """
-    texts = _kept(scale, kept)
+    texts = _kept(scale, shown, kept)
     account = json.loads((texts / "account.json").read_text())
     vocabulary = (texts / _VOCABULARY).read_bytes()
     tokens = {name: np.load(texts / f"{name}.npy") for name in ("training", "public", "secret")}
@@ -135,9 +136,7 @@ def prepare_ground(scale: Scale, *, kept: Path, seconds: int, folder: Path) -> G
     return Ground(task=load_task(folder, data_dir=folder), data=data, account=account)
 
 
-def _data(
-    vocabulary: Vocabulary, tokens: dict[str, Tokens], context: int, rows: int
-) -> TaskData:
+def _data(vocabulary: Vocabulary, tokens: dict[str, Tokens], context: int, rows: int) -> TaskData:
     secret = rows_of(tokens["secret"], context, rows)
     return TaskData(
         vocabulary=vocabulary,
@@ -149,10 +148,10 @@ def _data(
     )
 
 
-def _kept(scale: Scale, kept: Path) -> Path:
+def _kept(scale: Scale, shown: Sequence[Path], kept: Path) -> Path:
     """Return the folder with tokens, vocabulary and account of the text that is installed now."""
     say("looking for text that no sandbox shows")
-    found = candidates(places(), visible_tree().host_files(), most=scale.files)
+    found = candidates(places(), shown, most=scale.files)
     key = hashlib.sha256(repr((_VERSION, scale, found)).encode()).hexdigest()[:16]
     folder = kept / f"text-{key}"
     if folder.is_dir():
@@ -160,13 +159,15 @@ def _kept(scale: Scale, kept: Path) -> Path:
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)  # of one that was interrupted
     part.mkdir(parents=True)
-    _make(scale, found, part)
+    _make(scale, found, shown, part)
     return part.rename(folder)
 
 
-def _make(scale: Scale, found: list[tuple[Path, str, int]], folder: Path) -> None:
+def _make(
+    scale: Scale, found: list[tuple[Path, str, int]], shown: Sequence[Path], folder: Path
+) -> None:
     say(f"reading up to {scale.text >> 20} MiB of {len(found)} files")
-    texts = gather(found, size=scale.text, least=scale.least, scored=scale.scored)
+    texts = gather(found, shown, size=scale.text, least=scale.least, scored=scale.scored)
     say(f"learning {scale.vocabulary} tokens")
     started_s = time.monotonic()
     vocabulary = learn_vocabulary(_beginning(texts.training, scale.learned_from), scale.vocabulary)

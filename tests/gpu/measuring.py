@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, ground: Ground, machine: Machine, *, ends_s: float) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self._runner: Runner = runner_of(ground.task, ground.data)
+        self._runner: Runner = runner_of(ground.task, ground.data, machine.device)
         self._ends_s = ends_s
         self._longest_s = 0.0
 
@@ -48,7 +48,9 @@ class Session:
         """Run the baseline, which is the yardstick of all that follows. Raises ArnodeError."""
         return await self._timed("ours, the baseline", lambda: self._runner.calibrate(seed))
 
-    async def run(self, what: str, source: Source, seed: int, *, audited: bool = True) -> RunOutcome:
+    async def run(
+        self, what: str, source: Source, seed: int, *, audited: bool = True
+    ) -> RunOutcome:
         """Run a source from start to audit, with nothing beside it."""
         return await self._timed(
             what, lambda: self._runner.run(source, seed, needs_audit=lambda _one, _other: audited)
@@ -60,9 +62,14 @@ class Session:
         """Run a source; the next may begin when `on_trained` is called."""
         return await told(what, self._runner.run(source, seed, on_trained=on_trained))
 
+    @property
+    def left_s(self) -> float:
+        """The seconds that are left."""
+        return self._ends_s - time.monotonic()
+
     def has_time_for(self, runs: int = 1) -> bool:
         """Whether that many runs as long as the longest so far end in time."""
-        return time.monotonic() + runs * self._longest_s <= self._ends_s
+        return runs * self._longest_s <= self.left_s
 
     async def close(self) -> None:
         """End what waits."""

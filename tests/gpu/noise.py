@@ -1,12 +1,13 @@
 """How much a run's metric differs by seed, what scoring and auditing it takes, and whether the
 sized baseline is well sized for a smaller card."""
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
 from protocol.units import NANO
 from tests.gpu.measuring import Figures, Report, Session, figures_of, metrics_of, pooled_sd
-from tests.gpu.sources import Size, on_smaller_card, ours, size_of_ours, with_constants
+from tests.gpu.sources import on_smaller_card, ours, size_of_ours, with_constants
 from trainer.outcome import RunOutcome
 
 # Steps in depth and in doublings of the batch from the sized baseline, the nearest first
@@ -14,7 +15,13 @@ _GRID: Final = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1,
 
 
 async def run_noise(
-    session: Session, report: Report, *, seeds: int, memory_gib: float, sweep_seconds: int
+    session: Session,
+    report: Report,
+    *,
+    seeds: int,
+    memory_gib: float,
+    sweep_seconds: int,
+    points: slice,
 ) -> None:
     """Fill in the figures: seeds first, then the sweep while there is time."""
     outcomes = [await session.begin(1)]
@@ -25,7 +32,7 @@ async def run_noise(
             break
         outcomes.append(await session.run(f"seed {seed}", ours(), seed))
         report.figures["seeds"] = _seeds(outcomes)
-    await _sweep(session, report, memory_gib, sweep_seconds)
+    await _sweep(session, report, memory_gib, sweep_seconds, _GRID[points])
 
 
 def _seeds(outcomes: list[RunOutcome]) -> Figures:
@@ -48,7 +55,13 @@ def _seeds(outcomes: list[RunOutcome]) -> Figures:
     }
 
 
-async def _sweep(session: Session, report: Report, memory_gib: float, seconds: int) -> None:
+async def _sweep(
+    session: Session,
+    report: Report,
+    memory_gib: float,
+    seconds: int,
+    grid: Sequence[tuple[int, int]],
+) -> None:
     """Run our script at sizes around the one that it takes for a card of that much memory."""
     machine = session.machine
     if machine.memory_gib is not None and machine.memory_gib < memory_gib:
@@ -60,11 +73,12 @@ async def _sweep(session: Session, report: Report, memory_gib: float, seconds: i
     report.figures["sweep"] = {
         "emulated_memory_gib": memory_gib if machine.is_card else None,
         "budget_s": seconds,
+        "points_of_grid": f"{len(grid)} of {len(_GRID)}",
         "points": points,
     }
-    for number, (deeper, doublings) in enumerate(_GRID):
+    for number, (deeper, doublings) in enumerate(grid):
         if not session.has_time_for():
-            report.skipped.append(f"sweep: {len(_GRID) - number} of {len(_GRID)} points, no time")
+            report.skipped.append(f"sweep: no time for {len(grid) - number} of its points")
             break
         size = base.moved(deeper, doublings)
         what = f"{size.layers} layers, width {size.width}, {size.step_tokens} tokens a step"

@@ -19,12 +19,14 @@ from tests.gpu.noise import run_noise
 from tests.gpu.pipeline import run_pipeline
 from tests.gpu.progress import say
 from trainer.tier import probe_tier
+from trainer.visible import visible_tree
 
 _SECONDS: Final = {"compare": 60, "noise": 30, "pipeline": 60}
 _TOY_SECONDS: Final = 2
 _MINUTES, _TOY_MINUTES = 8.5, 2.0
 _SWEEP_SHARE: Final = 3  # of the budget that a small card's run gets on this one
-_STEPS, _TOY_STEPS = 40, 20
+_STEPS, _TOY_STEPS = 40, 5
+_GRACE_S: Final = 20
 _PUBLISHED_S: Final = 300  # autoresearch's budget
 
 
@@ -39,7 +41,8 @@ class Options:
     home: Path
     runs: int | None
     memory: float
-    from_ablation: int
+    points: int
+    from_point: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +53,19 @@ class _Sizes:
     is_card: bool
     seconds: int
 
+    @property
+    def points(self) -> slice:
+        """Which points of the ablations or of the sweep are wanted."""
+        first = self.options.from_point
+        return slice(first, first + self.options.points)
+
     def runs(self, usual: int) -> int:
         """How many of the part's runs are wanted."""
         return usual if self.options.runs is None else self.options.runs
 
 
 def _compare(session: Session, report: Report, sizes: _Sizes) -> Coroutine[object, object, None]:
-    first = sizes.options.from_ablation
-    return run_compare(session, report, pairs=sizes.runs(3), first_ablation=first)
+    return run_compare(session, report, pairs=sizes.runs(3), points=sizes.points)
 
 
 def _noise(session: Session, report: Report, sizes: _Sizes) -> Coroutine[object, object, None]:
@@ -67,6 +75,7 @@ def _noise(session: Session, report: Report, sizes: _Sizes) -> Coroutine[object,
         seeds=sizes.runs(5),
         memory_gib=sizes.options.memory,
         sweep_seconds=max(1, sizes.seconds // _SWEEP_SHARE),
+        points=sizes.points,
     )
 
 
@@ -119,7 +128,9 @@ def _measure(
     if not machine.is_card:
         document["size"] = "toy size on the CPU: figures of no card"
     elif seconds < _PUBLISHED_S:
-        document["size"] = f"{seconds} s a run: {_PUBLISHED_S} s do not fit into {minutes:g} minutes"
+        document["size"] = (
+            f"{seconds} s a run: {_PUBLISHED_S} s do not fit into {minutes:g} minutes"
+        )
     say(str(document.get("size", machine.name)))
     tier = probe_tier()
     document |= {"tier": tier.name, "tier_detail": tier.detail}
@@ -127,6 +138,7 @@ def _measure(
     with tempfile.TemporaryDirectory() as folder:
         ground = prepare_ground(
             CARD if machine.is_card else TOY,
+            shown=visible_tree(with_cuda=machine.is_card).host_files(),
             kept=options.home,
             seconds=seconds,
             folder=Path(folder),
@@ -136,17 +148,15 @@ def _measure(
             raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
         session = Session(ground, machine, ends_s=started_s + 60 * minutes)
         sizes = _Sizes(options=options, is_card=machine.is_card, seconds=seconds)
-        asyncio.run(_in_time(session, PARTS[options.part](session, report, sizes), minutes))
+        asyncio.run(_in_time(session, PARTS[options.part](session, report, sizes)))
 
 
-async def _in_time(
-    session: Session, part: Coroutine[object, object, None], minutes: float
-) -> None:
-    """Run a part; what it has not come to when the time is up is left."""
+async def _in_time(session: Session, part: Coroutine[object, object, None]) -> None:
+    """Run a part. It begins nothing that would end late; what does so all the same is ended."""
     try:
-        async with asyncio.timeout(60 * minutes):
+        async with asyncio.timeout(session.left_s + _GRACE_S):
             await part
     except TimeoutError as error:
-        raise ArnodeError(f"not done within {minutes:g} minutes", "give it more: --minutes") from error
+        raise ArnodeError("the time is up before its figures are there", "--minutes") from error
     finally:
         await session.close()

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError
-from trainer.visible import visible_tree
 from trainer.windows import WINDOW_BYTES, shared_windows
 
 _SYSTEM: Final = (
@@ -35,6 +34,7 @@ _WORDY: Final = 0.4  # less of these, and it is a table rather than text
 _PIECE: Final = 8 << 10  # of what may be scored
 _HELD_BACK: Final = 0.25  # of the files: what may be scored
 _MOST_HITS: Final = 1_000_000
+_PASSED_OVER: Final = (".", "__pycache__", "build")  # what is made of other files
 _LIBRARIES: Final = (".so", ".a", ".pyc")  # as good as no text in them that is not in a source too
 
 
@@ -57,8 +57,9 @@ class Texts:
 
 
 def places() -> list[Path]:
-    """Return the folders in which text is looked for: those of the system and of Python."""
-    found = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
+    """Return the folders in which text is looked for: this repository, Python's, the system's."""
+    found = [Path(__file__).parents[2]]
+    found += [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
     found += [Path(place) for place in (*_SYSTEM, f"{sys.prefix}/share")]
     return list(dict.fromkeys(place.resolve() for place in found if place.is_dir()))
 
@@ -83,7 +84,8 @@ def _files_below(root: Path, known: set[tuple[int, int]]) -> Iterator[tuple[Path
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
+                if not entry.name.startswith(_PASSED_OVER):
+                    folders.append(entry.path)
             elif entry.is_file(follow_symlinks=False) and not _is_library(entry.name):
                 status = entry.stat()
                 if least <= status.st_size <= most and _identity(status) not in known:
@@ -92,11 +94,16 @@ def _files_below(root: Path, known: set[tuple[int, int]]) -> Iterator[tuple[Path
 
 
 def gather(
-    files: Iterable[tuple[Path, str, int]], *, size: int, least: int, scored: int
+    files: Iterable[tuple[Path, str, int]],
+    shown: Sequence[Path],
+    *,
+    size: int,
+    least: int,
+    scored: int,
 ) -> Texts:
     """Read about `size` bytes of the files' text and split it, `scored` of them for being scored.
 
-    Raises ArnodeError if there is less than `least`.
+    `shown` are the files that sandboxes show. Raises ArnodeError if there is less than `least`.
     """
     documents: list[Document] = []
     seen: set[bytes] = set()
@@ -119,13 +126,15 @@ def gather(
             f"{least / 1e6:.0f} are needed",
             "install manuals, headers or Python packages",
         )
-    return _split(documents, scored=scored, repeated=repeated)
+    sources = [path for path in shown if not _is_library(path.name)]
+    return _split(documents, sources, scored=scored, repeated=repeated)
 
 
-def _split(documents: list[Document], *, scored: int, repeated: int) -> Texts:
+def _split(
+    documents: list[Document], shown: Sequence[Path], *, scored: int, repeated: int
+) -> Texts:
     held_back = round(_HELD_BACK * len(documents))
     training = tuple(document.text for document in documents[held_back:])
-    shown = [path for path in visible_tree().host_files() if not _is_library(path.name)]
     known = {line for text in training for line in _long_lines(text)}
     fresh: list[tuple[int, str]] = []
     size = 0
@@ -149,7 +158,10 @@ def _split(documents: list[Document], *, scored: int, repeated: int) -> Texts:
         "repeated_mb": _megabytes(repeated),
         "compared_with_mb": _megabytes(sum(path.stat().st_size for path in shown)),
         "mb_by_place": {place: _megabytes(size) for place, size in by_place.most_common()},
-        **{f"{name}_mb": _megabytes(sum(len(text.encode()) for text in part)) for name, part in parts.items()},
+        **{
+            f"{name}_mb": _megabytes(sum(len(text.encode()) for text in part))
+            for name, part in parts.items()
+        },
     }
     return Texts(**parts, account=account)
 

@@ -1,9 +1,10 @@
 """autoresearch's first script, written anew from its published constants and structure.
 
 The rival of `trainer/tasks/nanochat/train.py` in `make gpu PART=compare`: its model, optimiser,
-schedules and batch, under the same contract (`prepare`). What differs from the original differs for
-both alike: the harness's loader and clock, and compiling on invented tokens before the clock
-starts, where the original leaves its first steps uncounted. Source: karpathy/autoresearch, train.py.
+schedules and batch, under the same contract (`prepare`). What differs from the original differs
+for both alike: the harness's loader and clock, and compiling on invented tokens before the clock
+starts, where the original leaves its first steps uncounted.
+Source: karpathy/autoresearch, train.py.
 """
 
 import gc
