@@ -6,14 +6,18 @@ Nothing of the host is writable inside and nothing but `trainer.visible` is ther
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
+from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer import nvidia
+from trainer.compiled import make_folder
 from trainer.enclosure import (
     Enclosure,
     boot_arguments,
     environment,
+    holds_too_much,
     in_time,
     start_process,
 )
@@ -23,6 +27,7 @@ from trainer.seccomp import seccomp_program
 from trainer.visible import INTERPRETER, visible_tree
 
 _BOOT = "/arnode/trainer/harness/boot.py"
+_COMPILED = "/compiled"
 _SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
@@ -40,9 +45,12 @@ class Bubblewrap(Enclosure):
         filters = seccomp_program(
             single_process=self.profile.single_process, has_card=self.profile.card is not None
         )
+        if self.profile.compiles:
+            self.compiled = make_folder()
         program = _readable(filters)
         # Not on the command line: a candidate could read there what the host's folders are called.
-        arguments = _readable("\0".join(_arguments(self.profile, program=program)).encode() + b"\0")
+        words = _arguments(self.profile, program=program, compiled=self.compiled)
+        arguments = _readable("\0".join(words).encode() + b"\0")
         command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
         command += [_BOOT, *boot_arguments(self.profile, channel)]
         try:
@@ -81,17 +89,22 @@ class Bubblewrap(Enclosure):
         """
         if self._process is not None:
             await self._process.wait()
-        if self._init is None:
-            return
+        if self._init is not None:
+            await self._ended(self._init)
+            self._init = None
+        if self.compiled is not None:
+            await asyncio.to_thread(shutil.rmtree, self.compiled, ignore_errors=True)
+            self.compiled = None
+
+    async def _ended(self, init: int) -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        loop.add_reader(self._init, ended.set)
+        loop.add_reader(init, ended.set)
         try:
             await in_time(ended)
         finally:
-            loop.remove_reader(self._init)
-            os.close(self._init)
-            self._init = None
+            loop.remove_reader(init)
+            os.close(init)
 
     def is_overfull(self) -> bool:
         """Whether a scratch folder holds too many files: tmpfs bounds only their bytes."""
@@ -100,7 +113,7 @@ class Bubblewrap(Enclosure):
                 space = os.statvfs(self._root + folder)
                 if space.f_files - space.f_ffree > self.profile.scratch_files:
                     return True
-        return False
+        return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
 
 
 def _readable(data: bytes) -> int:
@@ -111,7 +124,7 @@ def _readable(data: bytes) -> int:
     return reader
 
 
-def _arguments(profile: Profile, *, program: int) -> list[str]:
+def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list[str]:
     arguments = [
         "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
@@ -122,6 +135,7 @@ def _arguments(profile: Profile, *, program: int) -> list[str]:
         home="/job",
         temporary="/tmp",  # noqa: S108
         libraries="/python/lib",
+        compiled=_COMPILED,
     ).items():
         arguments += ["--setenv", name, value]
     tree = visible_tree(with_cuda=profile.card is not None)
@@ -147,6 +161,8 @@ def _arguments(profile: Profile, *, program: int) -> list[str]:
         arguments += ["--symlink", "usr/bin", "/bin"]
     for path in _SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
+    if compiled is not None:
+        arguments += ["--bind", str(compiled), _COMPILED]
     # `/` and `/dev` are writable and unbounded unless they are sealed last.
     arguments += ["--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]
     return [*arguments, "--seccomp", str(program)]

@@ -53,13 +53,12 @@ def software_fault(card: Card) -> ArnodeError | None:
             "install its CUDA build: pip install --force-reinstall torch",
         )
     named = f"{built[0]}.{built[1]}"
-    if card.compute_capability != (0, 0) and card.compute_capability < _TURING:
-        if built > _LAST_BEFORE_TURING:
-            older = ".".join(map(str, _LAST_BEFORE_TURING))
-            return ConfigurationError(
-                f"torch's build for CUDA {named} knows no cards before Turing",
-                f"install torch's build for CUDA {older}",
-            )
+    if (0, 0) < card.compute_capability < _TURING and built > _LAST_BEFORE_TURING:
+        older = ".".join(map(str, _LAST_BEFORE_TURING))
+        return ConfigurationError(
+            f"torch's build for CUDA {named} knows no cards before Turing",
+            f"install torch's build for CUDA {older}",
+        )
     driver = str(card.env.get("cuda_driver", ""))
     if driver and int(driver.partition(".")[0]) < built[0]:
         return ConfigurationError(

@@ -7,7 +7,6 @@ there are, and its disk is watched instead of bounded; see docs/threat-model.md.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
@@ -19,11 +18,13 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer import confine, nvidia
+from trainer.compiled import CompiledCode
 from trainer.confine import Spec
 from trainer.enclosure import (
     Enclosure,
     boot_arguments,
     environment,
+    holds_too_much,
     in_time,
     start_process,
 )
@@ -33,6 +34,8 @@ from trainer.visible import VisibleTree, visible_tree
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
 THROWAWAY_UIDS = range(61184, 65520)
+_COMPILED = "compiled"
+_SCRATCH = ("job", "tmp", _COMPILED)
 _DEVICES = ("/dev/null",)
 _DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo")
 
@@ -53,6 +56,8 @@ class Confined(Enclosure):
         """Make the folder, start `trainer.confine` in it."""
         self._uid = throwaway_uid() if self._as_throwaway else None
         self._folder = make_box(self._uid)
+        if self.profile.compiles:
+            self.compiled = self._folder / _COMPILED
         tree = visible_tree(with_cuda=self.profile.card is not None)
         _link_visible(self._folder, tree)
         boot = self._folder / "arnode/trainer/harness/boot.py"
@@ -84,31 +89,19 @@ class Confined(Enclosure):
             _taken.discard(self._uid)
             self._uid = None
 
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Put it there, as the sandbox's own."""
+        super().fill_compiled(code, tree)
+        if self.compiled is not None and self._uid is not None:
+            for folder, _, names in os.walk(self.compiled):
+                for path in (folder, *(f"{folder}/{name}" for name in names)):
+                    os.chown(path, self._uid, self._uid, follow_symlinks=False)
+
     def is_overfull(self) -> bool:
         """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
         if self._folder is None:
             return False
-        try:
-            return self._is_overfull([self._folder / "job", self._folder / "tmp"])
-        except OSError:
-            return True  # deeper than a path can name
-
-    def _is_overfull(self, waiting: list[Path]) -> bool:
-        size = files = 0
-        while waiting:
-            try:
-                entries = list(os.scandir(waiting.pop()))
-            except FileNotFoundError:
-                continue
-            files += len(entries)
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
-            if files > self.profile.scratch_files or size > self.profile.scratch_bytes:
-                return True
-        return False
+        return holds_too_much(self.profile, [self._folder / name for name in _SCRATCH])
 
 
 def specification(
@@ -122,12 +115,16 @@ def specification(
 ) -> Spec:
     """Return what `trainer.confine` needs to know to run a Python program in a folder."""
     interpreter = str(Path(sys.executable).resolve())
-    scratch, card = [str(folder / "job"), str(folder / "tmp")], profile.card
+    scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     return Spec(
         command=[interpreter, "-I", "-S", "-B", *program],
         environment=environment(
-            profile, home=scratch[0], temporary=scratch[1], libraries=libraries
+            profile,
+            home=scratch[0],
+            temporary=scratch[1],
+            libraries=libraries,
+            compiled=scratch[2],
         ),
         folder=str(folder),
         uid=uid,
@@ -154,11 +151,11 @@ def confining(spec: Spec) -> list[str]:
 
 
 def make_box(uid: int | None) -> Path:
-    """Make a sandbox's folder: `job` and `tmp` to write in, links to what is visible."""
+    """Make a sandbox's folder, with folders to write in."""
     folder = Path(tempfile.mkdtemp(prefix="arnode-"))
     try:
         folder.chmod(0o711)
-        for name in ("job", "tmp"):
+        for name in _SCRATCH:
             (folder / name).mkdir(mode=0o700)
             if uid is not None:
                 os.chown(folder / name, uid, uid)

@@ -5,11 +5,14 @@ used beyond memory. `trainer.sandbox` talks to the process and meters it.
 """
 
 import asyncio
+import contextlib
 import os
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer import nvidia
+from trainer.compiled import CompiledCode
 from trainer.profile import Profile
 from trainer.seccomp import path_program
 
@@ -22,6 +25,7 @@ class Enclosure(ABC):
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        self.compiled: Path | None = None  # the host's name of its folder for a compiler
 
     @abstractmethod
     async def start(self, channel: int) -> asyncio.subprocess.Process:
@@ -38,6 +42,11 @@ class Enclosure(ABC):
     @abstractmethod
     async def emptied(self) -> None:
         """Wait until no process inside is left, then clear away what it wrote."""
+
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Put what is kept of a tree's compiled code in its folder."""
+        if self.compiled is not None:
+            code.fill(self.compiled, tree)
 
     @abstractmethod
     def is_overfull(self) -> bool:
@@ -76,11 +85,33 @@ def boot_arguments(profile: Profile, channel: int) -> list[str]:
     return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
 
 
-def environment(profile: Profile, *, home: str, temporary: str, libraries: str) -> dict[str, str]:
+def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
+    """Whether folders of the host hold more than a sandbox may write."""
+    size = files = 0
+    waiting = list(folders)
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True  # deeper than a path can name
+        files += len(entries)
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                size += entry.stat(follow_symlinks=False).st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+        if files > profile.scratch_files or size > profile.scratch_bytes:
+            return True
+    return False
+
+
+def environment(
+    profile: Profile, *, home: str, temporary: str, libraries: str, compiled: str
+) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
-    with_card = (
-        nvidia.environment(profile.card, compiler_cache=f"{home}/.cache") if profile.card else {}
-    )
+    with_card = nvidia.environment(profile.card, compiled=compiled) if profile.card else {}
     return {
         "HOME": home,
         "LANG": "C.UTF-8",

@@ -54,14 +54,17 @@ def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
     return tuple(path for path in wanted if path.exists())
 
 
-def environment(device: Device, *, compiler_cache: str) -> dict[str, str]:
-    """Return what a process with a card finds in its environment."""
+def environment(device: Device, *, compiled: str) -> dict[str, str]:
+    """Return what a process with a card finds in its environment.
+
+    `compiled` is the folder for what compilers make.
+    """
     return {
         "CUDA_VISIBLE_DEVICES": device.cuda or "",
         "CUDA_CACHE_DISABLE": "1",  # kernels come compiled; what is not, Triton's cache keeps
         "PATH": "/python/bin:/usr/bin",
-        "TORCHINDUCTOR_CACHE_DIR": f"{compiler_cache}/inductor",
-        "TRITON_CACHE_DIR": f"{compiler_cache}/triton",
+        "TORCHINDUCTOR_CACHE_DIR": f"{compiled}/inductor",
+        "TRITON_CACHE_DIR": f"{compiled}/triton",
         "TRITON_LIBCUDA_PATH": f"/lib/{_MULTIARCH}",
     }
 

@@ -26,6 +26,11 @@ class Profile:
     card: Device | None = None
 
     @property
+    def compiles(self) -> bool:
+        """Whether it has a folder of its own for what a compiler makes (`trainer.compiled`)."""
+        return self.card is not None and self.role == "train"
+
+    @property
     def is_gated(self) -> bool:
         """Whether its access to files ends before it sees text that is scored (`trainer.gate`)."""
         return self.role == "serve"

@@ -12,6 +12,7 @@ import numpy as np
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
+from trainer.compiled import CompiledCode
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.data import TaskData
@@ -46,6 +47,7 @@ class Runner:
         data: TaskData,
         *,
         device: Device | None = None,
+        compiled: CompiledCode | None = None,
         secret_rows: Rows,
         random_seed: Callable[[], int],
     ) -> None:
@@ -58,7 +60,9 @@ class Runner:
             vocabulary_size=data.vocabulary.size,
             random=np.random.default_rng(np.frombuffer(task.id, dtype=np.uint32)),
         )
-        self._stages = Stages(task, data, self._scored, device=device, random_seed=random_seed)
+        self._stages = Stages(
+            task, data, self._scored, device=device, compiled=compiled, random_seed=random_seed
+        )
 
     @property
     def yardstick(self) -> Yardstick | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
+from trainer.compiled import CompiledCode
 from trainer.enclosure import Enclosure
 from trainer.gate import Gate
 from trainer.harness.channel import HEADER, OUT_OF_MEMORY, READY
@@ -175,6 +176,15 @@ class Sandbox:
     def ran_out_of_memory(self) -> bool:
         """Whether its program ended because its device had no more."""
         return self._process.returncode == OUT_OF_MEMORY
+
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Give it what was compiled of a tree before, if it is one that compiles."""
+        self._enclosure.fill_compiled(code, tree)
+
+    def keep_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Keep what it compiled of a tree so far, if nothing is kept yet."""
+        if self._enclosure.compiled is not None and not code.has(tree):
+            code.keep(self._enclosure.compiled, tree)
 
     def shut_gate(self) -> None:
         """End the sandbox's access to files, for good."""

@@ -20,6 +20,7 @@ import numpy as np
 from protocol.runs import Audit, Status
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.compiled import CompiledCode
 from trainer.cost import Cost
 from trainer.data import TaskData
 from trainer.device import Device
@@ -87,6 +88,7 @@ class Stages:
         scored: ScoredRows,
         *,
         device: Device,
+        compiled: CompiledCode | None,
         random_seed: Callable[[], int],
     ) -> None:
         self.yardstick: Yardstick | None = None
@@ -94,6 +96,7 @@ class Stages:
         self._data = data
         self._scored = scored
         self._card = device if device.cuda is not None else None
+        self._compiled = compiled
         self._random_seed = random_seed
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
         self._supply = Supply(data, self.budget_tokens)
@@ -149,9 +152,14 @@ class Stages:
                 metered_limit(sandbox, request.ceiling.train_s, "training"),
             ):
                 timeline.enter("train", "build")
+                if self._compiled is not None:
+                    tree = request.source.tree
+                    await asyncio.to_thread(sandbox.fill_compiled, self._compiled, tree)
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
                     await sandbox.receive(NEED_DATA, at_most=0)
+                if self._compiled is not None:
+                    await asyncio.to_thread(sandbox.keep_compiled, self._compiled, tree)
                 async with self._nothing_else():
                     started_s = time.monotonic()
                     timeline.enter("train", "train")

@@ -13,6 +13,7 @@ from node.loop.agenda import Agenda, Rest
 from node.loop.attempts import Attempt
 from node.loop.attestations import WantedClaim, open_attestation
 from node.loop.ideas import Ideas
+from node.loop.lanes import Lane, Lanes
 from node.loop.ledger import Ledger
 from node.loop.session import Session
 from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
@@ -47,6 +48,7 @@ class Research:
         self._random_seed = random_seed
         self._on_record = on_record
         self._wake = asyncio.Event()
+        self._lanes = Lanes(session.runners)
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._foreign_in_flight: set[tuple[int, int]] = set()
         self._paused = False
@@ -125,10 +127,10 @@ class Research:
                 rest = self._agenda.rest()
                 may_start = not (self._agenda.is_over or self._paused or rest)
                 run = self._agenda.next_run(self._in_flight.keys()) if may_start else None
-                if run is not None:
+                if run is not None and self._lanes.of(run.job_id).free.is_set():
                     await self._start(run)
                 elif self._in_flight:
-                    await self._settle_one()
+                    await self._settle_one(run)
                 elif not self._agenda.is_over:
                     await self._idle(rest)
                 self._wake.clear()
@@ -151,7 +153,7 @@ class Research:
                 self._ledger.forget_bank()
             self.activity.say("measuring what the baseline costs here in this session")
             self.activity.running("baseline", "calibrating")
-            await self._session.runner.calibrate(self._random_seed())
+            await self._lanes.calibrate(self._random_seed)
 
     async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
@@ -173,7 +175,6 @@ class Research:
 
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""
-        trained = asyncio.Event()
         key, job = (run.job_id, run.ordinal), self._job(run.job_id)
         is_foreign = self._is_foreign(job, run)
         # Two scripts in league could tell each other what one of them is scored on.
@@ -181,26 +182,33 @@ class Research:
             await self._finish_one()
         if is_foreign:
             self._foreign_in_flight = {key}
-        self._in_flight[key] = asyncio.create_task(self._measure(run, trained.set))
+        lane = self._lanes.of(run.job_id)
+        lane.free.clear()
+        self._in_flight[key] = asyncio.create_task(self._measure(run, lane))
         self._agenda.count(is_peers=self._is_peers(job))
         if not self._agenda.goal.is_on_demand:
             self._ideas.prepare()
-        waiting = asyncio.create_task(trained.wait())
+        waiting = asyncio.create_task(self._lanes.one_free())
         await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
         waiting.cancel()
         self._reap()
         # One run is scored at a time; a second one waiting would only make bases stale.
-        while len(self._in_flight) > 1:
+        while len(self._in_flight) > self._lanes.count:
             await self._finish_one()
 
     async def _finish_one(self) -> None:
         await asyncio.wait(self._in_flight.values(), return_when="FIRST_COMPLETED")
         self._reap()
 
-    async def _settle_one(self) -> None:
-        waking = asyncio.create_task(self._wake.wait())
-        await asyncio.wait({*self._in_flight.values(), waking}, return_when="FIRST_COMPLETED")
-        waking.cancel()
+    async def _settle_one(self, following: PlannedRun | None) -> None:
+        """Wait until a run ends, or a word comes, or the device of the run to follow is free."""
+        events = [self._wake]
+        if following is not None:
+            events.append(self._lanes.of(following.job_id).free)
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        await asyncio.wait({*self._in_flight.values(), *waits}, return_when="FIRST_COMPLETED")
+        for wait in waits:
+            wait.cancel()
         self._reap()
 
     def _reap(self) -> None:
@@ -209,16 +217,24 @@ class Research:
                 del self._in_flight[key]
                 task.result()
 
-    async def _measure(self, run: PlannedRun, on_trained: Callable[[], None]) -> None:
+    async def _measure(self, run: PlannedRun, lane: Lane) -> None:
+        try:
+            await self._measure_on(run, lane)
+        finally:
+            lane.set_free()
+
+    async def _measure_on(self, run: PlannedRun, lane: Lane) -> None:
         job = self._job(run.job_id)
         title, stage = self._verdicts.describe(job, run)
         self.activity.running(title, stage)
-        outcome = await self._session.runner.run(
-            self._ledger.source(run.tree),
+        source = self._ledger.source(run.tree)
+        await lane.get_ready(source, self._random_seed)
+        outcome = await lane.runner.run(
+            source,
             run.seed,
             needs_audit=lambda public, _secret: self._verdicts.needs_audit(job, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
-            on_trained=on_trained,
+            on_trained=lane.set_free,
         )
         if outcome.claims is not None:
             self._remember_claims(run.tree, outcome.claims)

@@ -17,6 +17,7 @@ from protocol.hygiene import memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
+from trainer.compiled import CompiledCode
 from trainer.data import TaskData, prepare
 from trainer.device import Device
 from trainer.runner import Runner
@@ -51,13 +52,27 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Everything that stays the same while a node works on one task on one device."""
+    """Everything that stays the same while a node works on one task on devices of one class.
+
+    `others` are the runners of the devices after the first.
+    """
 
     task: Task
     subject: Subject
     data: TaskData
     runner: Runner
     rotation: int
+    others: tuple[Runner, ...] = ()
+
+    @property
+    def runners(self) -> tuple[Runner, ...]:
+        """One for each device."""
+        return (self.runner, *self.others)
+
+    @property
+    def metric_tolerance(self) -> float:
+        """The audits' tolerance in the metric's unit, the largest of the devices'."""
+        return max(runner.metric_tolerance for runner in self.runners)
 
     def memorised(self, base: Source, candidate: Source) -> float:
         """Return what a candidate could gain by knowing the text, in the metric's unit."""
@@ -66,7 +81,8 @@ class Session:
 
     async def close(self) -> None:
         """End the sandboxes that wait."""
-        await self.runner.close()
+        for runner in self.runners:
+            await runner.close()
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
@@ -93,17 +109,30 @@ def open_session(
     with explaining_faults(home.data):
         data = prepare(task, data_dir=home.data, data_url=data_url, progress=progress)
     progress("drawing this node's secret split", 0.9)
-    runner = Runner(
-        task,
-        data,
-        device=devices[0],
-        secret_rows=data.secret_rows(load_secret(home), rotation),
-        random_seed=lambda: secrets.randbits(64),
-    )
+    secret_rows = data.secret_rows(load_secret(home), rotation)
+    runner, *others = [
+        Runner(
+            task,
+            data,
+            device=device,
+            compiled=_compiled(home, task, device),
+            secret_rows=secret_rows,
+            random_seed=lambda: secrets.randbits(64),
+        )
+        for device in devices
+    ]
     return Session(
         task=task,
         subject=Subject.on(devices[0], task.manifest, task.source),
         data=data,
         runner=runner,
         rotation=rotation,
+        others=tuple(others),
     )
+
+
+def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
+    if device.cuda is None:
+        return None
+    setting = f"{device.slug}-torch{device.environment['torch']}"
+    return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)

@@ -283,7 +283,7 @@ class Verdicts:
             sign=self._session.task.manifest.metric.sign,
             noise=self._noise,
             policy=self._policy,
-            minimum_gain=2 * self._session.runner.metric_tolerance,
+            minimum_gain=2 * self._session.metric_tolerance,
         )
 
     def _paired_reading(

@@ -60,14 +60,16 @@ CRASHED = replace(
 class ScriptedRunner:
     """Measures what the table says, a step of the event loop later; `started` is what it was asked.
 
-    `gate` holds back the scoring of every run while it is not set.
+    `gate` holds back the scoring of every run while it is not set, `training` its training.
     """
 
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
     started: list[bytes] = field(default_factory=list)
     metric_tolerance: float = 0.0
+    yardstick: str = "scripted"
     on_start: Callable[[int], None] = lambda _count: None
     gate: asyncio.Event | None = None
+    training: asyncio.Event | None = None
     is_broken_from: int = 10_000
     calibrations: int = 0
 
@@ -88,6 +90,8 @@ class ScriptedRunner:
         self.on_start(len(self.started))
         try:
             await asyncio.sleep(0)
+            if self.training:
+                await self.training.wait()
             if len(self.started) >= self.is_broken_from:
                 raise ArnodeError("the sandbox went away", "bring it back")
         finally:
@@ -132,6 +136,7 @@ class Bench:
     home: Home
     store: Store
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
+    others: Sequence[ScriptedRunner] = ()  # of more devices
     goal: Goal = field(default_factory=Goal)
     ideas: int = 100
     rates: Sequence[str] = ()  # instead of so many ideas
@@ -151,6 +156,7 @@ class Bench:
             data=cast("TaskData", ExampleData(public_pool_bytes=self.public_pool_bytes)),
             runner=cast("Runner", self.runner),
             rotation=0,
+            others=tuple(cast("Runner", runner) for runner in self.others),
         )
 
     def research(self) -> Research:

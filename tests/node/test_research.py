@@ -21,6 +21,7 @@ from node.loop.agenda import Goal
 from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
+from node.store.jobs import PlannedRun
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
@@ -294,10 +295,10 @@ def test_a_word_while_two_runs_are_under_way_does_not_make_the_loop_spin(bench: 
     turns = 0
     settle = research._settle_one
 
-    async def counted() -> None:
+    async def counted(following: PlannedRun | None) -> None:
         nonlocal turns
         turns += 1
-        await settle()
+        await settle(following)
 
     research._settle_one = counted  # type: ignore[method-assign]
 

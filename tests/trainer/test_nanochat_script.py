@@ -1,6 +1,7 @@
 """nanochat's script, at the size that it takes where there is no GPU, and by cards' memory."""
 
 import ast
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,14 @@ def pieces(*names: str) -> dict[str, Any]:
         or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in names)
     ]
     assert len(wanted) == len(names)
-    found = {"torch": torch, "F": torch.nn.functional, "on_gpu": False, "has_bf16": False}
+    found = {
+        "torch": torch,
+        "F": torch.nn.functional,
+        "cache": cache,
+        "device": torch.device("cpu"),
+        "on_gpu": False,
+        "has_bf16": False,
+    }
     exec(compile(ast.Module(wanted, []), str(SCRIPT), "exec"), found)  # noqa: S102
     return found
 
@@ -94,11 +102,16 @@ def test_every_size_is_one_that_runs_and_more_memory_takes_no_smaller_one() -> N
         assert larger[5] * larger[3] >= smaller[5] * smaller[3]
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without")  # as scoring calls it
 @pytest.mark.parametrize("window", [1, 3, 8, 9])
-def test_attention_over_a_window_looks_that_far_back_and_never_ahead(window: int) -> None:
+@pytest.mark.parametrize("name", ["masked_attention", "flex_attention"])
+def test_attention_over_a_window_looks_that_far_back_and_never_ahead(
+    name: str, window: int
+) -> None:
     torch.manual_seed(1)
     query, key, value = torch.randn(3, 2, 9, 2, 4).unbind()
-    mixed = pieces("masked_attention")["masked_attention"](query, key, value, window)
+    attention = pieces("block_mask", name)[name]
+    mixed = attention(query, key, value, window)
     for at in range(9):
         seen = slice(max(0, at - window), at + 1)
         scores = torch.einsum("bhd,bthd->bht", query[:, at], key[:, seen]) / 2

@@ -3,21 +3,27 @@
 A device that every machine has stands for NVIDIA's files.
 """
 
+import asyncio
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from protocol.hardware import cuda_class
-from tests.trainer.inside import inside, profile
+from tests.trainer.inside import inside, job, profile
 from trainer import nvidia
 from trainer import sandbox as sandbox_module
+from trainer.compiled import CompiledCode
 from trainer.confined import Confined
 from trainer.device import Device
 from trainer.enclosure import Enclosure
+from trainer.harness.channel import DATA, JOB, NEED_DATA
 from trainer.profile import Profile
+from trainer.sandbox import Sandbox
 from trainer.tier import _probe_weaker, probe_tier
 
 CARD = Device(
@@ -112,6 +118,43 @@ def _python_headers() -> Iterator[tuple[Path, str]]:
         if shown.startswith("/python/include"):
             yield host, shown
     yield Path("/usr/include"), "/usr/include"
+
+
+@pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
+def test_what_a_compiler_made_is_there_in_the_next_run_of_a_source(tmp_path: Path) -> None:
+    code = CompiledCode(tmp_path, baseline=bytes(32), setting="a-card")
+    program = """
+import os, time
+from trainer.harness import session
+from trainer.harness.channel import NEED_DATA
+folder = os.environ["TRITON_CACHE_DIR"]
+os.makedirs(folder, exist_ok=True)
+print(sorted(os.listdir(folder)), flush=True)
+open(folder + "/kernel", "w").write("code")
+session.channel.send(NEED_DATA)
+session.channel.receive()
+open(folder + "/learned", "w").write("after the data")
+session.channel.send(NEED_DATA)
+time.sleep(60)
+"""
+
+    async def run() -> str:
+        sandbox = await Sandbox.launch(replace(profile(**LIMITS), role="train"))
+        try:
+            sandbox.fill_compiled(code, b"tree")
+            await sandbox.send(JOB, job(program, "train"))
+            await sandbox.receive(NEED_DATA, at_most=0)
+            sandbox.keep_compiled(code, b"tree")
+            await sandbox.send(DATA)
+            await sandbox.receive(NEED_DATA, at_most=0)
+            sandbox.keep_compiled(code, b"tree")
+        finally:
+            await sandbox.close()
+        return sandbox.output_tail().strip()
+
+    before = set(Path(tempfile.gettempdir()).glob("arnode-*"))
+    assert [asyncio.run(run()) for _ in range(3)] == ["[]", "['kernel']", "['kernel']"]
+    assert set(Path(tempfile.gettempdir()).glob("arnode-*")) <= before
 
 
 def test_a_sandbox_without_a_card_has_none_of_it() -> None:

@@ -16,6 +16,7 @@ import gc
 import time
 from collections import deque
 from contextlib import nullcontext
+from functools import cache
 
 import torch
 from prepare import (
@@ -120,6 +121,26 @@ def varlen_attention(query, key, value, window):
     return mixed.view(rows, length, HEADS, HEAD_WIDTH)
 
 
+@cache
+def block_mask(length, window):
+    """Which blocks of a row's positions look at which: the last `window` positions, none ahead."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def near(_row, _head, at, other):
+        return (at >= other) & (at - other <= window)
+
+    return create_block_mask(near, None, None, length, length, device=device)
+
+
+def flex_attention(query, key, value, window):
+    """Attention that skips what is masked, compiled with the model (torch without varlen)."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+    mask = block_mask(query.size(2), window)
+    return flex_attention(query, key, value, block_mask=mask).transpose(1, 2)
+
+
 def masked_attention(query, key, value, window):
     """Plain attention that looks at the last `window` positions: any device, full cost."""
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))
@@ -145,13 +166,19 @@ def best_attention():
             activate_flash_attention_impl("FA4")
     except (ImportError, RuntimeError, ValueError, AttributeError) as error:
         print(f"no FA4: {error}")
+    probe = torch.zeros(1, 128, HEADS, HEAD_WIDTH, device=device, dtype=torch.bfloat16)
     try:
-        probe = torch.zeros(1, 16, HEADS, HEAD_WIDTH, device=device, dtype=torch.bfloat16)
         varlen_attention(probe, probe, probe, 8)
     except (ImportError, RuntimeError, NotImplementedError) as error:
-        print(f"no attention over windows: {error}")
+        print(f"no varlen attention: {error}")
+    else:
+        return varlen_attention
+    try:
+        torch.compile(flex_attention)(probe, probe, probe, 8)
+    except (ImportError, RuntimeError) as error:
+        print(f"no flex attention: {error}")
         return masked_attention
-    return varlen_attention
+    return flex_attention
 
 
 attention = best_attention()

@@ -1,0 +1,126 @@
+"""Several devices of one class: what runs where, and at once."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import pytest
+
+from node.home import Home
+from node.loop.agenda import Goal
+from node.loop.lanes import Lane, Lanes
+from node.store.store import Store
+from tests.node.books import proposal_of
+from tests.node.examples import BASELINE
+from tests.node.scripted import Bench, ScriptedRunner, better, until
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+
+CANDIDATE = proposal_of(BASELINE, "0.5").source
+
+
+def settled(work: Coroutine[Any, Any, None]) -> None:
+    """Let it run to its end, which it must come to."""
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    return Bench(home=home, store=store, others=[ScriptedRunner(), ScriptedRunner()])
+
+
+def runners(bench: Bench) -> list[ScriptedRunner]:
+    return [bench.runner, *bench.others]
+
+
+def test_each_device_trains_at_the_same_time(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=6)
+    settled(bench.research().run())  # a baseline and a bank first
+    for runner in runners(bench):
+        runner.started.clear()
+        runner.training = asyncio.Event()
+    # Without one measurement of the working line there is nothing to screen against.
+    bench.runner.training = None
+
+    def hold_up(count: int) -> None:
+        if count == 2:
+            bench.runner.training = asyncio.Event()
+
+    bench.runner.on_start = hold_up
+    bench.goal = Goal(max_experiments=3)
+    research = bench.research()
+
+    async def work() -> None:
+        loop = asyncio.create_task(research.run())
+        await until(lambda: [len(one.started) for one in runners(bench)] == [2, 1, 1])
+        trees = [one.started[-1] for one in runners(bench)]
+        assert len(set(trees)) == 3
+        for runner in runners(bench):
+            assert runner.training is not None
+            runner.training.set()
+        await loop
+
+    settled(work())
+    assert bench.decisions().count("discarded") == 9
+
+
+def test_the_runs_of_a_confirmation_stay_on_one_device(bench: Bench) -> None:
+    for runner in runners(bench):
+        runner.outcomes = dict([better("0.200")])
+    bench.ideas = 1
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "kept", "adopted"]
+    pairs = [[tree == BASELINE.tree for tree in one.started] for one in runners(bench)]
+    # The confirmation alternates base and candidate; whatever else ran, all of it is in one place.
+    confirming = [one for one in pairs if one.count(True) > 2 and one.count(False) > 2]
+    assert len(confirming) == 1
+
+
+def test_every_device_is_calibrated(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    settled(bench.research().run())
+    assert [one.calibrations for one in runners(bench)] == [1, 1, 1]
+
+
+def test_a_device_measures_the_baseline_before_anything_else() -> None:
+    class Fresh(ScriptedRunner):
+        async def calibrate(self, seed: int) -> RunOutcome:
+            self.yardstick = "measured"
+            return await super().calibrate(seed)
+
+    class Task:
+        source = BASELINE
+
+    runner = Fresh(yardstick=None)  # type: ignore[arg-type]
+    runner.task = Task()  # type: ignore[attr-defined]
+    lane = Lane(cast("Runner", runner))
+
+    async def prepare() -> None:
+        await lane.get_ready(BASELINE, lambda: 1)
+        assert runner.calibrations == 0
+        await lane.get_ready(CANDIDATE, lambda: 1)
+        await lane.get_ready(CANDIDATE, lambda: 1)
+
+    asyncio.run(prepare())
+    assert runner.calibrations == 1
+
+
+def test_a_job_keeps_its_lane_and_a_new_one_takes_a_free_one() -> None:
+    lanes = Lanes([cast("Runner", ScriptedRunner()) for _ in range(2)])
+    first = lanes.of(1)
+    first.free.clear()
+    second = lanes.of(2)
+    assert second is not first
+    assert lanes.of(1) is first
+    second.free.clear()
+    assert lanes.of(3) in (first, second)
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(lanes.one_free())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        second.set_free()
+        await waiting
+
+    asyncio.run(wait())

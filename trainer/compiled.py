@@ -1,0 +1,107 @@
+"""What a compiler made of a source, kept for its next runs: never shared between sources.
+
+Such files are code and pickles, so a source gets only what its own tree left, or, the first time,
+what the task's baseline tree did. They are taken before the run saw any data: afterwards they could
+carry what was learned into the next run.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ArnodeError
+
+MOST_BYTES: Final = 1 << 30
+MOST_FILES: Final = 20_000
+_PREFIX = "arnode-compiled-"
+_MOST_KEPT = 64  # of a night's patches most are never run again
+
+
+def make_folder() -> Path:
+    """Make a folder for a run's compiler, and remove those of nodes that were killed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(old, ignore_errors=True)  # another user's, maybe
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+
+
+class CompiledCode:
+    """A folder with one folder for each tree. `setting` is all else that its files depend on."""
+
+    def __init__(self, folder: Path, *, baseline: bytes, setting: str) -> None:
+        self._folder = folder / setting
+        self._baseline = self._of(baseline)
+
+    def has(self, tree: bytes) -> bool:
+        """Whether something is kept for a tree."""
+        return self._of(tree).is_dir()
+
+    def fill(self, target: Path, tree: bytes) -> None:
+        """Copy what is kept for a tree, or for the baseline, into an empty folder."""
+        for kept in (self._of(tree), self._baseline):
+            if kept.is_dir():
+                os.utime(kept)  # what was used last goes last
+                shutil.copytree(kept, target, dirs_exist_ok=True)
+                return
+
+    def keep(self, source: Path, tree: bytes) -> None:
+        """Keep what lies in a folder that a running stranger may write to.
+
+        Nothing is kept of what is too much. Raises ArnodeError if the disk does not take it.
+        """
+        target = self._of(tree)
+        coming = target.with_name(f"{target.name}.coming")
+        try:
+            shutil.rmtree(coming, ignore_errors=True)
+            coming.mkdir(parents=True)
+            if _copy_regular(source, coming):
+                shutil.rmtree(target, ignore_errors=True)
+                coming.rename(target)
+                self._forget_old()
+        except OSError as error:
+            raise ArnodeError(
+                f"{target} cannot be written: {error.strerror}", "make room on that disk"
+            ) from error
+        finally:
+            shutil.rmtree(coming, ignore_errors=True)
+
+    def _of(self, tree: bytes) -> Path:
+        return self._folder / tree.hex()
+
+    def _forget_old(self) -> None:
+        kept = [one for one in self._folder.iterdir() if one != self._baseline]
+        kept.sort(key=lambda one: one.stat().st_mtime_ns)
+        for one in kept[: max(0, len(kept) - _MOST_KEPT)]:
+            shutil.rmtree(one)
+
+
+def _copy_regular(source: Path, target: Path) -> bool:
+    """Copy folders and plain files, following nothing; say whether that was all of it.
+
+    By descriptors of folders: whoever writes there may put a link in the place of any of them.
+    """
+    size = files = 0
+    for folder, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
+        inside = target / Path(folder).relative_to(source)
+        inside.mkdir(exist_ok=True)
+        for name in names:
+            files += 1
+            try:
+                opened = os.open(
+                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor
+                )
+            except OSError:  # a link, or gone since
+                continue
+            with os.fdopen(opened, "rb") as file:
+                if not stat.S_ISREG(os.fstat(opened).st_mode):
+                    continue
+                data = file.read(MOST_BYTES - size + 1)
+            size += len(data)
+            if size > MOST_BYTES or files > MOST_FILES:
+                return False
+            (inside / name).write_bytes(data)
+    return True
