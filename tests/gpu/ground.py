@@ -78,7 +78,7 @@ class Scale:
 
 
 CARD = Scale(
-    files=50_000, text=160 << 20, least=16 << 20, scored=16 << 20, vocabulary=8192,
+    files=50_000, text=160 << 20, least=12 << 20, scored=16 << 20, vocabulary=8192,
     learned_from=8 << 20, context=2048, rows=256, audited=256, memory_gb=96, warmup_limit_s=300,
 )  # fmt: skip
 TOY = Scale(

@@ -98,22 +98,22 @@ def measure(options: Options) -> int:
     document: dict[str, object] = {"part": options.part, **provenance()}
     try:
         _measure(options, report, document, started_s)
-        came_through = True
     except ArnodeError as error:
         say(f"{error.message} ({error.hint})" if error.hint else error.message)
         report.skipped.append(f"ended: {error.message}")
-        came_through = False
-    document |= {
-        "took_s": round(time.monotonic() - started_s, 1),
-        "figures": report.figures,
-        "skipped": report.skipped,
-    }
-    text = json.dumps(document, indent=1)
-    out = options.out or options.home / f"{options.part}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(f"{text}\n")
-    print(text)
-    return 0 if came_through else 1
+        return 1
+    finally:  # whatever ended it: minutes on a card are not to be had again
+        document |= {
+            "took_s": round(time.monotonic() - started_s, 1),
+            "figures": report.figures,
+            "skipped": report.skipped,
+        }
+        text = json.dumps(document, indent=1)
+        out = options.out or options.home / f"{options.part}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(f"{text}\n")
+        print(text)
+    return 0
 
 
 def _measure(

@@ -105,11 +105,18 @@ def ours() -> Source:
 
 def theirs() -> Source:
     """Return the rival's script with our script's attention, so that only the recipes differ."""
-    text = RIVAL.read_text()
-    attention = _ATTENTION.search(SCRIPT.read_text())
-    if attention is None or text.count(_PLAIN_ATTENTION) != 1:
-        raise ValueError("the scripts have no sections of attention to be exchanged")
-    return Source.of({"train.py": text.replace(_PLAIN_ATTENTION, attention[0]).encode()})
+    script = SCRIPT.read_text()
+    attention = _ATTENTION.search(script)
+    if attention is None:
+        raise ValueError("our script has no section of attention")
+    imports = [
+        ast.unparse(node)
+        for node in ast.parse(script).body
+        if isinstance(node, ast.Import)
+        or (isinstance(node, ast.ImportFrom) and node.module != "prepare")
+    ]
+    section = "\n".join((*imports, attention[0]))
+    return Source.of({"train.py": replaced(RIVAL.read_text(), _PLAIN_ATTENTION, section).encode()})
 
 
 def with_constants(source: Source, values: Mapping[str, str]) -> Source:

@@ -1,5 +1,7 @@
 """The two scripts, edits of ours, and figures that follow from their text and their runs."""
 
+import ast
+import builtins
 import re
 
 import pytest
@@ -45,6 +47,22 @@ def test_both_scripts_have_the_same_attention() -> None:
     mine, rival = (text_of(each).partition(name)[2] for each in ("ours", "theirs"))
     assert mine.partition("# Model")[0].strip() == rival.partition("# Model")[0].strip()
     compile(text_of("theirs"), "train.py", "exec")
+
+
+def test_the_rival_knows_every_name_that_our_attention_uses() -> None:
+    tree = ast.parse(text_of("theirs"))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    known = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(dir(builtins))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            known.add(node.name)
+        elif isinstance(node, ast.arg):
+            known.add(node.arg)
+        elif isinstance(node, ast.alias):
+            known.add(node.asname or node.name)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            known.add(node.name)
+    assert {node.id for node in names} <= known
 
 
 def test_the_rival_has_the_published_constants() -> None:
