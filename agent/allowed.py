@@ -9,8 +9,9 @@ from typing import Final
 HARNESS: Final = {
     "prepare": frozenset(
         {
-            "EVAL_TOKENS", "MAX_SEQ_LEN", "SEED", "TIME_BUDGET", "TOKEN_BUDGET", "Tokenizer",
-            "evaluate_bpb", "make_dataloader", "warmup_batch",
+            "DATASET_CHOICES", "EVAL_TOKENS", "MAX_SEQ_LEN", "SEED", "TIME_BUDGET", "TOKEN_BUDGET",
+            "Tokenizer", "VOCAB_SIZE", "evaluate_bpb", "get_token_bytes", "make_dataloader",
+            "warmup_batch",
         }
     ),
     "kernels": frozenset({"flash_attn_func", "get_kernel"}),

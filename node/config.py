@@ -50,6 +50,7 @@ class Config:
     data_url: str | None = None
     gpus: tuple[str, ...] = ()
     max_experiments: int | None = None
+    max_watts: int | None = None
     checkpoint_hours: float = 12.0
     max_records: int = 2_000_000
     peer_code: str = "all"
@@ -244,6 +245,7 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "data_url": (_filled, "the URL or folder that has a task's shards, in quotes"),
     "gpus": (_words, 'NVIDIA cards by number, UUID or class: ["0"]'),
     "max_experiments": (_count, "a whole number from 1"),
+    "max_watts": (_count, "a whole number of watts"),
     "checkpoint_hours": (_hours, "a number of hours above 0"),
     "max_records": (_count, "a whole number from 1"),
     "peer_code": (_one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),

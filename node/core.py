@@ -27,6 +27,7 @@ from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
+from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import (
     CONFIRMATIONS_PER_SECRET_SPLIT,
@@ -136,6 +137,7 @@ async def open_node(
             progress,
         )
         try:
+            await session.open()
             books = _books(home, config, store, session.subject)
             _keep_journal(books.journal)
             activity = Activity(_log.info)
@@ -174,6 +176,7 @@ async def open_node(
                 activity=activity,
                 peers=_peers(home, config, books.ledger, verdicts, network, want),
                 has_company=network is not None,
+                quiet=Quiet(is_card_used=session.is_used_by_others) if goal.when_idle else None,
             )
             research = Research(
                 ledger=books.ledger,

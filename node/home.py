@@ -85,6 +85,11 @@ class Home:
         return self.root / "people.json"
 
     @property
+    def power(self) -> Path:
+        """What the cards' power limits were before this node lowered them."""
+        return self.root / "power-limits.json"
+
+    @property
     def socket(self) -> Path:
         """Where the running node takes commands."""
         return self.root / "node.sock"

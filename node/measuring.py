@@ -85,6 +85,7 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
         )
         session = await in_thread(opening, progress)
         try:
+            await session.open()
             progress("measuring what the baseline costs here", 1.0)
             await session.runner.calibrate(random_seed())
             yield session

@@ -27,6 +27,7 @@ from node.peering.consent import (
     plan_network,
 )
 from node.peering.definition import Network
+from node.power import limiting_power
 from node.progress import reporting
 from node.running import run_node
 from node.sandboxing import require_sandbox
@@ -48,7 +49,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     """
     is_watched = sys.stdout.isatty()
     require_sandbox(config)
-    with at_work(home, to_terminal=not is_watched):
+    with at_work(home, config, to_terminal=not is_watched):
         text = Path(config.text) if config.text else None
         with reporting() as progress:
             task = find_task(home, name=config.task, text=text, progress=progress)
@@ -60,8 +61,8 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
 
 
 @contextlib.contextmanager
-def at_work(home: Home, *, to_terminal: bool) -> Iterator[None]:
-    """Hold the home for a node in this process, with its log open."""
+def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
+    """Hold the home for a node in this process, with its log open and its cards' power limited."""
     if shutil.which("git") is None:
         raise ConfigurationError(
             "git is not installed, so no journal can be kept",
@@ -71,6 +72,7 @@ def at_work(home: Home, *, to_terminal: bool) -> Iterator[None]:
         explaining_faults(home.root),  # wherever a full disk shows first
         home.lock(),
         _logging(home, to_terminal=to_terminal),
+        limiting_power(home, config.max_watts),
     ):
         yield
 

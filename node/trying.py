@@ -163,7 +163,7 @@ def _work_alone(bench: Workbench, mark: bytes, submission: Submission) -> None:
                 node.research.submit(submission.source, title=submission.title, why=submission.why)
                 await _run_shown(node)
 
-    with at_work(bench.home, to_terminal=True):
+    with at_work(bench.home, bench.config, to_terminal=True):
         asyncio.run(work())
 
 

@@ -157,7 +157,7 @@ def _work_alone(home: Home, question: Question) -> int | None:
                 job_id = node.take(question)
                 await _run_shown(node, job_id)
 
-    with contextlib.suppress(KeyboardInterrupt), at_work(home, to_terminal=False):
+    with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
         asyncio.run(work(task))

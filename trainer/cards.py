@@ -10,15 +10,14 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pynvml
 
 from protocol.hardware import HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
 from trainer.device import Device, software
-
-T = TypeVar("T")
+from trainer.nvml import told
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
@@ -101,13 +100,13 @@ def probe_cards() -> Cards:
 def _devices() -> Iterator[Card]:
     system = _known(
         driver=_text(pynvml.nvmlSystemGetDriverVersion),
-        cuda_driver=_version(_told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
+        cuda_driver=_version(told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
     )
     for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = _told(pynvml.nvmlDeviceGetHandleByIndex, index)
+        handle = told(pynvml.nvmlDeviceGetHandleByIndex, index)
         if handle is None:  # another container's
             continue
-        mode = _told(pynvml.nvmlDeviceGetMigMode, handle)
+        mode = told(pynvml.nvmlDeviceGetMigMode, handle)
         if mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
             # The card itself is no device then.
             yield from _slices(handle, system)
@@ -119,8 +118,8 @@ def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
     card = _card(whole, system)
     if card is None:
         return
-    for number in range(_told(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
-        handle = _told(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
+    for number in range(told(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
+        handle = told(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
         if handle is None:
             continue
         if (uuid := _text(pynvml.nvmlDeviceGetUUID, handle)) is not None:
@@ -130,7 +129,7 @@ def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
 
 def _profile(handle: Any) -> str:
     """Return a slice's profile from its size, as older drivers leave it out of the name."""
-    attributes = _told(pynvml.nvmlDeviceGetAttributes_v2, handle)
+    attributes = told(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if attributes is None:
         return "unknown"
     return f"{attributes.gpuInstanceSliceCount}g.{round(attributes.memorySizeMB / 1024)}gb"
@@ -138,37 +137,29 @@ def _profile(handle: Any) -> str:
 
 def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
     uuid, name = _text(pynvml.nvmlDeviceGetUUID, handle), _text(pynvml.nvmlDeviceGetName, handle)
-    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    capability = _told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    capability = told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     if uuid is None or name is None:
         return None
     env = _known(
-        power_limit_w=_watts(_told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
-        power_default_w=_watts(_told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
-        sm_clock_max_mhz=_told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        mem_clock_max_mhz=_told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-        cuda_cores=_told(pynvml.nvmlDeviceGetNumGpuCores, handle),
+        power_limit_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
+        power_default_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
+        sm_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+        cuda_cores=told(pynvml.nvmlDeviceGetNumGpuCores, handle),
     )
     return Card(
         uuid=uuid,
         name=name,
         memory_bytes=_shared_bytes() if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
-        minor=_told(pynvml.nvmlDeviceGetMinorNumber, handle),
+        minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
     )
 
 
-def _told(call: Callable[..., T], *arguments: object) -> T | None:
-    """Return what the driver answers, None where it has no answer."""
-    try:
-        return call(*arguments)
-    except pynvml.NVMLError:
-        return None
-
-
 def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
-    found = _told(call, *arguments)
+    found = told(call, *arguments)
     return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 

@@ -1,12 +1,16 @@
 """What a run gave, what it cost, and what the baseline costs: the runner's values."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from protocol.runs import Audit, Role, Run, Status
 from trainer.cost import Cost
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.sandbox import Sandbox
 from trainer.timeline import Part, Stage, Timeline
+
+if TYPE_CHECKING:
+    from trainer.card_load import CardReport
 
 _LOG_CHARACTERS = 4000
 
@@ -78,6 +82,7 @@ class Meter:
     audit_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
+    card: "CardReport | None" = None
     timeline: Timeline = field(default_factory=Timeline)
 
     @property
@@ -90,6 +95,17 @@ class Meter:
             first_audit_s=self.first_audit_s,
             audit_s=self.audit_s,
         )
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether others kept a card from the training."""
+        return self.card is not None and self.card.is_contended
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it held: on its card, where that is told."""
+        on_card = self.card.peak_own_bytes if self.card else None
+        return self.peak_mem_bytes if on_card is None else on_card
 
     def note(self, sandbox: Sandbox, part: Part) -> None:
         """Take in how a sandbox came to be, what it used and said."""

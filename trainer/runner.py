@@ -5,6 +5,7 @@ What the stages cost the task's baseline tree here decides what they may cost a 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,10 @@ class CeilingExceeded(Exception):  # noqa: N818 -- an outcome that `run` looks a
         self.outcome = outcome
 
 
+class Contended(Exception):  # noqa: N818 -- an event: the run is repeated
+    """Others used the card while a run trained on it."""
+
+
 class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time."""
 
@@ -60,6 +65,7 @@ class Runner:
             vocabulary_size=data.vocabulary.size,
             random=np.random.default_rng(np.frombuffer(task.id, dtype=np.uint32)),
         )
+        self._watching = AsyncExitStack()
         self._stages = Stages(
             task, data, self._scored, device=device, compiled=compiled, random_seed=random_seed
         )
@@ -79,6 +85,20 @@ class Runner:
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
         await self._stages.close()
+        await self._watching.aclose()
+
+    async def open(self) -> None:
+        """Watch the card, if it is one, before anything of ours is on it. Raises CardLost."""
+        if self.device.cuda is not None and self._stages.watch is None:
+            from trainer.card_watch import watching
+
+            watch = await self._watching.enter_async_context(watching(self.device.cuda))
+            await watch.rested()
+            self._stages.watch = watch
+
+    def is_used_by_others(self) -> bool:
+        """Whether others used the card noticeably since this was last asked."""
+        return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
     async def calibrate(self, seed: int) -> RunOutcome:
         """Run the task's baseline tree and make it this session's yardstick.
@@ -127,11 +147,15 @@ class Runner:
             ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
         )
         contended = False
-        for _ in range(_ATTEMPTS):
+        for left in reversed(range(_ATTEMPTS)):
             crowd = Crowd()
             try:
-                outcome = await self._attempt(request, Meter(), on_trained)
+                outcome = await self._attempt(
+                    request, Meter(), on_trained, may_be_contended=not left
+                )
                 break
+            except Contended:
+                continue
             except CeilingExceeded as exceeded:
                 outcome = exceeded.outcome
             # Before a candidate is blamed, the baseline is timed beside it. Its metric is not
@@ -144,7 +168,9 @@ class Runner:
                 break
             contended = True
             request = replace(request, ceiling=self._ceiling(known.at_least(fresh)))
-        return replace(outcome, flags=(CONTENDED,)) if contended else outcome
+        if contended and CONTENDED not in outcome.flags:
+            return replace(outcome, flags=(CONTENDED, *outcome.flags))
+        return outcome
 
     async def _cost_now(self) -> Cost | None:
         """What the baseline tree costs at this moment; None when even that fails."""
@@ -160,14 +186,26 @@ class Runner:
         return meter.cost if outcome.status == "ok" else None
 
     async def _attempt(
-        self, request: Request, meter: Meter, on_trained: Callable[[], None]
+        self,
+        request: Request,
+        meter: Meter,
+        on_trained: Callable[[], None],
+        *,
+        may_be_contended: bool = True,
     ) -> RunOutcome:
-        """Run once. Raises CeilingExceeded, which carries the outcome, if it cost too much."""
+        """Run once.
+
+        Raises CeilingExceeded, which carries the outcome, if it cost too much, and Contended if
+        others kept a card from it and it may not be.
+        """
         scores: Scores | None = None
         failed: RunFailed | None = None
         try:
             try:
                 weights = await self._stages.train(request, meter)
+                # Before anything is known of what it is worth: repeating it picks nothing.
+                if meter.is_contended and not may_be_contended:
+                    raise Contended
             finally:
                 on_trained()
             scores = await self._stages.score(request, weights, meter)
@@ -182,9 +220,9 @@ class Runner:
             cpu_ms=round(meter.train_cpu_s * 1000),
             serve_ms=round(meter.claim_wall_s * 1000),
             tokens=self._stages.budget_tokens,
-            peak_mem_bytes=meter.peak_mem_bytes,
+            peak_mem_bytes=meter.peak_bytes,
             audit=scores.audit if scores else None,
-            flags=(),
+            flags=meter.card.flags if meter.card else (),
             reason=failed.reason if failed else None,
             unquoted=failed.unquoted if failed else None,
             log_tail=meter.log_tail,

@@ -163,6 +163,11 @@ class Sandbox:
         return tag, await self._read(size)
 
     @property
+    def root(self) -> int:
+        """The first of its processes, all others descend from it."""
+        return self._process.pid
+
+    @property
     def start(self) -> Start:
         """When it was asked for, spawned and warm."""
         return Start(self._asked_s, self._spawned_s, self._warm_s)

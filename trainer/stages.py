@@ -10,10 +10,11 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -45,6 +46,9 @@ from trainer.supply import Supply
 from trainer.task import Task
 from trainer.timeline import Timeline
 from trainer.weights import MAX_HEADER_BYTES, check_weights
+
+if TYPE_CHECKING:
+    from trainer.card_watch import CardWatch
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SCRATCH_BYTES = 64 << 20
@@ -91,6 +95,7 @@ class Stages:
         compiled: CompiledCode | None,
         random_seed: Callable[[], int],
     ) -> None:
+        self.watch: CardWatch | None = None  # while there is one
         self.yardstick: Yardstick | None = None
         self._task = task
         self._data = data
@@ -118,20 +123,41 @@ class Stages:
     async def train(self, request: Request, meter: Meter) -> bytes:
         """Return the weights that a source trains.
 
-        Raises RunFailed, or NotThereYet for data that are still on their way.
+        Raises RunFailed, or CardLost if the card went away meanwhile.
         """
         async with self._training:
-            return await self._train(request, meter)
+            if self.watch is None:
+                return await self._train(request, meter)
+            async with self.watch.around() as window:
+                try:
+                    return await self._train(request, meter)
+                finally:
+                    meter.card = window.report
 
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
         """Return what weights are worth on both splits. Raises RunFailed."""
-        async with self._scoring, self._nothing_else():
+        lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
+        async with self._scoring, self._nothing_else(), lost:
             claims = await restarted(partial(self._claim, request, weights, meter))
             public, secret = self._scored.public_metric(claims), self._scored.secret_metric(claims)
             audit = None
             if request.needs_audit(public, secret):
                 audit = await restarted(partial(self._audit, request, weights, meter, claims))
         return Scores(claims=claims, public_nano=public, secret_nano=secret, audit=audit)
+
+    @contextlib.asynccontextmanager
+    async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
+        """A stage of ours on the card: what its memory allows is told of a run that wanted more."""
+        with contextlib.nullcontext() if self.watch is None else self.watch.ours(sandbox.root):
+            try:
+                async with stage(sandbox, name):
+                    yield
+            except RunFailed as failed:
+                memory = self.watch.memory() if self.watch else None
+                if failed.status != "oom" or memory is None:
+                    raise
+                said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
+                raise RunFailed("oom", said, unquoted=own) from failed
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Hold the device, where what else runs on it would cost a run its time."""
@@ -148,7 +174,7 @@ class Stages:
         started_s: float | None = None
         try:
             async with (
-                stage(sandbox, "training"),
+                self._stage(sandbox, "training"),
                 metered_limit(sandbox, request.ceiling.train_s, "training"),
             ):
                 timeline.enter("train", "build")
@@ -216,7 +242,7 @@ class Stages:
 
         try:
             async with (
-                stage(sandbox, "scoring"),
+                self._stage(sandbox, "scoring"),
                 wall_limit(_SERVE_WALL_S, "scoring"),
                 metered_limit(sandbox, ceiling.claim_s, "scoring"),
             ):
@@ -253,7 +279,7 @@ class Stages:
             # The process that claimed is dead; only now is it decided what will be looked at.
             positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
             async with (
-                stage(sandbox, "the audit"),
+                self._stage(sandbox, "the audit"),
                 wall_limit(_SERVE_WALL_S, "the audit"),
                 metered_limit(sandbox, ceiling.audit_s, "the audit"),
             ):

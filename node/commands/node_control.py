@@ -26,6 +26,9 @@ from protocol.errors import ArnodeError, UsageError
 @click.option(
     "--when-idle", is_flag=True, help="Start runs only while others need the machine little."
 )
+@click.option(
+    "--max-watts", type=click.IntRange(1), help="Let each NVIDIA card draw no more than this."
+)
 @click.option("--name", help="The name this node's records carry (default: from its key).")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
 @click.option("--network", metavar="NAME|none", help="The network to speak to, or none.")
@@ -49,6 +52,7 @@ def start(
     until: str | None,
     schedule: str | None,
     when_idle: bool,
+    max_watts: int | None,
     name: str | None,
     line: str | None,
     network: str | None,
@@ -80,6 +84,7 @@ def start(
         "gpus": gpus,
         "agent": agent,
         "max_experiments": max_experiments,
+        "max_watts": max_watts,
         "name": name,
         "bootstrap": bootstrap or None,
         "allow_partial_sandbox": allow_partial_sandbox,

@@ -12,17 +12,20 @@ LOOKED_S: Final = 5.0
 
 class Quiet:
     """Looks when asked, not too often. `others`: what others used since it was last called, as a
-    share of all processors' time; `clock` is in seconds.
+    share of all processors' time; `is_card_used`: whether they used the card since then, if there
+    is one; `clock` is in seconds.
     """
 
     def __init__(
         self,
         *,
         others: Callable[[], float] | None = None,
+        is_card_used: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._crowd = Crowd()
         self._others = others or self._since_the_last_look
+        self._is_card_used = is_card_used
         self._clock = clock
         self._looked_s = self._busy_s = clock()
 
@@ -31,7 +34,8 @@ class Quiet:
         now_s = self._clock()
         if now_s >= self._looked_s + LOOKED_S:
             self._looked_s = now_s
-            if self._others() > NOTICEABLE:
+            # Both are asked: each answers for the time since it was.
+            if any([self._others() > NOTICEABLE, self._is_card_used()]):
                 self._busy_s = now_s
         return now_s >= self._busy_s + QUIET_S
 

@@ -4,6 +4,7 @@ Opening is the slow part of every command that measures something, so it reports
 What the baseline tree costs here is measured anew in every session.
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,6 +79,15 @@ class Session:
         """Return what a candidate could gain by knowing the text, in the metric's unit."""
         pool_bytes = self.data.public_pool_bytes
         return memorised(base, candidate, pool_bytes) if pool_bytes else 0.0
+
+    async def open(self) -> None:
+        """Watch the devices from now on. Raises CardLost if one is not there any more."""
+        await asyncio.gather(*(runner.open() for runner in self.runners))
+
+    def is_used_by_others(self) -> bool:
+        """Whether others used a device noticeably since this was last asked."""
+        used = [runner.is_used_by_others() for runner in self.runners]  # each is asked
+        return any(used)
 
     async def close(self) -> None:
         """End the sandboxes that wait."""

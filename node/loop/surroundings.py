@@ -10,7 +10,7 @@ from protocol.errors import Rejected
 from protocol.kinds import Env
 
 # What shifts a metric when it changes; cores, names and the operating system do not.
-_DECISIVE = ("torch", "numpy", "cpu", "gpu", "cuda", "driver", "power_limit", "threads")
+_DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", "threads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

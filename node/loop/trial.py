@@ -133,12 +133,13 @@ def next_of_confirmation(
         if candidate.status != "ok" and not _is_crowded_out(candidate):
             reason = f"the candidate ended with {candidate.status}: {candidate.reason}"
             return _ended("unrunnable", pairs, reason)
-        if base.status != "ok" or candidate.status != "ok":
+        if base.status != "ok" or _is_crowded_out(base) or _is_crowded_out(candidate):
             # A crash of the base, or a machine too busy to tell, repeats the pair.
             repeated += 1
             if repeated > MAX_REPEATED_PAIRS:
-                failed = base if base.status != "ok" else candidate
-                return _ended("unrunnable", pairs, f"pairs fail here: {failed.reason}")
+                failed = candidate if base.status == "ok" else base
+                reason = failed.reason or "others use the machine"
+                return _ended("unrunnable", pairs, f"pairs fail here: {reason}")
             continue
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
@@ -197,8 +198,11 @@ def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confir
 
 
 def _is_crowded_out(run: Run) -> bool:
-    """Whether a run ran out of CPU seconds while others kept the machine busy."""
-    return run.status == "timeout" and CONTENDED in run.flags
+    """Whether a run had less than its due, as others kept the machine busy.
+
+    With a budget of tokens it ran out of CPU seconds then, or its metric is the same as ever.
+    """
+    return CONTENDED in run.flags and (run.status == "timeout" or not run.tokens)
 
 
 def _run_of(planned: PlannedRun) -> Run | None:

@@ -49,6 +49,7 @@ def ids(home: Path) -> list[bytes]:
         (("start", "--until", "25:00"), 2, "07:00"),
         (("start", "--for", "1h", "--until", "07:00"), 2, "one of them"),
         (("start", "--max-experiments", "0"), 2, "--max-experiments"),
+        (("start", "--max-watts", "0"), 2, "--max-watts"),
         (("start", "--task", "tinny"), 2, "tiny"),
         (("start", "--text", "/nowhere/at/all.txt"), 2, "/nowhere/at/all.txt"),
         (("run", "--task", "tinny"), 2, "tiny"),

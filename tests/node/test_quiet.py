@@ -9,7 +9,7 @@ class Machine:
     """What others use of it, and a clock."""
 
     def __init__(self) -> None:
-        self.now_s, self.share, self.looks = 0.0, 0.0, 0
+        self.now_s, self.share, self.looks, self.is_gaming = 0.0, 0.0, 0, False
 
     def others(self) -> float:
         self.looks += 1
@@ -33,6 +33,36 @@ def test_a_minute_must_pass_without_others() -> None:
     assert not quiet.is_quiet()
     machine.now_s = 2 * QUIET_S + LOOKED_S
     assert quiet.is_quiet()
+
+
+def test_others_on_the_card_are_others_too() -> None:
+    machine = Machine()
+    quiet = Quiet(
+        others=machine.others, is_card_used=lambda: machine.is_gaming, clock=machine.clock
+    )
+    machine.now_s = QUIET_S
+    assert quiet.is_quiet()
+    machine.is_gaming, machine.now_s = True, QUIET_S + LOOKED_S
+    assert not quiet.is_quiet()
+    machine.is_gaming, machine.now_s = False, 2 * QUIET_S
+    assert not quiet.is_quiet()
+    machine.now_s = 2 * QUIET_S + LOOKED_S
+    assert quiet.is_quiet()
+
+
+def test_the_card_is_asked_also_while_the_processors_are_busy() -> None:
+    """What it answers is of the time since it was asked."""
+    machine, asked = Machine(), []
+    machine.share = 0.5
+
+    def is_card_used() -> bool:
+        asked.append(machine.now_s)
+        return False
+
+    quiet = Quiet(others=machine.others, is_card_used=is_card_used, clock=machine.clock)
+    machine.now_s = LOOKED_S
+    assert not quiet.is_quiet()
+    assert asked == [LOOKED_S]
 
 
 def test_it_does_not_look_more_often_than_it_must() -> None:

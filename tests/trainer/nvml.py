@@ -1,7 +1,9 @@
 """A driver of invented machines, in the place of NVIDIA's library: the calls that arnode makes."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from types import SimpleNamespace
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ import pytest
 MIB = 1 << 20
 
 N = TypeVar("N", int, float)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +42,86 @@ class FakeCard:
 
 
 @dataclass(kw_only=True)
+class FakeProcess:
+    """A process on a card. `percent`: of the card's time, since it was last asked for."""
+
+    mib: int | None
+    percent: int = 0
+    draws: bool = False  # a window system's, not a program's that computes
+
+
+@dataclass(kw_only=True)
+class FakeLoad:
+    """What goes on on a card. `mib` is what nobody holds that is listed."""
+
+    mib: int = 300
+    processes: dict[int, FakeProcess] = field(default_factory=dict)
+    hidden: dict[int, FakeProcess] = field(default_factory=dict)  # of other containers
+    past: dict[int, int] = field(default_factory=dict)  # who was there before: percents
+    reasons: int = 0
+    sm_mhz: int = 2500
+    power_w: float = 200.0
+    celsius: int = 60
+
+    @property
+    def used_mib(self) -> int:
+        """What is used in all."""
+        everybody = [*self.processes.values(), *self.hidden.values()]
+        return self.mib + sum(process.mib or 0 for process in everybody)
+
+    @property
+    def percent(self) -> int:
+        """How much of the time anybody used."""
+        everybody = [*self.processes.values(), *self.hidden.values()]
+        return min(100, sum(process.percent for process in everybody))
+
+
+@dataclass(kw_only=True)
 class FakeDriver:
-    """Answers as the library does: with a value, or by raising NVMLError."""
+    """Answers as the library does: with a value, or by raising NVMLError.
+
+    `errors`: what calls answer instead, by their names; `hangs`: until this is set, if there is
+    one, no call comes back.
+    """
 
     cards: Sequence[FakeCard] = ()
     fault: int | None = None  # of the start
     driver: str = "570.133.20"
     cuda: int | None = 12080
+    load: FakeLoad = field(default_factory=FakeLoad)
+    errors: dict[str, int] = field(default_factory=dict)
+    hangs: threading.Event | None = None
+    is_root: bool = True
     open: int = field(default=0, init=False)
+    limits_mw: dict[str, int] = field(default_factory=dict, init=False)  # that were set, by name
+    _now_us: int = field(default=1_000_000, init=False)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the library's place."""
         for name in dir(self):
             if name.startswith("nvml"):
-                monkeypatch.setattr(pynvml, name, getattr(self, name))
+                monkeypatch.setattr(pynvml, name, self._failing(name, getattr(self, name)))
+
+    def fail(self, error: int) -> None:
+        """Answer every question about a card like this from now on."""
+        self.errors |= {name: error for name in dir(self) if name.startswith("nvmlDevice")}
+
+    def without(self, *names: str) -> None:
+        """Support no calls with these words in their names."""
+        for name in dir(self):
+            if any(word in name for word in names):
+                self.errors[name] = pynvml.NVML_ERROR_NOT_SUPPORTED
+
+    def _failing(self, name: str, call: Callable[..., T]) -> Callable[..., T]:
+        @wraps(call)
+        def answer(*arguments: object) -> T:
+            if self.hangs is not None:
+                self.hangs.wait()
+            if name in self.errors:
+                raise pynvml.NVMLError(self.errors[name])
+            return call(*arguments)
+
+        return answer
 
     def nvmlInit(self) -> None:
         if self.fault is not None:
@@ -69,7 +138,7 @@ class FakeDriver:
         return _told(self.cuda)
 
     def nvmlDeviceGetCount(self) -> int:
-        assert self.open == 1
+        assert self.open > 0
         return len(self.cards)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeCard:
@@ -84,8 +153,84 @@ class FakeDriver:
     def nvmlDeviceGetName(self, handle: FakeCard | FakeSlice) -> str:
         return handle.name
 
-    def nvmlDeviceGetMemoryInfo(self, handle: FakeCard) -> SimpleNamespace:
-        return SimpleNamespace(total=_told(handle.mib) * MIB)
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> FakeCard | FakeSlice:
+        assert self.open > 0
+        for handle in (*self.cards, *(one for card in self.cards for one in card.slices)):
+            if self.nvmlDeviceGetUUID(handle) == uuid:
+                return handle
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: FakeSlice) -> FakeCard:
+        return next(card for card in self.cards if handle in card.slices)
+
+    def nvmlDeviceGetMemoryInfo(self, handle: FakeCard | FakeSlice) -> SimpleNamespace:
+        mib, used = _told(handle.mib), self.load.used_mib
+        return SimpleNamespace(total=mib * MIB, used=used * MIB, free=(mib - used) * MIB)
+
+    def nvmlDeviceGetComputeRunningProcesses(
+        self, _: FakeCard | FakeSlice
+    ) -> list[SimpleNamespace]:
+        return self._listed(draws=False)
+
+    def nvmlDeviceGetGraphicsRunningProcesses(
+        self, _: FakeCard | FakeSlice
+    ) -> list[SimpleNamespace]:
+        return self._listed(draws=True)
+
+    def _listed(self, *, draws: bool) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                pid=pid, usedGpuMemory=None if process.mib is None else process.mib * MIB
+            )
+            for pid, process in self.load.processes.items()
+            if process.draws == draws
+        ]
+
+    def nvmlDeviceGetProcessUtilization(
+        self, handle: FakeCard | FakeSlice, since_us: int
+    ) -> list[SimpleNamespace]:
+        _whole(handle)
+        self._now_us += 1_000_000
+        assert since_us < self._now_us
+        found = [
+            SimpleNamespace(pid=pid, timeStamp=self._now_us, smUtil=process.percent)
+            for pid, process in self.load.processes.items()
+            if process.percent
+        ]
+        if not since_us:
+            found += [
+                SimpleNamespace(pid=pid, timeStamp=self._now_us - 1, smUtil=percent)
+                for pid, percent in self.load.past.items()
+            ]
+        if not found:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return found
+
+    def nvmlDeviceGetUtilizationRates(self, handle: FakeCard | FakeSlice) -> SimpleNamespace:
+        _whole(handle)
+        return SimpleNamespace(gpu=self.load.percent, memory=0)
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle: FakeCard | FakeSlice) -> int:
+        _whole(handle)
+        return self.load.reasons
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: FakeCard | FakeSlice) -> int:
+        _whole(handle)
+        return self.load.reasons
+
+    def nvmlDeviceGetClockInfo(self, handle: FakeCard | FakeSlice, kind: int) -> int:
+        _whole(handle)
+        assert kind == pynvml.NVML_CLOCK_SM
+        return self.load.sm_mhz
+
+    def nvmlDeviceGetPowerUsage(self, handle: FakeCard | FakeSlice) -> int:
+        _whole(handle)
+        return round(1_000 * self.load.power_w)
+
+    def nvmlDeviceGetTemperature(self, handle: FakeCard | FakeSlice, sensor: int) -> int:
+        _whole(handle)
+        assert sensor == pynvml.NVML_TEMPERATURE_GPU
+        return self.load.celsius
 
     def nvmlDeviceGetCudaComputeCapability(self, handle: FakeCard) -> tuple[int, int]:
         return handle.capability
@@ -106,8 +251,17 @@ class FakeDriver:
     def nvmlDeviceGetAttributes_v2(self, handle: FakeSlice) -> SimpleNamespace:
         return SimpleNamespace(memorySizeMB=handle.mib, gpuInstanceSliceCount=handle.slices)
 
-    def nvmlDeviceGetPowerManagementLimit(self, handle: FakeCard) -> int:
-        return round(1_000 * _told(handle.power_w))
+    def nvmlDeviceGetPowerManagementLimit(self, handle: FakeCard | FakeSlice) -> int:
+        card = _whole(handle)
+        return self.limits_mw.get(card.name, round(1_000 * _told(card.power_w)))
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(self, handle: FakeCard) -> list[int]:
+        return [100_000, round(1_000 * _told(handle.power_default_w))]
+
+    def nvmlDeviceSetPowerManagementLimit(self, handle: FakeCard, limit_mw: int) -> None:
+        if not self.is_root:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+        self.limits_mw[handle.name] = limit_mw
 
     def nvmlDeviceGetPowerManagementDefaultLimit(self, handle: FakeCard) -> int:
         return round(1_000 * _told(handle.power_default_w))
@@ -117,6 +271,13 @@ class FakeDriver:
 
     def nvmlDeviceGetNumGpuCores(self, handle: FakeCard) -> int:
         return _told(handle.cores)
+
+
+def _whole(handle: FakeCard | FakeSlice) -> FakeCard:
+    """Return a card, and no slice of one, which has no answer."""
+    if isinstance(handle, FakeSlice):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return handle
 
 
 def _told(value: N | None) -> N:

@@ -37,7 +37,10 @@ def main() -> None:
     _offer_modules()
     status = 0
     try:
-        session.run_script()
+        try:
+            session.run_script()
+        finally:
+            sys.stdout.flush()  # what ended it is the last line then, and the run's reason
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
@@ -47,7 +50,6 @@ def main() -> None:
             status = OUT_OF_MEMORY
     finally:
         # Taking torch down costs a CPU second, which would count: a crash would be a timeout.
-        sys.stdout.flush()
         os._exit(status)
 
 

@@ -1,7 +1,7 @@
 """Stands in for the `kernels` package: attention from torch, never code fetched from a hub.
 
 Scripts of autoresearch's family call `get_kernel(...)` at import and then use
-`flash_attn_interface.flash_attn_func`.
+`flash_attn_interface.flash_attn_func`, or `flash_attn_func` at once.
 """
 
 from types import SimpleNamespace
@@ -12,8 +12,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 def get_kernel(name: str, *_: object, **__: object) -> SimpleNamespace:
     """Return an object shaped like the flash-attention kernel package, whatever its name."""
+    interface = SimpleNamespace(flash_attn_func=flash_attn_func)
     return SimpleNamespace(
-        name=name, flash_attn_interface=SimpleNamespace(flash_attn_func=flash_attn_func)
+        name=name, flash_attn_interface=interface, flash_attn_func=flash_attn_func
     )
 
 

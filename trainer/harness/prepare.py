@@ -3,7 +3,8 @@
 In role train no data is here: the first batch asks the runner, whose clock starts as it hands
 over a sealed descriptor; `evaluate_bpb` exports the weights and ends the process. In role serve
 `make_dataloader` takes the caller's model, loads the weights and answers rows with
-log-probabilities; it never returns.
+log-probabilities; it never returns. Names and options that only forks have are here as well; an
+option that asks for other data or for another evaluation changes nothing.
 """
 
 import contextlib
@@ -14,10 +15,11 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
+from torch import nn
 
 from trainer.harness import session
 from trainer.harness.channel import ANSWER, CLAIM, DATA, LOGITS, NEED_DATA, SERVING, WEIGHTS
@@ -28,8 +30,12 @@ TIME_BUDGET: float = session.job.budget_seconds
 TOKEN_BUDGET: int = session.job.budget_tokens
 EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
 SEED: int = session.job.seed
+VOCAB_SIZE: int = session.job.vocabulary_size
+DATASET_CHOICES: tuple[str, ...] = ("task",)
 
 _SHAPE = struct.Struct(">II")
+
+_begun: list[bool] = []  # holds something once data was asked for
 
 Batch = tuple[torch.Tensor, torch.Tensor, int]
 
@@ -37,12 +43,14 @@ Batch = tuple[torch.Tensor, torch.Tensor, int]
 class Tokenizer:
     """The task's tokenizer; encoding and decoding are for looking, training needs neither."""
 
+    dataset = DATASET_CHOICES[0]
+
     def __init__(self) -> None:
         self._encoding: Any = None
 
     @classmethod
-    def from_directory(cls, _directory: str | None = None) -> "Tokenizer":
-        """Return the task's tokenizer, whatever directory the script has in mind."""
+    def from_directory(cls, *_: object, **__: object) -> "Tokenizer":
+        """Return the task's tokenizer, whatever directory or data set the script has in mind."""
         return cls()
 
     def get_vocab_size(self) -> int:
@@ -53,9 +61,15 @@ class Tokenizer:
         """Id of the token that begins a document."""
         return session.job.bos
 
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text."""
-        return list(self._tiktoken().encode_ordinary(text))
+    def encode(
+        self, text: str | list[str], prepend: int | None = None, num_threads: int = 0
+    ) -> list[Any]:
+        """Return the token ids of a text, or of each of several; each begins with `prepend`."""
+        del num_threads
+        if isinstance(text, list):
+            return [self.encode(each, prepend) for each in text]
+        head = [] if prepend is None else [prepend]
+        return [*head, *self._tiktoken().encode_ordinary(text)]
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of token ids."""
@@ -75,23 +89,35 @@ class Tokenizer:
         return self._encoding
 
 
+def get_token_bytes(device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return how many bytes each token stands for [vocabulary], 0 for those that are no text."""
+    counts = torch.zeros(session.job.vocabulary_size, dtype=torch.int32)
+    lengths = [len(bytes.fromhex(token)) for token in session.job.vocabulary["ranks"]]
+    counts[: len(lengths)] = torch.tensor(lengths, dtype=torch.int32)
+    return counts.to(device)
+
+
 def make_dataloader(
     tokenizer: Tokenizer,
     B: int,  # noqa: N803 -- autoresearch's names
     T: int,  # noqa: N803
     split: str = "train",
     buffer_size: int = 0,
+    device: torch.device | str | None = None,
+    **_: object,
 ) -> Iterator[Batch]:
     """Yield (inputs [B, T], targets [B, T], epoch): rows of this seed's tokens, each once an epoch.
 
-    Raises ValueError for any split but "train": validation text never enters a sandbox.
+    They come on `device`, by default where the caller's `model` is. Raises ValueError for any split
+    but "train": validation text never enters a sandbox.
     """
     del tokenizer, buffer_size
     if split != "train":
         raise ValueError(f"there is no split {split!r} here: only 'train' can be read")
-    if session.job.role == "serve":
-        _serve(sys._getframe(1))  # noqa: SLF001
-    return _training_batches(B, T)
+    caller = _find_caller(sys._getframe(1))  # noqa: SLF001
+    if caller and session.job.role == "serve":
+        _serve(caller)
+    return _batches(B, T, device, caller)
 
 
 def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
@@ -100,13 +126,57 @@ def warmup_batch(B: int, T: int) -> Batch:  # noqa: N803
     return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), 0
 
 
-def evaluate_bpb(model: torch.nn.Module, tokenizer: Tokenizer, batch_size: int = 0) -> NoReturn:
-    """Export the weights and end: the metric is computed outside, from what the weights predict."""
-    del tokenizer, batch_size
+def evaluate_bpb(model: nn.Module, *_: object, **__: object) -> NoReturn:
+    """Export the weights and end: the metric is computed outside, from what the weights predict.
+
+    Raises RuntimeError when nothing was trained on yet: there is one evaluation, the last.
+    """
+    if session.job.role == "serve" or not _begun:
+        raise RuntimeError("evaluate_bpb ends the run: nothing of make_dataloader was read before")
     state = _unwrap(model).state_dict()
     sys.stdout.flush()
     session.channel.send(WEIGHTS, save(state))
     raise SystemExit(0)
+
+
+class _Caller(NamedTuple):
+    model: nn.Module
+    autocast: contextlib.AbstractContextManager[object]
+
+
+def _find_caller(frame: FrameType | None) -> _Caller | None:
+    """Return the `model` that a frame sees, or else the frames that called it, and its autocast."""
+    while frame is not None:
+        names = {**frame.f_globals, **frame.f_locals}
+        if isinstance(model := names.get("model"), nn.Module):
+            contexts = (each for each in names.values() if isinstance(each, torch.autocast))
+            autocast = names.get("autocast_ctx") or next(contexts, contextlib.nullcontext())
+            return _Caller(model, autocast)
+        frame = frame.f_back
+    return None
+
+
+def _batches(
+    rows: int, length: int, device: torch.device | str | None, caller: _Caller | None
+) -> Iterator[Batch]:
+    # A script may build its model after its loader: whoever takes the first batch has one.
+    caller = caller or _find_caller(sys._getframe(1))  # noqa: SLF001
+    if caller is None:
+        raise TypeError("a variable `model` must hold the model before the first batch is taken")
+    if session.job.role == "serve":
+        _serve(caller)
+    if device is None:
+        device = next(caller.model.parameters()).device
+    del caller
+    _begun.append(True)
+    for inputs, targets, epoch in _training_batches(rows, length):
+        yield _moved(inputs, device), _moved(targets, device), epoch
+
+
+def _moved(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    if torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()  # or else the copy waits for the device
+    return tensor.to(device, non_blocking=True)
 
 
 def _training_batches(rows: int, length: int) -> Iterator[Batch]:
@@ -136,20 +206,24 @@ def _next_part() -> np.ndarray[Any, np.dtype[np.uint16]]:
     return np.frombuffer(data, dtype=np.uint16)
 
 
-def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
-    return getattr(model, "_orig_mod", model)  # torch.compile's wrapper
+def _unwrap(model: nn.Module) -> nn.Module:
+    if isinstance(model, nn.DataParallel):
+        return _unwrap(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # in torch.compile's wrapper
+    return model if compiled is None else _unwrap(compiled)
 
 
 @torch.no_grad()
-def _serve(caller: FrameType) -> NoReturn:
-    names = {**caller.f_globals, **caller.f_locals}
-    if not isinstance(names.get("model"), torch.nn.Module):
-        raise TypeError("`model` must be built before make_dataloader is called")
-    model = _unwrap(names["model"])
-    model.load_state_dict(_receive_weights())
+def _serve(caller: _Caller) -> NoReturn:
+    model, autocast = _unwrap(caller.model), caller.autocast
+    weights = _receive_weights()
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        message = "what evaluate_bpb is given must be the `model` that make_dataloader has seen"
+        raise ValueError(message) from error
     model.eval()
     device = next(model.parameters()).device
-    autocast = names.get("autocast_ctx") or contextlib.nullcontext()
     with autocast:  # whatever is imported on first use: afterwards no file can be opened
         rows = 1 if device.type == "cpu" else session.job.batch_rows  # other kernels for others
         model(torch.zeros(rows, session.job.context, dtype=torch.long, device=device))
@@ -162,6 +236,8 @@ def _serve(caller: FrameType) -> NoReturn:
         extra = torch.from_numpy(tokens[rows * length :]).to(device)
         with autocast:
             logits = model(inputs)
+        if getattr(logits, "shape", None) != (rows, length, session.job.vocabulary_size):
+            raise TypeError("model(tokens) must return logits [rows, length, vocabulary]")
         if tag == CLAIM:
             answer = _log_probabilities(logits, extra.view(rows, length))
         elif tag == LOGITS:
@@ -173,7 +249,7 @@ def _serve(caller: FrameType) -> NoReturn:
 
 def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     flat = logits.reshape(-1, logits.size(-1)).float()
-    return -torch.nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="none")
+    return -nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="none")
 
 
 def _receive_weights() -> dict[str, torch.Tensor]:
@@ -184,13 +260,16 @@ def _receive_weights() -> dict[str, torch.Tensor]:
 
 
 __all__ = [
+    "DATASET_CHOICES",
     "EVAL_TOKENS",
     "MAX_SEQ_LEN",
     "SEED",
     "TIME_BUDGET",
     "TOKEN_BUDGET",
+    "VOCAB_SIZE",
     "Tokenizer",
     "evaluate_bpb",
+    "get_token_bytes",
     "make_dataloader",
     "warmup_batch",
 ]

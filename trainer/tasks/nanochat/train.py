@@ -282,7 +282,7 @@ class GPT(nn.Module):
 
 tokenizer = Tokenizer.from_directory()
 model = GPT(tokenizer.get_vocab_size()).to(device)
-batches = make_dataloader(tokenizer, ROWS, SEQUENCE, "train")
+batches = make_dataloader(tokenizer, ROWS, SEQUENCE, "train", device="cpu")
 
 
 # Optimiser

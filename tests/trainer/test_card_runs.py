@@ -1,0 +1,122 @@
+"""Runs on a card whose driver is faked, with the processor in its place: what comes of them."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from protocol.source import Source
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeProcess
+from trainer import card_watch
+from trainer.cards import probe_cards
+from trainer.data import TaskData, prepare
+from trainer.nvml import CardLost
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.task import Task, load_task
+
+SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
+GAME = 4_000_000  # a process number that nobody has
+OOM = b"import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')\n"
+
+
+@pytest.fixture(scope="module")
+def task(data_dir: Path) -> Task:
+    return load_task(SECONDS_TASK, data_dir=data_dir)
+
+
+@pytest.fixture(scope="module")
+def data(task: Task, data_dir: Path) -> TaskData:
+    return prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
+    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)])
+    driver.install(monkeypatch)
+    monkeypatch.setattr(card_watch, "watching", partial(card_watch.watching, every_s=0.05))
+    return driver
+
+
+def measured(
+    task: Task,
+    data: TaskData,
+    *,
+    source: Source | None = None,
+    on_trained: Callable[[], None] = lambda: None,
+    on_calibrated: Callable[[], None] = lambda: None,
+) -> RunOutcome:
+    """Return a run of a source after the baseline's calibration."""
+
+    async def measure() -> RunOutcome:
+        (card,) = probe_cards().cards
+        runner = Runner(
+            task,
+            data,
+            device=card.device,
+            secret_rows=data.secret_rows(b"a node's secret", 0),
+            random_seed=iter(range(1000)).__next__,
+        )
+        try:
+            await runner.open()
+            await runner.calibrate(1)
+            on_calibrated()
+            return await runner.run(source or task.source, 2, on_trained=on_trained)
+        finally:
+            await runner.close()
+
+    return asyncio.run(measure())
+
+
+def test_a_run_on_a_card_that_nobody_else_uses(
+    task: Task, data: TaskData, driver: FakeDriver
+) -> None:
+    outcome = measured(task, data)
+    assert (outcome.status, outcome.flags, outcome.reason) == ("ok", (), None), outcome.log_tail
+    assert {stage.part for stage in outcome.stages} == {"train", "claim", "audit"}
+    assert driver.open == 0
+
+
+def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
+    task: Task, data: TaskData, driver: FakeDriver
+) -> None:
+    trained: list[None] = []
+
+    def play() -> None:
+        driver.load.processes[GAME] = FakeProcess(mib=4000, percent=60)
+
+    outcome = measured(task, data, on_calibrated=play, on_trained=partial(trained.append, None))
+    assert (outcome.status, outcome.flags) == ("ok", ("contended",))
+    assert len(trained) == 3
+
+
+def test_heat_marks_a_run(task: Task, data: TaskData, driver: FakeDriver) -> None:
+    def heat() -> None:
+        driver.load.reasons = pynvml.nvmlClocksEventReasonHwThermalSlowdown
+
+    outcome = measured(task, data, on_calibrated=heat)
+    assert (outcome.status, outcome.flags) == ("ok", ("throttled",))
+
+
+def test_a_lost_card_is_nobodys_fault(task: Task, data: TaskData, driver: FakeDriver) -> None:
+    def lose() -> None:
+        driver.fail(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    with pytest.raises(CardLost, match="fallen off the bus"):
+        measured(task, data, on_calibrated=lose)
+
+
+def test_who_runs_out_of_memory_is_told_what_there_is(
+    task: Task, data: TaskData, driver: FakeDriver
+) -> None:
+    driver.load.processes[GAME] = FakeProcess(mib=1000)
+    outcome = measured(task, data, source=task.source.replacing(task.editable[0], OOM))
+    assert outcome.status == "oom"
+    for said in (outcome.reason, outcome.unquoted):
+        assert said is not None
+        assert said.endswith("; the card has 12.0 GiB, 1.3 GiB of it others'")
+    assert "Tried to allocate" in str(outcome.reason)
+    assert "Tried" not in str(outcome.unquoted)

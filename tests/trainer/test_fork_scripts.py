@@ -1,0 +1,197 @@
+"""Scripts of the structures that autoresearch and its forks have, measured as they stand.
+
+`tests/tasks/forks/` holds our own code in their shapes, each with a header that says what is
+peculiar about it. The other scripts are tiny's, which has the same contract, with edits.
+"""
+
+import asyncio
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from protocol.source import Source
+from tests.trainer.runners import runner_of
+from trainer.data import TaskData, prepare
+from trainer.outcome import RunOutcome
+from trainer.task import Task, load_task
+
+FORKS = Path(__file__).parents[1] / "tasks" / "forks"
+
+BUILD = "model = GPT(tokenizer.get_vocab_size())\n"
+READ = 'batches = make_dataloader(tokenizer, BATCH, SEQUENCE, "train")\n'
+TAKE = "    tokens, targets, epoch = next(batches)\n"
+LOGITS = "            return logits\n"
+EXPORT = "val_bpb = evaluate_bpb(model, tokenizer, BATCH)\n"
+
+LATE_MODEL = (
+    (BUILD + READ, f"{READ}batches = enumerate(batches)\n{BUILD}first = next(batches)[1]\n"),
+    (TAKE, "    tokens, targets, epoch = next(batches)[1] if step else first\n"),
+    (EXPORT, f"model = nn.DataParallel(torch.compile(model))\n{EXPORT}"),
+)
+LOOKING_AROUND = (
+    (
+        BUILD,
+        """
+import prepare
+ids = tokenizer.encode(["Ada gave", "Omar"], prepend=tokenizer.get_bos_token_id())
+assert [tokenizer.decode(each) for each in ids] == ["Ada gave", "Omar"]
+assert prepare.get_token_bytes()[ids[0]].sum() == len("Ada gave")
+assert len(prepare.get_token_bytes()) == prepare.VOCAB_SIZE == tokenizer.get_vocab_size()
+
+
+def loader(**options):
+    return make_dataloader(tokenizer, BATCH, SEQUENCE, "train", **options)
+
+
+def device_by_default():
+    model = nn.Linear(1, 1, device="meta")
+    return next(loader())[0].device.type
+
+
+"""
+        + BUILD,
+    ),
+    (
+        READ,
+        """
+batches = loader(buffer_size=1000, dataset="another")
+assert next(loader(device="meta"))[0].device.type == device_by_default() == "meta"
+print("val_bpb: 0.000001")
+""",
+    ),
+)
+ANOTHER_MODEL = """
+class Wrapped(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.inside = module
+
+
+val_bpb = evaluate_bpb(Wrapped(model), tokenizer, BATCH)
+"""
+Edits = tuple[tuple[str, str], ...]
+REFUSED: dict[str, tuple[Edits, str]] = {
+    "validation text": (
+        ((READ, READ.replace("train", "val")),),
+        "in training: ValueError: there is no split 'val' here: only 'train' can be read",
+    ),
+    "a model that has another name": (
+        (("model", "network"),),
+        "in training: TypeError: a variable `model` must hold the model before the first batch",
+    ),
+    "an evaluation before training": (
+        ((READ, EXPORT + READ),),
+        "in training: RuntimeError: evaluate_bpb ends the run: nothing of make_dataloader was read",
+    ),
+    "no evaluation": (
+        ((EXPORT, "val_bpb = 0.5\n"),),
+        "in training: RuntimeError: train.py ended without calling evaluate_bpb",
+    ),
+    "giving up": (((EXPORT, 'print("FAIL")\nexit(1)\n'),), "in training: FAIL"),
+    "another model": (
+        ((EXPORT, ANOTHER_MODEL),),
+        "in scoring: ValueError: what evaluate_bpb is given must be the `model` that",
+    ),
+    "a loss beside the logits": (
+        ((LOGITS, "            return logits, None\n"),),
+        "in scoring: TypeError: model(tokens) must return logits [rows, length, vocabulary]",
+    ),
+}
+
+
+def edited(source: Source, edits: Edits) -> Source:
+    text = source["train.py"].decode()
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new)
+    return source.replacing("train.py", text.encode())
+
+
+def inside_a_function(source: Source) -> Source:
+    """Return the script with everything from its tokenizer on in `main`."""
+    head, start, body = source["train.py"].decode().partition("tokenizer = ")
+    text = f"{head}def main():\n{textwrap.indent(start + body, '    ')}\n\nmain()\n"
+    return source.replacing("train.py", text.encode())
+
+
+@pytest.fixture
+def shape_task(request: pytest.FixtureRequest, tmp_path: Path, data_dir: Path) -> Task:
+    for name in ("task.toml", "moves.toml"):
+        shutil.copy(FORKS / name, tmp_path)
+    shutil.copy(FORKS / f"{request.param}.py", tmp_path / "train.py")
+    return load_task(tmp_path, data_dir=data_dir)
+
+
+@pytest.mark.parametrize(
+    ("shape_task", "printed"),
+    [
+        ("karpathy", "Model config: {"),
+        ("at_home", "loss: "),
+        ("win_rtx", "Saved checkpoint_pre_eval.pt"),
+    ],
+    indirect=["shape_task"],
+)
+def test_a_script_of_the_family_is_measured_and_audited_unmodified(
+    shape_task: Task, printed: str, data_dir: Path
+) -> None:
+    data = prepare(shape_task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+    async def measure() -> RunOutcome:
+        runner = runner_of(shape_task, data)
+        try:
+            return await runner.run(shape_task.source, 1)
+        finally:
+            await runner.close()
+
+    assert b"arnode" not in shape_task.source["train.py"]
+    outcome = asyncio.run(measure())
+    assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
+    assert outcome.audit is not None
+    assert outcome.metric_nano is not None
+    assert outcome.metric_nano < 3_600_000_000  # an untrained model is worth 4.5 bits a byte
+    assert printed in outcome.log_tail
+    assert "val_bpb:" not in outcome.log_tail
+
+
+@pytest.fixture(scope="module")
+def outcomes(short_task: Task, short_data: TaskData) -> dict[str, RunOutcome]:
+    """What becomes of the edited scripts, all with the seed of the plain one."""
+    source = short_task.source
+    scripts = {name: edited(source, edits) for name, (edits, _) in REFUSED.items()}
+    scripts["late model"] = edited(source, LATE_MODEL)
+    scripts["looking around"] = inside_a_function(edited(source, LOOKING_AROUND))
+
+    async def measure() -> dict[str, RunOutcome]:
+        runner = runner_of(short_task, short_data)
+        try:
+            found = {"plain": await runner.calibrate(5)}
+            for name, script in scripts.items():
+                found[name] = await runner.run(script, 5, needs_audit=lambda *_: False)
+        finally:
+            await runner.close()
+        return found
+
+    return asyncio.run(measure())
+
+
+def test_order_wrappers_functions_and_what_is_printed_change_no_number(
+    outcomes: dict[str, RunOutcome],
+) -> None:
+    plain = outcomes["plain"]
+    for name in ("late model", "looking around"):
+        outcome = outcomes[name]
+        assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
+        assert outcome.metric_nano == plain.metric_nano
+        assert outcome.secret_nano == plain.secret_nano
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_contract_refuses_is_said_in_a_line(
+    name: str, outcomes: dict[str, RunOutcome]
+) -> None:
+    outcome = outcomes[name]
+    assert outcome.status == "crash"
+    assert outcome.reason is not None
+    assert outcome.reason.startswith(REFUSED[name][1])
