@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup start test check demo bench soak
+.PHONY: setup start test check demo bench soak gpu
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -40,6 +40,11 @@ check: setup
 # docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)
+
+# PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json; without a card
+# at toy size. No environment: where a card is lent there may be no network to fill one from.
+gpu:
+	@$(PYTHON) -m tests.gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars; figures
 # are appended to docs/soak.jsonl.

@@ -7,12 +7,20 @@ from pathlib import Path
 
 def provenance() -> dict[str, object]:
     """Return the date and the commit of figures measured now."""
-    said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"date": now, "commit": said.stdout.strip()}
+    return {"date": now, "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """Return the commit that is checked out; None without git or its history."""
+    try:
+        said = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return said.stdout.strip() or None
