@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, variance
 from typing import Final
 
@@ -18,6 +19,7 @@ from tests.gpu.ground import Ground
 from tests.gpu.progress import told
 from tests.gpu.sources import Shape
 from tests.trainer.runners import runner_of
+from trainer.compiled import CompiledCode
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.timeline import Stage
@@ -38,9 +40,15 @@ class Report:
 class Session:
     """A calibrated runner and the time that is left. Make one with `begin`, end it with `close`."""
 
-    def __init__(self, ground: Ground, machine: Machine, *, ends_s: float) -> None:
+    def __init__(self, ground: Ground, machine: Machine, *, ends_s: float, compiled: Path) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self._runner: Runner = runner_of(ground.task, ground.data, machine.device)
+        device = machine.device
+        code = CompiledCode(
+            compiled,
+            baseline=ground.task.source.tree,
+            setting=f"{device.slug}-torch{machine.torch}",
+        )
+        self._runner: Runner = runner_of(ground.task, ground.data, device, code)
         self._ends_s = ends_s
         self._longest_s = 0.0
 

@@ -146,7 +146,12 @@ def _measure(
         document["text"] = ground.account
         if tier.name == "none":
             raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
-        session = Session(ground, machine, ends_s=started_s + 60 * minutes)
+        session = Session(
+            ground,
+            machine,
+            ends_s=started_s + 60 * minutes,
+            compiled=options.home / "compiled",
+        )
         sizes = _Sizes(options=options, is_card=machine.is_card, seconds=seconds)
         asyncio.run(_in_time(session, PARTS[options.part](session, report, sizes)))
 

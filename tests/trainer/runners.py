@@ -2,6 +2,7 @@
 
 import asyncio
 
+from trainer.compiled import CompiledCode
 from trainer.data import TaskData
 from trainer.device import Device
 from trainer.outcome import RunOutcome
@@ -9,12 +10,18 @@ from trainer.runner import Runner
 from trainer.task import Task
 
 
-def runner_of(task: Task, data: TaskData, device: Device | None = None) -> Runner:
+def runner_of(
+    task: Task,
+    data: TaskData,
+    device: Device | None = None,
+    compiled: CompiledCode | None = None,
+) -> Runner:
     """Return a runner with a secret and with seeds for audits (default: on the processor)."""
     return Runner(
         task,
         data,
         device=device,
+        compiled=compiled,
         secret_rows=data.secret_rows(b"a node's secret", 0),
         random_seed=iter(range(1000)).__next__,
     )

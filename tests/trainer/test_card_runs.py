@@ -50,9 +50,8 @@ class WithOurs(dict[int, FakeProcess]):
     """The processes on a card: those in it, and whatever of ours is in a sandbox."""
 
     def items(self) -> ItemsView[int, FakeProcess]:
-        ours = {
-            pid: FakeProcess(mib=500) for box in [*Sandbox._open] for pid in family_of(box.root)
-        }
+        roots = [box.root for box in [*Sandbox._open]]
+        ours = {pid: FakeProcess(mib=0) for root in roots for pid in family_of(root)}
         return {**self, **ours}.items()
 
 
