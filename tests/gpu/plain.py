@@ -29,7 +29,7 @@ class Tokenizer:
         return _JOB["vocabulary"]
 
 
-def make_dataloader(tokenizer, B, T, split):  # noqa: N803
+def make_dataloader(tokenizer, B, T, split, device):  # noqa: N803
     tokens = np.load("tokens.npy", mmap_mode="r")
     starts, reach = np.arange(0, len(tokens) - T, T), np.arange(T + 1)
     _times_s.append(time.monotonic())
