@@ -1,0 +1,82 @@
+"""What may stand beside what on a device, by the stages of two runs in a row."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.runners import runner_of
+from trainer.data import TaskData, prepare
+from trainer.outcome import RunOutcome
+from trainer.task import Task, load_task
+from trainer.timeline import Part, Stage, counted
+
+SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
+
+
+@pytest.fixture(scope="module")
+def seconds_task(data_dir: Path) -> Task:
+    return load_task(SECONDS_TASK, data_dir=data_dir)
+
+
+@pytest.fixture(scope="module")
+def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
+    return prepare(seconds_task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+
+def two_runs(task: Task, data: TaskData) -> list[RunOutcome]:
+    """Return two runs, the second begun as soon as it may train."""
+
+    async def measure() -> list[RunOutcome]:
+        runner = runner_of(task, data)
+        try:
+            trained = asyncio.Event()
+            first = asyncio.create_task(runner.run(task.source, 1, on_trained=trained.set))
+            await trained.wait()
+            second = await runner.run(task.source, 2)
+            return [await first, second]
+        finally:
+            await runner.close()
+
+    return asyncio.run(measure())
+
+
+def spans(stages: Iterable[Stage], *wanted: tuple[Part, str]) -> list[tuple[int, int]]:
+    return [(one.start_ms, one.end_ms) for one in stages if (one.part, one.name) in wanted]
+
+
+def overlap_ms(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> int:
+    return sum(
+        max(0, min(end, its_end) - max(start, its_start))
+        for start, end in some
+        for its_start, its_end in others
+    )
+
+
+SCORING: tuple[tuple[Part, str], ...] = (
+    ("claim", "load"), ("claim", "score"), ("audit", "load"), ("audit", "score"),
+)  # fmt: skip
+
+
+def test_with_a_clock_nothing_stands_beside_training_and_building_stands_beside_scoring(
+    seconds_task: Task, seconds_data: TaskData
+) -> None:
+    first, second = two_runs(seconds_task, seconds_data)
+    assert (first.status, second.status) == ("ok", "ok")
+    scoring = spans(first.stages, *SCORING)
+    assert scoring
+    assert overlap_ms(spans(second.stages, ("train", "train")), scoring) == 0
+    assert overlap_ms(spans(second.stages, ("train", "export")), scoring) == 0
+    assert overlap_ms(spans(second.stages, ("train", "build")), scoring) > 0
+    found = counted([*first.stages, *second.stages])
+    assert found is not None
+    assert found.gaps_ms[0] >= sum(end - start for start, end in scoring)
+
+
+def test_with_a_budget_of_tokens_training_stands_beside_scoring(
+    short_task: Task, short_data: TaskData
+) -> None:
+    first, second = two_runs(short_task, short_data)
+    assert (first.status, second.status) == ("ok", "ok")
+    assert overlap_ms(spans(second.stages, ("train", "train")), spans(first.stages, *SCORING)) > 0
