@@ -79,6 +79,7 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
             partial(open_session, bench.home, bench.task, rotation=0, data_url=data_url), progress
         )
         try:
+            await in_thread(session.data.load_rest, progress)
             progress("measuring what the baseline costs here", 1.0)
             await session.runner.calibrate(random_seed())
             yield session

@@ -16,7 +16,7 @@ from protocol.hygiene import memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData, prepare_first
 from trainer.device import probe_class, probe_environment
 from trainer.runner import Runner
 from trainer.task import Task, load_task
@@ -79,12 +79,13 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
 def open_session(
     home: Home, task: Task, progress: Progress, *, rotation: int, data_url: str | None
 ) -> Session:
-    """Prepare a task's data and a runner for it; `data_url` is the setting.
+    """Prepare what a first run needs of a task's data, and a runner; `data_url` is the setting.
 
+    `session.data.load_rest` is for the other training text.
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
     with explaining_faults(home.data):
-        data = prepare(task, data_dir=home.data, data_url=data_url, progress=progress)
+        data = prepare_first(task, data_dir=home.data, data_url=data_url, progress=progress)
     progress("drawing this node's secret split", 0.9)
     runner = Runner(
         task,
