@@ -23,20 +23,22 @@ def list_tasks(as_json: bool) -> None:
     from trainer.task import builtin_tasks, load_task
 
     home = Home.locate(os.environ)
-    rows: list[dict[str, str | None]] = []
+    rows: list[dict[str, str | bool | None]] = []
     for name in builtin_tasks():
+        task_id: str | None = None
         try:
             one = load_task(name, data_dir=home.data)
-            rows.append({"name": name, "id": one.id.hex(), "title": one.title})
+            task_id, title = one.id.hex(), one.title
         except NotPreparedError as fault:
-            rows.append({"name": name, "id": None, "title": fault.unpinned.title})
+            title = fault.unpinned.title
+        rows.append({"name": name, "id": task_id, "prepared": task_id is not None, "title": title})
     if as_json:
         print_json({"tasks": rows})
         return
     for row in rows:
-        known = (row["id"] or "not prepared")[:12]
-        click.echo(f"{row['name']:<12} {known}  {plain(row['title'] or '')}")
-    if any(row["id"] is None for row in rows):
+        known = str(row["id"])[:12] if row["prepared"] else "not prepared"
+        click.echo(f"{row['name']:<12} {known}  {plain(str(row['title']))}")
+    if not all(row["prepared"] for row in rows):
         click.echo("not prepared: `arnode task prepare NAME` fetches its data", err=True)
 
 

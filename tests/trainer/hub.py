@@ -3,8 +3,9 @@ cuts, changes and refuses.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +17,35 @@ import pyarrow.parquet as pq
 
 from trainer.tasks.tiny import world
 
+_LOOKED_S = 0.05
+
 SPLITS = {  # the number of each shard, and how many bytes of text it has at least
     "training/shard_0.parquet": (0, 480_000),
     "training/shard_1.parquet": (1, 480_000),
     "public/shard_8.parquet": (8, 120_000),
     "secret/shard_9.parquet": (9, 240_000),
 }
+
+UNPINNED = """
+extends = "tiny-short"
+name = "unpinned"
+title = "tiny's model on shards that nobody has looked at"
+
+[budget]
+tokens = 15_360
+
+[data]
+recipe = "shards"
+url = "{url}"
+vocabulary_size = 512
+context = 128
+rows = 64
+
+[data.shards]
+training = ["shard_0.parquet", "shard_1.parquet"]
+public = ["shard_8.parquet"]
+secret = ["shard_9.parquet"]
+"""
 
 
 def documents_of(name: str) -> list[str]:
@@ -40,6 +64,17 @@ def write_hub(folder: Path) -> Path:
     return folder
 
 
+def write_unpinned(folder: Path, url: str, replaced: Mapping[str, str] | None = None) -> Path:
+    """Write a task folder that names the shards at a URL without their hashes, and return it."""
+    text = UNPINNED.format(url=url)
+    for old, new in (replaced or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    folder.mkdir(exist_ok=True)
+    (folder / "task.toml").write_text(text)
+    return folder
+
+
 def hashes_of(folder: Path) -> dict[str, str]:
     """Return the sha256 of each shard in hex, by "split/name"."""
     return {
@@ -53,13 +88,15 @@ class Hub:
     """What a server does. `asked` are the requests that it got, as "METHOD name".
 
     `announces`: it tells hashes by the header of hubs, with a redirect to another path.
-    `missing` are the names it does not have; `cuts` in how many bytes a name's next answer ends.
+    `missing` are the names it does not have; `cuts` in how many bytes a name's next answer ends;
+    to be asked for what is `stalled` takes for ever.
     """
 
     url: str = ""
     announces: bool = True
     announced: dict[str, str] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    stalled: set[str] = field(default_factory=set)
     cuts: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -89,6 +126,8 @@ class _Handler(SimpleHTTPRequestHandler):
             if not self._hub.announces:
                 self._hub.asked.append(f"{self.command} {name}")
             self.path = f"/{name}"
+            while self.command == "GET" and name in self._hub.stalled:
+                time.sleep(_LOOKED_S)
             assert callable(serve)
             serve()
 
@@ -104,7 +143,8 @@ class _Handler(SimpleHTTPRequestHandler):
     def copyfile(self, source: object, outputfile: object) -> None:
         cut = self._hub.cuts.pop(self.path.rpartition("/")[2], None)
         content = source.read()  # type: ignore[attr-defined]
-        outputfile.write(content if cut is None else content[:cut])  # type: ignore[attr-defined]
+        with suppress(ConnectionError):  # whoever asked is gone
+            outputfile.write(content if cut is None else content[:cut])  # type: ignore[attr-defined]
         if cut is not None:
             self.close_connection = True
 
@@ -121,5 +161,6 @@ def served(folder: Path, **given: bool) -> Iterator[Hub]:
         try:
             yield hub
         finally:
+            hub.stalled.clear()
             server.shutdown()
             thread.join()

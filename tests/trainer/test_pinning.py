@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from protocol.errors import ArnodeError, ConfigurationError
-from tests.trainer.hub import documents_of, hashes_of, served, write_hub
+from tests.trainer.hub import documents_of, hashes_of, served, write_hub, write_unpinned
 from trainer import announced as announced_module
 from trainer import download, pinning
 from trainer.data import prepare, prepare_first
@@ -23,26 +23,6 @@ from trainer.pinning import pinned_task
 from trainer.task import Task, load_task
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
-TASK = """
-extends = "tiny-short"
-name = "unpinned"
-title = "tiny's model on shards that nobody has looked at"
-
-[budget]
-tokens = 15_360
-
-[data]
-recipe = "shards"
-url = "{url}"
-vocabulary_size = 512
-context = 128
-rows = 64
-
-[data.shards]
-training = ["shard_0.parquet", "shard_1.parquet"]
-public = ["shard_8.parquet"]
-secret = ["shard_9.parquet"]
-"""
 Unpinned = Callable[..., Path]
 
 
@@ -66,13 +46,7 @@ def unpinned(tmp_path: Path) -> Unpinned:
     """Return a task folder whose shards are at a URL."""
 
     def make(url: str = "http://127.0.0.1:9", **replaced: str) -> Path:
-        folder = tmp_path / "unpinned"
-        folder.mkdir(exist_ok=True)
-        text = TASK.format(url=url)
-        for old, new in replaced.items():
-            text = text.replace(old, new)
-        (folder / "task.toml").write_text(text)
-        return folder
+        return write_unpinned(tmp_path / "unpinned", url, replaced)
 
     return make
 
