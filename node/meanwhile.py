@@ -47,6 +47,7 @@ class Preparation:
         self._wanted = wanted
         self._ready = asyncio.Event()
         self._say: Callable[[str], None] = _log.info
+        self._state = "beginning"
         self._now_and_then = NowAndThen(self._tell)
 
     def _tell(self, line: str) -> None:
@@ -56,7 +57,7 @@ class Preparation:
     async def heard(self, research: Research) -> AsyncIterator[None]:
         """Let the stand-in's session say how far it is, and end once the task is ready."""
         self._say = research.activity.say
-        self._say(f"{self.name}'s data are on their way: meanwhile {STAND_IN} runs")
+        self._say(f"{self.name}'s data are on their way ({self._state}): meanwhile {STAND_IN} runs")
         waiting = asyncio.create_task(self._make_way(research))
         try:
             yield
@@ -73,13 +74,17 @@ class Preparation:
         backoff, said = pauses(), ""
         while True:
             began_s = time.monotonic()
-            fault = await self._attempt()
+            try:
+                fault = await self._attempt()
+            except OSError as error:  # no process can be had, or no memory for one
+                fault = str(error)
             if fault is None:
                 break
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             if fault != said:
                 self._say(f"{self.name}'s data are not to be had, tried again later: {fault}")
                 said = fault
+            self._state = fault
             await asyncio.sleep(wait_s)
         self._ready.set()
 
@@ -101,6 +106,7 @@ class Preparation:
             assert process.stderr is not None  # noqa: S101 -- a pipe
             async for line in process.stderr:
                 lines = [*lines[-1:], printable(line.decode("utf-8", "replace")).strip()]
+                self._state = lines[-1]
                 self._now_and_then(f"{self.name}'s data: {lines[-1]}")
             if await process.wait() == 0:
                 return None

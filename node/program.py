@@ -19,6 +19,7 @@ from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_keys
 from node.loop.agenda import Goal
+from node.loop.research import Research
 from node.loop.session import find_task
 from node.meanwhile import STAND_IN, Preparation, is_awaited, preparing
 from node.peering.consent import (
@@ -107,15 +108,15 @@ async def _run_awaited(home: Home, config: Config, goal: Goal, network: Network 
     meanwhile = replace(goal, max_experiments=None)
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, config.task) as preparation:
-        has_made_way = await _run(
-            home, replace(config, task=STAND_IN), meanwhile, task, network, preparation
+        research = await _run(
+            home, replace(config, task=STAND_IN), meanwhile, task, network, preparation=preparation
         )
-    if not has_made_way:
+    if not research.has_given_way:
         return
     if goal.duration_s is not None:
         goal = replace(goal, duration_s=max(0.0, goal.duration_s - time.monotonic() + began_s))
     task = load_task(config.task, data_dir=home.data)
-    await _run(home, config, goal, task, network)
+    await _run(home, config, goal, task, network, is_paused=research.is_paused)
 
 
 async def _run(
@@ -124,9 +125,11 @@ async def _run(
     goal: Goal,
     task: Task,
     network: Network | None,
+    *,
     preparation: Preparation | None = None,
-) -> bool:
-    """Run a node; say whether it ended to make way for the task that is being prepared."""
+    is_paused: bool = False,
+) -> Research:
+    """Run a node to its end, which may be to make way for the task that is being prepared."""
     with reporting() as progress:
         proposer: Proposer = KnobsProposer() if config.agent == "knobs" else Silent()
         async with (
@@ -140,11 +143,13 @@ async def _run(
             )
             if preparation is not None:
                 await stack.enter_async_context(preparation.heard(node.research))
+            if is_paused:
+                node.research.pause()
             if sys.stdout.isatty():
                 await _run_watched(node, config)
             else:
                 await run_node(node)
-            return node.research.has_given_way
+            return node.research
 
 
 async def _run_watched(node: Node, config: Config) -> None:

@@ -115,6 +115,11 @@ class Research:
         return self._agenda.attempt_of(mark)
 
     @property
+    def is_paused(self) -> bool:
+        """Whether nothing new starts until somebody says `resume`."""
+        return self._paused
+
+    @property
     def line_key(self) -> LineKey:
         """The line this loop works on."""
         return self._ledger.key

@@ -21,12 +21,12 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
 ) -> None:
     with served(shards) as hub:
         folder = write_unpinned(tmp_path / "unpinned", hub.url)
-        hub.missing.add(NAMES[3])
-        hub.stalled.add(NAMES[1])
+        hub.stalled |= {NAMES[0], NAMES[1]}
         with running_node(home, "--task", str(folder)) as node:
-            node.wait_for("unpinned's data are on their way: meanwhile tiny runs")
-            node.wait_for("unpinned's data are not to be had.*answers 404")
-            hub.missing.clear()
+            node.wait_for("task tiny on")
+            node.wait_for(r"unpinned's data are on their way \(.+\): meanwhile tiny runs")
+            node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
+            hub.stalled.discard(NAMES[0])
             node.wait_for("unpinned's data are here: tiny ends after the run at hand")
             node.wait_for("task unpinned on")
             node.wait_for("training text is still to come; runs begin with what is here")
