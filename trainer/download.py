@@ -78,6 +78,8 @@ async def download(
         kept = await asyncio.to_thread(part.find_target, sha256)
         if kept is not None:
             return kept
+        if sha256 is None and not part.tag:  # nothing would tell that it is of another file
+            part.discard()
         for _ in range(2):  # damage on the way happens once
             if "://" in source:
                 await _fetch(source, part, watch=watch, clock=clock, pause_s=pause_s)

@@ -1,14 +1,21 @@
 """`task list`, `show` and `prepare`, on tasks whose shards nobody has looked at yet."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from node import verifying
+from node.config import Config
+from node.home import Home
+from node.progress import silent
+from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_hub, write_unpinned
 from trainer import unseen
-from trainer.pin import PINS
+from trainer.pin import PINS, NotPreparedError, write_pin
+from trainer.task import load_task
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,22 @@ def test_what_needs_it_says_how_to_prepare_it(
     said = arnode(capsys, *words, "nanochat", code=6)
     assert "task nanochat is not prepared yet" in said
     assert "mend: fetch them: arnode task prepare nanochat" in said
+
+
+def test_a_claim_about_it_says_how_to_prepare_it(home: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    with pytest.raises(NotPreparedError) as caught:
+        load_task("nanochat", data_dir=there)
+    unpinned = caught.value.unpinned
+    digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
+    vocabulary = load_task("tiny", data_dir=there).vocabulary
+    write_pin(unpinned, digests, vocabulary, data_dir=there)
+    claimed = load_task("nanochat", data_dir=there).manifest
+    with pytest.raises(NotPreparedError, match="task nanochat is not prepared"):
+        verifying._task_of(Home(home), Config(), claimed, None, silent)
+    other = replace(claimed, name="elsewhere")
+    with pytest.raises(ConfigurationError, match="which is not here"):
+        verifying._task_of(Home(home), Config(), other, None, silent)
 
 
 def test_preparing_it_makes_it_a_task_like_any_other(
