@@ -136,6 +136,7 @@ def prepare_first(
 ) -> TaskData:
     """Return what a first run needs of the data: of shards, all that is scored and one to train on.
 
+    With a budget of tokens the seed chooses among all documents, so that all are needed.
     `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
     """
     folder = data_dir / "tokens"
@@ -150,12 +151,23 @@ def prepare_first(
 
 def has_first(task: Task, *, data_dir: Path) -> bool:
     """Say whether `prepare_first` has nothing to fetch for this task."""
-    scored = [shard for shard in task.recipe.shards if shard.split != "training"]
-    training = [shard for shard in task.recipe.shards if shard.split == "training"]
     return all(
         tokens_path(shard, data_dir, task.vocabulary).is_file()
-        for shard in (*scored, *training[:1])
+        for shard in (*_scored(task), *_training(task)[: _count_first(task)])
     )
+
+
+def _scored(task: Task) -> list[Shard]:
+    return [shard for shard in task.recipe.shards if shard.split != "training"]
+
+
+def _training(task: Task) -> list[Shard]:
+    return [shard for shard in task.recipe.shards if shard.split == "training"]
+
+
+def _count_first(task: Task) -> int:
+    """How many training shards a first run needs."""
+    return 1 if task.manifest.budget.unit == "seconds" else len(task.recipe.shards)
 
 
 def rows_of(tokens: Tokens, context: int, count: int) -> Rows:
@@ -280,10 +292,8 @@ def _prepare_shards(
     progress: Progress,
     visible: Sequence[Path] | None,
 ) -> TaskData:
-    manifest, shards = task.manifest, task.recipe.shards
-    first = [shard for shard in shards if shard.split != "training"]
-    training = deque(shard for shard in shards if shard.split == "training")
-    order = {shard: number for number, shard in enumerate([*first, *training])}
+    manifest, scored, training = task.manifest, _scored(task), deque(_training(task))
+    order = {shard: number for number, shard in enumerate([*scored, *training])}
 
     def load(shard: Shard, told: Progress) -> Tokens:
         number = order[shard]
@@ -298,9 +308,10 @@ def _prepare_shards(
         )
 
     tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
-    for shard in first:
+    for shard in scored:
         tokens[shard.split].append(load(shard, progress))
-    while training and not tokens["training"]:  # one without any text serves nobody
+    # One without any text serves nobody.
+    while training and len(tokens["training"]) < _count_first(task):
         tokens["training"] += filter(len, [load(training.popleft(), progress)])
     if not tokens["training"]:
         raise ConfigurationError(

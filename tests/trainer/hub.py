@@ -3,6 +3,7 @@ cuts, changes and refuses.
 """
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,13 +27,20 @@ SPLITS = {  # the number of each shard, and how many bytes of text it has at lea
     "secret/shard_9.parquet": (9, 240_000),
 }
 
+# A task of them that nobody has looked at, with a script that trains for a budget of seconds.
+_SCRIPT = Path(__file__).parents[1] / "tasks" / "seconds"
 UNPINNED = """
-extends = "tiny-short"
+extends = "tiny"
 name = "unpinned"
-title = "tiny's model on shards that nobody has looked at"
+title = "a model on shards that nobody has looked at"
+moves = "moves.toml"
+warmup_limit_s = 60
+limit_s = 60
 
 [budget]
-tokens = 15_360
+seconds = 2
+
+[knobs]
 
 [data]
 recipe = "shards"
@@ -71,6 +79,8 @@ def write_unpinned(folder: Path, url: str, replaced: Mapping[str, str] | None = 
         assert old in text
         text = text.replace(old, new)
     folder.mkdir(exist_ok=True)
+    for name in ("train.py", "moves.toml"):
+        shutil.copy(_SCRIPT / name, folder)
     (folder / "task.toml").write_text(text)
     return folder
 

@@ -152,14 +152,14 @@ def test_a_task_that_is_not_pinned_says_how_to_prepare_it(
     with pytest.raises(NotPreparedError, match="is not prepared yet") as caught:
         load_task(folder, data_dir=tmp_path / "data")
     assert f"arnode task prepare {folder}" in caught.value.hint
-    assert caught.value.unpinned.title == "tiny's model on shards that nobody has looked at"
+    assert caught.value.unpinned.title == "a model on shards that nobody has looked at"
 
 
 def test_a_task_that_extends_it_shares_the_pin_and_another_list_does_not(
     unpinned: Unpinned, shards: Path, tmp_path: Path
 ) -> None:
     task = pinned(unpinned(), tmp_path / "data", str(shards))
-    longer = load_task(unpinned(**{"15_360": "30_720"}), data_dir=tmp_path / "data")
+    longer = load_task(unpinned(**{"seconds = 2": "seconds = 3"}), data_dir=tmp_path / "data")
     assert longer.vocabulary == task.vocabulary
     assert longer.id != task.id
     for old, new in (("512", "513"), ('"shard_0.parquet", ', "")):

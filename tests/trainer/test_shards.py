@@ -117,7 +117,7 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
 ) -> None:
     with served(hub) as server:
         server.missing.add("shard_1.parquet")
-        task = made(server.url)
+        task = made(server.url, budget="seconds = 2")
         data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
         assert has_first(task, data_dir=tmp_path / "data")
         assert not has_first(task, data_dir=tmp_path / "elsewhere")
@@ -140,6 +140,21 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
     assert all_at_once.training_size == data.training_size
     assert (all_at_once.public_rows == data.public_rows).all()
     assert (all_at_once.secret_rows(b"s", 0) == data.secret_rows(b"s", 0)).all()
+
+
+def test_a_budget_of_tokens_needs_all_shards_first(made: Made, hub: Path, tmp_path: Path) -> None:
+    """The seed chooses among all documents: with fewer of them it would choose others."""
+    with served(hub) as server:
+        server.missing.add("shard_1.parquet")
+        task = made(server.url)
+        with pytest.raises(ArnodeError, match=r"shard_1\.parquet: the server answers 404"):
+            prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        assert not has_first(task, data_dir=tmp_path / "data")
+        server.missing.clear()
+        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+    assert has_first(task, data_dir=tmp_path / "data")
+    assert data.is_complete
+    assert len(data.training_parts) == 2
 
 
 def test_the_order_of_training_parts_is_the_manifests(
