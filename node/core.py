@@ -21,6 +21,7 @@ from node.home import Home
 from node.identity import identity_of
 from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
+from node.loading import loading_rest
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.heads import remember_folder
@@ -137,6 +138,8 @@ async def open_node(
             progress,
         )
         try:
+            if goal.is_on_demand:  # what somebody asks for is answered on all of the data
+                await in_thread(session.data.load_rest, progress)
             await session.open()
             books = _books(home, config, store, session.subject)
             _keep_journal(books.journal)
@@ -189,6 +192,7 @@ async def open_node(
                 activity=activity,
             )
             async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
                 if network is not None:
                     membership = await stack.enter_async_context(
                         _membership(home, config, books, network, on_news=research.hear)

@@ -85,6 +85,7 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
         )
         session = await in_thread(opening, progress)
         try:
+            await in_thread(session.data.load_rest, progress)
             await session.open()
             progress("measuring what the baseline costs here", 1.0)
             await session.runner.calibrate(random_seed())

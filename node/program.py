@@ -5,7 +5,9 @@ import contextlib
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from agent.knobs import KnobsProposer
@@ -17,7 +19,9 @@ from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_keys
 from node.loop.agenda import Goal
+from node.loop.research import Research
 from node.loop.session import find_task
+from node.meanwhile import STAND_IN, Preparation, is_awaited, preparing
 from node.peering.consent import (
     Offline,
     Terms,
@@ -34,7 +38,7 @@ from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards import idle_cards
-from trainer.task import Task
+from trainer.task import Task, builtin_tasks, load_task
 from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
@@ -47,16 +51,20 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
 
     `wishes`: what the command line says of the network.
     """
-    is_watched = sys.stdout.isatty()
     require_sandbox(config)
-    with at_work(home, config, to_terminal=not is_watched):
+    with at_work(home, config, to_terminal=not sys.stdout.isatty()):
         text = Path(config.text) if config.text else None
-        with reporting() as progress:
-            task = find_task(home, name=config.task, text=text, progress=progress)
-        if idle := idle_cards(task.manifest):
-            print(plain(idle), file=sys.stderr)
-        network = _network(home, config, wishes, task)
-        asyncio.run(_run(home, config, goal, task, network, is_watched=is_watched))
+        if text is None and is_awaited(home, config.task):
+            network = _network(home, config, wishes, is_own=config.task not in builtin_tasks())
+            asyncio.run(_run_awaited(home, config, goal, network))
+        else:
+            with reporting() as progress:
+                task = find_task(home, name=config.task, text=text, progress=progress)
+            if idle := idle_cards(task.manifest):
+                print(plain(idle), file=sys.stderr)
+            is_own = is_own_task(task, data_dir=home.data)
+            network = _network(home, config, wishes, is_own=is_own)
+            asyncio.run(_run(home, config, goal, task, network))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
@@ -77,7 +85,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
         yield
 
 
-def _network(home: Home, config: Config, wishes: Wishes, task: Task) -> Network | None:
+def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
     """The network to take part in, if its user agrees; what the answer is goes into the log."""
     terms = Terms(author=load_keys(home).author.public, tier=probe_tier(), config=config)
     plan = plan_network(
@@ -85,7 +93,7 @@ def _network(home: Home, config: Config, wishes: Wishes, task: Task) -> Network 
         config,
         wishes,
         terms=terms,
-        is_own_task=is_own_task(task, data_dir=home.data),
+        is_own_task=is_own,
         ask=ask_at_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None,
     )
     if isinstance(plan, Offline):
@@ -96,6 +104,23 @@ def _network(home: Home, config: Config, wishes: Wishes, task: Task) -> Network 
     return plan.network
 
 
+async def _run_awaited(home: Home, config: Config, goal: Goal, network: Network | None) -> None:
+    """Run the stand-in until the task's data are here, then the task; the goal is for both."""
+    began_s = time.monotonic()
+    meanwhile = replace(goal, max_experiments=None)
+    task = load_task(STAND_IN, data_dir=home.data)
+    async with preparing(home, config.task) as preparation:
+        research = await _run(
+            home, replace(config, task=STAND_IN), meanwhile, task, network, preparation=preparation
+        )
+    if not research.has_given_way:
+        return
+    if goal.duration_s is not None:
+        goal = replace(goal, duration_s=max(0.0, goal.duration_s - time.monotonic() + began_s))
+    task = load_task(config.task, data_dir=home.data)
+    await _run(home, config, goal, task, network, is_paused=research.is_paused)
+
+
 async def _run(
     home: Home,
     config: Config,
@@ -103,20 +128,30 @@ async def _run(
     task: Task,
     network: Network | None,
     *,
-    is_watched: bool,
-) -> None:
+    preparation: Preparation | None = None,
+    is_paused: bool = False,
+) -> Research:
+    """Run a node to its end, which may be to make way for the task that is being prepared."""
     with reporting() as progress:
         proposer: Proposer = KnobsProposer() if config.agent == "knobs" else Silent()
-        async with open_node(
-            home, config, task, goal, proposer=proposer, progress=progress, network=network
-        ) as node:
+        async with (
+            open_node(
+                home, config, task, goal, proposer=proposer, progress=progress, network=network
+            ) as node,
+            contextlib.AsyncExitStack() as stack,
+        ):
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
             )
-            if is_watched:
+            if preparation is not None:
+                await stack.enter_async_context(preparation.heard(node.research))
+            if is_paused:
+                node.research.pause()
+            if sys.stdout.isatty():
                 await _run_watched(node, config)
             else:
                 await run_node(node)
+            return node.research
 
 
 async def _run_watched(node: Node, config: Config) -> None:

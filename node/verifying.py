@@ -42,6 +42,7 @@ from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
 from trainer.device import probe_devices
+from trainer.pin import NotPreparedError
 from trainer.task import Task
 
 _POLL_S = 0.3
@@ -168,11 +169,19 @@ def _task_of(
     home: Home, config: Config, manifest: TaskManifest, known: str | None, progress: Progress
 ) -> Task:
     """Return the installed task with the claim's id, wherever this home finds it."""
+    unprepared: NotPreparedError | None = None
     for name in dict.fromkeys(filter(None, (known, config.task, manifest.name))):
-        with contextlib.suppress(ArnodeError):
+        try:
             task = find_task(home, name=name, text=None, progress=progress)
+        except NotPreparedError as fault:
+            unprepared = fault if name in (known, manifest.name) else unprepared
+        except ArnodeError:
+            continue
+        else:
             if task.id == manifest.id:
                 return task
+    if unprepared is not None:
+        raise unprepared
     raise ConfigurationError(
         f"the claim is about task {manifest.name} ({manifest.id.hex()[:12]}), which is not here",
         "set `task` to its folder: `ARNODE_TASK=DIR arnode verify …`",

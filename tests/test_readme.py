@@ -185,10 +185,11 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
 
 
 def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
+    from trainer.pin import NotPreparedError
     from trainer.task import load_task
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
-    half, shards = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "task.toml").write_text(half)
     task = load_task(tmp_path, data_dir=tmp_path)
     assert task.name == "half"
@@ -197,4 +198,7 @@ def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
         shards = shards.replace("<64 hex digits>", digit * 64, 1)
     (tmp_path / "task.toml").write_text(f'extends = "tiny"\nname = "sharded"\n{shards}')
     recipe = load_task(tmp_path, data_dir=tmp_path).recipe
-    assert [shard.split for shard in recipe.shards] == ["training", "public", "secret"]
+    assert [shard.split for shard in recipe.shards] == ["public", "secret", "training"]
+    (tmp_path / "task.toml").write_text(f'extends = "tiny"\nname = "unpinned"\n{unpinned}')
+    with pytest.raises(NotPreparedError):
+        load_task(tmp_path, data_dir=tmp_path)

@@ -5,6 +5,7 @@ so that none tells what another one asks. Numpy only: nothing here trains or run
 """
 
 import hmac
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
-from trainer.shards import shard_tokens
+from trainer.pin import SPLITS, Shard, Split
+from trainer.shards import shard_tokens, tokens_path
 from trainer.splitmix import SplitMix64, shuffled
-from trainer.task import SPLITS, Split, Task
+from trainer.task import Task
 from trainer.tasks.tiny import world
 from trainer.text_splits import read_splits
 from trainer.token_cache import Tokens, cached_tokens, tokens_digest
@@ -29,18 +31,22 @@ from trainer.windows import Progress
 Rows = NDArray[np.uint16]
 
 TINY_TRAINING_BYTES: Final = 4_000_000
-_MOST_SECRET_ROWS = 16_384  # that are looked through for text that sandboxes can read
+# So many are looked through for text that sandboxes can read
+_MOST_SECRET_ROWS = 16_384
+_MOST_SECRET_TOKENS = 8 << 20
 _BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch is enough
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class TaskData:
-    """Everything a runner needs to know about a task's data.
+    """Everything a runner needs to know about a task's data. Only `load_rest` changes it.
 
     `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
     of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
     `secret_rows(secret, rotation)` draws the rows that only the holder of the secret can know.
     `public_pool_bytes` is the size of the text that these are drawn from, if anybody can get that.
+    `training_parts` are in the manifest's order; `coming` are those that are not here yet, each
+    what loads it.
     """
 
     vocabulary: Vocabulary
@@ -50,11 +56,28 @@ class TaskData:
     secret_rows: Callable[[bytes, int], Rows]
     training_parts: tuple[Tokens, ...]
     public_pool_bytes: int | None = None
+    coming: tuple[Callable[[Progress], Tokens], ...] = ()
 
     @property
     def training_size(self) -> int:
-        """How many training tokens there are."""
+        """How many training tokens are here."""
         return sum(map(len, self.training_parts))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all training tokens are here."""
+        return not self.coming
+
+    def load_rest(self, progress: Progress) -> None:
+        """Append the training parts that are to come, one by one, as each is there.
+
+        Raises what `prepare` raises; then those before are here, and another call goes on.
+        """
+        while self.coming:
+            part = self.coming[0](progress)
+            if len(part):
+                self.training_parts += (part,)
+            self.coming = self.coming[1:]
 
     def training_tokens(self, seed: int, count: int) -> Tokens:
         """Return this seed's tokens: the documents in the seed's order, cut at `count`.
@@ -87,7 +110,7 @@ def prepare(
     data_url: str | None = None,
     visible: Sequence[Path] | None = None,
 ) -> TaskData:
-    """Return the task's data, made on first use and then kept under `data_dir`.
+    """Return all of the task's data, made on first use and then kept under `data_dir`.
 
     `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
     URL or a folder, unless the task's own place; `visible` are the files in which scored text
@@ -95,16 +118,56 @@ def prepare(
     ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
     every sandbox can read.
     """
+    data = prepare_first(
+        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
+    )
+    data.load_rest(progress)
+    progress("the data is ready", 1.0)
+    return data
+
+
+def prepare_first(
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
+) -> TaskData:
+    """Return what a first run needs of the data: of shards, all that is scored and one to train on.
+
+    With a budget of tokens the seed chooses among all documents, so that all are needed.
+    `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
+    """
     folder = data_dir / "tokens"
     match task.recipe.name:
         case "text":
-            data = _prepare_text(task, folder, progress, visible)
+            return _prepare_text(task, folder, progress, visible)
         case "shards":
-            data = _prepare_shards(task, data_dir, data_url, progress, visible)
+            return _prepare_shards(task, data_dir, data_url, progress, visible)
         case "tiny-world":
-            data = _prepare_tiny_world(task, folder, progress)
-    progress("the data is ready", 1.0)
-    return data
+            return _prepare_tiny_world(task, folder, progress)
+
+
+def has_first(task: Task, *, data_dir: Path) -> bool:
+    """Say whether `prepare_first` has nothing to fetch for this task."""
+    return all(
+        tokens_path(shard, data_dir, task.vocabulary).is_file()
+        for shard in (*_scored(task), *_training(task)[: _count_first(task)])
+    )
+
+
+def _scored(task: Task) -> list[Shard]:
+    return [shard for shard in task.recipe.shards if shard.split != "training"]
+
+
+def _training(task: Task) -> list[Shard]:
+    return [shard for shard in task.recipe.shards if shard.split == "training"]
+
+
+def _count_first(task: Task) -> int:
+    """How many training shards a first run needs."""
+    return 1 if task.manifest.budget.unit == "seconds" else len(task.recipe.shards)
 
 
 def rows_of(tokens: Tokens, context: int, count: int) -> Rows:
@@ -229,21 +292,32 @@ def _prepare_shards(
     progress: Progress,
     visible: Sequence[Path] | None,
 ) -> TaskData:
-    manifest, shards = task.manifest, task.recipe.shards
-    tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
-    for number, shard in enumerate(shards):
+    manifest, scored, training = task.manifest, _scored(task), deque(_training(task))
+    order = {shard: number for number, shard in enumerate([*scored, *training])}
 
-        def of_all(what: str, share: float, *, number: int = number) -> None:
-            progress(f"shard {number + 1} of {len(shards)}: {what}", (number + share) / len(shards))
-
-        found = shard_tokens(
+    def load(shard: Shard, told: Progress) -> Tokens:
+        number = order[shard]
+        return shard_tokens(
             shard,
             source=data_url or task.recipe.url,
             data_dir=data_dir,
             vocabulary=task.vocabulary,
-            progress=of_all,
+            progress=lambda what, share: told(
+                f"shard {number + 1} of {len(order)}: {what}", (number + share) / len(order)
+            ),
         )
-        tokens[shard.split].append(found)
+
+    tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
+    for shard in scored:
+        tokens[shard.split].append(load(shard, progress))
+    # One without any text serves nobody.
+    while training and len(tokens["training"]) < _count_first(task):
+        tokens["training"] += filter(len, [load(training.popleft(), progress)])
+    if not tokens["training"]:
+        raise ConfigurationError(
+            f"task {task.name}: there is no text in its training shards",
+            "name shards whose column `text` holds some",
+        )
 
     def rows(split: Split, at_most: int) -> Rows:
         found = np.concatenate(
@@ -260,14 +334,12 @@ def _prepare_shards(
             )
         return found[:at_most]
 
-    training = tuple(part for part in tokens["training"] if len(part))
-    if not training:
-        raise ConfigurationError(
-            f"task {task.name}: there is no text in its training shards",
-            "name shards whose column `text` holds some",
-        )
+    most = min(_MOST_SECRET_ROWS, _MOST_SECRET_TOKENS // manifest.context)
     public, windows = without_seen(
-        [rows("public", 2 * manifest.claim_rows), rows("secret", _MOST_SECRET_ROWS)],
+        [
+            rows("public", 2 * manifest.claim_rows),
+            rows("secret", max(most, 2 * manifest.claim_rows)),
+        ],
         task.vocabulary,
         what=f"the data of task {task.name}",
         cache=data_dir / "tokens",
@@ -280,5 +352,6 @@ def _prepare_shards(
         byte_counts=byte_counts_of(task.vocabulary),
         floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
-        training_parts=training,
+        training_parts=tuple(tokens["training"]),
+        coming=tuple(partial(load, shard) for shard in training),
     )

@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 20
 _SHOWN_EVERY_S = 2.0
 _RATE_OF_S = 10.0  # the remaining time follows from about the last so many seconds
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-_MIRROR_HINT = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
+MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,8 @@ async def download(
         kept = await asyncio.to_thread(part.find_target, sha256)
         if kept is not None:
             return kept
+        if sha256 is None and not part.tag:  # nothing would tell that it is of another file
+            part.discard()
         for _ in range(2):  # damage on the way happens once
             if "://" in source:
                 await _fetch(source, part, watch=watch, clock=clock, pause_s=pause_s)
@@ -121,7 +123,7 @@ async def _fetch(
                 return
             failures = 0 if part.size > before else failures + 1
             if failures >= ATTEMPTS:
-                raise ArnodeError(f"{url} is not to be had: {why}", _MIRROR_HINT)
+                raise ArnodeError(f"{url} is not to be had: {why}", MIRROR_HINT)
             await asyncio.sleep(pause_s * 2 ** max(0, failures - 1))
 
 
@@ -144,7 +146,7 @@ async def _fetch_once(
                 return
             raise _Changed
         if 400 <= response.status < 500 and response.status not in (408, 429):
-            raise ArnodeError(f"{url}: the server answers {response.status}", _MIRROR_HINT)
+            raise ArnodeError(f"{url}: the server answers {response.status}", MIRROR_HINT)
         if response.status not in (200, 206):
             raise _Interrupted(f"the server answers {response.status}")
         if response.status == 206:
@@ -208,10 +210,7 @@ class _Part:
         try:
             opened = source.open("rb")
         except OSError as error:
-            raise ArnodeError(
-                f"{source} cannot be read: {error.strerror}",
-                "ARNODE_DATA_URL names a folder that lacks this file, or the wrong one",
-            ) from error
+            raise unreadable(source, error) from error
         with opened, self.path.open("wb") as file:
             while chunk := opened.read(_CHUNK_BYTES):
                 file.write(chunk)
@@ -253,6 +252,14 @@ class _Pace:
                 name=self._name, done_bytes=done, total_bytes=self._total, remaining_s=remaining_s
             )
         )
+
+
+def unreadable(path: Path, error: OSError) -> ArnodeError:
+    """Return the error that says that a folder which takes a server's place lacks a file."""
+    return ArnodeError(
+        f"{path} cannot be read: {error.strerror}",
+        "ARNODE_DATA_URL names a folder that lacks this file, or the wrong one",
+    )
 
 
 def _disk_fault(error: OSError, target: Path) -> ArnodeError:

@@ -1,12 +1,13 @@
 """Text in parquet shards: fetched, checked, turned into tokens once and then mapped into memory.
 
     <data_dir>/shards/<first digits of its sha256>-<name>   a shard as it came
+    <data_dir>/shards/from-<digits of its URL>-<name>       one whose sha256 nobody has told yet
     <data_dir>/tokens/<shard>-<vocabulary>.u16              its tokens, BOS before each document
 
 A task names its shards by split, `training/…`, `public/…`, `secret/…`, with the hash of each.
 """
 
-import asyncio
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,7 +15,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from protocol.errors import ConfigurationError
-from trainer.task import Shard
+from trainer.patience import one_at_a_time, waited
+from trainer.pin import Shard
 from trainer.token_cache import Tokens, mapped_tokens
 from trainer.vocabulary import Vocabulary
 from trainer.windows import Progress
@@ -33,31 +35,84 @@ def shard_tokens(
         ArnodeError: it is not to be had (`trainer.download`).
         ConfigurationError: it is no parquet file with a column of text, or nothing here reads any.
     """
-    name = f"{shard.sha256.hex()[:_DIGITS]}-{shard.name.rpartition('/')[2]}"
-    kept = data_dir / "shards" / name
 
     def write(file: BinaryIO) -> None:
-        from trainer.download import Transfer, download  # aiohttp: a quarter of a second, 20 MB
-
-        def watch(transfer: Transfer) -> None:
-            share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else 0.0
-            progress(f"downloading {transfer}", share / 2)
-
-        where = f"{source.rstrip('/')}/{shard.name}"
-        asyncio.run(download(where, kept, sha256=shard.sha256, watch=watch))
-        for documents, share in _documents(kept, shard.name):
+        kept = fetch_shard(
+            shard.name,
+            shard.sha256,
+            source=source,
+            data_dir=data_dir,
+            progress=lambda what, share: progress(what, share / 2),
+        )
+        for documents, share in read_documents(kept, shard.name):
             progress(f"turning {shard.name} into tokens", 0.5 + share / 2)
             encoded = vocabulary.encode_all(documents)
             file.writelines(
                 np.array([vocabulary.bos, *one], dtype="<u2").tobytes() for one in encoded
             )
 
-    stem = name.removesuffix(".parquet")
-    path = data_dir / "tokens" / f"{stem}-{vocabulary.digest.hex()[:_DIGITS]}.u16"
-    return mapped_tokens(path, write)
+    path = tokens_path(shard, data_dir, vocabulary)
+    with one_at_a_time(path.with_suffix(".lock"), progress):
+        return mapped_tokens(path, write)
 
 
-def _documents(path: Path, name: str) -> Iterator[tuple[list[str], float]]:
+def tokens_path(shard: Shard, data_dir: Path, vocabulary: Vocabulary) -> Path:
+    """Return where a shard's tokens are kept once they are made."""
+    stem = _kept(data_dir, shard.name, shard.sha256).name.removesuffix(".parquet")
+    return data_dir / "tokens" / f"{stem}-{vocabulary.digest.hex()[:_DIGITS]}.u16"
+
+
+def fetch_shard(
+    name: str, sha256: bytes, *, source: str, data_dir: Path, progress: Progress
+) -> Path:
+    """Return where the shard of that hash is kept, fetched if need be."""
+    path = _kept(data_dir, name, sha256)
+    _fetch(f"{source.rstrip('/')}/{name}", path, sha256, progress)
+    return path
+
+
+def fetch_unknown(
+    name: str, *, source: str, data_dir: Path, progress: Progress
+) -> tuple[Path, bytes]:
+    """Fetch a shard whose hash nobody has told; return where it is until that is settled, and it.
+
+    `keep_shard` settles it.
+    """
+    where = f"{source.rstrip('/')}/{name}"
+    digits = hashlib.sha256(where.encode()).hexdigest()[:_DIGITS]
+    path = data_dir / "shards" / f"from-{digits}-{_last(name)}"
+    return path, _fetch(where, path, None, progress)
+
+
+def keep_shard(path: Path, name: str, sha256: bytes, *, data_dir: Path) -> None:
+    """Let a file be the shard of that hash."""
+    path.replace(_kept(data_dir, name, sha256))
+
+
+def _kept(data_dir: Path, name: str, sha256: bytes) -> Path:
+    return data_dir / "shards" / f"{sha256.hex()[:_DIGITS]}-{_last(name)}"
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _fetch(where: str, target: Path, sha256: bytes | None, progress: Progress) -> bytes:
+    from trainer.download import Transfer, download  # aiohttp: a quarter of a second, 20 MB
+
+    said = (f"downloading {_last(where)}", 0.0)
+
+    def watch(transfer: Transfer) -> None:
+        nonlocal said
+        share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else 0.0
+        said = (f"downloading {transfer}", share)
+
+    with one_at_a_time(target.with_name(f"{target.name}.lock"), progress):
+        fetching = download(where, target, sha256=sha256, watch=watch)
+        return waited(fetching, lambda: progress(*said))
+
+
+def read_documents(path: Path, name: str) -> Iterator[tuple[list[str], float]]:
     """Yield a shard's documents, some at a time, with the share of it that they are up to."""
     arrow = _arrow()
     try:

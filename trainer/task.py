@@ -2,11 +2,13 @@
 
 The manifest holds what a measured number depends on, and its hash is the task's id; program text,
 knobs and moves are hints beside it. A folder may say `extends = "tiny"`: it then inherits every
-field, section and file of that task that it does not give itself. It knows no data.
+field, section and file of that task that it does not give itself. A task whose shards are not known
+by hash has no manifest, and loads once they are (`trainer.pin`). It knows no data.
 """
 
 import ast
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,7 @@ from protocol.ideas import Edit, KnobSpec, Move
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.pin import NotPreparedError, Shard, find_pin, listed_shards, read_unpinned, with_pin
 from trainer.task_file import Fields, TomlTable, nearest, read_toml
 from trainer.vocabulary import Vocabulary, parse_ranks
 
@@ -28,23 +31,14 @@ _MAX_EXTENDS = 3
 _EVALUATORS = ("lm-bpb/1",)
 
 RecipeName = Literal["tiny-world", "text", "shards"]
-Split = Literal["training", "public", "secret"]
-
-SPLITS: Final[tuple[Split, ...]] = ("training", "public", "secret")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """A file of text. `name` is what it is called below the task's URL or folder."""
-
-    split: Split
-    name: str
-    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Where the data comes from: the generated world, the text at `path`, or shards at `url`."""
+    """Where the data comes from: the generated world, the text at `path`, or shards at `url`.
+
+    `shards` are in the manifest's order.
+    """
 
     name: RecipeName
     path: Path | None = None
@@ -88,13 +82,23 @@ def builtin_tasks() -> tuple[str, ...]:
 
 
 def builtin_ids(data_dir: Path) -> dict[str, bytes]:
-    """Return the ids of the tasks that come with arnode, by name."""
-    return {name: load_task(name, data_dir=data_dir).id for name in builtin_tasks()}
+    """Return the ids of the tasks that come with arnode, by name; those not prepared have none."""
+    ids: dict[str, bytes] = {}
+    for name in builtin_tasks():
+        with suppress(NotPreparedError):
+            ids[name] = load_task(name, data_dir=data_dir).id
+    return ids
 
 
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
-    """Return the task of that name, built in or made here before, or of that folder."""
-    return _load_folder(_find_folder(str(name_or_path), data_dir / OWN_TASKS))
+    """Return the task of that name, built in or made here before, or of that folder.
+
+    Raises:
+        UsageError: there is none.
+        NotPreparedError: its shards are not known by hash here (`trainer.pinning`).
+        ConfigurationError: one of its files has a fault.
+    """
+    return _load_folder(_find_folder(str(name_or_path), data_dir / OWN_TASKS), data_dir)
 
 
 def _find_folder(wanted: str, own: Path) -> Path:
@@ -115,13 +119,23 @@ def _find_folder(wanted: str, own: Path) -> Path:
     raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
 
 
-def _load_folder(folder: Path) -> Task:
+def _load_folder(folder: Path, data_dir: Path) -> Task:
     folders, table = _with_inherited(folder)
     path = folder / TASK_FILE
     fields = Fields(path, table)
     fields.has("extends")
     sources = Source.of({name: _read(folders, fields, name) for name in fields.texts("editable")})
+    moves = _moves(folders, fields, sources)
+    knobs = _knobs(fields, sources, moves)
+    title = fields.text("title")
     data = fields.section("data")
+    if data.has("shards"):
+        wanted = folder.name if folder.parent == _BUILTIN else str(folder)
+        unpinned = read_unpinned(data, task=wanted, title=title)
+        pin = find_pin(unpinned, data_dir)
+        if pin is None:
+            raise NotPreparedError(unpinned)
+        folders, data = [pin, *folders], with_pin(data, pin)
     vocabulary_name = data.text("vocabulary")
     vocabulary = parse_ranks(
         _read(folders, data, vocabulary_name), name=str(_locate(folders, data, vocabulary_name))
@@ -129,13 +143,12 @@ def _load_folder(folder: Path) -> Task:
     recipe = _recipe(data)
     manifest = _manifest(fields, data, sources, vocabulary)
     data.finish()
-    moves = _moves(folders, fields, sources)
     task = Task(
         manifest=manifest,
         source=sources,
-        title=fields.text("title"),
+        title=title,
         program=_read(folders, fields, fields.text("program")).decode(),
-        knobs=_knobs(fields, sources, moves),
+        knobs=knobs,
         moves=moves,
         recipe=recipe,
         vocabulary=vocabulary,
@@ -185,26 +198,11 @@ def _recipe(data: Fields) -> Recipe:
         case "text":
             return Recipe(name=name, path=Path(data.text("path")))
         case "shards":
-            return Recipe(name=name, url=data.text("url"), shards=_shards(data.section("sha256")))
+            return Recipe(
+                name=name, url=data.text("url"), shards=listed_shards(data.section("sha256"))
+            )
         case _:
             return Recipe(name=name)
-
-
-def _shards(hashes: Fields) -> tuple[Shard, ...]:
-    """Return the shards that `[data.sha256]` lists as "split/name"."""
-    shards: list[Shard] = []
-    for entry in hashes.names():
-        split, _, name = entry.partition("/")
-        if split not in SPLITS or not name:
-            raise hashes.error(entry, "names no split", f"write {'/…, '.join(SPLITS)}/…")
-        shard = Shard(split=split, name=name, sha256=hashes.digest(entry))
-        if any(shard.name == one.name or shard.sha256 == one.sha256 for one in shards):
-            raise hashes.error(entry, "names one shard twice", "a shard belongs to one split")
-        shards.append(shard)
-    for split in SPLITS:
-        if all(shard.split != split for shard in shards):
-            raise hashes.error(f'"{split}/…"', "is missing", "each split needs a shard of its own")
-    return tuple(shards)
 
 
 def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabulary) -> TaskManifest:

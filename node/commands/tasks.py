@@ -19,16 +19,27 @@ def task() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
+    from trainer.pin import NotPreparedError
     from trainer.task import builtin_tasks, load_task
 
     home = Home.locate(os.environ)
-    tasks = [load_task(name, data_dir=home.data) for name in builtin_tasks()]
+    rows: list[dict[str, str | bool | None]] = []
+    for name in builtin_tasks():
+        task_id: str | None = None
+        try:
+            one = load_task(name, data_dir=home.data)
+            task_id, title = one.id.hex(), one.title
+        except NotPreparedError as fault:
+            title = fault.unpinned.title
+        rows.append({"name": name, "id": task_id, "prepared": task_id is not None, "title": title})
     if as_json:
-        rows = [{"name": t.name, "id": t.id.hex(), "title": t.title} for t in tasks]
         print_json({"tasks": rows})
         return
-    for one in tasks:
-        click.echo(f"{one.name:<12} {one.id.hex()[:12]}  {plain(one.title)}")
+    for row in rows:
+        known = str(row["id"])[:12] if row["prepared"] else "not prepared"
+        click.echo(f"{row['name']:<12} {known}  {plain(str(row['title']))}")
+    if not all(row["prepared"] for row in rows):
+        click.echo("not prepared: `arnode task prepare NAME` fetches its data", err=True)
 
 
 @task.command()
@@ -81,19 +92,33 @@ def show(name: str, as_json: bool) -> None:
 @task.command()
 @click.argument("name", required=False)
 @click.option("--text", type=Path, help="A file or folder of text to make a task of.")
-def prepare(name: str | None, text: Path | None) -> None:
-    """Make a task's data ready, so that the first run starts at once."""
+@click.option("--first", is_flag=True, help="Only what a first run needs of a large data set.")
+def prepare(name: str | None, text: Path | None, first: bool) -> None:
+    """Make a task's data ready, so that the first run starts at once.
+
+    What was interrupted goes on where it stopped.
+    """
     from node.config import load_config
-    from node.loop.session import find_task
+    from node.faults import explaining_faults
     from node.progress import reporting
-    from trainer.data import prepare as prepare_data
+    from trainer.data import prepare_first
+    from trainer.pinning import pinned_task
+    from trainer.text_task import text_task
 
     home = Home.locate(os.environ)
     home.prepare()
-    with reporting() as progress:
-        one = find_task(home, name=name or "tiny", text=text, progress=progress)
-        url = load_config(home.config, env=os.environ).config.data_url
-        data = prepare_data(one, data_dir=home.data, data_url=url, progress=progress)
+    url = load_config(home.config, env=os.environ).config.data_url
+    with reporting() as progress, explaining_faults(home.data):
+        if text is None:
+            wanted = name or "tiny"
+            one = pinned_task(wanted, data_dir=home.data, data_url=url, progress=progress)
+        else:
+            progress("reading the text", 0.0)
+            one = text_task(text, data_dir=home.data)
+        data = prepare_first(one, data_dir=home.data, data_url=url, progress=progress)
+        if not first:
+            data.load_rest(progress)
+        progress("the data is ready", 1.0)
     click.echo(
         f"{one.name} is ready: {data.training_size:,} training tokens, "
         f"{len(data.public_rows)} public rows, vocabulary of {data.vocabulary.size}"

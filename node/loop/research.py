@@ -52,6 +52,8 @@ class Research:
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._foreign_in_flight: set[tuple[int, int]] = set()
         self._paused = False
+        self._is_stopped = False
+        self.has_given_way = False
         self._incumbent: dict[bytes, Floats] = {}
         self._verdicts = verdicts
 
@@ -71,6 +73,7 @@ class Research:
 
     def stop(self, *, at_checkpoint: bool = False) -> None:
         """Finish the run at hand and end; `at_checkpoint` judges the working line first."""
+        self._is_stopped, self.has_given_way = True, False
         if at_checkpoint:
             if self._agenda.end_at_checkpoint():
                 self._paused = False
@@ -78,6 +81,16 @@ class Research:
             self._agenda.is_over = True
             self.activity.say("stopping after the run at hand")
         self._wake.set()
+
+    def give_way(self, why: str) -> None:
+        """Finish the run at hand and end for another session's sake, unless it ends anyway.
+
+        Who says `stop` meanwhile ends that one too.
+        """
+        if not (self._is_stopped or self._agenda.is_over):
+            self._agenda.is_over = self.has_given_way = True
+            self.activity.say(why)
+            self._wake.set()
 
     def submit(self, source: Source, *, title: str, why: str) -> None:
         """Take in a source as the next experiment; it is in the store before anything runs."""
@@ -102,6 +115,11 @@ class Research:
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""
         return self._agenda.attempt_of(mark)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new starts until somebody says `resume`."""
+        return self._paused
 
     @property
     def line_key(self) -> LineKey:

@@ -19,7 +19,7 @@ from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.compiled import CompiledCode
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData, prepare_first
 from trainer.device import Device
 from trainer.runner import Runner
 from trainer.task import Task, load_task
@@ -112,12 +112,13 @@ def open_session(
     rotation: int,
     data_url: str | None,
 ) -> Session:
-    """Prepare a task's data and a runner for it on devices; `data_url` is the setting.
+    """Prepare what a first run needs of a task's data, and a runner for each device.
 
+    `data_url` is the setting; `session.data.load_rest` is for the other training text.
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
     with explaining_faults(home.data):
-        data = prepare(task, data_dir=home.data, data_url=data_url, progress=progress)
+        data = prepare_first(task, data_dir=home.data, data_url=data_url, progress=progress)
     progress("drawing this node's secret split", 0.9)
     secret_rows = data.secret_rows(load_secret(home), rotation)
     runner, *others = [

@@ -19,7 +19,8 @@ from node.peering.definition import Network
 from node.peering.networks import create_network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
-from trainer.task import Task, load_task
+from trainer.pin import NotPreparedError, write_pin
+from trainer.task import Task, builtin_ids, load_task
 from trainer.tier import Tier, TierName
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
@@ -200,6 +201,19 @@ def test_an_unknown_network_is_an_error_before_anything_is_asked(home: Home) -> 
 def test_tasks_that_come_with_arnode_are_everybody_s(short_task: Task, tmp_path: Path) -> None:
     assert is_own_task(short_task, data_dir=tmp_path)
     assert not is_own_task(load_task("tiny", data_dir=tmp_path), data_dir=tmp_path)
+
+
+def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_path: Path) -> None:
+    assert "nanochat" not in builtin_ids(tmp_path)
+    with pytest.raises(NotPreparedError) as caught:
+        load_task("nanochat", data_dir=tmp_path)
+    unpinned = caught.value.unpinned
+    digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
+    vocabulary = load_task("tiny", data_dir=tmp_path).vocabulary
+    write_pin(unpinned, digests, vocabulary, data_dir=tmp_path)
+    task = load_task("nanochat", data_dir=tmp_path)
+    assert builtin_ids(tmp_path)["nanochat"] == task.id
+    assert not is_own_task(task, data_dir=tmp_path)
 
 
 def test_the_terminal_is_told_and_no_answer_is_a_no(

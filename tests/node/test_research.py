@@ -104,6 +104,28 @@ def test_a_stop_finishes_the_run_at_hand(bench: Bench) -> None:
     assert len(bench.runner.started) == 3
 
 
+def test_it_gives_way_after_the_run_at_hand_unless_it_ends_anyway(bench: Bench) -> None:
+    research = bench.research()
+    bench.runner.on_start = lambda count: research.give_way("other data") if count == 3 else None
+    settled(research.run())
+    assert research.has_given_way
+    assert len(bench.runner.started) == 3
+    assert sum("other data" in line for line in bench.said) == 1
+
+
+def test_a_stop_is_a_stop_whether_it_gives_way_or_not(bench: Bench) -> None:
+    for order in (("stop", "give way"), ("give way", "stop")):
+        research = bench.research()
+
+        def say(count: int, research: Research = research, order: tuple[str, ...] = order) -> None:
+            for word in order if count % 2 else ():
+                research.stop() if word == "stop" else research.give_way("other data")
+
+        bench.runner.on_start = say
+        settled(research.run())
+        assert not research.has_given_way, order
+
+
 class Wall:
     """A clock on the wall that stands until somebody moves it."""
 

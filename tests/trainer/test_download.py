@@ -187,6 +187,14 @@ def test_without_a_hash_what_comes_is_told(server: Server, target: Path) -> None
     assert fetched(server, target, sha256=None) == hashlib.sha256(OTHER).digest()
 
 
+def test_what_nothing_can_check_is_fetched_from_its_beginning(server: Server, target: Path) -> None:
+    """Neither a hash nor an ETag would tell that the beginning is another file's."""
+    target.parent.mkdir()
+    target.with_name("one.parquet.part").write_bytes(OTHER[:1_000_000])
+    server.tag = ""
+    assert fetched(server, target, sha256=None) == SHA256
+
+
 @pytest.mark.parametrize("status", ["404", "403"])
 def test_what_is_not_there_is_said_at_once(server: Server, target: Path, status: str) -> None:
     server.faults = [status]

@@ -1,18 +1,27 @@
-"""nanochat's script, at the size that it takes where there is no GPU, and by cards' memory."""
+"""nanochat: its script and moves, at the size that is taken where there is no GPU, its task."""
 
 import ast
+import gc
+import itertools
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from protocol.hygiene import check_for_task
+from protocol.ideas import Move
+from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.runners import measured
 from trainer.data import prepare
 from trainer.outcome import RunOutcome
+from trainer.pin import NotPreparedError, write_pin
 from trainer.task import Task, load_task
 
 SCRIPT = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
@@ -130,3 +139,179 @@ def test_a_step_is_about_as_long_in_every_direction_of_a_matrix_of_any_shape() -
         step(matrices, gradients, momenta, moments, torch.tensor(0.9), torch.tensor(1.0), 0.0)
         values = torch.linalg.svdvals(-matrices)
         assert 0.3 < values.min() < values.max() < 2.0, shape
+
+
+# The task, pinned with hashes of nothing: what its files say needs no shard
+
+
+@pytest.fixture(scope="module")
+def nanochat(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    folder = tmp_path_factory.mktemp("pinned")
+    with pytest.raises(NotPreparedError, match="task nanochat is not prepared") as caught:
+        load_task("nanochat", data_dir=folder)
+    assert caught.value.hint == "fetch them: arnode task prepare nanochat"
+    unpinned = caught.value.unpinned
+    digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
+    vocabulary = load_task("tiny", data_dir=folder).vocabulary
+    write_pin(unpinned, digests, vocabulary, data_dir=folder)
+    return load_task("nanochat", data_dir=folder)
+
+
+def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(
+    nanochat: Task,
+) -> None:
+    manifest = nanochat.manifest
+    splits: dict[str, list[str]] = {"training": [], "public": [], "secret": []}
+    for entry, _ in manifest.data:
+        split, _, name = entry.partition("/")
+        splits[split].append(name.removesuffix(".parquet"))
+    assert splits == {
+        "training": [f"shard_{number:05}" for number in range(10)],
+        "public": ["shard_06542"],
+        "secret": ["shard_06540", "shard_06541"],
+    }
+    assert (manifest.budget.unit, manifest.budget.amount) == ("seconds", 300)
+    assert manifest.limits.limit_s > manifest.budget.amount
+    assert manifest.context * manifest.claim_rows == 2_097_152
+    assert not nanochat.is_private
+
+
+def test_a_knob_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
+    """A value that the knob could not say would be lost to whoever only turns knobs."""
+    code = nanochat.source["train.py"].decode()
+    brought = "\n".join(edit.replace for move in nanochat.moves for edit in move.edits)
+    for knob in nanochat.knobs:
+        lines = [
+            line for line in f"{code}\n{brought}".splitlines() if line.startswith(f"{knob.name} = ")
+        ]
+        assert len(lines) == 1, knob.name
+        value = ast.literal_eval(lines[0].partition(" = ")[2].partition("  #")[0])
+        if knob.type == "choice":
+            assert value in knob.choices, knob.name
+        else:
+            assert knob.low <= value <= knob.high, knob.name
+
+
+def moved(source: Source, *moves: Move) -> Source:
+    text = source["train.py"].decode()
+    for move in moves:
+        for edit in move.edits:
+            assert text.count(edit.search) == 1, (move.name, edit.search)
+            text = text.replace(edit.search, edit.replace)
+    return source.replacing("train.py", text.encode())
+
+
+def test_every_two_moves_go_together(nanochat: Task) -> None:
+    assert len(nanochat.moves) >= 7
+    for pair in itertools.permutations(nanochat.moves, 2):
+        source = moved(nanochat.source, *pair)
+        compile(source["train.py"], "+".join(move.name for move in pair), "exec")
+        fault = check_for_task(source, nanochat.manifest, baseline=nanochat.source)
+        assert fault is None, pair
+
+
+VOCABULARY = 97
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Return what runs the script with a move to its end, on a few tokens, and returns its names.
+
+    The data and the harness are elsewhere's to test (`outcomes`).
+    """
+    seen: list[Any] = []
+
+    class Tokenizer:
+        @classmethod
+        def from_directory(cls) -> "Tokenizer":
+            return cls()
+
+        def get_vocab_size(self) -> int:
+            return VOCABULARY
+
+    def batch(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        # Each token tells the next one: there is something to learn.
+        tokens = (torch.arange(length + 1) + torch.randint(VOCABULARY, (rows, 1))) % VOCABULARY
+        return tokens[:, :-1], tokens[:, 1:], 0
+
+    def batches(_tokenizer: Any, rows: int, length: int, _split: str) -> Iterator[Any]:
+        while True:
+            yield batch(rows, length)
+
+    prepare_ = ModuleType("prepare")
+    given = {
+        "MAX_SEQ_LEN": 128,
+        "SEED": 3,
+        "TIME_BUDGET": 0.0,
+        "TOKEN_BUDGET": STEPS * 512,
+        "Tokenizer": Tokenizer,
+        "evaluate_bpb": lambda model, *_: seen.append(model),
+        "make_dataloader": batches,
+        "warmup_batch": batch,
+    }
+    for name, value in given.items():
+        setattr(prepare_, name, value)
+
+    @cache
+    def train(name: str) -> dict[str, Any]:
+        source = moved(nanochat.source, *[move for move in nanochat.moves if move.name == name])
+        names: dict[str, Any] = {"__name__": "train"}
+        exec(compile(source["train.py"], "train.py", "exec"), names)  # noqa: S102
+        assert seen.pop() is names["model"]
+        return names
+
+    precision = torch.get_float32_matmul_precision()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "prepare", prepare_)
+        yield train
+    torch.set_float32_matmul_precision(precision)
+    gc.enable()  # the script turns it off
+    gc.unfreeze()
+
+
+def names_of_moves() -> list[str]:
+    import tomllib
+
+    moves = tomllib.loads((SCRIPT.parent / "moves.toml").read_text())["move"]
+    return [move["name"] for move in moves]
+
+
+@pytest.mark.parametrize("name", ["", *names_of_moves()])
+def test_a_move_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
+    """The baseline as well. What is trained is every parameter, and it learns."""
+    names = trained(name)
+    model = names["model"].eval()
+    held = {id(one) for group in names["others"].param_groups for one in group["params"]}
+    held |= {id(one) for stack in names["stacks"] for one in stack.parameters}
+    assert held == {id(parameter) for parameter in model.parameters()}
+    assert names["tokens_seen"] >= STEPS * 512
+    after = {key: value.clone() for key, value in model.state_dict().items()}
+    tokens = (torch.arange(128)[None] + torch.tensor([[5], [60]])) % VOCABULARY
+    with torch.no_grad():
+        logits = model(tokens)
+        changed = tokens.clone()
+        changed[:, 100:] = 1
+        again = model(changed)
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
+        )
+        model.initialise()
+    assert logits.shape == (2, 128, VOCABULARY)
+    torch.testing.assert_close(again[:, :100], logits[:, :100])
+    assert not torch.allclose(again[:, 100:], logits[:, 100:])
+    assert loss < 4.5  # ln 97 is 4.57
+    assert all((value != after[key]).any() for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["bigrams", "smear", "chunked-loss"])
+def test_a_move_begins_as_the_baseline_does(trained: Any, name: str) -> None:
+    """Two of them begin as nothing, and one computes the same loss in pieces."""
+    tokens = torch.arange(130).view(2, 65) % VOCABULARY
+    losses = []
+    for model in (trained("")["model"], trained(name)["model"]):
+        model.initialise()
+        with torch.no_grad():
+            model.head.weight.mul_(100)  # else nobody's logits differ by much
+            losses.append(model(tokens[:, :-1], tokens[:, 1:]))
+    torch.testing.assert_close(losses[1], losses[0])

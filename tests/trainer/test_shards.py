@@ -2,14 +2,11 @@
 
 import hashlib
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from protocol.errors import ArnodeError, ConfigurationError
+from tests.trainer.hub import SPLITS, documents_of, hashes_of, served, write_hub
 from tests.trainer.runners import measured
 from trainer import download
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData, has_first, prepare, prepare_first
 from trainer.task import Task, load_task
-from trainer.tasks.tiny import world
 
-SPLITS = {  # the number of each shard, and how many bytes of text it has at least
-    "training/shard_0.parquet": (0, 480_000),
-    "training/shard_1.parquet": (1, 480_000),
-    "public/shard_8.parquet": (8, 120_000),
-    "secret/shard_9.parquet": (9, 240_000),
-}
 TASK = """
 extends = "tiny-short"
 name = "sharded"
@@ -55,41 +46,10 @@ def silent(_what: str, _share: float) -> None:
     pass
 
 
-def documents_of(name: str) -> list[str]:
-    """Return a shard's documents: of tiny's world, of another split for each shard."""
-    number, size = SPLITS[name]
-    split = world.secret_split(b"shards", number)
-    return [document.text for document in world.first_documents(split, size)]
-
-
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of shards."""
-    folder = tmp_path_factory.mktemp("hub")
-    for name in SPLITS:
-        column = pa.array([*documents_of(name), None, ""], pa.string())
-        table = pa.table({"id": pa.array(range(len(column))), "text": column})
-        pq.write_table(table, folder / name.partition("/")[2], row_group_size=100)
-    return folder
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves files, silently."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return write_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
@@ -97,11 +57,8 @@ def made(hub: Path, tmp_path: Path) -> Made:
     def make(
         url: str = "http://127.0.0.1:9", budget: str = "tokens = 15_360", **changed: str
     ) -> Task:
-        hashes = {
-            name: hashlib.sha256((hub / name.partition("/")[2]).read_bytes()).hexdigest()
-            for name in SPLITS
-        }
-        lines = [f'"{name}" = "{digest}"' for name, digest in (hashes | changed).items()]
+        hashes = hashes_of(hub) | changed
+        lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
         folder = tmp_path / "sharded"
         folder.mkdir(exist_ok=True)
         text = TASK.format(url=url, budget=budget, hashes="\n".join(lines))
@@ -125,8 +82,8 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     made: Made, hub: Path, tmp_path: Path
 ) -> None:
     heard: list[tuple[str, float]] = []
-    with served(hub) as url:
-        task = made(url)
+    with served(hub, announces=False) as server:
+        task = made(server.url)
         data = prepare(
             task,
             data_dir=tmp_path / "data",
@@ -155,13 +112,90 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     assert (again.public_rows == data.public_rows).all()
 
 
+def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
+    made: Made, hub: Path, tmp_path: Path
+) -> None:
+    with served(hub) as server:
+        server.missing.add("shard_1.parquet")
+        task = made(server.url, budget="seconds = 2")
+        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        assert has_first(task, data_dir=tmp_path / "data")
+        assert not has_first(task, data_dir=tmp_path / "elsewhere")
+        (first,) = data.training_parts
+        assert text_of(data, first) == "".join(documents_of("training/shard_0.parquet"))
+        assert not data.is_complete
+        with pytest.raises(ArnodeError, match=r"shard_1\.parquet: the server answers 404"):
+            data.load_rest(silent)
+        assert data.training_parts == (first,)
+        assert not data.is_complete
+        server.missing.clear()
+        data.load_rest(silent)
+    assert data.is_complete
+    assert data.training_parts[0] is first
+    assert text_of(data, data.training_parts[1]) == "".join(
+        documents_of("training/shard_1.parquet")
+    )
+    all_at_once = prepared(task, tmp_path / "data")
+    assert all_at_once.is_complete
+    assert all_at_once.training_size == data.training_size
+    assert (all_at_once.public_rows == data.public_rows).all()
+    assert (all_at_once.secret_rows(b"s", 0) == data.secret_rows(b"s", 0)).all()
+
+
+def test_a_budget_of_tokens_needs_all_shards_first(made: Made, hub: Path, tmp_path: Path) -> None:
+    """The seed chooses among all documents: with fewer of them it would choose others."""
+    with served(hub) as server:
+        server.missing.add("shard_1.parquet")
+        task = made(server.url)
+        with pytest.raises(ArnodeError, match=r"shard_1\.parquet: the server answers 404"):
+            prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        assert not has_first(task, data_dir=tmp_path / "data")
+        server.missing.clear()
+        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+    assert has_first(task, data_dir=tmp_path / "data")
+    assert data.is_complete
+    assert len(data.training_parts) == 2
+
+
+def test_the_order_of_training_parts_is_the_manifests(
+    made: Made, hub: Path, tmp_path: Path
+) -> None:
+    """It decides what a seed trains on, and a task file may list its shards in any order."""
+    task = made()
+    data = prepared(task, tmp_path / "data", url=str(hub))
+    path = tmp_path / "sharded" / "task.toml"
+    lines = path.read_text().splitlines()
+    start = lines.index("[data.sha256]") + 1
+    path.write_text("\n".join(lines[:start] + lines[start:][::-1]))
+    turned = load_task(path, data_dir=tmp_path)
+    assert turned.id == task.id
+    again = prepared(turned, tmp_path / "data", url=str(hub))
+    for one, other in zip(data.training_parts, again.training_parts, strict=True):
+        assert (one == other).all()
+
+
+def test_who_gives_up_ends_a_download_that_stands_still(
+    made: Made, hub: Path, tmp_path: Path
+) -> None:
+    """A mirror may accept a connection and then say nothing for minutes."""
+
+    def give_up(what: str, _share: float) -> None:
+        if "downloading" in what:
+            raise InterruptedError(what)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        url = f"http://127.0.0.1:{silent_server.getsockname()[1]}"
+        with pytest.raises(InterruptedError):
+            prepare(made(url), data_dir=tmp_path / "data", progress=give_up, visible=[])
+
+
 def test_a_folder_or_another_server_takes_the_place_of_the_tasks_own(
     made: Made, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = made()
     assert prepared(task, tmp_path / "one", url=str(hub)).training_size > 100_000
-    with served(hub) as url:
-        assert prepared(task, tmp_path / "two", url=url).training_size > 100_000
+    with served(hub) as server:
+        assert prepared(task, tmp_path / "two", url=server.url).training_size > 100_000
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     with pytest.raises(ArnodeError, match="is not to be had") as caught:
         prepared(task, tmp_path / "three")

@@ -1,0 +1,105 @@
+"""What loads while the node is at work: the training text beyond what its first run needs.
+
+A fault costs no run: it is said, and tried again later, for as long as the node is at work.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from node.faults import explaining_faults
+from node.peering.backoff import Backoff
+from node.progress import Progress, in_thread
+from protocol.errors import ArnodeError
+from trainer.data import TaskData
+
+GENTLY: Final = 10  # nice: the run at hand comes first
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 3600.0
+
+_SAID_EVERY_S = 60.0
+_HEALTHY_S = 600.0
+_log = logging.getLogger("node")
+
+
+class NowAndThen:
+    """Says a line at most once in a while: what a thread or a child says all the time."""
+
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._clock = say, clock
+        self._said_s = clock()
+
+    def __call__(self, line: str) -> None:
+        if self._clock() - self._said_s >= _SAID_EVERY_S:
+            self._said_s = self._clock()
+            self._say(line)
+
+
+def pauses() -> Backoff:
+    """Return how long to wait between attempts at what may be away for a night."""
+    return Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, healthy_s=_HEALTHY_S)
+
+
+@asynccontextmanager
+async def loading_rest(
+    data: TaskData, folder: Path, say: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Load what is to come of the data under `folder` while the block lasts."""
+    loading = asyncio.create_task(_load_rest(data, folder, say))
+    try:
+        yield
+    finally:
+        loading.cancel()
+        await asyncio.wait([loading])
+
+
+async def _load_rest(data: TaskData, folder: Path, say: Callable[[str], None]) -> None:
+    if data.is_complete:
+        return
+    loop = asyncio.get_running_loop()
+    say("training text is still to come; runs begin with what is here")
+    now_and_then, backoff = NowAndThen(say), pauses()
+
+    def tell(what: str, share: float) -> None:
+        loop.call_soon_threadsafe(now_and_then, f"{what} … {share:.0%}")
+
+    while not data.is_complete:
+        began_s = time.monotonic()
+        try:
+            with explaining_faults(folder):
+                await in_thread(_gently(data.load_rest), tell)
+        except ArnodeError as fault:
+            wait_s = backoff.wait_s(time.monotonic() - began_s)
+            _log.warning(
+                "training text is still to come, next try in %g s: %s (%s)",
+                wait_s,
+                fault.message,
+                fault.hint,
+            )
+            await asyncio.sleep(wait_s)
+        except Exception:  # noqa: BLE001 (a supervisor: the node goes on with what is here)
+            _log.exception("training text is still to come, and will not in this session")
+            return
+    say(f"all training text is here: {data.training_size:,} tokens")
+
+
+def _gently(work: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Return what does the work in a thread of its own that others go before."""
+
+    def lower() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLY)
+
+    def do(progress: Progress) -> None:
+        with ThreadPoolExecutor(1, initializer=lower) as pool:
+            pool.submit(work, progress).result()
+
+    return do

@@ -1,0 +1,171 @@
+"""What loads beside the node: the rest of a task's text, and a task that another stands in for."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node import loading
+from node.home import Home
+from node.loading import NowAndThen, loading_rest
+from node.meanwhile import Preparation, is_awaited, preparing
+from tests.trainer.hub import Hub, served, write_hub, write_unpinned
+from trainer.data import TaskData, prepare_first
+from trainer.pinning import pinned_task
+
+PATIENCE_S = 120.0
+
+
+def silent(_what: str, _share: float) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_hub(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardly any time between attempts."""
+    monkeypatch.setattr(loading, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(loading, "LONGEST_PAUSE_S", 0.05)
+
+
+def first_of(hub: Hub, folder: Path) -> TaskData:
+    task = pinned_task(
+        write_unpinned(folder / "task", hub.url),
+        data_dir=folder / "data",
+        data_url=None,
+        progress=silent,
+    )
+    return prepare_first(task, data_dir=folder / "data", progress=silent, visible=[])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 -- threads, a child and a server know no event of ours
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_mirror_that_is_down_costs_nothing_but_time(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+    with served(shards) as hub:
+        data = first_of(hub, tmp_path)
+        hub.missing.add("shard_1.parquet")
+
+        async def work() -> None:
+            async with loading_rest(data, tmp_path / "data", said.append):
+                await until(lambda: len(caplog.records) >= 2)
+                assert not data.is_complete
+                hub.missing.clear()
+                await until(lambda: data.is_complete and len(said) == 2)
+
+        asyncio.run(work())
+    assert all("answers 404" in record.getMessage() for record in caplog.records)
+    assert all("next try in" in record.getMessage() for record in caplog.records)
+    assert said[0].startswith("training text is still to come")
+    assert said[1] == f"all training text is here: {data.training_size:,} tokens"
+
+
+def test_the_end_of_the_node_ends_it(shards: Path, tmp_path: Path) -> None:
+    """asyncio.run waits for its threads: with one that goes on this would never return."""
+    with served(shards) as hub:
+        data = first_of(hub, tmp_path)
+        hub.stalled.add("shard_1.parquet")
+
+        async def work() -> None:
+            async with loading_rest(data, tmp_path / "data", lambda _line: None):
+                await until(lambda: "GET shard_1.parquet" in hub.asked)
+
+        asyncio.run(work())
+        assert not data.is_complete
+
+
+def test_what_is_complete_is_not_spoken_of(shards: Path, tmp_path: Path) -> None:
+    with served(shards) as hub:
+        data = first_of(hub, tmp_path)
+    data.coming = ()
+    said: list[str] = []
+
+    async def work() -> None:
+        async with loading_rest(data, tmp_path / "data", said.append):
+            await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert said == []
+
+
+def test_how_far_it_is_is_said_now_and_then() -> None:
+    said: list[str] = []
+    now_s = 0.0
+    now_and_then = NowAndThen(said.append, lambda: now_s)
+    for now_s in range(0, 200, 5):
+        now_and_then(f"after {now_s} s")
+    assert said == ["after 60 s", "after 120 s", "after 180 s"]
+
+
+# A task whose data have to come before it can run
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.prepare()
+    return made
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_task_is_awaited_until_a_first_run_has_all_that_it_needs(
+    home: Home, shards: Path, tmp_path: Path
+) -> None:
+    assert not is_awaited(home, "tiny")
+    assert is_awaited(home, "nanochat")
+    with served(shards) as hub:
+        wanted = str(write_unpinned(tmp_path / "unpinned", hub.url))
+        assert is_awaited(home, wanted)
+        hub.missing.add("shard_9.parquet")
+        said: list[str] = []
+
+        async def work() -> None:
+            preparation = Preparation(home, wanted)
+            preparation._say = said.append
+            working = asyncio.create_task(preparation.work())
+            await until(lambda: sum(word == "HEAD shard_0.parquet" for word in hub.asked) > 2)
+            hub.missing.clear()
+            async with asyncio.timeout(PATIENCE_S):
+                await working
+            assert preparation._ready.is_set()
+
+        asyncio.run(work())
+        assert not is_awaited(home, wanted)
+        shutil.rmtree(home.data / "tokens")
+        assert is_awaited(home, wanted)
+    (why,) = said  # once, however often it failed
+    assert "unpinned's data are not to be had" in why
+    assert "answers 404" in why
+    assert "mend: " in why
+
+
+def test_the_end_of_the_node_ends_the_child(home: Home, shards: Path, tmp_path: Path) -> None:
+    with served(shards) as hub:
+        wanted = str(write_unpinned(tmp_path / "unpinned", hub.url))
+        hub.stalled.add("shard_0.parquet")
+
+        async def work() -> None:
+            async with preparing(home, wanted):
+                await until(lambda: "GET shard_0.parquet" in hub.asked)
+
+        asyncio.run(work())
+        hub.stalled.clear()
+        # Nobody holds its locks any more.
+        assert pinned_task(wanted, data_dir=home.data, data_url=None, progress=fail_if_waiting)
+
+
+def fail_if_waiting(what: str, _share: float) -> None:
+    assert "waiting" not in what
