@@ -23,6 +23,7 @@ from trainer.metering import OverCeiling, RunFailed
 from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.scoring import ScoredRows
 from trainer.stages import Request, Scores, Stages
+from trainer.supply import NotThereYet
 from trainer.task import Task
 from trainer.visible import visible_tree
 
@@ -150,9 +151,7 @@ class Runner:
         for left in reversed(range(_ATTEMPTS)):
             crowd = Crowd()
             try:
-                outcome = await self._attempt(
-                    request, Meter(), on_trained, may_be_contended=not left
-                )
+                outcome = await self._attempt_on_all(request, on_trained, may_be_contended=not left)
                 break
             except Contended:
                 continue
@@ -184,6 +183,18 @@ class Runner:
         meter = Meter()
         outcome = await self._attempt(request, meter, lambda: None)
         return meter.cost if outcome.status == "ok" else None
+
+    async def _attempt_on_all(
+        self, request: Request, on_trained: Callable[[], None], *, may_be_contended: bool
+    ) -> RunOutcome:
+        """Run once, again whenever it needed data that were still on their way."""
+        while True:
+            try:
+                return await self._attempt(
+                    request, Meter(), on_trained, may_be_contended=may_be_contended
+                )
+            except NotThereYet:
+                await self._stages.wait_for_data()
 
     async def _attempt(
         self,

@@ -123,7 +123,8 @@ class Stages:
     async def train(self, request: Request, meter: Meter) -> bytes:
         """Return the weights that a source trains.
 
-        Raises RunFailed, or CardLost if the card went away meanwhile.
+        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
+        data would have been needed than have come (`wait_for_data`).
         """
         async with self._training:
             if self.watch is None:
@@ -133,6 +134,10 @@ class Stages:
                     return await self._train(request, meter)
                 finally:
                     meter.card = window.report
+
+    async def wait_for_data(self) -> None:
+        """Wait until there is what a run has lacked."""
+        await self._supply.grown()
 
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
         """Return what weights are worth on both splits. Raises RunFailed."""

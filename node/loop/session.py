@@ -24,6 +24,7 @@ from trainer.device import Device
 from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text_task import text_task
+from trainer.visible import visible_tree
 
 CONFIRMATIONS_PER_SECRET_SPLIT = 20
 
@@ -118,7 +119,13 @@ def open_session(
     `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
     with explaining_faults(home.data):
-        data = prepare_first(task, data_dir=home.data, data_url=data_url, progress=progress)
+        data = prepare_first(
+            task,
+            data_dir=home.data,
+            data_url=data_url,
+            visible=_shown_beside(devices),
+            progress=progress,
+        )
     progress("drawing this node's secret split", 0.9)
     secret_rows = data.secret_rows(load_secret(home), rotation)
     runner, *others = [
@@ -140,6 +147,13 @@ def open_session(
         rotation=rotation,
         others=tuple(others),
     )
+
+
+def _shown_beside(devices: Sequence[Device]) -> list[Path] | None:
+    """Return what sandboxes with a card show; None for what all of them do."""
+    if all(device.cuda is None for device in devices):
+        return None
+    return visible_tree(with_cuda=True).host_files()
 
 
 def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
