@@ -16,7 +16,7 @@ from protocol.errors import ArnodeError
 
 MOST_BYTES: Final = 1 << 30
 MOST_FILES: Final = 20_000
-_PREFIX = "arnode-compiled-"
+_PREFIX = "arnode.compiled-"
 _MOST_KEPT = 64  # of a night's patches most are never run again
 
 

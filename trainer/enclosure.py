@@ -87,15 +87,19 @@ def boot_arguments(profile: Profile, channel: int) -> list[str]:
 
 def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
     """Whether folders of the host hold more than a sandbox may write."""
+    try:
+        return _holds_too_much(profile, list(folders))
+    except OSError:
+        return True  # deeper than a path can name
+
+
+def _holds_too_much(profile: Profile, waiting: list[Path]) -> bool:
     size = files = 0
-    waiting = list(folders)
     while waiting:
         try:
             entries = list(os.scandir(waiting.pop()))
         except FileNotFoundError:
             continue
-        except OSError:
-            return True  # deeper than a path can name
         files += len(entries)
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):

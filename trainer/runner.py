@@ -76,6 +76,10 @@ class Runner:
         """What the baseline tree costs here in this session; None before `calibrate`."""
         return self._stages.yardstick
 
+    @yardstick.setter
+    def yardstick(self, measured: Yardstick | None) -> None:
+        self._stages.yardstick = measured
+
     @property
     def metric_tolerance(self) -> float:
         """The audit's tolerance in the metric's unit (bits per byte); 0 before `calibrate`."""
@@ -106,7 +110,7 @@ class Runner:
 
         Raises ArnodeError when the baseline itself does not come through.
         """
-        self._stages.yardstick = None
+        self.yardstick = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
         try:

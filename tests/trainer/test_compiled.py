@@ -107,7 +107,7 @@ def test_folders_of_killed_nodes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead = tmp_path / "arnode-compiled-999999999-abc"
+    dead = tmp_path / "arnode.compiled-999999999-abc"
     dead.mkdir()
     first = compiled.make_folder()
     assert not dead.exists()

@@ -232,12 +232,15 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
     flags: tuple[str, ...],
 ) -> None:
     runner = runner_of(short_task, short_data)
-    runner._stages.yardstick = Yardstick(
+    runner.yardstick = Yardstick(
         cost=COST, tolerance=Tolerance(1e-6, 1e-4), claims=np.zeros((1, 1), np.float32)
     )
     ceilings: list[float] = []
 
-    async def attempt(request: Request, _meter: Meter, _on_trained: object) -> RunOutcome:
+    async def attempt(
+        request: Request, _meter: Meter, _on_trained: object, *, may_be_contended: bool
+    ) -> RunOutcome:
+        assert may_be_contended == (len(ceilings) == 2)  # the last attempt's figures stand
         outcome = replace(OUTCOME, status=attempts[len(ceilings)])
         ceilings.append(request.ceiling.train_s)
         if outcome.status == "ok":
