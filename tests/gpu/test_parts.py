@@ -61,6 +61,7 @@ def test_noise_is_measured_over_seeds_with_what_auditing_takes(python: Path, hom
         assert abs(audit["claim_minus_audit_nats"]) < 0.01
 
 
+@pytest.mark.soak
 def test_both_scripts_are_compared_on_one_seed_and_a_point_is_taken_back(
     python: Path, home: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_both_scripts_are_compared_on_one_seed_and_a_point_is_taken_back(
     assert any("not asked for" in line for line in document["skipped"])
 
 
+@pytest.mark.soak
 def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
     document = measured(python, home, "pipeline", "--runs", "2")
     figures = document["figures"]

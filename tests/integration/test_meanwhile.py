@@ -38,6 +38,7 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
     assert arnode_json(home, "fsck")["problems"] == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("how", ["interrupt", "stop"])
 def test_a_stop_meanwhile_ends_everything(
     home: Path, shards: Path, tmp_path: Path, how: str
@@ -60,6 +61,7 @@ def test_a_stop_meanwhile_ends_everything(
         assert "waiting" not in arnode(home, "task", "prepare", str(folder)).stderr
 
 
+@pytest.mark.soak
 def test_a_node_killed_meanwhile_goes_on(home: Path, shards: Path, tmp_path: Path) -> None:
     with served(shards) as hub:
         hub.stalled.add(NAMES[0])

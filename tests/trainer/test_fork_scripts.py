@@ -127,8 +127,8 @@ def shape_task(request: pytest.FixtureRequest, tmp_path: Path, data_dir: Path) -
 @pytest.mark.parametrize(
     ("shape_task", "printed"),
     [
-        ("karpathy", "Model config: {"),
-        ("at_home", "loss: "),
+        pytest.param("karpathy", "Model config: {", marks=pytest.mark.soak),
+        pytest.param("at_home", "loss: ", marks=pytest.mark.soak),
         ("win_rtx", "Saved checkpoint_pre_eval.pt"),
     ],
     indirect=["shape_task"],
@@ -176,6 +176,7 @@ def outcomes(short_task: Task, short_data: TaskData) -> dict[str, RunOutcome]:
     return asyncio.run(measure())
 
 
+@pytest.mark.soak
 def test_order_wrappers_functions_and_what_is_printed_change_no_number(
     outcomes: dict[str, RunOutcome],
 ) -> None:
