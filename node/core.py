@@ -140,6 +140,8 @@ async def open_node(
         try:
             if goal.is_on_demand:  # what somebody asks for is answered on all of the data
                 await in_thread(session.data.load_rest, progress)
+            if devices[0].cuda is not None:
+                progress("looking at what is usual on the card", 0.95)
             await session.open()
             books = _books(home, config, store, session.subject)
             _keep_journal(books.journal)

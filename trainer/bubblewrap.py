@@ -136,6 +136,7 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         temporary="/tmp",  # noqa: S108
         libraries="/python/lib",
         compiled=_COMPILED if profile.compiles else _SCRATCH[1],
+        has_shared_memory=True,
     ).items():
         arguments += ["--setenv", name, value]
     tree = visible_tree(with_cuda=profile.card is not None)

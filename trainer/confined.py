@@ -125,6 +125,7 @@ def specification(
             temporary=scratch[1],
             libraries=libraries,
             compiled=scratch[2],
+            has_shared_memory=False,
         ),
         folder=str(folder),
         uid=uid,

@@ -112,10 +112,20 @@ def _holds_too_much(profile: Profile, waiting: list[Path]) -> bool:
 
 
 def environment(
-    profile: Profile, *, home: str, temporary: str, libraries: str, compiled: str
+    profile: Profile,
+    *,
+    home: str,
+    temporary: str,
+    libraries: str,
+    compiled: str,
+    has_shared_memory: bool,
 ) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
-    with_card = nvidia.environment(profile.card, compiled=compiled) if profile.card else {}
+    with_card: dict[str, str] = {}
+    if profile.card is not None:
+        with_card = nvidia.environment(
+            profile.card, compiled=compiled, has_shared_memory=has_shared_memory
+        )
     return {
         "HOME": home,
         "LANG": "C.UTF-8",

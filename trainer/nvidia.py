@@ -38,6 +38,7 @@ PROC_ENTRIES: Final = (
     "/proc/modules",
 )  # fmt: skip
 _MULTIARCH = f"{platform.machine()}-linux-gnu"
+_ABI = {"x86_64": "x86-64", "aarch64": "AArch64"}.get(platform.machine(), "libc6")  # not 32 bits
 
 
 def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
@@ -54,12 +55,14 @@ def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
     return tuple(path for path in wanted if path.exists())
 
 
-def environment(device: Device, *, compiled: str) -> dict[str, str]:
+def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> dict[str, str]:
     """Return what a process with a card finds in its environment.
 
-    `compiled` is the folder for what compilers make.
+    `compiled` is the folder for what compilers make; their workers need shared memory (/dev/shm).
     """
+    alone = {} if has_shared_memory else {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     return {
+        **alone,
         "CUDA_VISIBLE_DEVICES": device.cuda or "",
         "CUDA_CACHE_DISABLE": "1",  # kernels come compiled; what is not, Triton's cache keeps
         "PATH": "/python/bin:/usr/bin",
@@ -85,7 +88,7 @@ def _located(library: str) -> Path | None:
     said = subprocess.run([loader, "-p"], capture_output=True, text=True, check=False).stdout
     for line in said.splitlines():
         name, _, where = line.strip().partition(" => ")
-        if name.split(" ")[0].startswith(library) and "libc6" in name and Path(where).exists():
+        if name.startswith(library) and _ABI in name and Path(where).exists():
             return Path(where)
     return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from trainer import outcome as outcome_module
-from trainer import runner as runner_module
+from trainer import stages
 from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.processes import uids_in_use
@@ -88,7 +88,7 @@ def watched_sandboxes() -> Iterator[Watch]:
     with (
         mock.patch.object(Sandbox, "launch", watched_launch),
         mock.patch.object(Sandbox, "close", watched_close),
-        mock.patch.object(runner_module, "_SERVE_WALL_S", SERVE_WALL_S),
+        mock.patch.object(stages, "_SERVE_WALL_S", SERVE_WALL_S),
         mock.patch.object(outcome_module, "_LOG_CHARACTERS", LOG_CHARACTERS),
     ):
         yield watch
@@ -192,7 +192,7 @@ def hurried(runner: Runner, stage: str) -> Iterator[None]:
             serve_wall_s = float(HURRIED_S)
     runner.task = replace(task, manifest=replace(task.manifest, limits=limits))
     try:
-        with mock.patch.object(runner_module, "_SERVE_WALL_S", serve_wall_s):
+        with mock.patch.object(stages, "_SERVE_WALL_S", serve_wall_s):
             yield
     finally:
         runner.task = task

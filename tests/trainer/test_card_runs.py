@@ -1,6 +1,7 @@
 """Runs on a card whose driver is faked, with the processor in its place: what comes of them."""
 
 import asyncio
+import threading
 from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from functools import partial
@@ -42,7 +43,8 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
         load=FakeLoad(processes=WithOurs()),
     )
     driver.install(monkeypatch)
-    monkeypatch.setattr(card_watch, "watching", partial(card_watch.watching, every_s=0.05))
+    watching = partial(card_watch.watching, every_s=0.05, hung_s=2.0)
+    monkeypatch.setattr(card_watch, "watching", watching)
     return driver
 
 
@@ -119,6 +121,19 @@ def test_a_lost_card_is_nobodys_fault(task: Task, data: TaskData, driver: FakeDr
 
     with pytest.raises(CardLost, match="fallen off the bus"):
         measured(task, data, on_watched=lose)
+
+
+def test_a_card_that_hangs_ends_the_run(task: Task, data: TaskData, driver: FakeDriver) -> None:
+    answers = threading.Event()
+
+    def hang() -> None:
+        driver.hangs = answers
+
+    try:
+        with pytest.raises(CardLost, match="hangs: its driver has not answered"):
+            measured(task, data, on_watched=hang)
+    finally:
+        answers.set()
 
 
 def test_who_runs_out_of_memory_is_told_what_there_is(

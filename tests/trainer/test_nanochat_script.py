@@ -235,7 +235,7 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
         tokens = (torch.arange(length + 1) + torch.randint(VOCABULARY, (rows, 1))) % VOCABULARY
         return tokens[:, :-1], tokens[:, 1:], 0
 
-    def batches(_tokenizer: Any, rows: int, length: int, _split: str) -> Iterator[Any]:
+    def batches(_tokenizer: Any, rows: int, length: int, _split: str, **_: Any) -> Iterator[Any]:
         while True:
             yield batch(rows, length)
 
