@@ -279,7 +279,7 @@ def _open_files() -> Iterator[str]:
 
 def _validation_text(runner: Runner) -> Iterator[str]:
     """Yield stretches of the text that runs are scored on, in hexadecimal."""
-    token_bytes = runner._data.vocabulary.token_bytes
+    token_bytes = runner._stages._data.vocabulary.token_bytes
     rows = runner._scored.rows
     for row in rows[:: max(1, len(rows) // _NEEDLES)]:
         text = b"".join(token_bytes[token] or b"" for token in row.tolist())
