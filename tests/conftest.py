@@ -14,6 +14,7 @@ from trainer.runner import Runner
 from trainer.task import Task, load_task
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
+SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
 # Continuous integration shares its processors; an example's wall-clock says nothing there.
 hypothesis.settings.register_profile("arnode", deadline=None)
@@ -35,6 +36,17 @@ def short_task(data_dir: Path) -> Task:
 @pytest.fixture(scope="session")
 def short_data(short_task: Task, data_dir: Path) -> TaskData:
     return prepare(short_task, data_dir=data_dir, progress=lambda _what, _share: None)
+
+
+@pytest.fixture(scope="session")
+def seconds_task(data_dir: Path) -> Task:
+    """A script of autoresearch's shape with a budget of time."""
+    return load_task(SECONDS_TASK, data_dir=data_dir)
+
+
+@pytest.fixture(scope="session")
+def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
+    return prepare(seconds_task, data_dir=data_dir, progress=lambda _what, _share: None)
 
 
 @pytest.fixture

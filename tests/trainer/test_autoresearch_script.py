@@ -4,32 +4,22 @@
 gradient accumulation, its own clock whose first steps do not count, a summary after the score.
 """
 
-from pathlib import Path
-
 import pytest
 
 from tests.trainer.runners import measured
-from trainer.data import prepare
+from trainer.data import TaskData
 from trainer.outcome import RunOutcome
-from trainer.task import Task, load_task
-
-SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
+from trainer.task import Task
 
 
 @pytest.fixture(scope="module")
-def task(data_dir: Path) -> Task:
-    return load_task(SECONDS_TASK, data_dir=data_dir)
-
-
-@pytest.fixture(scope="module")
-def outcomes(task: Task, data_dir: Path) -> list[RunOutcome]:
+def outcomes(seconds_task: Task, seconds_data: TaskData) -> list[RunOutcome]:
     """The baseline's calibration and another run of it."""
-    data = prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
-    return measured(task, data, 1, 2)
+    return measured(seconds_task, seconds_data, 1, 2)
 
 
-def test_the_script_knows_nothing_of_arnode(task: Task) -> None:
-    text = task.source["train.py"].decode()
+def test_the_script_knows_nothing_of_arnode(seconds_task: Task) -> None:
+    text = seconds_task.source["train.py"].decode()
     assert "arnode" not in text
     assert "TOKEN_BUDGET" not in text
     for line in (

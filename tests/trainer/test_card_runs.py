@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pynvml
 import pytest
@@ -13,27 +12,16 @@ import pytest
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from trainer import card_watch
 from trainer.cards import probe_cards
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData
 from trainer.nvml import CardLost
 from trainer.outcome import RunOutcome
 from trainer.processes import family_of
 from trainer.runner import Runner
 from trainer.sandbox import Sandbox
-from trainer.task import Task, load_task
+from trainer.task import Task
 
-SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
 GAME = 4_000_000  # a process number that nobody has
 OOM = b"import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')\n"
-
-
-@pytest.fixture(scope="module")
-def task(data_dir: Path) -> Task:
-    return load_task(SECONDS_TASK, data_dir=data_dir)
-
-
-@pytest.fixture(scope="module")
-def data(task: Task, data_dir: Path) -> TaskData:
-    return prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
 
 
 @pytest.fixture
@@ -86,44 +74,50 @@ def measured(
 
 
 def test_a_run_on_a_card_that_nobody_else_uses(
-    task: Task, data: TaskData, driver: FakeDriver
+    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
-    outcome = measured(task, data)
+    outcome = measured(seconds_task, seconds_data)
     assert (outcome.status, outcome.flags, outcome.reason) == ("ok", (), None), outcome.log_tail
     assert {stage.part for stage in outcome.stages} == {"train", "claim", "audit"}
     assert driver.open == 0
 
 
 def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
-    task: Task, data: TaskData, driver: FakeDriver
+    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
     trained: list[None] = []
 
     def play() -> None:
         driver.load.processes[GAME] = FakeProcess(mib=4000, percent=60)
 
-    outcome = measured(task, data, on_watched=play, on_trained=partial(trained.append, None))
+    outcome = measured(
+        seconds_task, seconds_data, on_watched=play, on_trained=partial(trained.append, None)
+    )
     assert (outcome.status, outcome.flags) == ("ok", ("contended",))
     assert len(trained) == 3
 
 
-def test_heat_marks_a_run(task: Task, data: TaskData, driver: FakeDriver) -> None:
+def test_heat_marks_a_run(seconds_task: Task, seconds_data: TaskData, driver: FakeDriver) -> None:
     def heat() -> None:
         driver.load.reasons = pynvml.nvmlClocksEventReasonHwThermalSlowdown
 
-    outcome = measured(task, data, on_watched=heat)
+    outcome = measured(seconds_task, seconds_data, on_watched=heat)
     assert (outcome.status, outcome.flags) == ("ok", ("throttled",))
 
 
-def test_a_lost_card_is_nobodys_fault(task: Task, data: TaskData, driver: FakeDriver) -> None:
+def test_a_lost_card_is_nobodys_fault(
+    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
+) -> None:
     def lose() -> None:
         driver.fail(pynvml.NVML_ERROR_GPU_IS_LOST)
 
     with pytest.raises(CardLost, match="fallen off the bus"):
-        measured(task, data, on_watched=lose)
+        measured(seconds_task, seconds_data, on_watched=lose)
 
 
-def test_a_card_that_hangs_ends_the_run(task: Task, data: TaskData, driver: FakeDriver) -> None:
+def test_a_card_that_hangs_ends_the_run(
+    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
+) -> None:
     answers = threading.Event()
 
     def hang() -> None:
@@ -131,17 +125,19 @@ def test_a_card_that_hangs_ends_the_run(task: Task, data: TaskData, driver: Fake
 
     try:
         with pytest.raises(CardLost, match="hangs: its driver has not answered"):
-            measured(task, data, on_watched=hang)
+            measured(seconds_task, seconds_data, on_watched=hang)
     finally:
         answers.set()
 
 
 def test_who_runs_out_of_memory_is_told_what_there_is(
-    task: Task, data: TaskData, driver: FakeDriver
+    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
     driver.load.processes[GAME] = FakeProcess(mib=1000)
-    greedy = replace(task, source=task.source.replacing(task.editable[0], OOM))
-    outcome = measured(greedy, data)
+    greedy = replace(
+        seconds_task, source=seconds_task.source.replacing(seconds_task.editable[0], OOM)
+    )
+    outcome = measured(greedy, seconds_data)
     assert outcome.status == "oom"
     for said in (outcome.reason, outcome.unquoted):
         assert said is not None

@@ -2,27 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable
-from pathlib import Path
-
-import pytest
 
 from tests.trainer.runners import runner_of
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData
 from trainer.outcome import RunOutcome
-from trainer.task import Task, load_task
+from trainer.task import Task
 from trainer.timeline import Part, Stage, counted
-
-SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
-
-
-@pytest.fixture(scope="module")
-def seconds_task(data_dir: Path) -> Task:
-    return load_task(SECONDS_TASK, data_dir=data_dir)
-
-
-@pytest.fixture(scope="module")
-def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
-    return prepare(seconds_task, data_dir=data_dir, progress=lambda _what, _share: None)
 
 
 def two_runs(task: Task, data: TaskData) -> list[RunOutcome]:

@@ -4,22 +4,19 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.trainer.runners import runner_of
 from trainer import supply as supply_module
-from trainer.data import TaskData, prepare
+from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.sealed import Sealed
 from trainer.supply import NotThereYet, Supply
-from trainer.task import load_task
+from trainer.task import Task
 from trainer.token_cache import Tokens
 from trainer.windows import Progress
-
-SECONDS_TASK = Path(__file__).parents[1] / "tasks" / "seconds"
 
 
 def silent(_what: str, _share: float) -> None:
@@ -98,20 +95,18 @@ def test_a_budget_of_tokens_has_a_part_by_seed(short_data: TaskData) -> None:
 
 
 def test_a_run_that_needs_more_than_has_come_is_run_again_when_it_has(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    seconds_task: Task, seconds_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supply_module, "_LOOKED_S", 0.05)
-    task = load_task(SECONDS_TASK, data_dir=data_dir)
-    whole = prepare(task, data_dir=data_dir, progress=silent)
-    first, second = parts_of(whole, 2, 3000)  # two seconds train on many times as much
-    data = replace(whole, training_parts=(first,), coming=coming(second))
+    first, second = parts_of(seconds_data, 2, 3000)  # two seconds train on many times as much
+    data = replace(seconds_data, training_parts=(first,), coming=coming(second))
     ends: list[int] = []
 
     async def measure() -> RunOutcome:
-        runner = runner_of(task, data)
+        runner = runner_of(seconds_task, data)
         try:
             run = asyncio.create_task(
-                runner.run(task.source, 1, on_trained=lambda: ends.append(len(data.coming)))
+                runner.run(seconds_task.source, 1, on_trained=lambda: ends.append(len(data.coming)))
             )
             while not ends:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
