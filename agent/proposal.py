@@ -1,30 +1,131 @@
-"""What a proposer is told and what it answers: frozen values, nothing else crosses over."""
+"""What a proposer is told and what it answers: frozen values, nothing else crosses over.
+
+A `Proposer` answers at once and is always there; a `SlowProposer`, a model or a coding agent, takes
+its time and may have nothing. Neither decides what is kept. Texts of others are as their authors
+wrote them: whoever shows one makes it harmless first (`agent.quoting`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from agent.literals import Scalar
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 
 Decision = Literal["screened_out", "rechecked_out", "kept", "failed", "rejected"]
+Level = Literal["claimed", "others", "here"]
+Aim = Literal["improve", "elsewhere", "combine", "simplify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What writing a proposal took: questions to a model, its tokens, and 1e-9 USD."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd_nano: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            calls=self.calls + other.calls,
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            usd_nano=self.usd_nano + other.usd_nano,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an earlier proposal.
+    """What came of an earlier proposal of this node's.
 
-    `gain_sd` is base − candidate in standard deviations of one run, None without a metric.
+    `gain_sd` is base − candidate in standard deviations of one run and `metric` the last run's,
+    in the task's unit; both None without a metric. `values` are the knobs of what was tried, by
+    name; none where nobody looked. `reason` says why it failed. `author` is whose claim it was,
+    None of an own idea.
     """
 
     key: str
     decision: Decision
     gain_sd: float | None
+    title: str = ""
+    proposer: str = "knobs"
+    edits: tuple[Edit, ...] = ()
+    metric: float | None = None
+    values: tuple[tuple[str, Scalar], ...] = ()
+    reason: str = ""
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """The task in words: `program` is the user's, read anew for every proposal.
+
+    `noise_sd` is of one run here, in the metric's unit; `best` what the working line measures.
+    """
+
+    task: str
+    program: str
+    metric: str
+    unit: str
+    is_minimised: bool
+    budget: str
+    hardware_class: str
+    limits: str
+    noise_sd: float
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerPatch:
+    """A patch that somebody else says gains; how much, and who says so, are told apart.
+
+    `diff` is unified, `edits` the same step. `gain_sd` in standard deviations of one run here.
+    """
+
+    patch: bytes
+    author: str
+    level: Level
+    hardware_class: str
+    is_near: bool
+    gain_sd: float
+    title: str
+    why: str
+    diff: str
+    edits: tuple[Edit, ...]
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """What somebody says that a series of results taught; `is_own` of this node."""
+
+    author: str
+    is_own: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """An own proposal that failed, to be mended: what it was and the last that it printed."""
+
+    source: Source
+    key: str
+    title: str
+    status: str
+    reason: str
+    log_tail: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Everything a proposer may know. `tried` answers whether a canonical AST was ever run."""
+    """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
+
+    `history` is this node's own, oldest first. `crash` asks for a mend of that, `aim` says what is
+    wanted most. `show_unverified_words`: the user lets models read what nobody checked here.
+    """
 
     source: Source
     editable: tuple[str, ...]
@@ -33,12 +134,23 @@ class Context:
     history: tuple[Outcome, ...]
     tried: Callable[[bytes], bool]
     seed: int
+    brief: Brief | None = None
+    peers: tuple[PeerPatch, ...] = ()
+    insights: tuple[Insight, ...] = ()
+    intents: tuple[str, ...] = ()
+    aim: Aim = "improve"
+    crash: Crash | None = None
+    show_unverified_words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A patch to try. `key` names the idea (`knob:LEARNING_RATE`, `move:rope`) across bases;
-    `edits` re-apply it to another base."""
+    `edits` re-apply it to another base, none where that cannot be.
+
+    `model` and `program`, the hash of the program it was given, say where it came from, `parents`
+    which patches it builds on.
+    """
 
     parent: bytes
     source: Source
@@ -48,11 +160,37 @@ class Proposal:
     why: str
     proposer: str
     fingerprint: bytes = field(repr=False)
+    model: str | None = None
+    program: bytes | None = None
+    parents: tuple[bytes, ...] = ()
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Why a slow proposer has nothing, and in how many seconds it is worth asking again."""
+
+    reason: str
+    retry_s: float
+    cost: Cost = Cost()
 
 
 class Proposer(Protocol):
-    """Something that proposes patches."""
+    """Something that proposes patches at once."""
 
     def propose(self, context: Context) -> Proposal | None:
         """Return a patch nobody tried before, or None when this proposer is out of ideas."""
+        ...
+
+
+class SlowProposer(Protocol):
+    """Something that writes patches in its own time: a model, or a coding agent."""
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
+        ...
+
+    async def propose(self, context: Context) -> Proposal | Silence:
+        """Return a patch nobody tried before, or why there is none. Raises nothing of its own."""
         ...

@@ -11,29 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from node import setting_values as take
 from node.faults import explaining_faults
-from node.peering.addresses import EXAMPLE, parse_direct
-from node.peering.definition import NO_NETWORK
-from protocol.errors import ConfigurationError, Rejected
-from protocol.fields import NAME_PATTERN
+from node.peering.addresses import EXAMPLE
+from node.setting_values import AGENTS, NAME_LIMIT, NEAR, Setting
+from protocol.errors import ConfigurationError
 
-AGENTS = ("knobs", "none")
 COLORS = ("auto", "always", "never")
 PEER_CODE = ("none", "friends", "all")  # whose code runs here
 LISTEN_EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
-_SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
-_SWITCH = {"true": True, "1": True, "false": False, "0": False}
-NAME_LIMIT = 64  # what a profile record holds
 _PREFIX = "ARNODE_"
-_NEAR = 0.75  # similarity above which an unknown ARNODE_* variable is taken for a misspelling
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
-
-Setting = str | int | float | tuple[str, ...] | list[str] | None
-
-
-class _NotAnAddressError(ValueError):
-    """One of several values is wrong, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +36,21 @@ class Config:
     bootstrap: tuple[str, ...] = ()
     name: str = ""
     agent: str = "knobs"
+    llm_url: str | None = None
+    llm_key: str | None = None
+    llm_usd_in: float | None = None
+    llm_usd_out: float | None = None
+    llm_context: int | None = None
+    llm_answer: int = 8192
+    llm_timeout_s: float = 300.0
+    usd_per_day: float = 5.0
+    tokens_per_day: int | None = None
+    calls_per_day: int | None = None
+    agent_command: tuple[str, ...] = ()
+    agent_folders: tuple[str, ...] = ()
+    agent_variables: tuple[str, ...] = ()
+    agent_limit_s: float = 900.0
+    peers_words: bool = False
     data_url: str | None = None
     gpus: tuple[str, ...] = ()
     max_experiments: int | None = None
@@ -121,7 +125,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Setting]:
             continue
         if name.lower() in _PARSERS:
             found[name.lower()] = value
-        elif difflib.get_close_matches(name.lower(), _PARSERS, 1, _NEAR):
+        elif difflib.get_close_matches(name.lower(), _PARSERS, 1, NEAR):
             raise ConfigurationError(f"unknown variable {variable}", _nearest_hint(name.lower()))
     return found
 
@@ -130,7 +134,7 @@ def _checked(name: str, value: Setting, where: str) -> Setting:
     parse, wanted = _PARSERS[name]
     try:
         return parse(value)
-    except _NotAnAddressError as fault:
+    except take.NotAnAddressError as fault:
         raise ConfigurationError(
             f"{where}: `{name}`: {fault}", f"`{name}` takes {wanted}"
         ) from fault
@@ -151,108 +155,43 @@ def _line_of(name: str, text: str) -> int:
     return next((number for number, line in lines if pattern.match(line)), 1)
 
 
-def _text(value: Setting) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _filled(value: Setting) -> str:
-    if not _text(value):
-        raise ValueError
-    return _text(value)
-
-
-def _short_name(value: Setting) -> str:
-    name = _text(value)
-    if len(name) > NAME_LIMIT or not name.isprintable():
-        raise ValueError
-    return name
-
-
-def _net(value: Setting) -> str:
-    if not re.fullmatch(NAME_PATTERN, _text(value)) or value == NO_NETWORK:
-        raise ValueError
-    return _text(value)
-
-
-def _addresses(value: Setting) -> tuple[str, ...]:
-    words = _words(value)
-    faults = [found for word in words if isinstance(found := parse_direct(word), Rejected)]
-    if faults:
-        raise _NotAnAddressError(faults[0].reason)
-    return words
-
-
-def _sockets(value: Setting) -> tuple[str, ...]:
-    words = _words(value)
-    if not all(_SOCKET.fullmatch(word) for word in words):
-        raise ValueError
-    return words
-
-
-def _words(value: Setting) -> tuple[str, ...]:
-    words = value.replace(",", " ").split() if isinstance(value, str) else value
-    if not isinstance(words, list | tuple):
-        raise TypeError
-    return tuple(_text(word) for word in words)
-
-
-def _count(value: Setting) -> int:
-    number = int(value) if isinstance(value, str) else value
-    if type(number) is not int or number < 1:
-        raise ValueError
-    return number
-
-
-def _hours(value: Setting) -> float:
-    hours = float(value) if isinstance(value, str) else value
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= 8760:
-        raise ValueError
-    return float(hours)
-
-
-def _share(value: Setting) -> float:
-    share = float(value) if isinstance(value, str) else value
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ValueError
-    return float(share)
-
-
-def _switch(value: Setting) -> bool:
-    if isinstance(value, bool):
-        return value
-    return _SWITCH[_text(value).lower()]
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[Setting], Setting]:
-    def checked(value: Setting) -> str:
-        if value not in words:
-            raise ValueError
-        return _text(value)
-
-    return checked
-
-
 _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
-    "task": (_filled, "a task's name or folder, in quotes"),
-    "text": (_filled, "the path of a text file, in quotes"),
-    "net": (_net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
-    "online": (_switch, "true or false"),
-    "bootstrap": (_addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
-    "name": (_short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
-    "agent": (_one_of(AGENTS), f"one of {', '.join(AGENTS)}"),
-    "data_url": (_filled, "the URL or folder that has a task's shards, in quotes"),
-    "gpus": (_words, 'NVIDIA cards by number, UUID or class: ["0"]'),
-    "max_experiments": (_count, "a whole number from 1"),
-    "max_watts": (_count, "a whole number of watts"),
-    "checkpoint_hours": (_hours, "a number of hours above 0"),
-    "max_records": (_count, "a whole number from 1"),
-    "peer_code": (_one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),
-    "listen": (_sockets, f'addresses to listen on: ["{LISTEN_EXAMPLE}"]'),
-    "mdns": (_switch, "true or false"),
-    "peer_share": (_share, "a number from 0 to 1"),
-    "allow_partial_sandbox": (_switch, "true or false"),
-    "peers_in_container": (_switch, "true or false"),
-    "color": (_one_of(COLORS), f"one of {', '.join(COLORS)}"),
+    "task": (take.filled, "a task's name or folder, in quotes"),
+    "text": (take.filled, "the path of a text file, in quotes"),
+    "net": (take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
+    "online": (take.switch, "true or false"),
+    "bootstrap": (take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
+    "name": (take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
+    "agent": (take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
+    "llm_url": (take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"),
+    "llm_key": (
+        take.variable,
+        "the name of the variable that holds the API key, never the key itself",
+    ),
+    "llm_usd_in": (take.amount, "USD for a million tokens of a prompt"),
+    "llm_usd_out": (take.amount, "USD for a million tokens of an answer"),
+    "llm_context": (take.count, "how many tokens the model takes"),
+    "llm_answer": (take.count, "how many tokens an answer may have"),
+    "llm_timeout_s": (take.seconds, "a number of seconds above 0"),
+    "usd_per_day": (take.amount, "USD that models may cost a day (UTC); 0 for what is free only"),
+    "tokens_per_day": (take.count, "a whole number from 1"),
+    "calls_per_day": (take.count, "a whole number from 1"),
+    "agent_command": (take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]'),
+    "agent_folders": (take.words, 'folders of the home that the command needs: ["~/.claude"]'),
+    "agent_variables": (take.words, 'names of variables that the command needs: ["LANG"]'),
+    "agent_limit_s": (take.seconds, "a number of seconds above 0"),
+    "peers_words": (take.switch, "true or false"),
+    "data_url": (take.filled, "the URL or folder that has a task's shards, in quotes"),
+    "gpus": (take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
+    "max_experiments": (take.count, "a whole number from 1"),
+    "max_watts": (take.count, "a whole number of watts"),
+    "checkpoint_hours": (take.hours, "a number of hours above 0"),
+    "max_records": (take.count, "a whole number from 1"),
+    "peer_code": (take.one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),
+    "listen": (take.sockets, f'addresses to listen on: ["{LISTEN_EXAMPLE}"]'),
+    "mdns": (take.switch, "true or false"),
+    "peer_share": (take.share, "a number from 0 to 1"),
+    "allow_partial_sandbox": (take.switch, "true or false"),
+    "peers_in_container": (take.switch, "true or false"),
+    "color": (take.one_of(COLORS), f"one of {', '.join(COLORS)}"),
 }

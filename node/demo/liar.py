@@ -23,6 +23,7 @@ from node.peering.invites import read_invite
 from node.peering.membership import taking_part
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.changes import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
@@ -91,7 +92,7 @@ def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -
             title="a better learning rate",
             why="It is much better.",
             parents=(),
-            proposer="knobs",
+            origin=Origin(proposer="knobs"),
         )
         publication.result(
             patch.id,

@@ -18,6 +18,7 @@ from node.loop.trial import Confirmation
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged
+from protocol.changes import Origin
 from protocol.kinds import PatchBody
 from protocol.rule import DEFAULT
 from protocol.runs import Role, Run
@@ -57,7 +58,7 @@ def take_out(
         title=f"without: {part.title}",
         why=f"The line measures no worse without it: {latest.gain:.6f} in {len(runs)} runs.",
         parents=(step.part,) if step.part else (),
-        proposer=ABLATION,
+        origin=Origin(proposer=ABLATION),
     )
     record = ledger.publication.result(
         patch.id,

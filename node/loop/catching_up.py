@@ -11,6 +11,7 @@ from node.loop.publication import CATCHING_UP
 from node.loop.steps import CatchUpStep
 from node.loop.trial import Confirmation
 from node.store.jobs import Job
+from protocol.changes import Origin
 from protocol.records import Record
 from protocol.runs import Run
 
@@ -67,5 +68,5 @@ def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
         title=f"catch up: {theirs.title if theirs else step.theirs.hex()[:12]}",
         why=f"The best of its board, by {step.author.hex()[:12]}, confirmed here.",
         parents=(step.patch,),
-        proposer=CATCHING_UP,
+        origin=Origin(proposer=CATCHING_UP),
     ).id

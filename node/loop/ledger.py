@@ -26,6 +26,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
+from protocol.changes import Origin
 from protocol.encoding import Value
 from protocol.errors import ArnodeError
 from protocol.fields import fit_line, fit_text
@@ -189,6 +190,10 @@ class Ledger:
             author=author,
             claim_milli=claim_milli,
             co_authors=co_authors,
+            model=proposal.model and fit_line(proposal.model, 80),
+            program=proposal.program,
+            tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
+            usd_nano=proposal.cost.usd_nano or None,
         )
         with self.store.transaction():
             job = self.open_job("experiment", step.to_value())
@@ -218,7 +223,7 @@ class Ledger:
                 title=step.title,
                 why=step.why,
                 parents=step.parents,
-                proposer=step.proposer,
+                origin=step.origin,
             )
             record = self.publication.result(
                 patch.id,
@@ -395,7 +400,7 @@ class Ledger:
             title=f"stack of {len(step.stack)}: {shown}",
             why="A passed checkpoint vouches for the stack, not for its parts.",
             parents=step.stack,
-            proposer=STACKING,
+            origin=Origin(proposer=STACKING),
         ).id
 
     def open_job(self, kind: JobKind, body: Value) -> Job:

@@ -110,7 +110,7 @@ class Publication:
         title: str,
         why: str,
         parents: Sequence[bytes],
-        proposer: str,
+        origin: Origin,
     ) -> Record:
         """Record the step from a base tree to a tree."""
         old, new = self._blobs.get_source(base), self._blobs.get_source(tree)
@@ -126,7 +126,7 @@ class Publication:
                 title=title[:120],
                 why=why[:600],
                 parents=tuple(parents[-_MAX_PARENTS:]),
-                origin=Origin(proposer=proposer),
+                origin=origin,
             )
         )
 
@@ -138,7 +138,7 @@ class Publication:
             title="comments and docstrings removed",
             why="What strangers wrote to be read is not taken over with their code.",
             parents=(stranger,),
-            proposer=STRIPPING,
+            origin=Origin(proposer=STRIPPING),
         )
 
     def result(

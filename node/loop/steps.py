@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
 from node.faults import DAMAGED_HINT, DamagedStoreError
+from protocol.changes import Origin
 from protocol.encoding import Value
 from protocol.errors import Rejected
 from protocol.fields import (
@@ -57,7 +58,8 @@ class ExperimentStep:
     bank that it was judged against are filled in when it is closed: they are what proposers
     learn from, and the decision follows from them again. What was handed in has no `edits`. A
     peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
-    stack of several claims has `co_authors`, one for each claim after the first.
+    stack of several claims has `co_authors`, one for each claim after the first. `model` and
+    `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
     """
 
     base: bytes
@@ -75,6 +77,10 @@ class ExperimentStep:
     author: bytes | None = None
     claim_milli: int | None = None
     co_authors: tuple[bytes, ...] | None = None
+    model: str | None = None
+    program: bytes | None = None
+    tokens: int | None = None
+    usd_nano: int | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -92,7 +98,16 @@ class ExperimentStep:
         field("author", digest(), optional=True),
         field("claim", integer(), "claim_milli", optional=True),
         field("co_authors", listing(digest(), high=8), optional=True),
+        field("model", line(1, 80), optional=True),
+        field("program", digest(), optional=True),
+        field("tokens", integer(0), optional=True),
+        field("usd", integer(0), "usd_nano", optional=True),
     )
+
+    @property
+    def origin(self) -> Origin:
+        """Who thought of it, as its patch says."""
+        return Origin(proposer=self.proposer, model=self.model, program=self.program)
 
     @property
     def authors(self) -> tuple[bytes, ...]:

@@ -37,6 +37,7 @@ from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
+from protocol.changes import Origin
 from protocol.kinds import Env, Run
 from protocol.runs import Role
 from protocol.source import Source
@@ -126,7 +127,7 @@ class Author:
                 title=f"Layer {number}",
                 why="It was never tried.",
                 parents=(),
-                proposer="knobs",
+                origin=Origin(proposer="knobs"),
             )
             result = publication.result(
                 patch.id,

@@ -1,0 +1,71 @@
+"""One question to a language model and what comes back: the only thing a prompt is sent through.
+
+Who answers is the node's business: a worker process, within the limits that the user set. A fault
+is a value, because a model that is away, slow or talks nonsense is an ordinary day.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+FaultKind: TypeAlias = Literal[
+    "unauthorized",  # no key, or one that is refused
+    "unknown_model",
+    "rate_limited",
+    "overflow",  # the prompt is longer than the model takes
+    "unreachable",
+    "server",  # it answered with a fault of its own
+    "timeout",
+    "garbage",  # what came is no answer
+    "empty",
+    "over_budget",  # refused here: a limit of the day would be passed
+    "worker",  # the process that asks is not there
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A conversation to go on with, in at most `max_tokens` tokens and `timeout_s` seconds."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model said. `is_cut`: it ran into `max_tokens`. The cost is what it was charged."""
+
+    text: str
+    is_cut: bool
+    tokens_in: int
+    tokens_out: int
+    usd_nano: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Why there is no answer. `retry_s` is what the other end asked for, None if it did not.
+
+    The figures are what counts against the limits though nothing came: of a question that ended
+    without a word on its cost, the most that it can have been.
+    """
+
+    kind: FaultKind
+    detail: str
+    retry_s: float | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd_nano: int = 0
+
+
+Complete: TypeAlias = Callable[[Question], Awaitable[Answer | Fault]]
