@@ -53,6 +53,7 @@ def examine(home: Home) -> Iterator[Check]:
         _clock,
         _settings,
         _key,
+        _agent,
     )
     for check in checks:
         try:
@@ -186,3 +187,19 @@ def _key(home: Home) -> Check:
         return Check(name="key", status="ok", detail="made at the first start")
     author = read_keys(home).author.public.hex()
     return Check(name="key", status="ok", detail=f"author {author[:12]}")
+
+
+def _agent(home: Home) -> Check:
+    """Whoever proposes: a model is asked one tiny question, a program is looked for."""
+    from node.progress import reporting
+    from node.proposing.choice import choose
+    from node.proposing.diagnosis import diagnose
+    from node.proposing.keys import take_keys
+
+    config = load_config(home.config, env=os.environ).config
+    keys = take_keys(dict(os.environ), config.llm_key)
+    chosen = choose(config, keys, os.environ)
+    with reporting() as progress:
+        found = diagnose(home, config, chosen.choice, keys, os.environ, progress)
+    detail = f"{chosen.reason}; {found.detail}" if config.agent == "auto" else found.detail
+    return Check(name="agent", status=found.status, detail=detail, mend=found.mend)

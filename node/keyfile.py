@@ -45,7 +45,7 @@ def load_keys(home: Home) -> NodeKeys:
 
 def read_keys(home: Home) -> NodeKeys:
     """Return the node's keys, which must exist. No other process can look into this one then."""
-    _keep_to_oneself()
+    keep_to_oneself()
     lines = _read_private(home.key).decode("ascii", "replace").splitlines()
     if len(lines) != 3 or lines[0] != _HEADER:
         raise _damaged(home.key, f"is not an arnode key file (it should begin with `{_HEADER}`)")
@@ -57,8 +57,11 @@ def read_keys(home: Home) -> NodeKeys:
     )
 
 
-def _keep_to_oneself() -> None:
-    """Leave no core dump and let nobody of our own user trace us or read our memory."""
+def keep_to_oneself() -> None:
+    """Leave no core dump and let nobody of our own user trace us or read our memory.
+
+    Nor our first environment, which stays there whatever is removed from it.
+    """
     import ctypes
 
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from node.config import Config
 from node.core import Node, open_node
 from node.faults import explaining_faults
 from node.home import Home
-from node.keyfile import load_keys
+from node.keyfile import keep_to_oneself, load_keys
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.loop.session import find_task
@@ -33,6 +34,7 @@ from node.peering.consent import (
 from node.peering.definition import Network
 from node.power import limiting_power
 from node.progress import reporting
+from node.proposing.keys import take_keys
 from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
@@ -51,6 +53,8 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
 
     `wishes`: what the command line says of the network.
     """
+    keep_to_oneself()
+    take_keys(os.environ, config.llm_key)  # before anything is started that would inherit them
     require_sandbox(config)
     with at_work(home, config, to_terminal=not sys.stdout.isatty()):
         text = Path(config.text) if config.text else None

@@ -1,5 +1,5 @@
 """A process of the node's that speaks to a network: started in its profile, heard on stderr, ended
-in any case.
+in any case. What is said over its channel is whoever's who starts it.
 
 It runs no stranger's code, so it also runs where there is no sandbox, with a warning. Arguments
 and environment hold nothing of the node; all it learns comes over the channel.
@@ -11,13 +11,12 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from node.peering.channel import Channel
 from node.peering.programs import BARE, program_command
 from protocol.errors import SafetyError
 from trainer.fence import fenced
@@ -30,34 +29,53 @@ LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
 
 
+class Closable(Protocol):
+    """One end of a socket."""
+
+    def close(self) -> None:
+        """End it now."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
 @dataclass(frozen=True, slots=True)
-class Child:
+class Child(Generic[C]):
     """A process that runs, and the channel to it."""
 
     process: asyncio.subprocess.Process
-    channel: Channel
+    channel: C
 
 
 def child_command(program: str, hidden: Sequence[Path]) -> list[str]:
     """Return the command of a module's `main` without sight of `hidden`. Tries the sandbox."""
-    command = program_command(program)
+    return without_sight(program_command(program), hidden, "the network process")
+
+
+def without_sight(command: list[str], hidden: Sequence[Path], who: str) -> list[str]:
+    """Return a command without sight of `hidden`; where there is no sandbox, as it is."""
     try:
         return fenced(command, hidden=hidden, is_networked=True)
     except SafetyError as fault:
-        _warn_once(f"the network process sees the node's home: {fault.message} ({fault.hint})")
+        _warn_once(f"{who} sees the node's home: {fault.message} ({fault.hint})")
         return command
 
 
 @asynccontextmanager
-async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
+async def running_child(
+    command: Sequence[str], over: Callable[[socket.socket], Awaitable[C]]
+) -> AsyncIterator[Child[C]]:
     """Yield a child; afterwards it has ended, within seconds and whatever its state.
+
+    `over` makes a channel of our end of the socket that is its standard input.
 
     Raises:
         OSError: it cannot be started.
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        channel = await Channel.over(ours)
+        channel = await over(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,

@@ -60,7 +60,7 @@ class Neighbours:
     async def _live(self) -> str:
         """Run one process until it ends, and return why it did."""
         command = await asyncio.to_thread(child_command, _PROGRAM, self._hidden)
-        async with running_child(command) as child:
+        async with running_child(command, Channel.over) as child:
             telling = asyncio.create_task(self._tell(child.channel))
             try:
                 while True:

@@ -27,6 +27,7 @@ from node.network.limits import Banned, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES, Message
 from node.peering.backoff import Backoff
 from node.peering.carrier import Answer, Event
+from node.peering.channel import Channel
 from node.peering.child import child_command, running_child
 from node.peering.inbox import Inbox
 from node.peering.link import Link, check_size
@@ -206,7 +207,7 @@ class NetworkProcess:
         command = await asyncio.to_thread(child_command, PROGRAM, self._hidden)
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
-        async with running_child(command) as child:
+        async with running_child(command, Channel.over) as child:
             link = Link(child.channel, self._inbox, self._answers)
             self._link = link
             try:

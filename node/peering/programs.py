@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main
 BARE: Final = {"PATH": os.defpath}  # their environment
 
 
-def program_command(module: str) -> list[str]:
+def program_command(module: str, *, flags: Sequence[str] = ("-I", "-B")) -> list[str]:
     """Return the command that runs a module's `main`, wherever it is started."""
     root = Path(node.__file__).resolve().parents[1]
-    return [sys.executable, "-I", "-B", "-c", _START.format(module), str(root)]
+    return [sys.executable, *flags, "-c", _START.format(module), str(root)]

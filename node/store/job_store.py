@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
+from node.store.model_calls import Spending, spending_on
 from protocol.encoding import Value
 from protocol.kinds import Role, Run
 
@@ -108,6 +109,10 @@ class JobStore:
         statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
         rows = self._database.rows(statement, (task, fingerprint))
         return rows[0][0] if rows else None
+
+    def model_spending(self, day: str) -> Spending:
+        """Return what asking models took on a day (UTC, 2026-01-31)."""
+        return spending_on(self._database, day)
 
     def fingerprints(self, task: bytes) -> set[bytes]:
         """Return every canonical AST of a task that was ever run."""

@@ -2,8 +2,8 @@
 
 `record` is the truth; `experiment`, `task`, `tally`, `membership` and what `boards` keeps follow
 from it and can be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop
-must still know after a kill. Migrations only ever get appended; before one runs, the file is
-copied.
+must still know after a kill, `model_call` what models were asked today. Migrations only ever get
+appended; before one runs, the file is copied.
 """
 
 import sqlite3
@@ -186,7 +186,20 @@ _FIFTH = (
     "CREATE INDEX record_patch ON record (patch) WHERE patch IS NOT NULL",
     "INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+# What asking models took, day by day (UTC).
+_SIXTH = (
+    """CREATE TABLE model_call (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        day TEXT NOT NULL,
+        ts_ms INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        state TEXT NOT NULL,
+        tokens_in INTEGER NOT NULL,
+        tokens_out INTEGER NOT NULL,
+        usd_nano INTEGER NOT NULL)""",
+    "CREATE INDEX model_call_day ON model_call (day)",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ from node.clock import clock_ms
 from node.control import Message
 from node.loop.intents import others_intents
 from node.loop.steps import AttestationStep, CatchUpStep
+from node.proposing.budget import spent_today
 from node.store.experiments import Decision, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
@@ -46,7 +47,17 @@ def status_document(
         "sandbox": sandbox,
         "lines": lines,
         "network": _network(store, membership),
-        "cost": {"usd_today": 0, "tokens_today": 0},
+        "cost": _cost(store),
+    }
+
+
+def _cost(store: Store) -> Message:
+    """What models took today (UTC): also what is reserved, or ended without a word on its cost."""
+    spent = spent_today(store, clock_ms())
+    return {
+        "usd_today": spent.usd_nano / NANO,
+        "tokens_today": spent.tokens,
+        "calls_today": spent.calls,
     }
 
 

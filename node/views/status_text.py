@@ -21,6 +21,11 @@ def print_status(document: Mapping[str, Any]) -> None:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+    cost = document["cost"]
+    if calls := cost["calls_today"]:
+        asked = f"{calls} {'question' if calls == 1 else 'questions'}"
+        tokens, usd = cost["tokens_today"], cost["usd_today"]
+        click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
     if not document["lines"]:
         click.echo("nothing was measured here yet: `arnode start`")
     for line in document["lines"]:

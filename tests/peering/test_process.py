@@ -14,6 +14,7 @@ from node.network.errors import NetworkError
 from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.peering import child, link, process
 from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.channel import Channel
 from node.peering.child import LineBudget, child_command, printable, running_child
 from node.peering.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
@@ -378,7 +379,7 @@ def test_what_a_child_writes_to_stderr_is_logged_in_part(
     )
 
     async def test() -> None:
-        async with running_child([sys.executable, "-c", noisy]) as one:
+        async with running_child([sys.executable, "-c", noisy], Channel.over) as one:
             await one.process.wait()
 
     run(test)

@@ -1,0 +1,244 @@
+"""One question as it went over the wire, and what kind of fault that makes. Pure.
+
+litellm wraps a refused connection, a web page and a missing key in one and the same exception, so
+what is believed is what its requests met: whether a connection was made, which status came back,
+and what the body says. The words of a fault are made printable, short, and free of the key.
+"""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from agent.completion import FaultKind
+from agent.worker_messages import MAX_DETAIL
+
+BODY_BYTES: Final = 8 << 20  # of an answer: text in escapes, thoughts, what a provider adds
+MAX_PARTS: Final = 20_000  # lists and maps in it; litellm makes objects of kilobytes of some
+Trouble: TypeAlias = Literal[
+    "no_connection",
+    "broken",  # it ended before the answer was whole
+    "too_much",  # more than an answer can be
+    "encoded",  # compressed, although that was not asked for
+]
+
+_MAX_RETRY_S: Final = 24 * 3600.0
+_KEY_PIECE: Final = 8  # so many characters of a key in a row are never shown
+# Gateways say these when the model took too long: it may have worked to the end.
+_TIMEOUTS: Final = (408, 504, 524)
+_OVERFLOW: Final = re.compile(
+    r"context.{0,12}(length|window|size|limit)|too many (input )?tokens|prompt is too long"
+    r"|exceeds? the (maximum|max|limit|model)|maximum number of tokens|input is too long"
+    r"|longer than the model|input length|max_total_tokens|request too large",
+    re.IGNORECASE,
+)
+_NO_MODEL: Final = re.compile(
+    r"model[^.]{0,80}(not found|not exist|unknown|invalid|unsupported|not available|not loaded)"
+    r"|(no such|unknown|invalid|not a valid|unsupported) model|model_not_found"
+    r"|no endpoints found|provider not provided",
+    re.IGNORECASE,
+)
+_NO_KEY: Final = re.compile(
+    r"api.?key|credential|unauthori[sz]ed|authentication|x-api-key|access token", re.IGNORECASE
+)
+_NO_CREDIT: Final = re.compile(
+    r"insufficient_quota|exceeded your current quota|insufficient (credits?|balance|funds)"
+    r"|credit balance is too low|billing",
+    re.IGNORECASE,
+)
+_PAGE: Final = re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """What one question met so far; filled in by the transport."""
+
+    place: str = ""  # scheme and host
+    is_sent: bool = False
+    trouble: Trouble | None = None
+    words: str = ""  # of the trouble
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    body: bytes = b""
+    document: Any = None  # what the body says as JSON, None if it says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A fault: its kind, its words, when to come back, and whether the model may have worked."""
+
+    kind: FaultKind
+    detail: str
+    may_have_cost: bool
+    retry_s: float | None = None
+
+
+def judge(exchange: Exchange, *, said: str, now_s: float) -> Verdict:
+    """Return what went wrong with a question. `said` is what litellm makes of it.
+
+    `now_s` is the time of day, for a Retry-After that is a date.
+    """
+    if exchange.trouble is not None:
+        return _troubled(exchange)
+    if not exchange.is_sent:
+        return _unsent(said)
+    if exchange.status is None:
+        return Verdict(kind="server", detail=f"{exchange.place}: {said}", may_have_cost=True)
+    status = exchange.status if exchange.status >= 300 else _stated_status(exchange.document)
+    return _unreadable(exchange, said) if status is None else _refused(exchange, status, now_s)
+
+
+def given_up(exchange: Exchange, *, limit_s: float) -> Verdict:
+    """Return the fault of a question that was not answered in time."""
+    detail = f"{exchange.place or 'the model'} did not answer within {limit_s:g} s"
+    return Verdict(kind="timeout", detail=detail, may_have_cost=True)
+
+
+def document_of(body: bytes) -> Any:
+    """Return what a body says as JSON, None if it says nothing."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_bounded(document: Any) -> bool:
+    """Tell whether a document has no more parts than an answer can have."""
+    waiting, count = [document], 0
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict | list):
+            count += 1
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+        if count > MAX_PARTS:
+            return False
+    return True
+
+
+def states_fault(exchange: Exchange) -> bool:
+    """Tell whether a body is a fault although its status is not: some gateways answer so."""
+    return _stated_status(exchange.document) is not None
+
+
+def harmless(text: str, *, key: str | None, limit: int = MAX_DETAIL) -> str:
+    """Return foreign words on one line, printable, cut, and without any piece of the key."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = unicodedata.normalize("NFC", " ".join(shown.split()))
+    for piece in _pieces(key or ""):
+        line = line.replace(piece, "*" * len(piece))
+    return line[:limit]
+
+
+def _pieces(key: str) -> list[str]:
+    if len(key) <= _KEY_PIECE:
+        return [key] if key else []
+    return [key, *(key[at : at + _KEY_PIECE] for at in range(len(key) - _KEY_PIECE + 1))]
+
+
+def _troubled(exchange: Exchange) -> Verdict:
+    where = exchange.place
+    match exchange.trouble:
+        case "no_connection":
+            detail = f"{where} cannot be reached: {exchange.words}"
+            return Verdict(kind="unreachable", detail=detail, may_have_cost=False)
+        case "too_much":
+            detail = f"{where} answered with more than an answer can be"
+            return Verdict(kind="garbage", detail=detail, may_have_cost=True)
+        case "encoded":
+            detail = f"{where} answered in an encoding that was not asked for"
+            return Verdict(kind="garbage", detail=detail, may_have_cost=True)
+    detail = f"{where} broke off: {exchange.words}"
+    return Verdict(kind="server", detail=detail, may_have_cost=True)
+
+
+def _unsent(said: str) -> Verdict:
+    kind: FaultKind = "garbage"
+    if _NO_MODEL.search(said):
+        kind = "unknown_model"
+    elif _NO_KEY.search(said):
+        kind = "unauthorized"
+    # litellm asks some providers through programs of theirs, which nothing here sees.
+    return Verdict(kind=kind, detail=said, may_have_cost=kind == "garbage")
+
+
+def _unreadable(exchange: Exchange, said: str) -> Verdict:
+    if _PAGE.match(exchange.body):
+        said = f"{exchange.place} answered with a web page, not as a model's API does"
+    elif exchange.document is None:
+        said = f"{exchange.place} answered with what is no JSON"
+    return Verdict(kind="garbage", detail=said, may_have_cost=True)
+
+
+def _refused(exchange: Exchange, status: int, now_s: float) -> Verdict:
+    words = _words(exchange.document, exchange.body)
+    kind = _kind_of(status, words, is_page=bool(_PAGE.match(exchange.body)))
+    detail = f"{exchange.place} answered {status}" + (f": {words}" if words else "")
+    if kind == "garbage" and status < 400:
+        detail = f"{detail} and points to {(exchange.headers or {}).get('location', 'nowhere')}"
+    return Verdict(
+        kind=kind,
+        detail=detail,
+        # Elsewhere the model cannot have worked; here the answer did not get back, or not whole.
+        may_have_cost=status in _TIMEOUTS or exchange.status != status,
+        retry_s=_retry_s(exchange.headers or {}, now_s),
+    )
+
+
+def _kind_of(status: int, words: str, *, is_page: bool) -> FaultKind:
+    if status in (401, 402, 403) or (status in (400, 429) and _NO_CREDIT.search(words)):
+        return "unauthorized"
+    if status == 429:
+        return "rate_limited"
+    if status in _TIMEOUTS:
+        return "timeout"
+    if status == 413 or (not is_page and _OVERFLOW.search(words)):
+        return "overflow"
+    if status >= 500:
+        return "server"
+    if _NO_MODEL.search(words) or (status == 404 and "model" in words.lower()):
+        return "garbage" if is_page else "unknown_model"
+    if status == 400 and _NO_KEY.search(words):
+        return "unauthorized"
+    return "garbage"
+
+
+def _stated_status(document: Any) -> int | None:
+    match document:
+        case {"choices": [_, *_]}:
+            return None
+        case {"error": {"code": int() as code}} if 400 <= code < 600:
+            return code
+        case {"error": dict() | str()}:
+            return 500
+    return None
+
+
+def _words(document: Any, body: bytes) -> str:
+    match document:
+        case [{"error": _} as first, *_]:
+            return _words(first, b"")
+        case {"error": {"message": str() as words} as error}:
+            code = error.get("code") or error.get("type")
+            return f"{words} ({code})" if isinstance(code, str) and code not in words else words
+        case {"error": str() as words} | {"message": str() as words} | {"detail": str() as words}:
+            return words
+    if _PAGE.match(body):
+        return "a web page"
+    return body[:MAX_DETAIL].decode("utf-8", "replace")
+
+
+def _retry_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """Return in how many seconds the other end wants to be asked again (RFC 9110, 10.2.3)."""
+    stated = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(stated)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(stated).timestamp() - now_s
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), _MAX_RETRY_S)

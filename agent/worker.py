@@ -1,0 +1,105 @@
+"""The worker: a process of its own that asks a model, with the core as standard input.
+
+It gets all that it knows as the first frame on that socket, the key included, so that nothing of
+it stands in arguments or environment, and ends when the socket does. The node's home is masked
+where it runs, nobody can look into its memory, and it writes no file.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import socket
+import sys
+from typing import Final
+
+from agent.exchange import harmless
+from agent.worker_channel import ChannelClosedError, WorkerChannel
+from agent.worker_messages import Ask, Cancel, Down, Settings
+from agent.worker_model import LiteLlm
+
+# litellm takes 200 MB; the rest is for bodies of 8 MiB as Python's objects.
+MEMORY_BYTES: Final = 3 << 30
+MAX_OPEN: Final = 32  # questions at a time
+_SET_DUMPABLE: Final = 4  # prctl(2)
+
+
+def main() -> None:
+    """Serve the core on standard input until it closes it."""
+    logging.disable()  # litellm and its parts would log what was asked and said
+    keep_to_oneself()
+    asyncio.run(serve(socket.socket(fileno=sys.stdin.fileno())))
+    # Threads of litellm's may hang in whatever they do; nobody needs what comes of it.
+    os._exit(0)
+
+
+def keep_to_oneself() -> None:
+    """Leave no core dump, let nobody of the same user look in, and take no more than memory."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
+    for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, MEMORY_BYTES)):
+        resource.setrlimit(limit, (most, most))
+
+
+async def serve(core: socket.socket) -> None:
+    """Answer questions until the other end of the socket closes."""
+    channel = await WorkerChannel.over(core)
+    try:
+        match await channel.receive():
+            case Settings() as settings if model := await _opened(settings, channel):
+                await Answering(model, channel).run()
+    except ChannelClosedError:
+        return  # the core wants no more of it
+    finally:
+        channel.close()
+
+
+async def _opened(settings: Settings, channel: WorkerChannel) -> LiteLlm | None:
+    """Return the model, and say what is known of it; or say why there is none."""
+    try:
+        model = LiteLlm(settings)
+        facts = model.facts()
+    except ImportError as fault:
+        is_missing = fault.name == "litellm"
+        detail = harmless(str(fault), key=settings.api_key)
+        await channel.send(Down(reason="not_installed" if is_missing else "fault", detail=detail))
+        return None
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
+        detail = harmless(f"{type(fault).__name__}: {fault}", key=settings.api_key)
+        await channel.send(Down(reason="fault", detail=detail))
+        return None
+    # What is compiled of litellm may have been written until here.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    await channel.send(facts)
+    return model
+
+
+class Answering:
+    """The questions that are open, each a task."""
+
+    def __init__(self, model: LiteLlm, channel: WorkerChannel) -> None:
+        self._model = model
+        self._channel = channel
+        self._open: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Take questions until the channel ends."""
+        while True:
+            match await self._channel.receive():
+                case Ask() as ask if ask.id not in self._open and len(self._open) < MAX_OPEN:
+                    self._open[ask.id] = asyncio.create_task(self._answer(ask))
+                case Cancel(id=number):
+                    if answering := self._open.get(number):
+                        answering.cancel()
+                case unexpected:
+                    raise ChannelClosedError(f"an unexpected frame: {unexpected.kind}")
+
+    async def _answer(self, ask: Ask) -> None:
+        try:
+            answer = await self._model.ask(ask)
+            with contextlib.suppress(ChannelClosedError):
+                await self._channel.send(answer)
+        finally:
+            del self._open[ask.id]

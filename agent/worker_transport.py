@@ -1,0 +1,84 @@
+"""How litellm's requests leave the worker: one for each question, noted, its answer bounded.
+
+litellm repeats a request by itself when a connection broke, which may have cost twice, and its
+clients follow redirects and look for proxies; here none of that can happen. Imported by the worker
+alone, as httpx comes with litellm.
+"""
+
+from contextvars import ContextVar
+from typing import Any, Final
+
+import httpx
+
+from agent.exchange import BODY_BYTES, Exchange, Trouble, document_of, is_bounded
+
+CONNECT_S: Final = 20.0
+# The question that a task asks; its requests are noted there.
+current: Final[ContextVar[Exchange]] = ContextVar("current")
+
+
+class NotingTransport(httpx.AsyncBaseTransport):
+    """Sends the first request of a question, and no other."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return its answer, read to the end.
+
+        Raises:
+            httpx.TransportError: there is none; what happened is noted.
+        """
+        exchange = current.get()
+        if exchange.is_sent:
+            raise httpx.TransportError("one question, one request")
+        exchange.is_sent = True
+        exchange.place = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
+        # The whole question has a time limit; within it only connecting has one of its own.
+        request.extensions["timeout"] = {"connect": CONNECT_S}
+        request.headers["accept-encoding"] = "identity"
+        try:
+            return await self._answer(request, exchange)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as fault:
+            raise _noted(exchange, "no_connection", fault) from fault
+        except httpx.TransportError as fault:
+            raise _noted(exchange, exchange.trouble or "broken", fault) from fault
+
+    async def _answer(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        try:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                exchange.trouble = "encoded"
+                raise httpx.TransportError("an encoding that was not asked for")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    exchange.trouble = "too_much"
+                    raise httpx.TransportError("too long")
+        finally:
+            await response.aclose()
+        exchange.headers = dict(response.headers)
+        exchange.body = bytes(body)
+        exchange.document = document_of(exchange.body)
+        if not is_bounded(exchange.document):
+            exchange.trouble = "too_much"
+            raise httpx.TransportError("too many parts")
+        exchange.status = response.status_code
+        return httpx.Response(
+            response.status_code, headers=response.headers, content=exchange.body, request=request
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._inner.aclose()
+
+
+def noting_client(*_: Any, **__: Any) -> httpx.AsyncClient:
+    """Return a client over that transport; whatever else litellm would have it do."""
+    return httpx.AsyncClient(transport=NotingTransport(), trust_env=False, follow_redirects=False)
+
+
+def _noted(exchange: Exchange, trouble: Trouble, fault: Exception) -> httpx.TransportError:
+    exchange.trouble, exchange.words = trouble, str(fault) or type(fault).__name__
+    return httpx.TransportError(exchange.words)

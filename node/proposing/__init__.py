@@ -1,0 +1,1 @@
+"""Who writes proposals, and what a language model may cost: the node's side of the agent."""

@@ -1,0 +1,170 @@
+"""What a model may cost in a day, held to the last token: no question leaves unless all of it fits.
+
+The most that a question can take is reserved first: its prompt cannot have more tokens than UTF-8
+bytes, but for what a chat template adds, and its answer no more than it may. What the server says
+that it took is put in its place; of a question that ended without a word on that, all of it stays.
+A server that claims more than was reserved is believed, and said aloud.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from agent.completion import Fault, Question
+from agent.prices import Price, Usage, nano_of
+from node.config import Config
+from node.home import Home
+from node.store import model_calls, schema
+from node.store.database import Database
+from node.store.model_calls import Charge, Limits, Spending
+from node.store.store import Store
+from protocol.units import NANO
+
+# What a chat template puts around each message, and before them all (a system prompt of its own).
+MESSAGE_TOKENS: Final = 16
+QUESTION_TOKENS: Final = 256
+_MINE: Final = {
+    "usd_per_day": "{usd:g} USD",
+    "tokens_per_day": "{tokens} tokens",
+    "calls_per_day": "{calls} questions",
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A question that may be asked, and the most that it can take."""
+
+    number: int
+    most: Charge
+
+
+class Budget:
+    """The ledger of one home, for one model. Processes that have one each share its limits."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: Limits,
+        model: str,
+        price: Price,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._model = model
+        self._price = price
+        self._clock_ms = clock_ms
+
+    def reserve(self, question: Question) -> Reservation | Fault:
+        """Reserve what a question can take at most, or say which limit of the day is in its way."""
+        most = self._charge(most_of(question))
+        now_ms = self._clock_ms()
+        number = model_calls.reserve(
+            self._database, limits=self._limits, model=self._model, most=most, now_ms=now_ms
+        )
+        if isinstance(number, int):
+            return Reservation(number=number, most=most)
+        return self._over(number, now_ms)
+
+    def settle(self, reservation: Reservation, usage: Usage | None) -> Charge:
+        """Count what the server says that a question took, None for no word, and return it.
+
+        A second time nothing is counted: what the first said stands.
+        """
+        actual = None if usage is None else self._charge(usage)
+        if not model_calls.settle(self._database, reservation.number, actual):
+            _log.warning("question %d was settled already", reservation.number)
+            return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
+        if actual is None:
+            return reservation.most
+        most = reservation.most
+        if actual.tokens_in > most.tokens_in or actual.tokens_out > most.tokens_out:
+            _log.warning(
+                "%s says that it took %d and %d tokens where %d and %d were the most possible;"
+                " that is counted",
+                self._model,
+                actual.tokens_in,
+                actual.tokens_out,
+                most.tokens_in,
+                most.tokens_out,
+            )
+        return actual
+
+    def spent(self) -> Spending:
+        """Return what today took so far."""
+        return model_calls.spending_on(self._database, model_calls.day_of(self._clock_ms()))
+
+    def _charge(self, usage: Usage) -> Charge:
+        return Charge(
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            usd_nano=self._price.cost_nano(usage),
+        )
+
+    def _over(self, limit: model_calls.LimitName, now_ms: int) -> Fault:
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        spent = self.spent()
+        so_far = _MINE[limit].format(
+            usd=spent.usd_nano / NANO, tokens=spent.tokens, calls=spent.calls
+        )
+        return Fault(
+            kind="over_budget",
+            detail=f"today took {so_far}, and another question could pass `{limit}`;"
+            f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",
+            retry_s=(midnight - now).total_seconds(),
+        )
+
+
+def most_of(question: Question) -> Usage:
+    """Return the most tokens that a question can take.
+
+    No tokenizer makes more tokens of a text than it has bytes: the smallest token is one byte
+    (Sennrich et al. 2016 with bytes as symbols; SentencePiece falls back to bytes).
+    """
+    text_bytes = sum(
+        len(message.content.encode("utf-8", "replace")) + MESSAGE_TOKENS
+        for message in question.messages
+    )
+    return Usage(tokens_in=text_bytes + QUESTION_TOKENS, tokens_out=question.max_tokens)
+
+
+def limits_of(config: Config) -> Limits:
+    """Return the limits that the settings name."""
+    return Limits(
+        calls=config.calls_per_day,
+        tokens=config.tokens_per_day,
+        usd_nano=nano_of(config.usd_per_day),
+    )
+
+
+def spent_today(store: Store, now_ms: int) -> Spending:
+    """Return what models took on the day (UTC) of a moment: what the status shows."""
+    return store.model_spending(model_calls.day_of(now_ms))
+
+
+@contextmanager
+def ledger_of(home: Home) -> Iterator[Database]:
+    """Yield a connection of its own to a home's ledger.
+
+    A reservation must be on the disk by itself, whatever else the node is writing.
+    """
+    home.prepare()
+    with closing(Database.open(home.store)) as database:
+        yield database
+
+
+@contextmanager
+def passing_ledger() -> Iterator[Database]:
+    """Yield a ledger that is gone afterwards: where there is no home yet."""
+    path = Path(":memory:")
+    connection = schema.connect(str(path), writing=True)
+    with closing(Database(connection, path)) as database:
+        schema.migrate(connection, path)
+        yield database

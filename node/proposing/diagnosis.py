@@ -1,0 +1,143 @@
+"""Whether who proposes can: a model is asked for real, a program is looked for.
+
+litellm's own errors do not tell a refused connection from a wrong address or a missing key, so
+each fault is named by what its request met, with what to do about it.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from agent.completion import Answer, Fault, Message, Question
+from agent.prices import Price
+from node.config import Config
+from node.home import Home
+from node.progress import Progress
+from node.proposing.budget import ledger_of, passing_ledger
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.keys import ApiKeys, key_variable
+from node.proposing.model import open_model
+from node.proposing.retrying import Ladder
+from node.proposing.servers import OLLAMA_URL, models_at
+from node.store.database import Database
+
+ANSWER_TOKENS: Final = 64  # a model that thinks first needs some
+LIMIT_S: Final = 120.0  # a server may have to load the model
+_SHOWN: Final = 5
+_QUESTION: Final = Question(
+    messages=(Message(role="user", content="Answer with one word: ready?"),),
+    max_tokens=ANSWER_TOKENS,
+    timeout_s=LIMIT_S,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """How it stands, and what to do about it."""
+
+    status: Literal["ok", "warning", "problem"]
+    detail: str
+    mend: str = ""
+
+
+def diagnose(
+    home: Home,
+    config: Config,
+    choice: Choice,
+    keys: ApiKeys,
+    env: Mapping[str, str],
+    progress: Progress,
+) -> Diagnosis:
+    """Return how it stands with who proposes; what a question costs is counted in the home.
+
+    Raises:
+        ArnodeError: it can never work as things are set.
+    """
+    match choice:
+        case OwnChoice():
+            return Diagnosis(status="ok", detail=f"{choice.name}: asks no model")
+        case ProgramChoice():
+            return _program(choice, config, env)
+        case ModelChoice():
+            return asyncio.run(_model(home, config, choice, keys, progress))
+
+
+def _program(choice: ProgramChoice, config: Config, env: Mapping[str, str]) -> Diagnosis:
+    name = config.agent_command[0] if choice.name == "command" else choice.name
+    if shutil.which(name, path=env.get("PATH")) is None:
+        return Diagnosis(
+            status="problem",
+            detail=f"the program `{name}` is not found",
+            mend=f"install {name}, put it on the PATH, or choose another `agent`",
+        )
+    return Diagnosis(status="ok", detail=f"`{name}` is installed")
+
+
+async def _model(
+    home: Home, config: Config, choice: ModelChoice, keys: ApiKeys, progress: Progress
+) -> Diagnosis:
+    ledger: AbstractContextManager[Database] = (
+        ledger_of(home) if home.store.exists() else passing_ledger()
+    )
+    with ledger as database:
+        patience = Ladder(again={})  # whoever looks wants to hear of the first fault
+        async with open_model(
+            home, config, choice, keys, database, progress=progress, ladder=patience
+        ) as model:
+            progress(f"asking {choice.name}", 0.0)
+            began_s = time.monotonic()
+            outcome = await model.complete(_QUESTION)
+            took_s = time.monotonic() - began_s
+    if isinstance(outcome, Answer) or outcome.kind == "empty":
+        context = model.limits.context_tokens
+        detail = f"{choice.name} answers in {took_s:.1f} s; {_costs(model.price)}"
+        return Diagnosis(status="ok", detail=f"{detail}, {context} tokens of context")
+    is_passing = outcome.kind in ("over_budget", "rate_limited", "server", "timeout")
+    return Diagnosis(
+        status="warning" if is_passing else "problem",
+        detail=f"{choice.name}: {outcome.detail}",
+        mend=_mend(outcome, config, choice, keys),
+    )
+
+
+def _costs(price: Price) -> str:
+    if not price.usd_nano_in and not price.usd_nano_out:
+        return "its tokens are free"
+    per_million_in, per_million_out = price.usd_nano_in / 1000, price.usd_nano_out / 1000
+    return f"{per_million_in:g} and {per_million_out:g} USD for a million tokens in and out"
+
+
+def _mend(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
+    variable = key_variable(config, choice.model, choice.url, keys)
+    match fault.kind:
+        case "unauthorized" if variable is None:
+            return "name the variable that holds the server's key with `llm_key`"
+        case "unauthorized":
+            return f"set {variable} to a key that is good for this model and has credit"
+        case "unknown_model":
+            return _models(choice, None if variable is None else keys.key(variable))
+        case "unreachable" if choice.url == OLLAMA_URL:
+            return "start Ollama (`ollama serve`), or give its address: `llm_url`"
+        case "unreachable" if choice.url is not None:
+            return "start the server, or mend `llm_url`"
+        case "unreachable":
+            return "check this machine's network; no proxy is used"
+        case "garbage" if choice.url is not None:
+            return "`llm_url` is the address of an OpenAI-compatible API; most end in /v1"
+        case "over_budget":
+            return "wait for the next day, or raise `usd_per_day` (or the limit it names)"
+        case "overflow":
+            return "give the model a longer context, or choose another model"
+    return "try again in a while; `arnode logs` tells more"
+
+
+def _models(choice: ModelChoice, key: str | None) -> str:
+    listed = None if choice.url is None else models_at(choice.url, key=key)
+    if not listed:
+        return "see which models the provider has, and name one: `--agent provider/model`"
+    names = ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
+    return f"the server has {names}: name one with `--agent`"

@@ -1,0 +1,126 @@
+"""API keys: taken out of the environment at the start, handed to the one process that needs one.
+
+What is in the environment is inherited by every program that is started. After `take_keys` only
+this process knows them, and nobody can look into it (`node.keyfile.keep_to_oneself`). A key goes
+to its own provider alone, unless the setting `llm_key` names its variable.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from node.config import Config
+from protocol.errors import ConfigurationError
+
+# Where a provider's variable is not called after its prefix.
+_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "together_ai": ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"),
+    "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+    "huggingface": ("HF_TOKEN", "HUGGINGFACE_API_KEY"),
+    "perplexity": ("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
+    "replicate": ("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
+    "nvidia_nim": ("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
+}
+# Whose a model's name without a prefix is.
+_NAMES: Final = (
+    (re.compile(r"(gpt|chatgpt|o[1-9])\b"), "openai"),
+    (re.compile(r"claude\b"), "anthropic"),
+)
+_LOOKS_LIKE_A_KEY: Final = re.compile(
+    r"(.*_)?(API_KEY|API_KEYS|APIKEY|API_TOKEN|AUTH_TOKEN|OAUTH_TOKEN|ACCESS_TOKEN)"
+)
+_KEYS: Final = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "DATABRICKS_TOKEN",
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+}
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+class ApiKeys:
+    """Keys by the names of their variables. Shows nothing of them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __contains__(self, variable: str) -> bool:
+        return variable in self._values
+
+    def __repr__(self) -> str:
+        return f"<{len(self._values)} API keys>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables that hold something."""
+        return tuple(sorted(self._values))
+
+    def key(self, variable: str) -> str | None:
+        """Return what a variable held, None if nothing.
+
+        Raises:
+            ConfigurationError: no server takes that.
+        """
+        value = self._values.get(variable)
+        if value is not None and not _SENDABLE.fullmatch(value):
+            raise ConfigurationError(
+                f"the API key in {variable} has blanks or other characters that no key has",
+                f"set {variable} again, to the key alone",
+            )
+        return value
+
+
+def take_keys(env: MutableMapping[str, str], named: str | None = None) -> ApiKeys:
+    """Remove from an environment what holds an API key, and return it; empty ones just go.
+
+    `named` is one more variable, that the user calls a key's.
+    """
+    names = [name for name in env if is_key(name) or name == named]
+    taken = {name: env.pop(name).strip() for name in names}
+    return ApiKeys({name: value for name, value in taken.items() if value})
+
+
+def is_key(variable: str) -> bool:
+    """Tell whether a variable by its name holds a key."""
+    return variable in _KEYS or _LOOKS_LIKE_A_KEY.fullmatch(variable) is not None
+
+
+def variables_of(model: str) -> tuple[str, ...]:
+    """Return the variables that hold the key of a model's provider, by custom; none if unknown."""
+    prefix, slash, _ = model.partition("/")
+    if not slash:
+        prefix = next((name for pattern, name in _NAMES if pattern.match(model)), "")
+        if not prefix:
+            return ()
+    usual = (re.sub(r"\W", "_", prefix).upper() + "_API_KEY",)
+    return _VARIABLES.get(prefix, usual)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a server is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def key_variable(config: Config, model: str, url: str | None, keys: ApiKeys) -> str | None:
+    """Return the variable whose key is sent; None if none is.
+
+    A server that the user names gets the key that `llm_key` names, and no other.
+    """
+    if config.llm_key is not None:
+        return config.llm_key
+    if url is not None:
+        return None
+    usual = variables_of(model)
+    return next((name for name in usual if name in keys), usual[0] if usual else None)

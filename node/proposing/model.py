@@ -1,0 +1,204 @@
+"""A language model that the node may ask: a worker, a day's budget and patience, put together.
+
+    with ledger_of(home) as ledger:
+        async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
+            outcome = await model.complete(question)  # an Answer or a Fault, never an exception
+            model.limits.context_tokens, model.limits.answer_tokens
+
+Opening asks nobody: a server that is away is a fault of the first question. What can never work
+(litellm missing, no key, no price) is an error at once, with its mend.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from agent.completion import Answer, Complete, Fault, Question
+from agent.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
+from agent.worker_messages import Facts, Failure, Settings
+from node.clock import clock_ms as time_of_day_ms
+from node.config import Config
+from node.home import Home
+from node.progress import Progress, silent
+from node.proposing.budget import Budget, limits_of
+from node.proposing.choice import ModelChoice
+from node.proposing.keys import ApiKeys, is_loopback, key_variable
+from node.proposing.retrying import Ladder, persistent
+from node.proposing.worker import ModelWorker
+from node.store.database import Database
+from protocol.errors import ConfigurationError
+
+# Of a model that nobody knows: some servers give 4,096 unless told, most more.
+UNKNOWN_CONTEXT_TOKENS: Final = 8_192
+_NOTHING: Final = Usage(tokens_in=0, tokens_out=0)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """How long a prompt with its answer, and an answer alone, may be."""
+
+    context_tokens: int
+    answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that can be asked. `name` is what the user calls it."""
+
+    name: str
+    complete: Complete
+    limits: ModelLimits
+    price: Price
+    budget: Budget
+
+
+@asynccontextmanager
+async def open_model(
+    home: Home,
+    config: Config,
+    choice: ModelChoice,
+    keys: ApiKeys,
+    ledger: Database,
+    *,
+    progress: Progress = silent,
+    clock_ms: Callable[[], int] = time_of_day_ms,
+    ladder: Ladder | None = None,
+) -> AsyncIterator[Model]:
+    """Yield a model; its worker runs as long.
+
+    Raises:
+        ConfigurationError: it can never answer as things are set.
+        ArnodeError: the worker does not start.
+    """
+    settings = settings_for(config, choice, keys)
+    async with ModelWorker(settings, hidden=[home.root]) as worker:
+        progress(f"starting litellm for {choice.name}", 0.0)
+        facts = await worker.facts()
+        if facts.provider is None:
+            raise ConfigurationError(
+                f"litellm knows no provider of the model {choice.name}",
+                "write it as `provider/model`; a model on a server of yours needs `llm_url`",
+            )
+        price = price_for(config, choice, facts)
+        budget = Budget(
+            ledger, limits=limits_of(config), model=choice.name, price=price, clock_ms=clock_ms
+        )
+        complete = persistent(
+            budgeted(worker, budget),
+            sleep=asyncio.sleep,
+            chance=random.Random(),
+            ladder=ladder,
+            on_wait=_say_wait,
+        )
+        yield Model(
+            name=choice.name,
+            complete=complete,
+            limits=limits_for(config, facts),
+            price=price,
+            budget=budget,
+        )
+
+
+def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
+    """Return a completion that asks only what the budget has room for, and counts it."""
+
+    async def complete(question: Question) -> Answer | Fault:
+        reservation = budget.reserve(question)
+        if isinstance(reservation, Fault):
+            return reservation
+        try:
+            outcome = await worker.ask(question)
+        except BaseException:  # whoever asked has gone, and the model may be at work
+            budget.settle(reservation, None)
+            raise
+        usage = outcome.usage
+        if isinstance(outcome, Failure) and usage is None and not outcome.may_have_cost:
+            usage = _NOTHING
+        charge = budget.settle(reservation, usage)
+        if isinstance(outcome, Failure):
+            return Fault(
+                kind=outcome.fault,
+                detail=outcome.detail,
+                retry_s=None if outcome.retry_ms is None else outcome.retry_ms / 1000,
+                tokens_in=charge.tokens_in,
+                tokens_out=charge.tokens_out,
+                usd_nano=charge.usd_nano,
+            )
+        return Answer(
+            text=outcome.text,
+            is_cut=outcome.is_cut,
+            tokens_in=charge.tokens_in,
+            tokens_out=charge.tokens_out,
+            usd_nano=charge.usd_nano,
+        )
+
+    return complete
+
+
+def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> Settings:
+    """Return what the worker is told, the key included.
+
+    Raises:
+        ConfigurationError: there is no key where one is needed.
+    """
+    variable = key_variable(config, choice.model, choice.url, keys)
+    if variable is None and choice.url is None:
+        raise ConfigurationError(
+            f"nobody knows whose model {choice.name} is",
+            "write it with its provider (`openrouter/…`), or give its server: `llm_url`",
+        )
+    key = None if variable is None else keys.key(variable)
+    if variable is not None and key is None:
+        raise ConfigurationError(
+            f"{choice.name} needs an API key, and {variable} is not set",
+            f"export {variable}=…, or name the variable that holds it with `llm_key`;"
+            " a model on a server of yours needs `llm_url`",
+        )
+    return Settings(model=choice.model, api_base=choice.url, api_key=key)
+
+
+def price_for(config: Config, choice: ModelChoice, facts: Facts) -> Price:
+    """Return what tokens cost: by the settings, else the list, else nothing on this machine.
+
+    Raises:
+        ConfigurationError: nobody knows, so that no limit in USD could be held.
+    """
+    known = facts.price
+    if known is None and choice.url is not None and is_loopback(choice.url):
+        known = FREE
+    told_in, told_out = config.llm_usd_in, config.llm_usd_out
+    if told_in is None and told_out is None and known is not None:
+        return known
+    if known is None and (told_in is None or told_out is None):
+        raise ConfigurationError(
+            f"nobody knows what {choice.name} costs, so `usd_per_day` cannot be held",
+            "give its price in USD for a million tokens: `llm_usd_in` and `llm_usd_out`"
+            " (0 if it is free)",
+        )
+    listed = known or FREE
+    price = Price(
+        usd_nano_in=listed.usd_nano_in if told_in is None else nano_per_token(told_in),
+        usd_nano_out=listed.usd_nano_out if told_out is None else nano_per_token(told_out),
+    )
+    if max(price.usd_nano_in, price.usd_nano_out) > MAX_USD_NANO:
+        raise ConfigurationError(
+            "a token that costs more than 0.001 USD",
+            "`llm_usd_in` and `llm_usd_out` are USD for a million tokens",
+        )
+    return price
+
+
+def limits_for(config: Config, facts: Facts) -> ModelLimits:
+    """Return how long prompts and answers may be; half of the context is the prompt's."""
+    context = config.llm_context or facts.context_tokens or UNKNOWN_CONTEXT_TOKENS
+    answers = (config.llm_answer, facts.answer_tokens or config.llm_answer, context // 2)
+    return ModelLimits(context_tokens=context, answer_tokens=max(1, min(answers)))
+
+
+def _say_wait(fault: Fault, wait_s: float) -> None:
+    _log.info("%s; it is asked again in %.0f s", fault.detail, wait_s)

@@ -1,0 +1,79 @@
+"""When a question is asked again: a ladder of waits, pure, and the completion that climbs it.
+
+What passes by itself is tried again, each time after a longer wait of which half is chance, so that
+many nodes do not come back together. What the other end asks for is honoured up to a cap; beyond it
+the fault goes to whoever asked, who has something better to do. A refused key stays refused.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from agent.completion import Answer, Complete, Fault, FaultKind, Question
+
+# How often each is tried again. A timeout has cost its time, and its tokens in full, already.
+_AGAIN: Final[Mapping[FaultKind, int]] = MappingProxyType(
+    {"rate_limited": 4, "server": 3, "unreachable": 3, "timeout": 1, "worker": 2}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Waits of `first_s`, doubling to `longest_s`; `honoured_s` is the longest Retry-After."""
+
+    first_s: float = 2.0
+    longest_s: float = 60.0
+    honoured_s: float = 120.0
+    again: Mapping[FaultKind, int] = field(default_factory=lambda: _AGAIN)
+
+    def wait_s(self, fault: Fault, tries: int, chance: random.Random) -> float | None:
+        """Return how long to wait after the `tries`-th try (from 1); None: do not try again."""
+        if tries > self.again.get(fault.kind, 0):
+            return None
+        usual_s = min(self.first_s * 2.0 ** (tries - 1), self.longest_s)
+        jitter_s = usual_s * chance.uniform(0.5, 1.0)
+        if fault.retry_s is None:
+            return jitter_s
+        # Never earlier than asked for, and not all at once at that moment.
+        return fault.retry_s + jitter_s if fault.retry_s <= self.honoured_s else None
+
+
+def persistent(
+    complete: Complete,
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    chance: random.Random,
+    ladder: Ladder | None = None,
+    on_wait: Callable[[Fault, float], None] = lambda _fault, _wait_s: None,
+) -> Complete:
+    """Return a completion that asks again as the ladder says.
+
+    The figures of what it returns are those of all tries together: what the question was charged.
+    """
+    steps = ladder or Ladder()
+
+    async def ask(question: Question) -> Answer | Fault:
+        before: list[Fault] = []
+        while True:
+            outcome = await complete(question)
+            if isinstance(outcome, Answer):
+                return _with(outcome, before)
+            wait_s = steps.wait_s(outcome, len(before) + 1, chance)
+            if wait_s is None:
+                return _with(outcome, before)
+            on_wait(outcome, wait_s)
+            before.append(outcome)
+            await sleep(wait_s)
+
+    return ask
+
+
+def _with(outcome: Answer | Fault, before: list[Fault]) -> Answer | Fault:
+    return replace(
+        outcome,
+        tokens_in=outcome.tokens_in + sum(fault.tokens_in for fault in before),
+        tokens_out=outcome.tokens_out + sum(fault.tokens_out for fault in before),
+        usd_nano=outcome.usd_nano + sum(fault.usd_nano for fault in before),
+    )

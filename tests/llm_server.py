@@ -1,0 +1,250 @@
+"""A language model's provider, as real as can be had: an OpenAI-compatible server on loopback.
+
+    with LlmServer(says("first"), refuses(429, retry_after="1"), says("again")) as server:
+        …                                # anything, in this process or another, asks server.url
+    assert server.questions[0]["messages"][-1]["content"] == "…"
+
+It runs in a thread of its own, so tests of coroutines, of threads and of whole programs use it
+alike. Each request for an answer takes the next of the replies; when there are none left the
+last is given again. `server.will(says(…))` adds replies while it runs, `server.requests` are all
+that came (method, path, headers, body), `server.questions` the bodies of those for an answer.
+`server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's) list `server.models`.
+
+Replies: `says` (content, usage, finish reason), `refuses` (a status with OpenAI's error body),
+`page` (HTML), `sends` (any body), `stalls` (before its first byte, or after so many of the
+answer), `hangs_up` (before, or in the middle), `points_to` (a redirect), and `waits_for` (an
+event of the test's before the reply proper). A stalled one is let go when the server closes.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from aiohttp import web
+
+Reply: TypeAlias = Callable[["LlmServer", web.Request], Awaitable[web.StreamResponse]]
+TOKENS_IN, TOKENS_OUT = 11, 7  # of an answer, where nothing else is said
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One request, as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(slots=True)
+class LlmServer:
+    """A server with a script; see the module."""
+
+    replies: list[Reply]
+    models: Sequence[str]
+    requests: list[Recorded]
+    _given: int = 0
+    _port: int = 0
+    _thread: threading.Thread | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _is_ready: threading.Event = field(default_factory=threading.Event)
+    _is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __init__(self, *replies: Reply, models: Sequence[str] = ("small",)) -> None:
+        self.replies = list(replies)
+        self.models = models
+        self.requests = []
+        self._given = self._port = 0
+        self._thread = self._loop = None
+        self._is_ready = threading.Event()
+        self._is_over = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Where it is, with `/v1`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def questions(self) -> list[Any]:
+        """The bodies of all requests for an answer."""
+        return [one.body for one in self.requests if one.path == "/v1/chat/completions"]
+
+    def will(self, *replies: Reply) -> None:
+        """Add to the script."""
+        self.replies.extend(replies)
+
+    async def over(self) -> None:
+        """Return when the server is closed: what a stalled reply waits for."""
+        await self._is_over.wait()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._is_ready.wait(_PATIENCE_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._is_over.set)
+        self._thread.join(_PATIENCE_S)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_get("/api/tags", self._list)
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self._port = runner.addresses[0][1]
+        self._is_ready.set()
+        await self._is_over.wait()
+        await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        # Taken before anything is waited for: who comes first gets the first.
+        reply = self.replies[min(self._given, len(self.replies) - 1)]
+        self._given += 1
+        return await reply(self, request)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        if request.path == "/api/tags":
+            return web.json_response({"models": [{"name": name} for name in self.models]})
+        listed = [{"id": name, "object": "model"} for name in self.models]
+        return web.json_response({"object": "list", "data": listed})
+
+    async def _record(self, request: web.Request) -> None:
+        data = await request.read()
+        body = json.loads(data) if data else None
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append(
+            Recorded(method=request.method, path=request.path, headers=headers, body=body)
+        )
+
+
+def completion(
+    text: str | None,
+    *,
+    finish: str = "stop",
+    usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
+) -> dict[str, Any]:
+    """Return the body of an answer; `usage` is prompt and answer, None for a server without."""
+    message = {"role": "assistant", "content": text}
+    body: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "small",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+    }
+    if usage is not None:
+        body["usage"] = {
+            "prompt_tokens": usage[0],
+            "completion_tokens": usage[1],
+            "total_tokens": sum(usage),
+        }
+    return body
+
+
+def says(
+    text: str | None,
+    *,
+    finish: str = "stop",
+    usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
+) -> Reply:
+    """An answer; None is a content of null."""
+    return sends(completion(text, finish=finish, usage=usage))
+
+
+def sends(
+    body: object, *, status: int = 200, kind: str = "application/json", **headers: str
+) -> Reply:
+    """Any body: bytes as they are, else as JSON. Headers have `_` for `-`."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def reply(_: LlmServer, __: web.Request) -> web.StreamResponse:
+        return web.Response(body=data, status=status, content_type=kind, headers=named)
+
+    return reply
+
+
+def refuses(
+    status: int, message: str = "no", *, code: str | None = None, retry_after: str | None = None
+) -> Reply:
+    """A status with OpenAI's error body."""
+    body = {"error": {"message": message, "type": "error", "code": code}}
+    headers = {} if retry_after is None else {"retry_after": retry_after}
+    return sends(body, status=status, **headers)
+
+
+def page(status: int = 200) -> Reply:
+    """A web page, as a wrong address or a gateway answers."""
+    return sends(b"<!DOCTYPE html><html>Welcome</html>", status=status, kind="text/html")
+
+
+def points_to(location: str) -> Reply:
+    """A redirect."""
+    return sends({}, status=307, location=location)
+
+
+def stalls(*, after_bytes: int | None = None) -> Reply:
+    """Nothing more after so many bytes of an answer's body; None: not even a status."""
+
+    async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
+        if after_bytes is not None:
+            await _begin(request, after_bytes)
+        await server.over()
+        return web.Response()
+
+    return reply
+
+
+def hangs_up(*, after_bytes: int | None = None) -> Reply:
+    """The connection closes after so many bytes of an answer's body; None: before anything."""
+
+    async def reply(_: LlmServer, request: web.Request) -> web.StreamResponse:
+        if after_bytes is not None:
+            await _begin(request, after_bytes)
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    return reply
+
+
+def waits_for(is_let_go: threading.Event, reply: Reply) -> Reply:
+    """The reply, when the test says so."""
+
+    async def later(server: LlmServer, request: web.Request) -> web.StreamResponse:
+        await asyncio.to_thread(is_let_go.wait, _PATIENCE_S)
+        return await reply(server, request)
+
+    return later
+
+
+async def _begin(request: web.Request, count: int) -> None:
+    body = json.dumps(completion("x" * count)).encode()
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[:count])
