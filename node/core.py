@@ -6,7 +6,6 @@ loses nothing.
 
 import contextlib
 import logging
-import random
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.proposal import Proposer
+from agent.proposal import Proposer, SlowProposer
 from node.clock import clock_ms
 from node.config import Config
 from node.home import Home
 from node.identity import identity_of
+from node.inspiration import briefing_of, peers_of
 from node.journal.journal import Journal
 from node.keyfile import NodeKeys, load_keys
 from node.loading import loading_rest
@@ -27,7 +27,7 @@ from node.loop.agenda import Agenda, Goal
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
-from node.loop.peers import Peers
+from node.loop.outcomes import Outcomes
 from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import (
@@ -36,17 +36,16 @@ from node.loop.session import (
     Subject,
     open_session,
 )
+from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
 from node.peering.definition import Network
-from node.people import People, read_people
 from node.progress import Progress, in_thread
 from node.questions import Question, take_question
-from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
-from protocol.errors import ArnodeError, SafetyError
+from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.rule import Policy
 from protocol.runs import MAX_SEED
@@ -116,6 +115,7 @@ async def open_node(
     *,
     proposer: Proposer,
     progress: Progress,
+    slow: SlowProposer | None = None,
     network: Network | None = None,
 ) -> AsyncIterator[Node]:
     """Open everything for one task, and join the network. The caller holds the home's lock."""
@@ -147,13 +147,7 @@ async def open_node(
             _keep_journal(books.journal)
             activity = Activity(_log.info)
             policy = Policy(checkpoint_hours=config.checkpoint_hours)
-            ideas = Ideas(
-                ledger=books.ledger,
-                task=task,
-                proposer=proposer,
-                seed=_proposal_seed(store),
-            )
-
+            outcomes = Outcomes(books.ledger, task)
             membership: Membership | None = None
 
             def keep_journal() -> None:
@@ -163,6 +157,20 @@ async def open_node(
                 if membership is not None:
                     membership.peering.fetcher.want(patch)
 
+            def noise_sd() -> float:
+                return verdicts.noise_sd
+
+            peers = peers_of(home, config, books.ledger, noise_sd, network, want)
+            ideas = Ideas(
+                ledger=books.ledger,
+                outcomes=outcomes,
+                briefing=briefing_of(
+                    home, config, books.ledger, task, outcomes, peers, noise_sd, activity.say
+                ),
+                proposer=proposer,
+                seed=_proposal_seed(store),
+                slow=SlowIdeas(slow, say=activity.say) if slow else None,
+            )
             verdicts = Verdicts(
                 ledger=books.ledger,
                 session=session,
@@ -179,7 +187,7 @@ async def open_node(
                 policy=policy,
                 goal=goal,
                 activity=activity,
-                peers=_peers(home, config, books.ledger, verdicts, network, want),
+                peers=peers,
                 has_company=network is not None,
                 quiet=Quiet(is_card_used=session.is_used_by_others) if goal.when_idle else None,
             )
@@ -243,42 +251,6 @@ def _membership(
         listen=config.listen,
         mdns=config.mdns,
         on_news=on_news,
-    )
-
-
-def _peers(
-    home: Home,
-    config: Config,
-    ledger: Ledger,
-    verdicts: Verdicts,
-    network: Network | None,
-    want: Callable[[bytes], None],
-) -> Peers | None:
-    """What chooses among peers' claims; None where their code is not to run."""
-    if config.peer_code == "none":
-        return None
-    members = network.authors if network else frozenset()
-
-    def only(people: People) -> frozenset[bytes] | None:
-        """Whose claims are looked at: friends' where only theirs are, an invited network's."""
-        if config.peer_code == "friends":
-            return people.friends & members if members else people.friends
-        return members or None
-
-    try:
-        require_peer_sandbox(config)
-    except SafetyError as fault:
-        _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
-        return None
-    return Peers(
-        ledger,
-        people=lambda: read_people(home.people),
-        net=config.net,
-        share=config.peer_share,
-        chance=random.Random(random_seed()),
-        noise_sd=lambda: verdicts.noise_sd,
-        only=only,
-        want=want,
     )
 
 
