@@ -232,8 +232,6 @@ class Ledger:
                 stage="keep" if kept else "screen",
                 runs=runs,
                 note=note,
-                tokens=step.tokens,
-                usd_nano=step.usd_nano,
             )
             self.store.mark_tried(self._subject.manifest.id, step.fingerprint, record.id)
             if kept:

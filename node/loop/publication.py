@@ -151,13 +151,10 @@ class Publication:
         runs: Sequence[Run],
         note: str,
         has_verdict: bool = False,
-        tokens: int | None = None,
-        usd_nano: int | None = None,
     ) -> Record:
         """Record what this node measured of a tree; its status is its first failure's, else ok.
 
         `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
-        `tokens` and `usd_nano` are what it cost to have the patch written.
         """
         failures: list[Status] = [
             run.status for run in runs if run.role != "anchor" and run.status != "ok"
@@ -173,11 +170,7 @@ class Publication:
                 stage=stage,
                 status="ok" if has_verdict or not failures else failures[0],
                 runs=tuple(runs),
-                cost=Cost(
-                    device_ms=sum(run.ms + run.serve_ms for run in runs),
-                    tokens=tokens,
-                    micro_usd=None if usd_nano is None else -(-usd_nano // 1000),
-                ),
+                cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=note[:500],
                 size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
             )
