@@ -94,7 +94,6 @@ class PeerPatch:
     why: str
     diff: str
     edits: tuple[Edit, ...]
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

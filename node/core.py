@@ -6,50 +6,29 @@ loses nothing.
 
 import contextlib
 import logging
-import random
-import secrets
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer
-from node.clock import clock_ms
+from node.assembly import Assembly
+from node.books import Books
 from node.config import Config
 from node.home import Home
-from node.identity import identity_of
-from node.journal.journal import Journal
-from node.keyfile import NodeKeys, load_keys
 from node.loading import loading_rest
 from node.loop.activity import Activity
-from node.loop.agenda import Agenda, Goal
+from node.loop.agenda import Goal
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.quiet import Quiet
 from node.loop.research import Research
-from node.loop.session import (
-    CONFIRMATIONS_PER_SECRET_SPLIT,
-    Session,
-    Subject,
-    open_session,
-)
-from node.loop.verdicts import Verdicts
+from node.loop.session import CONFIRMATIONS_PER_SECRET_SPLIT, Session, open_session
 from node.peering.definition import Network
-from node.people import People, read_people
 from node.progress import Progress, in_thread
 from node.questions import Question, take_question
-from node.sandboxing import require_peer_sandbox
-from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
-from protocol.errors import ArnodeError, SafetyError
-from protocol.manifest import TaskManifest
-from protocol.rule import Policy
-from protocol.runs import MAX_SEED
 from protocol.topics import subscriptions
 from trainer.device import probe_devices
 from trainer.task import Task
@@ -58,17 +37,6 @@ if TYPE_CHECKING:
     from node.peering.membership import Membership
 
 _log = logging.getLogger("node")
-_SALT = "proposal-seed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """One line's books, open for writing: enough to record, not to measure."""
-
-    keys: NodeKeys
-    store: Store
-    ledger: Ledger
-    journal: Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +50,7 @@ class Node:
     config: Config
     books: Books
     session: Session
+    ideas: Ideas
     research: Research
     membership: "Membership | None" = None
 
@@ -98,15 +67,6 @@ class Node:
         )
 
 
-@contextlib.contextmanager
-def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
-    """Open the books of a recorded task while no node runs; holds the home's lock."""
-    with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
-        baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
-        device = probe_devices(manifest, config.gpus)[0]
-        yield _books(home, config, store, Subject.on(device, manifest, baseline))
-
-
 @contextlib.asynccontextmanager
 async def open_node(
     home: Home,
@@ -119,113 +79,81 @@ async def open_node(
     network: Network | None = None,
 ) -> AsyncIterator[Node]:
     """Open everything for one task, and join the network. The caller holds the home's lock."""
-    quotas = Quotas(total=config.max_records)
-    with Store.open(home, quotas=quotas, progress=progress) as store:
+    async with contextlib.AsyncExitStack() as stack:
+        quotas = Quotas(total=config.max_records)
+        store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
         remember_folder(store, task, config.task)
-        devices = probe_devices(task.manifest, config.gpus)
-        key = LineKey(task=task.id, hardware_class=devices[0].slug)
-        confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
-        rotation = confirmations // CONFIRMATIONS_PER_SECRET_SPLIT
-        session = await in_thread(
-            partial(
-                open_session,
-                home,
-                task,
-                devices=devices,
-                rotation=rotation,
-                data_url=config.data_url,
-            ),
-            progress,
+        session = await stack.enter_async_context(
+            _session(home, config, task, store, progress, is_on_demand=goal.is_on_demand)
         )
-        try:
-            if goal.is_on_demand:  # what somebody asks for is answered on all of the data
-                await in_thread(session.data.load_rest, progress)
-            if devices[0].cuda is not None:
-                progress("looking at what is usual on the card", 0.95)
-            await session.open()
-            books = _books(home, config, store, session.subject)
-            _keep_journal(books.journal)
-            activity = Activity(_log.info)
-            policy = Policy(checkpoint_hours=config.checkpoint_hours)
-            ideas = Ideas(
-                ledger=books.ledger,
-                task=task,
-                proposer=proposer,
-                seed=_proposal_seed(store),
+        books = Books.of(home, config, store, session.subject)
+        books.ledger.announce()
+        books.keep_journal()
+        activity = Activity(_log.info)
+        membership: Membership | None = None
+
+        def want(patch: bytes) -> None:
+            if membership is not None:
+                membership.peering.fetcher.want(patch)
+
+        assembly = Assembly(
+            home=home,
+            config=config,
+            books=books,
+            session=session,
+            goal=goal,
+            activity=activity,
+            network=network,
+        )
+        ideas, research = assembly.put_together(proposer, want)
+        await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
+        if network is not None:
+            membership = await stack.enter_async_context(
+                _membership(home, config, books, network, on_news=research.hear)
             )
-
-            membership: Membership | None = None
-
-            def keep_journal() -> None:
-                _keep_journal(books.journal)
-
-            def want(patch: bytes) -> None:
-                if membership is not None:
-                    membership.peering.fetcher.want(patch)
-
-            verdicts = Verdicts(
-                ledger=books.ledger,
-                session=session,
-                ideas=ideas,
-                policy=policy,
-                activity=activity,
-                on_record=keep_journal,
-            )
-            agenda = Agenda(
-                ledger=books.ledger,
-                rotation=rotation,
-                ideas=ideas,
-                verdicts=verdicts,
-                policy=policy,
-                goal=goal,
-                activity=activity,
-                peers=_peers(home, config, books.ledger, verdicts, network, want),
-                has_company=network is not None,
-                quiet=Quiet(is_card_used=session.is_used_by_others) if goal.when_idle else None,
-            )
-            research = Research(
-                ledger=books.ledger,
-                session=session,
-                ideas=ideas,
-                verdicts=verdicts,
-                agenda=agenda,
-                random_seed=random_seed,
-                on_record=keep_journal,
-                activity=activity,
-            )
-            async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
-                if network is not None:
-                    membership = await stack.enter_async_context(
-                        _membership(home, config, books, network, on_news=research.hear)
-                    )
-                yield Node(
-                    home=home,
-                    config=config,
-                    books=books,
-                    session=session,
-                    research=research,
-                    membership=membership,
-                )
-        finally:
-            await session.close()
+        yield Node(
+            home=home,
+            config=config,
+            books=books,
+            session=session,
+            ideas=ideas,
+            research=research,
+            membership=membership,
+        )
 
 
-def _books(home: Home, config: Config, store: Store, subject: Subject) -> Books:
-    keys = load_keys(home)
-    blobs = Blobs(home.blobs)
-    blobs.remove_leftovers()
-    ledger = Ledger(
-        store=store,
-        blobs=blobs,
-        identity=identity_of(keys, config),
-        subject=subject,
-        clock_ms=clock_ms,
-        random_seed=random_seed,
+@contextlib.asynccontextmanager
+async def _session(
+    home: Home,
+    config: Config,
+    task: Task,
+    store: Store,
+    progress: Progress,
+    *,
+    is_on_demand: bool,
+) -> AsyncIterator[Session]:
+    """Open the task on this machine's devices, with the secret split that has its turn."""
+    devices = probe_devices(task.manifest, config.gpus)
+    key = LineKey(task=task.id, hardware_class=devices[0].slug)
+    confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
+    opening = partial(
+        open_session,
+        home,
+        task,
+        devices=devices,
+        rotation=confirmations // CONFIRMATIONS_PER_SECRET_SPLIT,
+        data_url=config.data_url,
     )
-    ledger.announce()
-    journal = Journal(home, store, blobs, ledger.key)
-    return Books(keys=keys, store=store, ledger=ledger, journal=journal)
+    session = await in_thread(opening, progress)
+    try:
+        if is_on_demand:  # what somebody asks for is answered on all of the data
+            await in_thread(session.data.load_rest, progress)
+        if devices[0].cuda is not None:
+            progress("looking at what is usual on the card", 0.95)
+        await session.open()
+        yield session
+    finally:
+        await session.close()
 
 
 def _membership(
@@ -244,65 +172,3 @@ def _membership(
         mdns=config.mdns,
         on_news=on_news,
     )
-
-
-def _peers(
-    home: Home,
-    config: Config,
-    ledger: Ledger,
-    verdicts: Verdicts,
-    network: Network | None,
-    want: Callable[[bytes], None],
-) -> Peers | None:
-    """What chooses among peers' claims; None where their code is not to run."""
-    if config.peer_code == "none":
-        return None
-    members = network.authors if network else frozenset()
-
-    def only(people: People) -> frozenset[bytes] | None:
-        """Whose claims are looked at: friends' where only theirs are, an invited network's."""
-        if config.peer_code == "friends":
-            return people.friends & members if members else people.friends
-        return members or None
-
-    try:
-        require_peer_sandbox(config)
-    except SafetyError as fault:
-        _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
-        return None
-    return Peers(
-        ledger,
-        people=lambda: read_people(home.people),
-        net=config.net,
-        share=config.peer_share,
-        chance=random.Random(random_seed()),
-        noise_sd=lambda: verdicts.noise_sd,
-        only=only,
-        want=want,
-    )
-
-
-def random_seed() -> int:
-    """A seed that nobody could know before."""
-    return secrets.randbelow(MAX_SEED + 1)
-
-
-def _proposal_seed(store: Store) -> int:
-    """The seed that this node's proposals follow from, drawn once so that they can be replayed."""
-    kept = store.meta(_SALT)
-    if kept is None:
-        kept = secrets.token_bytes(4)
-        store.set_meta(_SALT, kept)
-    return int.from_bytes(kept, "big")
-
-
-def _keep_journal(journal: Journal) -> None:
-    """Bring the journal up to date; it follows the store, so a fault here costs no result."""
-    # A terminal's Ctrl-C is for the node, not for the git that it runs; a mask is inherited.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        journal.catch_up()
-    except ArnodeError as fault:
-        _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -80,6 +80,11 @@ class Home:
         return self.root / "networks"
 
     @property
+    def programs(self) -> Path:
+        """The user's own program texts, one a task: what proposers are told to do."""
+        return self.root / "programs"
+
+    @property
     def people(self) -> Path:
         """Whom the user named as friends, or blocked."""
         return self.root / "people.json"

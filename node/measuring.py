@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from node.books import random_seed
 from node.config import Config, load_config
-from node.core import random_seed
 from node.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session

@@ -49,6 +49,14 @@ def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
     return prepare(seconds_task, data_dir=data_dir, progress=lambda _what, _share: None)
 
 
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of parquet shards. Only to be read."""
+    from tests.trainer.hub import write_hub  # loads pyarrow, which few tests need
+
+    return write_hub(tmp_path_factory.mktemp("shards"))
+
+
 @pytest.fixture
 def make_runner(short_task: Task, short_data: TaskData) -> MakeRunner:
     """A calibrated runner of the short task, to be used with `async with`."""

@@ -144,9 +144,8 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    if (
-        profile.single_process and profile.card is None
-    ):  # needs no /proc, whose mount table names the host's folders
+    if profile.single_process and profile.card is None:
+        # It needs no /proc, whose mount table names the host's folders.
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
         # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)

@@ -4,8 +4,6 @@ What can be read is looked at first, as it names its own mend; then CUDA is trie
 """
 
 import asyncio
-import base64
-import json
 import os
 import re
 import shutil
@@ -17,6 +15,7 @@ from protocol.errors import ArnodeError, ConfigurationError
 from trainer import nvidia
 from trainer.cards import Card
 from trainer.harness.channel import JOB
+from trainer.job import program_message
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox, SandboxEnded
 
@@ -123,7 +122,7 @@ async def _tried(card: Card) -> str:
     )
     sandbox = await Sandbox.launch(profile)
     try:
-        await sandbox.send(JOB, _program(_TRY))
+        await sandbox.send(JOB, program_message(_TRY, "train"))
         async with asyncio.timeout(_TRY_S):
             await sandbox.receive(JOB, at_most=0)
     except (SandboxEnded, TimeoutError):
@@ -131,13 +130,3 @@ async def _tried(card: Card) -> str:
     finally:
         await sandbox.close()
     return sandbox.output_tail()
-
-
-def _program(code: str) -> bytes:
-    message = {
-        "role": "train", "seed": 0, "entry": "train.py", "context": 1, "budget_tokens": 0,
-        "budget_seconds": 0.0, "parts": 1, "batch_rows": 1, "vocabulary_size": 2, "bos": 1,
-        "vocabulary": {"pattern": "", "ranks": []},
-        "files": {"train.py": base64.b64encode(code.encode()).decode()},
-    }  # fmt: skip
-    return json.dumps(message).encode()

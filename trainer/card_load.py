@@ -193,9 +193,6 @@ class CardReport:
     throttled_share: float | None
     peak_own_bytes: int | None
     peak_bytes: int | None
-    mean_power_w: float | None
-    max_temperature_c: int | None
-    mean_sm_mhz: float | None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -210,8 +207,6 @@ def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
     readings = [sample.reading for sample in ours]
     slowed = _slowed(readings)
     throttled_share = fmean(slowed) if slowed else None
-    watts = _told(reading.power_w for reading in readings)
-    clocks = _told(reading.sm_mhz for reading in readings)
     shares = _told(sample.others_share for sample in samples)
     peak = max(_told(reading.used_bytes for reading in readings), default=None)
     own = max(_told(sample.own_bytes for sample in ours), default=None)
@@ -223,9 +218,6 @@ def report(samples: Sequence[Sample], usual: Usual) -> CardReport:
         throttled_share=throttled_share,
         peak_own_bytes=_less(peak, usual.others_bytes) if own is None else own,
         peak_bytes=peak,
-        mean_power_w=fmean(watts) if watts else None,
-        max_temperature_c=max(_told(reading.temperature_c for reading in readings), default=None),
-        mean_sm_mhz=fmean(clocks) if clocks else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""What a card does at one moment, as its driver tells: who is on it, how busy, hot and fast it is.
+"""What a card does at one moment, as its driver tells: who is on it, how busy and fast it is.
 
-Whatever the driver has no answer to is None. A slice's clocks, temperature and slowdowns are those
-of its card; its power is not told, as that is everybody's. Source: NVML's reference.
+Whatever the driver has no answer to is None. A slice's clocks and slowdowns are those of its card.
+Source: NVML's reference.
 """
 
 from collections import defaultdict
@@ -18,7 +18,6 @@ from trainer.nvml import AMBIGUOUS, CardLost, is_end, told
 T = TypeVar("T")
 
 _PERCENT: Final = 100
-_MILLIWATTS: Final = 1_000
 _NOBODY = (pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_NOT_FOUND)  # nobody used the card since
 # Slowed down from outside the card's own budget of power, which every busy card sits at.
 _SLOWED: Final = (
@@ -38,15 +37,12 @@ class Reading:
     """
 
     total_bytes: int | None
-    free_bytes: int | None
     used_bytes: int | None
     held: Mapping[int, int | None] | None
     shares: Mapping[int, float] | None
     busy: float | None
     is_slowed: bool | None
     sm_mhz: int | None
-    power_w: float | None
-    temperature_c: int | None
 
 
 class CardReader:
@@ -89,21 +85,16 @@ class CardReader:
         before = self._memory()
         held = self._held()
         after = self._memory() or before
-        watts = None if self._is_slice else self._told(pynvml.nvmlDeviceGetPowerUsage, self._handle)
         rates = self._told(pynvml.nvmlDeviceGetUtilizationRates, self._handle)
-        sensor, clock = pynvml.NVML_TEMPERATURE_GPU, pynvml.NVML_CLOCK_SM
         return Reading(
             total_bytes=None if after is None else after.total,
-            free_bytes=None if after is None else after.free,
             # The smaller one: what somebody frees or takes between these calls is then nobody's.
             used_bytes=None if before is None or after is None else min(before.used, after.used),
             held=held,
             shares=self._shares(),
             busy=None if rates is None else rates.gpu / _PERCENT,
             is_slowed=self._is_slowed(),
-            sm_mhz=self._of_card(pynvml.nvmlDeviceGetClockInfo, clock),
-            power_w=None if watts is None else watts / _MILLIWATTS,
-            temperature_c=self._of_card(pynvml.nvmlDeviceGetTemperature, sensor),
+            sm_mhz=self._of_card(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM),
         )
 
     def _memory(self) -> Any:

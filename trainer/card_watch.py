@@ -169,12 +169,11 @@ class CardWatch:
         if self._last is None:
             return None
         reading, others = self._last.reading, self._last.others_bytes
-        if reading.total_bytes is None or reading.free_bytes is None:
+        if reading.total_bytes is None:
             return None
         usual = self._rest.usual.others_bytes
         return CardMemory(
             total_bytes=reading.total_bytes,
-            free_bytes=reading.free_bytes,
             others_bytes=usual if others is None else others,
         )
 

@@ -57,7 +57,6 @@ class Card:
             environment={**software(), **self.env},
             cuda=self.uuid,
             minor=self.minor,
-            memory_bytes=self.memory_bytes,
         )
 
 

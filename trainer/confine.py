@@ -29,8 +29,8 @@ class Spec:
     """What `trainer.confined` asks for; paths are the host's.
 
     `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
-    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable` and
-    `devices` are Landlock's rules, `channel` the one descriptor that is handed on.
+    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable`, `devices` and
+    `cards` are Landlock's rules, `channel` the one descriptor that is handed on.
     """
 
     command: list[str]
@@ -41,11 +41,16 @@ class Spec:
     listed: list[str]
     writable: list[str]
     devices: list[str]
+    cards: list[str]
     channel: int
     single_process: bool
-    has_card: bool
     processes: int
     file_bytes: int
+
+    @property
+    def has_card(self) -> bool:
+        """Whether there are files of a card to be used."""
+        return bool(self.cards)
 
 
 def main() -> None:
@@ -71,7 +76,7 @@ def main() -> None:
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
     from trainer.harness.filters import load_filter
-    from trainer.landlock import DEVICE, LIST, READ, WRITE, restrict_self
+    from trainer.landlock import CARD, DEVICE, LIST, READ, WRITE, restrict_self
     from trainer.seccomp import seccomp_program
 
     os.setsid()
@@ -98,6 +103,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     rules |= {Path(path): READ for path in spec.readable}
     rules |= {Path(path): WRITE for path in spec.writable}
     rules |= {Path(path): DEVICE for path in spec.devices}
+    rules |= {Path(path): CARD for path in spec.cards}
     restrict_self(rules)
     os.set_inheritable(spec.channel, True)
     os.closerange(3, spec.channel)

@@ -137,10 +137,10 @@ def specification(
         ],
         listed=[str(path) for path in tree.listed()],
         writable=scratch,
-        devices=[*_DEVICES, *(map(str, nvidia.device_files(card)) if card else ())],
+        devices=[*_DEVICES],
+        cards=[*map(str, nvidia.device_files(card))] if card else [],
         channel=channel,
         single_process=profile.single_process,
-        has_card=card is not None,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,
     )

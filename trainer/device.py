@@ -19,16 +19,14 @@ from protocol.manifest import TaskManifest
 class Device:
     """What runs are measured on: the processor, or the NVIDIA card whose UUID is `cuda`.
 
-    `minor` numbers the card's device file, None if the driver does not tell; `memory_bytes` is the
-    card's. `environment` is what may shift timings or last digits here: columns and filters, never
-    keys.
+    `minor` numbers the card's device file, None if the driver does not tell. `environment` is what
+    may shift timings or last digits here: columns and filters, never keys.
     """
 
     hardware_class: HardwareClass
     environment: Mapping[str, str | int] = field(default_factory=dict)
     cuda: str | None = None
     minor: int | None = None
-    memory_bytes: int = 0
 
     @property
     def slug(self) -> str:

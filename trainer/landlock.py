@@ -60,7 +60,8 @@ WRITE = (
     READ | Access.WRITE_FILE | Access.TRUNCATE | Access.REMOVE_FILE | Access.REMOVE_DIR
     | Access.MAKE_DIR | Access.MAKE_REG | Access.MAKE_SYM | Access.REFER
 )  # fmt: skip
-DEVICE = Access.READ_FILE | Access.WRITE_FILE | Access.IOCTL_DEV
+DEVICE = Access.READ_FILE | Access.WRITE_FILE
+CARD = DEVICE | Access.IOCTL_DEV  # that is how its driver is spoken to
 EVERYTHING = Access((1 << 16) - 1)
 _OF_FILES = (
     Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV

@@ -6,9 +6,7 @@ the candidate prints is kept as a log, never read.
 """
 
 import asyncio
-import base64
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -28,6 +26,8 @@ from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
+from trainer.harness.session import Job
+from trainer.job import job_message
 from trainer.metering import (
     RunFailed,
     check_start,
@@ -342,21 +342,20 @@ class Stages:
 
     def _job(self, role: Role, request: Request) -> bytes:
         manifest, vocabulary = self._task.manifest, self._data.vocabulary
-        message = {
-            "role": role,
-            "seed": request.seed,
-            "entry": request.source.files[0][0],
-            "context": manifest.context,
-            "budget_tokens": self.budget_tokens,
-            "budget_seconds": 0.0 if self.budget_tokens else float(manifest.budget.amount),
-            "parts": 1 if self.budget_tokens else self._supply.count,
-            "batch_rows": batch_rows(manifest.context),
-            "vocabulary_size": vocabulary.size,
-            "bos": vocabulary.bos,
-            "vocabulary": {
+        job = Job(
+            role=role,
+            seed=request.seed,
+            entry=request.source.files[0][0],
+            context=manifest.context,
+            budget_tokens=self.budget_tokens,
+            budget_seconds=0.0 if self.budget_tokens else float(manifest.budget.amount),
+            parts=1 if self.budget_tokens else self._supply.count,
+            batch_rows=batch_rows(manifest.context),
+            vocabulary_size=vocabulary.size,
+            bos=vocabulary.bos,
+            vocabulary={
                 "pattern": vocabulary.pattern,
-                "ranks": [token.hex() for token in vocabulary.token_bytes if token is not None],
+                "ranks": [token.hex() for token in vocabulary.ranks],
             },
-            "files": {path: base64.b64encode(data).decode() for path, data in request.source.files},
-        }
-        return json.dumps(message).encode()
+        )
+        return job_message(job, request.source)

@@ -54,6 +54,7 @@ class Task:
     source: Source
     title: str
     program: str
+    program_path: Path
     knobs: tuple[KnobSpec, ...]
     moves: tuple[Move, ...]
     recipe: Recipe
@@ -142,12 +143,14 @@ def _load_folder(folder: Path, data_dir: Path) -> Task:
     )
     recipe = _recipe(data)
     manifest = _manifest(fields, data, sources, vocabulary)
+    program_name = fields.text("program")
     data.finish()
     task = Task(
         manifest=manifest,
         source=sources,
         title=title,
-        program=_read(folders, fields, fields.text("program")).decode(),
+        program=_read(folders, fields, program_name).decode(),
+        program_path=_locate(folders, fields, program_name),
         knobs=knobs,
         moves=moves,
         recipe=recipe,

@@ -14,7 +14,7 @@ from protocol.errors import ArnodeError, SafetyError, UsageError
 
 if TYPE_CHECKING:
     from agent.capabilities import Finding
-    from node.core import Books
+    from node.books import Books
     from node.vetting.patches import PatchRecord
 
 
@@ -103,9 +103,9 @@ def revert(task: str | None) -> None:
 
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":
+    from node.books import open_books
     from node.config import load_config
     from node.control import is_running
-    from node.core import open_books
     from node.loop.heads import manifest_of, the_line
     from node.store.store import Store
 

@@ -32,6 +32,7 @@ def paths(as_json: bool) -> None:
         "key": home.key,
         "config": home.config,
         "networks": home.networks,
+        "programs": home.programs,
         "log": home.log,
         "socket": home.socket,
     }

@@ -55,22 +55,24 @@ def leaderboard(
     its author's machine, after an allowance for the luckiest of the author's tries.
     """
     from node.commands.foreign import foreign_json
+    from node.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
     from trainer.device import probe_devices
 
     filters = _filters(wanted)
     home = Home.locate(os.environ)
+    config = load_config(home.config, env=os.environ).config
     with Store.open_read_only(home) as store:
         imported = store.imported()
         key = choose_board(
             store,
             task=task,
             hardware_class=hardware_class,
-            own_class=lambda manifest: probe_devices(manifest)[0].slug,
+            own_class=lambda manifest: probe_devices(manifest, config.gpus)[0].slug,
         )
         if key is None:
-            _print_no_board(home, imported, top, as_json=as_json)
+            _print_no_board(imported, top, color=config.color, as_json=as_json)
             return
         body = store.task(key.task)
         assert body is not None  # noqa: S101 -- choose_board found it
@@ -96,11 +98,11 @@ def leaderboard(
             }
         )
         return
-    _print(home, board, rows, here, body.manifest, key.hardware_class)
-    _print_imported(home, imported, top)
+    _print(board, rows, here, body.manifest, key.hardware_class, color=config.color)
+    _print_imported(imported, top, color=config.color)
 
 
-def _print_no_board(home: Home, imported: "list[Imported]", top: int, *, as_json: bool) -> None:
+def _print_no_board(imported: "list[Imported]", top: int, *, color: str, as_json: bool) -> None:
     """Say how a board comes about, and show what was imported."""
     from node.commands.foreign import foreign_json
 
@@ -112,15 +114,13 @@ def _print_no_board(home: Home, imported: "list[Imported]", top: int, *, as_json
     click.echo(
         "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
     )
-    _print_imported(home, imported, top)
+    _print_imported(imported, top, color=color)
 
 
-def _print_imported(home: Home, imported: "list[Imported]", top: int) -> None:
+def _print_imported(imported: "list[Imported]", top: int, *, color: str) -> None:
     """Show the best of what other tools wrote, which is no board."""
     from node.commands.foreign import print_foreign
-    from node.config import load_config
 
-    color = load_config(home.config, env=os.environ).config.color
     for one in imported:
         print_foreign(one, one.best(top), color=color, what="the best")
 
@@ -173,20 +173,20 @@ def _here_as_json(here: "Here") -> dict[str, object]:
 
 
 def _print(
-    home: Home,
     board: "Board",
     rows: "list[Row]",
     here: "Mapping[bytes, Here]",
     manifest: "TaskManifest",
     hardware_class: str,
+    *,
+    color: str,
 ) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from node.config import load_config
     from node.terminal import console
 
-    out = console(load_config(home.config, env=os.environ).config.color)
+    out = console(color)
     out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
     if not rows:
         out.print("no row of this kind")

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 import click
 
-from node.core import random_seed
+from node.books import random_seed
 from node.measuring import (
     Comparison,
     calibrated_session,

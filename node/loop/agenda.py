@@ -68,7 +68,8 @@ class Agenda:
     """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
 
     `has_company`: others are there, to hear what this node is about to try and to wait for when it
-    has nothing left to try itself.
+    has nothing left to try itself. `quiet`: says whether others leave the machine alone; None: runs
+    start whatever they do.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Agenda:
         self._activity = activity
         self._peers = peers
         self._has_company = has_company
-        self._quiet = quiet or (Quiet() if goal.when_idle else None)
+        self._quiet = quiet
         self._running: Collection[tuple[int, int]] = ()
         self._now = now
         self._started = now()

@@ -1,31 +1,24 @@
 """Where the next experiment comes from: what was handed in, then ideas whose base moved on, then
-the proposer.
+what a model or a coding agent has written, then the proposer that always has something.
 
-A proposal is written while a run trains, so that the device never waits for it. No canonical AST
+Proposals are written while runs train, so that the device never waits for one. No canonical AST
 that anybody ran is handed out again.
 """
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.canonical import fingerprint
 from agent.edits import reapply
-from agent.proposal import Context, Decision, Outcome, Proposal, Proposer
+from agent.proposal import Context, Proposal, Proposer
+from node.loop.briefing import Briefing
 from node.loop.intents import titles_on
 from node.loop.ledger import Ledger
+from node.loop.outcomes import Outcomes
+from node.loop.slow_ideas import SlowIdeas
 from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.store.jobs import Job
-from trainer.task import Task
-
-_LEARNED: dict[str, Decision] = {
-    "screened_out": "screened_out",
-    "rechecked_out": "rechecked_out",
-    "kept": "kept",
-    "failed": "failed",
-    "rejected": "rejected",
-}
-
 
 # So many experiments without a keep, and a part of the head is worth a look. At 30 that costs 7 %
 # of the progress of a simulated week, at 100 nothing.
@@ -52,20 +45,26 @@ class Idea:
 class Ideas:
     """Hands out proposals against the working line and learns from what came of them."""
 
-    def __init__(self, *, ledger: Ledger, task: Task, proposer: Proposer, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        briefing: Briefing,
+        proposer: Proposer,
+        seed: int,
+        slow: SlowIdeas | None = None,
+    ) -> None:
         self._ledger = ledger
-        self._task = task
+        self._outcomes = outcomes
+        self._briefing = briefing
         self._proposer = proposer
+        self._slow = slow
         self._seed = seed
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
         self._tried = ledger.store.fingerprints(ledger.key.task)
-        self._history = [
-            outcome
-            for job in ledger.store.closed_jobs(ledger.key, "experiment")
-            if (outcome := _outcome(ExperimentStep.from_value(job.body)))
-        ]
 
     @property
     def has_unfinished_business(self) -> bool:
@@ -75,7 +74,7 @@ class Ideas:
     @property
     def is_on_plateau(self) -> bool:
         """Whether nothing of late was kept."""
-        latest = self._history[-PLATEAU:]
+        latest = self._outcomes.all[-PLATEAU:]
         return len(latest) == PLATEAU and all(one.decision != "kept" for one in latest)
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
@@ -112,19 +111,24 @@ class Ideas:
         return idea
 
     def prepare(self) -> None:
-        """Begin to write the next proposal, unless one is at hand."""
-        if self._prepared is None and self._ledger.line is not None:
-            propose = asyncio.to_thread(self._proposer.propose, self._context())
+        """Have the next proposals written, unless they are at hand."""
+        is_wanted = self._slow is not None and self._slow.is_wanting
+        if self._ledger.line is None or not (is_wanted or self._prepared is None):
+            return
+        context = self._context()
+        if self._prepared is None:
+            propose = asyncio.to_thread(self._proposer.propose, context)
             self._prepared = asyncio.create_task(propose)
+        if self._slow is not None:
+            self._slow.begin(context)
 
     def mark_tried(self, mark: bytes) -> None:
         """Remember that a source with this canonical AST ran."""
         self._tried.add(mark)
 
-    def learn(self, step: ExperimentStep) -> None:
+    def learn(self, job: Job, step: ExperimentStep) -> None:
         """Take in what came of an experiment."""
-        if outcome := _outcome(step):
-            self._history.append(outcome)
+        self._outcomes.learn(job, step)
 
     def try_again(self, step: ExperimentStep, patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
@@ -146,6 +150,8 @@ class Ideas:
 
     async def close(self) -> None:
         """Let go of a proposal that is being written."""
+        if self._slow:
+            await self._slow.close()
         if self._prepared:
             self._prepared.cancel()
             await asyncio.gather(self._prepared, return_exceptions=True)
@@ -155,13 +161,28 @@ class Ideas:
             idea = self._again.pop(0)
             if self._is_new(idea.proposal):
                 return idea
+        if written := self._written():
+            return Idea(proposal=written, parents=written.parents)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = titles_on(self._ledger.others_intents(), self._ledger.known_line.working)
         if ready and self._is_new(ready) and ready.title not in taken:
-            return Idea(proposal=ready)
+            return Idea(proposal=ready, parents=ready.parents)
         proposal = self._untaken(taken)
-        return Idea(proposal=proposal) if proposal else None
+        return Idea(proposal=proposal, parents=proposal.parents) if proposal else None
+
+    def _written(self) -> Proposal | None:
+        """Return what a slow proposer has written, on the present working line, if it is new."""
+        written = self._slow.take() if self._slow else None
+        working = self._ledger.known_line.working
+        if written is not None and written.parent != working:
+            source = reapply(written.edits, self._ledger.source(working)) if written.edits else None
+            if source is None:
+                return None
+            written = replace(
+                written, parent=working, source=source, fingerprint=fingerprint(source)
+            )
+        return written if written and self._is_new(written) else None
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
         """Return something that nobody else is trying; if there is nothing, what somebody is."""
@@ -180,19 +201,7 @@ class Ideas:
         return is_current and proposal.fingerprint not in self._tried
 
     def _context(self, passed_over: Collection[bytes] = ()) -> Context:
-        return Context(
-            source=self._ledger.source(self._ledger.known_line.working),
-            editable=self._task.editable,
-            knobs=self._task.knobs,
-            moves=self._task.moves,
-            history=tuple(self._history),
+        return self._briefing.context(
             tried=frozenset(self._tried).union(passed_over).__contains__,
-            seed=self._seed + len(self._history) + self._handed_out,
+            seed=self._seed + len(self._outcomes.all) + self._handed_out,
         )
-
-
-def _outcome(step: ExperimentStep) -> Outcome | None:
-    if step.decision not in _LEARNED:
-        return None
-    gain = None if step.gain_milli is None else step.gain_milli / 1000
-    return Outcome(key=step.key, decision=_LEARNED[step.decision], gain_sd=gain)

@@ -116,25 +116,18 @@ class Offers:
 
         Nor where both changed the same lines, or where it may not be run.
         """
-        fit = self.vetted(offer.row.result, offer.body.tree)
-        if fit is None or not self._has(offer.body.base, offer.row.result):
+        step = self.step(offer, own=working)
+        if step is None:
             return None
-        base = self._ledger.source(offer.body.base)
-        source: Source | None = fit.source
-        if base.tree != working.tree:
-            if self._manifest.baseline_tree != base.tree:
-                below = self.vetted(offer.row.result, base.tree)
-                if below is None:
-                    return None
-                base = below.source
-            source = merged(base, working, fit.source)
+        base, tree = step
+        source = tree if offer.body.base == working.tree else merged(base, working, tree)
         if source is None or source.tree == working.tree:
             return None
         baseline = self._ledger.source(self._manifest.baseline_tree)
         found = inspect(source, baseline=baseline)
         if found.marks or found.fingerprint is None:
             return None
-        left = _changed_lines(working, source) / max(1, _changed_lines(base, fit.source))
+        left = _changed_lines(working, source) / max(1, _changed_lines(base, tree))
         claim_sd = offer.row.gain_nano / NANO / self._noise_sd()
         return Ported(
             offer=offer,
@@ -142,6 +135,20 @@ class Offers:
             fingerprint=found.fingerprint,
             claim_sd=min(1.0, left) * claim_sd,
         )
+
+    def step(self, offer: Offer, *, own: Source) -> tuple[Source, Source] | None:
+        """Return base and tree of an offer's step, without prose; None if it may not be run.
+
+        A base that is the task's baseline or this node's `own` tree stays as it is.
+        """
+        fit = self.vetted(offer.row.result, offer.body.tree)
+        if fit is None or not self._has(offer.body.base, offer.row.result):
+            return None
+        base = self._ledger.source(offer.body.base)
+        if base.tree in (own.tree, self._manifest.baseline_tree):
+            return base, fit.source
+        below = self.vetted(offer.row.result, base.tree)
+        return None if below is None else (below.source, fit.source)
 
     def is_here(self, offer: Offer) -> bool:
         """Whether both trees of a claim's step are; what is not is wanted."""

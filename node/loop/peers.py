@@ -188,6 +188,10 @@ class Peers:
         ranked = self._offers.ranked(rates, is_heard=self._hearing())
         return [offer for offer in ranked if offer.patch not in failed]
 
+    def step(self, offer: Offer) -> tuple[Source, Source] | None:
+        """Return base and tree of an offer's step, without prose; None if it may not be run."""
+        return self._offers.step(offer, own=self._ledger.explored)
+
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._ledger.explored
         for offer in offers:

@@ -173,7 +173,7 @@ class Verdicts:
         note = _trial_note(decision, ended, gain)
         closed = replace(step, decision=decision, gain_milli=_milli(gain), bank_nano=bank)
         record = self._ledger.close_experiment(job, closed, ended, note=note)
-        self._ideas.learn(closed)
+        self._ideas.learn(job, closed)
         if decision == "rebased" and step.edits:
             self._ideas.try_again(step, record.patch)
         self._activity.concluded(

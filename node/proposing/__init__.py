@@ -1,1 +1,1 @@
-"""Who writes proposals, and what a language model may cost: the node's side of the agent."""
+"""Who proposes on this node, and what it is told: models, coding agents, and what they may cost."""

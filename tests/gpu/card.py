@@ -75,7 +75,6 @@ class Machine:
             environment=software(),
             cuda=self.uuid or "0",  # its number, where torch is too old to tell
             minor=_minor(self.uuid),
-            memory_bytes=self.memory_bytes,
         )
 
     @property

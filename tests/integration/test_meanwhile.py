@@ -6,14 +6,9 @@ import pytest
 
 from node.home import Home
 from tests.integration.nodes import arnode, arnode_json, running_node
-from tests.trainer.hub import served, write_hub, write_unpinned
+from tests.trainer.hub import served, write_unpinned
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_hub(tmp_path_factory.mktemp("hub"))
 
 
 def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_the_task(

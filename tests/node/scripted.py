@@ -6,16 +6,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
-from agent.proposal import Context, Proposal
+from agent.proposal import Context, Proposal, Proposer
 from node.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
+from node.loop.briefing import Briefing
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
+from node.loop.outcomes import Outcomes
 from node.loop.peers import Peers
 from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import Session
+from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -129,6 +132,23 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+def ideas_on(
+    ledger: Ledger, task: Task, proposer: Proposer, *, slow: SlowIdeas | None = None
+) -> Ideas:
+    """Ideas as a node has them, without peers."""
+    outcomes = Outcomes(ledger, task)
+    briefing = Briefing(
+        ledger=ledger,
+        task=task,
+        outcomes=outcomes,
+        program=lambda: "Lower it.",
+        noise_sd=lambda: 0.01,
+    )
+    return Ideas(
+        ledger=ledger, outcomes=outcomes, briefing=briefing, proposer=proposer, seed=1, slow=slow
+    )
+
+
 @dataclass(kw_only=True)
 class Bench:
     """A loop on a store, with everything scripted that is not the node's own."""
@@ -144,6 +164,7 @@ class Bench:
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
+    slow: SlowIdeas | None = None
     has_company: bool = False
     quiet: Quiet | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -163,9 +184,7 @@ class Bench:
         """Open the books anew, as a start does."""
         ledger = ledger_of(self.home, self.store)
         session = self.session()
-        ideas = Ideas(
-            ledger=ledger, task=session.task, proposer=Rates(self.ideas, self.rates), seed=1
-        )
+        ideas = ideas_on(ledger, session.task, Rates(self.ideas, self.rates), slow=self.slow)
         activity = Activity(self.said.append)
         verdicts = Verdicts(
             ledger=ledger,

@@ -25,7 +25,7 @@ from tests.node.books import (
     with_baseline,
 )
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import Bench, Rates
+from tests.node.scripted import Bench, Rates, ideas_on
 from tests.node.strangers import Stranger
 
 
@@ -36,7 +36,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 def ideas_of(home: Home, ledger: Ledger, *, count: int = 3) -> Ideas:
     task = Bench(home=home, store=ledger.store).session().task
-    return Ideas(ledger=ledger, task=task, proposer=Rates(count), seed=1)
+    return ideas_on(ledger, task, Rates(count))
 
 
 def titles(ideas: Ideas) -> list[str]:
@@ -178,5 +178,7 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     # A rebased experiment says nothing yet: it goes on under the new base.
     (outcome,) = ideas._context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
-    ideas.learn(replace(step_of(ledger, "0.7"), decision="failed", gain_milli=None))
+    conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
+    job = ledger.store.closed_jobs(LINE, "experiment")[-1]
+    ideas.learn(job, replace(ExperimentStep.from_value(job.body), gain_milli=None))
     assert [entry.decision for entry in ideas._context().history] == ["rechecked_out", "failed"]

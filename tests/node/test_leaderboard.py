@@ -12,10 +12,12 @@ from node.home import Home
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
+from protocol.manifest import Budget
 from protocol.records import MAIN_NET, Record, sign_record
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
+from tests.trainer.nvml import FakeCard, FakeDriver
 
 NOW_MS = START_MS + 60_000
 STEADY = (100_000_000, 101_000_000, 99_000_000, 100_000_000)
@@ -177,3 +179,25 @@ def test_a_class_without_a_board_names_those_that_have_one(
     assert f"{CLASS}, h200-141g" in said
     shown = json.loads(arnode(capsys, "leaderboard", "--class", "h200-141g", "--json"))
     assert [row["tree"] for row in shown["rows"]] == [TREES[2].hex()]
+
+
+def test_on_a_machine_with_several_cards_it_is_of_those_that_the_node_may_use(
+    home: Home,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    cards = [FakeCard(name=f"NVIDIA GeForce RTX {each}", mib=24564) for each in (4090, 3090)]
+    FakeDriver(cards=cards).install(monkeypatch)
+    timed = replace(MANIFEST, budget=Budget(unit="seconds", amount=300))
+    world = World()
+    world.say(KEYS[0], TaskBody(manifest=timed))
+    for slug, tree in (("rtx4090-24g", TREES[0]), ("rtx3090-24g", TREES[1])):
+        claim = replace(confirm(tree, STEADY), task=timed.id, hardware_class=slug)
+        world.say(KEYS[0], claim)
+    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    shown = [json.loads(arnode(capsys, "leaderboard", "--json"))["class"]]
+    monkeypatch.setenv("ARNODE_GPUS", "1")
+    shown.append(json.loads(arnode(capsys, "leaderboard", "--json"))["class"])
+    assert shown == ["rtx4090-24g", "rtx3090-24g"]

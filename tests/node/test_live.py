@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from node.books import Books
 from node.config import Config
-from node.core import Books, Node
+from node.core import Node
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.activity import Dot
@@ -41,8 +42,14 @@ def node_of(home: Home, store: Store) -> Node:
         ledger=ledger,
         journal=Journal(home, store, Blobs(home.blobs), ledger.key),
     )
+    research = bench.research()
     return Node(
-        home=home, config=Config(), books=books, session=bench.session(), research=bench.research()
+        home=home,
+        config=Config(),
+        books=books,
+        session=bench.session(),
+        ideas=research._ideas,
+        research=research,
     )
 
 

@@ -11,20 +11,12 @@ from node import loading
 from node.home import Home
 from node.loading import NowAndThen, loading_rest
 from node.meanwhile import Preparation, is_awaited, preparing
-from tests.trainer.hub import Hub, served, write_hub, write_unpinned
+from node.progress import silent
+from tests.trainer.hub import Hub, served, write_unpinned
 from trainer.data import TaskData, prepare_first
 from trainer.pinning import pinned_task
 
 PATIENCE_S = 120.0
-
-
-def silent(_what: str, _share: float) -> None:
-    pass
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture

@@ -12,15 +12,10 @@ from node.home import Home
 from node.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
-from tests.trainer.hub import served, write_hub, write_unpinned
+from tests.trainer.hub import served, write_unpinned
 from trainer import unseen
 from trainer.pin import PINS, NotPreparedError, write_pin
 from trainer.task import load_task
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture(autouse=True)

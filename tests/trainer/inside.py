@@ -1,14 +1,13 @@
 """Programs inside one sandbox: start them, hear what they printed, see what ended them."""
 
 import asyncio
-import base64
-import json
 
 import pytest
 
 from trainer.device import Device
 from trainer.harness.channel import JOB
-from trainer.profile import Profile, Role
+from trainer.job import program_message
+from trainer.profile import Profile
 from trainer.sandbox import Sandbox, SandboxEnded
 
 MIB = 1 << 20
@@ -27,17 +26,6 @@ def profile(**changes: int | bool | Device) -> Profile:
     return Profile(role="serve", **fields)  # type: ignore[arg-type]
 
 
-def job(code: str, role: Role = "serve") -> bytes:
-    message = {
-        "role": role, "seed": 1, "entry": "train.py", "context": 8, "budget_tokens": 64,
-        "budget_seconds": 0.0, "parts": 1, "batch_rows": 1, "vocabulary_size": 16,
-        "bos": 15,
-        "vocabulary": {"pattern": "", "ranks": []},
-        "files": {"train.py": base64.b64encode(code.encode()).decode()},
-    }  # fmt: skip
-    return json.dumps(message).encode()
-
-
 def inside(code: str, limits: Profile | None = None) -> str:
     """Return what a program printed that ran to its end."""
     return _settled(code, limits).output_tail()
@@ -52,7 +40,7 @@ def _settled(code: str, limits: Profile | None) -> Sandbox:
     async def run() -> Sandbox:
         sandbox = await Sandbox.launch(limits or profile())
         try:
-            await sandbox.send(JOB, job(code))
+            await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(60):
                 with pytest.raises(SandboxEnded):
                     await sandbox.receive(b"?", at_most=0)
@@ -71,7 +59,7 @@ def ended(code: str, limits: Profile) -> Sandbox:
     async def run() -> Sandbox:
         sandbox = await Sandbox.launch(limits)
         try:
-            await sandbox.send(JOB, job(code))
+            await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(30):
                 with pytest.raises(SandboxEnded):
                     await sandbox.receive(b"?", at_most=0)

@@ -60,8 +60,6 @@ class FakeLoad:
     past: dict[int, int] = field(default_factory=dict)  # who was there before: percents
     reasons: int = 0
     sm_mhz: int = 2500
-    power_w: float = 200.0
-    celsius: int = 60
 
     @property
     def used_mib(self) -> int:
@@ -164,8 +162,7 @@ class FakeDriver:
         return next(card for card in self.cards if handle in card.slices)
 
     def nvmlDeviceGetMemoryInfo(self, handle: FakeCard | FakeSlice) -> SimpleNamespace:
-        mib, used = _told(handle.mib), self.load.used_mib
-        return SimpleNamespace(total=mib * MIB, used=used * MIB, free=(mib - used) * MIB)
+        return SimpleNamespace(total=_told(handle.mib) * MIB, used=self.load.used_mib * MIB)
 
     def nvmlDeviceGetComputeRunningProcesses(
         self, _: FakeCard | FakeSlice
@@ -222,15 +219,6 @@ class FakeDriver:
         _whole(handle)
         assert kind == pynvml.NVML_CLOCK_SM
         return self.load.sm_mhz
-
-    def nvmlDeviceGetPowerUsage(self, handle: FakeCard | FakeSlice) -> int:
-        _whole(handle)
-        return round(1_000 * self.load.power_w)
-
-    def nvmlDeviceGetTemperature(self, handle: FakeCard | FakeSlice, sensor: int) -> int:
-        _whole(handle)
-        assert sensor == pynvml.NVML_TEMPERATURE_GPU
-        return self.load.celsius
 
     def nvmlDeviceGetCudaComputeCapability(self, handle: FakeCard) -> tuple[int, int]:
         return handle.capability

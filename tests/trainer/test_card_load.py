@@ -20,8 +20,8 @@ from trainer.card_load import (
 from trainer.card_reading import Reading
 
 READING = Reading(
-    total_bytes=None, free_bytes=None, used_bytes=None, held=None, shares=None, busy=None,
-    is_slowed=None, sm_mhz=None, power_w=None, temperature_c=None,
+    total_bytes=None, used_bytes=None, held=None, shares=None, busy=None, is_slowed=None,
+    sm_mhz=None,
 )  # fmt: skip
 SIZES = st.integers(0, 80 << 30)
 SHARES = st.floats(0, 1)

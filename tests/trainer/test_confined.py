@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile, ran_out_of_memory
+from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer import sandbox as sandbox_module
 from trainer.confined import THROWAWAY_UIDS, Confined
 from trainer.enclosure import Enclosure
+from trainer.job import program_message
 from trainer.landlock import can_scope_signals
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox
@@ -129,7 +130,7 @@ def test_close_leaves_no_process_of_many_that_hide() -> None:
     async def run() -> list[int]:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
         try:
-            await sandbox.send(b"J", job(FORKS))
+            await sandbox.send(b"J", program_message(FORKS, "serve"))
             async with asyncio.timeout(60):
                 while sandbox.output_tail().count("pid") < 6:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)

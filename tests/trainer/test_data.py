@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.progress import silent
 from protocol.errors import ConfigurationError
 from trainer.data import TaskData, prepare
 from trainer.task import Task, load_task
@@ -16,10 +17,6 @@ from trainer.tasks.tiny import world
 from trainer.text_splits import MIN_TEXT_BYTES, read_splits
 from trainer.text_task import text_task
 from trainer.token_cache import Tokens, cached_tokens
-
-
-def silent(_what: str, _share: float) -> None:
-    """Progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Landlock, as a process that has restricted itself finds it."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -59,6 +60,28 @@ def test_only_what_is_named_can_be_done(tmp_path: Path) -> None:
     )
     assert json.loads(said.stdout) == ["read", "single", "list", "write"]
     assert (tmp_path / "read" / "file").read_text() == "read"
+
+
+ASKED = """
+import fcntl, os, termios
+from pathlib import Path
+from trainer.landlock import CARD, DEVICE, restrict_self
+restrict_self({Path("/dev/null"): DEVICE, Path("/dev/full"): CARD})
+for path in ("/dev/null", "/dev/full"):
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.ioctl(file, termios.TIOCGWINSZ, bytes(8))
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+@pytest.mark.skipif(
+    Access.IOCTL_DEV not in Access.known_to(landlock_abi()), reason="the kernel cannot refuse it"
+)
+def test_only_a_cards_driver_is_asked_for_more_than_reading_and_writing() -> None:
+    said = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
+    assert [int(word) for word in said.stdout.split()] == [errno.EACCES, errno.ENOTTY]
 
 
 def test_everything_but_leaves_out_what_is_hidden_and_nothing_else(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from protocol.hardware import cuda_class
-from tests.trainer.inside import inside, job, profile
+from tests.trainer.inside import inside, profile
 from trainer import nvidia
 from trainer import sandbox as sandbox_module
 from trainer.compiled import CompiledCode
@@ -23,6 +23,7 @@ from trainer.confined import Confined
 from trainer.device import Device
 from trainer.enclosure import Enclosure
 from trainer.harness.channel import DATA, JOB, NEED_DATA
+from trainer.job import program_message
 from trainer.profile import Profile
 from trainer.sandbox import Sandbox
 from trainer.tier import _probe_weaker, probe_tier
@@ -31,7 +32,6 @@ CARD = Device(
     hardware_class=cuda_class("NVIDIA GeForce RTX 4090", 24 << 30, compute_capability=(8, 9)),
     cuda="GPU-1",
     minor=1,
-    memory_bytes=24 << 30,
 )
 LIMITS = {"scratch_bytes": 64 << 20, "threads": 128, "single_process": False, "card": CARD}
 
@@ -143,7 +143,7 @@ time.sleep(60)
         sandbox = await Sandbox.launch(replace(profile(**LIMITS), role="train"))
         try:
             sandbox.fill_compiled(code, b"tree")
-            await sandbox.send(JOB, job(program, "train"))
+            await sandbox.send(JOB, program_message(program, "train"))
             await sandbox.receive(NEED_DATA, at_most=0)
             sandbox.keep_compiled(code, b"tree")
             await sandbox.send(DATA)

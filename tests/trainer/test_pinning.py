@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from node.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
-from tests.trainer.hub import documents_of, hashes_of, served, write_hub, write_unpinned
+from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
 from trainer import announced as announced_module
 from trainer import download, pinning
 from trainer.data import prepare, prepare_first
@@ -24,15 +25,6 @@ from trainer.task import Task, load_task
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
 Unpinned = Callable[..., Path]
-
-
-def silent(_what: str, _share: float) -> None:
-    pass
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture

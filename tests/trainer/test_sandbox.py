@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.inside import DEAF, MIB, ended, inside, job, profile, ran_out_of_memory
+from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
+from trainer.job import program_message
 from trainer.processes import proportional_kib, status_number
 from trainer.sandbox import Sandbox, SandboxEnded
 from trainer.seccomp import path_program
@@ -201,7 +202,7 @@ time.sleep(60)
         sandbox = await Sandbox.launch(profile())
         try:
             before_s = sandbox.cpu_s()
-            await sandbox.send(JOB, job(code))
+            await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(60):
                 while "burnt" not in sandbox.output_tail():  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
@@ -394,7 +395,7 @@ while True:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
         namespace = namespace_of(sandbox)
         try:
-            await sandbox.send(JOB, job(code))
+            await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(30):
                 while sandbox.output_tail().count("settled") < 6:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
@@ -495,7 +496,7 @@ def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
     async def run() -> str:
         sandbox = await Sandbox.launch(profile())
         try:
-            await sandbox.send(JOB, job(LOOKUPS))
+            await sandbox.send(JOB, program_message(LOOKUPS, "serve"))
             async with asyncio.timeout(60):
                 await sandbox.receive(b"S", at_most=0)
                 sandbox.shut_gate()

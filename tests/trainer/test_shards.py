@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from node.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
-from tests.trainer.hub import SPLITS, documents_of, hashes_of, served, write_hub
+from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
 from tests.trainer.runners import measured
 from trainer import download
 from trainer.data import TaskData, has_first, prepare, prepare_first
@@ -42,22 +43,12 @@ rows = 64
 Made = Callable[..., Task]
 
 
-def silent(_what: str, _share: float) -> None:
-    pass
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of shards."""
-    return write_hub(tmp_path_factory.mktemp("hub"))
-
-
 @pytest.fixture
-def made(hub: Path, tmp_path: Path) -> Made:
+def made(shards: Path, tmp_path: Path) -> Made:
     def make(
         url: str = "http://127.0.0.1:9", budget: str = "tokens = 15_360", **changed: str
     ) -> Task:
-        hashes = hashes_of(hub) | changed
+        hashes = hashes_of(shards) | changed
         lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
         folder = tmp_path / "sharded"
         folder.mkdir(exist_ok=True)
@@ -79,10 +70,10 @@ def text_of(data: TaskData, tokens: np.ndarray) -> str:
 
 
 def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
     heard: list[tuple[str, float]] = []
-    with served(hub, announces=False) as server:
+    with served(shards, announces=False) as server:
         task = made(server.url)
         data = prepare(
             task,
@@ -113,9 +104,9 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
 
 
 def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
-    with served(hub) as server:
+    with served(shards) as server:
         server.missing.add("shard_1.parquet")
         task = made(server.url, budget="seconds = 2")
         data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
@@ -142,9 +133,11 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
     assert (all_at_once.secret_rows(b"s", 0) == data.secret_rows(b"s", 0)).all()
 
 
-def test_a_budget_of_tokens_needs_all_shards_first(made: Made, hub: Path, tmp_path: Path) -> None:
+def test_a_budget_of_tokens_needs_all_shards_first(
+    made: Made, shards: Path, tmp_path: Path
+) -> None:
     """The seed chooses among all documents: with fewer of them it would choose others."""
-    with served(hub) as server:
+    with served(shards) as server:
         server.missing.add("shard_1.parquet")
         task = made(server.url)
         with pytest.raises(ArnodeError, match=r"shard_1\.parquet: the server answers 404"):
@@ -158,24 +151,24 @@ def test_a_budget_of_tokens_needs_all_shards_first(made: Made, hub: Path, tmp_pa
 
 
 def test_the_order_of_training_parts_is_the_manifests(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
     """It decides what a seed trains on, and a task file may list its shards in any order."""
     task = made()
-    data = prepared(task, tmp_path / "data", url=str(hub))
+    data = prepared(task, tmp_path / "data", url=str(shards))
     path = tmp_path / "sharded" / "task.toml"
     lines = path.read_text().splitlines()
     start = lines.index("[data.sha256]") + 1
     path.write_text("\n".join(lines[:start] + lines[start:][::-1]))
     turned = load_task(path, data_dir=tmp_path)
     assert turned.id == task.id
-    again = prepared(turned, tmp_path / "data", url=str(hub))
+    again = prepared(turned, tmp_path / "data", url=str(shards))
     for one, other in zip(data.training_parts, again.training_parts, strict=True):
         assert (one == other).all()
 
 
 def test_who_gives_up_ends_a_download_that_stands_still(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
     """A mirror may accept a connection and then say nothing for minutes."""
 
@@ -190,11 +183,11 @@ def test_who_gives_up_ends_a_download_that_stands_still(
 
 
 def test_a_folder_or_another_server_takes_the_place_of_the_tasks_own(
-    made: Made, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = made()
-    assert prepared(task, tmp_path / "one", url=str(hub)).training_size > 100_000
-    with served(hub) as server:
+    assert prepared(task, tmp_path / "one", url=str(shards)).training_size > 100_000
+    with served(shards) as server:
         assert prepared(task, tmp_path / "two", url=server.url).training_size > 100_000
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     with pytest.raises(ArnodeError, match="is not to be had") as caught:
@@ -203,19 +196,19 @@ def test_a_folder_or_another_server_takes_the_place_of_the_tasks_own(
 
 
 def test_a_shard_that_is_not_the_one_named_is_refused(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
     task = made(**{"training/shard_1.parquet": "ab" * 32})
     with pytest.raises(ArnodeError, match=r"shard_1\.parquet is not the file that it should be"):
-        prepared(task, tmp_path / "data", url=str(hub))
+        prepared(task, tmp_path / "data", url=str(shards))
 
 
-def test_damaged_tokens_are_made_again(made: Made, hub: Path, tmp_path: Path) -> None:
+def test_damaged_tokens_are_made_again(made: Made, shards: Path, tmp_path: Path) -> None:
     task = made()
-    before = prepared(task, tmp_path / "data", url=str(hub)).public_rows.copy()
+    before = prepared(task, tmp_path / "data", url=str(shards)).public_rows.copy()
     for path in (tmp_path / "data" / "tokens").glob("*.u16"):
         path.write_bytes(path.read_bytes()[:-2] + b"xx")
-    assert (prepared(task, tmp_path / "data", url=str(hub)).public_rows == before).all()
+    assert (prepared(task, tmp_path / "data", url=str(shards)).public_rows == before).all()
 
 
 @pytest.mark.parametrize(
@@ -234,10 +227,10 @@ def test_damaged_tokens_are_made_again(made: Made, hub: Path, tmp_path: Path) ->
     ids=["no parquet", "no text", "too little"],
 )
 def test_a_shard_that_cannot_serve_is_named(
-    made: Made, hub: Path, tmp_path: Path, write: Callable[[Path], None], said: str
+    made: Made, shards: Path, tmp_path: Path, write: Callable[[Path], None], said: str
 ) -> None:
     folder = tmp_path / "hub"
-    shutil.copytree(hub, folder)
+    shutil.copytree(shards, folder)
     write(folder / "shard_8.parquet")
     digest = hashlib.sha256((folder / "shard_8.parquet").read_bytes()).hexdigest()
     task = made(**{"public/shard_8.parquet": digest})
@@ -246,10 +239,10 @@ def test_a_shard_that_cannot_serve_is_named(
 
 
 def test_training_shards_may_be_empty_but_not_all_of_them(
-    made: Made, hub: Path, tmp_path: Path
+    made: Made, shards: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hub"
-    shutil.copytree(hub, folder)
+    shutil.copytree(shards, folder)
     changed: dict[str, str] = {}
     for number, columns in enumerate(({"text": [""]}, {"text": [None, ""]})):
         path = folder / f"shard_{number}.parquet"
@@ -264,11 +257,11 @@ def test_training_shards_may_be_empty_but_not_all_of_them(
 
 
 def test_without_what_reads_parquet_the_hint_says_what_to_install(
-    made: Made, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ConfigurationError) as caught:
-        prepared(made(), tmp_path / "data", url=str(hub))
+        prepared(made(), tmp_path / "data", url=str(shards))
     assert "arnode[shards]" in str(caught.value.hint)
 
 
@@ -289,9 +282,9 @@ def test_shards_that_make_no_splits_are_refused(
     assert said in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_splits_are_part_of_what_a_task_is(made: Made, hub: Path) -> None:
+def test_splits_are_part_of_what_a_task_is(made: Made, shards: Path) -> None:
     """Who scores on other shards, or trains on them, works on another task."""
-    digest = hashlib.sha256((hub / "shard_1.parquet").read_bytes()).hexdigest()
+    digest = hashlib.sha256((shards / "shard_1.parquet").read_bytes()).hexdigest()
     assert made().id != made(**{"secret/shard_7.parquet": digest[::-1]}).id
     names = [name for name, _ in made().manifest.data]
     assert names == sorted(SPLITS)
@@ -299,13 +292,13 @@ def test_splits_are_part_of_what_a_task_is(made: Made, hub: Path) -> None:
 
 @pytest.mark.parametrize("budget", ["tokens = 15_360", "seconds = 2"])
 def test_a_run_trains_on_them_and_is_scored(
-    made: Made, hub: Path, tmp_path: Path, budget: str
+    made: Made, shards: Path, tmp_path: Path, budget: str
 ) -> None:
     """With a budget of seconds all shards are handed over, the same memory to every run."""
     task = made(budget=budget)
     if "seconds" in budget:
         task = in_seconds(task)
-    data = prepared(task, tmp_path / "data", url=str(hub))
+    data = prepared(task, tmp_path / "data", url=str(shards))
     outcomes = measured(task, data, 1, 2)
     assert [outcome.reason or outcome.status for outcome in outcomes] == ["ok", "ok"]
     assert outcomes[0].metric_nano != outcomes[1].metric_nano

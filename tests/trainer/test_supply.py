@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from node.progress import silent
 from tests.trainer.runners import runner_of
 from trainer import supply as supply_module
 from trainer.data import TaskData
@@ -17,10 +18,6 @@ from trainer.supply import NotThereYet, Supply
 from trainer.task import Task
 from trainer.token_cache import Tokens
 from trainer.windows import Progress
-
-
-def silent(_what: str, _share: float) -> None:
-    """Tell nobody."""
 
 
 def parts_of(data: TaskData, count: int, size: int) -> list[Tokens]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from node.progress import silent
 from protocol.errors import SafetyError, UsageError
 from trainer.data import prepare
 from trainer.task import Task, load_task
@@ -21,10 +22,6 @@ def diary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "My diary (2).txt"
     path.write_text("".join(d.text for d in world.first_documents(b"own", 500_000)))
     return path
-
-
-def silent(_what: str, _share: float) -> None:
-    """Progress that nobody watches."""
 
 
 def test_a_text_becomes_a_private_task_named_after_it(diary: Path, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""One line's books, open for writing: keys, store, ledger and the journal that follows them.
+
+Whoever opens them holds the home's lock, so there is one writer.
+"""
+
+import contextlib
+import logging
+import secrets
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.clock import clock_ms
+from node.config import Config
+from node.home import Home
+from node.identity import identity_of
+from node.journal.journal import Journal
+from node.keyfile import NodeKeys, load_keys
+from node.loop.ledger import Ledger
+from node.loop.session import Subject
+from node.store.blobs import Blobs
+from node.store.intake import Quotas
+from node.store.store import Store
+from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
+from protocol.runs import MAX_SEED
+from trainer.device import probe_devices
+
+_log = logging.getLogger("node")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """One line's books, open for writing: enough to record, not to measure."""
+
+    keys: NodeKeys
+    store: Store
+    ledger: Ledger
+    journal: Journal
+
+    @classmethod
+    def of(cls, home: Home, config: Config, store: Store, subject: Subject) -> "Books":
+        """Open the books of a task on a device; keys are made if there are none."""
+        keys = load_keys(home)
+        blobs = Blobs(home.blobs)
+        blobs.remove_leftovers()
+        ledger = Ledger(
+            store=store,
+            blobs=blobs,
+            identity=identity_of(keys, config),
+            subject=subject,
+            clock_ms=clock_ms,
+            random_seed=random_seed,
+        )
+        journal = Journal(home, store, blobs, ledger.key)
+        return cls(keys=keys, store=store, ledger=ledger, journal=journal)
+
+    def keep_journal(self) -> None:
+        """Bring the journal up to date; it follows the store, so a fault here costs no result."""
+        # A terminal's Ctrl-C is for the node, not for the git that it runs; a mask is inherited.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.journal.catch_up()
+        except ArnodeError as fault:
+            _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextlib.contextmanager
+def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
+    """Open the books of a recorded task while no node runs; holds the home's lock."""
+    with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
+        baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
+        device = probe_devices(manifest, config.gpus)[0]
+        books = Books.of(home, config, store, Subject.on(device, manifest, baseline))
+        books.ledger.announce()
+        yield books
+
+
+def random_seed() -> int:
+    """A seed that nobody could know before."""
+    return secrets.randbelow(MAX_SEED + 1)

@@ -1,0 +1,128 @@
+"""What came of the experiments of a line, as proposers learn from it.
+
+Read from closed jobs once and kept up to date by the loop. Of older experiments only what was
+decided is kept; the latest have their edits, their knobs' values and why they failed.
+"""
+
+from typing import Final
+
+from agent.literals import Scalar, find_knobs
+from agent.proposal import Crash, Decision, Outcome
+from node.loop.ledger import Ledger
+from node.loop.steps import ExperimentStep
+from node.store.jobs import Job
+from protocol.fields import fit_line
+from protocol.runs import Run
+from protocol.units import from_nano
+from trainer.task import Task
+
+IN_FULL: Final = 300  # of the latest: each is a source to parse
+MOST_REPAIRS: Final = 2
+_REPAIR = "repair:"
+_SLOW: Final = {"llm", "command"}  # proposers that can read why something failed
+_LOG_LINES = 50
+_DECISIONS: dict[str, Decision] = {
+    "screened_out": "screened_out",
+    "rechecked_out": "rechecked_out",
+    "kept": "kept",
+    "failed": "failed",
+    "rejected": "rejected",
+}
+
+
+class Outcomes:
+    """The outcomes of one line, oldest first, and the crash that is worth a mend, if any."""
+
+    def __init__(self, ledger: Ledger, task: Task) -> None:
+        self._ledger = ledger
+        self._task = task
+        self._all: list[Outcome] = []
+        self.crash: Crash | None = None
+        jobs = ledger.store.closed_jobs(ledger.key, "experiment")
+        for number, job in enumerate(jobs):
+            step = ExperimentStep.from_value(job.body)
+            if number < len(jobs) - IN_FULL:
+                self._add(_decided(step))
+            else:
+                self.learn(job, step)
+
+    @property
+    def all(self) -> tuple[Outcome, ...]:
+        """Everything that was decided."""
+        return tuple(self._all)
+
+    def learn(self, job: Job, step: ExperimentStep) -> None:
+        """Take in what came of an experiment; one that is tried again says nothing yet."""
+        decided = _decided(step)
+        if decided is None:
+            return
+        runs = [one.outcome for one in self._ledger.store.runs_of(job.id) if one.outcome]
+        last = runs[-1] if runs else None
+        self._add(self._in_full(decided, step, last.run if last else None))
+        if step.proposer in _SLOW:
+            failed = step.decision == "failed" and last is not None
+            self.crash = self._crash(step, last.run, last.log_tail) if failed and last else None
+
+    def _add(self, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self._all.append(outcome)
+
+    def _in_full(self, decided: Outcome, step: ExperimentStep, run: Run | None) -> Outcome:
+        if step.author is not None:  # what peers wrote is told elsewhere, if at all
+            return decided
+        return Outcome(
+            key=decided.key,
+            decision=decided.decision,
+            gain_sd=decided.gain_sd,
+            title=step.title,
+            proposer=step.proposer,
+            edits=step.edits,
+            metric=from_nano(run.metric_nano) if run else None,
+            values=self._values(step.tree),
+            reason=(run.reason or "") if run and run.status != "ok" else "",
+        )
+
+    def _values(self, tree: bytes) -> tuple[tuple[str, Scalar], ...]:
+        knobs = find_knobs(self._ledger.source(tree), self._task.editable, self._task.knobs)
+        return tuple((knob.name, knob.value) for knob in knobs)
+
+    def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
+        mended, key = repairs_of(step.key)
+        if mended >= MOST_REPAIRS:
+            return None
+        return Crash(
+            source=self._ledger.source(step.tree),
+            key=key,
+            title=step.title,
+            status=run.status,
+            reason=run.reason or "",
+            log_tail="\n".join(log_tail.splitlines()[-_LOG_LINES:]),
+            attempt=mended + 1,
+        )
+
+
+def repairs_of(key: str) -> tuple[int, str]:
+    """Return how often an idea was mended, and its key without that."""
+    count, _, rest = key.removeprefix(_REPAIR).partition(":")
+    if key.startswith(_REPAIR) and count.isdecimal() and rest:
+        return int(count), rest
+    return 0, key
+
+
+def repair_key(crash: Crash) -> str:
+    """Return the key of a mend."""
+    return fit_line(f"{_REPAIR}{crash.attempt}:{crash.key}", 120)
+
+
+def _decided(step: ExperimentStep) -> Outcome | None:
+    if step.decision not in _DECISIONS:
+        return None
+    author = step.author and step.author.hex()[:8]
+    return Outcome(
+        key=step.key,
+        decision=_DECISIONS[step.decision],
+        gain_sd=None if step.gain_milli is None else step.gain_milli / 1000,
+        title=f"a claim of {author}" if author else step.title,
+        proposer=step.proposer,
+        author=author or None,
+    )

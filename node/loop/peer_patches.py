@@ -1,0 +1,82 @@
+"""Peers' patches as proposers are shown them: the most promising claims, each as a step of code.
+
+Without prose and without marks, like all of a peer's that may be run, and told apart by who
+measured the gain: its author, others, or this node.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from agent.proposal import Level, PeerPatch
+from node.loop.ledger import Ledger
+from node.loop.offers import Offer
+from node.loop.peers import Peers
+from node.store.boards import BoardKey
+from node.views.standing import measured_here
+from protocol.kinds import PatchBody
+from protocol.patches import unified_diff
+from protocol.source import Source
+from protocol.units import NANO
+
+MOST_SHOWN: Final = 24
+_REMEMBERED = 256  # steps; to look at one reads every patch there is
+
+
+class PeerPatches:
+    """What peers claim on a line's boards. `noise_sd` is of one run here, as known now."""
+
+    def __init__(
+        self, ledger: Ledger, peers: Peers, *, net: str, noise_sd: Callable[[], float]
+    ) -> None:
+        self._ledger = ledger
+        self._peers = peers
+        self._board = BoardKey(
+            net=net, task=ledger.key.task, hardware_class=ledger.key.hardware_class
+        )
+        self._noise_sd = noise_sd
+        self._steps: dict[tuple[bytes, bytes], tuple[Source, Source]] = {}
+
+    def latest(self) -> tuple[PeerPatch, ...]:
+        """Return the most promising steps that are here, the best first."""
+        here = measured_here(self._ledger.store.own_facts(self._board))
+        shown: list[PeerPatch] = []
+        for offer in self._peers.offers(self._peers.rates()):
+            body = self._ledger.store.patch(offer.patch)
+            step = self._step(offer)
+            if body is None or step is None:
+                continue
+            level: Level = "others" if offer.row.confirmed > offer.row.refuted else "claimed"
+            if (own := here.get(offer.row.tree)) and own.verdict == "confirmed":
+                level = "here"
+            shown.append(self._shown(offer, body, step, level))
+            if len(shown) == MOST_SHOWN:
+                break
+        return tuple(shown)
+
+    def _shown(
+        self, offer: Offer, body: PatchBody, step: tuple[Source, Source], level: Level
+    ) -> PeerPatch:
+        base, tree = step
+        return PeerPatch(
+            patch=offer.patch,
+            author=offer.author.hex()[:8],
+            level=level,
+            hardware_class=offer.body.hardware_class,
+            is_near=offer.is_near,
+            gain_sd=offer.row.gain_nano / NANO / self._noise_sd(),
+            title=body.title,
+            why=body.why,
+            diff=unified_diff(base, tree),
+            edits=(),
+        )
+
+    def _step(self, offer: Offer) -> tuple[Source, Source] | None:
+        key = (offer.row.result, self._ledger.known_line.working)
+        if key not in self._steps:
+            step = self._peers.step(offer)
+            if step is None:  # not here yet, perhaps
+                return None
+            if len(self._steps) >= _REMEMBERED:
+                del self._steps[next(iter(self._steps))]
+            self._steps[key] = step
+        return self._steps[key]

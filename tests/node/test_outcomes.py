@@ -1,0 +1,142 @@
+"""Outcomes: what proposers learn, the same after a restart, and the crash that is worth a mend."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.proposal import Crash, Outcome
+from node.home import Home
+from node.loop import outcomes as module
+from node.loop.ledger import Ledger
+from node.loop.outcomes import Outcomes, repair_key, repairs_of
+from node.loop.steps import ExperimentStep
+from node.store.jobs import StoredOutcome
+from node.store.store import Store
+from protocol.units import NANO
+from tests.node.books import BASE_NANO, conclude, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE, run
+from tests.node.scripted import Bench
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def outcomes_of(ledger: Ledger, home: Home) -> Outcomes:
+    return Outcomes(ledger, Bench(home=home, store=ledger.store).session().task)
+
+
+def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") -> None:
+    """Record an idea that fell over, with what it printed."""
+    proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
+    job = ledger.open_experiment(proposal)
+    step = ExperimentStep.from_value(job.body)
+    (planned,) = ledger.store.runs_of(job.id)
+    ended = replace(
+        run(None, status="crash", reason="TypeError"), role="candidate", seed=planned.seed
+    )
+    log = "\n".join(f"line {n}" for n in range(80))
+    ledger.store.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
+    closed = replace(step, decision="failed")
+    ledger.close_experiment(job, closed, [ended], note="")
+
+
+def test_an_outcome_says_what_was_tried_and_what_came_of_it(home: Home, ledger: Ledger) -> None:
+    conclude(ledger, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
+    (outcome,) = outcomes_of(ledger, home).all
+    assert outcome.metric == BASE_NANO / NANO
+    assert outcome.values == (("LEARNING_RATE", 0.7),)
+    assert outcome.edits == proposal_of(BASELINE, "0.7").edits
+    assert (outcome.title, outcome.reason) == ("LEARNING_RATE → 0.7", "")
+
+
+def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger) -> None:
+    learning = outcomes_of(ledger, home)
+    for rate, decision in (("0.7", "screened_out"), ("0.8", "failed"), ("0.9", "rebased")):
+        conclude(
+            ledger, proposal_of(BASELINE, rate), decision, None if rate == "0.8" else BASE_NANO
+        )
+        job = ledger.store.closed_jobs(LINE, "experiment")[-1]
+        learning.learn(job, ExperimentStep.from_value(job.body))
+    assert learning.all == outcomes_of(ledger, home).all
+    assert [one.decision for one in learning.all] == ["screened_out", "failed"]
+
+
+def test_what_a_peer_wrote_is_no_part_of_an_outcome(home: Home, ledger: Ledger) -> None:
+    theirs = replace(proposal_of(BASELINE, "0.7", title="ignore all that"), proposer="peer")
+    job = ledger.open_experiment(theirs, author=b"\xab" * 32, claim_milli=1)
+    step = replace(ExperimentStep.from_value(job.body), decision="screened_out")
+    ledger.close_experiment(job, step, [run(BASE_NANO)], note="")
+    (outcome,) = outcomes_of(ledger, home).all
+    assert outcome == Outcome(
+        key=step.key,
+        decision="screened_out",
+        gain_sd=None,
+        title="a claim of abababab",
+        proposer="peer",
+        author="abababab",
+    )
+
+
+def test_only_the_latest_are_remembered_in_full(
+    home: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rate in ("0.6", "0.7"):
+        conclude(ledger, proposal_of(BASELINE, rate), "screened_out", BASE_NANO)
+    monkeypatch.setattr(module, "IN_FULL", 1)
+    older, latest = outcomes_of(ledger, home).all
+    assert (older.values, older.edits, older.title) == ((), (), "LEARNING_RATE → 0.6")
+    assert latest.values == (("LEARNING_RATE", 0.7),)
+
+
+def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(home: Home, ledger: Ledger) -> None:
+    crashed(ledger)
+    crash = outcomes_of(ledger, home).crash
+    assert crash is not None
+    assert (crash.key, crash.status, crash.reason, crash.attempt) == (
+        "llm:wider",
+        "crash",
+        "TypeError",
+        1,
+    )
+    assert crash.log_tail.splitlines() == [f"line {n}" for n in range(30, 80)]
+    assert crash.source == proposal_of(BASELINE, "0.7").source
+
+
+def test_a_crash_of_a_knob_is_not(home: Home, ledger: Ledger) -> None:
+    crashed(ledger, key="knob:LEARNING_RATE:up", proposer="knobs")
+    assert outcomes_of(ledger, home).crash is None
+
+
+@pytest.mark.parametrize(
+    ("key", "is_offered"), [("repair:1:llm:a", True), ("repair:2:llm:a", False)]
+)
+def test_two_mends_are_tried(home: Home, ledger: Ledger, key: str, *, is_offered: bool) -> None:
+    crashed(ledger, key=key)
+    crash = outcomes_of(ledger, home).crash
+    assert (crash is not None) == is_offered
+    assert crash is None or (crash.attempt, crash.key) == (2, "llm:a")
+
+
+def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger) -> None:
+    crashed(ledger)
+    job = ledger.open_experiment(replace(proposal_of(BASELINE, "0.8"), proposer="llm"))
+    step = replace(ExperimentStep.from_value(job.body), decision="screened_out")
+    ledger.close_experiment(job, step, [run(BASE_NANO)], note="")
+    assert outcomes_of(ledger, home).crash is None
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("llm:a", (0, "llm:a")), ("repair:2:llm:a", (2, "llm:a")), ("repair:x:y", (0, "repair:x:y"))],
+)
+def test_a_key_says_how_often_its_idea_was_mended(key: str, expected: tuple[int, str]) -> None:
+    assert repairs_of(key) == expected
+
+
+def test_the_key_of_a_mend_is_read_as_one() -> None:
+    crash = Crash(
+        source=BASELINE, key="llm:a", title="", status="crash", reason="", log_tail="", attempt=2
+    )
+    assert repairs_of(repair_key(crash)) == (2, "llm:a")

@@ -1,0 +1,196 @@
+"""A slow proposer writes beside the runs, nobody waits for it, and what it wrote fits the line."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from agent.proposal import Context, Cost, Proposal, Silence
+from node.home import Home
+from node.loop.ideas import Ideas
+from node.loop.ledger import Ledger
+from node.loop.slow_ideas import SlowIdeas
+from node.loop.steps import ExperimentStep
+from node.store.store import Store
+from protocol.kinds import PatchBody, ResultBody
+from tests.node.books import BASE_NANO, finished, keep, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE
+from tests.node.scripted import Bench, Rates, ideas_on
+
+
+@dataclass(kw_only=True)
+class Scribe:
+    """Answers with what it is given, one after the other, when `leave` is set."""
+
+    name: str = "the model"
+    answers: list[Proposal | Silence] = field(default_factory=list)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: list[Context] = field(default_factory=list)
+
+    async def propose(self, context: Context) -> Proposal | Silence:
+        self.asked.append(context)
+        await self.leave.wait()
+        return self.answers.pop(0)
+
+
+@dataclass(kw_only=True)
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def ideas_of(ledger: Ledger, home: Home, slow: SlowIdeas) -> Ideas:
+    task = Bench(home=home, store=ledger.store).session().task
+    return ideas_on(ledger, task, Rates(3), slow=slow)
+
+
+async def settled() -> None:
+    """Let what can go on go on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_nobody_waits_for_a_slow_proposer(home: Home, ledger: Ledger) -> None:
+    async def work() -> list[str]:
+        scribe = Scribe(answers=[proposal_of(BASELINE, "0.7", title="thought out")])
+        ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
+        ideas.prepare()
+        await settled()
+        titles = []
+        for _ in range(2):
+            idea = ideas.take()
+            assert idea is not None
+            titles.append(idea.proposal.title)
+        scribe.leave.set()
+        await settled()
+        idea = ideas.take()
+        assert idea is not None
+        await ideas.close()
+        return [*titles, idea.proposal.title]
+
+    assert asyncio.run(work()) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.201", "thought out"]
+
+
+def test_it_is_asked_once_at_a_time(home: Home, ledger: Ledger) -> None:
+    async def work() -> int:
+        scribe = Scribe()
+        ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
+        for _ in range(3):
+            ideas.prepare()
+            await settled()
+        await ideas.close()
+        return len(scribe.asked)
+
+    assert asyncio.run(work()) == 1
+
+
+def test_what_it_wrote_for_a_line_that_moved_is_made_on_the_new_one(
+    home: Home, ledger: Ledger
+) -> None:
+    async def work() -> Proposal:
+        scribe = Scribe(answers=[proposal_of(BASELINE, "0.7")])
+        ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
+        ideas.prepare()
+        await settled()
+        other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
+        ledger.blobs.put_source(other)
+        ledger._save(replace(ledger.known_line, working=other.tree))
+        scribe.leave.set()
+        await settled()
+        idea = ideas.take()
+        await ideas.close()
+        assert idea is not None
+        return idea.proposal
+
+    proposal = asyncio.run(work())
+    assert proposal.parent == ledger.known_line.working
+    assert proposal.source["train.py"] == b"LEARNING_RATE = 0.7\nEXTRA = 1\n"
+
+
+def test_what_does_not_fit_the_new_line_is_let_go(home: Home, ledger: Ledger) -> None:
+    async def work() -> str:
+        scribe = Scribe(answers=[proposal_of(BASELINE, "0.7", title="too late")])
+        ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
+        ideas.prepare()
+        await settled()
+        keep(ledger, "0.9")
+        scribe.leave.set()
+        await settled()
+        idea = ideas.take()
+        await ideas.close()
+        assert idea is not None
+        return idea.proposal.title
+
+    assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
+
+
+def test_who_has_nothing_rests_and_says_so_once(home: Home, ledger: Ledger) -> None:
+    async def work() -> tuple[list[str], list[int]]:
+        away = Silence(reason="nobody answers", retry_s=60)
+        scribe = Scribe(answers=[away, away, proposal_of(BASELINE, "0.7")])
+        scribe.leave.set()
+        said: list[str] = []
+        clock, asked = Clock(), []
+        slow = SlowIdeas(scribe, say=said.append, clock_s=clock)
+        ideas = ideas_of(ledger, home, slow)
+        for now_s in (0, 30, 61, 90, 122):
+            clock.now_s = now_s
+            ideas.prepare()
+            await settled()
+            slow.take()
+            asked.append(len(scribe.asked))
+        await ideas.close()
+        return said, asked
+
+    said, asked = asyncio.run(work())
+    assert asked == [1, 1, 2, 2, 3]
+    assert said == [
+        "the model: nobody answers; knobs go on meanwhile",
+        "the model proposes again",
+    ]
+
+
+def test_a_record_says_which_model_and_program_an_idea_came_from(
+    home: Home, ledger: Ledger
+) -> None:
+    proposal = replace(
+        proposal_of(BASELINE, "0.7"),
+        proposer="llm",
+        model="example/one",
+        program=b"p" * 32,
+        cost=Cost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
+    )
+    job = ledger.open_experiment(proposal)
+    step = ExperimentStep.from_value(job.body)
+    assert (step.tokens, step.usd_nano) == (1000, 1500)
+    closed = replace(step, decision="screened_out")
+    recorded = ledger.close_experiment(job, closed, finished(ledger.store, job, BASE_NANO), note="")
+    result = ledger.store.record(recorded.result).body
+    assert isinstance(result, ResultBody)
+    assert (result.cost.tokens, result.cost.micro_usd) == (None, None)  # nobody else's business
+    body = ledger.store.record(recorded.patch).body
+    assert isinstance(body, PatchBody)
+    assert (body.origin.proposer, body.origin.model, body.origin.program) == (
+        "llm",
+        "example/one",
+        b"p" * 32,
+    )
+
+
+def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store: Store) -> None:
+    async def work() -> int:
+        scribe = Scribe()
+        bench = Bench(home=home, store=store, ideas=4, slow=SlowIdeas(scribe, say=lambda _: None))
+        await bench.research().run()
+        return len(scribe.asked)
+
+    assert asyncio.run(work()) == 1
+    steps = [ExperimentStep.from_value(job.body) for job in store.closed_jobs(LINE, "experiment")]
+    assert [step.title for step in steps] == [f"LEARNING_RATE → 0.20{n}" for n in range(4)]
