@@ -1,4 +1,4 @@
-"""Spans and times of day as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`."""
+"""Spans and times as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`, `2026-03-01`."""
 
 import re
 from datetime import datetime, time, timedelta
@@ -8,6 +8,8 @@ from protocol.errors import UsageError
 
 _LONGEST_S = 1000 * 86_400
 _HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_DAY_TIME = re.compile(r"\d\d?:\d\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -55,6 +57,31 @@ def parse_duration(text: str) -> float:
     if not 0 < span_s <= _LONGEST_S:
         raise UsageError(f"`{text}` is no span to work for", "give one of 1s to 1000d")
     return float(span_s)
+
+
+def moment_before(text: str, now: datetime) -> datetime:
+    """Return the time that a span before now, a time of day or a date means: never one to come.
+
+    A time of day is the last one that the clock showed, a date its beginning where `now` is.
+    """
+    no_time = UsageError(
+        f"`{text}` is no time before now", "write it like 12h, 3d, 22:00 or 2026-03-01"
+    )
+    wanted = text.strip()
+    try:
+        if _DAY_TIME.fullmatch(wanted):
+            hour, minute = map(int, wanted.split(":"))
+            moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+            return moment if moment <= now else moment - timedelta(days=1)
+        if _DATE.fullmatch(wanted):
+            moment = datetime.fromisoformat(wanted).replace(tzinfo=now.tzinfo)
+        else:
+            moment = now - timedelta(seconds=parse_duration(wanted))
+    except (ValueError, UsageError) as fault:
+        raise no_time from fault
+    if moment > now:
+        raise no_time
+    return moment
 
 
 def seconds_until(text: str, now: datetime) -> float:
