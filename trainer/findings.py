@@ -57,7 +57,8 @@ def _finding(section: Fields, task: Task) -> PublishedFinding:
         wanted = section.text("move")
         moves = {move.name: move for move in task.moves}
         if wanted not in moves:
-            raise section.error("move", f"is {wanted!r}", nearest(wanted, moves))
+            hint = nearest(wanted, moves) if moves else "the task lists no moves"
+            raise section.error("move", f"is {wanted!r}", hint)
         title, idea, edits = moves[wanted].title, moves[wanted].why, moves[wanted].edits
     else:
         title = _bounded(section, "title", _MAX_TITLE)
@@ -88,7 +89,7 @@ def _gain(section: Fields, unit: str) -> float | None:
         if section.has("claimed_unit"):
             raise section.error("claimed_unit", "stands alone", "it is that of claimed_gain")
         return None
-    gain = section.number("claimed_gain", low=0, high=_MAX_GAIN)
+    gain = section.number("claimed_gain", low=1e-9, high=_MAX_GAIN)
     claimed = section.text("claimed_unit")
     if claimed != unit:
         raise section.error(

@@ -155,9 +155,7 @@ def _load_folder(folder: Path, data_dir: Path) -> Task:
         program=_read(folders, fields, fields.text("program")).decode(),
         knobs=knobs,
         moves=moves,
-        catalogue=(
-            _locate(folders, fields, fields.text("findings")) if fields.has("findings") else None
-        ),
+        catalogue=_catalogue(folders, fields, sources),
         recipe=recipe,
         vocabulary=vocabulary,
         is_private=fields.has("private") and fields.flag("private"),
@@ -335,3 +333,16 @@ def _moves(folders: list[Path], fields: Fields, source: Source) -> tuple[Move, .
     if not fields.has("moves"):
         return ()
     return read_moves(_locate(folders, fields, fields.text("moves")), source)
+
+
+def _catalogue(folders: list[Path], fields: Fields, source: Source) -> Path | None:
+    """Return where findings are listed, unless a nearer folder brings another baseline."""
+    if not fields.has("findings"):
+        return None
+    path = _locate(folders, fields, fields.text("findings"))
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return path
+        if any((folder / name).is_file() for name, _ in source.files):
+            return None
+    return path
