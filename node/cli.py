@@ -58,6 +58,9 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),
     "run": Entry("node.commands.measure", "run", _HEAD, "Measure a source."),
     "compare": Entry("node.commands.measure", "compare", _HEAD, "Test two sources in pairs."),
+    "replicate": Entry(
+        "node.commands.replicate", "replicate", _HEAD, "Try published findings here."
+    ),
     "adopt": Entry("node.commands.heads", "adopt", _HEAD, "Move the verified head."),
     "revert": Entry("node.commands.heads", "revert", _HEAD, "Undo the last move."),
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),

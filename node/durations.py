@@ -94,3 +94,11 @@ def seconds_until(text: str, now: datetime) -> float:
     if target <= now:
         target += timedelta(days=1)
     return (target - now).total_seconds()
+
+
+def span_words(seconds: float) -> str:
+    """Return a span for people: `40 s`, `55 min`, `2 h 40`."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02}"
