@@ -71,9 +71,8 @@ def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Re
     only the same program is a repeat. So is what comes close to a failure, of which nobody knows
     what it would have gained.
     """
-    same = next((peer for peer in context.peers if peer.fingerprint == fingerprint), None)
-    if same is not None or context.tried(fingerprint):
-        return Repeat(likeness=1.0, peer=same)
+    if context.tried(fingerprint):
+        return Repeat(likeness=1.0)
     if context.crash is not None or context.aim == "combine":
         return None
     own = signature(hunks)

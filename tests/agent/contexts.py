@@ -80,7 +80,6 @@ def peer(name: str = "qk-norm", **changes: Any) -> PeerPatch:
         why="It helped there.",
         diff=unified_diff(TINY, made),
         edits=edits,
-        fingerprint=bytes([100 + number]) * 32,
     )
     return replace(plain, **changes)
 

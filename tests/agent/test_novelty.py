@@ -110,8 +110,6 @@ def repeat(name: str = "rope", fingerprint: bytes = OTHER, **changes: Any) -> Re
 def test_a_program_that_ran_is_a_repeat_whatever_it_looks_like() -> None:
     assert repeat(tried=lambda mark: mark == OTHER) == Repeat(likeness=1.0)
     assert repeat() is None
-    theirs = peer("clip", fingerprint=OTHER)
-    assert repeat(peers=(theirs,)) == Repeat(likeness=1.0, peer=theirs)
 
 
 def test_the_closest_earlier_experiment_is_named() -> None:
