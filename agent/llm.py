@@ -26,7 +26,7 @@ from agent.matching import apply_draft
 from agent.novelty import Repeat, built_on, repeat_of
 from agent.prompt import MAX_REPAIRS
 from agent.proposal import Context, Cost, Proposal, Silence
-from agent.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
+from agent.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
 from protocol.source import Source
 
 NAME: Final = "llm"
@@ -83,6 +83,7 @@ class ModelProposer:
         check: Check,
         secret: bytes,
     ) -> None:
+        fence_for(secret, "")  # refuses one that can be guessed, before it is needed
         self._complete = complete
         self._model = one_line(model, _MAX_MODEL)
         self._limits = limits

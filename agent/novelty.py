@@ -23,7 +23,7 @@ _LEAST_SHINGLES = 5  # of a change that another can be told to build on
 _SAME_NUMBER = 0.03  # relative, below which another value is no other try
 _COMPARED_OUTCOMES = 300  # the newest
 _COMPARED_PEERS = 100
-_MOST_TOKENS = 2_000  # of one place
+_MOST_TOKENS = 4_000  # of one change: it is known by its first
 _MOST_ALIGNED = 400  # tokens of one place; more are taken as changed, all of them
 _MOST_PARENTS = 4
 _SHINGLE = 3
@@ -108,8 +108,10 @@ def signature(hunks: Sequence[Hunk]) -> Signature:
     new_names = _new_names(hunks)
     removed: list[list[str]] = []
     added: list[list[str]] = []
+    left = _MOST_TOKENS
     for hunk in hunks:
-        old, new = _tokens(hunk.removed), _tokens(hunk.added)
+        old, new = _tokens(hunk.removed, left), _tokens(hunk.added, left)
+        left -= len(old) + len(new)
         spans = _spans(old, new)
         removed += _changed(old, [(low, high) for low, high, _, _ in spans])
         added += _changed(new, [(low, high) for _, _, low, high in spans])
@@ -145,15 +147,15 @@ def _without_comment(line: str) -> str:
     return line if at < 0 or "'" in line[at:] or '"' in line[at:] else line[:at]
 
 
-def _tokens(lines: Iterable[str]) -> list[str]:
+def _tokens(lines: Iterable[str], most: int) -> list[str]:
     tokens: list[str] = []
     for line in lines:
+        if len(tokens) >= most:
+            break
         found = _TOKEN.findall(_without_comment(line))
         if found:
             tokens += [*found, _LINE_END]
-        if len(tokens) > _MOST_TOKENS:
-            break
-    return tokens[:_MOST_TOKENS]
+    return tokens[: max(0, most)]
 
 
 def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:

@@ -23,6 +23,7 @@ SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
 MAX_REPAIRS: Final = 2
 _HOPELESS_S = 3600.0  # until somebody may have changed the program, the model or the source
 _FINGERPRINTED = 500  # outcomes that the nonce follows from
+_HASHED_CHARS = 2_000  # of each text that it follows from: a large one is no work
 
 _ROLE = """\
 You improve the source of an experiment, one change at a time. You have no tools and nobody to \
@@ -133,16 +134,16 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
 
 def fence_of(context: Context, secret: bytes) -> Fence:
     """Return the fence of everything that is quoted to a model about this context."""
-    content = (
-        context.source.tree.hex(),
-        context.seed,
-        context.history[-_FINGERPRINTED:],
-        context.peers,
-        context.insights,
-        context.intents,
-        context.crash,
-    )
-    return fence_for(secret, repr(content))
+    words = [context.source.tree.hex(), str(context.seed), *context.intents]
+    for outcome in context.history[-_FINGERPRINTED:]:
+        words += [outcome.key, outcome.decision, outcome.title, outcome.reason]
+    for patch in context.peers:
+        words += [patch.patch.hex(), patch.title, patch.why, patch.diff]
+    words += [insight.text for insight in context.insights]
+    if context.crash is not None:
+        words += [context.crash.source.tree.hex(), context.crash.key, context.crash.title]
+        words += [context.crash.reason, context.crash.log_tail[-_HASHED_CHARS:]]
+    return fence_for(secret, "\0".join(word[:_HASHED_CHARS] for word in words))
 
 
 def is_small(source: Source) -> bool:

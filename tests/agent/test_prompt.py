@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.completion import Message
@@ -91,6 +91,7 @@ def test_the_owners_program_and_the_source_are_there_word_for_word() -> None:
     assert TINY["train.py"].decode() in user.content
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 60_000))
 def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
@@ -117,7 +118,7 @@ def test_the_least_important_goes_first() -> None:
     ]
     told = with_everything()
     seen: set[tuple[bool, ...]] = set()
-    for limit_chars in range(size(messages(told)), 6_000, -20):
+    for limit_chars in range(size(messages(told)), 6_000, -45):
         found = prompt(told, limit_chars=limit_chars, secret=SECRET)
         if not isinstance(found, Silence):
             present = tuple(sign in found[1].content for sign in order)
