@@ -24,14 +24,13 @@ from agent.facts import facts, known_names
 from agent.hunks import hunks_between
 from agent.matching import apply_draft
 from agent.novelty import Repeat, built_on, repeat_of
-from agent.prompt import MAX_REPAIRS
 from agent.proposal import Context, Cost, Proposal, Silence
 from agent.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
+from agent.repairs import MAX_REPAIRS, repair_key
 from protocol.source import Source
 
 NAME: Final = "llm"
 MAX_TRIES: Final = 3
-_MAX_KEY = 120
 _MAX_SLUG = 60
 _MAX_MODEL = 80
 _MOST_MARKS = 6
@@ -56,7 +55,6 @@ _NO_IDEA_S = 60.0
 _DAY_S = 86_400.0
 _NEVER_ASKED: Final = frozenset({"over_budget", "worker"})
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
-_REPAIRED = re.compile(r"repair:\d+:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +203,7 @@ def _proposal(
 def _key(context: Context, title: str, fingerprint: bytes) -> str:
     """Return what the idea is called across bases; a mended one keeps its name."""
     if context.crash is not None:
-        original = _REPAIRED.sub("", one_line(context.crash.key, _MAX_KEY))
-        return f"repair:{context.crash.attempt}:{original}"[:_MAX_KEY]
+        return repair_key(context.crash)
     slug = _NO_SLUG.sub("-", title.lower())[:_MAX_SLUG].strip("-")
     return f"{NAME}:{slug or fingerprint.hex()[:8]}"
 

@@ -20,7 +20,6 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 
 SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
-MAX_REPAIRS: Final = 2
 _HOPELESS_S = 3600.0  # until somebody may have changed the program, the model or the source
 _FINGERPRINTED = 500  # outcomes that the nonce follows from
 _HASHED_CHARS = 2_000  # of each text that it follows from: a large one is no work

@@ -21,6 +21,8 @@ def check_for(manifest: TaskManifest, baseline: Source) -> Check:
         if fault is not None:
             return Checked(fingerprint=None, fault=fault.reason)
         found = await asyncio.to_thread(inspect, source, baseline=baseline)
+        if found.fingerprint is None:  # the child failed, for which no line of the source is named
+            return Checked(fingerprint=None, fault=found.marks[0].text)
         return Checked(fingerprint=found.fingerprint, marks=found.marks)
 
     return check
