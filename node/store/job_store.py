@@ -68,7 +68,7 @@ class JobStore:
         return jobs.open_jobs(self._database, line)
 
     def closed_jobs(self, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
-        """Return the finished jobs of this line and kind, oldest first, from number `after` on."""
+        """Return the finished jobs of this line and kind after number `after`, oldest first."""
         return jobs.closed_jobs(self._database, line, kind, after=after)
 
     def job(self, job_id: int) -> Job | None:

@@ -165,7 +165,7 @@ def open_jobs(database: Database, line: LineKey) -> list[Job]:
 
 
 def closed_jobs(database: Database, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
-    """Return a line's finished jobs of one kind, oldest first, from number `after` on."""
+    """Return a line's finished jobs of one kind that come after number `after`, oldest first."""
     values = {"task": line.task, "class": line.hardware_class, "kind": kind, "after": after}
     return _jobs(database, "state = 'done' AND kind = :kind AND id > :after", values)
 
