@@ -6,9 +6,10 @@
 
 It runs in a thread of its own, so tests of coroutines, of threads and of whole programs use it
 alike. Each request for an answer takes the next of the replies; when there are none left the
-last is given again. `server.will(says(…))` adds replies while it runs, `server.requests` are all
-that came (method, path, headers, body), `server.questions` the bodies of those for an answer.
-`server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's) list `server.models`.
+last is given again. `server.will(says(…))` adds replies while it runs, `server.begin(…)` begins a
+new script. `server.requests` are all that came (method, path, headers, body), `server.questions`
+the bodies of those for an answer. `server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags`
+(Ollama's) list `server.models`, which may be changed.
 
 Replies: `says` (content, usage, finish reason), `refuses` (a status with OpenAI's error body),
 `page` (HTML), `sends` (any body), `stalls` (before its first byte, or after so many of the
@@ -20,7 +21,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -41,26 +42,16 @@ class Recorded:
     body: Any
 
 
-@dataclass(slots=True)
 class LlmServer:
     """A server with a script; see the module."""
-
-    replies: list[Reply]
-    models: Sequence[str]
-    requests: list[Recorded]
-    _given: int = 0
-    _port: int = 0
-    _thread: threading.Thread | None = None
-    _loop: asyncio.AbstractEventLoop | None = None
-    _is_ready: threading.Event = field(default_factory=threading.Event)
-    _is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __init__(self, *replies: Reply, models: Sequence[str] = ("small",)) -> None:
         self.replies = list(replies)
         self.models = models
-        self.requests = []
+        self.requests: list[Recorded] = []
         self._given = self._port = 0
-        self._thread = self._loop = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_ready = threading.Event()
         self._is_over = asyncio.Event()
 
@@ -77,6 +68,10 @@ class LlmServer:
     def will(self, *replies: Reply) -> None:
         """Add to the script."""
         self.replies.extend(replies)
+
+    def begin(self, *replies: Reply) -> None:
+        """Begin a new script, with nothing recorded; what is stalled stays so."""
+        self.replies, self.requests, self._given = list(replies), [], 0
 
     async def over(self) -> None:
         """Return when the server is closed: what a stalled reply waits for."""

@@ -124,6 +124,7 @@ class ModelWorker:
         except TimeoutError:
             # Its own clock has failed it: it hangs, and whatever else it was asked hangs with it.
             channel.close()
+            self._note_down()
             return _failed("timeout", "the worker does not answer any more", may_have_cost=True)
         except asyncio.CancelledError:
             with contextlib.suppress(ChannelClosedError, TimeoutError):

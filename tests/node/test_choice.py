@@ -1,0 +1,161 @@
+"""What `agent` means, and what `auto` finds: real servers on loopback, programs on a PATH."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.config import Config
+from node.proposing.choice import (
+    Choice,
+    Chosen,
+    ModelChoice,
+    OwnChoice,
+    ProgramChoice,
+    choose,
+    chosen_by,
+)
+from node.proposing.keys import ApiKeys
+from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
+from protocol.errors import ConfigurationError
+from tests.llm_server import LlmServer, says
+
+NO_KEYS = ApiKeys({})
+NOWHERE = "http://127.0.0.1:1/v1"  # nothing listens at port 1
+LAN = "http://192.0.2.1:8080/v1"
+
+
+@pytest.mark.parametrize(
+    ("config", "choice"),
+    [
+        (Config(), OwnChoice(name="knobs")),
+        (Config(agent="none"), OwnChoice(name="none")),
+        (Config(agent="codex"), ProgramChoice(name="codex")),
+        (Config(agent="command", agent_command=("x",)), ProgramChoice(name="command")),
+        (
+            Config(agent="ollama:qwen3:8b"),
+            ModelChoice(name="ollama:qwen3:8b", model="openai/qwen3:8b", url=OLLAMA_URL),
+        ),
+        (
+            Config(agent="ollama/qwen3", llm_url=LAN),
+            ModelChoice(name="ollama:qwen3", model="openai/qwen3", url=LAN),
+        ),
+        (
+            Config(agent="anthropic/claude-sonnet-4-5"),
+            ModelChoice(
+                name="anthropic/claude-sonnet-4-5", model="anthropic/claude-sonnet-4-5", url=None
+            ),
+        ),
+        (
+            Config(agent="openai/gpt-oss-20b", llm_url=LAN),
+            ModelChoice(name="openai/gpt-oss-20b", model="openai/openai/gpt-oss-20b", url=LAN),
+        ),
+    ],
+)
+def test_a_setting_is_one_choice(config: Config, choice: Choice) -> None:
+    assert chosen_by(config) == choice
+    assert choose(config, NO_KEYS, {}).choice == choice
+
+
+def test_a_command_must_be_there() -> None:
+    with pytest.raises(ConfigurationError, match="no command is set") as caught:
+        chosen_by(Config(agent="command"))
+    assert "agent_command" in caught.value.hint
+
+
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
+    with LlmServer(says("never asked")) as server:
+        yield server
+
+
+def found(
+    *,
+    config: Config | None = None,
+    keys: ApiKeys = NO_KEYS,
+    path: Path | None = None,
+    ollama: str = NOWHERE,
+) -> Chosen:
+    env = {"PATH": str(path) if path else ""}
+    return choose(config or Config(agent="auto"), keys, env, ollama_url=ollama)
+
+
+def programs(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_where_nothing_is_found_knobs_propose() -> None:
+    assert found() == Chosen(
+        choice=OwnChoice(name="knobs"), reason="knobs proposes: it needs no model"
+    )
+
+
+def test_the_one_model_of_the_server_that_is_set_is_taken(server: LlmServer) -> None:
+    chosen = found(config=Config(agent="auto", llm_url=server.url))
+    assert chosen.choice == ModelChoice(name="small", model="openai/small", url=server.url)
+    assert chosen.reason == f"small proposes: it is the one model of {server.url}"
+    assert [one.path for one in server.requests] == ["/v1/models"]
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_a_server_with_several_models_leaves_the_choice_to_the_user(
+    server: LlmServer, tmp_path: Path
+) -> None:
+    server.models = ["a", "b"]
+    config = Config(agent="auto", llm_url=server.url, llm_key="MINE")
+    keys = ApiKeys({"MINE": "sk-1"})
+    chosen = found(config=config, keys=keys, path=programs(tmp_path, "aider"))
+    assert chosen.choice == ProgramChoice(name="aider")
+    assert "has 2 models (a, b): name one with `--agent MODEL`" in chosen.reason
+    assert server.requests[0].headers["authorization"] == "Bearer sk-1"
+
+
+def test_a_key_alone_names_no_model() -> None:
+    chosen = found(keys=ApiKeys({"OPENAI_API_KEY": "sk-1"}))
+    assert chosen.choice == OwnChoice(name="knobs")
+    assert "OPENAI_API_KEY is set and names no model: `--agent MODEL`" in chosen.reason
+    assert "sk-1" not in chosen.reason
+
+
+def test_the_one_model_that_ollama_has_is_taken(server: LlmServer, tmp_path: Path) -> None:
+    server.models = ["qwen3:8b"]
+    chosen = found(ollama=server.url, path=programs(tmp_path, "claude"))
+    assert chosen.choice == ModelChoice(
+        name="ollama:qwen3:8b", model="openai/qwen3:8b", url=server.url
+    )
+    assert [one.path for one in server.requests] == ["/api/tags"]
+
+
+def test_of_several_models_of_ollama_none_is_taken(server: LlmServer) -> None:
+    server.models = [f"m{number}" for number in range(9)]
+    chosen = found(ollama=server.url)
+    assert chosen.choice == OwnChoice(name="knobs")
+    assert "Ollama has 9 models (m0, m1, m2, m3, m4, …)" in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [("aider codex claude", "claude"), ("aider codex", "codex"), ("aider", "aider")],
+)
+def test_coding_agents_are_taken_in_an_order(tmp_path: Path, names: str, taken: str) -> None:
+    chosen = found(path=programs(tmp_path, *names.split()))
+    assert chosen.choice == ProgramChoice(name=taken)  # type: ignore[arg-type]
+    assert chosen.reason == f"{taken} proposes: it is installed"
+
+
+def test_a_file_that_cannot_be_run_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "claude").write_text("")
+    assert found(path=tmp_path).choice == OwnChoice(name="knobs")
+
+
+def test_what_a_server_lists_is_read_with_care(server: LlmServer) -> None:
+    assert models_at(server.url) == ["small"]
+    assert models_at(server.url + "/") == ["small"]
+    assert models_at(server.url + "/nowhere") is None
+    assert models_at(NOWHERE) is None
+    server.models = ["x" * 121, "", "fine", 7]  # type: ignore[list-item]
+    assert models_at(server.url) == ["fine"]
+    assert ollama_models(server.url) == ["fine"]

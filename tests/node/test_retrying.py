@@ -1,0 +1,89 @@
+"""Questions are asked again as long as that may help, with growing waits, and charged in full."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from agent.completion import Answer, Fault, FaultKind, Message, Question
+from node.proposing.retrying import Ladder, persistent
+
+QUESTION = Question(messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0)
+ANSWER = Answer(text="yes", is_cut=False, tokens_in=3, tokens_out=2, usd_nano=10)
+
+
+def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fault:
+    return Fault(
+        kind=kind, detail="", retry_s=retry_s, tokens_in=tokens, tokens_out=tokens, usd_nano=tokens
+    )
+
+
+def asked(
+    outcomes: Sequence[Answer | Fault], ladder: Ladder | None = None
+) -> tuple[Answer | Fault, list[float], int]:
+    """Return what came of a question, the waits between its tries, and how many were not needed."""
+    waits: list[float] = []
+    left = list(outcomes)
+
+    async def complete(_: Question) -> Answer | Fault:
+        return left.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    ask = persistent(complete, sleep=sleep, chance=random.Random(1), ladder=ladder)
+    return asyncio.run(ask(QUESTION)), waits, len(left)  # type: ignore[arg-type]
+
+
+def test_an_answer_is_given_back_as_it_is() -> None:
+    assert asked([ANSWER]) == (ANSWER, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries"),
+    [("rate_limited", 5), ("server", 4), ("unreachable", 4), ("timeout", 2), ("worker", 3)],
+)
+def test_what_may_pass_is_tried_a_few_times(kind: FaultKind, tries: int) -> None:
+    outcome, waits, left = asked([fault(kind)] * 9)
+    assert (outcome, len(waits), left) == (fault(kind), tries - 1, 9 - tries)
+
+
+@pytest.mark.parametrize(
+    "kind", ["unauthorized", "unknown_model", "over_budget", "overflow", "garbage", "empty"]
+)
+def test_what_cannot_help_is_never_tried(kind: FaultKind) -> None:
+    assert asked([fault(kind), ANSWER]) == (fault(kind), [], 1)
+
+
+def test_waits_double_up_to_a_cap_and_half_of_each_is_chance() -> None:
+    ladder = Ladder(first_s=2, longest_s=10, again={"server": 20})
+    _, waits, _ = asked([fault("server")] * 30, ladder)
+    usual = [2, 4, 8, *[10] * 17]
+    assert len(waits) == len(usual)
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, usual, strict=True))
+    assert len(set(waits)) == len(waits)
+
+
+def test_the_same_chance_gives_the_same_waits() -> None:
+    assert asked([fault("server")] * 9) == asked([fault("server")] * 9)
+
+
+def test_it_is_never_earlier_than_the_other_end_asked_for() -> None:
+    _, waits, _ = asked([fault("rate_limited", retry_s=30.0), ANSWER])
+    assert 31.0 <= waits[0] <= 32.0
+
+
+def test_who_asks_for_too_long_a_wait_is_not_waited_for() -> None:
+    late = fault("rate_limited", retry_s=3600.0)
+    assert asked([late, ANSWER]) == (late, [], 1)
+
+
+def test_the_figures_of_all_tries_are_added_up() -> None:
+    outcome, _, _ = asked([fault("timeout", tokens=100), ANSWER])
+    assert outcome == replace(ANSWER, tokens_in=103, tokens_out=102, usd_nano=110)
+    outcome, _, _ = asked([fault("timeout", tokens=100), fault("over_budget")])
+    assert (outcome.tokens_in, outcome.usd_nano) == (100, 100)
+    assert isinstance(outcome, Fault)
+    assert outcome.kind == "over_budget"

@@ -1,0 +1,114 @@
+"""Workers that ask a model, in tests: their processes, and a model over a scripted server."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.completion import Message, Question
+from agent.worker_messages import Reply as Said
+from agent.worker_messages import Settings
+from node.clock import clock_ms as time_of_day_ms
+from node.config import Config
+from node.home import Home
+from node.proposing.budget import ledger_of
+from node.proposing.choice import ModelChoice, chosen_by
+from node.proposing.keys import ApiKeys
+from node.proposing.model import Model, open_model
+from node.proposing.retrying import Ladder
+from node.proposing.worker import ModelWorker
+from tests.llm_server import LlmServer, Reply, says
+from tests.peering.networks import ancestors
+
+KEY = "sk-proj-0123456789abcdefXYZ"
+KEYS = ApiKeys({"MODEL_KEY": KEY})
+ONCE = Ladder(again={})
+LIMIT_S = 240  # importing litellm takes five seconds of a processor that others may use too
+
+
+def question(text: str = "?", *, max_tokens: int = 100, timeout_s: float = 60.0) -> Question:
+    """Return a question of one message."""
+    message = Message(role="user", content=text)
+    return Question(messages=(message,), max_tokens=max_tokens, timeout_s=timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One worker for several tests, its loop, and the server that it asks."""
+
+    runner: asyncio.Runner
+    worker: ModelWorker
+    server: LlmServer
+
+    def run(self, test: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a test's coroutine in the worker's loop."""
+
+        async def within_limit() -> None:
+            async with asyncio.timeout(LIMIT_S):
+                await test()
+
+        self.runner.run(within_limit())
+
+    def script(self, *replies: Reply) -> None:
+        """Begin a new script, with nothing recorded."""
+        self.server.begin(*replies)
+
+
+@contextmanager
+def shared_worker(model: str, key: str) -> Iterator[Shared]:
+    """Yield a worker that is up, over a scripted server."""
+    with LlmServer(says("warm")) as server, asyncio.Runner() as runner:
+        settings = Settings(model=f"openai/{model}", api_base=server.url, api_key=key)
+
+        async def enter() -> ModelWorker:
+            worker = await ModelWorker(settings, hidden=()).__aenter__()
+            await worker.facts()
+            # The first question loads what a provider needs.
+            assert isinstance(await worker.ask(question()), Said)
+            return worker
+
+        worker = runner.run(enter())
+        try:
+            yield Shared(runner, worker, server)
+        finally:
+            runner.run(worker.__aexit__(None, None, None))
+
+
+@asynccontextmanager
+async def asking(
+    home: Home,
+    config: Config,
+    *,
+    keys: ApiKeys = KEYS,
+    clock_ms: Callable[[], int] = time_of_day_ms,
+    ladder: Ladder = ONCE,
+) -> AsyncIterator[Model]:
+    """Yield the model that the settings name, with the ledger of the home."""
+    choice = chosen_by(config)
+    assert isinstance(choice, ModelChoice)
+    with ledger_of(home) as ledger:
+        async with open_model(
+            home, config, choice, keys, ledger, clock_ms=clock_ms, ladder=ladder
+        ) as model:
+            yield model
+
+
+def worker_programs(ancestor: int) -> list[int]:
+    """Return the process ids of workers below a process, without their sandboxes."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            argv = (folder / "cmdline").read_bytes().split(b"\0")
+            is_worker = b"python" in argv[0] and any(b"agent.worker" in one for one in argv)
+            if is_worker and ancestor in ancestors(int(folder.name)):
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def own_worker() -> int:
+    """Return the one worker of this test."""
+    (pid,) = worker_programs(os.getpid())
+    return pid
