@@ -52,7 +52,8 @@ def pair_line(replication: Replication, policy: Policy) -> str:
     share = policy.evidence_share(confirmation.latest.log_e)
     ended = "" if replication.is_open else f"  {replication.verdict}"
     bar = "█" * round(share * _BAR)
-    return f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}  {values}  evidence {share:4.0%} {bar}{ended}"
+    pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
+    return f"{pairs}  {values}  evidence {share:4.0%} {bar}{ended}"
 
 
 def print_table(
