@@ -93,7 +93,7 @@ class Replication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
+class Replications:
     """What is known of a task's candidates: their finished runs, and the policy to judge by."""
 
     manifest: TaskManifest
@@ -179,7 +179,7 @@ def setting_of(home: Home, device: Device) -> bytes:
 async def measure_open(
     bench: Workbench,
     candidates: Sequence[Candidate],
-    records: Records,
+    replications: Replications,
     *,
     show: Callable[[Source, KeptRun], None],
 ) -> None:
@@ -190,7 +190,7 @@ async def measure_open(
     async with calibrated_session(bench) as session:
         stopping = asyncio.Event()
         working = asyncio.create_task(
-            _measure_blocks(session, candidates, records, stopping=stopping, show=show)
+            _measure_blocks(session, candidates, replications, stopping=stopping, show=show)
         )
         with heeding_interrupts(first=stopping.set, later=working.cancel):
             try:
@@ -204,7 +204,7 @@ async def measure_open(
 async def _measure_blocks(
     session: Session,
     candidates: Sequence[Candidate],
-    records: Records,
+    replications: Replications,
     *,
     stopping: asyncio.Event,
     show: Callable[[Source, KeptRun], None],
@@ -215,34 +215,34 @@ async def _measure_blocks(
         is_base = source.tree == base.tree
         memorised = 0.0 if is_base else session.memorised(base, source)
         kept = KeptRun(
-            setting=records.kept.setting,
+            setting=replications.kept.setting,
             tree=source.tree,
             run=outcome.to_run("base" if is_base else "candidate"),
             tolerance_nano=round(session.metric_tolerance * NANO),
             memorised_nano=round(memorised * NANO),
         )
-        records.kept.keep(kept)
+        replications.kept.keep(kept)
         show(source, kept)
 
     for block, group in itertools.groupby(candidates, key=lambda one: one.block):
         members = list(group)
         for number in itertools.count():
-            pending = [one for one in members if records.look(one).is_open]
+            pending = [one for one in members if replications.look(one).is_open]
             if stopping.is_set() or not pending:
                 break
-            missing = _missing(base, pending, records, block, number)
+            missing = _missing(base, pending, replications, block, number)
             await measure(session, _until(stopping, missing), on_run=keep)
 
 
 def _missing(
-    base: Source, pending: Sequence[Candidate], records: Records, block: int, number: int
+    base: Source, pending: Sequence[Candidate], replications: Replications, block: int, number: int
 ) -> list[tuple[Source, int]]:
     """Return the runs of a block's pair that have not ended, in an order that the seed decides."""
     sources = {one.source.tree: one.source for one in pending}
-    wanted = [one for tree, one in sources.items() if not records.find(tree, block, number)]
-    if not records.find(base.tree, block, number):
+    wanted = [one for tree, one in sources.items() if not replications.find(tree, block, number)]
+    if not replications.find(base.tree, block, number):
         wanted.append(base)
-    seed = records.kept.seed(block, number)
+    seed = replications.kept.seed(block, number)
     random.Random(seed).shuffle(wanted)
     return [(source, seed) for source in wanted]
 

@@ -184,6 +184,18 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
     assert set(tomllib.loads(example)) <= {field.name for field in dataclasses.fields(Config)}
 
 
+def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:
+    from trainer.findings import load_catalogue
+    from trainer.task import load_task
+
+    page = (ROOT / "docs" / "replicate.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "catalogue.toml").write_text(example, encoding="utf-8")
+    own, moved = load_catalogue(tmp_path / "catalogue.toml", load_task("tiny", data_dir=tmp_path))
+    assert own.claimed_gain is not None
+    assert moved.claimed_gain is None
+
+
 def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     from trainer.pin import NotPreparedError
     from trainer.task import load_task

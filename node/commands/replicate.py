@@ -12,7 +12,7 @@ from node.terminal import print_json
 if TYPE_CHECKING:
     from node.kept_runs import KeptRun
     from node.measuring import Workbench
-    from node.replicating import Candidate, Records, Replication
+    from node.replicating import Candidate, Replication, Replications
     from node.views.replications import Effort
     from protocol.source import Source
 
@@ -48,7 +48,7 @@ def replicate(
 
     from node.kept_runs import kept_runs
     from node.measuring import find_workbench
-    from node.replicating import Records, setting_of
+    from node.replicating import Replications, setting_of
     from node.views.replications import Effort
     from protocol.rule import POWER, QUICK
     from trainer.device import probe_devices
@@ -63,15 +63,15 @@ def replicate(
     with kept_runs(path, setting_of(bench.home, device), is_fresh=fresh) as kept:
         if kept.unread:
             click.echo(f"  {kept.unread} lines of {path} do not read: left out", err=True)
-        records = Records(manifest=bench.task.manifest, kept=kept, policy=policy)
-        runs_now = _measure(bench, candidates, records)
-    found = [records.look(one) for one in candidates]
+        replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
+        runs_now = _measure(bench, candidates, replications)
+    found = [replications.look(one) for one in candidates]
     effort = Effort(
         runs=len({(k.tree, k.run.seed) for one in found for k in (*one.bases, *one.own)}),
         runs_now=runs_now,
         seconds=time.monotonic() - began_s,
     )
-    _tell(bench, device.slug, records, found, effort, as_json=as_json)
+    _tell(bench, device.slug, replications, found, effort, as_json=as_json)
     if any(one.is_open for one in found):
         click.echo("interrupted; the same command goes on from here", err=True)
         raise SystemExit(_INTERRUPTED)
@@ -102,56 +102,60 @@ def _candidates(
     return candidates_of(path, bench.task, findings, only=only)
 
 
-def _measure(bench: "Workbench", candidates: "Sequence[Candidate]", records: "Records") -> int:
+def _measure(
+    bench: "Workbench", candidates: "Sequence[Candidate]", replications: "Replications"
+) -> int:
     """Run what is missing, telling of each pair as it lands; return how many runs ended."""
     import asyncio
 
     from node.replicating import measure_open
 
-    pending = [one for one in candidates if records.look(one).is_open]
+    pending = [one for one in candidates if replications.look(one).is_open]
     if not pending:
         return 0
     ended = 0
-    show = _shown(pending, records)
+    show = _shown(pending, replications)
 
     def count(source: "Source", kept: "KeptRun") -> None:
         nonlocal ended
         ended += 1
         show(source, kept)
 
-    asyncio.run(measure_open(bench, pending, records, show=count))
+    asyncio.run(measure_open(bench, pending, replications, show=count))
     return ended
 
 
 def _shown(
-    pending: "Sequence[Candidate]", records: "Records"
+    pending: "Sequence[Candidate]", replications: "Replications"
 ) -> "Callable[[Source, KeptRun], None]":
-    """Return what tells people on stderr how much there is to do, then each pair as it lands."""
+    """Return what tells people on stderr how much there is to do, then each run as it ends."""
     from node.durations import span_words
-    from node.views.replications import pair_line
+    from node.views.replications import PAIR_HEADER, pair_line, run_line
 
-    told = {one.finding.name: _state(records.look(one)) for one in pending}
-    most = len(pending) * records.policy.max_pairs + len({one.block for one in pending}) * (
-        records.policy.max_pairs
-    )
+    told = {one.finding.name: _state(replications.look(one)) for one in pending}
+    blocks = {one.block for one in pending}
+    most = (len(pending) + len(blocks)) * replications.policy.max_pairs
     is_first = True
 
-    def show(_source: "Source", kept: "KeptRun") -> None:
+    def show(source: "Source", kept: "KeptRun") -> None:
         nonlocal is_first
         if is_first:
             is_first = False
             run_s = (kept.run.ms + kept.run.serve_ms) / 1000
-            click.echo(
-                f"  {len(pending)} findings to judge: at most {most} runs, "
-                f"{span_words(most * run_s)}",
-                err=True,
-            )
-            click.echo("  finding           pair base      finding   (secret split)", err=True)
+            takes = f"at most {most} runs, {span_words(most * run_s)}"
+            click.echo(f"  {len(pending)} to judge: {takes}", err=True)
+            click.echo(f"  {PAIR_HEADER}", err=True)
+        lines = []
         for one in pending:
-            found = records.look(one)
+            found = replications.look(one)
             if _state(found) != told[one.finding.name]:
                 told[one.finding.name] = _state(found)
-                click.echo(f"  {pair_line(found, records.policy)}", err=True)
+                lines.append(pair_line(found, replications.policy))
+        if not lines:
+            names = [one.finding.name for one in pending if one.source.tree == source.tree]
+            lines.append(run_line(names[0] if names else "baseline", kept.run))
+        for line in lines:
+            click.echo(f"  {line}", err=True)
 
     return show
 
@@ -163,7 +167,7 @@ def _state(replication: "Replication") -> tuple[int, str]:
 def _tell(
     bench: "Workbench",
     hardware_class: str,
-    records: "Records",
+    replications: "Replications",
     found: "Sequence[Replication]",
     effort: "Effort",
     *,
@@ -178,8 +182,8 @@ def _tell(
                 "task": {"id": bench.task.id.hex(), "name": bench.task.name},
                 "class": hardware_class,
                 "base": bench.task.source.tree.hex(),
-                "max_pairs": records.policy.max_pairs,
-                "findings": [views.as_json(one, records.policy) for one in found],
+                "max_pairs": replications.policy.max_pairs,
+                "findings": [views.as_json(one, replications.policy) for one in found],
                 "runs": effort.runs,
                 "runs_now": effort.runs_now,
                 "seconds": round(effort.seconds, 1),

@@ -12,11 +12,14 @@ from node.durations import span_words
 from node.replicating import Replication
 from node.terminal import plain
 from protocol.rule import Policy
+from protocol.runs import Run
 from protocol.units import from_nano
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NAME_WIDTH = 20
+PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
 _BAR = 20
 _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
 _STYLES = {"confirmed": "green", "refuted": "red", "unrunnable": "yellow", "open": "bright_black"}
@@ -31,6 +34,13 @@ class Effort:
     seconds: float
 
 
+def run_line(name: str, run: Run) -> str:
+    """Return what a run gave that makes no pair yet."""
+    value = from_nano(run.secret_nano)
+    column = PAIR_HEADER.index("base" if run.role == "base" else "finding  ", _NAME_WIDTH)
+    return f"{name:<{column}}{run.status if value is None else f'{value:.6f}'}"
+
+
 def pair_line(replication: Replication, policy: Policy) -> str:
     """Return what a finding's latest run adds, for people who wait."""
     name = replication.candidate.finding.name
@@ -42,7 +52,8 @@ def pair_line(replication: Replication, policy: Policy) -> str:
     share = policy.evidence_share(confirmation.latest.log_e)
     ended = "" if replication.is_open else f"  {replication.verdict}"
     bar = "█" * round(share * _BAR)
-    return f"{name:<20} {len(confirmation.pairs):>2}  {values}  evidence {share:4.0%} {bar}{ended}"
+    pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
+    return f"{pairs}  {values}  evidence {share:4.0%} {bar}{ended}"
 
 
 def print_table(
@@ -84,10 +95,8 @@ def summary(replications: Sequence[Replication], effort: Effort) -> str:
     counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now
     known = f", {before} runs from before" if before else ""
-    return (
-        f"{len(replications)} findings: {counts}; {effort.runs_now} runs in "
-        f"{span_words(effort.seconds)}{known}"
-    )
+    findings = f"{len(replications)} finding{'s' if len(replications) > 1 else ''}"
+    return f"{findings}: {counts}; {effort.runs_now} runs in {span_words(effort.seconds)}{known}"
 
 
 def as_json(replication: Replication, policy: Policy) -> dict[str, object]:

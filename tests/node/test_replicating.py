@@ -1,23 +1,33 @@
 """Published findings: whose code may run, which runs are shared, what the pairs say."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from node.home import Home
 from node.kept_runs import KeptRun, KeptRuns, kept_runs
 from node.replicating import (
     NEIGHBOURS,
     Candidate,
-    Records,
     Replication,
+    Replications,
     candidates_of,
     setting_of,
 )
-from node.views.replications import Effort, as_json, pair_line, summary
+from node.views.replications import (
+    PAIR_HEADER,
+    Effort,
+    as_json,
+    pair_line,
+    print_table,
+    run_line,
+    summary,
+)
 from protocol.errors import ConfigurationError
 from protocol.ideas import Edit, PublishedFinding
 from protocol.rule import POWER
@@ -76,7 +86,7 @@ class Bench:
         self.candidate = Candidate(
             finding=finding("lamps", gain=claim), source=BETTER, block=0, refusal=""
         )
-        self.records = Records(manifest=MANIFEST, kept=kept, policy=POWER)
+        self.replications = Replications(manifest=MANIFEST, kept=kept, policy=POWER)
 
     def ran(self, number: int, source: Source, gain_nano: int | None, **changes: object) -> None:
         """One run of a pair; a gain of None: it crashed."""
@@ -101,7 +111,7 @@ class Bench:
         self.ran(number, BETTER, noise + gain_nano)
 
     def look(self) -> Replication:
-        return self.records.look(self.candidate)
+        return self.replications.look(self.candidate)
 
 
 # What the pairs say
@@ -249,7 +259,7 @@ def test_what_no_source_may_contain_is_not_run_either(tiny: Task) -> None:
 
 def test_a_refused_finding_is_unrunnable_without_a_run(kept: KeptRuns) -> None:
     refused = Candidate(finding=finding("x"), source=BROKEN, block=0, refusal="not run: because")
-    found = Records(manifest=MANIFEST, kept=kept, policy=POWER).look(refused)
+    found = Replications(manifest=MANIFEST, kept=kept, policy=POWER).look(refused)
     assert (found.verdict, found.is_open, found.reason) == ("unrunnable", False, "not run: because")
 
 
@@ -284,6 +294,28 @@ def test_torch_and_the_secret_make_another_setting_and_the_core_count_does_not(
     assert setting_of(home, with_env(cores=77)) == setting
     assert setting_of(home, with_env(torch="0.1")) != setting
     assert setting_of(Home(tmp_path / "another"), here) != setting
+
+
+def test_a_run_without_its_pair_stands_in_its_column() -> None:
+    lines = [run_line(role, run(BASE_NANO, role=role)) for role in ("base", "candidate")]
+    assert [line.index("1.5") for line in lines] == [
+        PAIR_HEADER.index("base"),
+        PAIR_HEADER.rindex("finding"),
+    ]
+
+
+def test_a_catalogue_s_text_is_printed_as_text(kept: KeptRuns) -> None:
+    bench = Bench(kept)
+    bench.pair(0, SD_NANO)
+    evil = replace(finding("lamps"), source="\x1b[2J[bold]me[/bold]", claimed="much \u202e")
+    found = replace(bench.look(), candidate=replace(bench.candidate, finding=evil))
+    shown = io.StringIO()
+    out = Console(file=shown, width=160, color_system=None, markup=False)
+    print_table(out, [found], unit="bits per byte", hardware_class="cpu-x86_64")
+    assert "\x1b" not in shown.getvalue()
+    assert "\u202e" not in shown.getvalue()
+    assert "\\x1b[2J[bold]me[/bold]" in shown.getvalue()
+    assert "+0.0010" in shown.getvalue()
 
 
 def test_the_last_line_tells_what_it_took(kept: KeptRuns) -> None:
