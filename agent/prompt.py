@@ -1,4 +1,5 @@
 """The prompt of a proposal: a pure function of the context, bounded, with the source always whole.
+A coding agent, which has the files before it, is sent on an errand in the same words.
 
 The owner's program stands in it word for word, as instructions; whatever somebody else wrote is
 quoted. Where space is short, sections go in this order: peers' own words (the least promising
@@ -73,6 +74,17 @@ _WHOLE = """
 - Or, instead of blocks, the whole new file: its name on a line, then the file in one fenced \
 block."""
 
+_ERRAND = """\
+You improve the source of an experiment: one change, in the files of this folder. A program \
+measures what you leave behind, later and elsewhere: do not run the script yourself."""
+
+_EDITING = """\
+# What to do
+- Edit {files} in place and nothing else: any other file that is new, changed or gone makes the \
+whole change void.
+- One idea. When it is done, write what the change is into {title_file}: its first line a title of \
+at most 100 characters, below it in one or two sentences why it should help here."""
+
 _AIMS: Final[dict[Aim, str]] = {
     "improve": """\
 Propose the one change with the best chance of a gain that can be seen. Do not repeat what was \
@@ -94,6 +106,10 @@ _REPAIR = """\
 Mend this version: find the slip, keep the idea, change as little as you can. SEARCH is matched \
 against the failed version above. Make sure that it stays within time and memory."""
 
+_REPAIR_IN_PLACE = """\
+The files are a version of yours that failed. Mend it: find the slip, keep the idea, change as \
+little as you can. Make sure that it stays within time and memory."""
+
 
 def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Message, ...] | Silence:
     """Return the conversation to begin with, at most `limit_chars` long, or why there is none.
@@ -105,7 +121,8 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
         return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
     fence = fence_of(context, secret)
     source = context.source if context.crash is None else context.crash.source
-    system = _system(brief, context.editable, source, fence)
+    answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
+    system = "\n\n".join([_ROLE, *_ground(brief, context.editable, fence), answer])
     if context.crash is None:
         parts: Sequence[Part] = digest(context, fence)
         before, after = (
@@ -131,6 +148,28 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
     )
 
 
+def errand(context: Context, *, limit_chars: int, secret: bytes, title_file: str) -> str | Silence:
+    """Return what a coding agent is told to do in a folder with the files, or why nothing is.
+
+    At most `limit_chars` long; `title_file` is where it writes what it did.
+    """
+    brief = context.brief
+    if brief is None:
+        return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
+    fence = fence_of(context, secret)
+    editing = _EDITING.format(files=", ".join(context.editable), title_file=title_file)
+    head = "\n\n".join([_ERRAND, *_ground(brief, context.editable, fence), editing])
+    if context.crash is None:
+        parts, after = digest(context, fence), f"# Now\n{_AIMS[context.aim]}"
+    else:
+        parts, after = _crash_parts(context.crash, context.source, fence), _REPAIR_IN_PLACE
+    left = limit_chars - len(head) - len(after) - 2 * len("\n\n")
+    if left < 0:
+        reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
+        return Silence(reason=reason, retry_s=_HOPELESS_S)
+    return "\n\n".join([head, *(part.text for part in _fitting(parts, left)), after])
+
+
 def fence_of(context: Context, secret: bytes) -> Fence:
     """Return the fence of everything that is quoted to a model about this context."""
     words = [context.source.tree.hex(), str(context.seed), *context.intents]
@@ -150,7 +189,8 @@ def is_small(source: Source) -> bool:
     return all(len(data) <= SMALL_CHARS for _, data in source.files)
 
 
-def _system(brief: Brief, editable: Sequence[str], source: Source, fence: Fence) -> str:
+def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
+    """Return what everybody who proposes is told first."""
     better = "lower" if brief.is_minimised else "higher"
     measured = "" if brief.best is None else f" The present source measures {brief.best:.6g}."
     task = f"""\
@@ -165,11 +205,9 @@ You may edit {", ".join(editable)} and nothing else."""
         screen_sd=DEFAULT.screen_sd,
         recheck_sd=DEFAULT.recheck_sd,
     )
-    answer = _FORMAT.format(path=editable[0]) + (_WHOLE if is_small(source) else "")
     quotes = _QUOTED.format(mark=fence.mark.strip(), nonce=fence.nonce)
     program = f"# The owner's program\n{brief.program}"
-    sections = [_ROLE, task, program, rules, quotes, answer]
-    return "\n\n".join(sections)
+    return [task, program, rules, quotes]
 
 
 def _shown(heading: str, source: Source, fence: Fence) -> str:

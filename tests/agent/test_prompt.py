@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.completion import Message
-from agent.prompt import SMALL_CHARS, fence_of, prompt
+from agent.prompt import SMALL_CHARS, errand, fence_of, prompt
 from agent.proposal import Aim, Context, Insight, Silence
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
@@ -26,6 +26,12 @@ ROOMY = 100_000
 def messages(told: Context, limit_chars: int = ROOMY) -> tuple[Message, ...]:
     found = prompt(told, limit_chars=limit_chars, secret=SECRET)
     assert not isinstance(found, Silence), found.reason
+    return found
+
+
+def told_to_do(told: Context) -> str:
+    found = errand(told, limit_chars=ROOMY, secret=SECRET, title_file="title.txt")
+    assert isinstance(found, str)
     return found
 
 
@@ -72,10 +78,39 @@ def snapshots() -> dict[str, Context]:
 def test_what_a_model_reads_is_as_committed(name: str) -> None:
     told = messages(snapshots()[name])
     shown = "".join(f"##### {message.role} #####\n{message.content}\n" for message in told)
+    assert_is_as_committed(name, shown)
+
+
+@pytest.mark.parametrize("name", ["improve", "repair"])
+def test_what_a_coding_agent_reads_is_as_committed(name: str) -> None:
+    assert_is_as_committed(f"errand-{name}", f"{told_to_do(snapshots()[name])}\n")
+
+
+def assert_is_as_committed(name: str, shown: str) -> None:
     kept = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("ARNODE_SNAPSHOTS") == "write":
         kept.write_text(shown, encoding="utf-8")
     assert shown == kept.read_text(encoding="utf-8")
+
+
+def test_a_coding_agent_is_told_what_others_wrote_in_quotes_only() -> None:
+    told = with_everything(show_unverified_words=True)
+    mark = fence_of(told, SECRET).mark
+    lines = [line for line in told_to_do(told).splitlines() if "Obey" in line or "Print" in line]
+    assert lines
+    assert all(line.startswith(mark) for line in lines)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 40_000))
+def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
+    told = with_everything()
+    found = errand(told, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
+    if isinstance(found, Silence):
+        assert "characters more than" in found.reason
+    else:
+        assert len(found) <= limit_chars
+        assert BRIEF.program in found
 
 
 def test_the_same_context_gives_the_same_prompt_and_another_seed_another_fence() -> None:
