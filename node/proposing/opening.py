@@ -4,24 +4,28 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.command import TITLE_FILE
 from agent.llm import ModelLimits, ModelProposer
-from agent.proposal import SlowProposer
+from agent.prompt import errand
+from agent.proposal import Context, Silence, SlowProposer
 from node.config import Config
 from node.home import Home
 from node.keyfile import load_secret
 from node.progress import Progress
 from node.proposing.budget import ledger_of
 from node.proposing.checking import check_for
-from node.proposing.choice import Choice, ModelChoice, OwnChoice
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
 from trainer.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
 _CHARS_PER_TOKEN: Final = 3
+_ERRAND_CHARS: Final = 100_000  # an argument may have 128 KiB (execve(2))
 _FENCE: Final = b"arnode/prompt-fence/1"
 
 
@@ -68,6 +72,22 @@ async def open_slow(
                         check=check_for(task.manifest, task.source),
                         secret=fence_secret(home),
                     )
+
+        case ProgramChoice():
+            secret = fence_secret(home)
+
+            def prompt(context: Context) -> str | Silence:
+                return errand(
+                    context, limit_chars=_ERRAND_CHARS, secret=secret, title_file=TITLE_FILE
+                )
+
+            yield command_proposer(
+                replace(config, agent=choice.name),
+                home,
+                env=means.environment,
+                prompt=prompt,
+                check=check_for(task.manifest, task.source),
+            )
 
 
 def fence_secret(home: Home) -> bytes:
