@@ -17,9 +17,12 @@ exec {git} "$@"
 def environments_below(ancestor: int) -> list[bytes]:
     """Return the environments of all processes that descend from one."""
     found = []
+    own = Path(f"/proc/{ancestor}/cmdline").read_bytes()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if ancestor in ancestors(int(folder.name)):
+            # Between fork and exec a child is still the node itself.
+            is_other = (folder / "cmdline").read_bytes() != own
+            if is_other and ancestor in ancestors(int(folder.name)):
                 found.append((folder / "environ").read_bytes())
         except OSError:  # it has ended, or is not ours to look into
             continue
