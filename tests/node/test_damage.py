@@ -152,6 +152,7 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: No
     home.store.write_bytes(data)
     with home.lock():
         mend(home)
+    assert home.store.with_name("records.db.damaged-1").exists()
     with ledger_of(home) as ledger:
         kept = spending_on(ledger, "1970-01-01")
         assert kept == Spending(calls=3, tokens=54, usd_nano=15)
