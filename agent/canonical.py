@@ -24,6 +24,19 @@ def parse(data: bytes) -> ast.Module | None:
             return None
 
 
+def syntax_fault(data: bytes) -> tuple[int, str]:
+    """Return the line, from 1, where a file that does not parse ceases to be Python, and why."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(data.decode("utf-8"))
+        except SyntaxError as fault:
+            return max(1, fault.lineno or 1), fault.msg
+        except (ValueError, RecursionError, MemoryError) as fault:
+            return 1, type(fault).__name__
+    return 1, "nothing is wrong with it"
+
+
 def fingerprint(source: Source) -> bytes:
     """Return sha256 over every file's canonical AST; what does not parse counts by its bytes."""
     digest = hashlib.sha256()

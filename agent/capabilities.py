@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from agent import allowed
-from agent.canonical import is_unused_text, parse
+from agent.canonical import is_unused_text, parse, syntax_fault
 from agent.names import Names
 from protocol.source import Source
 
@@ -64,8 +64,9 @@ def beyond(found: Sequence[Finding], baseline: Sequence[Finding]) -> tuple[Findi
 def _findings_in(path: str, data: bytes, own_modules: frozenset[str]) -> list[Finding]:
     module = parse(data)
     if module is None:
-        text = "not Python that can be parsed"
-        return [Finding(path=path, line=1, what="uninspectable", text=text)]
+        line, why = syntax_fault(data)
+        text = f"not Python that can be parsed: {why}"
+        return [Finding(path=path, line=line, what="uninspectable", text=text)]
     kinds: dict[tuple[int, str], set[What]] = {}
     for what, node in _Lint(module, own_modules).run():
         kinds.setdefault((getattr(node, "lineno", 1), _text(node)), set()).add(what)

@@ -5,11 +5,23 @@ text as it was before any of them, so that their order does not matter. Anything
 a change that does not fit is not forced.
 """
 
+import difflib
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Final
 
+from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 from protocol.ideas import Edit
+from protocol.lines import split_lines
 from protocol.source import Source
+
+MAX_EDITS: Final = 64  # of one change, where it is kept
+MAX_EDIT_TEXT: Final = 4_096  # of each side of an edit
+_MOST_GROWTH = 100  # lines on each side that are taken in to make a search unique
+_MOST_LOOKS = 5_000  # searches through one file: a hostile one is given up, in a second
+_PIECE = MAX_EDIT_TEXT * 3 // 4  # pieces of what is larger: they end with a line
 
 
 def reapply(edits: Sequence[Edit], onto: Source) -> Source | None:
@@ -34,6 +46,31 @@ def is_made(edits: Sequence[Edit], source: Source) -> bool:
     texts = {path: data.decode("utf-8", "replace") for path, data in source.files}
     return any(
         edit.search in edit.replace and edit.replace in texts.get(edit.path, "") for edit in edits
+    )
+
+
+def edits_between(old: Source, new: Source) -> tuple[Edit, ...]:
+    """Return edits that make `new` of `old`; none where that cannot be, or not within the limits.
+
+    Each is of whole lines, with as many neighbours as make its search unique.
+    """
+    before = dict(old.files)
+    if [path for path, _ in new.files] != [path for path, _ in old.files]:
+        return ()
+    edits: list[Edit] = []
+    for path, data in new.files:
+        if data != before[path]:
+            found = _file_edits(path, before[path], data)
+            if not found:
+                return ()
+            edits += found
+    return tuple(edits) if are_kept(edits) else ()
+
+
+def are_kept(edits: Sequence[Edit]) -> bool:
+    """Say whether edits are few and short enough to be kept with an experiment."""
+    return len(edits) <= MAX_EDITS and all(
+        max(len(edit.search), len(edit.replace)) <= MAX_EDIT_TEXT for edit in edits
     )
 
 
@@ -85,3 +122,112 @@ def _line_end(text: str, at: int) -> int:
     """Return the end of the line that holds `at`, its newline included."""
     end = text.find("\n", at)
     return len(text) if end < 0 else end + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """Lines low … high of the old file become new_low … new_high of the new one."""
+
+    low: int
+    high: int
+    new_low: int
+    new_high: int
+
+
+class _Lines:
+    """A file by lines, and whether a stretch of them occurs once in it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._text = data.decode("utf-8")
+        lines = [line.decode("utf-8") for line in split_lines(data)]
+        self._ends = [0, *accumulate(map(len, lines))]
+        self._looks = 0
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def text(self, low: int, high: int) -> str:
+        return self._text[self._ends[low] : self._ends[high]]
+
+    def is_unique(self, low: int, high: int) -> bool:
+        self._looks += 1
+        return self._looks <= _MOST_LOOKS and _occurs_once(self._text, self.text(low, high))
+
+    def cuts(self, low: int, high: int, count: int) -> list[int]:
+        """Return where to cut lines low … high into `count` pieces of about the same length."""
+        length = self._ends[high] - self._ends[low]
+        wanted = (self._ends[low] + length * part / count for part in range(1, count))
+        inner = [min(high, max(low, bisect_left(self._ends, end))) for end in wanted]
+        return [low, *inner, high]
+
+
+def _file_edits(path: str, old: bytes, new: bytes) -> list[Edit]:
+    """Return the edits of one file, none where they cannot be."""
+    files = (old, new)
+    if any(len(data) > MAX_FILE_BYTES or data.count(b"\n") > MAX_LINES for data in files):
+        return []
+    try:
+        before, after = _Lines(old), _Lines(new)
+    except UnicodeDecodeError:
+        return []
+    matcher = difflib.SequenceMatcher(None, split_lines(old), split_lines(new))
+    ahead = [
+        _Step(low=low, high=high, new_low=new_low, new_high=new_high)
+        for tag, low, high, new_low, new_high in reversed(matcher.get_opcodes())
+        if tag != "equal"
+    ]
+    done: list[list[_Step]] = []
+    while ahead:
+        step, pieces = ahead.pop(), None
+        for _ in range(_MOST_GROWTH):
+            pieces = _pieces(step, before, after)
+            if pieces is not None:
+                break
+            step = _grown(step, done, ahead, len(before))
+        if pieces is None:
+            return []
+        done.append(pieces)
+    return [
+        Edit(
+            path=path,
+            search=before.text(piece.low, piece.high),
+            replace=after.text(piece.new_low, piece.new_high),
+        )
+        for pieces in done
+        for piece in pieces
+    ]
+
+
+def _grown(step: _Step, done: list[list[_Step]], ahead: list[_Step], lines: int) -> _Step:
+    """Return a step with a line more on each side, or with the neighbour that it meets there."""
+    if done and done[-1][-1].high == step.low:
+        first = done.pop()[0]
+        step = replace(step, low=first.low, new_low=first.new_low)
+    elif step.low > 0:
+        step = replace(step, low=step.low - 1, new_low=step.new_low - 1)
+    if ahead and ahead[-1].low == step.high:
+        following = ahead.pop()
+        step = replace(step, high=following.high, new_high=following.new_high)
+    elif step.high < lines:
+        step = replace(step, high=step.high + 1, new_high=step.new_high + 1)
+    return step
+
+
+def _pieces(step: _Step, before: _Lines, after: _Lines) -> list[_Step] | None:
+    """Return a step in pieces short enough to be kept, each found once; None where that fails."""
+    if not before.is_unique(step.low, step.high):
+        return None
+    longest = max(
+        len(before.text(step.low, step.high)), len(after.text(step.new_low, step.new_high))
+    )
+    if longest <= MAX_EDIT_TEXT:
+        return [step]
+    count = -(-longest // _PIECE)
+    old_cuts = before.cuts(step.low, step.high, count)
+    new_cuts = after.cuts(step.new_low, step.new_high, count)
+    spans = zip(pairwise(old_cuts), pairwise(new_cuts), strict=True)
+    pieces = [
+        _Step(low=low, high=high, new_low=new_low, new_high=new_high)
+        for (low, high), (new_low, new_high) in spans
+    ]
+    return pieces if all(before.is_unique(one.low, one.high) for one in pieces) else None

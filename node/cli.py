@@ -31,7 +31,7 @@ class Entry:
 
 _EVERYDAY = "Commands"
 _RUNNING = "The running node"
-_HEAD = "Comparing, and moving the head"
+_HEAD = "Measuring, and moving the head"
 _PEOPLE = "Other people"
 _HISTORY = "History"
 _AGENTS = "Coding agents"
@@ -50,13 +50,17 @@ COMMANDS: dict[str, Entry] = {
     ),
     "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
     "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
-    "run": Entry("node.commands.measure", "run", _EVERYDAY, "Measure a source."),
+    "report": Entry("node.commands.report", "report", _EVERYDAY, "Say what happened overnight."),
     "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
     "stop": Entry("node.commands.node_control", "stop", _RUNNING, "Stop it, resumably."),
     "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
     "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
     "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),
+    "run": Entry("node.commands.measure", "run", _HEAD, "Measure a source."),
     "compare": Entry("node.commands.measure", "compare", _HEAD, "Test two sources in pairs."),
+    "replicate": Entry(
+        "node.commands.replicate", "replicate", _HEAD, "Try published findings here."
+    ),
     "adopt": Entry("node.commands.heads", "adopt", _HEAD, "Move the verified head."),
     "revert": Entry("node.commands.heads", "revert", _HEAD, "Undo the last move."),
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),

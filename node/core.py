@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.proposal import Proposer
+from agent.proposal import Proposer, SlowProposer
 from node.assembly import Assembly
 from node.books import Books
 from node.config import Config
@@ -76,6 +76,7 @@ async def open_node(
     *,
     proposer: Proposer,
     progress: Progress,
+    slow: SlowProposer | None = None,
     network: Network | None = None,
 ) -> AsyncIterator[Node]:
     """Open everything for one task, and join the network. The caller holds the home's lock."""
@@ -105,7 +106,7 @@ async def open_node(
             activity=activity,
             network=network,
         )
-        ideas, research = assembly.put_together(proposer, want)
+        ideas, research = assembly.put_together(proposer, want, slow=slow)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
         if network is not None:
             membership = await stack.enter_async_context(

@@ -1,4 +1,4 @@
-"""Spans and times of day as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`."""
+"""Spans and times as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`, `2026-03-01`."""
 
 import re
 from datetime import datetime, time, timedelta
@@ -8,6 +8,8 @@ from protocol.errors import UsageError
 
 _LONGEST_S = 1000 * 86_400
 _HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_DAY_TIME = re.compile(r"\d\d?:\d\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -57,6 +59,31 @@ def parse_duration(text: str) -> float:
     return float(span_s)
 
 
+def moment_before(text: str, now: datetime) -> datetime:
+    """Return the time that a span before now, a time of day or a date means: never one to come.
+
+    A time of day is the last one that the clock showed, a date its beginning where `now` is.
+    """
+    no_time = UsageError(
+        f"`{text}` is no time before now", "write it like 12h, 3d, 22:00 or 2026-03-01"
+    )
+    wanted = text.strip()
+    try:
+        if _DAY_TIME.fullmatch(wanted):
+            hour, minute = map(int, wanted.split(":"))
+            moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+            return moment if moment <= now else moment - timedelta(days=1)
+        if _DATE.fullmatch(wanted):
+            moment = datetime.fromisoformat(wanted).replace(tzinfo=now.tzinfo)
+        else:
+            moment = now - timedelta(seconds=parse_duration(wanted))
+    except (ValueError, UsageError) as fault:
+        raise no_time from fault
+    if moment > now:
+        raise no_time
+    return moment
+
+
 def seconds_until(text: str, now: datetime) -> float:
     """Return the seconds until the next time that the clock shows `HH:MM`."""
     try:
@@ -67,3 +94,11 @@ def seconds_until(text: str, now: datetime) -> float:
     if target <= now:
         target += timedelta(days=1)
     return (target - now).total_seconds()
+
+
+def span_words(seconds: float) -> str:
+    """Return a span for people: `40 s`, `55 min`, `2 h 40`."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02}"

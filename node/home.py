@@ -95,6 +95,11 @@ class Home:
         return self.root / "power-limits.json"
 
     @property
+    def replications(self) -> Path:
+        """The runs of `arnode replicate`, one file for each task and class."""
+        return self.root / "replications"
+
+    @property
     def socket(self) -> Path:
         """Where the running node takes commands."""
         return self.root / "node.sock"

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,30 +118,37 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
 
 async def measure(
     session: Session,
-    source: Source,
-    seeds: Sequence[int],
+    runs: Iterable[tuple[Source, int]],
     *,
-    on_run: Callable[[RunOutcome], None],
+    on_run: Callable[[Source, RunOutcome], None],
 ) -> list[RunOutcome]:
-    """Run a source once a seed; training of one overlaps the scoring of the one before."""
+    """Run sources with seeds, in turn; training of one overlaps the scoring of the one before.
+
+    `runs` is asked for the next when that may begin, `on_run` is told as soon as one has ended.
+    """
     tasks: list[asyncio.Task[RunOutcome]] = []
-    reported = 0
+
+    async def run_one(source: Source, seed: int, trained: asyncio.Event) -> RunOutcome:
+        try:
+            outcome = await session.runner.run(source, seed, on_trained=trained.set)
+        finally:
+            trained.set()
+        on_run(source, outcome)
+        return outcome
+
     try:
-        for seed in seeds:
+        for source, seed in runs:
             trained = asyncio.Event()
-            run = session.runner.run(source, seed, on_trained=trained.set)
-            tasks.append(asyncio.create_task(run))
+            tasks.append(asyncio.create_task(run_one(source, seed, trained)))
             await trained.wait()
-            while reported < len(tasks) and tasks[reported].done():
-                on_run(tasks[reported].result())
-                reported += 1
-        for task in tasks[reported:]:
-            on_run(await task)
+            for task in tasks:
+                if task.done():
+                    task.result()  # nothing more is begun once one has failed
+        return [await task for task in tasks]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [task.result() for task in tasks]
 
 
 async def compare(

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.knobs import KnobsProposer
@@ -34,7 +34,8 @@ from node.peering.consent import (
 from node.peering.definition import Network
 from node.power import limiting_power
 from node.progress import reporting
-from node.proposing.keys import take_keys
+from node.proposing.choice import NOBODY, Choice, choose
+from node.proposing.opening import Means, open_slow, take_means
 from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
@@ -54,13 +55,17 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     `wishes`: what the command line says of the network.
     """
     keep_to_oneself()
-    take_keys(os.environ, config.llm_key)  # before anything is started that would inherit them
+    means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
     with at_work(home, config, to_terminal=not sys.stdout.isatty()):
+        chosen = choose(config, means.keys, means.environment)
+        if config.agent == "auto":
+            print(plain(chosen.reason), file=sys.stderr)
+        start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
         if text is None and is_awaited(home, config.task):
             network = _network(home, config, wishes, is_own=config.task not in builtin_tasks())
-            asyncio.run(_run_awaited(home, config, goal, network))
+            asyncio.run(_run_awaited(replace(start, network=network)))
         else:
             with reporting() as progress:
                 task = find_task(home, name=config.task, text=text, progress=progress)
@@ -68,7 +73,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
                 print(plain(idle), file=sys.stderr)
             is_own = is_own_task(task, data_dir=home.data)
             network = _network(home, config, wishes, is_own=is_own)
-            asyncio.run(_run(home, config, goal, task, network))
+            asyncio.run(_run(replace(start, network=network), task))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
@@ -108,45 +113,69 @@ def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Net
     return plan.network
 
 
-async def _run_awaited(home: Home, config: Config, goal: Goal, network: Network | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What a start is for, whichever task runs first."""
+
+    home: Home
+    config: Config
+    goal: Goal
+    choice: Choice
+    means: Means
+    network: Network | None = None
+
+
+async def _run_awaited(start: _Start) -> None:
     """Run the stand-in until the task's data are here, then the task; the goal is for both."""
-    began_s = time.monotonic()
-    meanwhile = replace(goal, max_experiments=None)
+    began_s, home, goal = time.monotonic(), start.home, start.goal
+    meanwhile = replace(
+        start,
+        config=replace(start.config, task=STAND_IN),
+        goal=replace(goal, max_experiments=None),
+    )
     task = load_task(STAND_IN, data_dir=home.data)
-    async with preparing(home, config.task) as preparation:
-        research = await _run(
-            home, replace(config, task=STAND_IN), meanwhile, task, network, preparation=preparation
-        )
+    async with preparing(home, start.config.task) as preparation:
+        research = await _run(meanwhile, task, preparation=preparation)
     if not research.has_given_way:
         return
     if goal.duration_s is not None:
         goal = replace(goal, duration_s=max(0.0, goal.duration_s - time.monotonic() + began_s))
-    task = load_task(config.task, data_dir=home.data)
-    await _run(home, config, goal, task, network, is_paused=research.is_paused)
+    task = load_task(start.config.task, data_dir=home.data)
+    await _run(replace(start, goal=goal), task, is_paused=research.is_paused)
 
 
 async def _run(
-    home: Home,
-    config: Config,
-    goal: Goal,
+    start: _Start,
     task: Task,
-    network: Network | None,
     *,
     preparation: Preparation | None = None,
     is_paused: bool = False,
 ) -> Research:
     """Run a node to its end, which may be to make way for the task that is being prepared."""
+    home, config = start.home, start.config
     with reporting() as progress:
-        proposer: Proposer = KnobsProposer() if config.agent == "knobs" else Silent()
-        async with (
-            open_node(
-                home, config, task, goal, proposer=proposer, progress=progress, network=network
-            ) as node,
-            contextlib.AsyncExitStack() as stack,
-        ):
+        proposer: Proposer = Silent() if start.choice == NOBODY else KnobsProposer()
+        async with contextlib.AsyncExitStack() as stack:
+            slow = await stack.enter_async_context(
+                open_slow(home, config, task, start.choice, start.means, progress)
+            )
+            node = await stack.enter_async_context(
+                open_node(
+                    home,
+                    config,
+                    task,
+                    start.goal,
+                    proposer=proposer,
+                    progress=progress,
+                    slow=slow,
+                    network=start.network,
+                )
+            )
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
             )
+            if slow is not None:
+                _log.info("%s proposes, knobs fill the gaps", slow.name)
             if preparation is not None:
                 await stack.enter_async_context(preparation.heard(node.research))
             if is_paused:

@@ -19,6 +19,7 @@ from agent.knobs import KnobsProposer
 from node.config import Config, load_config
 from node.control import call, is_running
 from node.core import Node, open_node
+from node.durations import span_words
 from node.exchange.claims import bundle_of, claim_in
 from node.home import Home
 from node.keyfile import read_keys
@@ -265,16 +266,9 @@ def _run_seconds(store: Store, job: Job) -> float | None:
 
 def _cost(step: AttestationStep, run_s: float) -> str:
     """Say what it will take: what is usual, and the most."""
-    most = _span(step.max_pairs * 2 * run_s)
+    most = span_words(step.max_pairs * 2 * run_s)
     takes = f"at most {most}"
     if step.max_pairs > _USUAL_PAIRS:
-        takes = f"about {_span(_USUAL_PAIRS * 2 * run_s)}, {takes}"
+        takes = f"about {span_words(_USUAL_PAIRS * 2 * run_s)}, {takes}"
     ways = "; --quick can only refute" if step.is_quick else ""
     return f"{takes}; own research pauses{ways}"
-
-
-def _span(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{max(1, round(seconds))} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02}"

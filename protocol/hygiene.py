@@ -97,6 +97,14 @@ def memorised(base: Source, candidate: Source, pool_bytes: int) -> float:
     return 8 * max(0, grown) / pool_bytes
 
 
+def is_hidden(character: str) -> bool:
+    """Say whether a character shows nothing, or other text than is there; not space, LF and tab."""
+    if character in " \n\t":
+        return False
+    category = unicodedata.category(character)
+    return category in _HIDDEN_CATEGORIES or ord(character) in _BLANK_ORDINALS
+
+
 def _file_fault(name: str, data: bytes) -> str | None:
     if len(data) > MAX_FILE_BYTES:
         return f"{len(data)} bytes, more than {MAX_FILE_BYTES}"
@@ -107,18 +115,11 @@ def _file_fault(name: str, data: bytes) -> str | None:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"not UTF-8 at byte {error.start}"
-    hidden = sorted(character for character in set(text) if _is_hidden(character))
+    hidden = sorted(character for character in set(text) if is_hidden(character))
     if hidden:
         line = text.count("\n", 0, text.index(hidden[0])) + 1
         return f"a hidden character, U+{ord(hidden[0]):04X}, in line {line}"
     return _python_fault(text) if name.endswith(".py") else None
-
-
-def _is_hidden(character: str) -> bool:
-    if character in " \n\t":
-        return False
-    category = unicodedata.category(character)
-    return category in _HIDDEN_CATEGORIES or ord(character) in _BLANK_ORDINALS
 
 
 def _python_fault(text: str) -> str | None:

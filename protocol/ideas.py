@@ -1,4 +1,4 @@
-"""What a task lists as worth trying: knobs that may move and structural moves.
+"""What is worth trying: knobs that may move, structural moves, and what others published.
 
 They are hints for proposers and no part of the task's manifest, so they may change freely.
 """
@@ -38,4 +38,21 @@ class Move:
     name: str
     title: str
     why: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFinding:
+    """A gain that somebody published, as exact edits of a task's baseline.
+
+    `claimed` is its effect in their words and on their hardware. `claimed_gain` says it in the
+    metric's unit, positive if better, only where it can be held against what is measured here.
+    """
+
+    name: str
+    title: str
+    idea: str
+    source: str
+    claimed: str
+    claimed_gain: float | None
     edits: tuple[Edit, ...]

@@ -32,7 +32,7 @@ from protocol.runs import MAX_RUNS, Env, Run
 MAX_INTENT_S: Final = 3600
 MAX_TITLE: Final = 120
 MAX_INSIGHT: Final = 600
-_MAX_EVIDENCE = 16
+MAX_EVIDENCE: Final = 16
 _MAX_REASON = 200
 
 
@@ -95,7 +95,7 @@ class InsightBody(Mapped):
         field("task", digest()),
         field("class", nullable(word(CLASS_PATTERN)), "hardware_class"),
         field("text", text(MAX_INSIGHT), "message"),
-        field("evidence", listing(digest(), high=_MAX_EVIDENCE)),
+        field("evidence", listing(digest(), high=MAX_EVIDENCE)),
     )
 
     def _fault(self) -> str | None:

@@ -205,6 +205,18 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
         assert isinstance(chosen_by(Config(agent=agent)), ModelChoice)
 
 
+def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:
+    from trainer.findings import load_catalogue
+    from trainer.task import load_task
+
+    page = (ROOT / "docs" / "replicate.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "catalogue.toml").write_text(example, encoding="utf-8")
+    own, moved = load_catalogue(tmp_path / "catalogue.toml", load_task("tiny", data_dir=tmp_path))
+    assert own.claimed_gain is not None
+    assert moved.claimed_gain is None
+
+
 def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     from trainer.pin import NotPreparedError
     from trainer.task import load_task

@@ -66,8 +66,8 @@ def main() -> None:
             os.write(1, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
     os.close(spec.channel)
-    status = _outlive(child)
-    _end_all(spec.uid)
+    status = outlive(child)
+    end_all(spec.uid)
     # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
     os.spawnvp(os.P_WAIT, "rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
     os._exit(status)
@@ -92,7 +92,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
         os.setgroups([])
         os.setresgid(spec.uid, spec.uid, spec.uid)
         os.setresuid(spec.uid, spec.uid, spec.uid)
-    _drop_capabilities(libc)
+    keep_capabilities(libc, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
     os.chdir(Path(spec.folder, "job"))
@@ -112,14 +112,15 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
 
 
-def _drop_capabilities(libc: ctypes.CDLL) -> None:
-    """Also of a root that stays root; Landlock's no_new_privs keeps them from coming back."""
+def keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
+    """Give up all but these, also as a root that stays root; no_new_privs keeps them away."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    if libc.syscall(_CAPSET[os.uname().machine], header, bytes(24)):
+    sets = struct.pack("=6I", kept, kept, kept, 0, 0, 0)  # effective, permitted, inheritable
+    if libc.syscall(_CAPSET[os.uname().machine], header, sets):
         raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 
 
-def _outlive(child: int) -> int:
+def outlive(child: int) -> int:
     """Wait until the child ends or the node lets go of us; bury what is left to us meanwhile.
 
     Return the child's exit status, 1 of one that was killed.
@@ -136,7 +137,7 @@ def _outlive(child: int) -> int:
     return 1
 
 
-def _end_all(uid: int | None) -> None:
+def end_all(uid: int | None) -> None:
     """Kill until no descendant is left. Everything orphaned became our child."""
     while True:
         if uid is None:

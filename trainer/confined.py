@@ -86,7 +86,7 @@ class Confined(Enclosure):
             await in_time(self._process)
         self._folder = None
         if self._uid is not None:
-            _taken.discard(self._uid)
+            release_uid(self._uid)
             self._uid = None
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
@@ -183,3 +183,8 @@ def throwaway_uid() -> int:
     uid = secrets.choice(free)
     _taken.add(uid)
     return uid
+
+
+def release_uid(uid: int) -> None:
+    """Give back a uid that owns no process any more."""
+    _taken.discard(uid)

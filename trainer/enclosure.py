@@ -6,6 +6,7 @@ used beyond memory. `trainer.sandbox` talks to the process and meters it.
 
 import asyncio
 import contextlib
+import math
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -87,15 +88,26 @@ def boot_arguments(profile: Profile, channel: int) -> list[str]:
 
 def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
     """Whether folders of the host hold more than a sandbox may write."""
+    size, files = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
+    return size > profile.scratch_bytes or files > profile.scratch_files
+
+
+def held(
+    folders: list[Path], *, most_bytes: float = math.inf, most_files: float = math.inf
+) -> tuple[float, float]:
+    """Return the bytes and the number of files in folders of the host; beyond the most it stops.
+
+    Both are infinite where it goes deeper than a path can name.
+    """
     try:
-        return _holds_too_much(profile, list(folders))
+        return _held(list(folders), most_bytes, most_files)
     except OSError:
-        return True  # deeper than a path can name
+        return math.inf, math.inf
 
 
-def _holds_too_much(profile: Profile, waiting: list[Path]) -> bool:
+def _held(waiting: list[Path], most_bytes: float, most_files: float) -> tuple[float, float]:
     size = files = 0
-    while waiting:
+    while waiting and size <= most_bytes and files <= most_files:
         try:
             entries = list(os.scandir(waiting.pop()))
         except FileNotFoundError:
@@ -106,9 +118,7 @@ def _holds_too_much(profile: Profile, waiting: list[Path]) -> bool:
                 size += entry.stat(follow_symlinks=False).st_blocks * 512
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
-        if files > profile.scratch_files or size > profile.scratch_bytes:
-            return True
-    return False
+    return size, files
 
 
 def environment(

@@ -81,7 +81,8 @@ def can_scope_signals() -> bool:
 def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> None:
     """Give up everything not in `allowed`; paths that do not exist are left out.
 
-    Holds for this thread and what it starts. `is_networked` leaves sockets and TCP alone.
+    Holds for this thread and what it starts, which then signal nobody else and reach no abstract
+    socket of others. `is_networked` leaves TCP alone.
     Raises SafetyError where the kernel refuses.
     """
     abi = landlock_abi()
@@ -92,7 +93,7 @@ def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False)
         "=QQQ",
         handled,
         _NET if abi >= _NET_ABI and not is_networked else 0,
-        _SCOPED if abi >= _SCOPED_ABI and not is_networked else 0,
+        _SCOPED if abi >= _SCOPED_ABI else 0,
     )
     # Older kernels know a shorter structure and refuse what follows it unless it is zero.
     ruleset = _checked(_CREATE_RULESET, attributes, len(attributes), 0)
@@ -106,18 +107,20 @@ def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False)
         os.close(ruleset)
 
 
-def everything_but(hidden: Iterable[Path]) -> dict[Path, Access]:
-    """Return rules that allow all files except those beneath the hidden folders.
+def everything_but(
+    hidden: Iterable[Path], *, beneath: Path = Path("/"), access: Access = EVERYTHING
+) -> dict[Path, Access]:
+    """Return rules that allow all files of a folder except those beneath the hidden folders.
 
     Rights only add up downwards, so the folders that lead there are opened child by child.
     """
     hidden = [path.resolve() for path in hidden]
     rules: dict[Path, Access] = {}
-    waiting = [Path("/")]
+    waiting = [beneath]
     while waiting:
         folder = waiting.pop()
         if not any(path == folder or folder in path.parents for path in hidden):
-            rules[folder] = EVERYTHING
+            rules[folder] = access
         elif folder not in hidden:
             waiting += [path for path in folder.iterdir() if not path.is_symlink()]
     return rules

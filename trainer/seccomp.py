@@ -7,17 +7,27 @@ filter can read. Source: seccomp(2), linux/filter.h, the kernel's syscall tables
 """
 
 import platform
-import struct
 
-from protocol.errors import SafetyError
+from trainer.bpf import (
+    ALLOW,
+    AND,
+    ARGUMENTS,
+    ASK,
+    DONE,
+    ENOSYS,
+    EPERM,
+    JUMP_ANY_BIT,
+    JUMP_EQUAL,
+    LOAD_WORD,
+    NUMBER,
+    RETURN,
+    answer,
+    check_argument,
+    jump,
+    opening,
+    statement,
+)
 
-_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_AND = 0x54
-_OFFSET_NUMBER, _OFFSET_ARCH = 0, 4
-_OFFSET_ARGUMENT_0, _OFFSET_ARGUMENT_1, _OFFSET_ARGUMENT_2, _OFFSET_ARGUMENT_3 = 16, 24, 32, 40
-_ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
-_ASK = 0x7FC00000  # whoever holds the listener
-_X32_BIT = 0x40000000
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
 # Hiding from the watchdog's eyes (/proc), and outliving the node.
@@ -27,7 +37,6 @@ _SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to whom one likes
 _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up whoever wants to write that file of the host
 _SCHED_CORE = 62  # keeps strangers off the other half of a processor's core
 
-_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _PRCTL = {"x86_64": 157, "aarch64": 167}
@@ -147,6 +156,20 @@ _REFUSED_TO_CONFINED = {
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
 _EVERY_BIT = 0xFFFFFFFF
 
+# What an ordinary program needs and a candidate does not (`workshop_program`).
+_OF_PROGRAMS = frozenset({"socket", "socketpair", "inotify_init", "inotify_init1", "pidfd_open"})
+_MODES = frozenset(
+    {"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"}
+)
+_ATTRIBUTES = frozenset(
+    {"setxattr", "lsetxattr", "fsetxattr", "setxattrat"}
+    | {"removexattr", "lremovexattr", "fremovexattr", "removexattrat"}
+)
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+_SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
+_FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last to ask for one's addresses
+_TYPE_MASK, _DATAGRAM = 0xF, 2
+
 
 def seccomp_program(
     *,
@@ -163,11 +186,7 @@ def seccomp_program(
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
-    if machine not in _AUDIT_ARCH:
-        raise SafetyError(
-            f"no system-call table for the {machine} architecture",
-            "arnode sandboxes run on x86-64 and aarch64 Linux",
-        )
+    program = opening(machine)
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
@@ -175,55 +194,100 @@ def seccomp_program(
             refused.remove(_REFUSED_TO_SINGLE[machine]["memfd_create"])
     if is_confined:
         refused |= set(_REFUSED_TO_CONFINED[machine].values())
-    program = [
-        _statement(_LOAD_WORD, _OFFSET_ARCH),
-        _jump(_JUMP_EQUAL, _AUDIT_ARCH[machine], 1, 0),
-        _statement(_RETURN, _KILL),
-        _statement(_LOAD_WORD, _OFFSET_NUMBER),
-        _jump(_JUMP_AT_LEAST, _X32_BIT, 0, 1),
-        _statement(_RETURN, _KILL),
-        *_answer(_CLONE3, _ENOSYS),
-        *_check_argument(
-            _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _NAMESPACE_FLAGS, refuse_if=True
-        ),
+    program += [
+        *answer(_CLONE3, ENOSYS),
+        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
     ]
     for number, offset, value in (
-        (_IOCTL[machine], _OFFSET_ARGUMENT_1, _TIOCSTI),
+        (_IOCTL[machine], ARGUMENTS[1], _TIOCSTI),
         *(
-            (_FCNTL[machine], _OFFSET_ARGUMENT_1, command)
+            (_FCNTL[machine], ARGUMENTS[1], command)
             for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY)
         ),
-        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _SCHED_CORE),
-        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_PDEATHSIG),
-        (_PRCTL[machine], _OFFSET_ARGUMENT_0, _PR_SET_DUMPABLE),
+        (_PRCTL[machine], ARGUMENTS[0], _SCHED_CORE),
+        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_PDEATHSIG),
+        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_DUMPABLE),
     ):
-        program += _check_argument(number, offset, _JUMP_EQUAL, value, refuse_if=True)
+        program += check_argument(number, offset, JUMP_EQUAL, value)
     if is_confined:  # one's own limits only: pid 0
-        program += _check_argument(
-            _PRLIMIT[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _EVERY_BIT, refuse_if=True
-        )
+        program += check_argument(_PRLIMIT[machine], ARGUMENTS[0], JUMP_ANY_BIT, _EVERY_BIT)
     if single_process:
         for number, arguments in (
-            (_FCNTL[machine], [(_OFFSET_ARGUMENT_1, lock) for lock in _LOCKS]),
-            (_MADVISE[machine], [(_OFFSET_ARGUMENT_2, eviction) for eviction in _EVICTIONS]),
+            (_FCNTL[machine], [(ARGUMENTS[1], lock) for lock in _LOCKS]),
+            (_MADVISE[machine], [(ARGUMENTS[2], eviction) for eviction in _EVICTIONS]),
         ):
             for offset, value in arguments:
-                program += _check_argument(number, offset, _JUMP_EQUAL, value, refuse_if=True)
-        program += _check_argument(
-            _CLONE[machine], _OFFSET_ARGUMENT_0, _JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
+                program += check_argument(number, offset, JUMP_EQUAL, value)
+        program += check_argument(
+            _CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
         )
     if single_process and not has_card:
         program += [
-            _jump(_JUMP_EQUAL, _MMAP[machine], 0, 5),
-            _statement(_LOAD_WORD, _OFFSET_ARGUMENT_3),
-            _statement(_AND, _SHARED_ANONYMOUS),
-            _jump(_JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
-            _statement(_RETURN, _EPERM),
-            _statement(_LOAD_WORD, _OFFSET_NUMBER),
+            jump(JUMP_EQUAL, _MMAP[machine], 0, 5),
+            statement(LOAD_WORD, ARGUMENTS[3]),
+            statement(AND, _SHARED_ANONYMOUS),
+            jump(JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
+            statement(RETURN, EPERM),
+            statement(LOAD_WORD, NUMBER),
         ]
     for number in sorted(refused):
-        program += _answer(number, _EPERM)
-    return b"".join([*program, _statement(_RETURN, _ALLOW)])
+        program += answer(number, EPERM)
+    return b"".join([*program, statement(RETURN, ALLOW)])
+
+
+def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
+    """Return the filter of a program that may use the network (`trainer.workshop`).
+
+    Sockets of the machine's own (AF_UNIX) are refused: behind them are a session's D-Bus and
+    systemd, Docker and agents with keys, which start programs or answer outside of any sandbox.
+    `is_confined` refuses what namespaces would make harmless; changes of modes and owners, which
+    Landlock does not know, then seem to succeed, because programs give up over them.
+    Raises SafetyError on an architecture without a table.
+    """
+    machine = machine or platform.machine()
+    program = [
+        *opening(machine),
+        *answer(_CLONE3, ENOSYS),
+        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
+        *check_argument(_IOCTL[machine], ARGUMENTS[1], JUMP_EQUAL, _TIOCSTI),
+        *check_argument(_PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _SCHED_CORE),
+        *_sockets(machine),
+    ]
+    for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY):
+        program += check_argument(_FCNTL[machine], ARGUMENTS[1], JUMP_EQUAL, command)
+    refused = _REFUSED_COMMON | _REFUSED[machine]
+    answered = dict.fromkeys(refused.keys() - _OF_PROGRAMS - _MODES - _ATTRIBUTES, EPERM)
+    if is_confined:
+        refused |= _REFUSED_TO_CONFINED[machine]
+        answered |= dict.fromkeys(_ATTRIBUTES | _REFUSED_TO_CONFINED[machine].keys(), EPERM)
+        answered |= dict.fromkeys(_MODES, DONE)
+        program += check_argument(_PRLIMIT[machine], ARGUMENTS[0], JUMP_ANY_BIT, _EVERY_BIT)
+        program += check_argument(
+            _PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _PR_SET_PDEATHSIG, refusal=DONE
+        )
+    for name in sorted(answered.keys() & refused.keys()):
+        program += answer(refused[name], answered[name])
+    return b"".join([*program, statement(RETURN, ALLOW)])
+
+
+def _sockets(machine: str) -> list[bytes]:
+    """Refuse sockets but those of the internet, and pairs that could send to other sockets."""
+    families = [
+        jump(JUMP_EQUAL, family, len(_FAMILIES) - at, 0) for at, family in enumerate(_FAMILIES)
+    ]
+    return [
+        jump(JUMP_EQUAL, _SOCKET[machine], 0, len(families) + 3),
+        statement(LOAD_WORD, ARGUMENTS[0]),
+        *families,
+        statement(RETURN, EPERM),
+        statement(LOAD_WORD, NUMBER),
+        jump(JUMP_EQUAL, _SOCKETPAIR[machine], 0, 5),
+        statement(LOAD_WORD, ARGUMENTS[1]),
+        statement(AND, _TYPE_MASK),
+        jump(JUMP_EQUAL, _DATAGRAM, 0, 1),
+        statement(RETURN, EPERM),
+        statement(LOAD_WORD, NUMBER),
+    ]
 
 
 def path_program(machine: str | None = None) -> bytes:
@@ -232,33 +296,7 @@ def path_program(machine: str | None = None) -> bytes:
     Loaded on top of `seccomp_program`, which has refused what is not for any sandbox.
     """
     machine = machine or platform.machine()
-    program = [_statement(_LOAD_WORD, _OFFSET_NUMBER)]
+    program = [statement(LOAD_WORD, NUMBER)]
     for number in sorted({*_PATHS[machine].values(), *_PATHS_COMMON.values()}):
-        program += [_jump(_JUMP_EQUAL, number, 0, 1), _statement(_RETURN, _ASK)]
-    return b"".join([*program, _statement(_RETURN, _ALLOW)])
-
-
-def _statement(code: int, value: int) -> bytes:
-    return struct.pack("HBBI", code, 0, 0, value)
-
-
-def _jump(code: int, value: int, if_true: int, if_false: int) -> bytes:
-    return struct.pack("HBBI", code, if_true, if_false, value)
-
-
-def _answer(number: int, answer: int) -> list[bytes]:
-    return [_jump(_JUMP_EQUAL, number, 0, 1), _statement(_RETURN, answer)]
-
-
-def _check_argument(
-    number: int, offset: int, test: int, value: int, *, refuse_if: bool
-) -> list[bytes]:
-    """Refuse a call whose argument passes (or fails) a test; reload the number afterwards."""
-    on_true, on_false = (0, 1) if refuse_if else (1, 0)
-    return [
-        _jump(_JUMP_EQUAL, number, 0, 4),
-        _statement(_LOAD_WORD, offset),
-        _jump(test, value, on_true, on_false),
-        _statement(_RETURN, _EPERM),
-        _statement(_LOAD_WORD, _OFFSET_NUMBER),
-    ]
+        program += [jump(JUMP_EQUAL, number, 0, 1), statement(RETURN, ASK)]
+    return b"".join([*program, statement(RETURN, ALLOW)])

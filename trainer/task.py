@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from protocol.errors import ConfigurationError, Rejected, UsageError
-from protocol.ideas import Edit, KnobSpec, Move
+from protocol.ideas import KnobSpec, Move
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.moves import read_moves
 from trainer.pin import NotPreparedError, Shard, find_pin, listed_shards, read_unpinned, with_pin
 from trainer.task_file import Fields, TomlTable, nearest, read_toml
 from trainer.vocabulary import Vocabulary, parse_ranks
@@ -26,7 +27,7 @@ from trainer.vocabulary import Vocabulary, parse_ranks
 TASK_FILE: Final = "task.toml"
 OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-text tasks
 
-_BUILTIN: Final = Path(__file__).parent / "tasks"
+BUILTIN_FOLDER: Final = Path(__file__).parent / "tasks"
 _MAX_EXTENDS = 3
 _EVALUATORS = ("lm-bpb/1",)
 
@@ -48,7 +49,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task as this node works on it. `manifest` is what others know of it."""
+    """A task as this node works on it. `manifest` is what others know of it.
+
+    `catalogue` is the file that lists what others published (`trainer.findings`), if it has one.
+    """
 
     manifest: TaskManifest
     source: Source
@@ -57,6 +61,7 @@ class Task:
     program_path: Path
     knobs: tuple[KnobSpec, ...]
     moves: tuple[Move, ...]
+    catalogue: Path | None
     recipe: Recipe
     vocabulary: Vocabulary
     is_private: bool
@@ -79,7 +84,7 @@ class Task:
 
 def builtin_tasks() -> tuple[str, ...]:
     """Return the names of the tasks that come with arnode."""
-    return tuple(sorted(path.parent.name for path in _BUILTIN.glob(f"*/{TASK_FILE}")))
+    return tuple(sorted(path.parent.name for path in BUILTIN_FOLDER.glob(f"*/{TASK_FILE}")))
 
 
 def builtin_ids(data_dir: Path) -> dict[str, bytes]:
@@ -103,7 +108,7 @@ def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
 
 
 def _find_folder(wanted: str, own: Path) -> Path:
-    names = {name: _BUILTIN / name for name in builtin_tasks()}
+    names = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
     names |= {path.parent.name: path.parent for path in sorted(own.glob(f"*/{TASK_FILE}"))}
     if wanted in names:
         return names[wanted]
@@ -131,7 +136,7 @@ def _load_folder(folder: Path, data_dir: Path) -> Task:
     title = fields.text("title")
     data = fields.section("data")
     if data.has("shards"):
-        wanted = folder.name if folder.parent == _BUILTIN else str(folder)
+        wanted = folder.name if folder.parent == BUILTIN_FOLDER else str(folder)
         unpinned = read_unpinned(data, task=wanted, title=title)
         pin = find_pin(unpinned, data_dir)
         if pin is None:
@@ -153,6 +158,7 @@ def _load_folder(folder: Path, data_dir: Path) -> Task:
         program_path=_locate(folders, fields, program_name),
         knobs=knobs,
         moves=moves,
+        catalogue=_catalogue(folders, fields, sources),
         recipe=recipe,
         vocabulary=vocabulary,
         is_private=fields.has("private") and fields.flag("private"),
@@ -167,7 +173,7 @@ def _with_inherited(folder: Path) -> tuple[list[Path], TomlTable]:
     table = read_toml(folder / TASK_FILE)
     extends = table.get("extends")
     while extends is not None:
-        known = {name: _BUILTIN / name for name in builtin_tasks()}
+        known = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
         if extends not in known or len(folders) > _MAX_EXTENDS:
             raise Fields(folder / TASK_FILE, table).error(
                 "extends", f"is {extends!r}", f"a built-in task; {nearest(str(extends), known)}"
@@ -329,40 +335,17 @@ def _constants_in(code: str) -> set[str]:
 def _moves(folders: list[Path], fields: Fields, source: Source) -> tuple[Move, ...]:
     if not fields.has("moves"):
         return ()
-    path = _locate(folders, fields, fields.text("moves"))
-    root = Fields(path, read_toml(path))
-    moves = tuple(_move(section, source) for section in root.sections("move"))
-    root.finish()
-    names = [move.name for move in moves]
-    for name in names:
-        if names.count(name) > 1:
-            raise root.error("move", f"{name!r} is there twice", "rename one of them")
-    return moves
+    return read_moves(_locate(folders, fields, fields.text("moves")), source)
 
 
-def _move(section: Fields, source: Source) -> Move:
-    move = Move(
-        name=section.text("name"),
-        title=section.text("title"),
-        why=section.text("why"),
-        edits=tuple(_edit(edit, source) for edit in section.sections("edit")),
-    )
-    section.finish()
-    return move
-
-
-def _edit(section: Fields, source: Source) -> Edit:
-    paths = [path for path, _ in source.files]
-    edit = Edit(
-        path=section.text("path") if section.has("path") else paths[0],
-        search=section.text("search"),
-        replace=section.content("replace"),
-    )
-    section.finish()
-    if edit.path not in paths:
-        raise section.error("path", f"is {edit.path!r}", nearest(edit.path, paths))
-    if source[edit.path].decode().count(edit.search) != 1:
-        raise section.error(
-            "search", "does not occur exactly once in the baseline", "copy it from there exactly"
-        )
-    return edit
+def _catalogue(folders: list[Path], fields: Fields, source: Source) -> Path | None:
+    """Return where findings are listed, unless a nearer folder brings another baseline."""
+    if not fields.has("findings"):
+        return None
+    path = _locate(folders, fields, fields.text("findings"))
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return path
+        if any((folder / name).is_file() for name, _ in source.files):
+            return None
+    return path

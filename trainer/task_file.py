@@ -31,6 +31,8 @@ def read_toml(path: Path) -> TomlTable:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}", "mend the line it names") from error
+    except RecursionError as error:  # arrays in arrays in arrays
+        raise ConfigurationError(f"{path}: nested too deeply", "write it flat") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +153,4 @@ class Fields:
         """Refuse fields that nobody asked for: a misspelt one would be ignored silently."""
         for name in self.table:
             if name not in self._seen:
-                raise self.error(name, "is no field of a task", nearest(name, self._seen))
+                raise self.error(name, "is no field here", nearest(name, self._seen))

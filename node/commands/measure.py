@@ -20,6 +20,7 @@ from node.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run
+from protocol.source import Source
 from protocol.units import NANO, from_nano
 from trainer.device import probe_devices
 from trainer.outcome import RunOutcome
@@ -53,7 +54,7 @@ def run(
     bench = find_workbench(task, text)
     wanted = find_source(bench.home, bench.task, source)
 
-    def show(outcome: RunOutcome) -> None:
+    def show(_source: Source, outcome: RunOutcome) -> None:
         figure = (
             outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / NANO:.6f}"
         )
@@ -62,7 +63,7 @@ def run(
     async def work() -> tuple[list[RunOutcome], float | None]:
         async with calibrated_session(bench) as session:
             drawn = given or [random_seed() for _ in range(seeds)]
-            outcomes = await measure(session, wanted, drawn, on_run=show)
+            outcomes = await measure(session, [(wanted, seed) for seed in drawn], on_run=show)
             return outcomes, from_nano(session.data.floor_nano)
 
     outcomes, floor = asyncio.run(work())

@@ -11,6 +11,7 @@ from agent.proposal import Aim, Brief, Context, Insight, PeerPatch
 from node.loop.intents import titles_on
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
+from protocol.manifest import Limits
 from protocol.units import NANO
 from trainer.task import Task
 
@@ -29,7 +30,6 @@ class Briefing:
         peers: Callable[[], tuple[PeerPatch, ...]] = tuple,
         insights: Callable[[], tuple[Insight, ...]] = tuple,
         aim: Callable[[], Aim] = lambda: "improve",
-        limits: str = "",
         show_unverified_words: bool = False,
     ) -> None:
         self._ledger = ledger
@@ -40,14 +40,13 @@ class Briefing:
         self._peers = peers
         self._insights = insights
         self._aim = aim
-        self._limits = limits
         self._show_unverified_words = show_unverified_words
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
-        """Return what is known now, about the present working line."""
-        working = self._ledger.known_line.working
+        """Return what is known now, about where the node explores."""
+        working = self._ledger.explored
         return Context(
-            source=self._ledger.source(working),
+            source=working,
             editable=self._task.editable,
             knobs=self._task.knobs,
             moves=self._task.moves,
@@ -57,14 +56,15 @@ class Briefing:
             brief=self._brief(),
             peers=self._peers(),
             insights=self._insights(),
-            intents=tuple(sorted(titles_on(self._ledger.others_intents(), working))),
+            intents=tuple(sorted(titles_on(self._ledger.others_intents(), working.tree))),
             aim=self._aim(),
             crash=self._outcomes.crash,
             show_unverified_words=self._show_unverified_words,
         )
 
     def _brief(self) -> Brief:
-        manifest, bank_nano = self._task.manifest, self._ledger.known_line.bank_nano
+        manifest, line = self._task.manifest, self._ledger.line
+        bank_nano = line.bank_nano if line else ()
         return Brief(
             task=manifest.name,
             program=self._program(),
@@ -73,7 +73,15 @@ class Briefing:
             is_minimised=manifest.metric.direction == "min",
             budget=f"{manifest.budget.amount:,} {manifest.budget.unit}",
             hardware_class=self._ledger.key.hardware_class,
-            limits=self._limits,
+            limits=_limits(manifest.limits),
             noise_sd=self._noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
         )
+
+
+def _limits(limits: Limits) -> str:
+    memory_gb = limits.memory_mb / 1000
+    return (
+        f"{limits.limit_s} s for training, {memory_gb:g} GB of memory, "
+        f"weights of {limits.weights_mb} MB."
+    )

@@ -49,7 +49,8 @@ def close_catch_up(
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
         judged = confirmation.judgement
         word = judged.claim if judged else None
-        closed = replace(step, verdict=confirmation.verdict, word=word)
+        measured = confirmation.measured(record.id)
+        closed = replace(step, verdict=confirmation.verdict, word=word, measured=measured)
         ledger.store.update_job_body(job.id, closed.to_value())
         ledger.store.close_job(job.id)
     return record

@@ -120,7 +120,8 @@ def close_remeasure(
             vouching = evidence_for(ledger.store, ledger.key, step.base)
             ledger.publication.adoption(step.tree, step.base, evidence=vouching)
             ledger.move_to(step.base, [pair.base for pair in pairs])
-        closed = replace(step, verdict=confirmation.verdict)
+        measured = confirmation.measured(record.id)
+        closed = replace(step, verdict=confirmation.verdict, measured=measured)
         ledger.store.update_job_body(job.id, closed.to_value())
         ledger.store.close_job(job.id)
     return record

@@ -334,7 +334,7 @@ class Ledger:
             self.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
             if passed:
                 self.publication.adoption(step.base, step.tree, evidence=record.id)
-            closed = replace(step, passed=passed)
+            closed = replace(step, passed=passed, measured=confirmation.measured(record.id))
             self.store.update_job_body(job.id, closed.to_value())
             self.store.close_job(job.id)
         return record

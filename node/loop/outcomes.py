@@ -8,17 +8,15 @@ from typing import Final
 
 from agent.literals import Scalar, find_knobs
 from agent.proposal import Crash, Decision, Outcome
+from agent.repairs import MAX_REPAIRS, repairs_of
 from node.loop.ledger import Ledger
 from node.loop.steps import ExperimentStep
 from node.store.jobs import Job
-from protocol.fields import fit_line
 from protocol.runs import Run
 from protocol.units import from_nano
 from trainer.task import Task
 
 IN_FULL: Final = 300  # of the latest: each is a source to parse
-MOST_REPAIRS: Final = 2
-_REPAIR = "repair:"
 _SLOW: Final = {"llm", "command"}  # proposers that can read why something failed
 _LOG_LINES = 50
 _DECISIONS: dict[str, Decision] = {
@@ -88,7 +86,7 @@ class Outcomes:
 
     def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
         mended, key = repairs_of(step.key)
-        if mended >= MOST_REPAIRS:
+        if mended >= MAX_REPAIRS:
             return None
         return Crash(
             source=self._ledger.source(step.tree),
@@ -99,19 +97,6 @@ class Outcomes:
             log_tail="\n".join(log_tail.splitlines()[-_LOG_LINES:]),
             attempt=mended + 1,
         )
-
-
-def repairs_of(key: str) -> tuple[int, str]:
-    """Return how often an idea was mended, and its key without that."""
-    count, _, rest = key.removeprefix(_REPAIR).partition(":")
-    if key.startswith(_REPAIR) and count.isdecimal() and rest:
-        return int(count), rest
-    return 0, key
-
-
-def repair_key(crash: Crash) -> str:
-    """Return the key of a mend."""
-    return fit_line(f"{_REPAIR}{crash.attempt}:{crash.key}", 120)
 
 
 def _decided(step: ExperimentStep) -> Outcome | None:

@@ -20,6 +20,8 @@ from protocol.units import NANO
 
 MOST_SHOWN: Final = 24
 _REMEMBERED = 256  # steps; to look at one reads every patch there is
+_ASKED_AGAIN = 50
+_FRESH = 2  # that are looked at anew at a time: each takes a tenth of a second and a child process
 
 
 class PeerPatches:
@@ -34,15 +36,25 @@ class PeerPatches:
             net=net, task=ledger.key.task, hardware_class=ledger.key.hardware_class
         )
         self._noise_sd = noise_sd
-        self._steps: dict[tuple[bytes, bytes], tuple[Source, Source]] = {}
+        self._steps: dict[tuple[bytes, bytes], tuple[Source, Source] | None] = {}
+        self._asked = 0
 
     def latest(self) -> tuple[PeerPatch, ...]:
         """Return the most promising steps that are here, the best first."""
         here = measured_here(self._ledger.store.own_facts(self._board))
         shown: list[PeerPatch] = []
+        self._asked += 1
+        if self._asked % _ASKED_AGAIN == 0:  # what was not here may have come
+            self._steps = {key: step for key, step in self._steps.items() if step}
+        left = _FRESH
         for offer in self._peers.offers(self._peers.rates()):
-            body = self._ledger.store.patch(offer.patch)
-            step = self._step(offer)
+            key = (offer.row.result, self._ledger.known_line.working)
+            if key not in self._steps:
+                if not left:
+                    continue
+                left -= 1
+                self._remember(key, self._peers.step(offer))
+            body, step = self._ledger.store.patch(offer.patch), self._steps[key]
             if body is None or step is None:
                 continue
             level: Level = "others" if offer.row.confirmed > offer.row.refuted else "claimed"
@@ -70,13 +82,7 @@ class PeerPatches:
             edits=(),
         )
 
-    def _step(self, offer: Offer) -> tuple[Source, Source] | None:
-        key = (offer.row.result, self._ledger.known_line.working)
-        if key not in self._steps:
-            step = self._peers.step(offer)
-            if step is None:  # not here yet, perhaps
-                return None
-            if len(self._steps) >= _REMEMBERED:
-                del self._steps[next(iter(self._steps))]
-            self._steps[key] = step
-        return self._steps[key]
+    def _remember(self, key: tuple[bytes, bytes], step: tuple[Source, Source] | None) -> None:
+        if len(self._steps) >= _REMEMBERED:
+            del self._steps[next(iter(self._steps))]
+        self._steps[key] = step

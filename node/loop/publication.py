@@ -18,6 +18,7 @@ from protocol.kinds import (
     Body,
     Cost,
     Diff,
+    InsightBody,
     IntentBody,
     NoiseBody,
     Origin,
@@ -223,6 +224,17 @@ class Publication:
                 to_tree=new,
                 evidence=evidence,
                 unverified=evidence is None,
+            )
+        )
+
+    def insight(self, message: str, evidence: Sequence[bytes]) -> Record:
+        """Record what a series of results taught."""
+        return self._append(
+            InsightBody(
+                task=self._subject.manifest.id,
+                hardware_class=self._subject.hardware_class,
+                message=message,
+                evidence=tuple(evidence),
             )
         )
 

@@ -19,6 +19,7 @@ from protocol.encoding import Value
 from protocol.errors import Rejected
 from protocol.fields import (
     Codec,
+    Mapped,
     Table,
     binary,
     boolean,
@@ -153,14 +154,43 @@ class SubmissionStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Mapped):
+    """What a trial against the head measured, and the own result that says so.
+
+    The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair.
+    """
+
+    record: bytes
+    pairs: int
+    gain_nano: int | None
+    lower_nano: int | None
+    upper_nano: int | None
+
+    TABLE: ClassVar = Table(
+        field("record", digest()),
+        field("pairs", integer(0)),
+        field("gain", nullable(integer()), "gain_nano"),
+        field("lower", nullable(integer()), "lower_nano"),
+        field("upper", nullable(integer()), "upper_nano"),
+    )
+
+
+_MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep:
-    """A stack on trial: the patches kept since the verified head, and the split it is judged on."""
+    """A stack on trial: the patches kept since the verified head, and the split it is judged on.
+
+    What came of it is filled in when it is closed, here and in the other trials against the head.
+    """
 
     base: bytes
     tree: bytes
     stack: tuple[bytes, ...]
     rotation: int
     passed: bool = False
+    measured: Measured | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -168,6 +198,7 @@ class CheckpointStep:
         field("stack", listing(digest(), high=_MAX_STACK)),
         field("rotation", integer(0)),
         field("passed", boolean()),
+        field("measured", _MEASURED, optional=True),
     )
 
     def to_value(self) -> Value:
@@ -292,6 +323,7 @@ class CatchUpStep:
     rotation: int
     verdict: str = ""
     word: str | None = None
+    measured: Measured | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -304,6 +336,7 @@ class CatchUpStep:
         field("rotation", integer(0)),
         field("verdict", line(0, 32)),
         field("word", line(0, 32), optional=True),
+        field("measured", _MEASURED, optional=True),
     )
 
     def to_value(self) -> Value:
@@ -335,6 +368,7 @@ class RemeasureStep:
     because: str
     rotation: int
     verdict: str = ""
+    measured: Measured | None = None
 
     TABLE: ClassVar = Table(
         field("base", digest()),
@@ -344,6 +378,7 @@ class RemeasureStep:
         field("because", line(1, 200)),
         field("rotation", integer(0)),
         field("verdict", line(0, 32)),
+        field("measured", _MEASURED, optional=True),
     )
 
     def to_value(self) -> Value:

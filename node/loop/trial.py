@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
@@ -108,6 +109,17 @@ class Confirmation:
         """The word for it once it has ended; without a judgement it did not run."""
         judged = self.judgement.verdict if self.judgement else None
         return judged or "unrunnable"
+
+    def measured(self, record: bytes) -> Measured:
+        """What to keep of it; `record` is the result that says so."""
+        latest = self.latest
+        return Measured(
+            record=record,
+            pairs=len(self.pairs),
+            gain_nano=round(latest.gain * NANO) if latest else None,
+            lower_nano=round(latest.lower * NANO) if latest else None,
+            upper_nano=round(latest.upper * NANO) if latest else None,
+        )
 
 
 def next_of_confirmation(

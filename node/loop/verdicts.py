@@ -19,6 +19,7 @@ from node.loop.doubts import (
     note_surroundings,
 )
 from node.loop.ideas import Ideas
+from node.loop.insights import tell_insight
 from node.loop.ledger import BASELINE_RUNS, Ledger
 from node.loop.noise import known_noise
 from node.loop.session import Session
@@ -80,6 +81,7 @@ class Verdicts:
                 f"this machine has changed ({changes}): old figures are only a guess"
             )
             self._noise = self._known_noise()
+        tell_insight(self._ledger)  # unless the last session still came to it
 
     def advance(self, job: Job) -> None:
         """Decide what a job does next and write it down."""
@@ -193,6 +195,7 @@ class Verdicts:
             note = _confirmation_note(confirmation)
             self._watch_head(job, step, confirmation)
             record = self._ledger.close_checkpoint(job, step, _ended(runs), confirmation, note=note)
+            tell_insight(self._ledger)
             self._noise = self._known_noise()
             self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
             self._on_record()

@@ -42,6 +42,7 @@ class ModelChoice:
     url: str | None
 
 
+NOBODY: Final = OwnChoice(name="none")
 Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
 
 

@@ -5,11 +5,10 @@ each fault is named by what its request met, with what to do about it.
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from agent.completion import Answer, Fault, Message, Question
@@ -19,6 +18,7 @@ from node.home import Home
 from node.progress import Progress
 from node.proposing.budget import ledger_of, passing_ledger
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.command import command_fault
 from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
@@ -61,20 +61,17 @@ def diagnose(
         case OwnChoice():
             return Diagnosis(status="ok", detail=f"{choice.name}: asks no model")
         case ProgramChoice():
-            return _program(choice, config, env)
+            return _program(home, replace(config, agent=choice.name), env)
         case ModelChoice():
             return asyncio.run(_model(home, config, choice, keys, progress))
 
 
-def _program(choice: ProgramChoice, config: Config, env: Mapping[str, str]) -> Diagnosis:
-    name = config.agent_command[0] if choice.name == "command" else choice.name
-    if shutil.which(name, path=env.get("PATH")) is None:
-        return Diagnosis(
-            status="problem",
-            detail=f"the program `{name}` is not found",
-            mend=f"install {name}, put it on the PATH, or choose another `agent`",
-        )
-    return Diagnosis(status="ok", detail=f"`{name}` is installed")
+def _program(home: Home, config: Config, env: Mapping[str, str]) -> Diagnosis:
+    fault = command_fault(config, home, env=env)
+    if fault is None:
+        return Diagnosis(status="ok", detail=f"`{config.agent}` is installed")
+    detail, mend = fault
+    return Diagnosis(status="problem", detail=detail, mend=mend)
 
 
 async def _model(

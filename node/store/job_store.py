@@ -67,9 +67,9 @@ class JobStore:
         """Return the jobs in the queue of this line, oldest first."""
         return jobs.open_jobs(self._database, line)
 
-    def closed_jobs(self, line: LineKey, kind: JobKind) -> list[Job]:
-        """Return the finished jobs of this line and kind, oldest first."""
-        return jobs.closed_jobs(self._database, line, kind)
+    def closed_jobs(self, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
+        """Return the finished jobs of this line and kind after number `after`, oldest first."""
+        return jobs.closed_jobs(self._database, line, kind, after=after)
 
     def job(self, job_id: int) -> Job | None:
         """Return the job with this number."""

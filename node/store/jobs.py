@@ -164,10 +164,10 @@ def open_jobs(database: Database, line: LineKey) -> list[Job]:
     return _jobs(database, "state = 'open'", {"task": line.task, "class": line.hardware_class})
 
 
-def closed_jobs(database: Database, line: LineKey, kind: JobKind) -> list[Job]:
-    """Return a line's finished jobs of one kind, oldest first."""
-    values = {"task": line.task, "class": line.hardware_class, "kind": kind}
-    return _jobs(database, "state = 'done' AND kind = :kind", values)
+def closed_jobs(database: Database, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
+    """Return a line's finished jobs of one kind that come after number `after`, oldest first."""
+    values = {"task": line.task, "class": line.hardware_class, "kind": kind, "after": after}
+    return _jobs(database, "state = 'done' AND kind = :kind AND id > :after", values)
 
 
 def get_job(database: Database, job_id: int) -> Job | None:

@@ -3,13 +3,14 @@
 A pure picture in characters, one column for one or several experiments. It decides nothing.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich.text import Text
 
-from node.store.experiments import Experiment
+from node.store.experiments import Adoption, Experiment
 from protocol.units import NANO
 
 Mark = Literal["kept", "discarded", "failed"]
@@ -34,15 +35,26 @@ class Column:
     head: float
 
 
-def columns(entries: Sequence[Experiment], start: float | None = None) -> list[Column]:
+def columns(
+    entries: Sequence[Experiment],
+    start: float | None = None,
+    moves: Sequence[Adoption] = (),
+) -> list[Column]:
     """Return the history of a line, oldest first, as the plot shows it.
 
-    `start` is where the head stood before these, if they do not begin with the baseline.
+    `start` is where the head stood before these, if they do not begin with the baseline; `moves`
+    are the head's, those by hand and those back too, to trees that these entries measured.
     """
     found: list[Column] = []
     working, head = start, start
+    metrics: dict[bytes, float | None] = {}
+    waiting = deque(moves)
     for entry in entries:
+        while waiting and waiting[0].n < entry.n:
+            working = head = metrics.get(waiting.popleft().body.to_tree, head)
         metric = None if entry.metric_nano is None else entry.metric_nano / NANO
+        if metric is not None:
+            metrics[entry.tree] = metric
         mark: Mark | None = None
         match entry.decision:
             case "baseline":

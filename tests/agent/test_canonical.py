@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.canonical import fingerprint, parse, same_meaning
+from agent.canonical import fingerprint, parse, same_meaning, syntax_fault
 from protocol.source import Source
 
 PLAIN = b"import torch\n\nDEPTH = 8\n\n\ndef f(x):\n    return x * DEPTH\n"
@@ -91,3 +91,19 @@ def test_code_too_deep_to_dump_still_has_a_fingerprint() -> None:
 
 def test_odd_escapes_in_foreign_strings_are_no_warning_here() -> None:
     assert parse(rb"x = '\d'") is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "why"),
+    [
+        (b"x = 1\ny = (2\n", 2, "'(' was never closed"),
+        (b"x = 1\n  y = 2\n", 2, "unexpected indent"),
+        (b"x = '\0'\n", 1, "ValueError"),
+        (b"x = \xff\n", 1, "UnicodeDecodeError"),
+        (b"x = 1\n", 1, "nothing is wrong with it"),
+    ],
+)
+def test_a_slip_of_syntax_has_a_line_and_a_reason(data: bytes, line: int, why: str) -> None:
+    assert (parse(data) is None) == (why != "nothing is wrong with it")
+    assert syntax_fault(data)[0] == line
+    assert why in syntax_fault(data)[1] or "null bytes" in syntax_fault(data)[1]

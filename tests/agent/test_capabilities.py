@@ -149,6 +149,12 @@ TRICKS = {
 }
 
 
+def test_what_does_not_parse_is_marked_where_it_ceases_to() -> None:
+    (mark,) = findings(Source.of({"train.py": b"x = 1\ny = (2\n"}))
+    assert (mark.line, mark.what) == (2, "uninspectable")
+    assert mark.text == "not Python that can be parsed: '(' was never closed"
+
+
 @pytest.mark.parametrize("text", TRICKS)
 def test_tricks_are_marked(text: str) -> None:
     assert TRICKS[text] in marks(IMPORTS + text + "\n") - marks(IMPORTS)

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from agent.canonical import fingerprint
@@ -53,21 +53,33 @@ class Clock:
         return self.now_ms
 
 
-def ledger_of(home: Home, store: Store, *, seeds: Iterator[int] | None = None) -> Ledger:
+def ledger_of(
+    home: Home,
+    store: Store,
+    *,
+    seeds: Iterator[int] | None = None,
+    clock_ms: Callable[[], int] | None = None,
+) -> Ledger:
     """Return the books of the example task, as they stand in the store."""
     return Ledger(
         store=store,
         blobs=Blobs(home.blobs),
         identity=IDENTITY,
         subject=SUBJECT,
-        clock_ms=Clock(),
+        clock_ms=clock_ms or Clock(),
         random_seed=(seeds or itertools.count(100)).__next__,
     )
 
 
-def with_baseline(home: Home, store: Store, *, seeds: Iterator[int] | None = None) -> Ledger:
+def with_baseline(
+    home: Home,
+    store: Store,
+    *,
+    seeds: Iterator[int] | None = None,
+    clock_ms: Callable[[], int] | None = None,
+) -> Ledger:
     """Return books in which the baseline is measured."""
-    ledger = ledger_of(home, store, seeds=seeds)
+    ledger = ledger_of(home, store, seeds=seeds, clock_ms=clock_ms)
     ledger.announce()
     job = ledger.open_baseline()
     runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)

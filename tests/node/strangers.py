@@ -1,6 +1,7 @@
 """A stranger who signs patches and results of the example task, for a store to keep."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from node.store.blobs import Blobs
@@ -19,11 +20,20 @@ SD_NANO = MANIFEST.noise_floor_nano
 class Stranger:
     """Somebody with another key; `name` is what the profile says."""
 
-    def __init__(self, store: Store, blobs: Blobs, *, number: int = 1, name: str = "ada") -> None:
+    def __init__(
+        self,
+        store: Store,
+        blobs: Blobs,
+        *,
+        number: int = 1,
+        name: str = "ada",
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self.key = SigningKey.from_seed(bytes([number]) * 32)
         self._store = store
         self._blobs = blobs
         self._seq = 0
+        self._clock_ms = clock_ms
         transport = SigningKey.from_seed(bytes([number + 100]) * 32)
         self.publish(
             ProfileBody(
@@ -42,7 +52,7 @@ class Stranger:
 
     def publish(self, body: Body) -> bytes:
         """Sign a record and let it arrive; return its id."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._clock_ms()
         record = sign_record(
             self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms + self._seq, body=body
         )

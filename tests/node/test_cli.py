@@ -23,7 +23,7 @@ EVERYDAY = [
     "verify",
     "log",
     "show",
-    "run",
+    "report",
     "doctor",
 ]
 

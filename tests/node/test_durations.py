@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.durations import parse_duration, parse_hours, seconds_until
+from node.durations import moment_before, parse_duration, parse_hours, seconds_until
 from protocol.errors import UsageError
 
 NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -82,3 +82,29 @@ def test_anything_else_are_no_hours(text: str) -> None:
 def test_hours_that_end_as_they_begin_are_refused() -> None:
     with pytest.raises(UsageError, match="end as they begin"):
         parse_hours("08:00-8:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("12h", "2026-03-01T00:00:30"),
+        ("3d", "2026-02-26T12:00:30"),
+        ("11:59", "2026-03-01T11:59:00"),
+        ("12:00", "2026-03-01T12:00:00"),
+        ("22:00", "2026-02-28T22:00:00"),
+        ("2026-03-01", "2026-03-01T00:00:00"),
+        ("2026-02-28 22:15", "2026-02-28T22:15:00"),
+        (" 2026-02-28T22:15 ", "2026-02-28T22:15:00"),
+    ],
+)
+def test_a_moment_is_a_span_ago_the_last_such_time_or_a_date(text: str, moment: str) -> None:
+    assert moment_before(text, NOON) == datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "25:00", "2026-02-30", "2026-03-02", "2026-03-01T13:00", "0s", "8"]
+)
+def test_what_is_no_moment_or_still_to_come_is_refused(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        moment_before(text, NOON)
+    assert "22:00" in caught.value.hint

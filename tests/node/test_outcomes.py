@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.proposal import Crash, Outcome
+from agent.proposal import Outcome
 from node.home import Home
 from node.loop import outcomes as module
 from node.loop.ledger import Ledger
-from node.loop.outcomes import Outcomes, repair_key, repairs_of
+from node.loop.outcomes import Outcomes
 from node.loop.steps import ExperimentStep
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
@@ -125,18 +125,3 @@ def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger)
     step = replace(ExperimentStep.from_value(job.body), decision="screened_out")
     ledger.close_experiment(job, step, [run(BASE_NANO)], note="")
     assert outcomes_of(ledger, home).crash is None
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [("llm:a", (0, "llm:a")), ("repair:2:llm:a", (2, "llm:a")), ("repair:x:y", (0, "repair:x:y"))],
-)
-def test_a_key_says_how_often_its_idea_was_mended(key: str, expected: tuple[int, str]) -> None:
-    assert repairs_of(key) == expected
-
-
-def test_the_key_of_a_mend_is_read_as_one() -> None:
-    crash = Crash(
-        source=BASELINE, key="llm:a", title="", status="crash", reason="", log_tail="", attempt=2
-    )
-    assert repairs_of(repair_key(crash)) == (2, "llm:a")

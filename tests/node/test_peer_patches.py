@@ -41,9 +41,17 @@ def rated(rate: str, comment: bytes = b"") -> Source:
 
 
 def test_the_most_promising_comes_first_as_a_step_of_code(ledger: Ledger, ada: Stranger) -> None:
-    ada.claims(rated("0.5"), 1.0, title="small")
-    ada.claims(rated("0.6"), 2.0, title="large")
-    first, second = shown(ledger).latest()
+    for rate, gain_sd, title in (
+        ("0.4", 0.5, "least"),
+        ("0.5", 1.0, "small"),
+        ("0.6", 2.0, "large"),
+    ):
+        ada.claims(rated(rate), gain_sd, title=title)
+    patches = shown(ledger)
+    # Each costs a child process: two at a time are looked at.
+    assert [patch.title for patch in patches.latest()] == ["large", "small"]
+    first, second, third = patches.latest()
+    assert third.title == "least"
     assert (first.title, second.title) == ("large", "small")
     assert (first.level, first.author) == ("claimed", ada.key.public.hex()[:8])
     assert first.gain_sd == pytest.approx(2.0, abs=0.2)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from node.store.experiments import Decision, Experiment
+from node.store.experiments import Adoption, Decision, Experiment
 from node.views.staircase import columns, staircase
+from protocol.kinds import AdoptBody
 
 FIRST = Experiment(
     id=bytes(32),
@@ -48,6 +49,33 @@ def test_a_passed_checkpoint_moves_both_lines() -> None:
     assert [column.head for column in shown] == [1.2, 1.2, 1.08, 1.08]
     assert [column.working for column in shown] == [1.2, 1.1, 1.08, 1.08]
     assert [column.mark for column in shown] == [None, "kept", None, "failed"]
+
+
+def test_the_head_goes_where_it_was_moved_by_hand_or_back_to() -> None:
+    trees = [bytes([number + 1]) * 32 for number in range(4)]
+    decisions: list[tuple[Decision, float]] = [("baseline", 1.2), ("adopted", 1.0)]
+    entries = [
+        replace(FIRST, n=10 * n, decision=word, metric_nano=round(metric * 1e9), tree=trees[n])
+        for n, (word, metric) in enumerate([*decisions, ("discarded", 1.3), ("discarded", 1.1)])
+    ]
+    moves = [moved(11, trees[1]), moved(21, trees[0])]
+    shown = columns(entries, moves=moves)
+    assert [column.head for column in shown] == [1.2, 1.0, 1.0, 1.2]
+    assert [column.working for column in shown] == [1.2, 1.0, 1.0, 1.2]
+    lost = columns(entries, moves=[moved(11, trees[1]), moved(21, bytes(32))])
+    assert [column.head for column in lost][-1] == 1.0, "of a tree that nobody measured"
+
+
+def moved(n: int, tree: bytes) -> Adoption:
+    body = AdoptBody(
+        task=bytes(32),
+        hardware_class="cpu-x86_64",
+        from_tree=bytes(32),
+        to_tree=tree,
+        evidence=None,
+        unverified=True,
+    )
+    return Adoption(id=bytes(32), n=n, ts_ms=0, body=body)
 
 
 def test_history_without_its_beginning_starts_where_the_lines_are_known() -> None:

@@ -48,6 +48,7 @@ def test_a_task_that_is_not_prepared_is_listed_and_has_no_id(
         ("run", "--task"),
         ("skill", "--task"),
         ("compare", "baseline", "x", "--task"),
+        ("replicate", "--task"),
     ],
     ids=lambda words: words[0],
 )

@@ -4,6 +4,7 @@ import ast
 import gc
 import itertools
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
@@ -15,11 +16,12 @@ import pytest
 import torch
 
 from protocol.hygiene import check_for_task
-from protocol.ideas import Move
+from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.runners import measured
 from trainer.data import prepare
+from trainer.findings import load_catalogue
 from trainer.outcome import RunOutcome
 from trainer.pin import NotPreparedError, write_pin
 from trainer.task import Task, load_task
@@ -192,7 +194,7 @@ def test_a_knob_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None
             assert knob.low <= value <= knob.high, knob.name
 
 
-def moved(source: Source, *moves: Move) -> Source:
+def moved(source: Source, *moves: Move | PublishedFinding) -> Source:
     text = source["train.py"].decode()
     for move in moves:
         for edit in move.edits:
@@ -255,7 +257,7 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
 
     @cache
     def train(name: str) -> dict[str, Any]:
-        source = moved(nanochat.source, *[move for move in nanochat.moves if move.name == name])
+        source = moved(nanochat.source, *[one for one in changes(nanochat) if one.name == name])
         names: dict[str, Any] = {"__name__": "train"}
         exec(compile(source["train.py"], "train.py", "exec"), names)  # noqa: S102
         assert seen.pop() is names["model"]
@@ -270,15 +272,22 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
     gc.unfreeze()
 
 
-def names_of_moves() -> list[str]:
-    import tomllib
+def changes(task: Task) -> list[Move | PublishedFinding]:
+    """The moves, and the published findings that are no moves."""
+    assert task.catalogue is not None
+    known = {move.edits for move in task.moves}
+    findings = load_catalogue(task.catalogue, task)
+    return [*task.moves, *[finding for finding in findings if finding.edits not in known]]
 
+
+def names_of_changes() -> list[str]:
     moves = tomllib.loads((SCRIPT.parent / "moves.toml").read_text())["move"]
-    return [move["name"] for move in moves]
+    findings = tomllib.loads((SCRIPT.parent / "findings.toml").read_text())["finding"]
+    return [one["name"] for one in (*moves, *findings) if "move" not in one]
 
 
-@pytest.mark.parametrize("name", ["", *names_of_moves()])
-def test_a_move_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["", *names_of_changes()])
+def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
     """The baseline as well. What is trained is every parameter, and it learns."""
     names = trained(name)
     model = names["model"].eval()

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.errors import SafetyError
-from trainer.seccomp import seccomp_program
+from trainer.seccomp import seccomp_program, workshop_program
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 FOREIGN = {"i386": 0x40000003, "arm": 0x40000028, "riscv64": 0xC00000F3}
 LOAD, AND, RETURN = 0x20, 0x54, 0x06
 JUMPS = {0x15: "equal", 0x35: "at least", 0x45: "any bit"}
-ALLOWED, KILLED, EPERM, ENOSYS = "allowed", "killed", "EPERM", "ENOSYS"
-ANSWERS = {0x7FFF0000: ALLOWED, 0x80000000: KILLED, 0x50001: EPERM, 0x50026: ENOSYS}
+ALLOWED, KILLED, EPERM, ENOSYS, DONE = "allowed", "killed", "EPERM", "ENOSYS", "done"
+ANSWERS = {0x7FFF0000: ALLOWED, 0x80000000: KILLED, 0x50001: EPERM, 0x50026: ENOSYS, 0x50000: DONE}
 X32 = 0x40000000
 
 SIGCHLD, THREAD = 17, 0x3D0F00  # what fork and pthread_create of glibc pass to clone
@@ -219,3 +219,64 @@ def test_another_call_convention_is_killed(machine: str) -> None:
 def test_an_unknown_architecture_runs_nothing() -> None:
     with pytest.raises(SafetyError, match="riscv64"):
         seccomp_program(single_process=True, machine="riscv64")
+
+
+UNIX, INTERNET, INTERNET_6, NETLINK, PACKET, VSOCK = 1, 2, 10, 16, 17, 40
+STREAM, DATAGRAM, CLOSE_ON_EXEC = 1, 2, 0o2000000
+SET_DEATH_SIGNAL = 1
+OF_PROGRAMS = ("pidfd_open", "inotify_init", "inotify_init1", "memfd_create", "sched_setaffinity")
+MODES = ("chmod", "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat")
+
+
+def in_workshop(machine: str, name: str, *arguments: int, is_confined: bool = False) -> str:
+    program = workshop_program(is_confined=is_confined, machine=machine)
+    number = {**NUMBERS[machine], **SHARED_NUMBERS}[name]
+    return run(program, arch=ARCH[machine], number=number, arguments=arguments)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("is_confined", [True, False])
+def test_a_workshop_has_the_internet_and_no_socket_of_the_machine(
+    machine: str, is_confined: bool
+) -> None:
+    """Behind those are D-Bus, systemd, Docker, agents with keys."""
+    for family in (INTERNET, INTERNET_6, NETLINK):
+        assert in_workshop(machine, "socket", family, is_confined=is_confined) == ALLOWED
+    for family in (0, UNIX, PACKET, VSOCK, UNIX | 1 << 32):
+        assert in_workshop(machine, "socket", family, is_confined=is_confined) == EPERM
+    assert in_workshop(machine, "socketpair", UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
+    assert in_workshop(machine, "socketpair", UNIX, DATAGRAM | CLOSE_ON_EXEC) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_workshop_runs_ordinary_programs_and_no_other(machine: str) -> None:
+    arguments = (*WITH_ARGUMENTS, "socket", "socketpair")
+    attributes = ("setxattr", "fsetxattr")
+    free = (*ORDINARY, *ONLY_WITHOUT_PROCESSES, *OF_PROGRAMS, *MODES, *attributes)
+    for name in {**NUMBERS[machine], **SHARED_NUMBERS}:
+        if name not in arguments:
+            assert in_workshop(machine, name) == (ALLOWED if name in free else EPERM), name
+    assert in_workshop(machine, "clone", SIGCHLD) == ALLOWED
+    assert in_workshop(machine, "clone", SIGCHLD | NAMESPACES["user"]) == EPERM
+    assert in_workshop(machine, "clone3") == ENOSYS
+    assert in_workshop(machine, "ioctl", 0, TIOCSTI) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_landlock_does_not_know_only_seems_to_be_done(machine: str) -> None:
+    """Modes and owners of any file that can be named; and what ends a command with the node."""
+    for name in MODES:
+        if name in {**NUMBERS[machine], **SHARED_NUMBERS}:
+            assert in_workshop(machine, name, is_confined=True) == DONE, name
+    assert in_workshop(machine, "prctl", SET_DEATH_SIGNAL, is_confined=True) == DONE
+    assert in_workshop(machine, "prctl", SET_DEATH_SIGNAL) == ALLOWED
+    assert in_workshop(machine, "prctl", SET_NAME, is_confined=True) == ALLOWED
+    assert in_workshop(machine, "setxattr", is_confined=True) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("is_confined", [True, False])
+def test_a_workshop_kills_another_call_convention(machine: str, is_confined: bool) -> None:
+    program = workshop_program(is_confined=is_confined, machine=machine)
+    assert run(program, arch=FOREIGN["i386"], number=0) == KILLED
+    assert run(program, arch=ARCH[machine], number=X32 + 41) == KILLED

@@ -1,0 +1,211 @@
+"""A program as a proposer: Claude Code, Codex, aider or anybody's own edits the task's files.
+
+What it writes is a stranger's: its words are cleaned and cut, its source is checked elsewhere and
+never parsed here, and anything but an edit of the editable files is no proposal. Where and how the
+program runs is the caller's business; a fault is a reason, because coding agents fail every day.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from agent.checked import Check, Checked
+from agent.edits import edits_between
+from agent.hunks import hunks_between
+from agent.novelty import repeat_of
+from agent.proposal import Context, Cost, Proposal, Silence
+from agent.quoting import one_line
+from agent.repairs import repair_key
+from protocol.errors import Rejected
+from protocol.fields import fit_line
+from protocol.kinds import MAX_WHY
+from protocol.patches import unified_diff
+from protocol.remarks import MAX_TITLE
+from protocol.source import Source
+
+PROPOSER: Final = "command"
+NOTES: Final = ".arnode"  # a folder of the worktree in which the program may write as it likes
+PROMPT_FILE: Final = f"{NOTES}/prompt.md"
+PROGRAM_FILE: Final = "program.md"
+TITLE_NAME: Final = "title.txt"
+TITLE_FILE: Final = f"{NOTES}/{TITLE_NAME}"  # first line a title, below it why
+
+FIRST_RETRY_S: Final = 60.0
+LONGEST_RETRY_S: Final = 3600.0
+_REASON_LIMIT = 300
+_SLUG_LIMIT = 48
+_PLACEHOLDER = re.compile(r"\{(prompt|prompt_file|folder)\}")
+_FILES = "{files}"
+_NOT_A_SLUG = re.compile(r"[^a-z0-9]+")
+# Controls, formats (bidi, zero width), surrogates, private use, unassigned, separators of lines.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a program is to do: files to edit, files to read beside them, words to start it with."""
+
+    source: Source
+    beside: tuple[tuple[str, bytes], ...]
+    prompt: str
+    argv: tuple[str, ...]
+
+    def command(self, folder: str) -> tuple[str, ...]:
+        """Return the words for a folder in which the files are.
+
+        `{prompt}`, `{prompt_file}` and `{folder}` are replaced wherever they stand, once; the word
+        `{files}` becomes one word for each editable file. Nothing is split, no shell reads it.
+        """
+        values = {
+            "prompt": self.prompt,
+            "prompt_file": f"{folder}/{PROMPT_FILE}",
+            "folder": folder,
+        }
+        words: list[str] = []
+        for word in self.argv:
+            if word == _FILES:
+                words += [path for path, _ in self.source.files]
+            else:
+                words.append(_PLACEHOLDER.sub(lambda found: values[found[1]], word))
+        return tuple(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """The files as the program left them, and what it wrote into `TITLE_FILE`."""
+
+    source: Source
+    note: bytes
+
+
+Run: TypeAlias = Callable[[Job], Awaitable[Edited | Rejected]]
+Write: TypeAlias = Callable[[Context], str | Silence]
+
+
+class CommandProposer:
+    """Has a program edit the working line, or a crashed proposal that is to be mended.
+
+    `run` runs it, `check` says whether a source may be run, `prompt` writes what it is told. `name`
+    says which program it is.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        name: str,
+        argv: tuple[str, ...],
+        prompt: Write,
+        check: Check,
+    ) -> None:
+        self._run = run
+        self._name = name
+        self._argv = argv
+        self._prompt = prompt
+        self._check = check
+        self._retry_s = FIRST_RETRY_S
+
+    @property
+    def name(self) -> str:
+        """Which program it is."""
+        return self._name
+
+    async def propose(self, context: Context) -> Proposal | Silence:
+        """Return what the program made of the base, or why it is nothing to try."""
+        base = context.crash.source if context.crash else context.source
+        prompt = await asyncio.to_thread(self._prompt, context)
+        if isinstance(prompt, Silence):
+            return prompt
+        edited = await self._run(self._job(context, base, prompt))
+        found = (
+            edited if isinstance(edited, Rejected) else await self._judged(context, base, edited)
+        )
+        if isinstance(found, Proposal):
+            self._retry_s = FIRST_RETRY_S
+            return found
+        retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
+        reason = one_line(found.reason, _REASON_LIMIT)
+        return Silence(reason=reason, retry_s=retry_s, cost=Cost(calls=1))
+
+    def _job(self, context: Context, base: Source, prompt: str) -> Job:
+        program = context.brief and context.brief.program
+        beside = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
+        if program and PROGRAM_FILE not in dict(base.files):
+            beside.append((PROGRAM_FILE, program.encode("utf-8")))
+        return Job(source=base, beside=tuple(beside), prompt=prompt, argv=self._argv)
+
+    async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
+        source = edited.source
+        if source.tree in (base.tree, context.source.tree):
+            return Rejected("it changed nothing")
+        for path, data in source.files:
+            try:
+                data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return Rejected(f"{path} is not UTF-8 at byte {error.start}")
+        checked = await self._check(source)
+        if checked.fingerprint is None or checked.fault or checked.marks:
+            return _unfit(checked)
+        return await asyncio.to_thread(self._proposal, context, base, edited, checked.fingerprint)
+
+    def _proposal(
+        self, context: Context, base: Source, edited: Edited, mark: bytes
+    ) -> Proposal | Rejected:
+        source = edited.source
+        repeat = repeat_of(hunks_between(context.source, source), mark, context)
+        if repeat is not None:
+            return Rejected("what it wrote was tried before, or hardly differs from what was")
+        title, why = words_of(edited.note)
+        title = title or summary_of(base, source)
+        idea = f"{PROPOSER}:{_slug(title, source)}"
+        return Proposal(
+            parent=context.source.tree,
+            source=source,
+            edits=edits_between(context.source, source),
+            key=repair_key(context.crash) if context.crash else idea,
+            title=title,
+            why=why,
+            proposer=PROPOSER,
+            fingerprint=mark,
+            model=self._name,
+            program=_program_hash(context),
+            cost=Cost(calls=1),
+        )
+
+
+def _unfit(checked: Checked) -> Rejected:
+    """Say why a source may not be run."""
+    if checked.fault or not checked.marks:
+        return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
+    mark = checked.marks[0]
+    return Rejected(f"what it wrote is refused: {mark.path}, line {mark.line}: {mark.text}")
+
+
+def words_of(note: bytes) -> tuple[str, str]:
+    """Return the title and the reasons in a note, both possibly empty, with nothing hidden."""
+    title, _, why = note.decode("utf-8", "replace").strip().partition("\n")
+    return one_line(title, MAX_TITLE), one_line(why, MAX_WHY)
+
+
+def summary_of(base: Source, source: Source) -> str:
+    """Return what a change is about for want of better words: `train.py: 12 lines changed`."""
+    lines = unified_diff(base, source).splitlines()
+    added = sum(line[:1] == "+" and line[:4] != "+++ " for line in lines)
+    removed = sum(line[:1] == "-" and line[:4] != "--- " for line in lines)
+    before, count = dict(base.files), max(added, removed)
+    names = ", ".join(path for path, data in source.files if before.get(path) != data)
+    return fit_line(f"{names}: {count} {'line' if count == 1 else 'lines'} changed", MAX_TITLE)
+
+
+def _slug(title: str, source: Source) -> str:
+    slug = _NOT_A_SLUG.sub("-", title.lower()).strip("-")[:_SLUG_LIMIT].rstrip("-")
+    return slug or source.tree.hex()[:12]
+
+
+def _program_hash(context: Context) -> bytes | None:
+    if context.brief is None:
+        return None
+    return hashlib.sha256(context.brief.program.encode("utf-8")).digest()

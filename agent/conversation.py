@@ -1,0 +1,66 @@
+"""What is said to a model and what it answered, in turns, within a bound.
+
+The prompt comes first and gives way to the turns that follow it: it is written anew, shorter, for
+each question. Knows nothing of what makes an answer good.
+"""
+
+from typing import Final
+
+from agent.answer import THOUGHTS, Slip
+from agent.completion import Answer, Message
+from agent.prompt import fence_of, prompt
+from agent.proposal import Context, Silence
+
+_MAX_TURN = 12_000  # characters of an answer that are shown to its author again
+_MAX_CUT_TURN = 1_000
+_SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
+
+
+class Conversation:
+    """One proposal's questions and answers, at most `limit_chars` long."""
+
+    def __init__(self, context: Context, *, secret: bytes, limit_chars: int) -> None:
+        self._context = context
+        self._secret = secret
+        self._limit_chars = limit_chars
+        self._is_shrunk = False
+        self._turns: list[tuple[Message, Message]] = []  # an answer and what is wrong with it
+
+    def messages(self) -> tuple[Message, ...] | Silence:
+        """Return the conversation to go on with; the oldest turns go where space is short."""
+        while True:
+            turns = [message for turn in self._turns for message in turn]
+            left = self._limit_chars - sum(len(message.content) for message in turns)
+            begun = prompt(self._context, limit_chars=left, secret=self._secret)
+            if not isinstance(begun, Silence):
+                return (*begun, *turns)
+            if not self._turns:
+                return begun
+            del self._turns[0]
+
+    def shrink(self) -> bool:
+        """Be shorter from now on; no if it was done before."""
+        if self._is_shrunk:
+            return False
+        self._is_shrunk = True
+        self._limit_chars //= _SHRUNK
+        return True
+
+    def go_on(self, answer: Answer, slip: Slip) -> None:
+        """Tell the model what is wrong with its answer."""
+        said = answer.text.rpartition(THOUGHTS)[2].strip() or "(nothing)"
+        limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
+        shown = said if len(said) <= limit else f"{said[:limit]}\n…"
+        fence = fence_of(self._context, self._secret)
+        told = [slip.message]
+        if slip.source_lines:
+            told.append(fence.source("a part of the file", "\n".join(slip.source_lines)))
+        if slip.quoted:
+            told.append(fence.quote("what this is about", slip.quoted))
+        told.append("Answer again, whole, in the same format; the file is as it was shown first.")
+        self._turns.append(
+            (
+                Message(role="assistant", content=shown),
+                Message(role="user", content="\n".join(told)),
+            )
+        )

@@ -1,0 +1,239 @@
+"""What was tried and what came of it, by this node and by others, within a bound.
+
+The memory that a model is given: own outcomes first, then facts about peers' patches, rendered by
+us. Words of others are there only where this node verified the result, or the user asked for
+them. Everything that somebody else could have written stands inside the fence.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.facts import CATEGORIES, category, facts, known_names, said_constant
+from agent.hunks import hunks_of
+from agent.proposal import Context, Decision, Outcome, PeerPatch
+from agent.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
+from protocol.hardware import family_of
+
+_LATEST = 12
+_BEST = 8
+_FAILURES = 8
+_NEAR_MISSES = 8
+_MOST_TRIED = 6
+_REPEATED = 3  # so often, and an idea is among those tried most
+_COUNTED = 500  # of the newest, in every sum
+_PEERS = 16
+_WORDS = 6  # peers' patches that are shown in full
+_INSIGHTS = 8
+_INTENTS = 16
+_MAX_REASON = 200
+_IMPLAUSIBLE_SD = 100.0
+
+_SAYS: Final[dict[Decision, str]] = {
+    "kept": "kept",
+    "rechecked_out": "near miss",
+    "screened_out": "no gain",
+    "failed": "failed",
+    "rejected": "rejected by the evaluator",
+}
+_LEVELS: Final = {
+    "here": "measured here",
+    "others": "re-run by others",
+    "claimed": "claimed by its author only",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A section of a prompt. The highest `rank` is left out first where space is short."""
+
+    name: str
+    text: str
+    rank: int
+
+
+def digest(context: Context, fence: Fence) -> tuple[Part, ...]:
+    """Return the sections in the order that they are read in; only those that say something."""
+    writer = _Writer(context, fence)
+    sections = (*writer.own(), *writer.peers())
+    return tuple(part for part in sections if part.text)
+
+
+def gain_words(gain_sd: float) -> str:
+    """Return a gain in standard deviations of one run, however large somebody says it is."""
+    if not math.isfinite(gain_sd) or abs(gain_sd) > _IMPLAUSIBLE_SD:
+        return "an implausible gain"
+    return f"{gain_sd:+.2f} sd"
+
+
+def outcome_row(outcome: Outcome, known: frozenset[str], *, shows_unverified: bool) -> str:
+    """Return on one line what came of an experiment; words of others only where it was kept."""
+    is_open = outcome.author is None or outcome.decision == "kept" or shows_unverified
+    words = _SAYS[outcome.decision]
+    if outcome.gain_sd is not None:
+        words += f" {gain_words(outcome.gain_sd)}"
+    whose = "a peer's idea" if outcome.author is not None else ""
+    title = one_line(outcome.title, MAX_TITLE) if is_open else ""
+    change = "; ".join(facts(hunks_of(outcome.edits), known))
+    reason = one_line(outcome.reason, _MAX_REASON) if is_open else ""
+    # Of a constant the title is the fact already.
+    told = [whose, title, "" if change and change in title else change]
+    because = f" | because: {reason}" if reason else ""
+    return f"{words}: {' | '.join(filter(None, told)) or 'a change'}{because}"
+
+
+def peer_row(patch: PeerPatch, known: frozenset[str]) -> str:
+    """Return on one line what a peer's patch does and gains: no word of its author's."""
+    where = "this class" if patch.is_near else f"other hardware, {family_of(patch.hardware_class)}"
+    change = "; ".join(facts(hunks_of(patch.edits, patch.diff), known)) or "a change"
+    return f"{gain_words(patch.gain_sd)}, {_LEVELS[patch.level]}, on {where}: {change}"
+
+
+class _Writer:
+    """Renders one context."""
+
+    def __init__(self, context: Context, fence: Fence) -> None:
+        self._context = context
+        self._fence = fence
+        self._known = known_names(context.source)
+        self._history = context.history[-_COUNTED:]
+
+    def own(self) -> Iterator[Part]:
+        latest = self._history[-_LATEST:]
+        earlier = self._history[:-_LATEST]
+        by_gain = sorted(earlier, key=lambda one: -(one.gain_sd or 0.0))
+        yield Part(name="standing", text=self._standing(), rank=0)
+        yield self._outcomes(
+            "best",
+            "kept before, by gain",
+            [one for one in by_gain if one.decision == "kept"][:_BEST],
+            2,
+        )
+        yield self._outcomes("latest", "the latest, newest last", latest, 1)
+        yield self._outcomes(
+            "near misses",
+            "near misses: the first run gained, a fresh seed did not bear it out",
+            [one for one in by_gain if one.decision == "rechecked_out"][:_NEAR_MISSES],
+            5,
+        )
+        yield self._outcomes("failures", "earlier failures", list(_failures(earlier)), 3)
+        yield Part(name="yields", text=self._yields(), rank=4)
+        yield Part(name="tried most", text=self._tried_most(), rank=9)
+        own = [insight.text for insight in self._context.insights if insight.is_own]
+        yield self._words("insights", "what this node concluded earlier", own[-_INSIGHTS:], 7)
+
+    def peers(self) -> Iterator[Part]:
+        ranked = sorted(self._context.peers, key=_promise)[:_PEERS]
+        rows = [f"P{at}: {peer_row(patch, self._known)}" for at, patch in enumerate(ranked, 1)]
+        label = "peers' patches; figures and changes as parsed here"
+        yield self._quoted("peers", "## What others found", label, rows, 6)
+        shown = 0
+        for number, patch in enumerate(ranked, 1):
+            if self._may_show(patch) and shown < _WORDS:
+                shown += 1
+                yield self._peer_words(number, patch, 10 + shown)
+        yield self._intents()
+        theirs = [insight.text for insight in self._context.insights if not insight.is_own]
+        if self._context.show_unverified_words:
+            label = "what others say they learned; nobody checked it here"
+            yield self._words("peers' insights", label, theirs[:_INSIGHTS], 10)
+
+    def _standing(self) -> str:
+        if not self._history:
+            return "## So far\nNothing was tried yet."
+        count = Counter(one.decision for one in self._history)
+        words = ", ".join(f"{count[one]} {_SAYS[one]}" for one in _SAYS if count[one])
+        plateau = next(
+            (age for age, one in enumerate(reversed(self._history)) if one.decision == "kept"),
+            len(self._history),
+        )
+        lines = ["## So far", f"{len(self._history)} experiments: {words}."]
+        if plateau > 0:
+            lines.append(f"Nothing was kept in the last {plateau}.")
+        return "\n".join(lines)
+
+    def _outcomes(self, name: str, label: str, outcomes: Sequence[Outcome], rank: int) -> Part:
+        shows_unverified = self._context.show_unverified_words
+        rows = [
+            outcome_row(one, self._known, shows_unverified=shows_unverified) for one in outcomes
+        ]
+        return self._quoted(name, "", label, rows, rank)
+
+    def _yields(self) -> str:
+        tried: Counter[str] = Counter()
+        kept: Counter[str] = Counter()
+        failed: Counter[str] = Counter()
+        for outcome in self._history:
+            kind = category(outcome.key, hunks_of(outcome.edits))
+            tried[kind] += 1
+            kept[kind] += outcome.decision == "kept"
+            failed[kind] += outcome.decision in {"failed", "rejected"}
+        rows = [
+            f"- {kind}: {tried[kind]} tried, {kept[kind]} kept, {failed[kind]} failed"
+            for kind in sorted(CATEGORIES, key=lambda kind: -tried[kind])
+            if tried[kind]
+        ]
+        untried = [kind for kind in CATEGORIES if not tried[kind]]
+        if not rows:
+            return ""
+        last = [f"Never tried: {', '.join(untried)}."] if untried else []
+        return "\n".join(["## By kind of change", *rows, *last])
+
+    def _tried_most(self) -> str:
+        times = Counter(one.key for one in self._history if one.author is None)
+        rows = [
+            f"{count} times: {one_line(key, MAX_TITLE)}"
+            for key, count in times.most_common(_MOST_TRIED)
+            if count >= _REPEATED
+        ]
+        return self._fence.quote("tried most", rows) if rows else ""
+
+    def _may_show(self, patch: PeerPatch) -> bool:
+        return patch.level == "here" or self._context.show_unverified_words
+
+    def _peer_words(self, number: int, patch: PeerPatch, rank: int) -> Part:
+        lines = [
+            f"title: {one_line(patch.title, MAX_TITLE)}",
+            f"why: {one_line(patch.why, MAX_WHY)}",
+            *diff_lines(patch.diff),
+        ]
+        label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
+        return self._quoted(f"P{number}", "", label, lines, rank)
+
+    def _intents(self) -> Part:
+        titles = self._context.intents[:_INTENTS]
+        if self._context.show_unverified_words:
+            rows = [one_line(title, MAX_TITLE) for title in titles]
+        else:
+            told = [said_constant(title, self._known) for title in titles]
+            rows = [fact for fact in told if fact]
+            if others := len(told) - len(rows):
+                rows.append(f"{others} more, of which only their authors know")
+        return self._quoted("intents", "", "what others are trying now", rows, 8)
+
+    def _words(self, name: str, label: str, texts: Iterable[str], rank: int) -> Part:
+        rows = [f"- {one_line(text, MAX_WHY)}" for text in texts]
+        return self._quoted(name, "", label, rows, rank)
+
+    def _quoted(self, name: str, heading: str, label: str, rows: Sequence[str], rank: int) -> Part:
+        text = "\n".join(filter(None, [heading, self._fence.quote(label, rows)])) if rows else ""
+        return Part(name=name, text=text, rank=rank)
+
+
+def _failures(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    """Yield the newest failures, one for each reason."""
+    seen: set[str] = set()
+    for outcome in reversed(outcomes):
+        if outcome.decision in {"failed", "rejected"} and outcome.reason not in seen:
+            seen.add(outcome.reason)
+            yield outcome
+        if len(seen) == _FAILURES:
+            return
+
+
+def _promise(patch: PeerPatch) -> tuple[int, bool, float]:
+    """Order by how well a gain is known, then by how near, then by how large."""
+    gain_sd = patch.gain_sd if math.isfinite(patch.gain_sd) else 0.0
+    return ("here", "others", "claimed").index(patch.level), not patch.is_near, -gain_sd

@@ -1,0 +1,241 @@
+"""Whether an idea was had before: the same program, or nearly the same change.
+
+The same canonical AST is never run twice. Beyond that two changes are alike where the tokens that
+they bring in are, whatever new names are called and however it is spaced; a constant with a
+clearly other value is another try. Works on text and parses nothing, because some of it is
+somebody else's.
+"""
+
+import difflib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.hunks import Hunk, hunks_of
+from agent.proposal import Context, Outcome, PeerPatch
+
+ALIKE: Final = 0.6  # share of shingles in common from which two changes are one idea
+_CONTAINED = 0.7  # share of a peer's shingles that a change built on it has
+_LEAST_SHINGLES = 5  # of a change that another can be told to build on
+_SAME_NUMBER = 0.03  # relative, below which another value is no other try
+_COMPARED_OUTCOMES = 300  # the newest
+_COMPARED_PEERS = 100
+_MOST_TOKENS = 4_000  # of one change: it is known by its first
+_MOST_ALIGNED = 400  # tokens of one place; more are taken as changed, all of them
+_MOST_PARENTS = 4
+_SHINGLE = 3
+_NUMBER_SIGN = "#"
+_LINE_END = "\n"
+
+_TOKEN = re.compile(
+    r"[A-Za-z_]\w*|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|\*\*|//|->|[=!<>]=|[-+*/@|&]=|\S"
+)
+_BOUND = re.compile(r"\s*(?:self\.)?([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*=(?!=)")
+_DEFINED = re.compile(r"\s*(?:async\s+)?(?:def|class)\s+([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?")
+_LOOPED = re.compile(r"\bfor\s+([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s+in\b")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+_Shingle = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """What an idea is too close to: an own outcome or a peer's patch, or a program that ran."""
+
+    likeness: float
+    outcome: Outcome | None = None
+    peer: PeerPatch | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a change brings in, or where it only removes, what it takes away.
+
+    `written` has new names as they are called, `shingles` by the order in which they come up.
+    Numbers are kept apart, so that they can be compared as such.
+    """
+
+    is_removal: bool
+    written: Counter[_Shingle]
+    shingles: Counter[_Shingle]
+    numbers: tuple[float, ...]
+
+
+def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Repeat | None:
+    """Return what this change repeats, None where it is new.
+
+    To mend a crash or to combine what others found is to come close to something on purpose: then
+    only the same program is a repeat. So is what comes close to a failure, of which nobody knows
+    what it would have gained.
+    """
+    if context.tried(fingerprint):
+        return Repeat(likeness=1.0)
+    if context.crash is not None or context.aim == "combine":
+        return None
+    own = signature(hunks)
+    repeats: list[Repeat] = []
+    for outcome in context.history[-_COMPARED_OUTCOMES:]:
+        if outcome.edits and outcome.decision != "failed":
+            close = likeness(own, signature(hunks_of(outcome.edits)))
+            repeats.append(Repeat(likeness=close, outcome=outcome))
+    for peer in context.peers[:_COMPARED_PEERS]:
+        close = likeness(own, signature(hunks_of(peer.edits, peer.diff)))
+        repeats.append(Repeat(likeness=close, peer=peer))
+    closest = max(repeats, key=lambda repeat: repeat.likeness, default=None)
+    return closest if closest and closest.likeness >= ALIKE else None
+
+
+def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, ...]:
+    """Return the peers' patches that a change holds most of: it was made from them."""
+    own = signature(hunks)
+    found: list[tuple[float, bytes]] = []
+    for peer in peers[:_COMPARED_PEERS]:
+        theirs = signature(hunks_of(peer.edits, peer.diff))
+        size = theirs.written.total()
+        if size >= _LEAST_SHINGLES and own.is_removal == theirs.is_removal:
+            share = (own.written & theirs.written).total() / size
+            if share >= _CONTAINED:
+                found.append((share, peer.patch))
+    found.sort(key=lambda one: (-one[0], one[1]))
+    return tuple(patch for _, patch in found[:_MOST_PARENTS])
+
+
+def signature(hunks: Sequence[Hunk]) -> Signature:
+    """Return what a change is known by."""
+    new_names = _new_names(hunks)
+    removed: list[list[str]] = []
+    added: list[list[str]] = []
+    left = _MOST_TOKENS
+    for hunk in hunks:
+        old, new = _tokens(hunk.removed, left), _tokens(hunk.added, left)
+        left -= len(old) + len(new)
+        spans = _spans(old, new)
+        removed += _changed(old, [(low, high) for low, high, _, _ in spans])
+        added += _changed(new, [(low, high) for _, _, low, high in spans])
+    is_removal = not any(added)
+    stretches = removed if is_removal else added
+    return Signature(
+        is_removal=is_removal,
+        written=_counted(stretches),
+        shingles=_counted(_renamed(stretches, new_names)),
+        numbers=tuple(
+            number
+            for tokens in stretches
+            for token in tokens
+            if (number := _number(token)) is not None
+        ),
+    )
+
+
+def likeness(one: Signature, other: Signature) -> float:
+    """Return from 0 to 1 how much two changes are one idea; 0 where a number is clearly another."""
+    union = (one.shingles | other.shingles).total()
+    if one.is_removal != other.is_removal or union == 0:
+        return 0.0
+    share = (one.shingles & other.shingles).total() / union
+    if share >= ALIKE and _are_other_numbers(one.numbers, other.numbers):
+        return 0.0
+    return share
+
+
+def _without_comment(line: str) -> str:
+    """Return a line up to a `#` with no quotes after it: inside a text it stays."""
+    at = line.find("#")
+    return line if at < 0 or "'" in line[at:] or '"' in line[at:] else line[:at]
+
+
+def _tokens(lines: Iterable[str], most: int) -> list[str]:
+    tokens: list[str] = []
+    for line in lines:
+        if len(tokens) >= most:
+            break
+        found = _TOKEN.findall(_without_comment(line))
+        if found:
+            tokens += [*found, _LINE_END]
+    return tokens[: max(0, most)]
+
+
+def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
+    """Return what differs, as (low, high) of both."""
+    if max(len(old), len(new)) > _MOST_ALIGNED:
+        return [(0, len(old), 0, len(new))]
+    opcodes = difflib.SequenceMatcher(None, old, new).get_opcodes()
+    return [
+        (low, high, new_low, new_high)
+        for tag, low, high, new_low, new_high in opcodes
+        if tag != "equal"
+    ]
+
+
+def _changed(tokens: list[str], spans: Iterable[tuple[int, int]]) -> list[list[str]]:
+    """Return the tokens that a change touches, each stretch with its neighbours beside it."""
+    around = _SHINGLE - 1
+    return [tokens[max(0, low - around) : high + around] for low, high in spans if high > low]
+
+
+def _counted(stretches: Iterable[Sequence[str]]) -> Counter[_Shingle]:
+    return Counter(shingle for tokens in stretches for shingle in _shingles(tokens))
+
+
+def _shingles(tokens: Sequence[str]) -> list[_Shingle]:
+    masked = [_NUMBER_SIGN if _number(token) is not None else token for token in tokens]
+    if len(masked) < _SHINGLE:
+        return [tuple(masked)]
+    return [tuple(masked[at : at + _SHINGLE]) for at in range(len(masked) - _SHINGLE + 1)]
+
+
+def _renamed(stretches: Iterable[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+    """Call new names by the order in which they come up: what they are called is no idea."""
+    called: dict[str, str] = {}
+    for name in names:
+        called.setdefault(name, f"${len(called)}")
+    return [[called.get(token, token) for token in tokens] for tokens in stretches]
+
+
+def _new_names(hunks: Sequence[Hunk]) -> list[str]:
+    """Return the names that the added lines bind and the removed ones do not have, in order."""
+    there = {name for hunk in hunks for line in hunk.removed for name in _NAME.findall(line)}
+    bound: list[str] = []
+    for hunk in hunks:
+        for line in hunk.added:
+            bare = _without_comment(line).rstrip()
+            assigned = _BOUND.match(bare)
+            if assigned is not None and not bare.endswith(","):  # else it is a keyword argument
+                bound += _NAME.findall(assigned[1])
+            if (defined := _DEFINED.match(bare)) is not None:
+                arguments = (
+                    part.split("=")[0].split(":")[0] for part in (defined[2] or "").split(",")
+                )
+                bound += [defined[1], *(name.strip(" *") for name in arguments)]
+            for looped in _LOOPED.finditer(bare):
+                bound += _NAME.findall(looped[1])
+    kept = {"self", "forward", "__init__", ""}
+    return [name for name in dict.fromkeys(bound) if name not in there and name not in kept]
+
+
+def _number(token: str) -> float | None:
+    if not token[0].isdigit() and not (token[0] == "." and token[1:2].isdigit()):
+        return None
+    try:
+        return float(token)
+    except ValueError:
+        return None
+
+
+def _are_other_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Say whether the same places hold clearly other values."""
+    if len(one) != len(other):
+        return False
+    return any(not _is_same_number(left, right) for left, right in zip(one, other, strict=True))
+
+
+def _is_same_number(one: float, other: float) -> bool:
+    """Say whether two values are one try. What is a little below one counts by what it lacks."""
+    if not math.isclose(one, other, rel_tol=_SAME_NUMBER):
+        return False
+    if 0.5 < one < 1 and 0.5 < other < 1:
+        return math.isclose(1 - one, 1 - other, rel_tol=_SAME_NUMBER)
+    return one == other or not (one.is_integer() and other.is_integer() and max(one, other) < 64)

@@ -1,0 +1,140 @@
+"""Makes the words of others harmless before a model reads them: cleaned, cut and fenced.
+
+Whatever a peer, a run or a model wrote reaches a prompt only on lines that begin with a mark that
+nobody else can know, inside a fence of ours, and without anything that chat templates or our own
+answer format would read as markup. Knows nothing of what is worth quoting, or of whose it is.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.hygiene import is_hidden
+
+MAX_TITLE: Final = 120
+MAX_WHY: Final = 600
+MAX_DIFF_LINES: Final = 120
+MAX_LOG_LINES: Final = 50
+MAX_LINE: Final = 200
+
+# How much is looked at for each character that may be left: hidden ones are dropped first.
+_SLACK = 4
+_WORD = re.compile(r"[^\W\d_]+")
+# `<|im_start|>`, `</s>`, `<<SYS>>`, `[INST]`: what a server may read as the turn of a conversation.
+_TAG = re.compile(r"<(?=<?[|/!?A-Za-z_])|\|(?=>)|\[(?=/?g?[A-Z_]{3,}\])|`(?=``)")
+_RUN = re.compile(r"([<=>])\1{2,}")  # of conflict markers, and of our own answer format
+_BLANKS = re.compile(r"\s+")
+_MARKUP = frozenset("<>|[]`{}=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Where quotes begin and end in one prompt; `nonce` is nobody's to know beforehand."""
+
+    nonce: str
+
+    @property
+    def mark(self) -> str:
+        """What every quoted line begins with."""
+        return f"{self.nonce[:4]}| "
+
+    def quote(self, label: str, lines: Iterable[str]) -> str:
+        """Return the lines fenced and marked; `label`, which is ours, says what they are."""
+        shown = (f"{self.mark}{_defused(line)}" for text in lines for line in text.split("\n"))
+        return "\n".join([self._edge(f"quoted: {label}"), *shown, self._edge("end")])
+
+    def source(self, path: str, text: str) -> str:
+        """Return a file between two edges, unmarked, so that it can be copied exactly."""
+        body = text if text.endswith("\n") else f"{text}\n"
+        return f"{self._edge(f'source: {path}')}\n{body}{self._edge('end')}"
+
+    def _edge(self, label: str) -> str:
+        return f"--- {self.nonce} {label} ---"
+
+
+def fence_for(secret: bytes, content: str) -> Fence:
+    """Return the fence of a prompt made of `content`: the same again, and a guess for no peer.
+
+    `secret` is this node's own and at least 16 bytes.
+    """
+    if len(secret) < 16:
+        raise ValueError("the secret of a fence is at least 16 bytes")
+    data = content.encode("utf-8", "backslashreplace")
+    return Fence(nonce=hashlib.blake2b(data, key=secret[:64], digest_size=8).hexdigest())
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return prose as one line of at most `limit` characters, with nothing hidden in it."""
+    shown = _visible(_BLANKS.sub(" ", text[: _SLACK * limit]))
+    plain = "".join(_spelt(one) if _is_styled(one) else one for one in shown)
+    spelt = _WORD.sub(lambda word: _spelt_if_mixed(word[0]), plain)
+    return _cut(_BLANKS.sub(" ", spelt).strip(), limit)
+
+
+def code_line(text: str, limit: int = MAX_LINE) -> str:
+    """Return a line of somebody's code: every letter that is not ASCII is spelt out."""
+    shown = _visible(text[: _SLACK * limit].replace("\n", " ").rstrip())
+    return _cut("".join(_spelt(one) if _is_letter(one) else one for one in shown), limit)
+
+
+def diff_lines(diff: str, most: int = MAX_DIFF_LINES) -> tuple[str, ...]:
+    """Return the first lines of a unified diff, and how many there are beyond."""
+    whole = diff.removesuffix("\n")
+    shown = whole[: 2 * _SLACK * most * MAX_LINE].split("\n", most)[:most]
+    more = whole.count("\n") + 1 - len(shown)
+    return (*map(code_line, shown), *([f"… {more} more lines"] if more else []))
+
+
+def log_lines(log: str, most: int = MAX_LOG_LINES) -> tuple[str, ...]:
+    """Return the last lines of what a program printed, as a terminal would have left them."""
+    tail = log[-2 * _SLACK * most * MAX_LINE :].replace("\r\n", "\n").rstrip("\n")
+    lines = tail.rsplit("\n", most)[-most:]
+    return tuple(code_line(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines)
+
+
+def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return unicodedata.normalize("NFC", "".join(one for one in text if not is_hidden(one)))
+
+
+def _is_styled(character: str) -> bool:
+    """Say whether it is an ASCII letter or markup in another dress: mathematical, full width."""
+    if character.isascii():
+        return False
+    plain = unicodedata.normalize("NFKC", character)
+    return any(one in _MARKUP or (one.isascii() and one.isalpha()) for one in plain)
+
+
+def _is_letter(character: str) -> bool:
+    if character.isascii():
+        return False
+    return unicodedata.category(character)[0] in "LMN" or _is_styled(character)
+
+
+def _spelt_if_mixed(word: str) -> str:
+    """Spell out letters of another script among ASCII's; a whole word in Greek is a word."""
+    if word.isascii() or not any(one.isascii() for one in word):
+        return word
+    return "".join(_spelt(one) if _is_of_another_script(one) else one for one in word)
+
+
+def _is_of_another_script(character: str) -> bool:
+    is_latin = character.isascii() or unicodedata.name(character, "").startswith("LATIN ")
+    return unicodedata.category(character)[0] == "L" and not is_latin
+
+
+def _spelt(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _defused(line: str) -> str:
+    """Return a line without markup: what begins a tag or a marker is taken apart by a space."""
+    return _TAG.sub(lambda found: f"{found[0]} ", _RUN.sub(r"\1\1", _visible(line)))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,199 @@
+"""`replicate`: which published findings hold on this device."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.terminal import print_json
+
+if TYPE_CHECKING:
+    from node.kept_runs import KeptRun
+    from node.measuring import Workbench
+    from node.replicating import Candidate, Replication, Replications
+    from node.views.replications import Effort
+    from protocol.source import Source
+
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("catalogue", type=Path, required=False)
+@click.option("--task", default=None, help="The task (default: tiny).")
+@click.option("--text", type=Path, help="The task of this file or folder of text.")
+@click.option("--only", multiple=True, metavar="NAME", help="This finding; may be given again.")
+@click.option("--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16).")
+@click.option("--quick", is_flag=True, help="Four pairs at most: only large gains show.")
+@click.option("--fresh", is_flag=True, help="Forget the runs that are kept from before.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def replicate(
+    catalogue: Path | None,
+    task: str | None,
+    text: Path | None,
+    only: tuple[str, ...],
+    pairs: int | None,
+    quick: bool,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Try published findings on this device and say which hold.
+
+    CATALOGUE is a TOML file of findings (default: the task's own). Each is made of the task's
+    baseline and tested against it in fresh pairs, as `arnode compare` tests two sources; nothing
+    is recorded. Interrupted or killed, the same command goes on where it was.
+    """
+    from dataclasses import replace
+
+    from node.kept_runs import kept_runs
+    from node.measuring import find_workbench
+    from node.replicating import Replications, setting_of
+    from node.views.replications import Effort
+    from protocol.rule import POWER, QUICK
+    from trainer.device import probe_devices
+
+    began_s = time.monotonic()
+    bench = find_workbench(task, text)
+    candidates = _candidates(bench, catalogue, only)
+    usual = (QUICK if quick else POWER).max_pairs
+    policy = replace(POWER, max_pairs=pairs or usual)
+    device = probe_devices(bench.task.manifest, bench.config.gpus)[0]
+    path = bench.home.replications / f"{bench.task.id.hex()}-{device.slug}.jsonl"
+    with kept_runs(path, setting_of(bench.home, device), is_fresh=fresh) as kept:
+        if kept.unread:
+            click.echo(f"  {kept.unread} lines of {path} do not read: left out", err=True)
+        replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
+        runs_now = _measure(bench, candidates, replications)
+    found = [replications.look(one) for one in candidates]
+    effort = Effort(
+        runs=len({(k.tree, k.run.seed) for one in found for k in (*one.bases, *one.own)}),
+        runs_now=runs_now,
+        seconds=time.monotonic() - began_s,
+    )
+    _tell(bench, device.slug, replications, found, effort, as_json=as_json)
+    if any(one.is_open for one in found):
+        click.echo("interrupted; the same command goes on from here", err=True)
+        raise SystemExit(_INTERRUPTED)
+
+
+def _candidates(
+    bench: "Workbench", catalogue: Path | None, only: Sequence[str]
+) -> "tuple[Candidate, ...]":
+    """Return the findings that are asked for as sources."""
+    from node.replicating import candidates_of
+    from node.sandboxing import require_peer_sandbox
+    from protocol.errors import UsageError
+    from trainer.findings import is_builtin, load_catalogue
+    from trainer.task_file import nearest
+
+    path = catalogue or bench.task.catalogue
+    if path is None:
+        raise UsageError(
+            f"task {bench.task.name} has no catalogue of its own", "give one: a TOML file"
+        )
+    findings = load_catalogue(path, bench.task)
+    names = {finding.name for finding in findings}
+    for name in only:
+        if name not in names:
+            raise UsageError(f"there is no finding {name!r}", nearest(name, names))
+    if not is_builtin(path):
+        require_peer_sandbox(bench.config)
+    return candidates_of(path, bench.task, findings, only=only)
+
+
+def _measure(
+    bench: "Workbench", candidates: "Sequence[Candidate]", replications: "Replications"
+) -> int:
+    """Run what is missing, telling of each pair as it lands; return how many runs ended."""
+    import asyncio
+
+    from node.replicating import measure_open
+
+    pending = [one for one in candidates if replications.look(one).is_open]
+    if not pending:
+        return 0
+    ended = 0
+    show = _shown(pending, replications)
+
+    def count(source: "Source", kept: "KeptRun") -> None:
+        nonlocal ended
+        ended += 1
+        show(source, kept)
+
+    asyncio.run(measure_open(bench, pending, replications, show=count))
+    return ended
+
+
+def _shown(
+    pending: "Sequence[Candidate]", replications: "Replications"
+) -> "Callable[[Source, KeptRun], None]":
+    """Return what tells people on stderr how much there is to do, then each run as it ends."""
+    from node.durations import span_words
+    from node.views.replications import PAIR_HEADER, pair_line, run_line
+
+    told = {one.finding.name: _state(replications.look(one)) for one in pending}
+    blocks = {one.block for one in pending}
+    most = (len(pending) + len(blocks)) * replications.policy.max_pairs
+    is_first = True
+
+    def show(source: "Source", kept: "KeptRun") -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            run_s = (kept.run.ms + kept.run.serve_ms) / 1000
+            takes = f"at most {most} runs, {span_words(most * run_s)}"
+            click.echo(f"  {len(pending)} to judge: {takes}", err=True)
+            click.echo(f"  {PAIR_HEADER}", err=True)
+        lines = []
+        for one in pending:
+            found = replications.look(one)
+            if _state(found) != told[one.finding.name]:
+                told[one.finding.name] = _state(found)
+                lines.append(pair_line(found, replications.policy))
+        if not lines:
+            names = [one.finding.name for one in pending if one.source.tree == source.tree]
+            lines.append(run_line(names[0] if names else "baseline", kept.run))
+        for line in lines:
+            click.echo(f"  {line}", err=True)
+
+    return show
+
+
+def _state(replication: "Replication") -> tuple[int, str]:
+    return len(replication.confirmation.pairs), replication.verdict
+
+
+def _tell(
+    bench: "Workbench",
+    hardware_class: str,
+    replications: "Replications",
+    found: "Sequence[Replication]",
+    effort: "Effort",
+    *,
+    as_json: bool,
+) -> None:
+    from node.terminal import console
+    from node.views import replications as views
+
+    if as_json:
+        print_json(
+            {
+                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "class": hardware_class,
+                "base": bench.task.source.tree.hex(),
+                "max_pairs": replications.policy.max_pairs,
+                "findings": [views.as_json(one, replications.policy) for one in found],
+                "runs": effort.runs,
+                "runs_now": effort.runs_now,
+                "seconds": round(effort.seconds, 1),
+            }
+        )
+        return
+    views.print_table(
+        console(bench.config.color),
+        found,
+        unit=bench.task.manifest.metric.unit,
+        hardware_class=hardware_class,
+    )
+    click.echo(views.summary(found, effort))

@@ -1,0 +1,67 @@
+"""`report`: what happened overnight, from the store alone."""
+
+import os
+from datetime import datetime
+
+import click
+
+from node.home import Home
+from node.terminal import print_json
+from protocol.errors import UsageError
+
+_DEFAULT = "24h"
+
+
+@click.command()
+@click.option(
+    "--since",
+    default=_DEFAULT,
+    show_default=True,
+    metavar="T",
+    help="From when: 12h or 3d ago, 22:00, 2026-03-01, or 2026-03-01T22:00.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["md", "html"]), help="Markdown (the default) or a page."
+)
+@click.option("--task", help="Of one task, where this home works on several.")
+@click.option("--json", "as_json", is_flag=True, help="Everything in it as one JSON document.")
+def report(since: str, form: str | None, task: str | None, as_json: bool) -> None:
+    """Say what happened: `arnode report --since 12h --format html > night.html`.
+
+    What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
+    whose gain it was. Works with and without a running node.
+    """
+    from node.clock import clock_ms
+    from node.config import load_config
+    from node.durations import moment_before
+    from node.progress import reporting
+    from node.report.concluded import Span
+    from node.report.lines import report_of
+    from node.store.store import Store
+
+    if as_json and form is not None:
+        raise UsageError("--json and --format exclude each other", "give one of them")
+    home = Home.locate(os.environ)
+    net = load_config(home.config, env=os.environ).config.net
+    until_ms = clock_ms()
+    now = datetime.fromtimestamp(until_ms / 1000).astimezone()
+    since_ms = round(moment_before(since, now).timestamp() * 1000)
+    span = Span(since_ms=since_ms, until_ms=until_ms)
+    with Store.open_read_only(home) as store, reporting() as progress:
+        found = report_of(store, span, net=net, task=task, progress=progress)
+    if as_json:
+        from node.report.document import report_json
+
+        print_json(report_json(found))
+        return
+    from node.report.words import document_of
+
+    document = document_of(found, None)
+    if form == "html":
+        from node.report.page import as_page
+
+        click.echo(as_page(document), nl=False)
+    else:
+        from node.report.markdown import as_markdown
+
+        click.echo(as_markdown(document), nl=False)

@@ -1,0 +1,269 @@
+"""What a series of results taught: said once after every checkpoint, in words made of facts only.
+
+A series is what was tried from one checkpoint to the next. Ideas are named by their knob or listed
+move, or by who had them: titles are the words of models, of peers and of whoever handed in an edit,
+and none of those gets into a record of this node's here. What others say is handed on as it is.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from agent.proposal import Insight
+from node.loop.attempts import result_here
+from node.loop.ledger import Ledger
+from node.loop.publication import ABLATION
+from node.loop.steps import PEER, SUBMITTED, CheckpointStep, ExperimentStep
+from node.store.jobs import Job, LineKey
+from node.store.store import Store
+from protocol.kinds import InsightBody
+from protocol.records import Record
+from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
+from protocol.units import NANO
+
+KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own
+_NAMED = (8, 6, 4, 3, 2, 1)  # how many of a list are, as far as there is room
+_OFTEN = 2  # tries from which on it says something that none was kept
+_IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
+_KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
+_MOVE = re.compile(r"move:([a-z0-9][a-z0-9_.-]{0,39})")
+_BY = {PEER: "a peer's patch", SUBMITTED: "an edit handed in", ABLATION: "a part less"}
+_OWN_SHOWN = 6
+_OTHERS_SHOWN = 6
+_OF_ONE_AUTHOR = 2
+_LOOKED_AT = 500  # of the newest of anybody's
+_ID_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One experiment of a series; `idea` names it, `failure` is how it failed, if it did."""
+
+    idea: str
+    kind: str
+    is_kept: bool
+    failure: str | None
+    result: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What led to a checkpoint and what came of that; `parts` are its stack's ideas, in order."""
+
+    checkpoint: CheckpointStep
+    parts: tuple[str, ...]
+    tried: tuple[Tried, ...]
+    unit: str
+
+
+def tell_insight(ledger: Ledger) -> None:
+    """Publish what led to the latest checkpoint and what came of it, unless that was done.
+
+    Whatever killed the node after the checkpoint was written, the next call makes up for it.
+    """
+    jobs = ledger.store.closed_jobs(ledger.key, "checkpoint")
+    if not jobs:
+        return
+    step = CheckpointStep.from_value(jobs[-1].body)
+    if step.measured is None or _is_told(ledger, step.measured.record):
+        return
+    series = _series(ledger, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
+    with ledger.store.transaction():
+        ledger.publication.insight(lesson(series), evidence_of(series))
+
+
+def lesson(series: Series) -> str:
+    """Return in a few sentences what a series taught; of long lists as much as fits."""
+    texts = (" ".join(_sentences(series, named)) for named in _NAMED)
+    return next(text for text in texts if len(text) <= MAX_INSIGHT)
+
+
+def evidence_of(series: Series) -> tuple[bytes, ...]:
+    """Return the results that show it: the checkpoint's, what it was made of, what failed."""
+    measured = series.checkpoint.measured
+    named = [measured.record] if measured else []
+    named += [one.result for one in series.tried if one.is_kept and one.result]
+    named += [one.result for one in series.tried if one.failure and one.result]
+    return tuple(dict.fromkeys(named))[:MAX_EVIDENCE]
+
+
+def insights_of(
+    store: Store,
+    line: LineKey,
+    author: bytes,
+    *,
+    is_heard: Callable[[bytes], bool] = lambda _author: True,
+) -> tuple[Insight, ...]:
+    """Return what `author`, this node, and others say that a line taught, the newest first.
+
+    Of each other author that is heard the latest few; all texts are as they were signed.
+    """
+    own = store.records("insight", author, newest_first=True, limit=_LOOKED_AT)
+    anybodys = store.records("insight", newest_first=True, limit=_LOOKED_AT)
+    others = (one for one in anybodys if one.author != author and is_heard(one.author))
+    chosen = [
+        *islice(_standing(store, line, own), _OWN_SHOWN),
+        *islice(_few_of_each(_standing(store, line, others)), _OTHERS_SHOWN),
+    ]
+    chosen.sort(key=lambda one: (one[0].ts_ms, one[0].id), reverse=True)
+    return tuple(
+        Insight(
+            author=record.author.hex()[:_ID_DIGITS],
+            is_own=record.author == author,
+            text=body.message,
+        )
+        for record, body in chosen
+    )
+
+
+def _standing(
+    store: Store, line: LineKey, records: Iterable[Record]
+) -> Iterator[tuple[Record, InsightBody]]:
+    """Yield those about a line that were not taken back, nor the checkpoint that they tell of."""
+    for record in records:
+        body = record.body
+        if not isinstance(body, InsightBody) or body.task != line.task:
+            continue
+        is_of_class = body.hardware_class in (None, line.hardware_class)
+        named = (record.id, *body.evidence[:1])
+        if is_of_class and not any(store.retraction(one) for one in named):
+            yield record, body
+
+
+def _few_of_each(
+    told: Iterable[tuple[Record, InsightBody]],
+) -> Iterator[tuple[Record, InsightBody]]:
+    """Yield the first few of each author: whoever says more leaves no less room for others."""
+    counts: Counter[bytes] = Counter()
+    for record, body in told:
+        counts[record.author] += 1
+        if counts[record.author] <= _OF_ONE_AUTHOR:
+            yield record, body
+
+
+# A series
+
+
+def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) -> Series:
+    store, manifest = ledger.store, ledger.publication.manifest
+    baseline = ledger.source(manifest.baseline_tree)
+    known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
+    jobs = store.closed_jobs(ledger.key, "experiment", after=after)
+    trials = [(job, ExperimentStep.from_value(job.body)) for job in jobs if job.id < before]
+    ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
+    parts = [part for patch in step.stack if (part := store.patch(patch))]
+    return Series(
+        checkpoint=step,
+        parts=tuple(ideas.get((part.base, part.tree), _by(part.origin.proposer)) for part in parts),
+        tried=tuple(
+            _tried(ledger, job, trial, ideas[trial.base, trial.tree])
+            for job, trial in trials
+            if trial.decision != "rebased"  # it was tried again
+        ),
+        unit=manifest.metric.unit,
+    )
+
+
+def _tried(ledger: Ledger, job: Job, step: ExperimentStep, idea: str) -> Tried:
+    found = result_here(ledger.store, ledger.key, step.fingerprint)
+    failure = None
+    if step.decision in ("failed", "rejected"):
+        ended = [run.outcome.run for run in ledger.store.runs_of(job.id) if run.outcome]
+        failure = ended[-1].status if ended else step.decision
+    return Tried(
+        idea=idea,
+        kind=_kind(step),
+        is_kept=step.decision == "kept",
+        failure=failure,
+        result=found[0] if found else None,
+    )
+
+
+def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
+    """Return a name for an idea that says nothing but facts.
+
+    `known` are the names in the task's own source: any other may be somebody's message.
+    """
+    if step.proposer == KNOBS:
+        if (knob := _KNOB.fullmatch(step.key)) and knob[1].encode() in known:
+            return f"{knob[1]}{knob[2]} {knob[3]}"
+        if move := _MOVE.fullmatch(step.key):
+            return f"move {move[1]}"
+    return _by(step.proposer)
+
+
+def _by(proposer: str) -> str:
+    return _BY.get(proposer, f"one by {proposer}")
+
+
+def _kind(step: ExperimentStep) -> str:
+    if step.proposer == KNOBS and step.key.startswith("move:"):
+        return "moves"
+    return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(step.proposer, step.proposer)
+
+
+def _is_told(ledger: Ledger, record: bytes) -> bool:
+    own = (one.body for one in ledger.store.records("insight", ledger.publication.author))
+    return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
+
+
+# Its words
+
+
+def _sentences(series: Series, named: int) -> list[str]:
+    tried, kept = series.tried, Counter(one.idea for one in series.tried if one.is_kept)
+    told = [_verdict(series, named)]
+    if tried:
+        kinds = Counter(one.kind for one in tried)
+        of_kind = Counter(one.kind for one in tried if one.is_kept)
+        shares = [f"{kind} {of_kind[kind]} of {count}" for kind, count in _ranked(kinds)]
+        told.append(f"Of {_many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
+    failures = Counter(f"{one.idea} ({one.failure})" for one in tried if one.failure)
+    if failures:
+        words = [_times(failure, count) for failure, count in _ranked(failures)]
+        told.append(f"Failed: {_list(words, named)}.")
+    tries = Counter(one.idea for one in tried if not one.failure)
+    vain = {idea: n for idea, n in tries.items() if n >= _OFTEN and not kept[idea]}
+    if vain:
+        words = [f"{idea} ({count} tries)" for idea, count in _ranked(vain)]
+        told.append(f"Never gained: {_list(words, named)}.")
+    return told
+
+
+def _verdict(series: Series, named: int) -> str:
+    step, measured = series.checkpoint, series.checkpoint.measured
+    names = [_times(idea, count) for idea, count in Counter(series.parts).items()]
+    what = f"a stack of {_many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
+    if measured is None or measured.gain_nano is None:
+        return f"Checkpoint missed: {what} does not run here."
+    bounds = [
+        "?" if nano is None else f"{nano / NANO:.6f}"
+        for nano in (measured.lower_nano, measured.upper_nano)
+    ]
+    figures = (
+        f"{measured.gain_nano / NANO:.6f} {series.unit}, 95 % interval {bounds[0]} to {bounds[1]}"
+        f" in {_many(measured.pairs, 'pair')}"
+    )
+    if step.passed:
+        return f"Checkpoint passed: {what} gains {figures}."
+    return f"Checkpoint missed: {what} measured {figures}, which shows no gain."
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _list(words: Sequence[str], named: int) -> str:
+    more = len(words) - named
+    return ", ".join(words[:named]) + (f" and {more} more" if more > 0 else "")
+
+
+def _times(word: str, count: int) -> str:
+    return word if count == 1 else f"{word} ×{count}"
+
+
+def _many(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

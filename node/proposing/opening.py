@@ -1,0 +1,95 @@
+"""Whoever writes patches in their own time, opened for one task as the settings say."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.command import TITLE_FILE
+from agent.llm import ModelLimits, ModelProposer
+from agent.prompt import errand
+from agent.proposal import Context, Silence, SlowProposer
+from node.config import Config
+from node.home import Home
+from node.keyfile import load_secret
+from node.progress import Progress
+from node.proposing.budget import ledger_of
+from node.proposing.checking import check_for
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.command import command_proposer
+from node.proposing.keys import ApiKeys, take_keys
+from node.proposing.model import open_model
+from trainer.task import Task
+
+# Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
+_CHARS_PER_TOKEN: Final = 3
+_ERRAND_CHARS: Final = 100_000  # an argument may have 128 KiB (execve(2))
+_FENCE: Final = b"arnode/prompt-fence/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a slow proposer may be made of: API keys, and the environment that the node found."""
+
+    keys: ApiKeys
+    environment: Mapping[str, str]
+
+
+def take_means(env: MutableMapping[str, str], config: Config) -> Means:
+    """Take the API keys out of an environment, which every child process inherits."""
+    found = dict(env)
+    return Means(keys=take_keys(env, config.llm_key), environment=found)
+
+
+@asynccontextmanager
+async def open_slow(
+    home: Home, config: Config, task: Task, choice: Choice, means: Means, progress: Progress
+) -> AsyncIterator[SlowProposer | None]:
+    """Yield the slow proposer that was chosen for a task, None where knobs are.
+
+    Raises:
+        ArnodeError: it can never work as things are set.
+    """
+    match choice:
+        case OwnChoice():
+            yield None
+        case ModelChoice():
+            with ledger_of(home) as ledger:
+                opening = open_model(home, config, choice, means.keys, ledger, progress=progress)
+                async with opening as model:
+                    limits = model.limits
+                    prompt_tokens = limits.context_tokens - limits.answer_tokens
+                    yield ModelProposer(
+                        model.complete,
+                        model=model.name,
+                        limits=ModelLimits(
+                            prompt_chars=_CHARS_PER_TOKEN * prompt_tokens,
+                            answer_tokens=limits.answer_tokens,
+                            timeout_s=config.llm_timeout_s,
+                        ),
+                        check=check_for(task.manifest, task.source),
+                        secret=fence_secret(home),
+                    )
+
+        case ProgramChoice():
+            secret = fence_secret(home)
+
+            def prompt(context: Context) -> str | Silence:
+                return errand(
+                    context, limit_chars=_ERRAND_CHARS, secret=secret, title_file=TITLE_FILE
+                )
+
+            yield command_proposer(
+                replace(config, agent=choice.name),
+                home,
+                env=means.environment,
+                prompt=prompt,
+                check=check_for(task.manifest, task.source),
+            )
+
+
+def fence_secret(home: Home) -> bytes:
+    """Return what the fences of quotes follow from: this node's own, and of no other use."""
+    return hmac.digest(load_secret(home), _FENCE, hashlib.sha256)

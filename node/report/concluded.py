@@ -1,0 +1,231 @@
+"""Experiments and trials against the head that ended in a span of time, with what is kept of them.
+
+Records say what was measured, jobs what it was for and what decided it. Nothing is judged again.
+A store that lost its jobs still tells what its records say.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, cast
+
+from node.loop.publication import ABLATION
+from node.loop.steps import (
+    CatchUpStep,
+    CheckpointStep,
+    ExperimentStep,
+    Measured,
+    RemeasureStep,
+)
+from node.progress import Progress
+from node.store.experiments import Experiment
+from node.store.jobs import HEAD_TRIALS, Line
+from node.store.store import Store
+from protocol.attestation import AttestVerdict
+from protocol.changes import Origin
+from protocol.kinds import ResultBody
+
+Fate: TypeAlias = Literal["passed", "missed", "open"]
+UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
+_IDEAS = ("screen", "keep")
+_SHOWN_EVERY: Final = 1_000
+_Step: TypeAlias = CheckpointStep | CatchUpStep | RemeasureStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """From when to when, both included, in milliseconds since 1970."""
+
+    since_ms: int
+    until_ms: int
+
+    def __contains__(self, ts_ms: int) -> bool:
+        return self.since_ms <= ts_ms <= self.until_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What models cost: tokens in and out, and 1e-9 USD."""
+
+    tokens: int = 0
+    usd_nano: int = 0
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(tokens=self.tokens + other.tokens, usd_nano=self.usd_nano + other.usd_nano)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idea:
+    """A concluded experiment. `gain_sd` in standard deviations of one run, as it was decided on.
+
+    `decision` tells screens from rechecks where its job is there. `authors` are peers whose claims
+    it tries, `claims` their patches and `claimed_sd` what they say of them together. `fate` is what
+    came of the stack of one that was kept.
+    """
+
+    entry: Experiment
+    decision: str
+    gain_sd: float | None
+    reason: str
+    origin: Origin
+    authors: tuple[bytes, ...]
+    claims: tuple[bytes, ...]
+    claimed_sd: float | None
+    device_ms: int
+    spend: Spend
+    fate: Fate | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the working line took it up."""
+        return self.entry.decision == "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A patch of a stack; `authors` are peers whose claims it takes up."""
+
+    title: str
+    origin: Origin
+    authors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """A concluded trial against the head: of the own stack, of a peer's tree, of the head itself.
+
+    `stands`: it passed, and its result was not taken back since.
+    """
+
+    entry: Experiment
+    kind: Literal["checkpoint", "catchup", "remeasure"]
+    verdict: AttestVerdict
+    stands: bool
+    measured: Measured | None
+    parts: tuple[Part, ...]
+    author: bytes | None
+    note: str
+    device_ms: int
+
+    @property
+    def gain_nano(self) -> int | None:
+        """What was measured, positive if better; that of the rule, if that is known."""
+        known = self.measured.gain_nano if self.measured else None
+        return self.entry.gain_nano if known is None else known
+
+
+class Concluded:
+    """Reads what ended on one line in a span; what is read once serves both."""
+
+    def __init__(self, store: Store, line: Line, entries: Sequence[Experiment]) -> None:
+        self._store = store
+        self._line = line
+        self._entries = entries  # those of the span
+        self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
+        for job in store.closed_jobs(line.key, "experiment"):
+            step = ExperimentStep.from_value(job.body)
+            self._steps[step.base, step.tree] = step
+        self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
+        self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
+        for trial in self._trials.values():
+            if isinstance(trial, CheckpointStep):
+                self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
+
+    def ideas(self, progress: Progress) -> Iterator[Idea]:
+        """Yield the experiments, oldest first."""
+        for number, entry in enumerate(self._entries):
+            if entry.stage in _IDEAS:
+                if number % _SHOWN_EVERY == _SHOWN_EVERY - 1:
+                    progress("reading the experiments", number / len(self._entries))
+                yield self._idea(entry)
+
+    def confirmations(self) -> Iterator[Confirmation]:
+        """Yield the trials against the head, oldest first."""
+        for entry in self._entries:
+            if entry.stage == "confirm":
+                yield self._confirmation(entry)
+
+    def _idea(self, entry: Experiment) -> Idea:
+        body, step = self._result(entry), self._steps.get((entry.parent, entry.tree))
+        origin = step.origin if step else self._origin(entry.patch)
+        failed = [run for run in body.runs if run.status != "ok"] if body.status != "ok" else []
+        return Idea(
+            entry=entry,
+            decision=step.decision if step and step.decision else entry.decision,
+            gain_sd=_sd(step.gain_milli if step else None),
+            reason=f"{failed[-1].status}: {failed[-1].reason}" if failed else "",
+            origin=origin,
+            authors=step.authors if step else (),
+            claims=step.parents if step and step.authors else (),
+            claimed_sd=_sd(step.claim_milli if step else None),
+            # A part less has the runs of the attestation that asked about it.
+            device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,
+            spend=Spend(tokens=step.tokens or 0, usd_nano=step.usd_nano or 0) if step else Spend(),
+            fate=self._fates.get(entry.patch) if entry.patch and body.stage == "keep" else None,
+        )
+
+    def _confirmation(self, entry: Experiment) -> Confirmation:
+        body, step = self._result(entry), self._trials.get(entry.id)
+        verdict = _verdict(entry, step)
+        return Confirmation(
+            entry=entry,
+            kind=_kind(step),
+            verdict=verdict,
+            stands=verdict == "confirmed" and self._store.retraction(entry.id) is None,
+            measured=step.measured if step else None,
+            parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
+            author=step.author if isinstance(step, CatchUpStep) else None,
+            note=body.note,
+            device_ms=body.cost.device_ms,
+        )
+
+    def _part(self, patch: bytes) -> Part:
+        body = self._store.patch(patch)
+        step = self._steps.get((body.base, body.tree)) if body else None
+        return Part(
+            title=body.title if body else "",
+            origin=body.origin if body else UNKNOWN,
+            authors=step.authors if step else (),
+        )
+
+    def _origin(self, patch: bytes | None) -> Origin:
+        body = self._store.patch(patch) if patch else None
+        return body.origin if body else UNKNOWN
+
+    def _result(self, entry: Experiment) -> ResultBody:
+        body = self._store.record(entry.id).body
+        assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+        return body
+
+    def _head_trials(self) -> Iterator[_Step]:
+        kinds: dict[str, type[_Step]] = {
+            "checkpoint": CheckpointStep,
+            "catchup": CatchUpStep,
+            "remeasure": RemeasureStep,
+        }
+        for kind in HEAD_TRIALS:
+            for job in self._store.closed_jobs(self._line.key, kind):
+                yield kinds[kind].from_value(job.body)
+
+
+def _sd(milli: int | None) -> float | None:
+    return None if milli is None else milli / 1000
+
+
+def _kind(step: _Step | None) -> Literal["checkpoint", "catchup", "remeasure"]:
+    match step:
+        case CatchUpStep():
+            return "catchup"
+        case RemeasureStep():
+            return "remeasure"
+    return "checkpoint"
+
+
+def _verdict(entry: Experiment, step: _Step | None) -> AttestVerdict:
+    """The word for how it ended; an own stack claims nothing that could be refuted."""
+    if isinstance(step, CatchUpStep | RemeasureStep):
+        return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
+    if step.passed if step else entry.decision == "adopted":
+        return "confirmed"
+    if step and step.measured:
+        return "unrunnable" if step.measured.gain_nano is None else "unconfirmed"
+    return "unconfirmed" if entry.status == "ok" else "unrunnable"

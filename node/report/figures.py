@@ -1,0 +1,90 @@
+"""How a report writes its figures: times, gains with their intervals, money, origins."""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from node.report.blocks import Quoted, Words
+from node.report.concluded import Spend
+from node.report.peers import Interval
+from protocol.changes import Origin
+from protocol.units import NANO
+
+_HOUR_MS = 3_600_000
+_ID_DIGITS = 12
+_PROGRAM_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Writes figures of one task; times are told in `zone`, None being this machine's."""
+
+    unit: str
+    zone: tzinfo | None
+
+    def time(self, ts_ms: int) -> str:
+        """Return day and time, to the minute."""
+        return time_of(ts_ms, self.zone)
+
+    def metric(self, value: float | None) -> str:
+        """Return a metric in its unit."""
+        return "–" if value is None else f"{value:.6f} {self.unit}"
+
+    def gain(self, nano: int | None) -> str:
+        """Return a gain with its sign, in the metric's unit."""
+        return "–" if nano is None else f"{nano / NANO:+.6f} {self.unit}"
+
+    def interval(self, interval: Interval) -> str:
+        """Return a gain and how far off it may be."""
+        low, high = interval.lower_nano / NANO, interval.upper_nano / NANO
+        return f"{self.gain(interval.gain_nano)}, 95 % interval {low:+.6f} to {high:+.6f}"
+
+
+def time_of(ts_ms: int, zone: tzinfo | None) -> str:
+    """Return day and time, to the minute."""
+    return datetime.fromtimestamp(ts_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
+
+
+def hours(ms: int) -> str:
+    """Return milliseconds in hours."""
+    return "< 0.01" if 0 < ms < _HOUR_MS / 100 else f"{ms / _HOUR_MS:.2f}"
+
+
+def rate(value: float | None) -> str:
+    """Return gain for something, or that nothing was paid."""
+    return "–" if value is None else f"{value:+.6f}"
+
+
+def usd(spend: Spend) -> str:
+    """Return dollars; of less than a cent more places."""
+    amount = spend.usd_nano / NANO
+    return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:.2f}"
+
+
+def deviations(value: float | None) -> str:
+    """Return a gain in standard deviations of one run."""
+    return "–" if value is None else f"{round(value, 2) + 0.0:+.2f} sd"  # no -0.00
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """Return a number of things."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def short(digest: bytes) -> Quoted:
+    """Return the digits by which an id or a key is known."""
+    return Quoted(digest.hex()[:_ID_DIGITS])
+
+
+def title_of(text: str) -> Quoted:
+    """Return somebody's title."""
+    return Quoted(text or "no title")
+
+
+def origin_of(origin: Origin) -> Words:
+    """Return who thought of something."""
+    words: list[str | Quoted] = [origin.proposer]
+    if origin.model is not None:
+        words += [" with ", Quoted(origin.model)]
+    if origin.program is not None:
+        words += [", program ", Quoted(origin.program.hex()[:_PROGRAM_DIGITS])]
+    return tuple(words)

@@ -1,0 +1,204 @@
+"""The report of every line of a home: from when to when its head moved, why, and what that took."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from node.loop.heads import manifest_of, the_line
+from node.loop.noise import known_noise
+from node.progress import Progress, silent
+from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
+from node.report.gains import OriginGains, gains_by_origin, verified_nano
+from node.report.peers import Peers, PeersPart
+from node.report.points import Point, points_of
+from node.store.experiments import Adoption, Experiment
+from node.store.jobs import Line
+from node.store.store import Store
+from protocol.kinds import Env, InsightBody, ResultBody
+from protocol.manifest import MetricSpec
+from protocol.units import from_nano
+
+_CONFIRMATIONS = {
+    "checkpoint": "checkpoints",
+    "catchup": "peers' trees against the head",
+    "remeasure": "the head measured again",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The verified head at a moment, and what its latest baseline or confirmation measured."""
+
+    tree: bytes
+    metric: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineReport:
+    """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint.
+
+    `is_new`: the baseline was first measured in the span, so that `before` is that. Both heads are
+    None while it is not measured yet.
+    """
+
+    task: str
+    task_id: bytes
+    hardware_class: str
+    env: Env
+    metric: MetricSpec
+    noise_sd: float
+    is_new: bool
+    before: Head | None
+    after: Head | None
+    open_keeps: int
+    gain_nano: int
+    ideas: tuple[Idea, ...]
+    confirmations: tuple[Confirmation, ...]
+    peers: PeersPart
+    lessons: tuple[str, ...]
+    device_ms: tuple[tuple[str, int], ...]
+    spend: Spend
+    origins: tuple[OriginGains, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A home's report."""
+
+    span: Span
+    lines: tuple[LineReport, ...]
+
+
+def report_of(
+    store: Store, span: Span, *, net: str, task: str | None = None, progress: Progress = silent
+) -> Report:
+    """Return what happened in a span on every line, or on that of the named task.
+
+    Raises UsageError if there is none of that name.
+    """
+    lines = store.lines() if task is None else [the_line(store, task)]
+    return Report(
+        span=span, lines=tuple(_line_report(store, line, span, net, progress) for line in lines)
+    )
+
+
+def spend_of(ideas: Iterable[Idea]) -> Spend:
+    """Return what models cost in the span: what was paid for the experiments that ended in it."""
+    return sum((idea.spend for idea in ideas), Spend())
+
+
+def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progress) -> LineReport:
+    manifest = manifest_of(store, line)
+    history, moves = store.experiments(line.key), store.adoptions(line.key)
+    heads = _Heads(manifest.baseline_tree, history, moves)
+    entries = [entry for entry in history if entry.ts_ms in span]
+    concluded = Concluded(store, line, entries)
+    ideas = tuple(concluded.ideas(progress))
+    confirmations = tuple(concluded.confirmations())
+    peers = Peers(store, line.key, net).part(span, ideas, confirmations)
+    noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
+    newest = store.record(history[-1].id) if history else None
+    before = heads.at(span.since_ms)
+    return LineReport(
+        task=manifest.name,
+        task_id=line.task,
+        hardware_class=line.hardware_class,
+        env=newest.body.env if newest and isinstance(newest.body, ResultBody) else Env(),
+        metric=manifest.metric,
+        noise_sd=noise_sd,
+        is_new=before is None,
+        before=before or heads.first(),
+        after=heads.at(span.until_ms),
+        open_keeps=len(line.stack),
+        gain_nano=verified_nano(confirmations),
+        ideas=ideas,
+        confirmations=confirmations,
+        peers=peers,
+        lessons=_lessons(store, line, span, newest.author) if newest else (),
+        device_ms=_device_ms(store, line, span, entries, ideas, confirmations, peers),
+        spend=spend_of(ideas),
+        origins=gains_by_origin(ideas, confirmations),
+        points=points_of(
+            history,
+            moves,
+            span,
+            confirmations,
+            noise_sd=noise_sd,
+            sign=manifest.metric.sign,
+        ),
+    )
+
+
+class _Heads:
+    """Where the verified head stood when."""
+
+    def __init__(
+        self, baseline: bytes, history: Sequence[Experiment], moves: Sequence[Adoption]
+    ) -> None:
+        self._baseline = baseline
+        self._measured = [
+            entry
+            for entry in history
+            if entry.stage in ("baseline", "confirm") and entry.metric_nano is not None
+        ]
+        self._moves = moves
+
+    def at(self, ts_ms: int) -> Head | None:
+        """Return the head at a time; None before the baseline was measured."""
+        if not self._measured or self._measured[0].ts_ms > ts_ms:
+            return None
+        trees = [move.body.to_tree for move in self._moves if move.ts_ms <= ts_ms]
+        tree = trees[-1] if trees else self._baseline
+        metrics = [
+            entry.metric_nano
+            for entry in self._measured
+            if entry.tree == tree and entry.ts_ms <= ts_ms
+        ]
+        return Head(tree=tree, metric=from_nano(metrics[-1]) if metrics else None)
+
+    def first(self) -> Head | None:
+        """Return the first head there was."""
+        return self.at(self._measured[0].ts_ms) if self._measured else None
+
+
+def _lessons(store: Store, line: Line, span: Span, author: bytes) -> tuple[str, ...]:
+    """Return what this node itself said that the line taught, oldest first."""
+    own = [one for one in store.records("insight", author) if one.ts_ms in span]
+    return tuple(
+        one.body.message
+        for one in own
+        if isinstance(one.body, InsightBody)
+        and (one.body.task, one.body.hardware_class) == (line.task, line.hardware_class)
+    )
+
+
+def _device_ms(
+    store: Store,
+    line: Line,
+    span: Span,
+    entries: Iterable[Experiment],
+    ideas: Iterable[Idea],
+    confirmations: Iterable[Confirmation],
+    peers: PeersPart,
+) -> tuple[tuple[str, int], ...]:
+    """Return what the device was used for: runs that count, in milliseconds."""
+    spent: Counter[str] = Counter()
+    for entry in entries:
+        body = store.record(entry.id).body if entry.stage == "baseline" else None
+        spent["the baseline"] += body.cost.device_ms if isinstance(body, ResultBody) else 0
+    for job in store.closed_jobs(line.key, "bank"):
+        if job.created_ms in span:
+            ended = (one.outcome.run for one in store.runs_of(job.id) if one.outcome)
+            spent["runs to compare with"] += sum(run.ms + run.serve_ms for run in ended)
+    for idea in ideas:
+        spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
+    for one in confirmations:
+        spent[_CONFIRMATIONS[one.kind]] += one.device_ms
+    spent["claims run again"] += peers.device_ms
+    spent["parts of the head"] += peers.asked_ms
+    return tuple((what, ms) for what, ms in sorted(spent.items(), key=_most_first) if ms)
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]

@@ -1,0 +1,266 @@
+"""Peers' part in a span: their claims that were tried here, and what they say of this node's.
+
+Three levels, never one for another: what is claimed, how many other keys re-ran it, what was
+measured here. A claim that was tried as an idea was screened, which confirms and refutes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from node.loop.steps import AttestationStep, CatchUpStep, Measured
+from node.report.concluded import Confirmation, Idea, Span
+from node.store.boards import BoardKey
+from node.store.jobs import Job, LineKey
+from node.store.store import Store
+from node.views.standing import Here, measured_here
+from protocol.board_facts import Claim, Vote
+from protocol.gains import Gain
+from protocol.kinds import ResultBody
+
+HereWord: TypeAlias = Literal[
+    "confirmed", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A gain that was measured here and its 95 % interval, positive if better."""
+
+    gain_nano: int
+    lower_nano: int
+    upper_nano: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """How many keys, of neither the author nor this node, say that it held or did not."""
+
+    confirmed: int = 0
+    refuted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedClaim:
+    """A claim of others and what came of it here: run again as it was made, tried as a whole
+    against the head, or as an idea on the working line.
+
+    An idea's figures are in standard deviations of one run. `others` is None of several claims.
+    """
+
+    ts_ms: int
+    way: Literal["again", "head", "idea"]
+    authors: tuple[bytes, ...]
+    title: str
+    others: Others | None
+    here: HereWord
+    claimed_nano: int | None = None
+    measured: Interval | None = None
+    claimed_sd: float | None = None
+    gain_sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnClaim:
+    """A result of this node's and what others say of its tree; `new` of them in the span."""
+
+    result: bytes
+    title: str
+    claimed: Gain
+    others: Others
+    new: int
+    here: Here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedPart:
+    """A part of the head that was asked what it is worth."""
+
+    ts_ms: int
+    title: str
+    verdict: str
+    measured: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersPart:
+    """All of it, oldest first; `asked` are own parts, which are asked in the same way.
+
+    `device_ms` is what claims that were run again took, `asked_ms` what own parts did.
+    """
+
+    tried: tuple[TriedClaim, ...]
+    own: tuple[OwnClaim, ...]
+    asked: tuple[AskedPart, ...]
+    device_ms: int
+    asked_ms: int
+
+
+class Peers:
+    """Reads what is known of claims on one line's board."""
+
+    def __init__(self, store: Store, line: LineKey, net: str) -> None:
+        self._store = store
+        self._line = line
+        self._key = BoardKey(net=net, task=line.task, hardware_class=line.hardware_class)
+        self._own_facts = store.own_facts(self._key)
+        self._own_author = next((fact.author for fact in self._own_facts), None)
+        self._rows = {row.tree: row for row in store.board(self._key).rows}
+        self._own_words = {
+            fact.tree: fact.verdict
+            for fact in self._own_facts
+            if isinstance(fact, Vote) and fact.counts
+        }
+
+    def part(
+        self, span: Span, ideas: Iterable[Idea], confirmations: Iterable[Confirmation]
+    ) -> PeersPart:
+        """Return peers' part in a span, given what else ended in it."""
+        asked = [
+            (ts_ms, job, step)
+            for job in self._store.closed_jobs(self._line, "attestation")
+            if (ts_ms := self._told_ms(job, step := AttestationStep.from_value(job.body))) in span
+        ]
+        parts = [one for one in asked if one[2].part is not None]
+        again = [one for one in asked if one[2].part is None]
+        tried = [
+            *(self._again(ts, step) for ts, _, step in again if step.author != self._own_author),
+            *self._as_heads(confirmations),
+            *(self._as_idea(idea) for idea in ideas if idea.authors),
+        ]
+        return PeersPart(
+            tried=tuple(sorted(tried, key=lambda one: (one.ts_ms, one.title))),
+            own=tuple(self._own(span)),
+            asked=tuple(self._asked(ts_ms, step) for ts_ms, _, step in parts),
+            device_ms=sum(self._device_ms(job) for _, job, _ in again),
+            asked_ms=sum(self._device_ms(job) for _, job, _ in parts),
+        )
+
+    def _again(self, ts_ms: int, step: AttestationStep) -> TriedClaim:
+        return TriedClaim(
+            ts_ms=ts_ms,
+            way="again",
+            authors=(step.author,),
+            title=self._title_of(step.target),
+            others=self._others(step.tree),
+            here=cast("HereWord", step.verdict),
+            claimed_nano=step.gain_nano,
+            measured=_interval(step),
+        )
+
+    def _as_heads(self, confirmations: Iterable[Confirmation]) -> Iterator[TriedClaim]:
+        jobs = self._store.closed_jobs(self._line, "catchup")
+        steps = [CatchUpStep.from_value(job.body) for job in jobs]
+        by_record = {step.measured.record: step for step in steps if step.measured}
+        for one in confirmations:
+            if step := by_record.get(one.entry.id):
+                yield TriedClaim(
+                    ts_ms=one.entry.ts_ms,
+                    way="head",
+                    authors=(step.author,),
+                    title=self._title_of(step.target),
+                    others=self._others(step.theirs),
+                    here=one.verdict,
+                    claimed_nano=step.gain_nano,
+                    measured=interval_of(one.measured),
+                )
+
+    def _as_idea(self, idea: Idea) -> TriedClaim:
+        patch = self._store.patch(idea.claims[0]) if len(idea.claims) == 1 else None
+        word: HereWord = "no gain"
+        if idea.entry.decision in ("failed", "rejected"):
+            word = "failed"
+        elif idea.is_kept:
+            word = "kept"
+        return TriedClaim(
+            ts_ms=idea.entry.ts_ms,
+            way="idea",
+            authors=idea.authors,
+            title=idea.entry.title,
+            others=self._others(patch.tree) if patch else None,
+            here=word,
+            claimed_sd=idea.claimed_sd,
+            gain_sd=idea.gain_sd,
+        )
+
+    def _own(self, span: Span) -> Iterator[OwnClaim]:
+        """Own results that stand in the span, or of which somebody said something in it."""
+        here = measured_here(self._own_facts)
+        words: dict[bytes, list[int]] = {}
+        for fact in self._store.facts(self._key):
+            is_others = isinstance(fact, Vote) and fact.counts and fact.author != self._own_author
+            if is_others and fact.tree in here:
+                words.setdefault(fact.tree, []).append(self._store.record(fact.id).ts_ms)
+        for fact in self._own_facts:
+            if not isinstance(fact, Claim) or fact.gain is None:
+                continue
+            if here[fact.tree].verdict != "confirmed" or self._store.retraction(fact.id):
+                continue
+            new = sum(ts_ms in span for ts_ms in words.get(fact.tree, ()))
+            if new or self._store.record(fact.id).ts_ms in span:
+                yield OwnClaim(
+                    result=fact.id,
+                    title=self._title_of(fact.id),
+                    claimed=fact.gain,
+                    others=self._others(fact.tree),
+                    new=new,
+                    here=here[fact.tree],
+                )
+
+    def _asked(self, ts_ms: int, step: AttestationStep) -> AskedPart:
+        part = self._store.patch(step.part) if step.part else None
+        return AskedPart(
+            ts_ms=ts_ms,
+            title=part.title if part else "",
+            verdict=step.verdict,
+            measured=_interval(step),
+        )
+
+    def _others(self, tree: bytes) -> Others:
+        """As the board counts them, but for this node's own word: that is no other's."""
+        row, own = self._rows.get(tree), self._own_words.get(tree)
+        if row is None:
+            return Others()
+        is_counted = own is not None and row.author != self._own_author
+        return Others(
+            confirmed=max(0, row.confirmed - (is_counted and own == "confirmed")),
+            refuted=max(0, row.refuted - (is_counted and own == "refuted")),
+        )
+
+    def _told_ms(self, job: Job, step: AttestationStep) -> int:
+        """When a claim was answered; one that nobody was told of, when it was asked."""
+        if step.record is None or not self._store.has(step.record):
+            return job.created_ms
+        return self._store.record(step.record).ts_ms
+
+    def _title_of(self, result: bytes | None) -> str:
+        body = self._store.record(result).body if result and self._store.has(result) else None
+        patch = (
+            self._store.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
+        )
+        return patch.title if patch else ""
+
+    def _device_ms(self, job: Job) -> int:
+        ended = (one.outcome.run for one in self._store.runs_of(job.id) if one.outcome)
+        return sum(run.ms + run.serve_ms for run in ended)
+
+
+def interval_of(measured: Measured | None) -> Interval | None:
+    """Return a trial's gain with its interval, if it came to one."""
+    if measured is None or measured.gain_nano is None:
+        return None
+    if measured.lower_nano is None or measured.upper_nano is None:
+        return None
+    return Interval(
+        gain_nano=measured.gain_nano,
+        lower_nano=measured.lower_nano,
+        upper_nano=measured.upper_nano,
+    )
+
+
+def _interval(step: AttestationStep) -> Interval | None:
+    if step.measured_nano is None or step.from_nano is None or step.to_nano is None:
+        return None
+    return Interval(
+        gain_nano=step.measured_nano, lower_nano=step.from_nano, upper_nano=step.to_nano
+    )

@@ -1,0 +1,98 @@
+"""What the plot of a line shows: every experiment with its interval, and both lines after it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final, Literal, TypeAlias
+
+from node.report.concluded import Confirmation, Span
+from node.report.peers import interval_of
+from node.store.experiments import Adoption, Experiment
+from node.views.staircase import Column, columns
+from protocol.units import NANO, from_nano
+
+Mark: TypeAlias = Literal[
+    "baseline", "kept", "discarded", "failed", "rejected", "passed", "missed", "unrunnable"
+]
+NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
+_BASELINE_RUNS: Final = 2
+_MARKS: dict[str, Mark] = {
+    "baseline": "baseline",
+    "kept": "kept",
+    "discarded": "discarded",
+    "rejected": "rejected",
+}
+_VERDICT_MARKS: dict[str, Mark] = {"confirmed": "passed", "unrunnable": "unrunnable"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """An experiment in the plot: what it measured, its 95 % interval, both lines after it."""
+
+    mark: Mark
+    title: str
+    metric: float | None
+    low: float | None
+    high: float | None
+    column: Column
+
+
+def points_of(
+    history: Sequence[Experiment],
+    moves: Sequence[Adoption],
+    span: Span,
+    confirmations: Iterable[Confirmation],
+    *,
+    noise_sd: float,
+    sign: int,
+) -> tuple[Point, ...]:
+    """Return the experiments of a span, oldest first; `history` and the head's `moves` are whole.
+
+    `sign` is +1 where a smaller metric is better.
+    """
+    by_id = {one.entry.id: one for one in confirmations}
+    found = columns(history, moves=moves)
+    drawn = zip(history[len(history) - len(found) :], found, strict=True)
+    return tuple(
+        _point(entry, column, by_id.get(entry.id), noise_sd=noise_sd, sign=sign)
+        for entry, column in drawn
+        if entry.ts_ms in span
+    )
+
+
+def _point(
+    entry: Experiment,
+    column: Column,
+    confirmation: Confirmation | None,
+    *,
+    noise_sd: float,
+    sign: int,
+) -> Point:
+    metric = from_nano(entry.metric_nano)
+    low = high = None
+    interval = interval_of(confirmation.measured) if confirmation else None
+    if metric is not None and interval is not None:
+        # As far as the gain may be off, its metric may: less is better where the sign is +1.
+        ends = [
+            metric + sign * (interval.gain_nano - end) / NANO
+            for end in (interval.lower_nano, interval.upper_nano)
+        ]
+        low, high = min(ends), max(ends)
+    elif metric is not None and confirmation is None:
+        runs = _BASELINE_RUNS if entry.stage == "baseline" else 1
+        reach = NINETY_FIVE * noise_sd / sqrt(runs)
+        low, high = metric - reach, metric + reach
+    return Point(
+        mark=_mark(entry, confirmation),
+        title=entry.title,
+        metric=metric,
+        low=low,
+        high=high,
+        column=column,
+    )
+
+
+def _mark(entry: Experiment, confirmation: Confirmation | None) -> Mark:
+    if confirmation is not None:
+        return _VERDICT_MARKS.get(confirmation.verdict, "missed")
+    return _MARKS.get(entry.decision, "failed")

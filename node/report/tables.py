@@ -1,0 +1,164 @@
+"""What a report says in tables: peers' part by level of knowing, what was spent, and on whom.
+
+Claimed, others and here are columns of their own, never one for another.
+"""
+
+from node.report.blocks import Block, Bullets, Paragraph, Quoted, Section, Table, Words, joined
+from node.report.figures import Figures, deviations, hours, many, rate, short, title_of, usd
+from node.report.gains import OriginGains
+from node.report.lines import LineReport
+from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
+
+_PROGRAM_DIGITS = 8
+_LEVELS = (
+    "Three levels, never one for another: what its author's key signed (claimed), how many other "
+    "keys say that they re-ran it (others: + confirmed, - refuted; keys, not people), what this "
+    "machine measured (here). A patch that was tried as an idea was only screened."
+)
+_SHARING = (
+    "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
+    "have one origin, that gain is the origin's alone. The gain of a mixed stack is shared out in "
+    "equal parts over its patches: an attribution, not a measurement, in a column of its own. The "
+    "device time of checkpoints, passed or missed, is shared out in the same way; the rates are of "
+    "both columns together. Gains count in the span in which their checkpoint ended. What passed "
+    "looks a little better than it is, because it had to pass."
+)
+_WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
+
+
+def peers_sections(line: LineReport, figures: Figures) -> list[Section]:
+    """Return what came of peers' claims, what others say of own ones, what parts are worth."""
+    peers, sections = line.peers, list[Section]()
+    if peers.tried:
+        table = Table(
+            head=("claim", "by", "how", "claimed", "others", "here"),
+            rows=tuple(_tried(one, figures) for one in peers.tried),
+            texts=3,
+        )
+        blocks: tuple[Block, ...] = (Paragraph(words=(_adopted(line),)), table)
+        sections.append(
+            Section(title=f"What peers claimed ({len(peers.tried)})", level=3, blocks=blocks)
+        )
+    if peers.own:
+        table = Table(
+            head=("own result", "claimed", "at least", "others", "here"),
+            rows=tuple(_own(one, figures) for one in peers.own),
+        )
+        sections.append(Section(title="What others say of it", level=3, blocks=(table,)))
+    if sections:
+        first = sections[0]
+        told = (Paragraph(words=(_LEVELS,)), *first.blocks)
+        sections[0] = Section(title=first.title, level=first.level, blocks=told)
+    if peers.asked:
+        asked = Bullets(items=tuple(_asked(one, figures) for one in peers.asked))
+        sections.append(Section(title="Parts of the head, asked", level=3, blocks=(asked,)))
+    return sections
+
+
+def cost_sections(line: LineReport, figures: Figures) -> list[Section]:
+    """Return what the device and models were used for, and what came of it by origin."""
+    total_ms = sum(ms for _, ms in line.device_ms)
+    if not total_ms:
+        return []
+    rows = [((what,), (hours(ms),), (f"{ms / total_ms:.0%}",)) for what, ms in line.device_ms]
+    device = Table(
+        head=("what for", "device hours", "share"),
+        rows=(*rows, (("all",), (hours(total_ms),), ("100%",))),
+    )
+    models = f"Models: {line.spend.tokens:,} tokens, {usd(line.spend)}."
+    sections = [
+        Section(title="Cost", level=3, blocks=(device, Paragraph(words=(models,)))),
+    ]
+    if line.origins:
+        table = Table(
+            head=(
+                "proposer",
+                "model",
+                "program",
+                "tried",
+                "kept",
+                "device hours",
+                "USD",
+                "gain alone",
+                "share of mixed",
+                "gain per device hour",
+                "gain per USD",
+            ),
+            rows=tuple(_origin(row, figures) for row in line.origins),
+            texts=3,
+        )
+        blocks = (Paragraph(words=(_SHARING,)), table)
+        sections.append(
+            Section(title="Verified gain by proposer, model and program", level=3, blocks=blocks)
+        )
+    return sections
+
+
+def _tried(one: TriedClaim, figures: Figures) -> tuple[Words, ...]:
+    if one.way == "idea":
+        claimed, here = deviations(one.claimed_sd), deviations(one.gain_sd)
+    else:
+        claimed = figures.gain(one.claimed_nano)
+        here = figures.interval(one.measured) if one.measured else ""
+    word = "confirmed and adopted" if (one.way, one.here) == ("head", "confirmed") else one.here
+    return (
+        (title_of(one.title),),
+        joined([(short(author),) for author in one.authors]),
+        (_WAYS[one.way],),
+        (claimed,),
+        (_others(one.others),),
+        (f"{word} {here}" if here not in ("", "–") else word,),
+    )
+
+
+def _adopted(line: LineReport) -> str:
+    trees = sum(one.way == "head" and one.here == "confirmed" for one in line.peers.tried)
+    parts = [
+        part
+        for one in line.confirmations
+        if one.verdict == "confirmed"
+        for part in one.parts
+        if part.authors
+    ]
+    return (
+        f"Adopted here after a confirmation here: {many(trees, 'tree')} as a whole, and"
+        f" {many(len(parts), 'patch', 'patches')} in stacks that passed."
+    )
+
+
+def _own(one: OwnClaim, figures: Figures) -> tuple[Words, ...]:
+    here = one.here.verdict
+    gain = one.here.gain
+    return (
+        (title_of(one.title), " [", short(one.result), "]"),
+        (figures.gain(one.claimed.value_nano),),
+        (figures.gain(one.claimed.lower_nano()),),
+        (f"{_others(one.others)}, {one.new} of them new",),
+        (f"{here} {figures.gain(gain.value_nano)}" if gain else here,),
+    )
+
+
+def _asked(one: AskedPart, figures: Figures) -> Words:
+    shown = f": {figures.interval(one.measured)}" if one.measured else ""
+    return (figures.time(one.ts_ms), " ", title_of(one.title), f" {one.verdict}{shown}")
+
+
+def _others(others: Others | None) -> str:
+    return "–" if others is None else f"+{others.confirmed} -{others.refuted}"
+
+
+def _origin(row: OriginGains, figures: Figures) -> tuple[Words, ...]:
+    origin = row.origin
+    return (
+        (origin.proposer,),
+        (Quoted(origin.model) if origin.model else "–",),
+        (Quoted(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else "–",),
+        (str(row.tried),),
+        (str(row.kept),),
+        (hours(row.device_ms),),
+        (usd(row.spend),),
+        (figures.gain(row.alone_nano),),
+        (figures.gain(row.shared_nano),),
+        (rate(row.per_device_hour),),
+        (rate(row.per_usd),),
+    )

@@ -1,0 +1,143 @@
+"""What a catalogue claims beside what was measured here: a table, a document, a line per pair.
+
+Every text of a catalogue is somebody else's, and shown as such. Nothing is decided here.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from node.durations import span_words
+from node.replicating import Replication
+from node.terminal import plain
+from protocol.rule import Policy
+from protocol.runs import Run
+from protocol.units import from_nano
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NAME_WIDTH = 20
+PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
+_BAR = 20
+_SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
+_STYLES = {"confirmed": "green", "refuted": "red", "unrunnable": "yellow", "open": "bright_black"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What it took: all runs that the verdicts rest on, those of them made now, and seconds now."""
+
+    runs: int
+    runs_now: int
+    seconds: float
+
+
+def run_line(name: str, run: Run) -> str:
+    """Return what a run gave that makes no pair yet."""
+    value = from_nano(run.secret_nano)
+    column = PAIR_HEADER.index("base" if run.role == "base" else "finding  ", _NAME_WIDTH)
+    return f"{name:<{column}}{run.status if value is None else f'{value:.6f}'}"
+
+
+def pair_line(replication: Replication, policy: Policy) -> str:
+    """Return what a finding's latest run adds, for people who wait."""
+    name = replication.candidate.finding.name
+    confirmation = replication.confirmation
+    if confirmation.latest is None:
+        return f"{name}: {replication.verdict}: {plain(replication.reason)}"
+    pair = confirmation.pairs[-1]
+    values = f"{from_nano(pair.base.secret_nano):.6f}  {from_nano(pair.candidate.secret_nano):.6f}"
+    share = policy.evidence_share(confirmation.latest.log_e)
+    ended = "" if replication.is_open else f"  {replication.verdict}"
+    bar = "█" * round(share * _BAR)
+    pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
+    return f"{pairs}  {values}  evidence {share:4.0%} {bar}{ended}"
+
+
+def print_table(
+    out: "Console", replications: Sequence[Replication], *, unit: str, hardware_class: str
+) -> None:
+    """Print claimed against measured, the largest measured gain first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out.print(f"gain in {plain(unit)} over the task's baseline on {hardware_class}", style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("finding", no_wrap=True)
+    table.add_column("source", overflow="fold", max_width=_SOURCE_WIDTH)
+    table.add_column("claimed", overflow="fold", max_width=_CLAIM_WIDTH)
+    table.add_column("measured", no_wrap=True, justify="right")
+    table.add_column("95 % interval", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("pairs", no_wrap=True, justify="right")
+    for one in sorted(replications, key=_order):
+        finding, judged = one.candidate.finding, one.confirmation.latest
+        table.add_row(
+            Text(finding.name),
+            Text(plain(finding.source)),
+            Text(plain(finding.claimed)),
+            f"{judged.gain:+.4f}" if judged else "–",
+            f"{judged.lower:+.4f} to {judged.upper:+.4f}" if judged else "",
+            Text(_verdict_words(one), style=_STYLES.get(one.verdict, "")),
+            str(len(one.confirmation.pairs)),
+        )
+    out.print(table, soft_wrap=False)
+    for one in replications:
+        if one.reason:
+            out.print(Text(f"{one.candidate.finding.name}: {plain(one.reason)}"))
+
+
+def summary(replications: Sequence[Replication], effort: Effort) -> str:
+    """Return the last line: how many hold, and how long it took."""
+    verdicts = Counter(one.verdict for one in replications)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    before = effort.runs - effort.runs_now
+    known = f", {before} runs from before" if before else ""
+    findings = f"{len(replications)} finding{'s' if len(replications) > 1 else ''}"
+    return f"{findings}: {counts}; {effort.runs_now} runs in {span_words(effort.seconds)}{known}"
+
+
+def as_json(replication: Replication, policy: Policy) -> dict[str, object]:
+    """Return what scripts are told of a finding, figures in the metric's unit."""
+    finding, confirmation = replication.candidate.finding, replication.confirmation
+    judged = confirmation.latest
+    return {
+        "name": finding.name,
+        "title": finding.title,
+        "idea": finding.idea,
+        "source": finding.source,
+        "claimed": finding.claimed,
+        "claimed_gain": finding.claimed_gain,
+        "candidate": replication.candidate.source.tree.hex(),
+        "pairs": [
+            {
+                "seed": pair.seed,
+                "base": from_nano(pair.base.secret_nano),
+                "candidate": from_nano(pair.candidate.secret_nano),
+            }
+            for pair in confirmation.pairs
+        ],
+        "gain": judged and judged.gain,
+        "lower": judged and judged.lower,
+        "upper": judged and judged.upper,
+        "log_e": judged and judged.log_e,
+        "alpha": policy.alpha,
+        "verdict": None if replication.is_open else replication.verdict,
+        "claim": judged and judged.claim,
+        "reason": replication.reason or None,
+        "runs": len(replication.own),
+        "seconds": round(replication.seconds, 1),
+    }
+
+
+def _order(replication: Replication) -> tuple[bool, float]:
+    judged = replication.confirmation.latest
+    return judged is None, -judged.gain if judged else 0.0
+
+
+def _verdict_words(replication: Replication) -> str:
+    judged = replication.confirmation.judgement
+    word = judged.claim if judged else None
+    return f"{replication.verdict} ({word})" if word else replication.verdict

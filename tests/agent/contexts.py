@@ -1,0 +1,97 @@
+"""Contexts to propose in: the tiny task, with a history and with peers."""
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent.edits import reapply
+from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch
+from protocol.ideas import Edit
+from protocol.patches import unified_diff
+from protocol.source import Source
+
+_TINY = Path(__file__).parents[2] / "trainer" / "tasks" / "tiny"
+SECRET = b"a secret of this node's own"
+TINY = Source.of({"train.py": (_TINY / "train.py").read_bytes()})
+MOVES: dict[str, tuple[Edit, ...]] = {
+    move["name"]: tuple(Edit(path="train.py", **edit) for edit in move["edit"])
+    for move in tomllib.loads((_TINY / "moves.toml").read_text())["move"]
+}
+BRIEF = Brief(
+    task="tiny",
+    program="# tiny\n\nTry {braces}, `ticks` and\n<tags> as they are.\n",
+    metric="val_bpb",
+    unit="bits per byte",
+    is_minimised=True,
+    budget="153,600 tokens",
+    hardware_class="cpu-x86_64",
+    limits="120 s, 2 GB of memory, weights of 4 MB.",
+    noise_sd=0.0104,
+    best=1.2345,
+)
+
+
+def edit(search: str, replacement: str) -> Edit:
+    return Edit(path="train.py", search=search, replace=replacement)
+
+
+def context(**changes: Any) -> Context:
+    """Return a context of the tiny task without history or peers, but for `changes`."""
+    plain = Context(
+        source=TINY,
+        editable=("train.py",),
+        knobs=(),
+        moves=(),
+        history=(),
+        tried=lambda _: False,
+        seed=1,
+        brief=BRIEF,
+    )
+    return replace(plain, **changes)
+
+
+def outcome(decision: Any = "screened_out", **changes: Any) -> Outcome:
+    plain = Outcome(
+        key="llm:deeper",
+        decision=decision,
+        gain_sd=None if decision in {"failed", "rejected"} else -0.4,
+        title="Deeper",
+        proposer="llm",
+        edits=(edit("LAYERS = 2\n", "LAYERS = 3\n"),),
+    )
+    return replace(plain, **changes)
+
+
+def peer(name: str = "qk-norm", **changes: Any) -> PeerPatch:
+    """Return a peer's patch that makes one of the task's moves."""
+    edits = MOVES[name]
+    made = reapply(edits, TINY)
+    assert made is not None
+    number = list(MOVES).index(name)
+    plain = PeerPatch(
+        patch=bytes([number]) * 32,
+        author="somebody",
+        level="claimed",
+        hardware_class="cpu-x86_64",
+        is_near=True,
+        gain_sd=1.5,
+        title=f"What {name} is for",
+        why="It helped there.",
+        diff=unified_diff(TINY, made),
+        edits=edits,
+    )
+    return replace(plain, **changes)
+
+
+def crash(source: Source, **changes: Any) -> Crash:
+    plain = Crash(
+        source=source,
+        key="llm:deeper",
+        title="Deeper",
+        status="crash",
+        reason="exit code 1",
+        log_tail="Traceback (most recent call last):\nNameError: name 'LAYRES' is not defined\n",
+        attempt=1,
+    )
+    return replace(plain, **changes)

@@ -1,0 +1,59 @@
+"""A model that says what a test wrote, and the check that a node makes, without its child."""
+
+from collections.abc import Sequence
+
+from agent.checked import Checked
+from agent.completion import Answer, Fault, Question
+from agent.inspector import Request
+from agent.inspector import answer as inspected
+from agent.llm import ModelLimits, ModelProposer
+from protocol.hygiene import check_source
+from protocol.source import Source
+from tests.agent.contexts import SECRET, TINY
+
+LIMITS = ModelLimits(prompt_chars=60_000, answer_tokens=4_000, timeout_s=60.0)
+
+
+class Model:
+    """Gives its answers in turn and keeps the questions; a text is an answer of 7 tokens."""
+
+    def __init__(self, *answers: str | Answer | Fault) -> None:
+        self._answers = list(answers)
+        self.asked: list[Question] = []
+
+    async def __call__(self, question: Question) -> Answer | Fault:
+        self.asked.append(question)
+        said = self._answers.pop(0)
+        if isinstance(said, str):
+            return Answer(text=said, is_cut=False, tokens_in=100, tokens_out=7, usd_nano=3)
+        return said
+
+    @property
+    def told(self) -> str:
+        """The last thing that the model was told."""
+        return self.asked[-1].messages[-1].content
+
+
+async def check(source: Source) -> Checked:
+    """Return what hygiene and the inspector say of a version of the tiny task."""
+    rejected = check_source(source, editable=["train.py"], baseline=TINY, max_growth_bytes=8192)
+    if rejected is not None:
+        return Checked(fingerprint=None, fault=rejected.reason)
+    found = inspected(Request(tree=source, baseline=TINY, base=None))
+    return Checked(fingerprint=found.fingerprint, marks=found.marks)
+
+
+def proposer(model: Model, limits: ModelLimits = LIMITS) -> ModelProposer:
+    return ModelProposer(model, model="some/model", limits=limits, check=check, secret=SECRET)
+
+
+def replacing(*pairs: tuple[str, str], title: str = "Deeper", why: str = "It holds more.") -> str:
+    """Return an answer in the format that is asked for."""
+    return "\n".join([f"TITLE: {title}", f"WHY: {why}", *_blocks(pairs)])
+
+
+def _blocks(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    return [
+        f"train.py\n<<<<<<< SEARCH\n{search}\n=======\n{replacement}\n>>>>>>> REPLACE"
+        for search, replacement in pairs
+    ]

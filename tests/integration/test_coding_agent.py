@@ -1,0 +1,466 @@
+"""A coding agent in the node's workshop: an honest one is understood, no other gets anywhere.
+
+Each agent is a real program behind the walls of this machine's tier; what could differ is also
+played in the tiers without namespaces. Afterwards nothing of it is left: no process, no folder.
+"""
+
+import ast
+import asyncio
+import json
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from agent.checked import Checked
+from agent.command import CommandProposer
+from agent.edits import reapply
+from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from node.config import Config
+from node.home import Home
+from node.proposing import command as commands
+from node.proposing.command import command_proposer
+from node.vetting.inspection import inspect
+from protocol.source import Source
+from trainer import tier
+from trainer.landlock import can_scope_signals
+from trainer.tier import Tier, TierName, probe_tier
+from trainer.work_limits import Limits
+
+AGENT = str(Path(__file__).parent / "coding_agent.py")
+MIB = 1 << 20
+BASE = Source.of({"train.py": b"WIDTH = 64\n"})
+WEAKER: tuple[TierName, ...] = ("container", "partial") if os.geteuid() == 0 else ("partial",)
+needs_landlock = pytest.mark.skipif(not can_scope_signals(), reason="Landlock is too old")
+every_tier = pytest.mark.parametrize(
+    "walls", ["full", *(pytest.param(name, marks=needs_landlock) for name in WEAKER)]
+)
+BRIEF = Brief(
+    task="short",
+    program="Make it better.\n",
+    metric="val_bpb",
+    unit="bits per byte",
+    is_minimised=True,
+    budget="64 tokens",
+    hardware_class="cpu-x86_64",
+    limits="",
+    noise_sd=0.01,
+    best=None,
+)
+
+
+async def check(source: Source) -> Checked:
+    found = await asyncio.to_thread(inspect, source, baseline=BASE)
+    return Checked(fingerprint=found.fingerprint, marks=found.marks)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A user's home with secrets, the node's home in it, and coding agents to try."""
+
+    user: Path
+    home: Home
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
+        config = Config(
+            agent="command",
+            agent_command=(sys.executable, AGENT, behaviour, *words, self.token),
+            **{"agent_limit_s": 60.0, **settings},
+        )
+        return command_proposer(
+            config,
+            self.home,
+            env={**os.environ, "HOME": str(self.user), "SECRET": "a secret of the node"},
+            prompt=lambda context: f"Aim: {context.aim}; {{folder}} stays.",
+            check=check,
+        )
+
+    def propose(
+        self, behaviour: str, *words: str, context: Context | None = None, **settings: Any
+    ) -> Proposal | Silence:
+        proposer = self.proposer(behaviour, *words, **settings)
+        return asyncio.run(proposer.propose(context or told()))
+
+    def silence(self, behaviour: str, *words: str, **settings: Any) -> str:
+        said = self.propose(behaviour, *words, **settings)
+        assert isinstance(said, Silence), said
+        assert said.retry_s >= 60
+        return said.reason
+
+    def left(self) -> list[str]:
+        """The command lines of what has not ended."""
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                lines.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            except OSError:
+                continue
+        return [line for line in lines if self.token in line]
+
+
+def told(**changes: Any) -> Context:
+    known = Context(
+        source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),
+        tried=lambda _mark: False, seed=1, brief=BRIEF,
+    )  # fmt: skip
+    return replace(known, **changes)
+
+
+@pytest.fixture
+def walls() -> TierName:
+    return "full"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> Iterator[Desk]:
+    if walls == "full":
+        assert probe_tier().name == "full"
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", mend="mend"))
+    small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
+    limits = partial(Limits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
+    monkeypatch.setattr(commands, "Limits", limits)
+    user, temporary = tmp_path / "user", tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    home = Home(user / ".local" / "share" / "arnode")
+    home.prepare()
+    for path, text in (
+        (home.key, "the signing key"),
+        (home.journal / "HEAD", "ref"),
+        (user / ".ssh" / "id", "a private key"),
+        (user / ".claude" / ".credentials.json", "a token "),
+        (user / ".claude" / "settings.json", "settings"),
+        (user / ".claude" / "secret", "of another project"),
+        (tmp_path / "other" / "notes", "another user's"),
+        (temporary / "beside", "another program's"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    desk = Desk(user, home)
+    yield desk
+    assert desk.left() == []
+    assert [path.name for path in temporary.iterdir()] == ["beside"]
+
+
+# -- what an honest one gets ------------------------------------------------------------------
+
+
+@every_tier
+def test_an_edit_becomes_a_proposal_with_its_own_words(desk: Desk) -> None:
+    said = desk.propose("edit")
+    assert isinstance(said, Proposal), said
+    assert said.source["train.py"] == b"WIDTH = 96\n"
+    assert said.parent == BASE.tree
+    assert (said.title, said.why) == ("Widen the model", "More width helps here.")
+    assert (said.key, said.proposer) == ("command:widen-the-model", "command")
+    assert said.model == Path(sys.executable).name
+    assert said.fingerprint == asyncio.run(check(said.source))
+    assert reapply(said.edits, BASE) == said.source
+    assert said.cost.calls == 1
+
+
+def test_without_words_the_diff_is_the_title_and_droppings_are_ignored(desk: Desk) -> None:
+    said = desk.propose("edit_silently")
+    assert isinstance(said, Proposal), said
+    assert (said.title, said.why) == ("train.py: 1 line changed", "")
+
+
+@every_tier
+def test_it_is_told_what_to_do_and_given_nothing_else(desk: Desk) -> None:
+    words = ("{prompt}", "a {folder} b", "{prompt_file}", "{files}", "; $HOME `id`", "{other}")
+    said = desk.propose("prompted", *words, agent_variables=("LANG", "LISTED"))
+    assert isinstance(said, Proposal), said
+    heard = ast.literal_eval(said.source["train.py"].decode())
+    prompt, folder, file, files, shell, other, token = heard["words"]
+    assert prompt == heard["prompt"] == "Aim: improve; {folder} stays."
+    assert (folder, file) == (
+        f"a {heard['environment']['PWD']} b",
+        f"{folder[2:-2]}/.arnode/prompt.md",
+    )
+    assert (files, shell, other, token) == ("train.py", "; $HOME `id`", "{other}", desk.token)
+    assert heard["program"] == BRIEF.program
+    assert heard["input"] == ""
+    assert heard["terminal"] == [False] * 3
+    assert heard["descriptors"] <= 4  # standard ones and the listing itself
+    allowed = {"PATH", "LANG", "TERM", "HOME", "TMPDIR", "PWD", "LC_CTYPE", "OLDPWD", "SHLVL"}
+    assert set(heard["environment"]) <= allowed
+    assert heard["environment"]["TERM"] == "dumb"
+
+
+@every_tier
+def test_it_reaches_the_network(desk: Desk) -> None:
+    class Greeter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"hello")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Greeter) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = desk.propose("networked", str(server.server_address[1]))
+        server.shutdown()
+    assert isinstance(said, Proposal), said
+    assert said.source["train.py"] == b"ANSWER = b'hello'\n"
+
+
+@every_tier
+def test_only_a_folder_that_the_user_names_is_kept(desk: Desk) -> None:
+    assert isinstance(desk.propose("renew", agent_folders=("~/.claude",)), Proposal)
+    login = desk.user / ".claude"
+    assert (login / ".credentials.json").read_text() == "a token renewed"
+    assert (login / "history").read_text() == "of its own"
+
+
+@every_tier
+def test_a_preset_keeps_the_log_in_and_nothing_beside_it(desk: Desk) -> None:
+    """The settings can be read, not changed; the rest of the folder is not there."""
+    command = (sys.executable, AGENT, "renew", desk.token)
+    proposer = command_proposer(
+        Config(agent="claude", agent_command=command),
+        desk.home,
+        env={**os.environ, "HOME": str(desk.user)},
+        prompt=lambda _context: "",
+        check=check,
+    )
+    said = asyncio.run(proposer.propose(told()))
+    assert isinstance(said, Proposal), said
+    assert said.model == proposer.name == "claude"
+    login = desk.user / ".claude"
+    assert (login / ".credentials.json").read_text() == "a token renewed"
+    assert (login / "settings.json").read_text() == "settings"
+    assert not (login / "history").exists()
+
+
+def test_a_log_in_is_not_published(desk: Desk) -> None:
+    (desk.user / ".claude" / ".credentials.json").write_text('{"token": "sk-0123456789abcdef"}')
+    reason = desk.silence("leak", agent_folders=("~/.claude",))
+    assert reason == "train.py has something in it from the log-in or keys that it was given"
+
+
+def test_a_crash_is_mended_on_what_crashed(desk: Desk) -> None:
+    crashed = Source.of({"train.py": b"WIDTH = 64\nDEPTH = 1 / 0\n"})
+    crash = Crash(
+        source=crashed, key="command:deeper", title="Deeper", status="failed",
+        reason="ZeroDivisionError", log_tail="", attempt=1,
+    )  # fmt: skip
+    said = desk.propose("edit", context=told(crash=crash))
+    assert isinstance(said, Proposal), said
+    assert said.source["train.py"] == b"WIDTH = 96\nDEPTH = 1 / 0\n"
+    assert (said.parent, said.key) == (BASE.tree, "command:deeper")
+
+
+# -- what no other gets -----------------------------------------------------------------------
+
+
+@every_tier
+def test_nothing_of_the_node_or_the_user_can_be_reached(
+    desk: Desk, tmp_path: Path, walls: TierName
+) -> None:
+    secrets = {
+        "key": desk.home.key,
+        "journal": desk.home.journal / "HEAD",
+        "ssh": desk.user / ".ssh" / "id",
+        "unnamed": desk.user / ".claude" / "secret",
+        "other": tmp_path / "other" / "notes",
+        "beside": tmp_path / "tmp" / "beside",
+    }
+    before = {name: path.read_bytes() for name, path in secrets.items()}
+    modes = {name: path.stat().st_mode for name, path in secrets.items()}
+    names = {name: str(path) for name, path in secrets.items()}
+    said = desk.propose("snoop", json.dumps({**names, "pid": str(os.getpid())}))
+    assert isinstance(said, Proposal), said
+    done, has_secret, at_home = ast.literal_eval(said.source["train.py"].decode())
+    # In a mount namespace the folder above its own is there, with nothing else in it.
+    assert done == (["list above beside"] if walls == "full" else [])
+    assert not has_secret
+    assert at_home == []
+    assert {name: path.read_bytes() for name, path in secrets.items()} == before
+    assert {name: path.stat().st_mode for name, path in secrets.items()} == modes
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("add_file", "helper.py was added, which is not one of the editable files"),
+        ("change_program", "program.md was changed, which is not one of the editable files"),
+        ("delete", "train.py was removed"),
+        ("replace_by_pipe", "train.py is no plain file any more"),
+        ("replace_by_folder", "train.py is no plain file any more"),
+        ("not_text", "train.py is not UTF-8 at byte 13"),
+        ("nothing", "it changed nothing"),
+    ],
+)
+def test_anything_but_an_edit_is_refused_by_name(desk: Desk, behaviour: str, reason: str) -> None:
+    assert desk.silence(behaviour) == reason
+
+
+def test_a_mode_that_no_patch_carries_is_refused(desk: Desk) -> None:
+    reason = "train.py was made executable, which no patch can carry"
+    assert desk.silence("make_executable") == reason
+
+
+@every_tier
+def test_a_link_is_not_followed(desk: Desk) -> None:
+    for target in (str(desk.home.key), "/etc/passwd", "/dev/zero", "program.md"):
+        assert desk.silence("replace_by_link", target) == "train.py was replaced by a link"
+
+
+def test_notes_that_are_a_link_say_nothing(desk: Desk) -> None:
+    said = desk.propose("link_notes")
+    assert isinstance(said, Proposal), said
+    assert said.title == "train.py: 1 line changed"
+
+
+def test_a_folder_that_is_closed_is_removed_all_the_same(desk: Desk) -> None:
+    said = desk.propose("close_folder")
+    if os.geteuid():  # root may read it
+        assert isinstance(said, Silence)
+        assert "cannot be read" in said.reason
+
+
+def test_what_was_tried_before_is_not_proposed_again(desk: Desk) -> None:
+    mark = asyncio.run(check(Source.of({"train.py": b"WIDTH = 96\n"})))
+    said = desk.propose("edit", context=told(tried=lambda one: one == mark))
+    assert isinstance(said, Silence)
+    assert said.reason == "what it wrote was tried before"
+
+
+@every_tier
+def test_who_fails_is_not_taken_at_half_its_word(desk: Desk) -> None:
+    assert desk.silence("fail") == "it ended with status 3: You are out of credit [31m"
+
+
+def test_who_goes_on_failing_is_asked_less_often(desk: Desk) -> None:
+    proposer = desk.proposer("fail")
+
+    async def waits() -> list[float]:
+        said = [await proposer.propose(told()) for _ in range(3)]
+        return [one.retry_s for one in said if isinstance(one, Silence)]
+
+    assert asyncio.run(waits()) == [60, 120, 240]
+
+
+@every_tier
+def test_who_hangs_is_ended(desk: Desk) -> None:
+    assert desk.silence("hang", agent_limit_s=3.0) == "it took longer than 3 s"
+
+
+@every_tier
+def test_daemons_end_with_it(desk: Desk) -> None:
+    assert isinstance(desk.propose("daemons"), Proposal)
+    assert desk.left() == []
+
+
+@every_tier
+def test_who_is_let_go_of_ends(desk: Desk) -> None:
+    """As when the node stops while a proposal is being written."""
+
+    async def let_go() -> None:
+        writing = asyncio.create_task(desk.proposer("linger").propose(told()))
+        while not any("coding_agent" in line for line in desk.left()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(let_go())
+    assert desk.left() == []
+
+
+def test_endless_output_ends_it_and_much_does_not(desk: Desk) -> None:
+    assert desk.silence("flood") == f"it printed more than {32 * MIB} bytes"
+    assert isinstance(desk.propose("talk"), Proposal)
+
+
+@every_tier
+def test_who_fills_the_disk_is_ended(desk: Desk) -> None:
+    full = f"it wrote more than {16 * MIB} bytes or 2000 files"
+    assert desk.silence("fill") == full
+    assert desk.silence("many") == full
+
+
+def test_a_file_beyond_the_bound_cannot_be_written(desk: Desk) -> None:
+    reason = desk.silence("huge")
+    assert "File too large" in reason or "it wrote more than" in reason
+
+
+@every_tier
+def test_who_takes_too_much_memory_is_ended(desk: Desk) -> None:
+    assert desk.silence("hoard") == f"it took more than {700 * MIB} bytes of memory"
+
+
+@every_tier
+def test_a_fork_bomb_is_ended(desk: Desk) -> None:
+    assert desk.silence("fork_bomb", agent_limit_s=20.0).startswith("it ")
+    assert desk.left() == []
+
+
+# -- what stays when the node does not ----------------------------------------------------------
+
+KILLED_NODE = """
+import asyncio, json, sys
+from pathlib import Path
+from trainer import tier
+from trainer.tier import Tier
+from trainer.work_limits import Limits
+from trainer.workshop import Bench, work
+from trainer.worktree import Given
+from protocol.source import Source
+walls, home, *command = sys.argv[1:]
+tier.probe_tier = lambda: Tier(name=walls, detail="")
+bench = Bench(home=Path(home), hidden=(), shown=(), kept=(), environment={},
+              limits=Limits(limit_s=600))
+given = Given(editable=Source.of({"train.py": b"WIDTH = 64\\n"}))
+asyncio.run(work(bench, given, lambda _folder: command, note_name="title.txt"))
+"""
+
+
+def killed_node(desk: Desk, walls: TierName, temporary: Path) -> subprocess.Popen[bytes]:
+    """A node that has a lingering agent at work, with daemons."""
+    command = [sys.executable, AGENT, "linger", desk.token]
+    node = subprocess.Popen(
+        [sys.executable, "-c", KILLED_NODE, walls, str(desk.user), *command],
+        cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary)},
+    )
+    within(60, lambda: sum("coding_agent" in line for line in desk.left()) > 4)
+    return node
+
+
+def within(seconds: float, condition: Any) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+@every_tier
+def test_everything_dies_with_a_killed_node(desk: Desk, walls: TierName, tmp_path: Path) -> None:
+    node = killed_node(desk, walls, tmp_path / "tmp")
+    node.kill()
+    node.wait()
+    within(30, lambda: desk.left() == [])
+    within(30, lambda: [path.name for path in (tmp_path / "tmp").iterdir()] == ["beside"])
+
+
+def test_everything_dies_with_a_node_that_is_killed_with_its_children(
+    desk: Desk, walls: TierName, tmp_path: Path
+) -> None:
+    """Nobody is left to end it but the kernel; only the folder stays."""
+    node = killed_node(desk, walls, tmp_path / "tmp")
+    children = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
+    for pid in (*map(int, children), node.pid):
+        os.kill(pid, signal.SIGKILL)
+    node.wait()
+    within(30, lambda: desk.left() == [])
+    for path in (tmp_path / "tmp").glob("arnode-*"):
+        subprocess.run(["rm", "-rf", str(path)], check=True)

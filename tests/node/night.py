@@ -1,0 +1,258 @@
+"""A whole night of the example task, written into a store at fixed times: what reports are of.
+
+Two stacks are judged, one of them mixed; a peer's tree is adopted, a peer's lie refuted; there are
+failures of each kind, and whoever could write a title or a reason tried to write a page.
+`python -m tests.node.night` writes its report into `golden/`, for review.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC
+from pathlib import Path
+
+from agent.proposal import Cost, Proposal
+from node.home import Home
+from node.loop.attestations import (
+    WantedClaim,
+    close_attestation,
+    open_attestation,
+    plan_next_pair,
+    weigh,
+)
+from node.loop.catching_up import close_catch_up, open_catch_up
+from node.loop.insights import tell_insight
+from node.loop.ledger import Ledger, RecordedExperiment
+from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
+from node.loop.trial import Reading
+from node.report.concluded import Span
+from node.report.lines import report_of
+from node.report.markdown import as_markdown
+from node.report.page import as_page
+from node.report.words import document_of
+from node.store.blobs import Blobs
+from node.store.jobs import StoredOutcome
+from node.store.store import Store
+from protocol.changes import Origin
+from protocol.kinds import AttestBody, Env, Status
+from protocol.records import Record
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from protocol.statistics import NoiseEstimate
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    confirmation_of,
+    end,
+    outcomes,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK, run
+from tests.node.strangers import SD_NANO, Stranger
+from tests.protocol.worlds import attest
+
+GOLDEN = Path(__file__).parent / "golden"
+EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
+_STEP_MS = 120_000
+_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
+HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u202e&amp;'
+LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
+
+
+class Clock:
+    """Two minutes pass whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now_ms = EVENING_MS
+
+    def __call__(self) -> int:
+        self.now_ms += _STEP_MS
+        return self.now_ms
+
+
+@dataclass(kw_only=True)
+class Night:
+    """The books of a night, and the steps it is made of."""
+
+    home: Home
+    store: Store
+    clock: Clock
+    ledger: Ledger
+    rates: Iterator[str]
+
+    @property
+    def span(self) -> Span:
+        """From before it began until after it ended."""
+        return Span(since_ms=EVENING_MS, until_ms=self.clock.now_ms)
+
+    def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
+        """Return an idea nobody had, by somebody, on the working line."""
+        base = self.ledger.source(self.ledger.known_line.working)
+        proposal = proposal_of(base, next(self.rates))
+        changed = replace(
+            proposal, proposer=origin.proposer, model=origin.model, program=origin.program
+        )
+        return replace(changed, **changes)  # type: ignore[arg-type]
+
+    def conclude(
+        self,
+        proposal: Proposal,
+        decision: str,
+        *metrics_nano: int | None,
+        gain_milli: int | None = None,
+        parents: tuple[bytes, ...] = (),
+        author: bytes | None = None,
+        claim_milli: int | None = None,
+    ) -> RecordedExperiment:
+        """Open an experiment, run it and record what was decided."""
+        job = self.ledger.open_experiment(proposal, parents, author=author, claim_milli=claim_milli)
+        step = ExperimentStep.from_value(job.body)
+        for _ in metrics_nano[1:]:
+            self.ledger.plan_recheck(job, step)
+        status: Status = "rejected" if decision == "rejected" else "crash"
+        planned = self.store.runs_of(job.id)
+        for one, metric_nano in zip(planned, metrics_nano, strict=True):
+            fine = metric_nano is not None
+            ended = run(metric_nano) if fine else run(None, status=status, reason=HOSTILE)
+            ended = replace(ended, role=one.role, seed=one.seed)
+            self.store.finish_run(one, StoredOutcome(run=ended, log_tail=""))
+        runs = outcomes(self.store, job)
+        closed = replace(step, decision=decision, gain_milli=gain_milli)
+        return self.ledger.close_experiment(job, closed, runs, note=decision)
+
+    def keep(self, proposal: Proposal, *, gain_nano: int = GAIN_NANO) -> RecordedExperiment:
+        """Record an idea that is kept."""
+        runs = (BASE_NANO - gain_nano, BASE_NANO - gain_nano + 1)
+        return self.conclude(proposal, "kept", *runs, gain_milli=2500)
+
+    def checkpoint(self, gain_nano: int | None) -> Record:
+        """Judge the working line, and tell what it taught."""
+        record = checkpoint(self.ledger, gain_nano=gain_nano)
+        tell_insight(self.ledger)
+        return record
+
+    def catch_up(self, ada: Stranger, tree: Source, *, gain_nano: int) -> Record:
+        """Try a peer's tree against the head, as whole as it is."""
+        claim = ada.claims(tree, 40.0, title=f"Ada's tree {HOSTILE}"[:100])
+        self.ledger.blobs.put_source(tree)
+        line = self.ledger.known_line
+        body = self.store.record(claim).body
+        patch = getattr(body, "patch", None)
+        assert patch is not None
+        step = CatchUpStep(
+            base=line.verified,
+            tree=tree.tree,
+            theirs=tree.tree,
+            patch=patch,
+            target=claim,
+            author=ada.key.public,
+            gain_nano=40 * SD_NANO,
+            rotation=0,
+        )
+        job = open_catch_up(self.ledger, step)
+        for _ in range(4):
+            self.ledger.plan_checkpoint_pair(job, step)
+        for planned in self.store.runs_of(job.id):
+            gained = gain_nano if planned.role == "candidate" else 0
+            end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
+        confirmation = confirmation_of(self.ledger, job)
+        runs = outcomes(self.store, job)
+        return close_catch_up(self.ledger, job, step, runs, confirmation, note="a catch-up")
+
+    def refute(self, ada: Stranger, tree: Source) -> None:
+        """Run a claim again that nothing is behind."""
+        claim = ada.claims(tree, 30.0, title="a lie")
+        wanted = WantedClaim(
+            base=BASELINE,
+            candidate=tree,
+            target=claim,
+            author=ada.key.public,
+            gain_nano=30 * SD_NANO,
+            lower_nano=None,
+            alpha=0.05,
+            max_pairs=16,
+            is_quick=False,
+            is_published=True,
+        )
+        job = open_attestation(self.ledger, wanted)
+        step = AttestationStep.from_value(job.body)
+        reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
+        while (weighed := weigh(self.store.runs_of(job.id), step, reading)).move == "pair":
+            plan_next_pair(self.ledger, job, step)
+            for planned in self.store.runs_of(job.id):
+                if planned.outcome is None:
+                    end(self.store, planned, BASE_NANO)
+        with self.store.transaction():
+            close_attestation(self.ledger, job, step, outcomes(self.store, job), weighed)
+
+
+def evening(home: Home, store: Store) -> Night:
+    """Return a night whose baseline is measured."""
+    clock = Clock()
+    ledger = with_baseline(home, store, clock_ms=clock)
+    rates = (f"0.{number}" for number in range(200, 400))
+    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=rates)
+
+
+def whole_night(home: Home, store: Store) -> Night:
+    """Return a night in which everything happened."""
+    night = evening(home, store)
+    ada, omar = (
+        Stranger(store, Blobs(home.blobs), number=number, clock_ms=night.clock)
+        for number in (50, 51)
+    )
+    night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
+    night.conclude(night.idea(), "rechecked_out", BASE_NANO, BASE_NANO, gain_milli=180)
+    night.conclude(night.idea(title=HOSTILE[:120]), "failed", None)
+    night.conclude(night.idea(LLM), "rejected", None)
+    night.keep(night.idea())
+    paid = Cost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
+    night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
+    first = night.checkpoint(2 * GAIN_NANO)
+    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 3, "confirmed", base=BASELINE.tree)
+    omar.publish(_of_the_task(said))
+    night.keep(night.idea())
+    night.checkpoint(-GAIN_NANO)
+    theirs = proposal_of(BASELINE, "0.9").source
+    night.catch_up(ada, theirs, gain_nano=GAIN_NANO)
+    night.refute(ada, proposal_of(BASELINE, "0.8").source)
+    patch = ada.patch(BASELINE, proposal_of(BASELINE, "0.7").source, title="Ada's idea")
+    night.conclude(
+        night.idea(Origin(proposer=PEER), key=PEER, title="Ada's idea"),
+        "screened_out",
+        BASE_NANO,
+        gain_milli=100,
+        parents=(patch,),
+        author=ada.key.public,
+        claim_milli=5000,
+    )
+    night.keep(night.idea())
+    return night
+
+
+def _tree_of(record: Record) -> bytes:
+    tree = getattr(record.body, "tree", None)
+    assert isinstance(tree, bytes)
+    return tree
+
+
+def _of_the_task(said: AttestBody) -> AttestBody:
+    return replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env())
+
+
+def told(night: Night) -> dict[str, str]:
+    """Return a night's report by the name of its golden file, without the ids: they are hashes."""
+    document = document_of(report_of(night.store, night.span, net="main"), UTC)
+    texts = {"night.md": as_markdown(document), "night.html": as_page(document)}
+    return {name: re.sub(r"\b[0-9a-f]{12}\b", "(12 digits)", text) for name, text in texts.items()}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        with Store.open(home) as store:
+            for name, text in told(whole_night(home, store)).items():
+                (GOLDEN / name).write_text(text, encoding="utf-8")

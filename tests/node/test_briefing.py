@@ -1,0 +1,77 @@
+"""What proposers are told: the line as it is now, the user's words, what others say they try."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.proposal import Context
+from node.home import Home
+from node.loop.briefing import Briefing
+from node.loop.ledger import Ledger
+from node.loop.outcomes import Outcomes
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.kinds import IntentBody
+from protocol.units import NANO
+from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, with_baseline
+from tests.node.examples import BASELINE, LINE, MANIFEST
+from tests.node.scripted import Bench
+from tests.node.strangers import Stranger
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def told(ledger: Ledger, home: Home) -> Context:
+    task = Bench(home=home, store=ledger.store).session().task
+    briefing = Briefing(
+        ledger=ledger,
+        task=task,
+        outcomes=Outcomes(ledger, task),
+        program=lambda: "Lower it.",
+        noise_sd=lambda: 0.01,
+    )
+    return briefing.context(tried=lambda _: False, seed=1)
+
+
+def test_a_brief_says_what_is_measured_and_within_what(home: Home, ledger: Ledger) -> None:
+    brief = told(ledger, home).brief
+    assert brief is not None
+    limits = MANIFEST.limits
+    assert (brief.task, brief.program, brief.noise_sd) == (MANIFEST.name, "Lower it.", 0.01)
+    assert (brief.metric, brief.is_minimised) == (MANIFEST.metric.name, True)
+    assert brief.best == pytest.approx(BASE_NANO / NANO)
+    assert f"{limits.limit_s} s for training" in brief.limits
+    assert f"weights of {limits.weights_mb} MB" in brief.limits
+
+
+def test_the_source_is_the_working_line_s(home: Home, ledger: Ledger) -> None:
+    keep(ledger, "0.9")
+    context = told(ledger, home)
+    assert context.source["train.py"] == b"LEARNING_RATE = 0.9\n"
+    assert context.brief is not None
+    assert context.brief.best == pytest.approx((BASE_NANO - GAIN_NANO) / NANO)
+    assert [outcome.decision for outcome in context.history] == ["kept"]
+
+
+def test_what_others_try_on_this_line_is_told(home: Home, ledger: Ledger, store: Store) -> None:
+    ada = Stranger(store, Blobs(home.blobs), number=50)
+    here = IntentBody(
+        task=LINE.task,
+        hardware_class=LINE.hardware_class,
+        base=BASELINE.tree,
+        title="LAYERS 2 → 4",
+        ttl_s=600,
+    )
+    ada.publish(here)
+    ada.publish(replace(here, base=b"\1" * 32, title="elsewhere"))
+    assert told(ledger, home).intents == ("LAYERS 2 → 4",)
+
+
+def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store: Store) -> None:
+    context = told(ledger_of(home, store), home)
+    assert context.source == BASELINE
+    assert context.brief is not None
+    assert context.brief.best is None

@@ -1,0 +1,226 @@
+"""From the settings to a coding agent: which program, with what of the user's, and its faults."""
+
+import ast
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.checked import Checked
+from agent.proposal import Context, Proposal
+from node.config import Config
+from node.home import Home
+from node.proposing.command import COMMANDS, command_fault, command_proposer
+from node.proposing.presets import PRESETS
+from protocol.errors import ConfigurationError, SafetyError
+from protocol.source import Source
+from trainer import tier
+from trainer.tier import Tier
+
+SOURCE = Source.of({"train.py": b"x = 1\n"})
+CONTEXT = Context(
+    source=SOURCE, editable=("train.py",), knobs=(), moves=(), history=(),
+    tried=lambda _mark: False, seed=1,
+)  # fmt: skip
+# Writes what it was started with into the file that it is to edit.
+PROGRAM = f"""#!{sys.executable}
+import os, sys
+from pathlib import Path
+seen = sorted(str(path.relative_to(Path.home())) for path in Path.home().rglob("*"))
+Path("train.py").write_text(repr((sys.argv[1:], dict(os.environ), seen)))
+"""
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """A home in which every coding agent is installed, as their installers do it."""
+    for name in PRESETS:
+        version = tmp_path / ".local" / "share" / name / "versions" / "1.0"
+        version.parent.mkdir(parents=True)
+        version.write_text(PROGRAM)
+        version.chmod(0o755)
+        link = tmp_path / ".local" / "bin" / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(version)
+    return tmp_path
+
+
+def variables(user: Path, **more: str) -> dict[str, str]:
+    return {"HOME": str(user), "PATH": f"{user}/.local/bin:/usr/bin:/bin", **more}
+
+
+def node_of(user: Path) -> Home:
+    home = Home(user / ".arnode")
+    home.prepare()
+    return home
+
+
+def fault(user: Path, env: dict[str, str] | None = None, **settings: Any) -> tuple[str, str]:
+    found = command_fault(Config(**settings), node_of(user), env=env or variables(user))
+    assert found is not None
+    return found
+
+
+def started(user: Path, config: Config, env: dict[str, str]) -> tuple[list[str], Any, list[str]]:
+    """Return the words, variables and files of the home that the program was started with."""
+
+    async def check(_source: Source) -> Checked:
+        return Checked(fingerprint=b"m" * 32)
+
+    proposer = command_proposer(config, node_of(user), env=env, prompt=lambda _: "Go.", check=check)
+    said = asyncio.run(proposer.propose(CONTEXT))
+    assert isinstance(said, Proposal), said
+    assert said.model == config.agent
+    words, environment, seen = ast.literal_eval(said.source["train.py"].decode())
+    return words, environment, [name for name in seen if not name.startswith(".local")]
+
+
+def test_claude_gets_its_words_its_log_in_and_its_own_key(user: Path) -> None:
+    (user / ".claude" / "projects").mkdir(parents=True)
+    for name in ("projects/secret", ".credentials.json", "settings.json"):
+        (user / ".claude" / name).touch()
+    env = variables(user, ANTHROPIC_API_KEY="a", OPENAI_API_KEY="o", LANG="C.UTF-8", ARNODE_X="x")
+    words, environment, seen = started(user, Config(agent="claude"), env)
+    assert words == [
+        "-p", "Go.", "--permission-mode", "acceptEdits", "--allowedTools",
+        "Read(./**),Edit(./**)",
+    ]  # fmt: skip
+    assert environment["ANTHROPIC_API_KEY"] == "a"
+    assert environment["LANG"] == "C.UTF-8"
+    assert "OPENAI_API_KEY" not in environment
+    assert "ARNODE_X" not in environment
+    assert environment["HOME"] == str(user)
+    assert seen == [".claude", ".claude/.credentials.json", ".claude/settings.json"]
+
+
+def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> None:
+    env = variables(user, ANTHROPIC_API_KEY="a")
+    config = Config(agent="claude", llm_key="ANTHROPIC_API_KEY")
+    assert "ANTHROPIC_API_KEY" not in started(user, config, env)[1]
+    config = Config(
+        agent="claude", llm_key="ANTHROPIC_API_KEY", agent_variables=("ANTHROPIC_API_KEY",)
+    )
+    assert started(user, config, env)[1]["ANTHROPIC_API_KEY"] == "a"
+
+
+def test_codex_works_in_a_wall_of_its_own_that_ours_allows(user: Path) -> None:
+    (user / ".codex").mkdir()
+    (user / ".codex" / "auth.json").touch()
+    words, _, seen = started(user, Config(agent="codex"), variables(user))
+    assert words == [
+        "exec", "--sandbox", "workspace-write", "--skip-git-repo-check",
+        "-c", "features.use_legacy_landlock=true", "Go.",
+    ]  # fmt: skip
+    assert seen == [".codex", ".codex/auth.json"]
+
+
+def test_aider_is_told_the_files(user: Path) -> None:
+    env = variables(user, AIDER_MODEL="m", OPENAI_API_KEY="o")
+    config = Config(agent="aider", agent_variables=("OPENAI_API_KEY",))
+    words, environment, _ = started(user, config, env)
+    assert words[0] == "--message-file"
+    assert words[1].endswith("/.arnode/prompt.md")
+    assert words[-1] == "train.py"
+    assert (environment["AIDER_MODEL"], environment["OPENAI_API_KEY"]) == ("m", "o")
+
+
+def test_a_presets_words_may_be_the_users_own(user: Path) -> None:
+    config = Config(agent="claude", agent_command=("claude", "--model", "opus", "-p", "{prompt}"))
+    assert started(user, config, variables(user))[0] == ["--model", "opus", "-p", "Go."]
+
+
+def test_a_folder_that_is_named_is_there_as_a_whole(user: Path) -> None:
+    (user / ".tool" / "in").mkdir(parents=True)
+    config = Config(agent="claude", agent_folders=("~/.tool", str(user / ".tool" / "in")))
+    assert started(user, config, variables(user))[2] == [".tool", ".tool/in"]
+
+
+def test_a_home_behind_a_link_is_the_same_home(user: Path, tmp_path_factory: Any) -> None:
+    link = tmp_path_factory.mktemp("links") / "home"
+    link.symlink_to(user)
+    (user / ".tool").mkdir()
+    config = Config(agent="claude", agent_folders=("~/.tool", f"{link}/.tool"))
+    assert started(link, config, variables(link))[2] == [".tool"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_not_installed_is_said_with_how_to_get_it(user: Path, name: str) -> None:
+    message, mend = fault(user, env={"HOME": str(user), "PATH": "/usr/bin"}, agent=name)
+    assert message == f"the program `{name}` was not found"
+    assert mend == PRESETS[name].mend
+
+
+def test_no_log_in_is_said(user: Path) -> None:
+    message, mend = fault(user, agent="claude")
+    assert message == "no log-in of claude was found"
+    assert "ANTHROPIC_API_KEY" in mend
+    config = Config(agent="claude")
+    env = variables(user, ANTHROPIC_API_KEY="a")
+    assert command_fault(config, node_of(user), env=env) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, '`agent` is "command" and `agent_command` is empty'),
+        ({"agent_command": ("no-such", "x")}, "the program `no-such` was not found"),
+        ({"agent_folders": ("~/.none",)}, "is not there"),
+        ({"agent_folders": ("/",)}, "not a folder in your home"),
+        ({"agent_folders": ("~/",)}, "not a folder in your home"),
+        ({"agent_folders": ("~/.arnode/journal",)}, "in the node's home"),
+        ({"agent_folders": (".claude",)}, "not a folder in your home"),
+        ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET of `agent_variables` is not set"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_explained(
+    user: Path, settings: dict[str, tuple[str, ...]], message: str
+) -> None:
+    whole = settings if not settings or "agent_command" in settings else {
+        "agent_command": ("sh", "x"), **settings
+    }  # fmt: skip
+    told, mend = fault(user, agent="command", **whole)
+    assert message in told
+    assert mend
+
+
+def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
+    def make(env: dict[str, str], **settings: Any) -> None:
+        async def check(_source: Source) -> Checked:
+            raise AssertionError
+
+        command_proposer(
+            Config(**settings), node_of(user), env=env, prompt=str, check=check
+        )  # fmt: skip
+
+    with pytest.raises(ConfigurationError, match="was not found"):
+        make({"HOME": str(user), "PATH": "/usr/bin"}, agent="codex")
+    with pytest.raises(ConfigurationError, match="your home is /"):
+        make({"HOME": "/", "PATH": "/usr/bin"}, agent="command", agent_command=("sh",))
+    make(variables(user), agent="codex")  # that there is no log-in may only seem so
+
+
+@pytest.mark.parametrize(
+    ("found", "abi", "reason"),
+    [
+        (Tier(name="none", detail="nothing", mend="mend"), 7, "no sandbox, no command: nothing"),
+        (Tier(name="container", detail="", mend="mend"), 2, "Linux 6.2 can"),
+        (Tier(name="partial", detail="", mend="mend"), 5, "Linux 6.12 can"),
+    ],
+)
+def test_where_nothing_holds_a_command_none_is_run(
+    user: Path, found: Tier, abi: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "probe_tier", lambda: found)
+    monkeypatch.setattr("trainer.workshop.landlock_abi", lambda: abi)
+    monkeypatch.setattr("trainer.workshop.can_scope_signals", lambda: abi >= 6)
+    message, mend = fault(user, agent="claude")
+    assert reason in message
+    assert mend == "mend"
+    with pytest.raises(SafetyError):
+        started(user, Config(agent="claude"), variables(user))
+
+
+def test_these_are_the_agents_that_are_programs() -> None:
+    assert COMMANDS == ("claude", "codex", "aider", "command")

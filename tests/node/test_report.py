@@ -1,0 +1,429 @@
+"""The report of a night: true to the store, the same every time, and harmless whatever is in it."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from node.home import Home
+from node.report.blocks import Bullets, Document, Paragraph, Quoted, Section, Table
+from node.report.concluded import Span, Spend
+from node.report.document import report_json
+from node.report.lines import LineReport, report_of
+from node.report.markdown import as_markdown
+from node.report.page import as_page
+from node.report.plot import progress_plot
+from node.store.store import Store
+from protocol.errors import UsageError
+from tests.node.books import BASE_NANO, GAIN_NANO
+from tests.node.examples import BASELINE
+from tests.node.night import EVENING_MS, GOLDEN, HOSTILE, LLM, Night, evening, told, whole_night
+from tests.node.test_commands import arnode
+
+SVG = {"svg", "g", "path", "text", "title"}
+ELEMENTS = SVG | {
+    "html", "head", "meta", "style", "body", "main", "section", "h1", "h2", "h3", "p", "ul", "li",
+    "code", "div", "table", "thead", "tbody", "tr", "th", "td", "span", "figure", "figcaption",
+    "details", "summary",
+}  # fmt: skip
+ATTRIBUTES = {
+    "class", "d", "x", "y", "viewbox", "role", "aria-hidden", "charset", "content", "http-equiv",
+    "name", "lang",
+}  # fmt: skip
+
+
+@pytest.fixture
+def night(home: Home, store: Store) -> Night:
+    return whole_night(home, store)
+
+
+@pytest.fixture
+def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+
+
+def line_of(night: Night, span: Span | None = None) -> LineReport:
+    (line,) = report_of(night.store, span or night.span, net="main").lines
+    return line
+
+
+# What it says
+
+
+@pytest.mark.parametrize("name", ["night.md", "night.html"])
+def test_the_report_of_a_night_is_the_one_that_was_reviewed(night: Night, name: str) -> None:
+    assert told(night)[name] == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_it_is_the_same_whenever_it_is_made(night: Night) -> None:
+    assert told(night) == told(night)
+
+
+def test_ideas_are_told_with_what_decided_them_and_what_became_of_their_stack(
+    night: Night,
+) -> None:
+    line = line_of(night)
+    assert [(idea.decision, idea.fate) for idea in line.ideas] == [
+        ("screened_out", None),
+        ("rechecked_out", None),
+        ("failed", None),
+        ("rejected", None),
+        ("kept", "passed"),
+        ("kept", "passed"),
+        ("kept", "missed"),
+        ("screened_out", None),
+        ("kept", "open"),
+    ]
+    assert [idea.gain_sd for idea in line.ideas][:3] == [-0.04, 0.18, None]
+    assert line.ideas[2].reason == f"crash: {HOSTILE}"
+    assert (line.ideas[5].origin, line.spend) == (LLM, Spend(tokens=3500, usd_nano=12_000_000))
+    assert line.open_keeps == 1
+
+
+def test_trials_have_the_interval_that_the_rule_saw(night: Night) -> None:
+    passed, missed, theirs = line_of(night).confirmations
+    assert [one.verdict for one in (passed, missed, theirs)] == [
+        "confirmed",
+        "unconfirmed",
+        "confirmed",
+    ]
+    assert passed.measured is not None
+    assert passed.measured.pairs == 4
+    assert passed.measured.lower_nano is not None
+    assert 0 < passed.measured.lower_nano < 2 * GAIN_NANO < (passed.measured.upper_nano or 0)
+    assert [part.origin.proposer for part in passed.parts] == ["knobs", "llm"]
+    assert (theirs.kind, theirs.author is not None) == ("catchup", True)
+
+
+def test_the_head_is_told_before_and_after(night: Night) -> None:
+    line = line_of(night)
+    assert line.before is not None
+    assert line.after is not None
+    assert (line.is_new, line.before.tree) == (True, BASELINE.tree)
+    verified = night.ledger.known_line.verified
+    assert (line.after.tree, line.after.metric) == (verified, pytest.approx(1.44, abs=1e-6))
+    assert line.gain_nano == pytest.approx(3 * GAIN_NANO, abs=2)
+
+
+def test_peers_claims_and_words_are_told_by_level(night: Night) -> None:
+    peers = line_of(night).peers
+    assert [(one.way, one.here) for one in peers.tried] == [
+        ("head", "confirmed"),
+        ("again", "refuted"),
+        ("idea", "no gain"),
+    ]
+    # This node's own attestation of the lie is "here", and nobody else's word.
+    assert peers.tried[1].others is not None
+    assert (peers.tried[1].others.refuted, peers.tried[1].claimed_nano) == (0, 30_000_000)
+    assert (peers.tried[2].claimed_sd, peers.tried[2].gain_sd) == (5.0, 0.1)
+    own, theirs = peers.own
+    assert (own.others.confirmed, own.others.refuted, own.new) == (1, 0, 1)
+    assert (theirs.others.confirmed, theirs.new) == (0, 0)
+
+
+def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
+    line = line_of(night)
+    key = night.ledger.key
+    kinds = ("baseline", "experiment", "checkpoint", "catchup", "attestation", "bank")
+    runs = [
+        run.outcome.run
+        for kind in kinds
+        for job in night.store.closed_jobs(key, kind)
+        for run in night.store.runs_of(job.id)
+        if run.outcome
+    ]
+    assert sum(ms for _, ms in line.device_ms) == sum(run.ms + run.serve_ms for run in runs)
+
+
+def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
+    first = line_of(night).confirmations[0].entry.ts_ms
+    adopted = night.store.adoptions(night.ledger.key)[0].ts_ms
+    before, after = (
+        line_of(night, Span(since_ms=since_ms, until_ms=until_ms))
+        for since_ms, until_ms in (
+            (EVENING_MS, first - 1),
+            (adopted, night.clock.now_ms),
+        )
+    )
+    assert (len(before.ideas), len(after.ideas)) == (6, 3)
+    assert (len(before.confirmations), len(after.confirmations)) == (0, 2)
+    assert before.after is not None
+    assert before.after.tree == BASELINE.tree
+    assert after.before is not None
+    assert (after.is_new, after.before.metric) == (False, pytest.approx(1.46, abs=1e-6))
+    assert before.gain_nano == 0
+    assert after.gain_nano == pytest.approx(GAIN_NANO, abs=2)
+    assert len(before.points) + len(after.points) == len(line_of(night).points) - 1
+
+
+def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
+    record = line_of(night).confirmations[0].entry.id
+    with night.store.transaction():
+        night.ledger.publication.retraction(record, "it did not hold")
+    line = line_of(night)
+    assert line.gain_nano == pytest.approx(GAIN_NANO, abs=2)
+    assert not line.confirmations[0].stands
+    assert "taken back since" in told(night)["night.md"]
+
+
+def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Night) -> None:
+    whole = line_of(night)
+    night.store._database.rows("DELETE FROM planned_run")
+    night.store._database.rows("DELETE FROM job")
+    line = line_of(night)
+    assert [idea.entry for idea in line.ideas] == [idea.entry for idea in whole.ideas]
+    assert [one.verdict for one in line.confirmations] == [
+        one.verdict for one in whole.confirmations
+    ]
+    assert line.confirmations[0].gain_nano == whole.confirmations[0].gain_nano
+    assert told(night)["night.md"]
+
+
+def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) -> None:
+    assert report_of(store, Span(since_ms=0, until_ms=1), net="main").lines == ()
+    night = evening(home, store)
+    line = line_of(night, Span(since_ms=0, until_ms=1))
+    assert (line.after, line.points, line.device_ms) == (None, (), ())
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page, as far as it is of use here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        pytest.fail(f"a comment: {data}")
+
+
+def test_nothing_of_a_record_is_markup_on_the_page(night: Night) -> None:
+    text = told(night)["night.html"]
+    page = Page(text)
+    assert page.open == []
+    assert set(page.elements) <= ELEMENTS
+    assert {name for name, _ in page.attributes} <= ATTRIBUTES
+    shown = "".join(page.texts)
+    for part in ("<script>alert(1)</script>", "<img src=x>", "&amp;", "\\u202e", "model<b>"):
+        assert part in shown, f"{part} is shown as it was written"
+    assert "\u202e" not in text
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(night: Night) -> None:
+    page = Page(told(night)["night.html"])
+    names = {name for name, _ in page.attributes}
+    assert not names & {"href", "src", "srcset", "style", "action", "data", "xlink:href"}
+    assert not any(name.startswith("on") for name in names)
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & set(page.elements)
+    (style,) = (text for text in page.texts if ":root" in text)
+    for text in (style, *(value for _, value in page.attributes)):
+        assert "url(" not in text
+        assert "@import" not in text
+        assert "//" not in text
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    assert ("content", policy) in page.attributes
+
+
+def test_every_experiment_has_a_mark_of_its_own_in_the_plot(night: Night) -> None:
+    points = line_of(night).points
+    drawn = progress_plot(points, "bpb")
+    marks = re.findall(r'<g class="mark (\w+)"><title>', drawn)
+    assert marks == [point.mark for point in points]
+    assert marks == [
+        "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "passed",
+        "kept", "missed", "passed", "discarded", "kept",
+    ]  # fmt: skip
+    measured = sum(point.metric is not None for point in points)
+    assert drawn.count('class="interval"') == measured == 11
+
+
+def test_marks_are_told_apart_by_their_shape(night: Night) -> None:
+    points = {point.mark: point for point in line_of(night).points}
+    shapes = {
+        mark: re.sub(r"M[\d.]+ [\d.]+", "", path)
+        for mark, point in points.items()
+        for path in re.findall(r'<path d="([^"]+)"/?>', progress_plot([point], "bpb"))[:1]
+    }
+    assert len({shapes[mark] for mark in ("kept", "discarded", "failed", "rejected")}) == 4
+
+
+def test_experiments_have_an_interval_of_one_run_and_trials_that_of_their_gain(
+    night: Night,
+) -> None:
+    line = line_of(night)
+    baseline, screened = line.points[:2]
+    assert screened.metric is not None
+    assert screened.low == pytest.approx(screened.metric - 1.96 * line.noise_sd)
+    assert baseline.high is not None
+    assert baseline.metric is not None
+    assert baseline.high - baseline.metric == pytest.approx(1.96 * line.noise_sd / 2**0.5)
+    passed, measured = line.points[7], line.confirmations[0].measured
+    assert measured is not None
+    assert passed.metric is not None
+    assert passed.low is not None
+    assert measured.upper_nano is not None
+    assert measured.gain_nano is not None
+    assert passed.metric - passed.low == pytest.approx(
+        (measured.upper_nano - measured.gain_nano) / 1e9
+    )
+
+
+def test_what_lies_beyond_the_edge_is_drawn_at_it(night: Night) -> None:
+    points = line_of(night).points
+    far = replace(points[1], metric=9.0, low=8.9, high=9.1)
+    drawn = progress_plot([points[0], far, *points[2:]], "bpb")
+    assert drawn.count('class="interval"') == 10
+    numbers = [float(number) for number in re.findall(r"-?\d+\.?\d*", drawn)]
+    assert max(numbers) <= 720
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+def test_the_plot_takes_one_experiment_or_thousands(night: Night, count: int) -> None:
+    points = [line_of(night).points[0]] * count
+    assert progress_plot(points, "bpb").count("<g class=") == count + 1  # and the legend's
+
+
+# Markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("plain", "`plain`"),
+        ("a `tick`", "`` a `tick` ``"),
+        ("``", "``` `` ```"),
+        ("two\nlines  of", "`two lines of`"),
+        ("\u202e", "`\\u202e`"),
+        ("<b>", "`<b>`"),
+        ("a|b", "`a|b`"),
+    ],
+)
+def test_quoted_text_is_a_code_span_that_it_cannot_end(text: str, span: str) -> None:
+    document = Document(
+        title="t",
+        sections=(Section(title="s", level=2, blocks=(Paragraph(words=(Quoted(text),)),)),),
+    )
+    assert as_markdown(document) == f"# t\n\n## s\n\n{span}\n"
+
+
+@pytest.mark.parametrize("text", ["a|b", "a\\|b", "`|", "|"])
+def test_no_text_ends_the_cell_of_a_table(text: str) -> None:
+    table = Table(head=("x", "y"), rows=(((Quoted(text),), ("1",)),))
+    document = Document(title="t", sections=(Section(title="s", level=2, blocks=(table,)),))
+    row = as_markdown(document).splitlines()[-1]
+    assert row.count("|") == 3
+
+
+def test_long_lists_are_cut_in_markdown_and_folded_on_the_page() -> None:
+    items = tuple((f"item {number}.",) for number in range(50))
+    section = Section(title="s", level=2, blocks=(Bullets(items=items),))
+    document = Document(title="t", sections=(section,))
+    assert "- and 30 more: `arnode report --json`" in as_markdown(document)
+    assert "item 49." not in as_markdown(document)
+    page = as_page(document)
+    assert "<summary>and 30 more</summary>" in page
+    assert "item 49." in page
+
+
+# The command
+
+
+def test_the_command_reads_beside_a_running_node_and_writes_nothing(
+    home: Home, night: Night, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
+    with night.store.transaction():  # the node is writing just now
+        text = arnode(capsys, "report", "--since", "1000d")
+    assert text.startswith("# What happened from ")
+    assert "1 of 2 checkpoints passed." in text
+    left = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
+    assert {path for path in left if left[path] != before.get(path)} <= {
+        home.store.with_name(f"{home.store.name}-shm"),
+        home.store.with_name(f"{home.store.name}-wal"),
+    }
+
+
+def test_the_default_is_the_last_day(
+    night: Night, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "9 experiments" not in arnode(capsys, "report")
+    assert "9 experiments" in arnode(capsys, "report", "--since", "2026-09-01")
+
+
+def test_a_page_and_a_document_for_scripts_say_the_same(
+    night: Night, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = arnode(capsys, "report", "--since", "1000d", "--format", "html")
+    assert page.startswith("<!DOCTYPE html>\n<html")
+    document = json.loads(arnode(capsys, "report", "--since", "1000d", "--json"))
+    assert document["v"] == 1
+    (line,) = document["lines"]
+    assert len(line["experiments"]) == 9
+    assert {
+        "task", "class", "env", "metric", "noise_sd", "head", "gain", "experiments", "trials",
+        "claims", "own_claims", "parts", "insights", "cost", "origins", "open_keeps",
+    } == set(line)  # fmt: skip
+    assert line["gain"] == pytest.approx(0.06)
+    llm = next(row for row in line["origins"] if row["proposer"] == "llm")
+    assert (llm["gain_alone"], llm["gain_shared"]) == (0.0, pytest.approx(0.02))
+    assert llm["gain_per_usd"] == pytest.approx(0.02 / 0.012)
+    assert json.dumps(report_json(report_of(night.store, night.span, net="main")))
+
+
+def test_a_home_without_anything_has_a_report_too_and_stays_one(
+    home: Home, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Nothing was measured here yet" in arnode(capsys, "report")
+    assert json.loads(arnode(capsys, "report", "--json"))["lines"] == []
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--since", "yesterday"),
+        ("--since", "2999-01-01"),
+        ("--format", "pdf"),
+        ("--json", "--format", "md"),
+        ("--task", "no-such-task"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_hint(
+    night: Night, at_home: None, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    message = arnode(capsys, "report", *words, code=2)
+    assert len(message.splitlines()) == 2
+
+
+def test_an_unknown_task_has_no_report(night: Night) -> None:
+    with pytest.raises(UsageError):
+        report_of(night.store, night.span, net="main", task="no-such-task")
+
+
+def test_metrics_of_the_night_are_those_of_its_records(night: Night) -> None:
+    """Else the tests above would be about an empty night."""
+    entries = night.store.experiments()
+    assert len(entries) == 13
+    assert entries[1].metric_nano == BASE_NANO

@@ -1,0 +1,132 @@
+"""The folder in which somebody else's program edits a task's files: laid out, then read back.
+
+What comes back is the editable files and nothing else: anything that was added, taken away, linked
+or made into something other than a plain file is refused by name, so that nothing is lost
+unnoticed. Read when no process that could write there is left, following no link. Knows nothing
+of what the files mean.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import Rejected
+from protocol.hygiene import MAX_FILE_BYTES
+from protocol.source import Source
+
+_MOST_ENTRIES = 1_000  # of a folder; a few files are there and some droppings of tools
+_NAME_LIMIT = 80
+_SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a program is given: `editable` to change, `beside` (path, bytes) to read.
+
+    In the folder `notes` it may write as it likes. Files and folders whose name matches one of
+    `ignored` (`.aider*`) are what such programs leave behind; they are thrown away.
+    """
+
+    editable: Source
+    beside: tuple[tuple[str, bytes], ...] = ()
+    notes: str = ".arnode"
+    ignored: tuple[str, ...] = ()
+
+
+def lay_out(folder: Path, given: Given) -> None:
+    """Write what is given into an empty folder."""
+    (folder / given.notes).mkdir()
+    for files, mode in ((given.editable.files, 0o644), (given.beside, 0o444)):
+        for name, data in files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(mode)
+
+
+def taken(folder: Path, given: Given) -> Source | Rejected:
+    """Return the editable files as they are now, or why not: any other change is named."""
+    to_read = {name: data for name, data in given.beside if not name.startswith(f"{given.notes}/")}
+    expected = {*dict(given.editable.files), *to_read}
+    try:
+        if fault := _shape_fault(folder, expected, given):
+            return Rejected(fault)
+    except OSError as error:
+        return Rejected(f"the folder cannot be read ({error.strerror})")
+    read = {name: _read(folder / name, name, limit_bytes=MAX_FILE_BYTES) for name in expected}
+    for name, data in read.items():
+        if isinstance(data, Rejected):
+            return data
+        if name in to_read and data != to_read[name]:
+            return Rejected(f"{name} was changed, which is not one of the editable files")
+    files = {name: data for name, data in read.items() if isinstance(data, bytes)}
+    return Source.of({name: files[name] for name, _ in given.editable.files})
+
+
+def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
+    """Return a file of the notes, nothing if it is not there, too long or no plain file."""
+    notes = folder / given.notes
+    if notes.is_symlink():
+        return b""
+    data = _read(notes / name, name, limit_bytes=limit_bytes)
+    return b"" if isinstance(data, Rejected) else data
+
+
+def _shape_fault(folder: Path, expected: Collection[str], given: Given) -> str | None:
+    """Return what is there and should not be, or the other way round."""
+    folders = {str(parent) for name in expected for parent in Path(name).parents} - {"."}
+    seen: set[str] = set()
+    waiting = [""]
+    while waiting:
+        within = waiting.pop()
+        entries = list(_entries(folder / within))
+        if len(entries) > _MOST_ENTRIES:
+            return "it is full of new files"
+        for entry in entries:
+            name = f"{within}{entry.name}"
+            if name == given.notes or any(fnmatchcase(entry.name, one) for one in given.ignored):
+                continue
+            if name in folders and entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{name}/")
+            elif name in expected:
+                seen.add(name)
+            elif name not in folders:
+                return f"{_shown(name)} was added, which is not one of the editable files"
+    missing = sorted(set(expected) - seen)
+    return f"{missing[0]} was removed" if missing else None
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for _, entry in zip(range(_MOST_ENTRIES + 1), entries, strict=False):
+            yield entry
+
+
+def _read(path: Path, name: str, *, limit_bytes: int) -> bytes | Rejected:
+    """Return a plain file's bytes. Whoever wrote it is gone: what is looked at stays what it is."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return Rejected(f"{name} was replaced by a link")
+        if not stat.S_ISREG(status.st_mode):
+            return Rejected(f"{name} is no plain file any more")
+        if status.st_nlink > 1:
+            return Rejected(f"{name} has a second name somewhere")
+        if status.st_mode & _SPECIAL:
+            return Rejected(f"{name} was made executable, which no patch can carry")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(limit_bytes + 1)
+    except OSError as error:
+        return Rejected(f"{name} cannot be read ({error.strerror})")
+    if len(data) > limit_bytes:
+        return Rejected(f"{name} has more than {limit_bytes} bytes")
+    return data
+
+
+def _shown(name: str) -> str:
+    return ascii(name)[1:-1][:_NAME_LIMIT]
