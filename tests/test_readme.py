@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from node.cli import COMMANDS
-from node.config import Config
+from node.config import Config, load_config
 from tests.conftest import SHORT_TASK
 
 ROOT = Path(__file__).parent.parent
@@ -182,6 +182,27 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert set(tomllib.loads(example)) <= {field.name for field in dataclasses.fields(Config)}
+
+
+def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Path) -> None:
+    from node.proposing.choice import ModelChoice, chosen_by
+    from node.proposing.keys import ApiKeys
+    from node.proposing.model import settings_for
+
+    page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"\b[A-Z]+_(?:API_)?KEY\b", page))
+    assert len(examples) >= 10
+    for example in examples:
+        (tmp_path / "config.toml").write_text(example)
+        config = load_config(tmp_path / "config.toml", env={}).config
+        if config.agent == "auto":
+            continue
+        choice = chosen_by(config)
+        if isinstance(choice, ModelChoice):  # with the keys that the page names nothing is missing
+            settings_for(config, choice, ApiKeys(dict.fromkeys(named, "sk-1")))
+    for agent in re.findall(r'`"([^"…]+)"`', page):
+        assert isinstance(chosen_by(Config(agent=agent)), ModelChoice)
 
 
 def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.completion import Message, Question
 from agent.worker_messages import Reply as Said
@@ -75,6 +76,11 @@ def shared_worker(model: str, key: str) -> Iterator[Shared]:
             yield Shared(runner, worker, server)
         finally:
             runner.run(worker.__aexit__(None, None, None))
+
+
+def configured(url: str, **settings: Any) -> Config:
+    """Return settings that ask a model `small` of this server."""
+    return Config(**{"agent": "small", "llm_url": url, "llm_key": "MODEL_KEY", **settings})
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ async def _model(
     return Diagnosis(
         status="warning" if is_passing else "problem",
         detail=f"{choice.name}: {outcome.detail}",
-        mend=_mend(outcome, config, choice, keys),
+        mend=mend_for(outcome, config, choice, keys),
     )
 
 
@@ -108,7 +108,8 @@ def _costs(price: Price) -> str:
     return f"{per_million_in:g} and {per_million_out:g} USD for a million tokens in and out"
 
 
-def _mend(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
+def mend_for(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
+    """Return what to do about a fault."""
     variable = key_variable(config, choice.model, choice.url, keys)
     match fault.kind:
         case "unauthorized" if variable is None:

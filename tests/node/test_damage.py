@@ -14,8 +14,10 @@ from node.checkup import examine, mend
 from node.faults import DamagedStoreError, DiskFullError
 from node.home import Home
 from node.journal.journal import Journal
+from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
 from node.store.mirror import Mirror
+from node.store.model_calls import Charge, Limits, Spending, reserve, spending_on
 from node.store.store import Store
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.kinds import TaskBody
@@ -135,6 +137,27 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(
         assert (line.verified, line.working) == (BETTER.tree, BETTER.tree)
 
 
+def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Notebook) -> None:
+    with ledger_of(home) as ledger:
+        for _ in range(3):
+            reserve(
+                ledger,
+                limits=Limits(),
+                model="small",
+                most=Charge(tokens_in=11, tokens_out=7, usd_nano=5),
+                now_ms=0,
+            )
+    data = bytearray(home.store.read_bytes())
+    data[3 * PAGE_BYTES : 4 * PAGE_BYTES] = b"\xa5" * PAGE_BYTES
+    home.store.write_bytes(data)
+    with home.lock():
+        mend(home)
+    assert home.store.with_name("records.db.damaged-1").exists()
+    with ledger_of(home) as ledger:
+        kept = spending_on(ledger, "1970-01-01")
+        assert kept == Spending(calls=3, tokens=54, usd_nano=15)
+
+
 def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
     home: Home, session: Notebook
 ) -> None:
@@ -196,10 +219,10 @@ def test_a_store_of_a_newer_version_is_left_alone(home: Home, session: Notebook)
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
+    """A file system of 768 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=768k", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         pytest.skip("mounting is not allowed here")

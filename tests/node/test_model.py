@@ -309,11 +309,13 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
         calls_per_day=1,
     )
 
+    others = worker_programs(os.getpid())
+
     async def test() -> None:
         async with asking(home, config) as model:
             assert model.name == "small"
             assert model.price == Price(usd_nano_in=IN_NANO, usd_nano_out=OUT_NANO)
-            assert own_worker()
+            assert len(worker_programs(os.getpid())) == len(others) + 1
             outcome = await model.complete(ASKED)
             assert isinstance(outcome, Fault)
             assert (outcome.kind, outcome.tokens_in) == ("unreachable", 0)
@@ -322,7 +324,7 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
             refusal = await model.complete(ASKED)
             assert isinstance(refusal, Fault)
             assert refusal.kind == "over_budget"
-        await until(lambda: not worker_programs(os.getpid()))
+        await until(lambda: worker_programs(os.getpid()) == others)
 
     run(test)
 

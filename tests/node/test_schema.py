@@ -61,6 +61,13 @@ def test_the_shipped_migrations_make_every_table(tmp_path: Path) -> None:
         migrate(database, tmp_path / "new.db")
         schema.check_version(database, tmp_path / "new.db")
         rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    assert {"record", "experiment", "line", "job", "planned_run", "tried", "meta"} <= {
-        row[0] for row in rows
-    }
+    assert {
+        "record",
+        "experiment",
+        "line",
+        "job",
+        "planned_run",
+        "tried",
+        "model_call",
+        "meta",
+    } <= {row[0] for row in rows}

@@ -2,9 +2,14 @@
 
 import pytest
 
+from agent.completion import Message, Question
+from agent.prices import Price, Usage
+from node.clock import clock_ms
 from node.home import Home
 from node.loop.ledger import Ledger
+from node.proposing.budget import Budget, Reservation, ledger_of
 from node.store.blobs import Blobs
+from node.store.model_calls import Limits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
 from protocol.kinds import IntentBody
@@ -65,6 +70,25 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
         assert set(line[name]) == fields
+
+
+def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
+    nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0}
+    assert status_document(store, author=None, sandbox="none")["cost"] == nothing
+    with ledger_of(home) as ledger:
+        budget = Budget(
+            ledger,
+            limits=Limits(),
+            model="small",
+            price=Price(usd_nano_in=1_000_000, usd_nano_out=0),
+            clock_ms=clock_ms,
+        )
+        message = Message(role="user", content="?")
+        reservation = budget.reserve(Question(messages=(message,), max_tokens=1, timeout_s=1.0))
+        assert isinstance(reservation, Reservation)
+        budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
+    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1}
+    assert status_document(store, author=None, sandbox="none")["cost"] == told
 
 
 def test_what_others_are_trying_is_told(ledger: Ledger, store: Store, home: Home) -> None:

@@ -1,0 +1,101 @@
+"""What `arnode doctor` says of who proposes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.completion import Fault, FaultKind
+from node.clock import clock_ms
+from node.config import Config
+from node.health import examine
+from node.home import Home
+from node.progress import silent
+from node.proposing.budget import spent_today
+from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, chosen_by
+from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
+from node.proposing.keys import ApiKeys
+from node.proposing.servers import OLLAMA_URL
+from node.store.store import Store
+from tests.llm_server import LlmServer, refuses, says
+from tests.workers import KEY, KEYS, configured
+
+HOSTED = ModelChoice(name="gpt-5", model="gpt-5", url=None)
+OLLAMA = ModelChoice(name="ollama:m", model="openai/m", url=OLLAMA_URL)
+SERVER = ModelChoice(name="m", model="openai/m", url="http://127.0.0.1:1/v1")
+
+
+def found(home: Home, config: Config, path: Path | None = None) -> Diagnosis:
+    env = {"PATH": str(path) if path else os.environ["PATH"]}
+    return diagnose(home, config, chosen_by(config), KEYS, env, silent)
+
+
+def test_knobs_need_nothing(home: Home) -> None:
+    assert found(home, Config()) == Diagnosis(status="ok", detail="knobs: asks no model")
+    assert isinstance(chosen_by(Config()), OwnChoice)
+
+
+def test_a_program_is_there_or_it_is_said_that_it_is_not(home: Home, tmp_path: Path) -> None:
+    own = Config(agent="command", agent_command=("my-agent", "-x"))
+    for config, name in ((Config(agent="codex"), "codex"), (own, "my-agent")):
+        assert isinstance(chosen_by(config), ProgramChoice)
+        missing = found(home, config, tmp_path)
+        assert (missing.status, missing.detail) == ("problem", f"the program `{name}` is not found")
+        assert missing.mend
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+        assert found(home, config, tmp_path).status == "ok"
+
+
+def test_a_model_is_asked_for_real_and_what_it_took_is_counted(home: Home) -> None:
+    with Store.open(home):
+        pass
+    with LlmServer(says("ready", usage=(11, 7))) as server:
+        told = found(home, configured(server.url))
+    assert (told.status, told.mend) == ("ok", "")
+    assert "small answers in" in told.detail
+    assert "its tokens are free, 8192 tokens of context" in told.detail
+    (asked,) = server.questions
+    assert asked["max_tokens"] <= 64
+    with Store.open_read_only(home) as store:
+        assert spent_today(store, clock_ms()).tokens == 18
+
+
+def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) -> None:
+    with LlmServer(refuses(404, "model `small` not found"), models=["a", "b"]) as server:
+        told = found(home, configured(server.url))
+    assert told.status == "problem"
+    assert "answered 404: model `small` not found" in told.detail
+    assert told.mend == "the server has a, b: name one with `--agent`"
+    assert not home.root.exists()
+    assert KEY not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "config", "words"),
+    [
+        ("unauthorized", HOSTED, Config(), "set OPENAI_API_KEY"),
+        ("unauthorized", SERVER, Config(), "`llm_key`"),
+        ("unauthorized", SERVER, Config(llm_key="MINE"), "set MINE"),
+        ("unknown_model", HOSTED, Config(), "`--agent provider/model`"),
+        ("unreachable", OLLAMA, Config(), "ollama serve"),
+        ("unreachable", SERVER, Config(), "mend `llm_url`"),
+        ("unreachable", HOSTED, Config(), "network"),
+        ("garbage", SERVER, Config(), "end in /v1"),
+        ("over_budget", HOSTED, Config(), "`usd_per_day`"),
+        ("overflow", HOSTED, Config(), "context"),
+        ("server", HOSTED, Config(), "try again"),
+    ],
+)
+def test_each_fault_has_its_mend(
+    kind: FaultKind, choice: ModelChoice, config: Config, words: str
+) -> None:
+    assert words in mend_for(Fault(kind=kind, detail=""), config, choice, ApiKeys({}))
+
+
+def test_doctor_looks_at_who_proposes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARNODE_AGENT", "command")
+    check = next(check for check in examine(home) if check.name == "agent")
+    assert check.status == "problem"
+    assert "no command is set" in check.detail
+    assert "agent_command" in check.mend
