@@ -69,7 +69,7 @@ class Assembly:
             outcomes=outcomes,
             briefing=self._briefing(outcomes, peers, noise_sd),
             proposer=proposer,
-            seed=_proposal_seed(self.books.store),
+            seed=proposal_seed(self.books.store),
             slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
         )
         verdicts = Verdicts(
@@ -154,7 +154,7 @@ class Assembly:
         )
 
 
-def _proposal_seed(store: Store) -> int:
+def proposal_seed(store: Store) -> int:
     """The seed that this node's proposals follow from, drawn once so that they can be replayed."""
     kept = store.meta(_SALT)
     if kept is None:

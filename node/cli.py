@@ -76,6 +76,7 @@ COMMANDS: dict[str, Entry] = {
     "network": Entry("node.commands.network", "network", _PEOPLE, "Show and make networks."),
     "friends": Entry("node.commands.people", "friends", _PEOPLE, "Whose claims come first."),
     "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),
+    "propose": Entry("node.commands.propose", "propose", _AGENTS, "Show one proposal."),
     "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),
     "task": Entry("node.commands.tasks", "task", _HOUSEKEEPING, "List, show and prepare tasks."),
     "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),

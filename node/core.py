@@ -51,6 +51,8 @@ class Node:
     books: Books
     session: Session
     ideas: Ideas
+    proposer: Proposer
+    slow: SlowProposer | None
     research: Research
     membership: "Membership | None" = None
 
@@ -118,6 +120,8 @@ async def open_node(
             books=books,
             session=session,
             ideas=ideas,
+            proposer=proposer,
+            slow=slow,
             research=research,
             membership=membership,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from node.advice import advice, prompt_document
 from node.control import Handler, Message
 from node.core import Node
 from node.loop.authors import author_rates
@@ -76,7 +77,15 @@ def handlers(node: Node) -> Mapping[str, Handler]:
     async def verify(arguments: Mapping[str, Message]) -> Message:
         return node.take(Question.from_message(dict(arguments)))
 
+    async def propose(arguments: Mapping[str, Message]) -> Message:
+        context = node.ideas.context()
+        if arguments.get("dry"):
+            who = node.slow.name if node.slow else node.config.agent
+            return dict(prompt_document(node.home, context, who))
+        return dict(await advice(context, node.proposer, node.slow))
+
     return {
+        "propose": propose,
         "verify": verify,
         "status": status,
         "peers": peers,

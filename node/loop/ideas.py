@@ -115,7 +115,7 @@ class Ideas:
         is_wanted = self._slow is not None and self._slow.is_wanting
         if self._ledger.line is None or not (is_wanted or self._prepared is None):
             return
-        context = self._context()
+        context = self.context()
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, context)
             self._prepared = asyncio.create_task(propose)
@@ -188,7 +188,7 @@ class Ideas:
         """Return something that nobody else is trying; if there is nothing, what somebody is."""
         passed_over: dict[bytes, Proposal] = {}
         while len(passed_over) < _MOST_PASSED_OVER:
-            proposal = self._proposer.propose(self._context(passed_over))
+            proposal = self._proposer.propose(self.context(passed_over))
             if proposal is None:
                 break
             if proposal.title not in taken:
@@ -200,7 +200,8 @@ class Ideas:
         is_current = proposal.parent == self._ledger.known_line.working
         return is_current and proposal.fingerprint not in self._tried
 
-    def _context(self, passed_over: Collection[bytes] = ()) -> Context:
+    def context(self, passed_over: Collection[bytes] = ()) -> Context:
+        """Return what a proposer is told now; `passed_over` counts as tried."""
         return self._briefing.context(
             tried=frozenset(self._tried).union(passed_over).__contains__,
             seed=self._seed + len(self._outcomes.all) + self._handed_out,

@@ -176,9 +176,9 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     conclude(ledger, proposal_of(BASELINE, "0.8"), "rebased", BASE_NANO - GAIN_NANO)
     ideas = ideas_of(home, ledger)
     # A rebased experiment says nothing yet: it goes on under the new base.
-    (outcome,) = ideas._context().history
+    (outcome,) = ideas.context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
     conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
     job = ledger.store.closed_jobs(LINE, "experiment")[-1]
     ideas.learn(job, replace(ExperimentStep.from_value(job.body), gain_milli=None))
-    assert [entry.decision for entry in ideas._context().history] == ["rechecked_out", "failed"]
+    assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from agent.silent import Silent
 from node.books import Books
 from node.config import Config
 from node.core import Node
@@ -49,6 +50,8 @@ def node_of(home: Home, store: Store) -> Node:
         books=books,
         session=bench.session(),
         ideas=research._ideas,
+        proposer=Silent(),
+        slow=None,
         research=research,
     )
 

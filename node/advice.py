@@ -1,0 +1,156 @@
+"""One proposal to look at: asked of whoever proposes here, run by nobody.
+
+A running node is asked over its socket; without one this process opens the books for so long.
+Nothing is recorded but what a model costs, and with `is_dry` nobody is asked at all.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from agent.completion import Message as Turn
+from agent.knobs import KnobsProposer
+from agent.prompt import prompt
+from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
+from agent.silent import Silent
+from node.assembly import proposal_seed
+from node.books import Books
+from node.control import Message, call, is_running
+from node.home import Home
+from node.keyfile import keep_to_oneself
+from node.loop.briefing import Briefing
+from node.loop.noise import known_noise
+from node.loop.outcomes import Outcomes
+from node.loop.session import Subject
+from node.measuring import Workbench, find_workbench
+from node.progress import reporting
+from node.proposing.choice import NOBODY, choose
+from node.proposing.opening import Means, fence_secret, open_slow, take_means
+from node.proposing.program_text import ProgramText
+from node.store.intake import Quotas
+from node.store.store import Store
+from node.terminal import plain
+from protocol.errors import ArnodeError
+from protocol.patches import unified_diff
+from protocol.units import NANO
+from trainer.device import probe_devices
+
+PATIENCE_S: Final = 3600.0  # a coding agent may take long
+_PROMPT_CHARS: Final = 100_000  # of one that is only shown: a model's own is cut to its context
+
+
+def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapping[str, Message]:
+    """Return the document of one proposal, or of what would be asked.
+
+    Raises ArnodeError.
+    """
+    home = Home.locate(os.environ)
+    if is_running(home.socket) and not (task or text):
+        answer = call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
+        if isinstance(answer, dict):
+            return answer
+        raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+    keep_to_oneself()
+    bench = find_workbench(task, text)
+    means = take_means(os.environ, bench.config)
+    with _books(bench) as books:
+        return asyncio.run(_alone(bench, books, means, is_dry=is_dry))
+
+
+async def advice(
+    context: Context, proposer: Proposer, slow: SlowProposer | None
+) -> Mapping[str, Message]:
+    """Ask for one proposal: the slow proposer, if there is one, else or then the other."""
+    silence: Silence | None = None
+    if slow is not None:
+        written = await slow.propose(context)
+        if isinstance(written, Proposal):
+            return _proposed(context, written, None)
+        silence = written
+    return _proposed(context, await asyncio.to_thread(proposer.propose, context), silence)
+
+
+def prompt_document(home: Home, context: Context, who: str) -> Mapping[str, Message]:
+    """Return what a model would be asked now, and who proposes."""
+    told = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
+    turns: tuple[Turn, ...] = () if isinstance(told, Silence) else told
+    return {
+        "who": who,
+        "prompt": [{"role": turn.role, "content": turn.content} for turn in turns],
+        "silence": told.reason if isinstance(told, Silence) else None,
+    }
+
+
+def _proposed(
+    context: Context, proposal: Proposal | None, silence: Silence | None
+) -> Mapping[str, Message]:
+    cost = (proposal.cost if proposal else Cost()) + (silence.cost if silence else Cost())
+    return {
+        "proposal": None if proposal is None else _shown(context, proposal),
+        "silence": silence.reason if silence else None,
+        "cost": {
+            "calls": cost.calls,
+            "tokens_in": cost.tokens_in,
+            "tokens_out": cost.tokens_out,
+            "usd": cost.usd_nano / NANO,
+        },
+    }
+
+
+def _shown(context: Context, proposal: Proposal) -> Message:
+    return {
+        "proposer": proposal.proposer,
+        "model": proposal.model,
+        "key": proposal.key,
+        "title": proposal.title,
+        "why": proposal.why,
+        "parent": proposal.parent.hex(),
+        "tree": proposal.source.tree.hex(),
+        "diff": unified_diff(context.source, proposal.source),
+    }
+
+
+async def _alone(
+    bench: Workbench, books: Books, means: Means, *, is_dry: bool
+) -> Mapping[str, Message]:
+    """Be the node for one proposal; what peers claim is shown by a node that is at work."""
+    home, config, task, ledger = bench.home, bench.config, bench.task, books.ledger
+    outcomes = Outcomes(ledger, task)
+    noise = known_noise(books.store, ledger.key, task.manifest.noise_floor_nano)
+    briefing = Briefing(
+        ledger=ledger,
+        task=task,
+        outcomes=outcomes,
+        program=ProgramText(task, home.programs, _say).read,
+        noise_sd=lambda: noise.sd,
+        show_unverified_words=config.peers_words,
+    )
+    tried = books.store.fingerprints(task.id)
+    seed = proposal_seed(books.store) + len(outcomes.all)
+    context = briefing.context(tried=tried.__contains__, seed=seed)
+    choice = choose(config, means.keys, means.environment).choice
+    if is_dry:
+        return prompt_document(home, context, choice.name)
+    proposer = Silent() if choice == NOBODY else KnobsProposer()
+    with reporting() as progress:
+        async with open_slow(home, config, task, choice, means, progress) as slow:
+            progress(f"asking {slow.name if slow else choice.name}", 0.0)
+            return await advice(context, proposer, slow)
+
+
+def _say(text: str) -> None:
+    print(plain(text), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _books(bench: Workbench) -> Iterator[Books]:
+    """Open the books of a task that may never have run; holds the home's lock."""
+    home, config, task = bench.home, bench.config, bench.task
+    with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
+        device = probe_devices(task.manifest, config.gpus)[0]
+        subject = Subject.on(device, task.manifest, task.source)
+        yield Books.of(home, config, store, subject)

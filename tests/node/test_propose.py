@@ -1,0 +1,114 @@
+"""`arnode propose`: one proposal shown, of knobs or of a model that a real server plays."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from node.cli import main
+from node.home import Home
+from node.store.store import Store
+from tests.llm_server import LlmServer, refuses, says
+
+Say = Callable[..., "Said"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+EDIT = """\
+TITLE: A narrower block
+WHY: It has too many parameters for so few tokens.
+train.py
+<<<<<<< SEARCH
+MLP_RATIO = 4
+=======
+MLP_RATIO = 3
+>>>>>>> REPLACE
+"""
+
+
+@pytest.fixture
+def arnode(capsys: pytest.CaptureFixture[str]) -> Say:
+    def run(*words: str) -> Said:
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        printed = capsys.readouterr()
+        return Said(int(caught.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+    return Home(tmp_path / "home")
+
+
+def test_knobs_propose_without_a_run_or_a_record(at_home: Home, arnode: Say) -> None:
+    done = arnode("propose", "--json")
+    assert done.code == 0, done.err
+    proposal = json.loads(done.out)["proposal"]
+    assert proposal["proposer"] == "knobs"
+    assert "+++ b/train.py" in proposal["diff"]
+    with Store.open_read_only(at_home) as store:
+        assert store.record_count() == 0
+    assert json.loads(arnode("propose", "--json").out)["proposal"] == proposal
+
+
+def test_a_dry_run_says_what_would_be_asked_and_asks_nobody(at_home: Home, arnode: Say) -> None:
+    with LlmServer(says(EDIT)) as server:
+        at_home.root.mkdir(mode=0o700)
+        at_home.config.write_text(f'agent = "small"\nllm_url = "{server.url}"\n')
+        at_home.programs.mkdir()
+        (at_home.programs / "tiny.md").write_text("Look at the width only.")
+        shown = arnode("propose", "--print-prompt")
+        short = arnode("propose", "--dry-run")
+        assert server.requests == []
+    assert shown.code == 0, shown.err
+    assert "##### system #####" in shown.out
+    assert "Look at the width only." in shown.out
+    assert "MLP_RATIO = 4" in shown.out
+    assert short.out == ""
+    assert "characters for small" in short.err
+
+
+def test_a_model_s_proposal_is_shown_with_what_it_cost(at_home: Home, arnode: Say) -> None:
+    with LlmServer(says(EDIT)) as server:
+        at_home.root.mkdir(mode=0o700)
+        at_home.config.write_text(f'agent = "small"\nllm_url = "{server.url}"\n')
+        done = arnode("propose")
+        assert len(server.questions) == 1
+    assert done.code == 0, done.err
+    assert "A narrower block" in done.out
+    assert "proposed by llm (small)" in done.out
+    assert "+MLP_RATIO = 3" in done.out
+    assert "1 question, 11 + 7 tokens, 0 USD" in done.err
+
+
+def test_where_the_model_has_nothing_knobs_are_asked_and_it_is_said(
+    at_home: Home, arnode: Say
+) -> None:
+    with LlmServer(refuses(401)) as server:
+        at_home.root.mkdir(mode=0o700)
+        at_home.config.write_text(f'agent = "small"\nllm_url = "{server.url}"\n')
+        done = arnode("propose")
+    assert done.code == 0, done.err
+    assert "unauthorized" in done.err
+    assert "proposed by knobs" in done.out
+
+
+def test_nobody_to_ask_is_exit_code_1(at_home: Home, arnode: Say) -> None:
+    at_home.root.mkdir(mode=0o700)
+    at_home.config.write_text('agent = "none"\n')
+    done = arnode("propose")
+    assert done.code == 1
+    assert "nobody has anything" in done.err
