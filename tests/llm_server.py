@@ -8,8 +8,9 @@ It runs in a thread of its own, so tests of coroutines, of threads and of whole 
 alike. Each request for an answer takes the next of the replies; when there are none left the
 last is given again. `server.will(says(…))` adds replies while it runs, `server.begin(…)` begins a
 new script. `server.requests` are all that came (method, path, headers, body), `server.questions`
-the bodies of those for an answer. `server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags`
-(Ollama's) list `server.models`, which may be changed.
+the bodies of those for an answer: all that are posted, wherever to, so that `sends` can speak for
+other providers too. `server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's)
+list `server.models`, which may be changed.
 
 Replies: `says` (content, usage, finish reason), `refuses` (a status with OpenAI's error body),
 `page` (HTML), `sends` (any body), `stalls` (before its first byte, or after so many of the
@@ -63,7 +64,7 @@ class LlmServer:
     @property
     def questions(self) -> list[Any]:
         """The bodies of all requests for an answer."""
-        return [one.body for one in self.requests if one.path == "/v1/chat/completions"]
+        return [one.body for one in self.requests if one.method == "POST"]
 
     def will(self, *replies: Reply) -> None:
         """Add to the script."""
@@ -101,7 +102,7 @@ class LlmServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=64 << 20)
-        app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/{path:.*}", self._answer)
         app.router.add_get("/v1/models", self._list)
         app.router.add_get("/api/tags", self._list)
         runner = web.AppRunner(app, shutdown_timeout=1.0)
