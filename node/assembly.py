@@ -13,6 +13,7 @@ from node.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
+from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import PeerPatches
@@ -63,11 +64,12 @@ class Assembly:
             return verdicts.noise_sd
 
         peers = self._peers(noise_sd, want)
+        exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, self.session.task)
         ideas = Ideas(
             ledger=ledger,
             outcomes=outcomes,
-            briefing=self._briefing(outcomes, peers, noise_sd),
+            briefing=self._briefing(outcomes, peers, noise_sd, exploring),
             proposer=proposer,
             seed=proposal_seed(self.books.store),
             slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
@@ -85,14 +87,19 @@ class Assembly:
             session=self.session,
             ideas=ideas,
             verdicts=verdicts,
-            agenda=self._agenda(ideas, verdicts, peers, policy),
+            agenda=self._agenda(ideas, verdicts, exploring, peers, policy),
             random_seed=random_seed,
             on_record=self.books.keep_journal,
             activity=self.activity,
         )
 
     def _agenda(
-        self, ideas: Ideas, verdicts: Verdicts, peers: Peers | None, policy: Policy
+        self,
+        ideas: Ideas,
+        verdicts: Verdicts,
+        exploring: Exploring,
+        peers: Peers | None,
+        policy: Policy,
     ) -> Agenda:
         is_used = self.session.is_used_by_others
         return Agenda(
@@ -100,6 +107,7 @@ class Assembly:
             rotation=self.session.rotation,
             ideas=ideas,
             verdicts=verdicts,
+            exploring=exploring,
             policy=policy,
             goal=self.goal,
             activity=self.activity,
@@ -109,7 +117,11 @@ class Assembly:
         )
 
     def _briefing(
-        self, outcomes: Outcomes, peers: Peers | None, noise_sd: Callable[[], float]
+        self,
+        outcomes: Outcomes,
+        peers: Peers | None,
+        noise_sd: Callable[[], float],
+        exploring: Exploring,
     ) -> Briefing:
         """What tells proposers all that they may know."""
         ledger, task = self.books.ledger, self.session.task
@@ -121,6 +133,7 @@ class Assembly:
             program=ProgramText(task, self.home.programs, self.activity.say).read,
             noise_sd=noise_sd,
             peers=shown.latest if shown else tuple,
+            aim=exploring.aim,
             show_unverified_words=self.config.peers_words,
         )
 
