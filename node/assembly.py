@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.proposal import Proposer, SlowProposer
+from agent.proposal import Insight, Proposer, SlowProposer
 from node.books import Books, random_seed
 from node.config import Config
 from node.home import Home
@@ -15,6 +15,7 @@ from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import PeerPatches
 from node.loop.peers import Peers
@@ -125,6 +126,14 @@ class Assembly:
     ) -> Briefing:
         """What tells proposers all that they may know."""
         ledger, task = self.books.ledger, self.session.task
+        author, path = ledger.publication.author, self.home.people
+
+        def insights() -> tuple[Insight, ...]:
+            blocked = read_people(path).blocked
+            return insights_of(
+                ledger.store, ledger.key, author, is_heard=lambda one: one not in blocked
+            )
+
         shown = peers and PeerPatches(ledger, peers, net=self.config.net, noise_sd=noise_sd)
         return Briefing(
             ledger=ledger,
@@ -133,6 +142,7 @@ class Assembly:
             program=ProgramText(task, self.home.programs, self.activity.say).read,
             noise_sd=noise_sd,
             peers=shown.latest if shown else tuple,
+            insights=insights,
             aim=exploring.aim,
             show_unverified_words=self.config.peers_words,
         )
