@@ -1,0 +1,194 @@
+"""The knobs proposer alone against uniform random search and Optuna's TPE, on a fifth of `tiny`.
+
+`RUNS` training runs an arm and repetition, everything included. The head that an arm names is then
+measured with seeds that it never saw, on the secret split, against the baseline with the same
+seeds: that gain, or 0 where it is a loss and would not be adopted, is its verified head.
+
+Every run is written down as it ends, and every search is played again from what is written, which
+goes on only if it asks for the same sources in the same order.
+"""
+
+import asyncio
+import json
+import random
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from protocol.errors import ArnodeError
+from protocol.runs import MAX_SEED
+from protocol.source import Source
+from protocol.units import NANO
+from tests.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
+from tests.soak.warm import forked_runs
+from trainer.data import prepare
+from trainer.runner import Runner
+from trainer.task import Task, load_task
+from trainer.token_cache import write_atomically
+
+RUNS = 40
+REPETITIONS = 10
+FRESH_SEEDS = 4
+TASK = Path(__file__).parent.parent / "tasks" / "fifth"
+ARMS: Mapping[str, type[Search]] = {
+    "knobs": KnobsSearch,
+    "tpe": ParzenSearch,
+    "uniform": UniformSearch,
+}
+_SECRET = b"one secret split for every arm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """One run as it is written down. Metrics in 1e-9 units, None unless the status is `ok`."""
+
+    tree: str
+    seed: int
+    status: str
+    public_nano: int | None
+    secret_nano: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is written of one search or repetition, and how far it was read."""
+
+    path: Path
+    runs: list[Noted] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, path: Path) -> "Notes":
+        """What is written there."""
+        said = json.loads(path.read_bytes()) if path.exists() else []
+        return cls(path, [Noted(**one) for one in said])
+
+    def add(self, run: Noted) -> None:
+        """Write down one more."""
+        self.runs.append(run)
+        write_atomically(self.path, json.dumps([asdict(one) for one in self.runs]).encode())
+
+
+class Bench:
+    """Makes the runs that are not written yet. One process trains or scores at a time."""
+
+    def __init__(self, task: Task, runner: Runner, folder: Path) -> None:
+        self.task = task
+        self._runner = runner
+        self._folder = folder
+
+    async def search(self, arm: str, repetition: int) -> Search:
+        """Play a search to its end and return it. Raises ArnodeError if it differs from itself."""
+        notes = Notes.at(self._folder / f"{arm}-{repetition}.json")
+        seeds = _seeds("search", repetition, RUNS)
+        search = ARMS[arm](self.task, repetition)
+        asked = 0
+
+        async def measure(source: Source) -> float | None:
+            nonlocal asked
+            if asked == RUNS:
+                raise OutOfRuns
+            if asked == len(notes.runs):
+                notes.add(await self._run(source, seeds[asked]))
+                print(f"  {notes.path.stem}, run {asked + 1}: {notes.runs[asked]}", file=sys.stderr)
+            noted = notes.runs[asked]
+            if noted.tree != source.tree.hex():
+                raise ArnodeError(
+                    f"{notes.path}: run {asked + 1} was of another source",
+                    "the search has changed since, or is not deterministic: remove the file",
+                )
+            asked += 1
+            return None if noted.public_nano is None else noted.public_nano / NANO
+
+        try:
+            await search.run(measure)
+        except OutOfRuns:
+            pass
+        return search
+
+    async def verified(self, head: Source, repetition: int) -> float:
+        """Return what a head gains over the baseline with fresh seeds, at least 0."""
+        notes = Notes.at(self._folder / f"fresh-{repetition}.json")
+        gains = []
+        for seed in _seeds("fresh", repetition, FRESH_SEEDS):
+            base = await self._fresh(notes, self.task.source, seed)
+            gains.append(base - await self._fresh(notes, head, seed))
+        return max(0.0, fmean(gains))
+
+    async def _fresh(self, notes: Notes, source: Source, seed: int) -> float:
+        """Return a run's metric on the secret split; one that failed is worth the floor of none."""
+        tree = source.tree.hex()
+        while True:
+            for noted in notes.runs:
+                if (noted.tree, noted.seed) == (tree, seed):
+                    return float("inf") if noted.secret_nano is None else noted.secret_nano / NANO
+            notes.add(await self._run(source, seed))
+
+    async def _run(self, source: Source, seed: int) -> Noted:
+        began = time.monotonic()
+        # Nobody cheats here, and an audit changes no metric.
+        outcome = await self._runner.run(source, seed, needs_audit=lambda _public, _secret: False)
+        return Noted(
+            tree=source.tree.hex(),
+            seed=seed,
+            status=outcome.status,
+            public_nano=outcome.metric_nano,
+            secret_nano=outcome.secret_nano,
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+
+@asynccontextmanager
+async def open_bench(folder: Path) -> AsyncIterator[Bench]:
+    """A bench whose notes are in a folder."""
+    kept = folder.parent / "kept"
+    task = load_task(TASK, data_dir=kept / "data")
+    data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
+    runner = Runner(
+        task,
+        data,
+        secret_rows=data.secret_rows(_SECRET, 0),
+        random_seed=lambda: secrets.randbits(64),
+    )
+    with forked_runs():
+        try:
+            await runner.calibrate(0)
+            yield Bench(task, runner, folder)
+        finally:
+            await runner.close()
+
+
+def run_knobs(folder: Path) -> dict[str, object]:
+    """Make what is missing of all searches and return their figures."""
+    return asyncio.run(_compare(folder, tuple(ARMS), range(REPETITIONS)))
+
+
+async def _compare(folder: Path, arms: Sequence[str], repetitions: range) -> dict[str, object]:
+    heads: dict[str, list[float]] = {arm: [] for arm in arms}
+    async with open_bench(folder) as bench:
+        for repetition in repetitions:
+            for arm in arms:
+                search = await bench.search(arm, repetition)
+                heads[arm].append(await bench.verified(search.head, repetition))
+                print(f"{arm}, {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
+    return {arm: heads[arm] for arm in arms}
+
+
+def _seeds(what: str, repetition: int, count: int) -> list[int]:
+    chance = random.Random(f"{what} {repetition}")
+    return [chance.randrange(MAX_SEED + 1) for _ in range(count)]
+
+
+if __name__ == "__main__":
+    print(
+        asyncio.run(
+            _compare(
+                Path(sys.argv[1]), sys.argv[2].split(","), range(*map(int, sys.argv[3].split("-")))
+            )
+        )
+    )
