@@ -19,7 +19,7 @@ from agent.surrogate import Difference, Surrogate
 # Below that a model knows less than a range does.
 _LEAST_TRIALS = 4
 # Keeping takes two more runs: a gain that small is not worth them.
-_WORTHWHILE_SD = 1.0
+_WORTHWHILE_SD = 0.5
 # The difference between bad and very bad teaches nothing about what is good.
 _SOFT_LOSS_SD = 15.0
 _FAILED_LOSS_SD = 15.0

@@ -38,7 +38,8 @@ _MOST_LOOKED_AT = 600
 _MOST_MODELLED = 100
 _TITLE_CHARACTERS = 120
 # Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-_FIRST_STEP = 0.5
+# A step that noise hides teaches nothing.
+_FIRST_STEP = 1.0
 _STEP_GROWTH = 1.5
 _STEP_DECAY = _STEP_GROWTH**-0.25
 _MIN_STEP = 0.1

@@ -1,4 +1,4 @@
-"""The model of knobs: it learns from differences, whatever the base was, and says how sure it is."""
+"""The model of knobs: it learns from differences, whatever the base, and knows how sure it is."""
 
 import random
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from agent.changes import Change, edits_of
 from agent.edits import reapply
 from agent.knobs import KnobsProposer
 from agent.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
-from agent.proposal import Brief, Context, Decision, Outcome
+from agent.proposal import Context, Decision, Outcome
 from protocol.rule import DEFAULT, passes_recheck, passes_screen
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
@@ -33,12 +33,14 @@ class OutOfRuns(Exception):  # noqa: N818 -- how every search ends
 
 
 class Search:
-    """A search of a task's knobs: `head` is what it would name now."""
+    """A search of a task's knobs; `head` is what it would name now."""
 
     def __init__(self, task: Task, seed: int) -> None:
         self.task = task
         self.seed = seed
         self.head = task.source
+        # The canonical ASTs in the order in which they came up.
+        self.proposed = [fingerprint(task.source)]
 
     async def run(self, measure: Measure) -> None:
         """Search until `measure` raises OutOfRuns."""
@@ -62,6 +64,7 @@ class UniformSearch(Search):
 
     async def _look(self, measure: Measure, source: Source) -> float:
         value = await measure(source)
+        self.proposed.append(fingerprint(source))
         if value is not None and value < self._best:
             self._best, self.head = value, source
         return math.inf if value is None else value
@@ -91,7 +94,6 @@ class KnobsSearch(Search):
     def __init__(self, task: Task, seed: int) -> None:
         super().__init__(task, seed)
         self.history: list[Outcome] = []
-        self._tried = {fingerprint(task.source)}
         self._noise = NoiseEstimate.from_class(task.manifest.noise_floor_nano / NANO)
 
     async def run(self, measure: Measure) -> None:
@@ -103,8 +105,8 @@ class KnobsSearch(Search):
         ]
         self._noise = self._noise.with_groups([bank])
         proposer = KnobsProposer()
-        while (proposal := proposer.propose(self._context(bank))) is not None:
-            self._tried.add(proposal.fingerprint)
+        while (proposal := proposer.propose(self._context())) is not None:
+            self.proposed.append(proposal.fingerprint)
             decision, last = await self._trial(measure, proposal.source, bank)
             self.history.append(
                 Outcome(
@@ -136,27 +138,15 @@ class KnobsSearch(Search):
         is_kept = passes_recheck(recheck, bank, self._noise.sd, DEFAULT)
         return ("kept" if is_kept else "rechecked_out"), recheck
 
-    def _context(self, bank: list[float]) -> Context:
+    def _context(self) -> Context:
         return Context(
             source=self.head,
             editable=self.task.editable,
             knobs=self.task.knobs,
             moves=(),
             history=tuple(self.history),
-            tried=self._tried.__contains__,
+            tried=frozenset(self.proposed).__contains__,
             seed=self.seed + len(self.history),
-            brief=Brief(
-                task=self.task.title,
-                program=self.task.program,
-                metric=self.task.manifest.metric.name,
-                unit=self.task.manifest.metric.unit,
-                is_minimised=True,
-                budget="",
-                hardware_class="",
-                limits="",
-                noise_sd=self._noise.sd,
-                best=fmean(bank),
-            ),
         )
 
 

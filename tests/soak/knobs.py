@@ -10,15 +10,16 @@ goes on only if it asks for the same sources in the same order.
 
 import asyncio
 import json
+import math
 import random
 import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median, quantiles, stdev
 
 from protocol.errors import ArnodeError
 from protocol.runs import MAX_SEED
@@ -95,7 +96,7 @@ class Bench:
                 raise OutOfRuns
             if asked == len(notes.runs):
                 notes.add(await self._run(source, seeds[asked]))
-                print(f"  {notes.path.stem}, run {asked + 1}: {notes.runs[asked]}", file=sys.stderr)
+                _tell(notes)
             noted = notes.runs[asked]
             if noted.tree != source.tree.hex():
                 raise ArnodeError(
@@ -105,10 +106,8 @@ class Bench:
             asked += 1
             return None if noted.public_nano is None else noted.public_nano / NANO
 
-        try:
+        with suppress(OutOfRuns):
             await search.run(measure)
-        except OutOfRuns:
-            pass
         return search
 
     async def verified(self, head: Source, repetition: int) -> float:
@@ -121,12 +120,12 @@ class Bench:
         return max(0.0, fmean(gains))
 
     async def _fresh(self, notes: Notes, source: Source, seed: int) -> float:
-        """Return a run's metric on the secret split; one that failed is worth the floor of none."""
+        """Return a run's metric on the secret split; a head that fails is worth nothing."""
         tree = source.tree.hex()
         while True:
             for noted in notes.runs:
                 if (noted.tree, noted.seed) == (tree, seed):
-                    return float("inf") if noted.secret_nano is None else noted.secret_nano / NANO
+                    return math.inf if noted.secret_nano is None else noted.secret_nano / NANO
             notes.add(await self._run(source, seed))
 
     async def _run(self, source: Source, seed: int) -> Noted:
@@ -165,30 +164,73 @@ async def open_bench(folder: Path) -> AsyncIterator[Bench]:
 
 def run_knobs(folder: Path) -> dict[str, object]:
     """Make what is missing of all searches and return their figures."""
-    return asyncio.run(_compare(folder, tuple(ARMS), range(REPETITIONS)))
+    folder.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_compared(folder))
 
 
-async def _compare(folder: Path, arms: Sequence[str], repetitions: range) -> dict[str, object]:
-    heads: dict[str, list[float]] = {arm: [] for arm in arms}
+async def _compared(folder: Path) -> dict[str, object]:
+    heads: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    repeated = 0
     async with open_bench(folder) as bench:
-        for repetition in repetitions:
-            for arm in arms:
+        for repetition in range(REPETITIONS):
+            for arm in ARMS:
                 search = await bench.search(arm, repetition)
                 heads[arm].append(await bench.verified(search.head, repetition))
-                print(f"{arm}, {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
-    return {arm: heads[arm] for arm in arms}
+                print(f"{arm} {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
+            # Again, from the notes alone.
+            played = await bench.search("knobs", repetition)
+            repeated += len(played.proposed) - len(set(played.proposed))
+    return _figures(folder, heads, repeated)
+
+
+def _figures(
+    folder: Path, heads: Mapping[str, Sequence[float]], repeated: int
+) -> dict[str, object]:
+    notes = {path.stem: Notes.at(path).runs for path in sorted(folder.glob("*.json"))}
+    task = load_task(TASK, data_dir=folder.parent / "kept" / "data")
+    baseline = task.source.tree.hex()
+    bases = [
+        run.secret_nano / NANO
+        for name, runs in notes.items()
+        for run in runs
+        if name.startswith("fresh") and run.tree == baseline and run.secret_nano is not None
+    ]
+    middle = {arm: median(gains) for arm, gains in heads.items()}
+    return {
+        "task": task.name,
+        "runs": RUNS,
+        "repetitions": REPETITIONS,
+        "fresh_seeds": FRESH_SEEDS,
+        "baseline": round(fmean(bases), 4),
+        "noise_sd": round(stdev(bases), 4),
+        "median": {arm: round(gain, 4) for arm, gain in middle.items()},
+        "quartiles": {
+            arm: [round(gain, 4) for gain in quantiles(gains, method="inclusive")[::2]]
+            for arm, gains in heads.items()
+        },
+        "verified_heads": {arm: [round(gain, 4) for gain in heads[arm]] for arm in heads},
+        "runs_without_metric": {
+            arm: sum(
+                run.status != "ok" for name in notes if name.startswith(arm) for run in notes[name]
+            )
+            for arm in ARMS
+        },
+        "repeated": repeated,
+        "played_again_alike": True,  # else there would be no figures
+        "minutes": round(sum(run.seconds for runs in notes.values() for run in runs) / 60),
+        "holds": middle["knobs"] > middle["uniform"]
+        and middle["knobs"] >= middle["tpe"]
+        and not repeated,
+    }
+
+
+def _tell(notes: Notes) -> None:
+    run = notes.runs[-1]
+    metric = run.status if run.public_nano is None else f"{run.public_nano / NANO:.4f}"
+    said = f"  {notes.path.stem}, run {len(notes.runs)}: {metric}, {run.seconds:.0f} s"
+    print(said, file=sys.stderr, flush=True)
 
 
 def _seeds(what: str, repetition: int, count: int) -> list[int]:
     chance = random.Random(f"{what} {repetition}")
     return [chance.randrange(MAX_SEED + 1) for _ in range(count)]
-
-
-if __name__ == "__main__":
-    print(
-        asyncio.run(
-            _compare(
-                Path(sys.argv[1]), sys.argv[2].split(","), range(*map(int, sys.argv[3].split("-")))
-            )
-        )
-    )

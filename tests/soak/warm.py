@@ -140,7 +140,7 @@ def _become(role: str, folder: str, channel: int, output: int) -> None:
     os.close(output)
     os.chdir(folder)
     sys.argv = ["boot", str(channel), role]
-    with mock.patch.object(boot, "_warm", lambda **_: None):
+    with mock.patch.object(boot, "_warm"):
         boot.main()
 
 
