@@ -47,6 +47,29 @@ MOVE = Move(
     edits=(Edit(path="train.py", search="gelu(x)", replace="relu(x)"),),
 )
 MODEL = "a model of what was tried expects most of it"
+# What this proposer asked for when its numbers were last changed.
+GOLDEN = (
+    "BETAS[0] 0.9 → 0.973",
+    "WIDTH 64 → 128",
+    "BETAS[1] 0.95 → 0.985",
+    "USE_BIAS True → False",
+    "WIDTH 128 → 512, BETAS[1] 0.95 → 0.969",
+    "WIDTH 512 → 32",
+    "DECAY 0.5 → 0.0, BETAS[0] 0.973 → 0.9927, BETAS[1] 0.969 → 0.94",
+    "BETAS[0] 0.9927 → 0.9982, BETAS[1] 0.94 → 0.76",
+    "RATE 0.01 → 0.0001, LAYERS 4 → 5, BETAS[0] 0.9927 → 0.9961",
+    "RATE 0.01 → 0.126, BETAS[0] 0.9927 → 0.9945",
+    "RATE 0.126 → 1.0, LAYERS 4 → 1, BETAS[1] 0.94 → 0.857",
+    "RATE 0.126 → 1.0, LAYERS 4 → 6, BETAS[0] 0.9945 → 0.988",
+    "BETAS[0] 0.9945 → 0.9986",
+    "RATE 0.126 → 0.25, BETAS[0] 0.9945 → 0.9978, BETAS[1] 0.94 → 0.985, USE_BIAS True → False",
+    "RATE 0.126 → 0.0396, LAYERS 4 → 1, BETAS[1] 0.94 → 0.985",
+    "RATE 0.126 → 1.0, DECAY 0.0 → 1.0, USE_BIAS True → False",
+    "RATE 0.126 → 1.0, WIDTH 512 → 32, BETAS[0] 0.9945 → 0.9986, USE_BIAS True → False",
+    "LAYERS 4 → 2, BETAS[0] 0.9945 → 0.987, BETAS[1] 0.94 → 0.797, USE_BIAS True → False",
+    "RATE 0.126 → 0.00796, LAYERS 2 → 1, BETAS[1] 0.797 → 0.199",
+    "RATE 0.126 → 0.0287, LAYERS 2 → 1, BETAS[1] 0.797 → 3.19",
+)
 
 
 def context(
@@ -122,12 +145,8 @@ def played(runs: int, *, seed: int = 1, peers: tuple[PeerPatch, ...] = ()) -> li
     return made
 
 
-def test_a_search_is_played_again_alike() -> None:
-    titles = [proposal.title for proposal in played(24)]
-    assert titles == GOLDEN
-
-
-GOLDEN: list[str] = []
+def test_a_search_is_played_again_alike_anywhere() -> None:
+    assert tuple(proposal.title for proposal in played(len(GOLDEN))) == GOLDEN
 
 
 def test_all_ways_take_their_turns_and_never_repeat_themselves() -> None:
