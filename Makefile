@@ -36,7 +36,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|swarm|pipeline|records|syncing|peers|network, else all; figures are kept in
+# PART=decisions|swarm|explore|pipeline|records|syncing|peers|network, else all; figures are kept in
 # docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tests.bench $(PART)

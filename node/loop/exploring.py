@@ -41,6 +41,7 @@ from protocol.units import NANO
 _COMBINED_A_TURN: Final = 4  # experiments of a run or two each
 _SIMPLIFIED_A_TURN: Final = 1  # up to 40 runs
 _LOOKED_EVERY: Final = 20  # experiments, where there was nothing to do: to look takes a moment
+_LOOKED_BACK: Final = 2_000  # jobs: what lies before says nothing that those do not
 # What failed, or was tried again elsewhere, says nothing of where the line stands.
 _DECIDED: Final[dict[str, Event]] = {
     "kept": "kept",
@@ -202,26 +203,26 @@ class Exploring:
         return self._spell_then[1]
 
     def _read_spell(self) -> Spell:
-        after = self._ledger.moved_at_job
-        events = sorted(self._events(after))
-        since = max((number for number, event in events if event == "returned"), default=after)
-        trials = self._closed("experiment", since)
+        after = max(self._ledger.moved_at_job, self._store.last_job() - _LOOKED_BACK)
+        trials = [
+            (job.id, ExperimentStep.from_value(job.body))
+            for job in self._closed("experiment", after)
+        ]
+        events = sorted([*_decided(trials), *self._events(after)])
+        back = (number for number, event in events if event == "returned")
+        since = max(back, default=self._ledger.moved_at_job)
+        late = [step for number, step in trials if number > since]
         parts = self._closed("attestation", since)
         return Spell(
             since=since,
             trend=trend_of(event for _, event in events),
-            experiments=len(trials),
-            combined=sum(
-                ExperimentStep.from_value(job.body).proposer == COMBINING for job in trials
-            ),
+            experiments=len(late),
+            combined=sum(step.proposer == COMBINING for step in late),
             simplified=sum(AttestationStep.from_value(job.body).part is not None for job in parts),
         )
 
     def _events(self, after: int) -> Iterator[tuple[int, Event]]:
-        """Yield what came after a job, with the numbers of the jobs that say so."""
-        for job in self._closed("experiment", after):
-            if event := _DECIDED.get(ExperimentStep.from_value(job.body).decision):
-                yield job.id, event
+        """Yield what stacks and branches came to after a job, with the numbers of those jobs."""
         branches = [
             (job.id, BranchStep.from_value(job.body)) for job in self._closed("branch", after)
         ]
@@ -242,3 +243,10 @@ class Exploring:
 
     def _closed(self, kind: JobKind, after: int) -> list[Job]:
         return self._store.closed_jobs(self._ledger.key, kind, after=after)
+
+
+def _decided(trials: Sequence[tuple[int, ExperimentStep]]) -> Iterator[tuple[int, Event]]:
+    """Yield what experiments came to that say where the line stands."""
+    for number, step in trials:
+        if event := _DECIDED.get(step.decision):
+            yield number, event

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.decisions import run_decisions
+from tests.bench.exploring import run_explore
 from tests.bench.network import FIGURES, ROOT, run_network
 from tests.bench.peers import run_peers
 from tests.bench.pipeline import run_pipeline
@@ -21,6 +22,7 @@ KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
     "swarm": run_swarm,
+    "explore": run_explore,
     "pipeline": run_pipeline,
     "records": run_records,
     "syncing": run_syncing,

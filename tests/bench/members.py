@@ -93,7 +93,8 @@ class Member(Node):
 
     def __post_init__(self) -> None:
         self.propose = self._own_idea
-        self.looks_back = False  # rare, and heads are sets of patches here
+        # Rare, and heads are sets of patches here.
+        self.looks_back = self.explores = False
         self._trial: Sequence[Offer] = ()
         self._claim_sd = 0.0
 

@@ -11,6 +11,14 @@ from agent.proposal import Proposal
 from node.home import Home
 from node.identity import Identity
 from node.keyfile import NodeKeys
+from node.loop.branches import (
+    BranchStep,
+    Root,
+    branch_of,
+    close_branch,
+    open_branch,
+    open_return,
+)
 from node.loop.ledger import Ledger, RecordedExperiment
 from node.loop.session import Subject
 from node.loop.steps import CheckpointStep, ExperimentStep
@@ -146,6 +154,27 @@ def keep(ledger: Ledger, rate: str) -> RecordedExperiment:
     """Record an experiment that is kept: the working line moves to it."""
     proposal = proposal_of(ledger.source(ledger.known_line.working), rate)
     return conclude(ledger, proposal, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO + 1)
+
+
+def go_on(ledger: Ledger, root: Root, *metrics_nano: int | None) -> BranchStep:
+    """Let the line go on from a tree that measures so, a little below the head."""
+    job = open_branch(ledger, root, why="nothing was kept", runs=len(metrics_nano))
+    return end_branch(ledger, job, *metrics_nano)
+
+
+def go_back(ledger: Ledger) -> BranchStep:
+    """Let the line go back from its branch to what it left."""
+    branch = branch_of(ledger.store, ledger.known_line)
+    assert branch is not None
+    job = open_return(ledger, branch, why="it got nowhere", runs=2)
+    return end_branch(ledger, job, BASE_NANO, BASE_NANO)
+
+
+def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchStep:
+    """Let the runs of a branch end with these metrics; None is a crash."""
+    runs = finished(ledger.store, job, *metrics_nano)
+    behind_sd = None if None in metrics_nano else 5.0
+    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, behind_sd)
 
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:

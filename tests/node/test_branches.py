@@ -21,7 +21,6 @@ from node.loop.branches import (
 from node.loop.ledger import Ledger
 from node.loop.publication import ABLATION
 from node.store.blobs import Blobs
-from node.store.jobs import Job
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.kinds import PatchBody, ResultBody
@@ -31,7 +30,10 @@ from tests.node.books import (
     BASE_NANO,
     checkpoint,
     conclude,
+    end_branch,
     finished,
+    go_back,
+    go_on,
     ledger_of,
     proposal_of,
     with_baseline,
@@ -70,25 +72,6 @@ def root_of(ledger: Ledger, *, reach_sd: float = 100.0) -> Root:
     return root
 
 
-def branched(ledger: Ledger, root: Root, *metrics_nano: int | None) -> BranchStep:
-    """Go on from a tree that measures so."""
-    job = open_branch(ledger, root, why="nothing was kept", runs=len(metrics_nano))
-    return closed(ledger, job, *metrics_nano)
-
-
-def closed(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchStep:
-    runs = finished(ledger.store, job, *metrics_nano)
-    behind_sd = None if None in metrics_nano else 5.0
-    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, behind_sd)
-
-
-def back(ledger: Ledger) -> BranchStep:
-    branch = branch_of(ledger.store, ledger.known_line)
-    assert branch is not None
-    job = open_return(ledger, branch, why="it got nowhere", runs=2)
-    return closed(ledger, job, BASE_NANO, BASE_NANO)
-
-
 # Which tree
 
 
@@ -99,8 +82,8 @@ def test_the_head_before_the_present_one_is_gone_back_to_first_then_those_before
     for _ in range(4):
         root = root_of(ledger)
         titles.append(root.title)
-        branched(ledger, root, BASE_NANO, BASE_NANO)
-        back(ledger)
+        go_on(ledger, root, BASE_NANO, BASE_NANO)
+        go_back(ledger)
     assert titles == [
         "the head of 1 checkpoint ago",
         "the head of 2 checkpoints ago",
@@ -111,8 +94,8 @@ def test_the_head_before_the_present_one_is_gone_back_to_first_then_those_before
 
 def test_a_head_far_below_is_not_gone_back_to(ledger: Ledger) -> None:
     assert root_of(ledger, reach_sd=11.0).tree == rated("0.6").tree
-    branched(ledger, root_of(ledger), BASE_NANO)
-    back(ledger)
+    go_on(ledger, root_of(ledger), BASE_NANO)
+    go_back(ledger)
     assert root_of(ledger, reach_sd=6.0).tree == rated("0.6").tree
     assert older_root(ledger, reach_sd=1.0, noise_sd=NOISE_SD) is None
 
@@ -132,8 +115,8 @@ def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(ledge
     ledger.move_head(rated("0.9").tree, evidence=None)
     adopt_better(ledger, "0.95", 4)
     assert root_of(ledger).tree == rated("0.7").tree
-    branched(ledger, root_of(ledger), BASE_NANO)
-    back(ledger)
+    go_on(ledger, root_of(ledger), BASE_NANO)
+    go_back(ledger)
     assert root_of(ledger).tree == rated("0.5").tree
 
 
@@ -144,7 +127,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     ledger: Ledger, home: Home
 ) -> None:
     head = ledger.known_line.verified
-    step = branched(ledger, root_of(ledger), BASE_NANO - 10, BASE_NANO - 12)
+    step = go_on(ledger, root_of(ledger), BASE_NANO - 10, BASE_NANO - 12)
     line = ledger.known_line
     assert (line.verified, line.working) == (head, rated("0.6").tree)
     assert line.stack == (step.patch,)
@@ -167,7 +150,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
 
 
 def test_the_journals_working_branch_follows(ledger: Ledger, home: Home) -> None:
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     journal = Journal(home, ledger.store, ledger.blobs, LINE)
     journal.catch_up()
     expected = journal.expected()
@@ -176,7 +159,7 @@ def test_the_journals_working_branch_follows(ledger: Ledger, home: Home) -> None
     kept(ledger, "0.61")
     assert journal.catch_up() == 1
     away = journal.expected().working
-    step = back(ledger)
+    step = go_back(ledger)
     journal.catch_up()
     assert journal.expected().working == journal.expected().by_record[step.record or b""] != away
     assert journal.check() == []
@@ -203,10 +186,10 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(ledger: Ledger) 
             head, less.tree, title="without", why="", parents=(), origin=Origin(proposer=ABLATION)
         )
         ledger.go_on_from(less.tree, patch.id, ())
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     assert ledger.known_line.working == rated("0.6").tree
     kept(ledger, "0.61")
-    step = back(ledger)
+    step = go_back(ledger)
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (head, less.tree, (patch.id,))
     assert line.bank_nano == (BASE_NANO, BASE_NANO)
@@ -218,7 +201,7 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(ledger: Ledger) 
 
 def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: Ledger) -> None:
     before = ledger.known_line
-    step = branched(ledger, root_of(ledger), BASE_NANO, None)
+    step = go_on(ledger, root_of(ledger), BASE_NANO, None)
     assert not step.is_taken
     assert ledger.known_line == before
     assert ledger.store.experiments(LINE)[-1].decision == "failed"
@@ -227,11 +210,11 @@ def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: 
 
 def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> None:
     head = ledger.known_line.verified
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     branch = branch_of(ledger.store, ledger.known_line)
     assert branch is not None
     job = open_return(ledger, branch, why="it got nowhere", runs=2)
-    closed(ledger, job, None, None)
+    end_branch(ledger, job, None, None)
     line = ledger.known_line
     assert (line.verified, line.working, line.stack, line.bank_nano) == (head, head, (), ())
 
@@ -239,20 +222,20 @@ def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> Non
 def test_a_head_moved_by_hand_meanwhile_is_not_left(ledger: Ledger) -> None:
     job = open_branch(ledger, root_of(ledger), why="nothing was kept", runs=1)
     ledger.move_head(BASELINE.tree, evidence=None)
-    step = closed(ledger, job, BASE_NANO)
+    step = end_branch(ledger, job, BASE_NANO)
     assert not step.is_taken
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
 
 
 def test_a_head_moved_by_hand_ends_the_branch(ledger: Ledger) -> None:
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     ledger.move_head(BASELINE.tree, evidence=None)
     assert branch_of(ledger.store, ledger.known_line) is None
 
 
 def test_a_line_whose_branch_job_was_lost_is_judged_like_any(ledger: Ledger) -> None:
-    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     (job,) = ledger.store.closed_jobs(LINE, "branch")
     ledger.store.update_job_body(job.id, replace(step, patch=None).to_value())
     assert branch_of(ledger.store, ledger.known_line) is None
@@ -268,7 +251,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
     ledger: Ledger, home: Home
 ) -> None:
     head = ledger.known_line.verified
-    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     parts = [kept(ledger, f"0.6{number}") for number in range(1, 10)]
     record = checkpoint(ledger, gain_nano=5 * STEP_NANO)
     line = ledger.known_line
@@ -285,7 +268,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
 
 def test_a_branch_that_misses_goes_back_to_the_head(ledger: Ledger, home: Home) -> None:
     head = ledger.known_line.verified
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     kept(ledger, "0.61")
     checkpoint(ledger, gain_nano=-STEP_NANO)
     line = ledger.known_line
@@ -295,7 +278,7 @@ def test_a_branch_that_misses_goes_back_to_the_head(ledger: Ledger, home: Home) 
 
 
 def test_a_branch_is_not_full_however_much_it_keeps(ledger: Ledger) -> None:
-    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     for number in range(1, 10):
         kept(ledger, f"0.6{number}")
     assert kept_in(ledger.store, ledger.known_line.stack) == 9
@@ -319,7 +302,7 @@ def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
         theirs=theirs.tree,
     )
     assert not store.tried(LINE.task, fingerprint(clean))
-    step = branched(ledger, root, BASE_NANO, BASE_NANO)
+    step = go_on(ledger, root, BASE_NANO, BASE_NANO)
     assert store.tried(LINE.task, fingerprint(clean))
     assert ledger.known_line.working == clean.tree
     began = store.patch(step.patch or b"")
@@ -350,7 +333,7 @@ def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(ledger: Ledger, hom
 
 
 def test_it_all_reads_back_from_another_process(ledger: Ledger, home: Home, store: Store) -> None:
-    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     again = ledger_of(home, store)
     branch = branch_of(store, again.known_line)
     assert branch is not None

@@ -7,7 +7,7 @@ import pytest
 from agent.canonical import fingerprint
 from agent.proposal import Proposal
 from node.home import Home
-from node.loop.branches import BranchStep, Root, close_branch, open_branch
+from node.loop.branches import Root
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -15,7 +15,7 @@ from node.vetting.adoption import examine
 from node.vetting.provenance import Evidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import books
-from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, keep
+from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, go_on, keep
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
 from tests.node.strangers import Stranger
 
@@ -217,13 +217,6 @@ def test_passages_are_runs_of_one_writer_in_one_file() -> None:
 # Branches
 
 
-def taken(ledger: Ledger, root: Root) -> BranchStep:
-    """Go on from a tree."""
-    job = open_branch(ledger, root, why="nothing was kept", runs=1)
-    runs = finished(ledger.store, job, BASE_NANO)
-    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, 1.0)
-
-
 def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence(
     ledger: Ledger, blobs: Blobs
 ) -> None:
@@ -232,7 +225,8 @@ def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence
     older = ledger.known_line.verified
     add(ledger, "B = 1\n")
     checkpoint(ledger, gain_nano=GAIN_NANO)
-    taken(ledger, Root(where="older", tree=older, title="an older head", patch=first))
+    root = Root(where="older", tree=older, title="an older head", patch=first)
+    go_on(ledger, root, BASE_NANO)
     added = add(ledger, "C = 1\n")
     before = lines_of(ledger, blobs)
     assert writers(before)[1:] == [("A = 1", "own", "alone"), ("C = 1", "own", "kept")]
@@ -259,7 +253,7 @@ def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
         author=ada.key.public,
         theirs=above.tree,
     )
-    taken(ledger, root)
+    go_on(ledger, root, BASE_NANO)
     own = add(ledger, "C = 1\n")
     lines = lines_of(ledger, blobs)[1:]
     assert [(line.text, line.writer.name, line.writer.patch) for line in lines] == [

@@ -44,6 +44,13 @@ def test_the_working_line_follows_what_was_kept_and_returns_after_a_missed_check
     assert {column.head for column in shown} == {1.2}
 
 
+def test_a_branch_goes_down_to_another_tree_and_comes_back_and_is_no_keep() -> None:
+    shown = columns(history(("adopted", 1.0), ("branched", 1.1), ("kept", 1.05), ("branched", 1.0)))
+    assert [column.working for column in shown] == [1.2, 1.0, 1.1, 1.05, 1.0]
+    assert [column.head for column in shown] == [1.2, 1.0, 1.0, 1.0, 1.0]
+    assert [column.mark for column in shown] == [None, None, None, "kept", None]
+
+
 def test_a_passed_checkpoint_moves_both_lines() -> None:
     shown = columns(history(("kept", 1.1), ("adopted", 1.08), ("failed", None)))
     assert [column.head for column in shown] == [1.2, 1.2, 1.08, 1.08]

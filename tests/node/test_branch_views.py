@@ -1,0 +1,141 @@
+"""What people see of a branch: from where the line goes on, and that this is no experiment."""
+
+import json
+
+import pytest
+
+from node.exchange.pull_request import kept_parts
+from node.home import Home
+from node.journal.journal import Journal
+from node.loop.branches import older_root
+from node.loop.insights import tell_insight
+from node.loop.ledger import Ledger
+from node.report.concluded import Span
+from node.report.lines import LineReport, report_of
+from node.report.markdown import as_markdown
+from node.report.words import document_of
+from node.store.store import Store
+from node.views.status import status_document
+from node.views.status_text import print_status
+from protocol.kinds import InsightBody, ResultBody
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    go_back,
+    go_on,
+    keep,
+    with_baseline,
+)
+from tests.node.examples import KEY, LINE
+from tests.node.test_commands import arnode
+from tests.node.test_live import drawn, node_of
+
+EVER = Span(since_ms=0, until_ms=4_000_000_000_000)
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    """A line that went on from the baseline and kept one patch there."""
+    ledger = with_baseline(home, store)
+    keep(ledger, "0.2")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    root = older_root(ledger, reach_sd=100.0, noise_sd=0.001)
+    assert root is not None
+    go_on(ledger, root, BASE_NANO + 5, BASE_NANO + 7)
+    keep(ledger, "0.3")
+    return ledger
+
+
+@pytest.fixture
+def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+
+
+def report(ledger: Ledger) -> LineReport:
+    (line,) = report_of(ledger.store, EVER, net="main").lines
+    return line
+
+
+def test_status_tells_from_which_tree_the_line_goes_on(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    (line,) = document["lines"]  # type: ignore[misc, union-attr]
+    assert line["working"] == {  # type: ignore[index, call-overload]
+        "tree": ledger.known_line.working.hex(),
+        "keeps": 1,
+        "branch": "on from the task's baseline",
+    }
+    assert line["experiments"]["total"] == 2  # type: ignore[index, call-overload]
+    print_status(document)
+    assert "1 patch on from the task's baseline, not verified yet" in capsys.readouterr().out
+
+
+def test_the_live_view_tells_so_too(ledger: Ledger, home: Home, store: Store) -> None:
+    picture = drawn(node_of(home, store))
+    assert "1 patch on from the task's baseline, not verified yet" in picture
+    assert "branch" in picture
+
+
+def test_the_log_lists_it_as_what_it_is(
+    ledger: Ledger, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "branched" in arnode(capsys, "log")
+    document = json.loads(arnode(capsys, "log", "--json"))
+    decisions = [one["decision"] for one in document["experiments"]]
+    assert decisions == ["kept", "branched", "adopted", "kept", "baseline"]
+
+
+def test_the_journal_and_its_table_follow(ledger: Ledger, home: Home) -> None:
+    go_back(ledger)
+    journal = Journal(home, ledger.store, ledger.blobs, LINE)
+    journal.catch_up()
+    rows = [row.split("\t") for row in (journal.path / "results.tsv").read_text().splitlines()]
+    assert [(row[3], row[4]) for row in rows[-3:]] == [
+        ("discard", "on from the task's baseline"),
+        ("keep", "LEARNING_RATE → 0.3"),
+        ("discard", "back to the head"),
+    ]
+    assert journal.check() == []
+
+
+def test_the_report_counts_it_among_no_ideas(ledger: Ledger) -> None:
+    line = report(ledger)
+    assert [idea.entry.title for idea in line.ideas] == [
+        "LEARNING_RATE → 0.2",
+        "LEARNING_RATE → 0.3",
+    ]
+    assert line.open_keeps == 1
+    assert dict(line.device_ms)["other trees to go on from"] > 0
+    assert [point.mark for point in line.points][-2:] == ["branched", "kept"]
+    text = as_markdown(document_of(report_of(ledger.store, EVER, net="main"), None))
+    assert "2 experiments: 2 kept" in text
+
+
+def test_the_gain_of_a_branch_is_that_of_its_ideas(ledger: Ledger) -> None:
+    checkpoint(ledger, gain_nano=2 * GAIN_NANO)
+    line = report(ledger)
+    assert {row.origin.proposer for row in line.origins} == {"knobs"}
+    assert sum(row.alone_nano for row in line.origins) == line.gain_nano
+
+
+def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(ledger: Ledger) -> None:
+    checkpoint(ledger, gain_nano=2 * GAIN_NANO)
+    tell_insight(ledger)
+    (told,) = (record.body for record in ledger.store.records("insight"))
+    assert isinstance(told, InsightBody)
+    assert "another tree than the head" in told.message
+
+
+def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(ledger: Ledger) -> None:
+    first = next(one for one in ledger.store.experiments(LINE) if one.decision == "adopted")
+    branch = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
+    assert isinstance(branch.body, ResultBody)
+    assert kept_parts(ledger.store, branch.body)[:2] == [
+        "- on from the task's baseline",
+        "- LEARNING_RATE → 0.3",
+    ]
+    before = ledger.store.record(first.id).body
+    assert isinstance(before, ResultBody)
+    assert kept_parts(ledger.store, before)[:1] == ["- LEARNING_RATE → 0.2"]
