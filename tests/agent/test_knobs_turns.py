@@ -104,7 +104,6 @@ def peer(old: str, new: str, number: int = 1) -> PeerPatch:
         why="because I say so",
         diff="",
         edits=(Edit(path="train.py", search=old + "\n", replace=new + "\n"),),
-        fingerprint=bytes(32),
     )
 
 

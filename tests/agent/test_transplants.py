@@ -54,7 +54,6 @@ def peer(
         why="",
         diff="",
         edits=edits,
-        fingerprint=bytes([number]) * 32,
     )
 
 
