@@ -31,8 +31,7 @@ _RETRIED_MOVE_SHARE = 0.15
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
 _TRANSPLANT_SHARE = 1 / 3
-# Of the others; measured on `tiny`, the model does better the more of them it has.
-_LOCAL_SHARE = 1 / 3
+_LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
 _MOST_MODELLED = 100
