@@ -1,22 +1,27 @@
-"""The proposer that needs no model: moves that the task lists, and steps of its constants.
+"""The proposer that needs no language model: moves that the task lists, and steps of its constants.
 
 Deterministic given the context's seed and history. While listed moves are untried about half of
-the proposals are moves; knobs take local steps (log-normal, the 1/5th rule per knob, a
-direction that gained goes on) and quasi-random probes of their range in turn. Nothing is ever
-proposed whose canonical AST was run before.
+the proposals are moves. Knobs are changed in three ways in turn: as a peer changed them, by a local
+step (log-normal, the 1/5th rule per knob, a direction that gained goes on), and as a model of what
+was tried expects most of; while that knows too little, by a quasi-random probe of a range. Nothing
+is ever proposed whose canonical AST was run before.
 """
 
 import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from agent.acquisition import promising
 from agent.canonical import fingerprint, parse
-from agent.edits import is_made, line_edit, reapply
+from agent.changes import Change, Trial, edits_of, key_of, title_of, trials
+from agent.edits import is_made, reapply
 from agent.literals import REACH, Knob, Scalar, axis_of, find_knobs
-from agent.proposal import Context, Outcome, Proposal
+from agent.proposal import Context, Level, Outcome, Proposal
+from agent.transplants import Transplant, transplants
 from protocol.ideas import Edit, Move
 from protocol.source import Source
 
@@ -25,14 +30,26 @@ _UNTRIED_MOVE_SHARE = 0.5
 _RETRIED_MOVE_SHARE = 0.15
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
-_LOCAL_SHARE = 0.5
+_TRANSPLANT_SHARE = 1 / 3
+# Of the others; measured on `tiny`, the model does better the more of them it has.
+_LOCAL_SHARE = 1 / 3
+# The work must not grow with a history's length.
+_MOST_LOOKED_AT = 600
+_MOST_MODELLED = 100
+_TITLE_CHARACTERS = 120
 # Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-_FIRST_STEP = 0.5
+# A step that noise hides teaches nothing.
+_FIRST_STEP = 1.0
 _STEP_GROWTH = 1.5
 _STEP_DECAY = _STEP_GROWTH**-0.25
 _MIN_STEP = 0.1
 # Constants that the task does not list are tried too, but it knew what it was listing.
 _UNLISTED_WEIGHT = 1 / 3
+_TRANSPLANTED: Mapping[Level, str] = {
+    "here": "it gained here before",
+    "others": "a peer says that it gains, and others measured it too",
+    "claimed": "a peer says that it gains",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +58,7 @@ class _Draft:
     title: str
     why: str
     edits: tuple[Edit, ...]
+    parents: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +120,13 @@ class KnobsProposer:
                 why=draft.why,
                 proposer="knobs",
                 fingerprint=mark,
+                parents=draft.parents,
             )
         return None
 
 
 class _Drafts:
-    """Draws one idea after another for one context; moves come up once each."""
+    """Draws one idea after another for one context; moves and transplants come up once each."""
 
     def __init__(self, context: Context) -> None:
         # The latest outcomes are in it, so that a history cut to a length still moves on.
@@ -115,12 +134,12 @@ class _Drafts:
         self._chance = random.Random(
             f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
         )
-        self._source = context.source
-        self._seed = context.seed
+        self._context = context
         self._past = _pasts(context.history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
         self._knobs = find_knobs(context.source, context.editable, context.knobs)
-        self._has_specs = bool(context.knobs)
+        # One knob for a name: a history tells them apart by nothing else.
+        self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = _ordered_moves(context)
 
     def draw(self, attempt: int) -> _Draft | None:
@@ -131,15 +150,44 @@ class _Drafts:
             return _move_draft(self._retried.pop(0))
         if not self._knobs:
             return None
+        if self._chance.random() < _TRANSPLANT_SHARE:
+            transplant = next(self._transplants, None)
+            if transplant is not None:
+                return self._transplanted(transplant)
         if self._chance.random() < _LOCAL_SHARE:
             return self._local()
+        changes = next(self._promising, None)
+        if changes is not None:
+            return self._drafted(changes, "a model of what was tried expects most of it")
         return self._probe(1 + self._drawn + attempt)
+
+    @cached_property
+    def _trials(self) -> tuple[Trial, ...]:
+        """This node's trials of knobs, the latest first."""
+        return tuple(trials(self._context.history[-_MOST_LOOKED_AT:], self._context.knobs))
+
+    @cached_property
+    def _transplants(self) -> Iterator[Transplant]:
+        if not self._context.peers:
+            return iter(())
+        done = [trial.step for trial in self._trials]
+        return transplants(self._context.peers, self._by_name, self._context.knobs, done)
+
+    @cached_property
+    def _promising(self) -> Iterator[tuple[Change, ...]]:
+        knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
+        weights = [self._weight(knob) for knob in knobs]
+        seen = [one for one in self._trials if one.outcome.decision != "rejected"]
+        found = promising(knobs, weights, seen[:_MOST_MODELLED], self._chance)
+        return (changes for changes in found if len(title_of(changes)) <= _TITLE_CHARACTERS)
+
+    def _weight(self, knob: Knob) -> float:
+        return _UNLISTED_WEIGHT if self._context.knobs and knob.spec is None else 1.0
 
     def _local(self) -> _Draft | None:
         pasts = [self._past.get(knob.name, _Past(())) for knob in self._knobs]
         weights = [
-            past.weight * (_UNLISTED_WEIGHT if self._has_specs and knob.spec is None else 1)
-            for knob, past in zip(self._knobs, pasts, strict=True)
+            past.weight * self._weight(knob) for knob, past in zip(self._knobs, pasts, strict=True)
         ]
         at = self._chance.choices(range(len(self._knobs)), weights)[0]
         knob, past = self._knobs[at], pasts[at]
@@ -167,8 +215,8 @@ class _Drafts:
 
     def _probe(self, index: int) -> _Draft | None:
         """Return the point of a Halton sequence that the seed shifts."""
-        which = (_van_der_corput(index, 2) + _shift(self._seed, "which")) % 1
-        where = (_van_der_corput(index, 3) + _shift(self._seed, "where")) % 1
+        which = (_van_der_corput(index, 2) + _shift(self._context.seed, "which")) % 1
+        where = (_van_der_corput(index, 3) + _shift(self._context.seed, "where")) % 1
         knob = self._knobs[int(which * len(self._knobs))]
         axis = axis_of(knob)
         if axis is None:
@@ -178,18 +226,19 @@ class _Drafts:
         return self._draft(knob, value, "a quasi-random probe of its range")
 
     def _draft(self, knob: Knob, value: Scalar, why: str) -> _Draft | None:
-        literal = knob.render(value)
-        if literal == knob.text or value == knob.value:
-            return None
-        text = self._source[knob.path].decode("utf-8")
-        direction = "set"
-        if not isinstance(value, str | bool) and not isinstance(knob.value, str | bool):
-            direction = "up" if value > knob.value else "down"
-        return _Draft(
-            key=f"knob:{knob.name}:{direction}",
-            title=f"{knob.name} {knob.text} → {literal}",
-            why=why,
-            edits=(line_edit(knob.path, text, knob.start, knob.end, literal),),
+        change = Change(knob, value)
+        return None if change.does_nothing else self._drafted((change,), why)
+
+    def _drafted(self, changes: Sequence[Change], why: str) -> _Draft:
+        edits = edits_of(self._context.source, changes)
+        return _Draft(key=key_of(changes), title=title_of(changes), why=why, edits=edits)
+
+    def _transplanted(self, transplant: Transplant) -> _Draft:
+        draft = self._drafted(transplant.changes, _TRANSPLANTED[transplant.peer.level])
+        return replace(
+            draft,
+            title=f"{draft.title}, from {transplant.whose}",
+            parents=(transplant.peer.patch,),
         )
 
 

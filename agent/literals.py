@@ -27,6 +27,7 @@ _SMALL_INT = 16
 _MAX_EXPONENT = 40
 # What lies beyond is no size or rate, and its fourfold might not be a number.
 _MAX_NUMBER = 2**53
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,8 @@ class Knob:
         if isinstance(value, bool):
             return repr(value)
         if isinstance(value, int):
-            return f"2**{value.bit_length() - 1}" if "**" in self.text else repr(value)
+            is_power = "**" in self.text and value.bit_count() == 1
+            return f"2**{value.bit_length() - 1}" if is_power else repr(value)
         # repr always reads as a float; only its exponent is padded.
         return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", repr(value))
 
@@ -78,15 +80,25 @@ class Axis:
 
     def position(self, value: float) -> float:
         """Return the coordinate of `value`, inside the range."""
+        return min(max(self.coordinate(value), self.low), self.high)
+
+    def coordinate(self, value: float) -> float:
+        """Return the coordinate of `value`, wherever that is; infinite where it has none."""
         if self.kind == "linear":
-            coordinate = value
-        elif self.kind == "power":
-            coordinate = math.log2(value)
-        elif self.kind == "tail":
-            coordinate = -math.log(1 - value)
-        else:
-            coordinate = math.log(abs(value)) if value else self.low
-        return min(max(coordinate, self.low), self.high)
+            return value
+        if self.kind == "power":
+            return math.log2(value) if value > 0 else -math.inf
+        if self.kind == "tail":
+            return -math.log(1 - value) if value < 1 else math.inf
+        return math.log(abs(value)) if value else -math.inf
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` is a number of this axis, inside the range."""
+        coordinate = self.coordinate(value)
+        is_inside = self.low - _ROUNDING <= coordinate <= self.high + _ROUNDING
+        has_sign = self.kind != "log" or value * self.sign > 0
+        is_step = self.kind != "power" or coordinate.is_integer()
+        return is_inside and has_sign and is_step
 
     def value(self, coordinate: float) -> int | float:
         """Return the tidy number nearest to a coordinate, which is clamped to the range."""
@@ -117,6 +129,13 @@ def find_knobs(
             spec = by_name.get(name)
             found += [knob for knob in _knobs_of(path, data, name, node, spec) if _moves(knob)]
     return tuple(found)
+
+
+def knob_values(
+    source: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
+) -> tuple[tuple[str, Scalar], ...]:
+    """Return the knobs' values by name, in the order of `find_knobs`."""
+    return tuple((knob.name, knob.value) for knob in find_knobs(source, editable, specs))
 
 
 def axis_of(knob: Knob) -> Axis | None:

@@ -6,14 +6,16 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.proposal import Proposer, SlowProposer
+from agent.proposal import Insight, Proposer, SlowProposer
 from node.books import Books, random_seed
 from node.config import Config
 from node.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
+from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import PeerPatches
 from node.loop.peers import Peers
@@ -63,11 +65,12 @@ class Assembly:
             return verdicts.noise_sd
 
         peers = self._peers(noise_sd, want)
+        exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, self.session.task)
         ideas = Ideas(
             ledger=ledger,
             outcomes=outcomes,
-            briefing=self._briefing(outcomes, peers, noise_sd),
+            briefing=self._briefing(outcomes, peers, noise_sd, exploring),
             proposer=proposer,
             seed=proposal_seed(self.books.store),
             slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
@@ -85,14 +88,19 @@ class Assembly:
             session=self.session,
             ideas=ideas,
             verdicts=verdicts,
-            agenda=self._agenda(ideas, verdicts, peers, policy),
+            agenda=self._agenda(ideas, verdicts, exploring, peers, policy),
             random_seed=random_seed,
             on_record=self.books.keep_journal,
             activity=self.activity,
         )
 
     def _agenda(
-        self, ideas: Ideas, verdicts: Verdicts, peers: Peers | None, policy: Policy
+        self,
+        ideas: Ideas,
+        verdicts: Verdicts,
+        exploring: Exploring,
+        peers: Peers | None,
+        policy: Policy,
     ) -> Agenda:
         is_used = self.session.is_used_by_others
         return Agenda(
@@ -100,6 +108,7 @@ class Assembly:
             rotation=self.session.rotation,
             ideas=ideas,
             verdicts=verdicts,
+            exploring=exploring,
             policy=policy,
             goal=self.goal,
             activity=self.activity,
@@ -109,10 +118,22 @@ class Assembly:
         )
 
     def _briefing(
-        self, outcomes: Outcomes, peers: Peers | None, noise_sd: Callable[[], float]
+        self,
+        outcomes: Outcomes,
+        peers: Peers | None,
+        noise_sd: Callable[[], float],
+        exploring: Exploring,
     ) -> Briefing:
         """What tells proposers all that they may know."""
         ledger, task = self.books.ledger, self.session.task
+        author, path = ledger.publication.author, self.home.people
+
+        def insights() -> tuple[Insight, ...]:
+            blocked = read_people(path).blocked
+            return insights_of(
+                ledger.store, ledger.key, author, is_heard=lambda one: one not in blocked
+            )
+
         shown = peers and PeerPatches(ledger, peers, net=self.config.net, noise_sd=noise_sd)
         return Briefing(
             ledger=ledger,
@@ -121,6 +142,8 @@ class Assembly:
             program=ProgramText(task, self.home.programs, self.activity.say).read,
             noise_sd=noise_sd,
             peers=shown.latest if shown else tuple,
+            insights=insights,
+            aim=exploring.aim,
             show_unverified_words=self.config.peers_words,
         )
 

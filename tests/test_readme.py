@@ -185,9 +185,10 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
 
 
 def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Path) -> None:
-    from node.proposing.choice import ModelChoice, chosen_by
+    from node.proposing.choice import ModelChoice, ProgramChoice, chosen_by
     from node.proposing.keys import ApiKeys
     from node.proposing.model import settings_for
+    from node.setting_values import AGENTS
 
     page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
@@ -202,7 +203,8 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
         if isinstance(choice, ModelChoice):  # with the keys that the page names nothing is missing
             settings_for(config, choice, ApiKeys(dict.fromkeys(named, "sk-1")))
     for agent in re.findall(r'`"([^"…]+)"`', page):
-        assert isinstance(chosen_by(Config(agent=agent)), ModelChoice)
+        choice = chosen_by(Config(agent=agent, agent_command=("my-agent",)))
+        assert isinstance(choice, ProgramChoice if agent in AGENTS else ModelChoice)
 
 
 def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _SAID: dict[End, str] = {
     "memory": "it took more than {memory_bytes} bytes of memory",
     "output": "it printed more than {output_bytes} bytes",
     "threads": "it had more than {threads} threads",
-    "files": "it wrote more than {scratch_bytes} bytes or {scratch_files} files",
+    "files": "it wrote more than {scratch_bytes} bytes, {scratch_files} files, or closed a folder",
 }
 _log = logging.getLogger(__name__)
 

@@ -65,9 +65,17 @@ def describe(store: Store, record: Record, diff: str) -> str:
 
 
 def kept_parts(store: Store, body: ResultBody) -> list[str]:
-    """Return a line for each kept patch between a result's base and its tree."""
+    """Return a line for each kept patch between a result's base and its tree.
+
+    Of what led to a tree, the last before the result counts: a branch may have begun there.
+    """
     parts: list[Experiment] = []
-    kept = {one.tree: one for one in store.experiments() if one.decision == "kept"}
+    kept: dict[bytes, Experiment] = {}
+    for one in store.experiments():
+        if one.decision in ("kept", "branched"):
+            kept[one.tree] = one
+        if (one.stage, one.tree, one.parent) == ("confirm", body.tree, body.base):
+            break
     tree = body.tree
     while tree in kept and tree != body.base:
         parts.append(kept.pop(tree))

@@ -71,7 +71,7 @@ class Lineage:
             if self.main is None:
                 self.main = self.working = commit
                 self.main_trees.append(entry.tree)
-        elif entry.stage == "keep":
+        elif entry.stage == "keep":  # a branch's step to another tree is one, too
             self.working = self.by_tree[entry.tree] = commit
         elif entry.stage == "confirm":
             # Passed, the adoption that follows moves both; else the working line goes back.
@@ -134,6 +134,8 @@ def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> st
 def _word(entry: Experiment) -> str:
     if entry.status != "ok":
         return entry.status
+    if entry.decision == "branched":
+        return "branch"
     return {"screen": "discard"}.get(entry.stage, entry.stage)
 
 

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node.loop.branches import BranchStep
 from node.loop.steps import AttestationStep
 from node.loop.trial import Confirmation
 from protocol.fields import fit_line
@@ -91,6 +92,18 @@ class Activity:
         gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
         word = DECISION_WORDS.get(dot.decision, dot.decision)
         self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
+
+    def branching(self, step: BranchStep) -> None:
+        """The line is about to go on from another tree, or back."""
+        self.say(f"{step.why}: going {step.title}")
+
+    def branched(self, step: BranchStep, behind_sd: float | None) -> None:
+        """That tree was measured."""
+        if not step.is_taken:
+            self.say(f"not going {step.title}: see its runs", record=step.record)
+        elif step.where != "head" and behind_sd is not None:
+            where = "below" if behind_sd > 0 else "above"
+            self.say(f"{step.title}: {abs(behind_sd):.1f} sd {where} it", record=step.record)
 
     def weighing(self, confirmation: Confirmation) -> None:
         """A confirmation has a new pair."""

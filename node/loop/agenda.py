@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from node.durations import Hours
-from node.loop.ablation import only_simplifies, open_ablation
+from node.loop.ablation import open_ablation
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
 from node.loop.attestations import open_attestation
+from node.loop.branches import BranchStep, kept_in
 from node.loop.catching_up import open_catch_up
 from node.loop.doubts import open_remeasure
-from node.loop.ideas import PLATEAU, Idea, Ideas
+from node.loop.exploring import Exploring
+from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.quiet import LOOKED_S, Quiet
@@ -29,11 +31,12 @@ _PRIORITY = {
     "checkpoint": 2,
     "catchup": 3,
     "attestation": 4,
-    "bank": 5,
-    "experiment": 6,
+    "branch": 5,
+    "bank": 6,
+    "experiment": 7,
 }
 # These decide only when all their runs have ended; meanwhile nothing else begins.
-_EXCLUSIVE = {*HEAD_TRIALS, "attestation"}
+_EXCLUSIVE = {*HEAD_TRIALS, "attestation", "branch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ class Agenda:
         rotation: int,
         ideas: Ideas,
         verdicts: Verdicts,
+        exploring: Exploring,
         policy: Policy,
         goal: Goal,
         activity: Activity,
@@ -94,6 +98,7 @@ class Agenda:
         self._rotation = rotation
         self._ideas = ideas
         self._verdicts = verdicts
+        self._exploring = exploring
         self._policy = policy
         self._activity = activity
         self._peers = peers
@@ -109,7 +114,6 @@ class Agenda:
         self._ends_at_checkpoint = False
         self._is_waiting = False
         self._opened = 0
-        self._ablated_at = 0  # how many had been opened then
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
         self._wanted_jobs: set[int] = set()
 
@@ -132,7 +136,7 @@ class Agenda:
 
         Return whether there will be one.
         """
-        if self._ledger.line and self._has_gains:
+        if self._ledger.line and self._exploring.may_be_judged(is_asked=True):
             self._checkpoint_wanted = self._ends_at_checkpoint = True
             self._activity.say("stopping after a checkpoint of the working line")
         else:
@@ -206,9 +210,8 @@ class Agenda:
             return None
         if self._ideas.has_unfinished_business and jobs:
             return None
-        is_time = self._opened - self._ablated_at >= PLATEAU and self._ideas.is_on_plateau
-        if is_time and not jobs and (run := self._open_ablation()):
-            return run
+        if self._exploring.is_due and not self._ideas.has_unfinished_business:
+            return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()
 
     def _unstarted(self, job: Job) -> PlannedRun | None:
@@ -221,20 +224,17 @@ class Agenda:
         line = self._ledger.known_line
         if self.goal.hours and (begins := self.goal.hours.next(self._now())[0]) != self._night:
             self._night, self._session_checkpoint_done = begins, False
-        if not self._has_gains:
+        if not line.stack:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
-        return (
-            len(line.stack) >= self._policy.keeps_per_checkpoint
+        is_asked = (
+            kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
             or (not self._session_checkpoint_done and self._is_late)
+            or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
-
-    @property
-    def _has_gains(self) -> bool:
-        """Whether the working line has anything that a checkpoint could confirm."""
-        return not only_simplifies(self._store, self._ledger.known_line.stack)
+        return self._exploring.may_be_judged(is_asked=is_asked)
 
     @property
     def _is_late(self) -> bool:
@@ -281,7 +281,7 @@ class Agenda:
 
     def _open_remeasure(self) -> PlannedRun | None:
         """Measure a head in doubt again, once nothing is built on it."""
-        if self._has_gains:
+        if not self._exploring.is_at_head:
             return None
         job = open_remeasure(self._ledger, rotation=self._rotation)
         if job is None:
@@ -294,7 +294,7 @@ class Agenda:
         peers = self._peers
         if peers is None or self.goal.is_on_demand or is_busy:
             return None
-        if not self._has_gains and (step := peers.catch_up(rotation=self._rotation)):
+        if not self._exploring.has_gains and (step := peers.catch_up(rotation=self._rotation)):
             job = open_catch_up(self._ledger, step)
         elif peers.is_due and (wanted := peers.audit()):
             job = open_attestation(self._ledger, wanted)
@@ -317,9 +317,7 @@ class Agenda:
         idea = self._ideas.take()
         if idea is None:
             if not self._running:  # what runs may still move the working line
-                if run := self._open_ablation():
-                    return run
-                return self._open_last()
+                return self._open_ablation() or self._open_return() or self._open_last()
             return None
         if self._has_company:
             self._ledger.intend(idea.proposal)
@@ -330,7 +328,7 @@ class Agenda:
         if not self._has_company:
             self._activity.say("out of ideas: every proposal was tried before")
             return self._open_checkpoint() if self.end_at_checkpoint() else None
-        if self._has_gains:
+        if self._exploring.may_be_judged(is_asked=True):
             return self._open_checkpoint()
         if not self._is_waiting:
             self._is_waiting = True
@@ -339,10 +337,27 @@ class Agenda:
 
     def _open_ablation(self) -> PlannedRun | None:
         """Ask what a part of the head is worth, while nothing is built on it."""
-        self._ablated_at = self._opened
-        job = None if self._has_gains else open_ablation(self._ledger)
-        if job is None:
+        job = open_ablation(self._ledger) if self._exploring.is_at_head else None
+        return self._begin(job) if job else None
+
+    def _open_return(self) -> PlannedRun | None:
+        """Go back to the head from a branch that has no ideas left and is no better."""
+        if self._exploring.may_be_judged(is_asked=True):
             return None
+        job = self._exploring.open_return("the branch is out of ideas")
+        return self._begin(job) if job else None
+
+    def _open_next(self) -> PlannedRun | None:
+        """Do something else, as the line gets nowhere; None if there is nothing else."""
+        found = self._exploring.open_next()
+        if isinstance(found, Idea):
+            return self._open(found)
+        return self._begin(found) if found else None
+
+    def _begin(self, job: Job) -> PlannedRun | None:
+        """Say why a branch begins or ends; plan the first runs of what has none yet."""
+        if job.kind == "branch":
+            self._activity.branching(BranchStep.from_value(job.body))
         self._verdicts.advance(job)
         return self._unstarted(job)
 

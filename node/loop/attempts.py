@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Literal
 
 from agent.canonical import fingerprint
+from node.loop.branches import is_stack_full
 from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
@@ -87,7 +88,7 @@ def attempt_of(
     attempt = _recorded(store, line, mark, policy)
     if attempt is None:
         return _unrecorded(line) if is_working else None
-    is_on_trial = len(line.stack) >= policy.keeps_per_checkpoint or any(
+    is_on_trial = is_stack_full(store, line, policy) or any(
         job.kind == "checkpoint" for job in jobs
     )
     if is_on_trial and attempt.patch in line.stack:

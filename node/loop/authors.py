@@ -28,13 +28,13 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
 
 
 def failed_alone(ledger: Ledger) -> set[bytes]:
-    """Return the patches of others that were tried here one by one and not kept."""
+    """Return the patches of others that were tried here, nothing else with them, and not kept."""
     jobs = ledger.store.closed_jobs(ledger.key, "experiment")
     trials = (ExperimentStep.from_value(job.body) for job in jobs)
     return {
         trial.parents[0]
         for trial in trials
-        if len(trial.authors) == 1 and trial.parents and trial.decision in _FAILED
+        if trial.authors and len(trial.parents) == 1 and trial.decision in _FAILED
     }
 
 
@@ -64,7 +64,8 @@ def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
 
 
 def _trial_outcome(step: ExperimentStep) -> Outcome | None:
-    is_kept, claims = step.decision == "kept", len(step.authors)
+    # A claim that was combined with an own patch is no longer alone.
+    is_kept, claims = step.decision == "kept", max(len(step.authors), len(step.parents))
     claim_sd, gain_sd = (step.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
     match step.decision:
         case "kept" | "screened_out" | "rechecked_out" if claims > 1:

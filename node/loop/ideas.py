@@ -20,9 +20,6 @@ from node.loop.slow_ideas import SlowIdeas
 from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.store.jobs import Job
 
-# So many experiments without a keep, and a part of the head is worth a look. At 30 that costs 7 %
-# of the progress of a simulated week, at 100 nothing.
-PLATEAU = 100
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
 
 
@@ -70,12 +67,6 @@ class Ideas:
     def has_unfinished_business(self) -> bool:
         """Whether an idea waits to be tried again on the new working line."""
         return bool(self._again)
-
-    @property
-    def is_on_plateau(self) -> bool:
-        """Whether nothing of late was kept."""
-        latest = self._outcomes.all[-PLATEAU:]
-        return len(latest) == PLATEAU and all(one.decision != "kept" for one in latest)
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
         """Return the oldest source that was handed in, as a patch of the working line.

@@ -16,7 +16,8 @@ from agent.proposal import Insight
 from node.loop.attempts import result_here
 from node.loop.ledger import Ledger
 from node.loop.publication import ABLATION
-from node.loop.steps import PEER, SUBMITTED, CheckpointStep, ExperimentStep
+from node.loop.steps import COMBINING, PEER, SUBMITTED, CheckpointStep, ExperimentStep
+from node.store.experiments import BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import InsightBody
@@ -30,7 +31,13 @@ _OFTEN = 2  # tries from which on it says something that none was kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
 _KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
 _MOVE = re.compile(r"move:([a-z0-9][a-z0-9_.-]{0,39})")
-_BY = {PEER: "a peer's patch", SUBMITTED: "an edit handed in", ABLATION: "a part less"}
+_BY = {
+    PEER: "a peer's patch",
+    SUBMITTED: "an edit handed in",
+    ABLATION: "a part less",
+    COMBINING: "two patches together",
+    BRANCHING: "another tree than the head",
+}
 _OWN_SHOWN = 6
 _OTHERS_SHOWN = 6
 _OF_ONE_AUTHOR = 2

@@ -11,7 +11,7 @@ from agent.proposal import Proposal
 from node.identity import Identity
 from node.loop.intents import TTL_S, others_intents
 from node.loop.noise import LEAST_RUNS, unselected
-from node.loop.publication import STACKING, Publication
+from node.loop.publication import MAX_PARENTS, STACKING, Publication
 from node.loop.session import Subject
 from node.loop.steps import (
     SUBMITTED,
@@ -21,13 +21,15 @@ from node.loop.steps import (
     RemeasureStep,
     SubmissionStep,
 )
+from node.loop.surroundings import meta_key
 from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
+from node.store.experiments import is_branching
 from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.changes import Origin
-from protocol.encoding import Value
+from protocol.encoding import Value, decode, encode
 from protocol.errors import ArnodeError
 from protocol.fields import fit_line, fit_text
 from protocol.records import Record
@@ -110,12 +112,12 @@ class Ledger:
             tree = self.blobs.put_source(self._subject.source)
             job = self.open_job("baseline", {"tree": tree})
             for _ in range(BASELINE_RUNS):
-                self._plan(job, role="base", tree=tree)
+                self.plan(job, role="base", tree=tree)
         return job
 
     def plan_baseline_run(self, job: Job) -> None:
         """Queue one more run of the baseline, in place of one that failed."""
-        self._plan(job, role="base", tree=self._subject.source.tree)
+        self.plan(job, role="base", tree=self._subject.source.tree)
 
     def close_baseline(self, job: Job, runs: Sequence[Run], fingerprint: bytes) -> Record:
         """Record the baseline; both lines start there."""
@@ -197,7 +199,7 @@ class Ledger:
         )
         with self.store.transaction():
             job = self.open_job("experiment", step.to_value())
-            self._plan(job, role="candidate", tree=step.tree)
+            self.plan(job, role="candidate", tree=step.tree)
             if submission:
                 self.store.close_job(submission.id)
             self.store.mark_tried(self._subject.manifest.id, step.fingerprint)
@@ -205,7 +207,7 @@ class Ledger:
 
     def plan_recheck(self, job: Job, step: ExperimentStep) -> None:
         """Queue the second run of a promising proposal."""
-        self._plan(job, role="candidate", tree=step.tree)
+        self.plan(job, role="candidate", tree=step.tree)
 
     def close_experiment(
         self, job: Job, step: ExperimentStep, runs: Sequence[Run], *, note: str
@@ -251,8 +253,11 @@ class Ledger:
 
     def go_on_from(self, tree: bytes, patch: bytes, runs: Sequence[Run]) -> None:
         """Make a tree the working line, by a patch, with these runs of it as the bank."""
+        self.go_on_at(tree, (*self.known_line.stack, patch), runs)
+
+    def go_on_at(self, tree: bytes, stack: tuple[bytes, ...], runs: Sequence[Run]) -> None:
+        """Let the working line be a tree that a stack leads to from the head, with these runs."""
         line = self.known_line
-        stack = (*line.stack, patch)
         self._save(replace(line, working=tree, stack=stack, bank_nano=_public(runs)))
 
     # The bank
@@ -262,7 +267,7 @@ class Ledger:
         line = self.known_line
         with self.store.transaction():
             job = self.open_job("bank", {"tree": line.working})
-            self._plan(job, role="base", tree=line.working)
+            self.plan(job, role="base", tree=line.working)
         return job
 
     def close_bank(self, job: Job, run: PlannedRun) -> None:
@@ -347,6 +352,8 @@ class Ledger:
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Let both lines begin anew at a tree, with these runs of it as the bank."""
+        if tree != self.known_line.verified:
+            self._note_move()
         self._save(
             replace(
                 self.known_line,
@@ -377,10 +384,21 @@ class Ledger:
             if stripped_from is not None:
                 self.publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
             record = self.publication.adoption(line.verified, tree, evidence=evidence)
+            self._note_move()
             self._save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
         return record
 
+    @property
+    def moved_at_job(self) -> int:
+        """The number of the last job before the verified head last moved; 0 if it never did."""
+        kept = self.store.meta(meta_key("moved", self.key))
+        value = decode(kept) if kept else 0
+        return value if isinstance(value, int) else 0
+
     # Parts
+
+    def _note_move(self) -> None:
+        self.store.set_meta(meta_key("moved", self.key), encode(self.store.last_job()))
 
     def _stack_patch(self, step: CheckpointStep) -> bytes:
         """The patch of a stack; a stack of one is that patch itself."""
@@ -391,15 +409,18 @@ class Ledger:
             and (parts[0].base, parts[0].tree) == (step.base, step.tree)
         ):
             return step.stack[0]
-        titles = [part.title for part in parts if part]
+        root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None
+        titles = [part.title for part in parts if part and part is not root]
         more = len(titles) - _TITLES_IN_STACK
         shown = "; ".join(titles[-_TITLES_IN_STACK:]) + (f"; and {more} more" if more > 0 else "")
+        # Of more patches than a record names, what the branch began with is not left out.
+        parents = (*step.stack[:1], *step.stack[1:][1 - MAX_PARENTS :]) if root else step.stack
         return self.publication.patch(
             step.base,
             step.tree,
-            title=f"stack of {len(step.stack)}: {shown}",
+            title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
             why="A passed checkpoint vouches for the stack, not for its parts.",
-            parents=step.stack,
+            parents=parents,
             origin=Origin(proposer=STACKING),
         ).id
 
@@ -416,7 +437,8 @@ class Ledger:
             for role, tree in order:
                 self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
 
-    def _plan(self, job: Job, *, role: Role, tree: bytes) -> None:
+    def plan(self, job: Job, *, role: Role, tree: bytes) -> None:
+        """Commit to one run of a tree."""
         self.store.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
 
     def _save(self, line: Line) -> None:

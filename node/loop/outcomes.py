@@ -6,7 +6,7 @@ decided is kept; the latest have their edits, their knobs' values and why they f
 
 from typing import Final
 
-from agent.literals import Scalar, find_knobs
+from agent.literals import knob_values
 from agent.proposal import Crash, Decision, Outcome
 from agent.repairs import MAX_REPAIRS, repairs_of
 from node.loop.ledger import Ledger
@@ -76,13 +76,11 @@ class Outcomes:
             proposer=step.proposer,
             edits=step.edits,
             metric=from_nano(run.metric_nano) if run else None,
-            values=self._values(step.tree),
+            values=knob_values(
+                self._ledger.source(step.tree), self._task.editable, self._task.knobs
+            ),
             reason=(run.reason or "") if run and run.status != "ok" else "",
         )
-
-    def _values(self, tree: bytes) -> tuple[tuple[str, Scalar], ...]:
-        knobs = find_knobs(self._ledger.source(tree), self._task.editable, self._task.knobs)
-        return tuple((knob.name, knob.value) for knob in knobs)
 
     def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
         mended, key = repairs_of(step.key)

@@ -7,6 +7,7 @@ measured the gain: its author, others, or this node.
 from collections.abc import Callable
 from typing import Final
 
+from agent.edits import edits_between
 from agent.proposal import Level, PeerPatch
 from node.loop.ledger import Ledger
 from node.loop.offers import Offer
@@ -79,7 +80,7 @@ class PeerPatches:
             title=body.title,
             why=body.why,
             diff=unified_diff(base, tree),
-            edits=(),
+            edits=edits_between(base, tree),
         )
 
     def _remember(self, key: tuple[bytes, bytes], step: tuple[Source, Source] | None) -> None:

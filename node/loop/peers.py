@@ -11,15 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
 from node.loop.authors import author_rates, failed_alone
+from node.loop.branches import Root
 from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.offers import Offer, Offers, Ported
 from node.loop.steps import PEER, AttestationStep, CatchUpStep
 from node.people import People
+from protocol.board import Row
 from protocol.fields import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
+    Standing,
     is_stack_due,
     least_lead_sd,
     may_catch_up,
@@ -84,10 +87,7 @@ class Peers:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
         rows = self._offers.rows()
-        # What this node measured of its own head over the anchor; 0 if nothing.
-        own_nano = max(
-            (row.gain_anchor_nano or 0 for row in rows if row.tree == line.verified), default=0
-        )
+        own_nano = self._own_nano(rows)
         has_own = line.verified != self._ledger.publication.manifest.baseline_tree
         least_nano = own_nano + least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
         ahead = [
@@ -120,6 +120,37 @@ class Peers:
                 author=row.author,
                 gain_nano=lead_nano,
                 rotation=rotation,
+            )
+        return None
+
+    def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
+        """Return another author's best tree that is not far below the head, to go on from instead.
+
+        Only one that somebody else confirmed, or of an author whose claims held here; none of
+        those to be `avoided`.
+        """
+        line, rows = self._ledger.known_line, self._offers.rows()
+        least_nano = self._own_nano(rows) - reach_sd * self._noise_sd() * NANO
+        passed_over = {line.verified, line.working, *avoided, *self._refuted()}
+        rates, is_heard = self.rates(), self._hearing()
+        for row in sorted(rows, key=lambda row: -(row.gain_anchor_nano or 0)):
+            if row.gain_anchor_nano is None or row.gain_anchor_nano < least_nano:
+                continue
+            is_known = row.confirmed > 0 or _standing(rates, row.author) == "trusted"
+            if row.tree in passed_over or not is_known or not is_heard(row.author):
+                continue
+            if _standing(rates, row.author) == "doubted":
+                continue
+            body, fit = self._offers.result(row), self._offers.vetted(row.result, row.tree)
+            if body is None or body.patch is None or not fit or fit.source.tree in passed_over:
+                continue
+            return Root(
+                where="peer",
+                tree=self._ledger.blobs.put_source(fit.source),
+                title=f"a tree of {row.author.hex()[:12]}",
+                patch=body.patch,
+                author=row.author,
+                theirs=row.tree,
             )
         return None
 
@@ -191,6 +222,17 @@ class Peers:
     def step(self, offer: Offer) -> tuple[Source, Source] | None:
         """Return base and tree of an offer's step, without prose; None if it may not be run."""
         return self._offers.step(offer, own=self._ledger.explored)
+
+    def _own_nano(self, rows: Iterable[Row]) -> int:
+        """What this node measured of its own head over the anchor; 0 if nothing."""
+        head = self._ledger.known_line.verified
+        return max((row.gain_anchor_nano or 0 for row in rows if row.tree == head), default=0)
+
+    def _refuted(self) -> set[bytes]:
+        """Others' trees that did not hold against the head, or did not run."""
+        jobs = self._store.closed_jobs(self._ledger.key, "catchup")
+        steps = (CatchUpStep.from_value(job.body) for job in jobs)
+        return {step.theirs for step in steps if step.verdict in ("refuted", "unrunnable")}
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._ledger.explored
@@ -282,13 +324,16 @@ class Peers:
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
     """A gain on other hardware is tried alone: it may be none here, and nobody's fault."""
-    return offer.is_near and rates.get(offer.author, AuthorRate()).standing == "trusted"
+    return offer.is_near and _standing(rates, offer.author) == "trusted"
+
+
+def _standing(rates: Mapping[bytes, AuthorRate], author: bytes) -> Standing:
+    return rates.get(author, AuthorRate()).standing
 
 
 def _one_by_one(offers: Iterable[Offer], rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
     return [
         offer
         for offer in offers
-        if not _may_be_stacked(offer, rates)
-        and rates.get(offer.author, AuthorRate()).standing != "doubted"
+        if not _may_be_stacked(offer, rates) and _standing(rates, offer.author) != "doubted"
     ]

@@ -35,10 +35,10 @@ from protocol.patches import file_changes, unified_diff
 from protocol.records import Record
 
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
-_MAX_PARENTS = 8
+MAX_PARENTS = 8
 
 # Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean,
-# a line without one of its parts.
+# a line without one of its parts. That of a branch's first step is in `node.store.experiments`.
 STACKING = "checkpoint"
 STRIPPING = "stripping"
 CATCHING_UP = "catch-up"
@@ -126,7 +126,7 @@ class Publication:
                 diff=Diff(zlib=packed) if inline else Diff(blob=self._blobs.put(packed)),
                 title=title[:120],
                 why=why[:600],
-                parents=tuple(parents[-_MAX_PARENTS:]),
+                parents=tuple(parents[-MAX_PARENTS:]),
                 origin=origin,
             )
         )

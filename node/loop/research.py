@@ -12,6 +12,7 @@ from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Rest
 from node.loop.attempts import Attempt
 from node.loop.attestations import WantedClaim, open_attestation
+from node.loop.branches import BranchStep
 from node.loop.ideas import Ideas
 from node.loop.lanes import Lane, Lanes
 from node.loop.ledger import Ledger
@@ -285,4 +286,6 @@ class Research:
         if job.kind == "attestation":
             author = AttestationStep.from_value(job.body).author
             return author != self._ledger.publication.author
+        if job.kind == "branch":
+            return BranchStep.from_value(job.body).author is not None
         return job.kind == "catchup"

@@ -6,6 +6,7 @@
     attestation somebody's claim, run again as it was made
     catchup     the best tree of others against the verified head
     remeasure   the verified head against the one before it, because it is in doubt
+    branch      another tree that the working line goes on from (`node.loop.branches`)
 
 Bodies are canonical values; only this node writes and reads them.
 """
@@ -42,6 +43,7 @@ _MAX_STACK = 256
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
 PEER: Final = "peer"  # the proposer of what somebody else's record claims
+COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
 
 _EDIT_TABLE: Final = Table(
     field("path", line(1, 256)),

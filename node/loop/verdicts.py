@@ -11,6 +11,7 @@ from agent.canonical import fingerprint
 from node.loop.ablation import take_out
 from node.loop.activity import Activity, Dot
 from node.loop.attestations import close_attestation, plan_next_pair, weigh
+from node.loop.branches import BranchStep, behind_head_sd, close_branch, kept_in
 from node.loop.catching_up import close_catch_up
 from node.loop.doubts import (
     close_remeasure,
@@ -102,6 +103,8 @@ class Verdicts:
                 self._advance_catch_up(job, runs)
             case "remeasure":
                 self._advance_remeasure(job, runs)
+            case "branch":
+                self._advance_branch(job, runs)
 
     def needs_audit(self, job: Job, run: PlannedRun, public_nano: int) -> bool:
         """Every run that can count is audited; a screen that fails on its claim cannot."""
@@ -123,6 +126,8 @@ class Verdicts:
             return f"best tree of {best.author.hex()[:12]}", f"catching up, {run.role}"
         if job.kind == "remeasure":
             return "verified head against the one before it", f"measuring again, {run.role}"
+        if job.kind == "branch":
+            return BranchStep.from_value(job.body).title, "going on from another tree"
         if job.kind == "attestation":
             step = AttestationStep.from_value(job.body)
             if step.part:
@@ -197,7 +202,8 @@ class Verdicts:
             record = self._ledger.close_checkpoint(job, step, _ended(runs), confirmation, note=note)
             tell_insight(self._ledger)
             self._noise = self._known_noise()
-            self._activity.checkpointed(confirmation, len(step.stack), record=record.id)
+            kept = kept_in(self._store, step.stack)
+            self._activity.checkpointed(confirmation, kept, record=record.id)
             self._on_record()
 
     def _advance_catch_up(self, job: Job, runs: list[PlannedRun]) -> None:
@@ -220,6 +226,16 @@ class Verdicts:
             is_back = self._ledger.known_line.verified != step.tree
             self._activity.remeasured(confirmation, is_rolled_back=is_back, record=record.id)
             self._on_record()
+
+    def _advance_branch(self, job: Job, runs: list[PlannedRun]) -> None:
+        ended = _ended(runs)
+        if len(ended) < len(runs):
+            return
+        step = BranchStep.from_value(job.body)
+        behind_sd = behind_head_sd(step, ended, self._reading())
+        closed = close_branch(self._ledger, job, step, ended, behind_sd)
+        self._activity.branched(closed, behind_sd)
+        self._on_record()
 
     def _watch_head(
         self, job: Job, step: CheckpointStep | CatchUpStep, confirmation: Confirmation

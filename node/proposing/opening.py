@@ -25,7 +25,7 @@ from trainer.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
 _CHARS_PER_TOKEN: Final = 3
-_ERRAND_CHARS: Final = 100_000  # an argument may have 128 KiB (execve(2))
+_ERRAND_CHARS: Final = 32_000  # of at most 4 bytes: an argument may have 128 KiB (execve(2))
 _FENCE: Final = b"arnode/prompt-fence/1"
 
 

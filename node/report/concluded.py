@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
+from node.loop.branches import BranchStep
 from node.loop.publication import ABLATION
 from node.loop.steps import (
     CatchUpStep,
@@ -17,7 +18,7 @@ from node.loop.steps import (
     RemeasureStep,
 )
 from node.progress import Progress
-from node.store.experiments import Experiment
+from node.store.experiments import BRANCHING, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
@@ -124,6 +125,9 @@ class Concluded:
         for job in store.closed_jobs(line.key, "experiment"):
             step = ExperimentStep.from_value(job.body)
             self._steps[step.base, step.tree] = step
+        branches = store.closed_jobs(line.key, "branch")
+        begun = (BranchStep.from_value(job.body) for job in branches)
+        self._roots = {step.patch: step.author for step in begun}
         self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
         for trial in self._trials.values():
@@ -133,7 +137,7 @@ class Concluded:
     def ideas(self, progress: Progress) -> Iterator[Idea]:
         """Yield the experiments, oldest first."""
         for number, entry in enumerate(self._entries):
-            if entry.stage in _IDEAS:
+            if entry.stage in _IDEAS and entry.origin != BRANCHING:
                 if number % _SHOWN_EVERY == _SHOWN_EVERY - 1:
                     progress("reading the experiments", number / len(self._entries))
                 yield self._idea(entry)
@@ -155,7 +159,7 @@ class Concluded:
             reason=f"{failed[-1].status}: {failed[-1].reason}" if failed else "",
             origin=origin,
             authors=step.authors if step else (),
-            claims=step.parents if step and step.authors else (),
+            claims=step.parents[: len(step.authors)] if step else (),
             claimed_sd=_sd(step.claim_milli if step else None),
             # A part less has the runs of the attestation that asked about it.
             device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,
@@ -181,10 +185,11 @@ class Concluded:
     def _part(self, patch: bytes) -> Part:
         body = self._store.patch(patch)
         step = self._steps.get((body.base, body.tree)) if body else None
+        author = self._roots.get(patch)
         return Part(
             title=body.title if body else "",
             origin=body.origin if body else UNKNOWN,
-            authors=step.authors if step else (),
+            authors=step.authors if step else (author,) if author else (),
         )
 
     def _origin(self, patch: bytes | None) -> Origin:

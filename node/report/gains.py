@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.loop.publication import ABLATION, CATCHING_UP
-from node.report.concluded import UNKNOWN, Confirmation, Idea, Spend
+from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
+from node.store.experiments import is_branching
 from protocol.changes import Origin
 from protocol.units import NANO
 
@@ -91,14 +92,23 @@ def gains_by_origin(
 
 
 def _origins(confirmation: Confirmation) -> Sequence[Origin]:
-    """Whose parts share a trial's gain and cost; what only simplifies claims no gain."""
+    """Whose parts share a trial's gain and cost.
+
+    What only simplifies claims no gain, nor does a branch's step to an own tree.
+    """
     match confirmation.kind:
         case "catchup":
             return (_CATCH_UP,)
         case "remeasure":  # it finds nothing new
             return ()
-    origins = [part.origin for part in confirmation.parts if part.origin.proposer != ABLATION]
+    origins = [part.origin for part in confirmation.parts if _claims_gain(part)]
     return origins or (UNKNOWN,)
+
+
+def _claims_gain(part: Part) -> bool:
+    if is_branching(part.origin):
+        return bool(part.authors)
+    return part.origin.proposer != ABLATION
 
 
 def _gain_nano(confirmation: Confirmation) -> int:

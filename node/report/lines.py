@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from node.loop.branches import kept_in
 from node.loop.heads import manifest_of, the_line
 from node.loop.noise import known_noise
 from node.progress import Progress, silent
@@ -12,7 +14,7 @@ from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart
 from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
-from node.store.jobs import Line
+from node.store.jobs import JobKind, Line
 from node.store.store import Store
 from protocol.kinds import Env, InsightBody, ResultBody
 from protocol.manifest import MetricSpec
@@ -22,6 +24,10 @@ _CONFIRMATIONS = {
     "checkpoint": "checkpoints",
     "catchup": "peers' trees against the head",
     "remeasure": "the head measured again",
+}
+_MEASURED: Final[dict[JobKind, str]] = {
+    "bank": "runs to compare with",
+    "branch": "other trees to go on from",
 }
 
 
@@ -110,7 +116,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         is_new=before is None,
         before=before or heads.first(),
         after=heads.at(span.until_ms),
-        open_keeps=len(line.stack),
+        open_keeps=kept_in(store, line.stack),
         gain_nano=verified_nano(confirmations),
         ideas=ideas,
         confirmations=confirmations,
@@ -187,10 +193,11 @@ def _device_ms(
     for entry in entries:
         body = store.record(entry.id).body if entry.stage == "baseline" else None
         spent["the baseline"] += body.cost.device_ms if isinstance(body, ResultBody) else 0
-    for job in store.closed_jobs(line.key, "bank"):
-        if job.created_ms in span:
-            ended = (one.outcome.run for one in store.runs_of(job.id) if one.outcome)
-            spent["runs to compare with"] += sum(run.ms + run.serve_ms for run in ended)
+    for kind, what in _MEASURED.items():
+        for job in store.closed_jobs(line.key, kind):
+            if job.created_ms in span:
+                ended = (one.outcome.run for one in store.runs_of(job.id) if one.outcome)
+                spent[what] += sum(run.ms + run.serve_ms for run in ended)
     for idea in ideas:
         spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
     for one in confirmations:

@@ -19,6 +19,7 @@ _TICKS: Final = 4
 _MARGIN: Final = 0.25  # of the lines' range, as much again of what lies beyond is shown
 _LEGEND: dict[Mark, str] = {
     "kept": "kept",
+    "branched": "another tree",
     "discarded": "no gain",
     "failed": "failed",
     "rejected": "rejected",
@@ -162,6 +163,10 @@ def _cross(x: float, y: float) -> str:
     return f"M{_number(x - 3.5)} {_number(y - 3.5)}l7 7m0 -7l-7 7"
 
 
+def _fork(x: float, y: float) -> str:
+    return f"M{_number(x)} {_number(y + 4)}v-3l-3.5 -5m3.5 5l3.5 -5"
+
+
 def _bolt(x: float, y: float) -> str:
     return f"M{_number(x)} {_number(y - 4)}l4 7h-8z"
 
@@ -173,6 +178,7 @@ def _number(value: float) -> str:
 
 _SHAPES: dict[Mark, Callable[[float, float], str]] = {
     "kept": _circle(3.5),
+    "branched": _fork,
     "discarded": _circle(2.2),
     "failed": _cross,
     "rejected": _square,

@@ -12,13 +12,22 @@ from node.views.staircase import Column, columns
 from protocol.units import NANO, from_nano
 
 Mark: TypeAlias = Literal[
-    "baseline", "kept", "discarded", "failed", "rejected", "passed", "missed", "unrunnable"
+    "baseline",
+    "kept",
+    "branched",
+    "discarded",
+    "failed",
+    "rejected",
+    "passed",
+    "missed",
+    "unrunnable",
 ]
 NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
 _BASELINE_RUNS: Final = 2
 _MARKS: dict[str, Mark] = {
     "baseline": "baseline",
     "kept": "kept",
+    "branched": "branched",
     "discarded": "discarded",
     "rejected": "rejected",
 }

@@ -7,15 +7,19 @@ are for people; what decides is in the loop's own books.
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Literal
+from typing import Final, Literal
 
 from node.store.archive import number_of, parsed
 from node.store.database import Database
 from node.store.jobs import LineKey
+from protocol.changes import Origin
 from protocol.kinds import AdoptBody, PatchBody, ResultBody, Role, TaskBody
 from protocol.records import Record
 
-Decision = Literal["baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted"]
+Decision = Literal[
+    "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
+]
+BRANCHING: Final = "branch"  # the proposer of a step to another tree, which is no idea for a gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ def experiment_of(
         origin="task" if patch is None else patch.origin.proposer,
         stage=body.stage,
         status=body.status,
-        decision=_decision(body),
+        decision=_decision(body, patch),
         metric_nano=metric,
         gain_nano=loss if loss is None or maximised else -loss,
         peak_mem_bytes=max((run.peak_mem_bytes for run in body.runs), default=0),
@@ -88,6 +92,11 @@ def experiment_of(
         parent=body.base,
         patch=body.patch,
     )
+
+
+def is_branching(origin: Origin) -> bool:
+    """Say whether a patch is the step with which the working line goes on from another tree."""
+    return origin.proposer == BRANCHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +200,14 @@ def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int 
     return None if metric is None or base_metric is None else metric - base_metric
 
 
-def _decision(body: ResultBody) -> Decision:
+def _decision(body: ResultBody, patch: PatchBody | None) -> Decision:
     # A confirmation that passed becomes "adopted" by the adoption that rests on it.
     if body.status == "rejected":
         return "rejected"
     if body.status != "ok":
         return "failed"
+    if body.stage == "keep" and patch is not None and is_branching(patch.origin):
+        return "branched"
     by_stage: dict[str, Decision] = {
         "baseline": "baseline",
         "screen": "discarded",

@@ -24,6 +24,7 @@ JobKind = Literal[
     "attestation",
     "catchup",
     "remeasure",
+    "branch",
 ]
 JobState = Literal["open", "done"]
 # In these a tree meets the verified head in fresh pairs.

@@ -62,6 +62,18 @@ class Patches:
             seen.update(fresh)
             pending += fresh
 
+    def below(self, patch: PatchRecord) -> Iterator[PatchRecord]:
+        """Yield strangers' patches that led to a patch's base, the nearest first."""
+        seen = {patch.body.tree}
+        base = patch.body.base
+        while base not in seen:
+            seen.add(base)
+            made = next((one for one in self.makers(base) if not one.is_own), None)
+            if made is None:
+                return
+            yield made
+            base = made.body.base
+
     def is_own(self, tree: bytes) -> bool:
         """Say whether an own patch made this tree, other than by trying a stranger's as it was."""
         return any(

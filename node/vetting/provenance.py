@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from node.loop.publication import STACKING, STRIPPING
+from node.loop.publication import CATCHING_UP, STACKING, STRIPPING
 from node.store.blobs import Blobs
+from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.vetting.patches import Patches, PatchRecord
@@ -189,9 +190,13 @@ class _Walk:
         writer = self._writer(patch, patch)
         if not patch.is_own:
             return lambda _: writer
+        is_whole = patch.body.origin.proposer in (CATCHING_UP, BRANCHING)
+        made_from = [*self._patches.strangers(patch)]
+        if is_whole:
+            made_from += [below for one in made_from for below in self._patches.below(one)]
         strangers = [
             (self._writer(stranger, patch), self._additions(stranger, path))
-            for stranger in self._patches.strangers(patch)
+            for stranger in made_from
         ]
 
         def stripped(line: bytes) -> Writer:
@@ -204,7 +209,8 @@ class _Walk:
             for stranger, additions in strangers:
                 if additions is None or (line.strip() and line.strip() in additions):
                     return stranger
-            return writer
+            # Of a tree that was taken over as a whole nothing is this node's.
+            return strangers[0][0] if is_whole and strangers else writer
 
         return stripped if patch.body.origin.proposer == STRIPPING else transplanted
 
@@ -242,16 +248,29 @@ class _Walk:
                 return record.body.name
         return "no name"
 
+    def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
+        """Return where on a way a stack began; what lies below its branch's root was there before.
+
+        0 where nobody knows.
+        """
+        bases = [patch.body.base for patch in way]
+        roots = [
+            part.body.tree
+            for parent in stack.body.parents
+            if (part := self._patches.get(parent)) and is_branching(part.body.origin)
+        ]
+        began = [tree for tree in (stack.body.base, *roots) if tree in bases]
+        return bases.index(began[0]) if began else 0
+
     def _evidence_on(self, way: list[PatchRecord]) -> dict[bytes, Evidence]:
         """Return what was measured of each patch on the way, by its record id."""
-        bases = [patch.body.base for patch in way]
         trees = [patch.body.tree for patch in way]
         found: dict[bytes, Evidence] = {}
         for entry in self._experiments:
             patch = self._patches.get(entry.patch) if entry.patch else None
             if patch is None or entry.decision != "adopted" or patch.body.tree not in trees:
                 continue
-            first = bases.index(patch.body.base) if patch.body.base in bases else 0
+            first = self._first_on(way, patch)
             parts = way[first : trees.index(patch.body.tree) + 1]
             level: Level = "alone" if len(parts) == 1 else "stack"
             for part in parts:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.loop.activity import DECISION_WORDS, Activity, Dot
+from node.loop.branches import branch_of, kept_in
 from node.loop.heads import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
@@ -40,6 +41,7 @@ _ID_DIGITS = 8
 _WORDS = {
     "adopted": ("verified", "bold green"),
     "kept": ("kept", "green"),
+    "branched": ("branch", "cyan"),
     "discarded": ("no gain", "bright_black"),
     "screened_out": (DECISION_WORDS["screened_out"], "bright_black"),
     "rechecked_out": (DECISION_WORDS["rechecked_out"], "bright_black"),
@@ -207,7 +209,9 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         Text(_gain(baseline, head, sign, noise_sd), "bold green"),
         _standing(node, line, entries),
     )
-    patches = f"{_count(len(line.stack), 'patch', 'patches')} on top, not verified yet"
+    branch = branch_of(store, line)
+    keeps = _count(kept_in(store, line.stack), "patch", "patches")
+    patches = f"{keeps} {plain(branch.step.title) if branch else 'on top'}, not verified yet"
     table.add_row(
         Text("working line", "cyan"),
         Text(_number(working) if line.stack else _number(head), "cyan"),

@@ -65,6 +65,8 @@ def columns(
                 working = head
             case "kept":
                 working, mark = metric, "kept"
+            case "branched":
+                working = metric
             case "discarded":
                 mark = "discarded"
             case _:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from node.clock import clock_ms
 from node.control import Message
+from node.loop.branches import branch_of, kept_in
 from node.loop.intents import others_intents
 from node.loop.steps import AttestationStep, CatchUpStep
 from node.proposing.budget import spent_today
-from node.store.experiments import Decision, Experiment
+from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from protocol.kinds import IntentBody, ProfileBody, ResultBody
@@ -102,7 +103,7 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "class": line.hardware_class,
         "devices": ["cpu"],
         "head": _head(store, line),
-        "working": {"tree": line.working.hex(), "keeps": len(line.stack)},
+        "working": _working(store, line),
         "noise_sd": live.noise_sd if live else _floor(task.manifest if task else None),
         "experiments": _experiments(entries),
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
@@ -110,6 +111,16 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "verification": _verification(store, line, entries),
         "intents": _intents(store, line, author),
         "now": {"title": activity.title, "stage": activity.stage} if activity else None,
+    }
+
+
+def _working(store: Store, line: Line) -> Message:
+    """Where the line explores; `branch` says from which tree, nil if that is the head."""
+    branch = branch_of(store, line)
+    return {
+        "tree": line.working.hex(),
+        "keeps": kept_in(store, line.stack),
+        "branch": branch.step.title if branch else None,
     }
 
 
@@ -144,7 +155,11 @@ def _floor(manifest: TaskManifest | None) -> float | None:
 
 
 def _experiments(entries: list[Experiment]) -> Message:
-    counts = Counter(entry.decision for entry in entries if entry.stage in ("screen", "keep"))
+    counts = Counter(
+        entry.decision
+        for entry in entries
+        if entry.stage in ("screen", "keep") and entry.origin != BRANCHING
+    )
     document: dict[str, Message] = {"total": sum(counts.values())}
     return document | {decision: counts[decision] for decision in _SHOWN}
 

@@ -57,7 +57,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
     runs = f"mean of {head['runs']} runs"
     click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({runs})")
     working = line["working"]
-    click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working['keeps'])}")
+    click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working)}")
     click.echo(
         f"  experiments    {counts['total']}: {counts['kept']} kept, "
         f"{counts['discarded']} discarded, {counts['failed']} failed, "
@@ -74,7 +74,9 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour")
 
 
-def _on_top(keeps: int) -> str:
-    if not keeps:
+def _on_top(working: Mapping[str, Any]) -> str:
+    keeps, branch = working["keeps"], working["branch"]
+    if not keeps and not branch:
         return "the same: nothing is kept on top"
-    return f"{keeps} {'patch' if keeps == 1 else 'patches'} on top, not verified yet"
+    where = plain(branch) if branch else "on top"
+    return f"{keeps} {'patch' if keeps == 1 else 'patches'} {where}, not verified yet"

@@ -202,7 +202,7 @@ def test_moves_tried_once_come_before_moves_tried_twice_and_near_misses_first() 
 def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> None:
     def shares(decision: Decision) -> tuple[int, int]:
         history = (Outcome(key="knob:LR:up", decision=decision, gain_sd=1.0),)
-        made = [KnobsProposer().propose(context(seed=seed, history=history)) for seed in range(120)]
+        made = [KnobsProposer().propose(context(seed=seed, history=history)) for seed in range(300)]
         keys = [
             p.key for p in made if p is not None and p.why != "a quasi-random probe of its range"
         ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.literals import Knob, axis_of, find_knobs
+from agent.literals import Knob, axis_of, find_knobs, knob_values
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 
@@ -109,6 +109,34 @@ def test_listed_ranges_hold_whatever_the_coordinate() -> None:
     assert [steps.value(at) for at in (-1, 2.4, 7.6, 99)] == [2, 2, 8, 12]
 
 
+def test_an_axis_holds_the_numbers_of_its_kind_inside_its_range() -> None:
+    spec = KnobSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
+    found = knobs(TEXT, spec)
+
+    def held(name: str, *values: float) -> list[float]:
+        axis = axis_of(found[name])
+        assert axis is not None
+        return [value for value in values if axis.holds(value)]
+
+    assert held("EMBEDDING_LR", 0.1, 0.123456789, 0.7, 0.0999, 0.71, 0, -0.3) == [
+        0.1,
+        0.123456789,
+        0.7,
+    ]
+    assert held("TOTAL_BATCH_SIZE", 2**17, 2**18 + 1, 2**21, 2**22, 0, -8) == [2**17, 2**21]
+    assert held("ADAM_BETAS[1]", 0.8, 0.98, 0.99, 1.0, 2.0) == [0.8, 0.98]
+    assert held("OFFSET", -0.5, -2.0, 0.5, 0) == [-0.5, -2.0]
+    assert held("WARMUP", 0.0, 0.5, 0.6, -0.1) == [0.0, 0.5]
+
+
+def test_values_are_listed_by_name_in_the_order_of_the_text() -> None:
+    source = Source.of({"train.py": TEXT.encode()})
+    values = knob_values(source, ("train.py",), ())
+    assert values[:3] == (("ASPECT_RATIO", 64), ("TOTAL_BATCH_SIZE", 2**19), ("EMBEDDING_LR", 0.6))
+    assert [name for name, _ in values] == list(knobs())
+    assert knob_values(source, (), ()) == ()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "literal"),
     [
@@ -117,6 +145,7 @@ def test_listed_ranges_hold_whatever_the_coordinate() -> None:
         ("EMBEDDING_LR", 3.0, "3.0"),
         ("EMBEDDING_LR", 1e16, "1e16"),
         ("TOTAL_BATCH_SIZE", 2**17, "2**17"),
+        ("TOTAL_BATCH_SIZE", 3 * 2**17, "393216"),
         ("ASPECT_RATIO", 32, "32"),
         ("USE_ROPE", False, "False"),
         ("WINDOW_PATTERN", "L", '"L"'),

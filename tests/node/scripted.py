@@ -11,6 +11,7 @@ from node.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
+from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
@@ -194,15 +195,22 @@ class Bench:
             activity=activity,
             on_record=lambda: None,
         )
+        peers = self.peers and self.peers(ledger)
         agenda = Agenda(
             ledger=ledger,
             rotation=session.rotation,
             ideas=ideas,
             verdicts=verdicts,
+            exploring=Exploring(
+                ledger,
+                peers=peers,
+                noise_sd=lambda: verdicts.noise_sd,
+                bank_size=self.policy.bank_size,
+            ),
             policy=self.policy,
             goal=self.goal,
             activity=activity,
-            peers=self.peers and self.peers(ledger),
+            peers=peers,
             has_company=self.has_company,
             quiet=self.quiet,
             now=self.now,

@@ -121,13 +121,12 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ideas", "agenda"):
-        monkeypatch.setattr(f"node.loop.{module}.PLATEAU", 10)
+    monkeypatch.setattr("node.loop.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     bench.ideas, bench.goal = 100, Goal(max_experiments=9)
     asyncio.run(bench.research().run())
     assert asked(bench.store) == []
-    bench.goal = Goal(max_experiments=12)
+    bench.goal = Goal(max_experiments=3)
     asyncio.run(bench.research().run())
     assert len(asked(bench.store)) == 1
 

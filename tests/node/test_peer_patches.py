@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.edits import reapply
 from node.home import Home
 from node.loop.ledger import Ledger
 from node.loop.peer_patches import PeerPatches
@@ -56,6 +57,7 @@ def test_the_most_promising_comes_first_as_a_step_of_code(ledger: Ledger, ada: S
     assert (first.level, first.author) == ("claimed", ada.key.public.hex()[:8])
     assert first.gain_sd == pytest.approx(2.0, abs=0.2)
     assert "+LEARNING_RATE = 0.6" in first.diff
+    assert reapply(first.edits, BASELINE) == rated("0.6")
 
 
 def test_their_comments_do_not_come_along(ledger: Ledger, ada: Stranger) -> None:

@@ -7,6 +7,7 @@ import pytest
 from agent.canonical import fingerprint
 from agent.proposal import Proposal
 from node.home import Home
+from node.loop.branches import BranchStep, Root, close_branch, open_branch
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -211,3 +212,61 @@ def test_passages_are_runs_of_one_writer_in_one_file() -> None:
     runs = [(first.path, first.number, last.number) for first, last in passages(lines)]
     assert runs == [("a", 1, 2), ("a", 3, 3), ("b", 1, 1)]
     assert list(passages([])) == []
+
+
+# Branches
+
+
+def taken(ledger: Ledger, root: Root) -> BranchStep:
+    """Go on from a tree."""
+    job = open_branch(ledger, root, why="nothing was kept", runs=1)
+    runs = finished(ledger.store, job, BASE_NANO)
+    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, 1.0)
+
+
+def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    first = add(ledger, "A = 1\n")
+    earlier = checkpoint(ledger, gain_nano=GAIN_NANO)
+    older = ledger.known_line.verified
+    add(ledger, "B = 1\n")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    taken(ledger, Root(where="older", tree=older, title="an older head", patch=first))
+    added = add(ledger, "C = 1\n")
+    before = lines_of(ledger, blobs)
+    assert writers(before)[1:] == [("A = 1", "own", "alone"), ("C = 1", "own", "kept")]
+    judged = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
+    a, c = lines_of(ledger, blobs)[1:]
+    assert (a.writer.patch, a.writer.evidence.result) == (first, earlier.id)
+    assert (c.writer.patch, c.writer.evidence.result) == (added, judged.id)
+
+
+def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    ada, omar = Stranger(ledger.store, blobs), Stranger(ledger.store, blobs, number=2, name="omar")
+    below = of("LEARNING_RATE = 0.1\nA = 1\n")
+    above = of("LEARNING_RATE = 0.1\nA = 1\nB = 1\n")
+    first, last = omar.patch(BASELINE, below), ada.patch(below, above)
+    add(ledger, "D = 1\n")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    root = Root(
+        where="peer",
+        tree=above.tree,
+        title="a tree of ada",
+        patch=last,
+        author=ada.key.public,
+        theirs=above.tree,
+    )
+    taken(ledger, root)
+    own = add(ledger, "C = 1\n")
+    lines = lines_of(ledger, blobs)[1:]
+    assert [(line.text, line.writer.name, line.writer.patch) for line in lines] == [
+        ("A = 1", "omar", first),
+        ("B = 1", "ada", last),
+        ("C = 1", "this node", own),
+    ]
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    judged = lines_of(ledger, blobs)[1:]
+    assert {line.writer.evidence.parts for line in judged} == {2}

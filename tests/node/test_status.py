@@ -36,7 +36,7 @@ LINE_FIELDS = {
 NESTED = {
     "task": {"id", "name"},
     "head": {"tree", "metric", "metric_sd", "runs"},
-    "working": {"tree", "keeps"},
+    "working": {"tree", "keeps", "branch"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "refuted", "unconfirmed", "unrunnable"},
 }

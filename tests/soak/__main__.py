@@ -18,6 +18,7 @@ from tests.soak.gossip import run_gossip
 from tests.soak.hostile import run_hostile
 from tests.soak.ingest import run_ingest
 from tests.soak.kills import run_kills
+from tests.soak.knobs import run_knobs
 from tests.soak.liars import run_liars
 from tests.soak.marked import run_marked
 from tests.soak.night import run_night
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "liars": run_liars,
     "gossip": run_gossip,
     "traffic": run_traffic,
+    "knobs": run_knobs,
     "tests": run_marked,
 }
 

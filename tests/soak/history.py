@@ -17,6 +17,7 @@ _KINDS: tuple[JobKind, ...] = (
     "catchup",
     "attestation",
     "remeasure",
+    "branch",
 )
 _WITHOUT = ("a line without one of its parts",)
 

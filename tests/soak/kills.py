@@ -234,7 +234,7 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
     ]
     recorded = {run.seed for body in results for run in body.runs}
     for line in _lines(store):
-        for kind in ("baseline", "experiment", "checkpoint"):
+        for kind in ("baseline", "experiment", "checkpoint", "branch"):
             for job in store.closed_jobs(line, kind):  # type: ignore[arg-type]
                 if not _seeds(store, job) <= recorded:
                     problems.append(f"{kind} {job.id} is closed and not recorded")
@@ -292,7 +292,7 @@ def _lines(store: Store) -> list[LineKey]:
 def _all_jobs(store: Store, line: LineKey) -> list[Job]:
     closed = [
         job
-        for kind in ("baseline", "bank", "experiment", "checkpoint")
+        for kind in ("baseline", "bank", "experiment", "checkpoint", "branch")
         for job in store.closed_jobs(line, kind)  # type: ignore[arg-type]
     ]
     return [*closed, *store.open_jobs(line)]

@@ -1,0 +1,150 @@
+"""Which knobs to change together: what a model of the trials so far expects most of.
+
+The model (`agent.surrogate`) learns from this node's own trials of knobs, failures included. Random
+changes of a few knobs, inside a trust region that grows with success and shrinks without (TuRBO:
+Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and the
+best of them are changed again. Deterministic given history and chance; the work is bounded.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+from agent.changes import Change, Trial
+from agent.literals import Knob, Scalar
+from agent.positions import Cube, Position
+from agent.proposal import Outcome
+from agent.surrogate import Difference, Surrogate
+
+# Below that a model knows less than a range does.
+_LEAST_TRIALS = 4
+# Keeping takes two more runs: a gain that small is not worth them.
+_WORTHWHILE_SD = 0.5
+# The difference between bad and very bad teaches nothing about what is good.
+_SOFT_LOSS_SD = 15.0
+_FAILED_LOSS_SD = 15.0
+_ROUNDS = 3
+_DRAWN = 200
+_PARENTS = 12
+_MOST_KNOBS = 4
+_STEPS_AT_ONCE = (1, 1, 2, 3)
+_UNDONE_SHARE = 0.3
+_FIRST_REACH, _LEAST_REACH, _MOST_REACH = 0.3, 0.1, 0.6
+_GROWTH = 1.5
+_DECAY = _GROWTH**-0.25
+
+
+def promising(
+    knobs: Sequence[Knob],
+    weights: Sequence[float],
+    trials: Sequence[Trial],
+    chance: random.Random,
+) -> list[tuple[Change, ...]]:
+    """Return sets of changes, the most promising first; none while there are too few `trials`.
+
+    `weights` say how often each knob is looked at; `trials` are this node's, the latest first, and
+    the work grows with the cube of their number.
+    """
+    cube = Cube(knobs)
+    seen = [_difference(trial, cube) for trial in trials]
+    if len(seen) < _LEAST_TRIALS:
+        return []
+    search = _Search(cube, weights, Surrogate(seen, cube.position({})), chance)
+    reach = reach_of([trial.outcome for trial in reversed(trials)])
+    for _ in range(_ROUNDS):
+        search.look(reach)
+    return [
+        tuple(Change(knob, values[knob.name]) for knob in knobs if knob.name in values)
+        for values in search.ranked
+    ]
+
+
+def reach_of(outcomes: Sequence[Outcome]) -> float:
+    """Return the trust region's size after these outcomes of knobs, oldest first."""
+    reach = _FIRST_REACH
+    for outcome in outcomes:
+        if outcome.key.startswith("knobs:") and outcome.decision != "rechecked_out":
+            reach *= _GROWTH if outcome.decision == "kept" else _DECAY
+            reach = min(max(reach, _LEAST_REACH), _MOST_REACH)
+    return reach
+
+
+class _Search:
+    """Sets of values by position, with what is expected of each."""
+
+    def __init__(
+        self, cube: Cube, weights: Sequence[float], model: Surrogate, chance: random.Random
+    ) -> None:
+        self._cube = cube
+        self._values = {knob.name: knob.value for knob in cube.knobs}
+        self._weights = weights
+        self._model = model
+        self._chance = chance
+        self._expected: dict[Position, tuple[float, Mapping[str, Scalar]]] = {}
+
+    @property
+    def ranked(self) -> list[Mapping[str, Scalar]]:
+        """What was looked at, the most promising first; of equals, what came first."""
+        ordered = sorted(self._expected.values(), key=lambda one: -one[0])
+        return [values for _, values in ordered]
+
+    def look(self, reach: float) -> None:
+        """Draw more sets near the source and near the best so far."""
+        parents: list[Mapping[str, Scalar]] = [{}, *self.ranked[:_PARENTS]]
+        drawn: dict[Position, Mapping[str, Scalar]] = {}
+        for _ in range(_DRAWN):
+            values = self._changed(self._chance.choice(parents), reach)
+            position = self._cube.position(values)
+            if values and position not in self._expected:
+                drawn[position] = values
+        if not drawn:
+            return
+        means, deviations = self._model.losses(list(drawn))
+        for (position, values), mean, deviation in zip(
+            drawn.items(), means.tolist(), deviations.tolist(), strict=True
+        ):
+            self._expected[position] = (expected_gain(mean, deviation), values)
+
+    def _changed(self, values: Mapping[str, Scalar], reach: float) -> Mapping[str, Scalar]:
+        """Return these values with some of them undone or changed, of a few knobs in all."""
+        changed = dict(values)
+        names = list(self._values)
+        for name in self._chance.choices(
+            names, self._weights, k=self._chance.choice(_STEPS_AT_ONCE)
+        ):
+            if name in changed and self._chance.random() < _UNDONE_SHARE:
+                del changed[name]
+            else:
+                before = changed.get(name, self._values[name])
+                changed[name] = self._cube.stepped(name, before, reach, self._chance)
+        changed = {name: value for name, value in changed.items() if value != self._values[name]}
+        while len(changed) > _MOST_KNOBS:
+            del changed[self._chance.choice(list(changed))]
+        return changed
+
+
+def expected_gain(mean: float, deviation: float) -> float:
+    """Return the expectation of what a loss N(mean, deviation²) lies below one that is worth it.
+
+    Rounded, so that equals are equal on every machine.
+    """
+    z = (-mean - _WORTHWHILE_SD) / deviation
+    density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
+
+
+def _difference(trial: Trial, cube: Cube) -> Difference:
+    around = dict(trial.outcome.values)
+    return Difference(
+        at=cube.position({**around, **trial.step.after}),
+        base=cube.position({**around, **trial.step.before}),
+        loss_sd=_loss_sd(trial.outcome),
+        bank=trial.bank,
+    )
+
+
+def _loss_sd(outcome: Outcome) -> float:
+    if outcome.gain_sd is None:
+        return _FAILED_LOSS_SD
+    loss_sd = -outcome.gain_sd
+    return loss_sd if loss_sd < 0 else _SOFT_LOSS_SD * math.log1p(loss_sd / _SOFT_LOSS_SD)

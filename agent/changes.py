@@ -1,0 +1,162 @@
+"""Knobs that change together: the edits that make it so, their words, and reading them back.
+
+A line has one edit however many of its knobs change. What an edit changes is read from its two
+texts alone, so that it can be said of a base that is not at hand.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+
+from agent.edits import line_edit, reapply
+from agent.literals import Knob, Scalar, find_knobs
+from agent.proposal import Outcome
+from protocol.ideas import Edit, KnobSpec
+from protocol.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A knob's literal for another value."""
+
+    knob: Knob
+    value: Scalar
+
+    @property
+    def literal(self) -> str:
+        """The new text."""
+        return self.knob.render(self.value)
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether the knob says so already."""
+        return self.literal == self.knob.text or self.value == self.knob.value
+
+    @property
+    def direction(self) -> str:
+        """Where a number goes, up or down; any other value is set."""
+        old, new = self.knob.value, self.value
+        if isinstance(old, bool | str) or isinstance(new, bool | str):
+            return "set"
+        return "up" if new > old else "down"
+
+    def __str__(self) -> str:
+        return f"{self.knob.name} {self.knob.text} → {self.literal}"
+
+
+def title_of(changes: Sequence[Change]) -> str:
+    """Return what changes to what, for people."""
+    return ", ".join(map(str, changes))
+
+
+def key_of(changes: Sequence[Change]) -> str:
+    """Return what names the idea: one knob with its direction, or all the names."""
+    if len(changes) == 1:
+        return f"knob:{changes[0].knob.name}:{changes[0].direction}"
+    return "knobs:" + "+".join(change.knob.name for change in changes)
+
+
+def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
+    """Return the edits that make all changes to `source`, whose knobs they are: one for a line."""
+    ordered = sorted(changes, key=lambda change: (change.knob.path, change.knob.start))
+    by_file = [list(group) for _, group in groupby(ordered, key=lambda one: one.knob.path)]
+    edits: list[Edit] = []
+    for together in by_file:
+        text = source[together[0].knob.path].decode("utf-8")
+        by_line = groupby(together, key=lambda one: text.count("\n", 0, one.knob.start))
+        separate = [_edit(text, list(group)) for _, group in by_line]
+        # Lines that need their neighbours to be told apart may overlap.
+        fits = reapply(separate, source) is not None
+        edits += separate if fits else [_edit(text, together)]
+    return tuple(edits)
+
+
+def knob_edits(
+    base: Source, tree: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
+) -> tuple[Edit, ...]:
+    """Return the edits from one source to another that differs in knobs alone, else none."""
+    olds, news = find_knobs(base, editable, specs), find_knobs(tree, editable, specs)
+    if _all_around(base, olds) != _all_around(tree, news):
+        return ()
+    changes = [Change(old, new.value) for old, new in zip(olds, news, strict=True)]
+    return edits_of(base, [change for change in changes if not change.does_nothing])
+
+
+def _edit(text: str, changes: Sequence[Change]) -> Edit:
+    """Return one edit over all of these changes, which are in the order of the text."""
+    start, end = changes[0].knob.start, changes[-1].knob.end
+    replacement, at = "", start
+    for change in changes:
+        replacement += text[at : change.knob.start] + change.literal
+        at = change.knob.end
+    return line_edit(changes[0].knob.path, text, start, end, replacement)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The knobs that edits change, by name: their values before and after."""
+
+    before: Mapping[str, Scalar]
+    after: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An own outcome of a step. `bank` numbers what it was compared with, from the latest."""
+
+    outcome: Outcome
+    step: Step
+    bank: int
+
+
+@lru_cache(maxsize=1024)  # a history is read again for every proposal
+def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> Step | None:
+    """Return the step that edits are if they change knobs and nothing else.
+
+    None as well where they cannot be read without what is around them.
+    """
+    before: dict[str, Scalar] = {}
+    after: dict[str, Scalar] = {}
+    for edit in edits:
+        olds = _knobs_of(edit.path, edit.search, specs)
+        news = _knobs_of(edit.path, edit.replace, specs)
+        if _around(edit.search, olds) != _around(edit.replace, news):
+            return None
+        for old, new in zip(olds, news, strict=True):
+            if old.text != new.text:
+                before[old.name], after[new.name] = old.value, new.value
+    return Step(before, after) if after else None
+
+
+def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[Trial]:
+    """Yield what of a history changed knobs and nothing else, the latest first."""
+    bank = 0
+    for outcome in reversed(history):
+        # What was kept is the base of what came later, not of itself.
+        bank += outcome.decision == "kept"
+        step = read_back(outcome.edits, specs)
+        if step is not None:
+            yield Trial(outcome, step, bank)
+
+
+def _knobs_of(path: str, text: str, specs: Sequence[KnobSpec]) -> tuple[Knob, ...]:
+    return find_knobs(Source.of({path: text.encode()}), (path,), specs)
+
+
+def _all_around(source: Source, knobs: Sequence[Knob]) -> list[tuple[str, object]]:
+    """Return every file by what it is apart from these knobs' literals."""
+    by_path = {knob.path for knob in knobs}
+    return [
+        (path, _around(data.decode("utf-8"), [one for one in knobs if one.path == path]))
+        if path in by_path
+        else (path, data)
+        for path, data in source.files
+    ]
+
+
+def _around(text: str, knobs: Sequence[Knob]) -> list[str]:
+    """Return the knobs' names and the text before, between and after their literals."""
+    bounds = [0, *(at for knob in knobs for at in (knob.start, knob.end)), len(text)]
+    parts = [text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
+    return [*parts, *(knob.name for knob in knobs)]

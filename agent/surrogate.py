@@ -1,0 +1,190 @@
+"""What knobs do to a metric: a small Gaussian process that learns from differences.
+
+A gain is one function's value at the base less its value at the candidate, so a base that moved on
+since, by knobs or by a structural change, costs the model nothing but what the one has to do with
+the other. Every knob has a length scale of its own, found by maximum a posteriori (Rasmussen &
+Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5); a base is no random point, so it
+is taken to lie `_DEPTH_SD` below what is usual.
+
+Positions lie in the unit cube, losses are in standard deviations of one run. Deterministic, bounded
+work, numpy only and on first use. It knows no sources and proposes nothing.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from agent.positions import Position
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# How far a knob has to go to matter, in ranges of it; beyond the last it does nothing.
+_REACHES = (0.15, 0.3, 0.6, 1.2, 2.4, 5.0)
+_REACH_PRIOR = (math.log(0.6), 1.0)  # mean and deviation of the logarithm
+_AMPLITUDES_SD = (5.0, 8.0, 12.0, 18.0)
+_AMPLITUDE_PRIOR = (math.log(8.0), 0.5)
+_DEPTH_SD = 8.0
+_DEPTH_DEVIATION_SD = 1.0
+# A run's own deviation is 1; a function this smooth is never the whole truth.
+_NOISE_SD = 1.2
+_BANK_VARIANCE = 0.5  # of two runs' mean
+_SWEEPS = 3
+_WORTHWHILE = 0.1  # a sweep that finds less is the last one
+_LEAST_VARIANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One trial: where it was, where its base was, how much worse it came out than the base, and
+    which bank it was compared with, by number: an error of that is every such trial's."""
+
+    at: Position
+    base: Position
+    loss_sd: float
+    bank: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    reaches: tuple[float, ...]
+    amplitude_sd: float
+
+
+class Surrogate:
+    """Fitted to trials, of which there is at least one; says what others would come to."""
+
+    def __init__(self, seen: Sequence[Difference], base: Position) -> None:
+        import numpy as np
+
+        self._contrasts = _Contrasts(tuple(seen), base)
+        self._base = base
+        self._shape = _fitted(tuple(seen), base)
+        kernel = _kernel(self._contrasts.squares, self._shape)
+        self._root = np.linalg.cholesky(self._contrasts.covariance(kernel))
+        self._half = np.linalg.solve(self._root, self._contrasts.losses)
+
+    def losses(self, at: Sequence[Position]) -> tuple["Floats", "Floats"]:
+        """Return the mean and deviation [positions] of how much worse than the base each is."""
+        import numpy as np
+
+        points = np.array([*at, self._base])
+        cross = _kernel(_squares(points, self._contrasts.points), self._shape)
+        cross = self._contrasts.contracted(cross)
+        half = np.linalg.solve(self._root, (cross[:-1] - cross[-1]).T)
+        own = 2 * self._shape.amplitude_sd**2 - 2 * _kernel(
+            _squares(points[:-1], points[-1:]), self._shape
+        )
+        variance = own[:, 0] - (half**2).sum(axis=0)
+        return half.T @ self._half, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+
+
+class _Contrasts:
+    """Trials as linear functions of the metric at `points`: every trial's end, less its base.
+
+    The last contrast is the base that is now, less nothing: it stands in the first half alone.
+    """
+
+    def __init__(self, seen: tuple[Difference, ...], base: Position) -> None:
+        import numpy as np
+
+        self.points = np.array([*(one.at for one in seen), base, *(one.base for one in seen)])
+        self.losses = np.array([*(one.loss_sd for one in seen), -_DEPTH_SD])
+        self.squares = _squares(self.points, self.points)
+        banks = np.array([one.bank for one in seen])
+        self._count = len(seen)
+        self._noise = np.diag([_NOISE_SD**2] * len(seen) + [_DEPTH_DEVIATION_SD**2])
+        self._noise[:-1, :-1] += _BANK_VARIANCE * (banks[:, None] == banks[None, :])
+
+    def contracted(self, kernel: "Floats") -> "Floats":
+        """Return covariances [rows, contrasts] of those [rows, points]."""
+        ends = kernel[:, : self._count + 1].copy()
+        ends[:, :-1] -= kernel[:, self._count + 1 :]
+        return ends
+
+    def covariance(self, kernel: "Floats") -> "Floats":
+        """Return the contrasts' covariance, noise included."""
+        noisy: Floats = self.contracted(self.contracted(kernel).T) + self._noise
+        return noisy
+
+
+@lru_cache(maxsize=4)
+def _fitted(seen: tuple[Difference, ...], base: Position) -> _Shape:
+    """Return the likeliest shape, looked for one number after the other."""
+    fit = _Fit(seen, base)
+    for _ in range(_SWEEPS):
+        before = fit.score
+        for amplitude_sd in _AMPLITUDES_SD:
+            fit.consider(replace(fit.shape, amplitude_sd=amplitude_sd), fit.exponents)
+        for knob in range(len(base)):
+            fit.consider_reaches(knob)
+        if fit.score - before < _WORTHWHILE:
+            break
+    return fit.shape
+
+
+class _Fit:
+    """The best shape so far, with its scaled squared distances."""
+
+    def __init__(self, seen: tuple[Difference, ...], base: Position) -> None:
+        self._contrasts = _Contrasts(seen, base)
+        usual = (math.exp(_REACH_PRIOR[0]),) * len(base)
+        self.shape = _Shape(usual, math.exp(_AMPLITUDE_PRIOR[0]))
+        self.exponents = _scaled(self._contrasts.squares, self.shape.reaches)
+        self.score = self._score(self.shape, self.exponents)
+
+    def consider(self, shape: _Shape, exponents: "Floats") -> None:
+        """Take a shape if it is likelier."""
+        score = self._score(shape, exponents)
+        if score > self.score + _LEAST_VARIANCE:
+            self.shape, self.exponents, self.score = shape, exponents, score
+
+    def consider_reaches(self, knob: int) -> None:
+        """Try all reaches of one knob."""
+        squares, reaches = self._contrasts.squares[knob], self.shape.reaches
+        without = self.exponents - squares / reaches[knob] ** 2
+        for reach in _REACHES:
+            tried = (*reaches[:knob], reach, *reaches[knob + 1 :])
+            self.consider(replace(self.shape, reaches=tried), without + squares / reach**2)
+
+    def _score(self, shape: _Shape, exponents: "Floats") -> float:
+        """Return the logarithm of evidence times prior, but for a constant."""
+        import numpy as np
+
+        kernel = shape.amplitude_sd**2 * np.exp(-0.5 * exponents)
+        root = np.linalg.cholesky(self._contrasts.covariance(kernel))
+        half = np.linalg.solve(root, self._contrasts.losses)
+        evidence = -0.5 * float(half @ half) - float(np.log(np.diag(root)).sum())
+        surprises = [_surprise(reach, _REACH_PRIOR) for reach in shape.reaches]
+        return evidence - sum(surprises) - _surprise(shape.amplitude_sd, _AMPLITUDE_PRIOR)
+
+
+def _surprise(value: float, prior: tuple[float, float]) -> float:
+    mean, deviation = prior
+    return 0.5 * ((math.log(value) - mean) / deviation) ** 2
+
+
+def _kernel(squares: "Floats", shape: _Shape) -> "Floats":
+    """Return squared-exponential covariances from squared distances [knobs, rows, columns]."""
+    import numpy as np
+
+    kernel: Floats = shape.amplitude_sd**2 * np.exp(-0.5 * _scaled(squares, shape.reaches))
+    return kernel
+
+
+def _scaled(squares: "Floats", reaches: tuple[float, ...]) -> "Floats":
+    import numpy as np
+
+    scaled: Floats = np.tensordot(1 / np.array(reaches) ** 2, squares, 1)
+    return scaled
+
+
+def _squares(rows: "Floats", columns: "Floats") -> "Floats":
+    """Return squared distances [knobs, rows, columns] of points [rows or columns, knobs]."""
+    squares: Floats = (rows.T[:, :, None] - columns.T[:, None, :]) ** 2
+    return squares

@@ -1,0 +1,346 @@
+"""Branches: the working line goes on from another tree than the head, and comes back.
+
+The tree is an older head of this line's or a peer's, vetted like all of a peer's code. It is
+measured here first; then one transaction records the step to it from the head and moves the working
+line, whose stack begins with that patch. So a stack always leads from the verified head to the
+working line, and whatever drops the stack ends the branch. The verified head never moves by it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from agent.canonical import fingerprint
+from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.loop.heads import evidence_for
+from node.loop.ledger import Ledger
+from node.loop.plateaus import REACH_SD
+from node.loop.trial import Reading
+from node.store.experiments import BRANCHING, is_branching
+from node.store.jobs import Job, Line
+from node.store.store import Store
+from protocol.changes import Origin
+from protocol.encoding import Value
+from protocol.errors import Rejected
+from protocol.fields import (
+    Table,
+    boolean,
+    choice,
+    digest,
+    field,
+    fit_line,
+    integer,
+    line,
+    listing,
+    nullable,
+    text,
+)
+from protocol.records import Record
+from protocol.rule import Policy
+from protocol.runs import Run
+from protocol.units import NANO
+
+Where: TypeAlias = Literal["older", "peer", "head"]
+
+_MAX_STACK: Final = 256
+_OWN_TITLE: Final = "the task's baseline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A tree to go on from: what it is, for people, and the patch that made it, if one did.
+
+    A peer's has its `author` and, where prose was left out of it, what it was before: `theirs`.
+    """
+
+    where: Where
+    tree: bytes
+    title: str
+    patch: bytes | None
+    author: bytes | None = None
+    theirs: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchStep:
+    """A tree that the line goes on from, instead of what it was at: `left` with its stack.
+
+    `base` is what the step is recorded from, `verified` the head then, `bank_nano` what runs of
+    it measured. `where` is `head` for the way back. `is_taken` and `record` are filled in when it
+    is closed, with the patch that the branch begins with.
+    """
+
+    where: str
+    base: bytes
+    tree: bytes
+    title: str
+    why: str
+    verified: bytes
+    left: bytes
+    left_stack: tuple[bytes, ...]
+    bank_nano: tuple[int, ...]
+    made_by: bytes | None = None
+    author: bytes | None = None
+    theirs: bytes | None = None
+    is_taken: bool = False
+    record: bytes | None = None
+    patch: bytes | None = None
+
+    TABLE: ClassVar = Table(
+        field("where", choice("older", "peer", "head")),
+        field("base", digest()),
+        field("tree", digest()),
+        field("title", line(1, 120)),
+        field("why", text(600)),
+        field("verified", digest()),
+        field("left", digest()),
+        field("left_stack", listing(digest(), high=_MAX_STACK)),
+        field("bank", listing(integer(), high=8), "bank_nano"),
+        field("made_by", nullable(digest())),
+        field("author", nullable(digest())),
+        field("theirs", nullable(digest())),
+        field("taken", boolean(), "is_taken"),
+        field("record", nullable(digest())),
+        field("patch", nullable(digest())),
+    )
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the line went on from there, away from its head."""
+        return self.is_taken and self.where != "head"
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        return self.TABLE.write(self)
+
+    @classmethod
+    def from_value(cls, value: Value) -> "BranchStep":
+        """Return the step kept in a body."""
+        step = cls.TABLE.read(cls, value)
+        if isinstance(step, Rejected):
+            raise DamagedStoreError(
+                f"a job in the store does not read: {step.reason}", DAMAGED_HINT
+            )
+        return step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """The branch that a line is on, and the number of the job that began it."""
+
+    job_id: int
+    step: BranchStep
+
+
+def branch_of(store: Store, line: Line) -> Branch | None:
+    """Return the branch that a line is on; None at its head, or on what is built there."""
+    if not _begins_branch(store, line.stack[:1]):
+        return None
+    for job in reversed(store.closed_jobs(line.key, "branch")):
+        step = BranchStep.from_value(job.body)
+        if step.patch == line.stack[0]:
+            return Branch(job_id=job.id, step=step)
+    return None  # its job was lost with a damaged store: the stack is judged like any
+
+
+def kept_in(store: Store, stack: Sequence[bytes]) -> int:
+    """Return how many patches a stack keeps: the step that begins a branch is none."""
+    return len(stack) - _begins_branch(store, stack[:1])
+
+
+def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
+    """Say whether a line has so much that a checkpoint is due; a branch has to lead besides."""
+    is_branch = _begins_branch(store, line.stack[:1])
+    return len(line.stack) >= policy.keeps_per_checkpoint and not is_branch
+
+
+def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | None:
+    """Return an earlier head to go on from: the one least gone back to, the latest of those.
+
+    None of those that measured further below the head than `reach_sd`.
+    """
+    line, heads = ledger.known_line, _heads(ledger)
+    order = list(heads)
+    ago = order[: order.index(line.verified)] if line.verified in heads else order
+    now_nano = heads.get(line.verified)
+    tried = _times_tried(ledger)
+    found: list[tuple[int, int, bytes]] = []
+    for checkpoints, tree in enumerate(reversed(ago), 1):
+        behind_sd = _behind_sd(ledger, heads[tree], now_nano, noise_sd)
+        if behind_sd <= reach_sd and tree not in (line.working, line.verified):
+            found.append((tried[tree], checkpoints, tree))
+    if not found:
+        return None
+    _, checkpoints, tree = min(found)
+    ago_words = "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"
+    is_baseline = tree == ledger.publication.manifest.baseline_tree
+    return Root(
+        where="older",
+        tree=tree,
+        title=_OWN_TITLE if is_baseline else f"the head of {ago_words} ago",
+        patch=_patch_behind(ledger, tree),
+    )
+
+
+def trees_gone_on_from(ledger: Ledger) -> set[bytes]:
+    """Return the trees that branches of this line began with, as they came from their authors."""
+    steps = _steps(ledger)
+    return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
+
+
+def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job:
+    """Queue the runs of a tree to go on from; the working line stays until they have ended."""
+    line = ledger.known_line
+    step = BranchStep(
+        where=root.where,
+        base=line.verified,
+        tree=root.tree,
+        title=fit_line(f"on from {root.title}", 120),
+        why=fit_line(why, 600),
+        verified=line.verified,
+        left=line.working,
+        left_stack=line.stack,
+        bank_nano=line.bank_nano,
+        made_by=root.patch,
+        author=root.author,
+        theirs=root.theirs,
+    )
+    return _open(ledger, step, runs=runs)
+
+
+def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job:
+    """Queue the way back to what the branch left."""
+    line, began = ledger.known_line, branch.step
+    step = BranchStep(
+        where="head",
+        base=line.working,
+        tree=began.left,
+        title="back to the head",
+        why=fit_line(why, 600),
+        verified=line.verified,
+        left=line.working,
+        left_stack=began.left_stack,
+        bank_nano=line.bank_nano,
+    )
+    return _open(ledger, step, runs=runs)
+
+
+def close_branch(
+    ledger: Ledger, job: Job, step: BranchStep, runs: Sequence[Run], behind_sd: float | None
+) -> BranchStep:
+    """Record what a tree measured, and go on from it: the way back is always open, any other to
+    what runs here and is not far below the head.
+
+    Not if somebody moved the head or the line by hand meanwhile.
+    """
+    line = ledger.known_line
+    is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
+    is_there = (line.verified, line.working) == (step.verified, step.left)
+    is_taken = is_there and (step.where == "head" or is_near)
+    with ledger.store.transaction():
+        if step.theirs is not None and step.made_by and step.theirs != step.tree:
+            ledger.publication.stripped(step.made_by, step.theirs, step.tree)
+        patch = ledger.publication.patch(
+            step.base,
+            step.tree,
+            title=step.title,
+            why=step.why,
+            parents=(step.made_by,) if step.made_by else (),
+            origin=Origin(proposer=BRANCHING),
+        )
+        record = _result(ledger, step, patch.id, runs, is_taken=is_taken)
+        if is_taken:
+            stack = step.left_stack if step.where == "head" else (patch.id,)
+            ledger.go_on_at(step.tree, stack, runs)
+        closed = replace(step, is_taken=is_taken, record=record.id, patch=patch.id)
+        ledger.store.update_job_body(job.id, closed.to_value())
+        ledger.store.close_job(job.id)
+    return closed
+
+
+def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: Reading) -> float | None:
+    """Return how far below the head a tree measures, in standard deviations of one run.
+
+    None if it does not run here, or nothing is known of the head.
+    """
+    metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
+    if len(metrics) < len(runs) or not step.bank_nano:
+        return None
+    behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
+    return behind / reading.noise.sd
+
+
+def _result(
+    ledger: Ledger, step: BranchStep, patch: bytes, runs: Sequence[Run], *, is_taken: bool
+) -> Record:
+    record = ledger.publication.result(
+        patch,
+        step.base,
+        step.tree,
+        stage="keep" if is_taken else "screen",
+        runs=runs,
+        note=step.why,
+    )
+    mark = fingerprint(ledger.source(step.tree))
+    if not ledger.store.tried(ledger.key.task, mark):
+        ledger.store.mark_tried(ledger.key.task, mark, record.id)
+    return record
+
+
+def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job:
+    with ledger.store.transaction():
+        job = ledger.open_job("branch", step.to_value())
+        for _ in range(runs):
+            ledger.plan(job, role="candidate", tree=step.tree)
+    return job
+
+
+def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
+    patches = (store.patch(patch) for patch in first)
+    return any(patch is not None and is_branching(patch.origin) for patch in patches)
+
+
+def _heads(ledger: Ledger) -> dict[bytes, int | None]:
+    """Return what vouched heads of this line measured, from the first on, the baseline's too.
+
+    Those whose evidence was taken back, and what was adopted without any, are left out.
+    """
+    store = ledger.store
+    entries = {entry.id: entry for entry in store.experiments(ledger.key)}
+    heads: dict[bytes, int | None] = {
+        entry.tree: entry.metric_nano for entry in entries.values() if entry.stage == "baseline"
+    }
+    for adoption in store.adoptions(ledger.key):
+        entry = entries.get(adoption.body.evidence or b"")
+        if entry is not None and store.retraction(entry.id) is None:
+            heads.setdefault(adoption.body.to_tree, entry.metric_nano)
+    return heads
+
+
+def _behind_sd(
+    ledger: Ledger, metric_nano: int | None, now_nano: int | None, noise_sd: float
+) -> float:
+    if metric_nano is None or now_nano is None:
+        return 0.0
+    return ledger.publication.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
+
+
+def _times_tried(ledger: Ledger) -> Counter[bytes]:
+    """Return how often branches went on from each tree since the present head was adopted."""
+    now = ledger.known_line.verified
+    return Counter(step.tree for step in _steps(ledger) if step.verified == now)
+
+
+def _steps(ledger: Ledger) -> list[BranchStep]:
+    return [
+        BranchStep.from_value(job.body) for job in ledger.store.closed_jobs(ledger.key, "branch")
+    ]
+
+
+def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:
+    """Return the patch whose confirmation vouches for a head; None for the baseline."""
+    evidence = evidence_for(ledger.store, ledger.key, tree)
+    entries = ledger.store.experiments(ledger.key)
+    return next((entry.patch for entry in entries if entry.id == evidence), None)

@@ -1,0 +1,158 @@
+"""Two patches that were never tried together, made on the working line as one candidate.
+
+Own patches that were kept in different stacks, and peers' that somebody confirmed; what the line
+has of them already is no part of it. Knows nothing of when it is time for that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import Final
+
+from agent.canonical import fingerprint, parse
+from agent.proposal import Proposal
+from node.loop.ideas import Idea
+from node.loop.ledger import Ledger
+from node.loop.peers import Peers
+from node.loop.publication import ABLATION
+from node.loop.steps import COMBINING, PEER, ExperimentStep
+from node.store.experiments import Experiment
+from node.vetting.inspection import inspect
+from node.vetting.merging import merged
+from protocol.fields import fit_line
+from protocol.source import Source
+from protocol.units import NANO
+
+_LOOKED_AT: Final = 40
+_MOST_PARTS: Final = 12  # of those that fit: 66 pairs, each a merge
+_PEERS_PARTS: Final = 4  # of them: what is made of these is inspected by a process of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A patch as a step from `base` to `tree`; those of one `company` were tried together before.
+
+    `claim_sd` is what it is said to gain, by its `author` if that is a peer; `worth_sd` orders.
+    """
+
+    patch: bytes
+    base: Source
+    tree: Source
+    title: str
+    company: int
+    worth_sd: float
+    claim_sd: float
+    author: bytes | None = None
+
+
+def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea | None:
+    """Return the most promising two patches that fit on the working line and on each other."""
+    working = ledger.explored
+    parts = [*_own_parts(ledger), *(_peers_parts(peers, noise_sd) if peers else ())]
+    parts.sort(key=lambda part: (-part.worth_sd, part.patch))
+    made = ((part, merged(part.base, working, part.tree)) for part in parts[:_LOOKED_AT])
+    fitting = [(part, alone) for part, alone in made if alone and alone.tree != working.tree]
+    pairs = sorted(
+        combinations(fitting[:_MOST_PARTS], 2),
+        key=lambda pair: -(pair[0][0].worth_sd + pair[1][0].worth_sd),
+    )
+    for (first, alone), (second, other) in pairs:
+        if first.company == second.company:
+            continue
+        both = merged(second.base, alone, second.tree)
+        if both is None or both.tree in (alone.tree, other.tree, working.tree):
+            continue
+        mark = _mark_of(ledger, both, is_peers=bool(first.author or second.author))
+        if mark is not None and not ledger.store.tried(ledger.key.task, mark):
+            return _idea(working, both, mark, (first, second))
+    return None
+
+
+def _own_parts(ledger: Ledger) -> Iterator[Part]:
+    """Yield own ideas that were kept; what the line has of one already, the merge will show.
+
+    What others claim comes from their boards, where there is more to tell whether it holds.
+    """
+    entries = ledger.store.experiments(ledger.key)
+    out, gains_sd = _taken_out(ledger, entries), _gains_sd(ledger)
+    company = 0
+    for entry in entries:
+        company += entry.stage == "confirm"
+        if entry.decision != "kept" or entry.patch is None or entry.patch in out:
+            continue
+        if entry.origin in (PEER, COMBINING):
+            continue
+        worth_sd = gains_sd.get((entry.parent, entry.tree), 0.0)
+        yield Part(
+            patch=entry.patch,
+            base=ledger.source(entry.parent),
+            tree=ledger.source(entry.tree),
+            title=entry.title,
+            company=company,
+            worth_sd=worth_sd,
+            claim_sd=max(0.0, worth_sd),
+        )
+
+
+def _gains_sd(ledger: Ledger) -> dict[tuple[bytes, bytes], float]:
+    """Return by base and tree what own experiments measured, in deviations of one run."""
+    jobs = ledger.store.closed_jobs(ledger.key, "experiment")
+    steps = (ExperimentStep.from_value(job.body) for job in jobs)
+    return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
+
+
+def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
+    """Return the patches that were found to be worth nothing."""
+    found: set[bytes] = set()
+    for entry in entries:
+        if entry.origin == ABLATION and entry.patch and (part := ledger.store.patch(entry.patch)):
+            found.update(part.parents)
+    return found
+
+
+def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[Part]:
+    offers = (offer for offer in peers.offers(peers.rates()) if offer.row.confirmed > 0)
+    for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
+        if step := peers.step(offer):
+            base, tree = step
+            yield Part(
+                patch=offer.patch,
+                base=base,
+                tree=tree,
+                title=f"a claim of {offer.author.hex()[:12]}",
+                company=-number,
+                worth_sd=offer.worth_sd,
+                claim_sd=offer.row.gain_nano / NANO / noise_sd,
+                author=offer.author,
+            )
+
+
+def _mark_of(ledger: Ledger, source: Source, *, is_peers: bool) -> bytes | None:
+    """Return a source's canonical AST; None if it is no program, or may not be run."""
+    if is_peers:
+        found = inspect(source, baseline=ledger.source(ledger.publication.manifest.baseline_tree))
+        return None if found.marks else found.fingerprint
+    is_whole = all(parse(data) for path, data in source.files if path.endswith(".py"))
+    return fingerprint(source) if is_whole else None
+
+
+def _idea(working: Source, source: Source, mark: bytes, parts: Sequence[Part]) -> Idea:
+    # As in any trial of claims, the authors are those of the first patches.
+    parts = sorted(parts, key=lambda part: part.author is None)
+    authors = tuple(part.author for part in parts if part.author is not None)
+    return Idea(
+        proposal=Proposal(
+            parent=working.tree,
+            source=source,
+            edits=(),
+            key=COMBINING,
+            title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),
+            why="Each was promising in other company; together they were never tried.",
+            proposer=COMBINING,
+            fingerprint=mark,
+        ),
+        parents=tuple(part.patch for part in parts),
+        author=authors[0] if authors else None,
+        claim_milli=round(1000 * sum(part.claim_sd for part in parts)) if authors else None,
+        co_authors=authors[1:] or None,
+    )

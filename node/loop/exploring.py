@@ -1,0 +1,244 @@
+"""What a line does once it gets nowhere: two patches together, a part less, or another tree.
+
+Everything follows from what is in the store, so that a killed node goes on where it was. The
+evidence is counted from the last move of the head; a branch that ended leaves most of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from agent.proposal import Aim
+from node.loop.ablation import only_simplifies, open_ablation
+from node.loop.branches import (
+    Branch,
+    BranchStep,
+    branch_of,
+    older_root,
+    open_branch,
+    open_return,
+    trees_gone_on_from,
+)
+from node.loop.combining import combination
+from node.loop.ideas import Idea
+from node.loop.ledger import Ledger
+from node.loop.peers import Peers
+from node.loop.plateaus import (
+    REACH_SD,
+    Climb,
+    Event,
+    Trend,
+    aim_of,
+    next_of_branch,
+    since_rise,
+    trend_of,
+)
+from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
+from node.store.jobs import Job, JobKind
+from protocol.units import NANO
+
+_COMBINED_A_TURN: Final = 4  # experiments of a run or two each
+_SIMPLIFIED_A_TURN: Final = 1  # up to 40 runs
+_LOOKED_EVERY: Final = 20  # experiments, where there was nothing to do: to look takes a moment
+# What failed, or was tried again elsewhere, says nothing of where the line stands.
+_DECIDED: Final[dict[str, Event]] = {
+    "kept": "kept",
+    "screened_out": "in_vain",
+    "rechecked_out": "in_vain",
+}
+_State = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """What came of late: the trend since the head last moved, and of the time since then or since
+    the line last came back, how many experiments there were, how many of them combined patches,
+    and how often parts were asked about. `since` is the number of the job that it began with.
+    """
+
+    since: int
+    trend: Trend
+    experiments: int
+    combined: int
+    simplified: int
+
+
+class Exploring:
+    """Chooses what one line does on a plateau. `noise_sd` is of one run here, as known now.
+
+    `bank_size` is how often a tree is measured before the line goes on from it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        peers: Peers | None,
+        noise_sd: Callable[[], float],
+        bank_size: int,
+    ) -> None:
+        self._ledger = ledger
+        self._store = ledger.store
+        self._peers = peers
+        self._noise_sd = noise_sd
+        self._bank_size = bank_size
+        self._spell_then: tuple[_State, Spell] | None = None
+        self._banks_then: tuple[_State, list[tuple[int, ...]]] | None = None
+        self._looked: tuple[int, int] | None = None  # in which spell, after how many experiments
+
+    @property
+    def has_gains(self) -> bool:
+        """Whether the working line has anything that a checkpoint could confirm."""
+        branch = self._branch()
+        if branch and branch.step.author is not None:
+            return True  # a peer's tree may itself be better than the head
+        return not only_simplifies(self._store, self._ledger.known_line.stack)
+
+    @property
+    def is_at_head(self) -> bool:
+        """Whether nothing but a part less stands between the head and the working line."""
+        return self._branch() is None and not self.has_gains
+
+    def aim(self) -> Aim:
+        """Return what proposers are to aim for now."""
+        return aim_of(self._spell().trend, is_on_branch=self._branch() is not None)
+
+    def may_be_judged(self, *, is_asked: bool) -> bool:
+        """Say whether the working line is worth a checkpoint now, `is_asked` for or not.
+
+        A branch is once it leads, and asked for as soon as it is level with the head.
+        """
+        if branch := self._branch():
+            return next_of_branch(self._climb(branch), is_asked=is_asked) == "judge"
+        return is_asked and self.has_gains
+
+    @property
+    def is_on_plateau(self) -> bool:
+        """Whether the line gets nowhere from its head; what it has is judged before it leaves."""
+        return self._branch() is None and self._spell().trend.is_plateau
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for something else, once nothing is under way."""
+        if branch := self._branch():
+            return next_of_branch(self._climb(branch), is_asked=False) == "return"
+        spell = self._spell()
+        since, experiments = self._looked or (-1, 0)
+        is_resting = spell.since == since and spell.experiments < experiments + _LOOKED_EVERY
+        return spell.trend.is_plateau and not is_resting
+
+    def open_next(self) -> Job | Idea | None:
+        """Open what has its turn, or return it if it is an experiment; None if there is nothing.
+
+        In turn: two patches together, a part less, another tree to go on from.
+        """
+        if (branch := self._branch()) is not None:
+            return self.open_return(self._climb(branch).reason)
+        spell = self._spell()
+        found: Job | Idea | None = None
+        if spell.combined < _COMBINED_A_TURN:
+            found = combination(self._ledger, self._peers, noise_sd=self._noise_sd())
+        if found is None and spell.simplified < _SIMPLIFIED_A_TURN:
+            found = open_ablation(self._ledger)
+        if found is None:
+            found = self._open_branch(spell.trend.reason)
+        if found is None:
+            self._looked = (spell.since, spell.experiments)
+        return found
+
+    def open_return(self, why: str) -> Job | None:
+        """Open the way back to the head; None if the line is on no branch."""
+        if (branch := self._branch()) is None:
+            return None
+        return open_return(self._ledger, branch, why=why, runs=self._bank_size)
+
+    def _open_branch(self, why: str) -> Job | None:
+        """Go on from a peer's tree that no branch began with; else from an older head."""
+        avoided = trees_gone_on_from(self._ledger)
+        root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
+        root = root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
+        return open_branch(self._ledger, root, why=why, runs=self._bank_size) if root else None
+
+    # The branch
+
+    def _branch(self) -> Branch | None:
+        return branch_of(self._store, self._ledger.line) if self._ledger.line else None
+
+    def _climb(self, branch: Branch) -> Climb:
+        """Return how far a branch has come, by what its bank said at each of its experiments."""
+        state = self._state()
+        if self._banks_then is None or self._banks_then[0] != state:
+            jobs = self._store.closed_jobs(self._ledger.key, "experiment", after=branch.job_id)
+            banks = [ExperimentStep.from_value(job.body).bank_nano for job in jobs]
+            self._banks_then = (state, banks)
+        banks, now = self._banks_then[1], self._ledger.known_line.bank_nano
+        lead_sd: float | None = None
+        if len(now) >= self._bank_size and branch.step.bank_nano:
+            lead_sd = self._height_sd(now) - self._height_sd(branch.step.bank_nano)
+        whole = [bank for bank in banks if len(bank) >= self._bank_size]
+        return Climb(
+            experiments=len(banks),
+            since_rise=since_rise([self._height_sd(bank) for bank in whole]),
+            lead_sd=lead_sd,
+            has_gains=self.has_gains,
+        )
+
+    def _height_sd(self, bank_nano: Sequence[int]) -> float:
+        sign = self._ledger.publication.manifest.metric.sign
+        return -sign * fmean(bank_nano) / NANO / self._noise_sd()
+
+    # The spell
+
+    def _state(self) -> _State:
+        """Return what changes whenever a job is opened or closed."""
+        ids = [job.id for job in self._store.open_jobs(self._ledger.key)]
+        return self._store.last_job(), len(ids), sum(ids)
+
+    def _spell(self) -> Spell:
+        state = self._state()
+        if self._spell_then is None or self._spell_then[0] != state:
+            self._spell_then = (state, self._read_spell())
+        return self._spell_then[1]
+
+    def _read_spell(self) -> Spell:
+        after = self._ledger.moved_at_job
+        events = sorted(self._events(after))
+        since = max((number for number, event in events if event == "returned"), default=after)
+        trials = self._closed("experiment", since)
+        parts = self._closed("attestation", since)
+        return Spell(
+            since=since,
+            trend=trend_of(event for _, event in events),
+            experiments=len(trials),
+            combined=sum(
+                ExperimentStep.from_value(job.body).proposer == COMBINING for job in trials
+            ),
+            simplified=sum(AttestationStep.from_value(job.body).part is not None for job in parts),
+        )
+
+    def _events(self, after: int) -> Iterator[tuple[int, Event]]:
+        """Yield what came after a job, with the numbers of the jobs that say so."""
+        for job in self._closed("experiment", after):
+            if event := _DECIDED.get(ExperimentStep.from_value(job.body).decision):
+                yield job.id, event
+        branches = [
+            (job.id, BranchStep.from_value(job.body)) for job in self._closed("branch", after)
+        ]
+        roots = {step.patch for _, step in branches if step.is_away}
+        back = [number for number, step in branches if not step.is_away]
+        for job in self._closed("checkpoint", after):
+            if roots.intersection(CheckpointStep.from_value(job.body).stack[:1]):
+                back.append(job.id)
+            else:
+                yield job.id, "missed"
+        yield from ((number, "returned") for number in back)
+        now = self._branch()
+        for number, step in branches:
+            if step.is_away:
+                # One whose end is not known was lost with a damaged store.
+                is_known = (now and now.job_id == number) or number < max(back, default=0)
+                yield number, "left" if is_known else "returned"
+
+    def _closed(self, kind: JobKind, after: int) -> list[Job]:
+        return self._store.closed_jobs(self._ledger.key, kind, after=after)

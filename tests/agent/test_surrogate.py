@@ -1,0 +1,78 @@
+"""The model of knobs: it learns from differences, whatever the base, and knows how sure it is."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from agent.positions import Position
+from agent.surrogate import Difference, Surrogate
+
+KNOBS = 4
+MIDDLE = (0.5,) * KNOBS
+
+
+def bowl(at: Sequence[float]) -> float:
+    """Two knobs matter, two do nothing; the best is at (0.8, 0.3)."""
+    return 60 * (at[0] - 0.8) ** 2 + 30 * (at[1] - 0.3) ** 2
+
+
+def trials_of(
+    bases: Sequence[Position], count: int, *, levels: Sequence[float] = (), seed: int = 1
+) -> list[Difference]:
+    """Return noisy trials around bases in turn; `levels` are errors of their banks."""
+    chance = random.Random(seed)
+    seen = []
+    for number in range(count):
+        bank = number % len(bases)
+        base = bases[bank]
+        at = tuple(min(1.0, max(0.0, place + chance.gauss(0, 0.2))) for place in base)
+        error = levels[bank] if levels else 0.0
+        seen.append(Difference(at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), bank))
+    return seen
+
+
+def losses(model: Surrogate, *at: Position) -> list[float]:
+    return [float(mean) for mean in model.losses(at)[0]]
+
+
+def test_it_finds_out_what_helps_and_what_does_nothing() -> None:
+    model = Surrogate(trials_of([MIDDLE], 40), MIDDLE)
+    better, worse, idle = losses(
+        model, (0.75, 0.5, 0.5, 0.5), (0.25, 0.5, 0.5, 0.5), (0.5, 0.5, 0.65, 0.5)
+    )
+    assert better == pytest.approx(-5.25, abs=2)
+    assert worse == pytest.approx(12.75, abs=4)
+    assert abs(idle) < 1.5
+
+
+def test_a_base_that_moved_on_and_its_level_cost_nothing() -> None:
+    bases = [MIDDLE, (0.6, 0.5, 0.2, 0.5), (0.7, 0.4, 0.2, 0.9)]
+    seen = trials_of(bases, 60, levels=(0.7, -0.7, 0.5))
+    model = Surrogate(seen, bases[-1])
+    ahead, back = losses(model, (0.8, 0.3, 0.2, 0.9), (0.5, 0.4, 0.2, 0.9))
+    assert ahead == pytest.approx(bowl((0.8, 0.3)) - bowl((0.7, 0.4)), abs=1.5)
+    assert back == pytest.approx(bowl((0.5, 0.4)) - bowl((0.7, 0.4)), abs=2.5)
+
+
+def test_what_is_far_from_everything_seen_is_unsure_and_rather_bad() -> None:
+    model = Surrogate(trials_of([MIDDLE], 25), MIDDLE)
+    means, deviations = model.losses([(0.5, 0.5, 0.52, 0.5), (0.5, 0.5, 0.0, 1.0)])
+    assert deviations[0] < 1 < deviations[1]
+    assert means[1] > means[0]
+
+
+def test_the_same_trials_say_the_same() -> None:
+    seen = trials_of([MIDDLE], 30)
+    at = [(0.1, 0.9, 0.5, 0.4), (0.7, 0.3, 0.5, 0.4)]
+    assert losses(Surrogate(seen, MIDDLE), *at) == losses(Surrogate(list(seen), MIDDLE), *at)
+
+
+def test_trials_that_contradict_each_other_or_are_all_one_are_noise() -> None:
+    there = (0.9, 0.5, 0.5, 0.5)
+    seen = [Difference(there, MIDDLE, 5.0 * (-1) ** number, 0) for number in range(20)]
+    mean, deviation = (float(one[0]) for one in Surrogate(seen, MIDDLE).losses([there]))
+    assert abs(mean) < 2
+    assert deviation < 2
+    nowhere = [Difference(MIDDLE, MIDDLE, 1.0, 0)] * 5
+    assert losses(Surrogate(nowhere, MIDDLE), MIDDLE) == pytest.approx([0], abs=1e-6)

@@ -1,0 +1,129 @@
+"""Models and coding agents propose to a real node: what they write is run, and it never waits."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.home import Home
+from node.loop.steps import ExperimentStep
+from node.store.store import Store
+from tests.integration import nodes
+from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json
+from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says
+
+NARROWER = """\
+TITLE: A narrower block
+WHY: It has too many parameters for so few tokens.
+train.py
+<<<<<<< SEARCH
+{search}
+=======
+MLP_RATIO = 3
+>>>>>>> REPLACE
+"""
+BROKEN = """\
+TITLE: No heads at all
+WHY: To see what happens.
+train.py
+<<<<<<< SEARCH
+HEADS = 4
+=======
+HEADS = 0
+>>>>>>> REPLACE
+"""
+MENDED = """\
+TITLE: Two heads
+WHY: None cannot be divided by.
+train.py
+<<<<<<< SEARCH
+HEADS = 0
+=======
+HEADS = 2
+>>>>>>> REPLACE
+"""
+AGENT = """\
+import sys
+from pathlib import Path
+source = Path(sys.argv[1], "train.py")
+text = source.read_text()
+assert "MLP_RATIO = 4" in text
+source.write_text(text.replace("MLP_RATIO = 4", "MLP_RATIO = 5"))
+Path(sys.argv[1], ".arnode", "title.txt").write_text("A wider block\\n\\nIt may need it.\\n")
+"""
+
+
+def steps_of(home: Path) -> list[ExperimentStep]:
+    """What was tried, in the order in which it was decided."""
+    with Store.open_read_only(Home(home)) as store:
+        (line,) = store.lines()
+        jobs = store.closed_jobs(line.key, "experiment")
+        return [ExperimentStep.from_value(job.body) for job in jobs]
+
+
+@pytest.mark.timeout(600)
+def test_a_model_proposes_is_corrected_mends_and_goes_away(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "PATIENCE_S", 580)  # six experiments and what is kept of them
+    replies = (
+        says(NARROWER.format(search="MLP_RATIO = 40")),  # matches nothing
+        says(NARROWER.format(search="MLP_RATIO = 4")),
+        says(BROKEN),
+        says(MENDED),
+        page(),
+    )
+    with LlmServer(*replies) as server:
+        settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
+        words = ("start", *TASK_FLAGS, "--network", "none", "--max-experiments", "6")
+        said = arnode(home, *words, env=settings).stderr
+        questions = [question["messages"] for question in server.questions]
+    steps = steps_of(home)
+    written = {step.title: step for step in steps if step.proposer == "llm"}
+    assert list(written) == ["A narrower block", "No heads at all", "Two heads"]
+    assert {step.model for step in written.values()} == {"small"}
+    assert written["No heads at all"].decision == "failed"
+    assert written["Two heads"].key == "repair:1:llm:no-heads-at-all"
+    assert any(step.proposer == "knobs" for step in steps)
+    assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
+    assert "ZeroDivisionError" in questions[3][-1]["content"]
+    assert "small proposes, knobs fill the gaps" in said
+    assert "knobs go on meanwhile" in said
+    # To the token: four answers were charged, and of the page nobody knows what it cost.
+    assert [step.tokens for step in written.values()] == [
+        2 * (TOKENS_IN + TOKENS_OUT),
+        TOKENS_IN + TOKENS_OUT,
+        TOKENS_IN + TOKENS_OUT,
+    ]
+    cost = arnode_json(home, "status")["cost"]
+    assert cost["tokens_today"] >= 4 * (TOKENS_IN + TOKENS_OUT)
+    assert cost["usd_today"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_a_coding_agent_edits_and_its_edit_is_run(home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "agent.py"
+    script.write_text(AGENT)
+    (home / "config.toml").write_text(
+        f'agent = "command"\nagent_command = ["{sys.executable}", "{script}", "{{folder}}"]\n'
+    )
+    arnode(home, "start", *TASK_FLAGS, "--network", "none", "--max-experiments", "2")
+    written = [step for step in steps_of(home) if step.proposer == "command"]
+    assert [(step.title, step.why) for step in written] == [("A wider block", "It may need it.")]
+    patch = arnode_json(home, "log")["experiments"]
+    assert "command" in {entry["origin"] for entry in patch}
+
+
+def test_a_model_without_its_key_is_said_before_anything_starts(home: Path) -> None:
+    words = (
+        "start",
+        *TASK_FLAGS,
+        "--network",
+        "none",
+        "--agent",
+        "gpt-5",
+        "--max-experiments",
+        "1",
+    )
+    said = arnode(home, *words, code=6, env={"OPENAI_API_KEY": ""}).stderr
+    assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said

@@ -1,0 +1,357 @@
+"""Branches: the line goes on from another tree and comes back; the head never moves by it."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from node.home import Home
+from node.journal.journal import Journal
+from node.loop.branches import (
+    BranchStep,
+    Root,
+    branch_of,
+    close_branch,
+    is_stack_full,
+    kept_in,
+    older_root,
+    open_branch,
+    open_return,
+)
+from node.loop.ledger import Ledger
+from node.loop.publication import ABLATION
+from node.store.blobs import Blobs
+from node.store.jobs import Job
+from node.store.store import Store
+from protocol.changes import Origin
+from protocol.kinds import PatchBody, ResultBody
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from tests.node.books import (
+    BASE_NANO,
+    checkpoint,
+    conclude,
+    finished,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, LINE
+from tests.node.strangers import Stranger
+
+SD_NANO = 1_000_000
+STEP_NANO = 5 * SD_NANO
+NOISE_SD = SD_NANO / 1e9
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    """A line whose head is the fourth: three checkpoints of one patch each have passed."""
+    ledger = with_baseline(home, store)
+    for number in (1, 2, 3):
+        adopt_better(ledger, f"0.{number + 4}", number)
+    return ledger
+
+
+def adopt_better(ledger: Ledger, rate: str, number: int) -> None:
+    nano = BASE_NANO - number * STEP_NANO
+    proposal = proposal_of(ledger.source(ledger.known_line.working), rate)
+    conclude(ledger, proposal, "kept", nano, nano)
+    checkpoint(ledger, gain_nano=number * STEP_NANO)
+
+
+def rated(rate: str) -> Source:
+    return proposal_of(BASELINE, rate).source
+
+
+def root_of(ledger: Ledger, *, reach_sd: float = 100.0) -> Root:
+    root = older_root(ledger, reach_sd=reach_sd, noise_sd=NOISE_SD)
+    assert root is not None
+    return root
+
+
+def branched(ledger: Ledger, root: Root, *metrics_nano: int | None) -> BranchStep:
+    """Go on from a tree that measures so."""
+    job = open_branch(ledger, root, why="nothing was kept", runs=len(metrics_nano))
+    return closed(ledger, job, *metrics_nano)
+
+
+def closed(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchStep:
+    runs = finished(ledger.store, job, *metrics_nano)
+    behind_sd = None if None in metrics_nano else 5.0
+    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, behind_sd)
+
+
+def back(ledger: Ledger) -> BranchStep:
+    branch = branch_of(ledger.store, ledger.known_line)
+    assert branch is not None
+    job = open_return(ledger, branch, why="it got nowhere", runs=2)
+    return closed(ledger, job, BASE_NANO, BASE_NANO)
+
+
+# Which tree
+
+
+def test_the_head_before_the_present_one_is_gone_back_to_first_then_those_before(
+    ledger: Ledger,
+) -> None:
+    titles: list[str] = []
+    for _ in range(4):
+        root = root_of(ledger)
+        titles.append(root.title)
+        branched(ledger, root, BASE_NANO, BASE_NANO)
+        back(ledger)
+    assert titles == [
+        "the head of 1 checkpoint ago",
+        "the head of 2 checkpoints ago",
+        "the task's baseline",
+        "the head of 1 checkpoint ago",
+    ]
+
+
+def test_a_head_far_below_is_not_gone_back_to(ledger: Ledger) -> None:
+    assert root_of(ledger, reach_sd=11.0).tree == rated("0.6").tree
+    branched(ledger, root_of(ledger), BASE_NANO)
+    back(ledger)
+    assert root_of(ledger, reach_sd=6.0).tree == rated("0.6").tree
+    assert older_root(ledger, reach_sd=1.0, noise_sd=NOISE_SD) is None
+
+
+def test_there_is_nothing_before_the_baseline(home: Home, store: Store) -> None:
+    assert older_root(with_baseline(home, store), reach_sd=100.0, noise_sd=NOISE_SD) is None
+
+
+def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(ledger: Ledger) -> None:
+    evidence = next(
+        entry.id for entry in ledger.store.experiments(LINE) if entry.tree == rated("0.6").tree
+        and entry.stage == "confirm"
+    )  # fmt: skip
+    with ledger.store.transaction():
+        ledger.publication.retraction(evidence, "it did not hold")
+    ledger.blobs.put_source(rated("0.9"))
+    ledger.move_head(rated("0.9").tree, evidence=None)
+    adopt_better(ledger, "0.95", 4)
+    assert root_of(ledger).tree == rated("0.7").tree
+    branched(ledger, root_of(ledger), BASE_NANO)
+    back(ledger)
+    assert root_of(ledger).tree == rated("0.5").tree
+
+
+# Going and coming back
+
+
+def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
+    ledger: Ledger, home: Home
+) -> None:
+    head = ledger.known_line.verified
+    step = branched(ledger, root_of(ledger), BASE_NANO - 10, BASE_NANO - 12)
+    line = ledger.known_line
+    assert (line.verified, line.working) == (head, rated("0.6").tree)
+    assert line.stack == (step.patch,)
+    assert line.bank_nano == (BASE_NANO - 10, BASE_NANO - 12)
+    assert kept_in(ledger.store, line.stack) == 0
+    branch = branch_of(ledger.store, line)
+    assert branch is not None
+    assert branch.step == step
+    patch = ledger.store.patch(step.patch or b"")
+    assert isinstance(patch, PatchBody)
+    assert (patch.base, patch.tree) == (head, rated("0.6").tree)
+    (made_by,) = patch.parents
+    behind = ledger.store.patch(made_by)
+    assert behind is not None
+    assert behind.tree == rated("0.6").tree
+    entry = ledger.store.experiments(LINE)[-1]
+    assert (entry.decision, entry.stage) == ("branched", "keep")
+    assert entry.title == "on from the head of 1 checkpoint ago"
+    assert journal_of(ledger, home)
+
+
+def test_the_journals_working_branch_follows(ledger: Ledger, home: Home) -> None:
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    journal = Journal(home, ledger.store, ledger.blobs, LINE)
+    journal.catch_up()
+    expected = journal.expected()
+    assert expected.working == expected.by_record[ledger.store.experiments(LINE)[-1].id]
+    assert expected.working != expected.main
+    kept(ledger, "0.61")
+    assert journal.catch_up() == 1
+    away = journal.expected().working
+    step = back(ledger)
+    journal.catch_up()
+    assert journal.expected().working == journal.expected().by_record[step.record or b""] != away
+    assert journal.check() == []
+    assert (journal.path / "train.py").read_bytes() == rated("0.7")["train.py"]
+
+
+def kept(ledger: Ledger, rate: str, *, nano: int = BASE_NANO - STEP_NANO) -> bytes:
+    base = ledger.source(ledger.known_line.working)
+    return conclude(ledger, proposal_of(base, rate), "kept", nano, nano).patch
+
+
+def journal_of(ledger: Ledger, home: Home) -> bool:
+    journal = Journal(home, ledger.store, ledger.blobs, LINE)
+    journal.catch_up()
+    return journal.check() == []
+
+
+def test_the_way_back_leads_to_what_was_left_with_its_part_less(ledger: Ledger) -> None:
+    head = ledger.known_line.verified
+    less = Source.of({"train.py": b"LEARNING_RATE = 0.07\n"})
+    ledger.blobs.put_source(less)
+    with ledger.store.transaction():
+        patch = ledger.publication.patch(
+            head, less.tree, title="without", why="", parents=(), origin=Origin(proposer=ABLATION)
+        )
+        ledger.go_on_from(less.tree, patch.id, ())
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    assert ledger.known_line.working == rated("0.6").tree
+    kept(ledger, "0.61")
+    step = back(ledger)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (head, less.tree, (patch.id,))
+    assert line.bank_nano == (BASE_NANO, BASE_NANO)
+    assert branch_of(ledger.store, line) is None
+    said = ledger.store.record(step.record or b"").body
+    assert isinstance(said, ResultBody)
+    assert (said.stage, said.tree, said.note) == ("keep", less.tree, "it got nowhere")
+
+
+def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: Ledger) -> None:
+    before = ledger.known_line
+    step = branched(ledger, root_of(ledger), BASE_NANO, None)
+    assert not step.is_taken
+    assert ledger.known_line == before
+    assert ledger.store.experiments(LINE)[-1].decision == "failed"
+    assert ledger.store.open_jobs(LINE) == []
+
+
+def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> None:
+    head = ledger.known_line.verified
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    branch = branch_of(ledger.store, ledger.known_line)
+    assert branch is not None
+    job = open_return(ledger, branch, why="it got nowhere", runs=2)
+    closed(ledger, job, None, None)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack, line.bank_nano) == (head, head, (), ())
+
+
+def test_a_head_moved_by_hand_meanwhile_is_not_left(ledger: Ledger) -> None:
+    job = open_branch(ledger, root_of(ledger), why="nothing was kept", runs=1)
+    ledger.move_head(BASELINE.tree, evidence=None)
+    step = closed(ledger, job, BASE_NANO)
+    assert not step.is_taken
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
+
+
+def test_a_head_moved_by_hand_ends_the_branch(ledger: Ledger) -> None:
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    ledger.move_head(BASELINE.tree, evidence=None)
+    assert branch_of(ledger.store, ledger.known_line) is None
+
+
+def test_a_line_whose_branch_job_was_lost_is_judged_like_any(ledger: Ledger) -> None:
+    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    (job,) = ledger.store.closed_jobs(LINE, "branch")
+    ledger.store.update_job_body(job.id, replace(step, patch=None).to_value())
+    assert branch_of(ledger.store, ledger.known_line) is None
+    kept(ledger, "0.61")
+    assert checkpoint(ledger, gain_nano=STEP_NANO)
+    assert ledger.known_line.verified == rated("0.61").tree
+
+
+# Its stack
+
+
+def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_its_parents(
+    ledger: Ledger, home: Home
+) -> None:
+    head = ledger.known_line.verified
+    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    parts = [kept(ledger, f"0.6{number}") for number in range(1, 10)]
+    record = checkpoint(ledger, gain_nano=5 * STEP_NANO)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (rated("0.69").tree, line.verified, ())
+    assert isinstance(record.body, ResultBody)
+    stack = ledger.store.patch(record.body.patch or b"")
+    assert stack is not None
+    assert (stack.base, stack.tree) == (head, rated("0.69").tree)
+    assert stack.parents == (step.patch, *parts[-7:])
+    assert stack.title.startswith("stack of 9 on from the head of 1 checkpoint ago: ")
+    assert journal_of(ledger, home)
+    assert root_of(ledger).tree == head  # the head that was left is an older one now
+
+
+def test_a_branch_that_misses_goes_back_to_the_head(ledger: Ledger, home: Home) -> None:
+    head = ledger.known_line.verified
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    kept(ledger, "0.61")
+    checkpoint(ledger, gain_nano=-STEP_NANO)
+    line = ledger.known_line
+    assert (line.verified, line.working, line.stack) == (head, head, ())
+    assert branch_of(ledger.store, line) is None
+    assert journal_of(ledger, home)
+
+
+def test_a_branch_is_not_full_however_much_it_keeps(ledger: Ledger) -> None:
+    branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    for number in range(1, 10):
+        kept(ledger, f"0.6{number}")
+    assert kept_in(ledger.store, ledger.known_line.stack) == 9
+    assert not is_stack_full(ledger.store, ledger.known_line, DEFAULT)
+
+
+def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
+    ledger: Ledger, home: Home, store: Store
+) -> None:
+    ada = Stranger(store, Blobs(home.blobs))
+    theirs = Source.of({"train.py": b"# hello\nLEARNING_RATE = 0.9\n"})
+    clean = Source.of({"train.py": b"LEARNING_RATE = 0.9\n"})
+    patch = ada.patch(BASELINE, theirs)
+    ledger.blobs.put_source(clean)
+    root = Root(
+        where="peer",
+        tree=clean.tree,
+        title="a tree of ada",
+        patch=patch,
+        author=ada.key.public,
+        theirs=theirs.tree,
+    )
+    assert not store.tried(LINE.task, fingerprint(clean))
+    step = branched(ledger, root, BASE_NANO, BASE_NANO)
+    assert store.tried(LINE.task, fingerprint(clean))
+    assert ledger.known_line.working == clean.tree
+    began = store.patch(step.patch or b"")
+    assert began is not None
+    assert began.parents == (patch,)
+    # A stack of nothing but that tree is that step itself.
+    record = checkpoint(ledger, gain_nano=STEP_NANO)
+    assert isinstance(record.body, ResultBody)
+    assert record.body.patch == step.patch
+
+
+def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(ledger: Ledger, home: Home) -> None:
+    ada = Stranger(ledger.store, Blobs(home.blobs))
+    patch = ada.patch(BASELINE, rated("0.9"))
+    root = Root(
+        where="peer",
+        tree=rated("0.9").tree,
+        title="a tree of ada",
+        patch=patch,
+        author=ada.key.public,
+        theirs=rated("0.9").tree,
+    )
+    job = open_branch(ledger, root, why="nothing was kept", runs=1)
+    runs = finished(ledger.store, job, BASE_NANO)
+    step = close_branch(ledger, job, BranchStep.from_value(job.body), runs, 21.0)
+    assert not step.is_taken
+    assert ledger.store.experiments(LINE)[-1].decision == "discarded"
+
+
+def test_it_all_reads_back_from_another_process(ledger: Ledger, home: Home, store: Store) -> None:
+    step = branched(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    again = ledger_of(home, store)
+    branch = branch_of(store, again.known_line)
+    assert branch is not None
+    assert branch.step == step

@@ -1,0 +1,230 @@
+"""Two patches together: from different stacks, on the working line, never what was tried."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from node.home import Home
+from node.loop.authors import author_rates, failed_alone
+from node.loop.combining import combination
+from node.loop.ideas import Idea
+from node.loop.ledger import Ledger
+from node.loop.peers import Peers
+from node.loop.publication import ABLATION
+from node.loop.steps import ExperimentStep
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.vetting.provenance import provenance
+from protocol.changes import Origin
+from protocol.kinds import Env
+from protocol.source import Source
+from tests.node.books import (
+    BASE_NANO,
+    checkpoint,
+    finished,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
+from tests.node.strangers import SD_NANO, Stranger
+from tests.protocol.worlds import attest
+
+NOISE_SD = SD_NANO / 1e9
+ROWS = ["LEARNING_RATE = 0.1\n", *(f"C{number} = 1\n" for number in range(20))]
+BASE = Source.of({"train.py": "".join(ROWS).encode()})
+
+
+def with_row(row: str, at: int, base: Source = BASE) -> Source:
+    rows = base["train.py"].decode().splitlines(keepends=True)
+    rows.insert(at, row)
+    return Source.of({"train.py": "".join(rows).encode()})
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    ledger = with_baseline(home, store)
+    ledger.blobs.put_source(BASE)
+    ledger.move_head(BASE.tree, evidence=None)
+    return ledger
+
+
+def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) -> bytes:
+    """Keep a source on the working line."""
+    base = ledger.source(ledger.known_line.working)
+    proposal = replace(
+        proposal_of(BASELINE, "0.2", title=title),
+        parent=base.tree,
+        source=source,
+        edits=(),
+        fingerprint=fingerprint(source),
+    )
+    nano = BASE_NANO - round(gain_sd * SD_NANO)
+    job = ledger.open_experiment(proposal)
+    runs = finished(ledger.store, job, nano)
+    step = replace(
+        ExperimentStep.from_value(job.body), decision="kept", gain_milli=round(1000 * gain_sd)
+    )
+    return ledger.close_experiment(job, step, runs, note="kept").patch
+
+
+def missed(ledger: Ledger, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
+    """Keep rows one after the other in a stack that misses its checkpoint."""
+    made: list[bytes] = []
+    for row, at in sources:
+        source = with_row(row, at, ledger.source(ledger.known_line.working))
+        made.append(keep(ledger, source, row.strip(), gain_sd=gain_sd))
+    checkpoint(ledger, gain_nano=-SD_NANO)
+    return made
+
+
+def combined(ledger: Ledger, peers: Peers | None = None) -> Idea | None:
+    return combination(ledger, peers, noise_sd=NOISE_SD)
+
+
+def text_of(idea: Idea | None) -> str:
+    assert idea is not None
+    return idea.proposal.source["train.py"].decode()
+
+
+def test_what_was_kept_in_two_stacks_is_tried_together(ledger: Ledger) -> None:
+    (first,) = missed(ledger, ("FIRST = 1\n", 3))
+    (second,) = missed(ledger, ("SECOND = 1\n", 15))
+    idea = combined(ledger)
+    text = text_of(idea)
+    assert "FIRST = 1\n" in text
+    assert "SECOND = 1\n" in text
+    assert idea is not None
+    assert set(idea.parents) == {first, second}
+    assert idea.proposal.parent == BASE.tree
+    assert (idea.author, idea.claim_milli, idea.co_authors) == (None, None, None)
+
+
+def test_what_was_together_already_is_not_tried_together_again(ledger: Ledger) -> None:
+    missed(ledger, ("FIRST = 1\n", 3), ("SECOND = 1\n", 15))
+    assert combined(ledger) is None
+
+
+def test_what_was_tried_is_not_tried_again(ledger: Ledger) -> None:
+    missed(ledger, ("FIRST = 1\n", 3))
+    missed(ledger, ("SECOND = 1\n", 15))
+    idea = combined(ledger)
+    assert idea is not None
+    ledger.store.mark_tried(LINE.task, idea.proposal.fingerprint)
+    assert combined(ledger) is None
+
+
+def test_patches_of_the_same_lines_are_not_forced_together(ledger: Ledger) -> None:
+    missed(ledger, ("FIRST = 1\n", 3))
+    missed(ledger, ("SECOND = 1\n", 3))
+    assert combined(ledger) is None
+
+
+def test_what_the_line_has_is_no_part_of_it(ledger: Ledger) -> None:
+    missed(ledger, ("FIRST = 1\n", 3))
+    keep(ledger, with_row("SECOND = 1\n", 15), "SECOND")
+    checkpoint(ledger, gain_nano=2 * SD_NANO)
+    assert "SECOND = 1\n" in ledger.explored["train.py"].decode()
+    assert combined(ledger) is None
+    missed(ledger, ("THIRD = 1\n", 9))
+    text = text_of(combined(ledger))
+    assert all(f"{name} = 1\n" in text for name in ("FIRST", "SECOND", "THIRD"))
+
+
+def test_the_most_promising_two_come_first(ledger: Ledger) -> None:
+    missed(ledger, ("FIRST = 1\n", 3), gain_sd=1.0)
+    missed(ledger, ("SECOND = 1\n", 9), gain_sd=3.0)
+    missed(ledger, ("THIRD = 1\n", 15), gain_sd=2.0)
+    text = text_of(combined(ledger))
+    assert "FIRST" not in text
+
+
+def test_what_was_found_to_be_worth_nothing_is_left_out(ledger: Ledger) -> None:
+    (first,) = missed(ledger, ("FIRST = 1\n", 3))
+    missed(ledger, ("SECOND = 1\n", 15))
+    with ledger.store.transaction():
+        patch = ledger.publication.patch(
+            with_row("FIRST = 1\n", 3).tree,
+            BASE.tree,
+            title="without: FIRST",
+            why="",
+            parents=(first,),
+            origin=Origin(proposer=ABLATION),
+        )
+        ledger.publication.result(
+            patch.id,
+            with_row("FIRST = 1\n", 3).tree,
+            BASE.tree,
+            stage="keep",
+            runs=[run(BASE_NANO)],
+            note="",
+        )
+    assert combined(ledger) is None
+
+
+# With peers' claims
+
+
+@pytest.fixture
+def ada(store: Store, home: Home) -> Stranger:
+    return Stranger(store, Blobs(home.blobs), number=50)
+
+
+@pytest.fixture
+def omar(store: Store, home: Home) -> Stranger:
+    return Stranger(store, Blobs(home.blobs), number=51)
+
+
+def peers_of(ledger: Ledger) -> Peers:
+    return Peers(ledger, net="main", share=1.0, chance=random.Random(1), noise_sd=lambda: NOISE_SD)
+
+
+def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:
+    author.claims(tree, 2.0, base=BASE)
+    said = attest(other.key, tree.tree, [2 * SD_NANO] * 3, "confirmed", base=BASE.tree)
+    other.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
+
+
+def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
+    ledger: Ledger, ada: Stranger, omar: Stranger
+) -> None:
+    (own,) = missed(ledger, ("OWN = 1\n", 3))
+    ada.claims(with_row("CLAIMED = 1\n", 9), 2.0, base=BASE)
+    assert combined(ledger, peers_of(ledger)) is None, "nobody confirmed it"
+    confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
+    idea = combined(ledger, peers_of(ledger))
+    text = text_of(idea)
+    assert "OWN = 1\n" in text
+    assert "THEIRS = 1\n" in text
+    assert idea is not None
+    assert (idea.author, idea.co_authors, idea.parents[1]) == (ada.key.public, None, own)
+    assert idea.claim_milli is not None
+
+
+def test_what_does_more_than_arithmetic_is_not_combined(
+    ledger: Ledger, ada: Stranger, omar: Stranger
+) -> None:
+    missed(ledger, ("OWN = 1\n", 3))
+    confirmed(ada, omar, with_row("import os\n", 15))
+    assert combined(ledger, peers_of(ledger)) is None
+
+
+def test_its_author_is_credited_and_not_charged_if_it_fails(
+    ledger: Ledger, ada: Stranger, omar: Stranger, home: Home
+) -> None:
+    missed(ledger, ("OWN = 1\n", 3))
+    confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
+    idea = combined(ledger, peers_of(ledger))
+    assert idea is not None
+    job = ledger.open_experiment(
+        idea.proposal, idea.parents, author=idea.author, claim_milli=idea.claim_milli
+    )
+    runs = finished(ledger.store, job, BASE_NANO)
+    step = replace(ExperimentStep.from_value(job.body), decision="screened_out", gain_milli=-3000)
+    ledger.close_experiment(job, step, runs, note="no gain")
+    assert failed_alone(ledger) == set()
+    assert ada.key.public not in author_rates(ledger, ())
+    lines = provenance(ledger.store, Blobs(home.blobs), MANIFEST, LINE, idea.proposal.source.tree)
+    whose = {line.text: line.writer.name for line in lines}
+    assert (whose["THEIRS = 1"], whose["OWN = 1"]) == ("ada", "this node")

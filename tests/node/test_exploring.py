@@ -1,0 +1,429 @@
+"""A line that gets nowhere: what it does instead, in turn; no kill leaves it in between."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import pytest
+
+from agent.canonical import fingerprint
+from node.home import Home
+from node.journal.journal import Journal
+from node.loop import plateaus
+from node.loop.agenda import Goal
+from node.loop.branches import BranchStep, branch_of
+from node.loop.exploring import Exploring
+from node.loop.peers import Peers
+from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
+from node.store.blobs import Blobs
+from node.store.database import Database
+from node.store.jobs import Job, Line
+from node.store.store import Store
+from protocol.kinds import Env
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from tests.node.books import (
+    BASE_NANO,
+    checkpoint,
+    conclude,
+    proposal_of,
+    with_baseline,
+)
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
+from tests.node.scripted import OUTCOME, Bench
+from tests.node.strangers import SD_NANO, Stranger
+from tests.protocol.worlds import attest
+
+HEAD_NANO = BASE_NANO - 5 * SD_NANO
+
+
+def rated(rate: str) -> Source:
+    return proposal_of(BASELINE, rate).source
+
+
+HEAD = rated("0.5")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plateaus of eight experiments, and branches of six."""
+    monkeypatch.setattr(plateaus, "ENOUGH", 0.29)
+    monkeypatch.setattr(plateaus, "_PATIENCE", 6)
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    """A node that adopted one patch and finds nothing better."""
+    ledger = with_baseline(home, store)
+    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    checkpoint(ledger, gain_nano=5 * SD_NANO)
+    bench = Bench(home=home, store=store, goal=Goal(max_experiments=10))
+    measures(bench, HEAD, HEAD_NANO)
+    return bench
+
+
+def measures(bench: Bench, source: Source, nano: int) -> None:
+    bench.runner.outcomes = {
+        **bench.runner.outcomes,
+        source.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano),
+    }
+
+
+def work(bench: Bench, experiments: int) -> None:
+    bench.goal = Goal(max_experiments=experiments)
+
+    async def within() -> None:
+        async with asyncio.timeout(60):
+            await bench.research().run()
+
+    asyncio.run(within())
+
+
+def line_of(store: Store) -> Line:
+    line = store.load_line(LINE)
+    assert line is not None
+    return line
+
+
+def branches(store: Store) -> list[BranchStep]:
+    return [BranchStep.from_value(job.body) for job in store.closed_jobs(LINE, "branch")]
+
+
+def experiments(store: Store) -> list[ExperimentStep]:
+    jobs = store.closed_jobs(LINE, "experiment")
+    return [ExperimentStep.from_value(job.body) for job in jobs]
+
+
+def is_whole(bench: Bench) -> bool:
+    journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
+    journal.catch_up()
+    return journal.check() == []
+
+
+# Away and back
+
+
+def test_where_nothing_is_kept_the_line_goes_on_from_an_older_head(bench: Bench) -> None:
+    work(bench, 8)
+    assert branches(bench.store) == []
+    work(bench, 3)
+    (step,) = branches(bench.store)
+    assert (step.where, step.tree, step.is_taken) == ("older", BASELINE.tree, True)
+    line = line_of(bench.store)
+    assert (line.verified, line.working) == (HEAD.tree, BASELINE.tree)
+    assert {one.base for one in experiments(bench.store)[-3:]} == {BASELINE.tree}
+    said = "nothing was kept in the last 8 experiments: going on from the task's baseline"
+    assert said in bench.said
+    assert is_whole(bench)
+
+
+def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
+    work(bench, 11)
+    (job,) = bench.store.closed_jobs(LINE, "branch")
+    runs = [one.outcome.run.metric_nano for one in bench.store.runs_of(job.id) if one.outcome]
+    assert len(runs) == DEFAULT.bank_size
+    latest = experiments(bench.store)[-1]
+    assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
+
+
+def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
+    bench: Bench,
+) -> None:
+    work(bench, 8 + 6 + 1)
+    assert [step.where for step in branches(bench.store)] == ["older", "head"]
+    line = line_of(bench.store)
+    assert (line.verified, line.working, line.stack) == (HEAD.tree, HEAD.tree, ())
+    told = "the branch has not risen in 6 experiments: going back to the head"
+    assert told in bench.said
+    work(bench, 5)
+    assert [step.where for step in branches(bench.store)] == ["older", "head", "older"]
+    assert is_whole(bench)
+
+
+def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench) -> None:
+    best = rated("0.209")
+    measures(bench, best, HEAD_NANO - 4 * SD_NANO)
+    bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209", *(f"0.4{n}" for n in (1, 2))]
+    work(bench, 11)
+    line = line_of(bench.store)
+    assert (line.verified, line.working, line.stack) == (best.tree, best.tree, ())
+    (job,) = bench.store.closed_jobs(LINE, "checkpoint")[1:]
+    judged = CheckpointStep.from_value(job.body)
+    (step,) = branches(bench.store)
+    assert judged.passed
+    assert (judged.base, judged.stack[0]) == (HEAD.tree, step.patch)
+    assert is_whole(bench)
+
+
+def test_a_confirmation_is_not_spent_on_a_branch_that_is_below_the_head(bench: Bench) -> None:
+    """Not even at the end of a session, at which the working line is judged else."""
+    better = rated("0.209")
+    measures(bench, better, HEAD_NANO + SD_NANO)  # than the baseline, not than the head
+    bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209"]
+    work(bench, 9)
+    assert line_of(bench.store).working == better.tree
+    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 1
+    bench.rates = [f"0.4{number}" for number in range(9)]
+    work(bench, 2)  # in another session it goes on where it was
+    assert branch_of(bench.store, line_of(bench.store)) is not None
+
+
+def test_what_is_kept_is_judged_before_the_line_leaves_its_head(bench: Bench) -> None:
+    better = rated("0.209")
+    measures(bench, better, HEAD_NANO - 2 * SD_NANO)
+    bench.rates = ["0.209", *(f"0.3{number}" for number in range(20))]
+    work(bench, 15)
+    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 2
+    assert branches(bench.store) == []
+    assert line_of(bench.store).verified == better.tree
+
+
+def test_a_session_for_what_is_handed_in_leaves_no_plateau(bench: Bench) -> None:
+    work(bench, 8)
+    bench.goal = Goal(is_on_demand=True)
+    research = bench.research()
+    research.submit(rated("0.9"), title="mine", why="")
+    asyncio.run(research.run())
+    assert branches(bench.store) == []
+
+
+def test_out_of_ideas_on_a_branch_the_line_goes_back(bench: Bench) -> None:
+    bench.ideas = 9
+    work(bench, 20)
+    assert [step.where for step in branches(bench.store)] == ["older", "head"]
+    assert line_of(bench.store).working == HEAD.tree
+    assert "the branch is out of ideas: going back to the head" in bench.said
+
+
+def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> None:
+    with_baseline(home, store)
+    bench = Bench(home=home, store=store)
+    work(bench, 15)
+    assert branches(store) == []
+    assert len(experiments(store)) == 15
+
+
+def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) -> None:
+    work(bench, 10)
+    research = bench.research()
+    research.stop(at_checkpoint=True)
+    asyncio.run(research.run())
+    assert any("stopping after the run at hand" in line for line in bench.said)
+    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 1
+
+
+# In turn
+
+
+def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
+    home: Home, store: Store
+) -> None:
+    """Two stacks were missed; what was good in each was never tried with what was in the other."""
+    ledger = with_baseline(home, store)
+    lines = b"".join(b"C%d = 1\n" % number for number in range(30))
+    base = Source.of({"train.py": lines})
+    ledger.blobs.put_source(base)
+    ledger.move_head(base.tree, evidence=None)
+    for at, name in ((2, b"FIRST"), (25, b"SECOND")):
+        rows = lines.splitlines(keepends=True)
+        rows.insert(at, name + b" = 1\n")
+        source = Source.of({"train.py": b"".join(rows)})
+        proposal = replace(proposal_of(BASELINE, "0.2", title=name.decode()), parent=base.tree)
+        proposal = replace(proposal, source=source, edits=(), fingerprint=fingerprint(source))
+        nano = BASE_NANO - SD_NANO
+        conclude(ledger, proposal, "kept", nano, nano)
+        checkpoint(ledger, gain_nano=-SD_NANO)
+    bench = Bench(home=home, store=store)
+    work(bench, 10)
+    (both,) = (one for one in experiments(store) if one.proposer == COMBINING)
+    text = ledger.source(both.tree)["train.py"]
+    assert b"FIRST" in text
+    assert b"SECOND" in text
+    assert set(both.parents) == set(_kept_patches(store))
+    assert both.author is None
+    assert both.title in ("both: FIRST; SECOND", "both: SECOND; FIRST")
+    work(bench, 10)  # never again
+    assert sum(one.proposer == COMBINING for one in experiments(store)) == 1
+
+
+def _kept_patches(store: Store) -> list[bytes]:
+    return [e.patch for e in store.experiments(LINE) if e.decision == "kept" and e.patch]
+
+
+def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    wider = Source.of({"train.py": b"LEARNING_RATE = 0.5\nWIDTH = 8\n"})
+    conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+    step = replace(proposal_of(BASELINE, "0.2", title="wider"), parent=HEAD.tree, source=wider)
+    conclude(ledger, replace(step, edits=(), fingerprint=fingerprint(wider)), "kept", HEAD_NANO)
+    checkpoint(ledger, gain_nano=5 * SD_NANO)
+    exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, bank_size=2)
+    asked = exploring.open_next()
+    assert isinstance(asked, Job)
+    assert AttestationStep.from_value(asked.body).part is not None
+    store.close_job(asked.id)
+    then = exploring.open_next()
+    assert isinstance(then, Job)
+    assert then.kind == "branch"
+
+
+# Peers' trees
+
+
+@pytest.fixture
+def ada(store: Store, home: Home) -> Stranger:
+    return Stranger(store, Blobs(home.blobs), number=50)
+
+
+def with_peers(bench: Bench) -> None:
+    bench.peers = lambda ledger: Peers(
+        ledger,
+        net="main",
+        share=0.0,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+    )
+
+
+def confirmed(ada: Stranger, omar: Stranger, tree: Source, gain_sd: float) -> bytes:
+    """Let one claim a tree and another confirm it; return the claim."""
+    claim = ada.claims(tree, gain_sd)
+    gains = [round(gain_sd * SD_NANO)] * 3
+    said = attest(omar.key, tree.tree, gains, "confirmed", base=BASELINE.tree)
+    omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
+    return claim
+
+
+def test_a_peers_tree_that_somebody_confirmed_is_gone_on_from_first(
+    bench: Bench, ada: Stranger, home: Home, store: Store
+) -> None:
+    omar = Stranger(store, Blobs(home.blobs), number=51)
+    confirmed(ada, omar, rated("0.8"), 4.0)
+    with_peers(bench)
+    measures(bench, rated("0.8"), BASE_NANO - 4 * SD_NANO)
+    work(bench, 11)
+    (step,) = branches(store)
+    assert (step.where, step.author, step.is_taken) == ("peer", ada.key.public, True)
+    assert line_of(store).working == rated("0.8").tree
+    work(bench, 8)
+    assert [step.where for step in branches(store)] == ["peer", "head", "older"]
+    assert is_whole(bench)
+
+
+def test_a_peers_tree_that_leads_is_judged_as_it_is(
+    bench: Bench, ada: Stranger, home: Home, store: Store
+) -> None:
+    omar = Stranger(store, Blobs(home.blobs), number=51)
+    confirmed(ada, omar, rated("0.8"), 8.0)
+    with_peers(bench)
+    measures(bench, rated("0.8"), BASE_NANO - 8 * SD_NANO)
+    work(bench, 10)
+    line = line_of(store)
+    assert (line.verified, line.working, line.stack) == (rated("0.8").tree,) * 2 + ((),)
+    assert is_whole(bench)
+
+
+def test_a_tree_that_only_its_author_vouches_for_is_not_gone_on_from(
+    bench: Bench, ada: Stranger
+) -> None:
+    ada.claims(rated("0.8"), 4.0)
+    with_peers(bench)
+    work(bench, 11)
+    (step,) = branches(bench.store)
+    assert step.where == "older"
+
+
+@pytest.mark.parametrize("line", [b"import os\n", b"print(open('/etc/passwd'))\n"])
+def test_marked_code_is_not_gone_on_from(
+    bench: Bench, ada: Stranger, home: Home, store: Store, line: bytes
+) -> None:
+    omar = Stranger(store, Blobs(home.blobs), number=51)
+    marked = Source.of({"train.py": line + b"LEARNING_RATE = 0.8\n"})
+    confirmed(ada, omar, marked, 4.0)
+    with_peers(bench)
+    work(bench, 11)
+    assert [step.where for step in branches(store)] == ["older"]
+    assert marked.tree not in bench.runner.started
+
+
+# Kills
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def _stage(database: Database) -> str:
+    """How far branches, checkpoints and the line have come, as it is on the disk."""
+    jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'checkpoint') ORDER BY id"
+    runs = "SELECT count(outcome) FROM planned_run, job WHERE job = id AND kind = 'branch'"
+    line = "SELECT hex(verified), hex(working), length(stack) FROM line"
+    return repr([database.rows(statement) for statement in (jobs, runs, line)])
+
+
+@contextmanager
+def killing(seen: set[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End everything right after a write with which something is as it never was before."""
+    whole = Database.transaction
+
+    @contextmanager
+    def transaction(self: Database, **options: object) -> Iterator[None]:
+        with whole(self, **options):  # type: ignore[arg-type]
+            yield
+        stage = _stage(self)
+        if stage not in seen:
+            seen.add(stage)
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", transaction)
+        yield
+
+
+def test_a_kill_after_each_step_of_a_branch_leaves_it_whole_and_the_node_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away, up, judged and adopted; away and back; with a kill after each write on the way."""
+    best = rated("0.209")
+    with Store.open(home) as store:
+        ledger = with_baseline(home, store)
+        conclude(ledger, proposal_of(BASELINE, "0.5"), "kept", HEAD_NANO, HEAD_NANO)
+        checkpoint(ledger, gain_nano=5 * SD_NANO)
+    seen: set[str] = set()
+    heads: list[bytes] = []
+    while (kills := len(seen)) < 100:
+        with Store.open(home) as store:
+            rates = [*(f"0.3{n}" for n in range(8)), "0.209", *(f"0.4{n:02}" for n in range(16))]
+            bench = Bench(home=home, store=store, rates=rates)
+            measures(bench, HEAD, HEAD_NANO)
+            measures(bench, best, HEAD_NANO - 4 * SD_NANO)
+            with killing(seen, monkeypatch), suppress(Killed):
+                work(bench, 100)
+            _assert_consistent(store)
+            assert is_whole(bench)
+            heads.append(line_of(store).verified)
+            if len(seen) == kills:  # it came to its end
+                assert [step.where for step in branches(store)] == ["older", "older", "head"]
+                assert line_of(store).working == best.tree
+                break
+    assert len(seen) > 15
+    assert list(dict.fromkeys(heads)) == [HEAD.tree, best.tree]
+
+
+def _assert_consistent(store: Store) -> None:
+    """The stack leads from the verified head to the working line, step by step."""
+    line = line_of(store)
+    at = line.verified
+    for part in line.stack:
+        patch = store.patch(part)
+        assert patch is not None
+        assert patch.base == at
+        at = patch.tree
+    assert at == line.working
+    for job in store.closed_jobs(LINE, "branch"):
+        step = BranchStep.from_value(job.body)
+        assert step.record is not None
+        assert store.has(step.record)
+        assert all(one.outcome for one in store.runs_of(job.id))
