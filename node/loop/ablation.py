@@ -15,6 +15,7 @@ from node.loop.ledger import Ledger
 from node.loop.publication import ABLATION
 from node.loop.steps import AttestationStep, CheckpointStep
 from node.loop.trial import Confirmation
+from node.store.experiments import is_branching
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged
@@ -77,7 +78,12 @@ def take_out(
 def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
     """Say whether nothing in a stack claims a gain; an empty one claims none."""
     patches = (store.patch(part) for part in stack)
-    return all(patch and patch.origin.proposer == ABLATION for patch in patches)
+    return all(patch and _claims_no_gain(patch.origin) for patch in patches)
+
+
+def _claims_no_gain(origin: Origin) -> bool:
+    """Say so of a part less, and of a branch's step to another tree."""
+    return origin.proposer == ABLATION or is_branching(origin)
 
 
 def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job:
@@ -119,7 +125,7 @@ def _parts(ledger: Ledger) -> Iterator[bytes]:
 
 def _without(ledger: Ledger, working: Source, patch: PatchBody) -> Source | None:
     """Return the working line with a patch's step undone; None where that is not possible."""
-    if patch.origin.proposer == ABLATION:
+    if _claims_no_gain(patch.origin):
         return None
     before, after = ledger.source(patch.base), ledger.source(patch.tree)
     rest = merged(after, working, before)

@@ -7,6 +7,7 @@ import pytest
 from agent.canonical import fingerprint
 from node.home import Home
 from node.journal.journal import Journal
+from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.branches import (
     BranchStep,
     Root,
@@ -20,6 +21,7 @@ from node.loop.branches import (
 )
 from node.loop.ledger import Ledger
 from node.loop.publication import ABLATION
+from node.loop.steps import AttestationStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin
@@ -275,6 +277,24 @@ def test_a_branch_that_misses_goes_back_to_the_head(ledger: Ledger, home: Home) 
     assert (line.verified, line.working, line.stack) == (head, head, ())
     assert branch_of(ledger.store, line) is None
     assert journal_of(ledger, home)
+
+
+def test_a_branch_has_no_gains_before_it_keeps_something(ledger: Ledger) -> None:
+    go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    assert only_simplifies(ledger.store, ledger.known_line.stack)
+    kept(ledger, "0.61")
+    assert not only_simplifies(ledger.store, ledger.known_line.stack)
+
+
+def test_what_a_branch_began_with_is_no_part_to_be_asked_about(ledger: Ledger) -> None:
+    step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
+    kept(ledger, "0.61")
+    checkpoint(ledger, gain_nano=5 * STEP_NANO)
+    asked: list[bytes | None] = []
+    while job := open_ablation(ledger):
+        asked.append(AttestationStep.from_value(job.body).part)
+        ledger.store.close_job(job.id)
+    assert step.patch not in asked
 
 
 def test_a_branch_is_not_full_however_much_it_keeps(ledger: Ledger) -> None:

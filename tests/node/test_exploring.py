@@ -14,6 +14,7 @@ from node.journal.journal import Journal
 from node.loop import plateaus
 from node.loop.agenda import Goal
 from node.loop.branches import BranchStep, branch_of
+from node.loop.doubts import doubt_head
 from node.loop.exploring import Exploring
 from node.loop.peers import Peers
 from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
@@ -28,6 +29,7 @@ from tests.node.books import (
     BASE_NANO,
     checkpoint,
     conclude,
+    ledger_of,
     proposal_of,
     with_baseline,
 )
@@ -277,11 +279,11 @@ def ada(store: Store, home: Home) -> Stranger:
     return Stranger(store, Blobs(home.blobs), number=50)
 
 
-def with_peers(bench: Bench) -> None:
+def with_peers(bench: Bench, *, share: float = 0.0) -> None:
     bench.peers = lambda ledger: Peers(
         ledger,
         net="main",
-        share=0.0,
+        share=share,
         chance=random.Random(3),
         noise_sd=lambda: SD_NANO / 1e9,
     )
@@ -346,6 +348,59 @@ def test_marked_code_is_not_gone_on_from(
     work(bench, 11)
     assert [step.where for step in branches(store)] == ["older"]
     assert marked.tree not in bench.runner.started
+
+
+def test_a_peers_lead_is_caught_up_with_on_a_branch_too(bench: Bench, ada: Stranger) -> None:
+    work(bench, 10)
+    assert branch_of(bench.store, line_of(bench.store)) is not None
+    ada.claims(rated("0.8"), 30.0)
+    with_peers(bench, share=1.0)
+    measures(bench, rated("0.8"), BASE_NANO - 30 * SD_NANO)
+    work(bench, 1)
+    line = line_of(bench.store)
+    assert (line.verified, line.working, line.stack) == (rated("0.8").tree,) * 2 + ((),)
+
+
+def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -> None:
+    work(bench, 10)
+    before = line_of(bench.store)
+    ada.claims(rated("0.8"), 30.0)
+    with_peers(bench, share=1.0)
+    work(bench, 1)
+    assert len(bench.store.closed_jobs(LINE, "catchup")) == 1
+    assert line_of(bench.store).stack == before.stack
+
+
+# Doubts and damage
+
+
+def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
+    work(bench, 10)
+    doubt_head(ledger_of(bench.home, bench.store), "to see")
+    work(bench, 1)
+    assert bench.store.closed_jobs(LINE, "remeasure") == []
+    work(bench, 5)
+    assert [step.where for step in branches(bench.store)][:2] == ["older", "head"]
+    assert len(bench.store.closed_jobs(LINE, "remeasure")) == 1
+
+
+def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
+    work(bench, 10)
+    line = line_of(bench.store)
+    bench.store.save_line(replace(line, working=line.verified, stack=(), bank_nano=()))
+    work(bench, 8)
+    assert [step.where for step in branches(bench.store)][:2] == ["older", "older"]
+
+
+def test_a_source_that_is_handed_in_on_a_branch_is_decided(bench: Bench) -> None:
+    work(bench, 10)
+    bench.goal = Goal(is_on_demand=True)
+    research = bench.research()
+    research.submit(rated("0.9"), title="mine", why="")
+    asyncio.run(research.run())
+    attempt = research.attempt_of(fingerprint(rated("0.9")))
+    assert attempt is not None
+    assert attempt.word == "discard"
 
 
 # Kills
