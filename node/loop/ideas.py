@@ -110,8 +110,9 @@ class Ideas:
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, context)
             self._prepared = asyncio.create_task(propose)
-        if self._slow is not None:
+        if self._slow is not None and self._slow.is_wanting:
             self._slow.begin(context)
+            self._outcomes.crash = None  # it has its chance to be mended; then something else
 
     def mark_tried(self, mark: bytes) -> None:
         """Remember that a source with this canonical AST ran."""

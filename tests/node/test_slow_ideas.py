@@ -13,7 +13,7 @@ from node.loop.slow_ideas import SlowIdeas
 from node.loop.steps import ExperimentStep
 from node.store.store import Store
 from protocol.kinds import PatchBody, ResultBody
-from tests.node.books import BASE_NANO, finished, keep, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench, Rates, ideas_on
 
@@ -129,6 +129,26 @@ def test_what_does_not_fit_the_new_line_is_let_go(home: Home, ledger: Ledger) ->
         return idea.proposal.title
 
     assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
+
+
+def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
+    async def work() -> list[str | None]:
+        scribe = Scribe(answers=[Silence(reason="no idea", retry_s=0)] * 2)
+        scribe.leave.set()
+        slow = SlowIdeas(scribe, say=lambda _: None)
+        ideas = ideas_of(ledger, home, slow)
+        proposal = replace(proposal_of(BASELINE, "0.7"), key="llm:x", proposer="llm")
+        conclude(ledger, proposal, "failed", None)
+        job = ledger.store.closed_jobs(LINE, "experiment")[-1]
+        ideas.learn(job, ExperimentStep.from_value(job.body))
+        for _ in range(2):
+            ideas.prepare()
+            await settled()
+            slow.take()
+        await ideas.close()
+        return [context.crash and context.crash.key for context in scribe.asked]
+
+    assert asyncio.run(work()) == ["llm:x", None]
 
 
 def test_who_has_nothing_rests_and_says_so_once(home: Home, ledger: Ledger) -> None:
