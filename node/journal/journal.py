@@ -19,6 +19,7 @@ from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
 
 if TYPE_CHECKING:
     from node.journal.repository import Repository
@@ -38,10 +39,7 @@ class Journal:
     """The repository of one line. Only the holder of the home's lock may `catch_up`."""
 
     def __init__(self, home: Home, store: Store, blobs: Blobs, line: LineKey) -> None:
-        task = store.task(line.task)
-        self._metric_name = "metric" if task is None else task.manifest.metric.name
-        name = "task" if task is None else task.manifest.name
-        self.path = home.journal / f"{name}-{line.task.hex()[:8]}-{line.hardware_class}"
+        self._folder = home.journal
         self._store = store
         self._blobs = blobs
         self._line = line
@@ -49,6 +47,13 @@ class Journal:
         self._lineage = Lineage()
         self._last_n = 0
         self._table: dict[bytes, str] = {}
+
+    @property
+    def path(self) -> Path:
+        """The repository's folder, named by the task once that is recorded."""
+        manifest = self._manifest()
+        name = "task" if manifest is None else manifest.name
+        return self._folder / f"{name}-{self._line.task.hex()[:8]}-{self._line.hardware_class}"
 
     def catch_up(self) -> int:
         """Write what the store has and the journal has not; return the number of new commits."""
@@ -132,7 +137,16 @@ class Journal:
         commits = self.expected().by_record
         rows = self._store.experiments(self._line)
         lines = (results.line_of(row, commits[row.id]) for row in rows)
-        return results.header(self._metric_name) + "".join(lines)
+        return self._table_header() + "".join(lines)
+
+    def _manifest(self) -> TaskManifest | None:
+        # Asked anew each time: books are opened before a new task's announcement is in the store.
+        task = self._store.task(self._line.task)
+        return None if task is None else task.manifest
+
+    def _table_header(self) -> str:
+        manifest = self._manifest()
+        return results.header("metric" if manifest is None else manifest.metric.name)
 
     def _entries(self, *, after: int = 0) -> list[Entry]:
         entries: list[Entry] = [
@@ -225,7 +239,7 @@ class Journal:
         for experiment in self._store.experiments(self._line):
             if experiment.id in self._lineage.by_record:
                 self._table_line(experiment)
-        text = results.header(self._metric_name) + "".join(self._table.values())
+        text = self._table_header() + "".join(self._table.values())
         write_file(self.path / TABLE, text.encode(), mode=0o644)
 
     def _table_line(self, experiment: Experiment) -> str:

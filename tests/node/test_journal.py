@@ -262,5 +262,16 @@ def test_the_folder_is_named_after_task_and_class(journal: Journal, home: Home) 
     assert journal.path == home.journal / f"tiny-{TASK.hex()[:8]}-cpu-x86_64"
 
 
+def test_a_journal_opened_before_its_task_is_recorded_has_the_same_name_and_table(
+    home: Home, notebook: Notebook
+) -> None:
+    early = opened(home, notebook)
+    notebook.task_and_baseline()
+    early.catch_up()
+    assert early.path == home.journal / f"tiny-{TASK.hex()[:8]}-cpu-x86_64"
+    assert (early.path / "results.tsv").read_text() == early.expected_table()
+    assert early.expected_table().startswith("commit\tval_bpb\t")
+
+
 def test_a_line_without_records_has_no_journal(home: Home, notebook: Notebook) -> None:
     assert opened(home, notebook).check() == []
