@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from agent.checked import Check, Checked
-from agent.edits import edits_between
-from agent.hunks import hunks_between
-from agent.novelty import repeat_of
+from agent.model.novelty import repeat_of
+from agent.model.quoting import one_line
 from agent.proposal import Context, Cost, Proposal, Silence
-from agent.quoting import one_line
 from agent.repairs import repair_key
+from agent.source.checked import Check, Checked
+from agent.source.edits import edits_between
+from agent.source.hunks import hunks_between
 from protocol.errors import Rejected
 from protocol.fields import fit_line
 from protocol.kinds import MAX_WHY

@@ -2,14 +2,14 @@
 
 A `Proposer` answers at once and is always there; a `SlowProposer`, a model or a coding agent, takes
 its time and may have nothing. Neither decides what is kept. Texts of others are as their authors
-wrote them: whoever shows one makes it harmless first (`agent.quoting`).
+wrote them: whoever shows one makes it harmless first (`agent.model.quoting`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from agent.literals import Scalar
+from agent.source.literals import Scalar
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 

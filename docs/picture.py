@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from agent.knobs import KnobsProposer
+from agent.knobs.proposer import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node
 from node.home import Home

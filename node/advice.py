@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from agent.completion import Message as Turn
-from agent.knobs import KnobsProposer
-from agent.prompt import prompt
+from agent.knobs.proposer import KnobsProposer
+from agent.model.prompt import prompt
 from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
 from agent.silent import Silent
 from node.assembly import proposal_seed
@@ -37,7 +37,7 @@ from node.terminal import plain
 from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
 from protocol.units import NANO
-from trainer.device import probe_devices
+from trainer.probing import probe_devices
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long
 _PROMPT_CHARS: Final = 100_000  # of one that is only shown: a model's own is cut to its context

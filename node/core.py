@@ -30,7 +30,7 @@ from node.store.intake import Quotas
 from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
 from protocol.topics import subscriptions
-from trainer.device import probe_devices
+from trainer.probing import probe_devices
 from trainer.task import Task
 
 if TYPE_CHECKING:

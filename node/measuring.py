@@ -28,8 +28,8 @@ from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
-from trainer.device import probe_devices
 from trainer.outcome import RunOutcome
+from trainer.probing import probe_devices
 from trainer.task import Task
 
 WORDS = ("baseline", "head", "working")

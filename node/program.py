@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.knobs import KnobsProposer
+from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Proposer
 from agent.silent import Silent
 from node.config import Config

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.home import Home
 from node.interrupts import heeding_interrupts
 from node.kept_runs import KeptRun, KeptRuns

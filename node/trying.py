@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.canonical import fingerprint
-from agent.knobs import KnobsProposer
+from agent.knobs.proposer import KnobsProposer
+from agent.source.canonical import fingerprint
 from node.control import Message, call, is_running
 from node.core import Node, open_node
 from node.home import Home
@@ -34,7 +34,7 @@ from protocol.errors import ArnodeError, NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from trainer.device import probe_devices
+from trainer.probing import probe_devices
 
 _POLL_S = 0.3
 _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"

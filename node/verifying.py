@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
-from agent.capabilities import Finding
-from agent.knobs import KnobsProposer
+from agent.knobs.proposer import KnobsProposer
+from agent.source.capabilities import Finding
 from node.config import Config, load_config
 from node.control import call, is_running
 from node.core import Node, open_node
@@ -42,8 +42,8 @@ from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
-from trainer.device import probe_devices
 from trainer.pin import NotPreparedError
+from trainer.probing import probe_devices
 from trainer.task import Task
 
 _POLL_S = 0.3

@@ -2,7 +2,7 @@
 
 import sys
 
-from agent.worker import main
+from agent.worker.program import main
 
 # `import litellm` finds None and raises what it raises where there is nothing.
 sys.modules["litellm"] = None  # type: ignore[assignment]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.completion import Message, Question
-from agent.worker_messages import Reply as Said
-from agent.worker_messages import Settings
+from agent.worker.messages import Reply as Said
+from agent.worker.messages import Settings
 from node.clock import clock_ms as time_of_day_ms
 from node.config import Config
 from node.home import Home
@@ -108,7 +108,7 @@ def worker_programs(ancestor: int) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             argv = (folder / "cmdline").read_bytes().split(b"\0")
-            is_worker = b"python" in argv[0] and any(b"agent.worker" in one for one in argv)
+            is_worker = b"python" in argv[0] and any(b"agent.worker.program" in one for one in argv)
             if is_worker and ancestor in ancestors(int(folder.name)):
                 found.append(int(folder.name))
     return sorted(found)

@@ -13,7 +13,7 @@ from node.terminal import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 
 if TYPE_CHECKING:
-    from agent.capabilities import Finding
+    from agent.source.capabilities import Finding
     from node.books import Books
     from node.vetting.patches import PatchRecord
 

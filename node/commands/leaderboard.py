@@ -58,7 +58,7 @@ def leaderboard(
     from node.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
-    from trainer.device import probe_devices
+    from trainer.probing import probe_devices
 
     filters = _filters(wanted)
     home = Home.locate(os.environ)

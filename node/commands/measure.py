@@ -22,8 +22,8 @@ from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run
 from protocol.source import Source
 from protocol.units import NANO, from_nano
-from trainer.device import probe_devices
 from trainer.outcome import RunOutcome
+from trainer.probing import probe_devices
 
 EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
 REJECTED = 7

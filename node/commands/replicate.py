@@ -51,7 +51,7 @@ def replicate(
     from node.replicating import Replications, setting_of
     from node.views.replications import Effort
     from protocol.rule import POWER, QUICK
-    from trainer.device import probe_devices
+    from trainer.probing import probe_devices
 
     began_s = time.monotonic()
     bench = find_workbench(task, text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.control import Message, call, is_running
 from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch

@@ -9,7 +9,7 @@ checkpoint could confirm, so it rides with the next one.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from agent.canonical import fingerprint, parse
+from agent.source.canonical import fingerprint, parse
 from node.loop.attestations import WantedClaim, step_of
 from node.loop.ledger import Ledger
 from node.loop.publication import ABLATION

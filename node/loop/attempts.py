@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.loop.branches import is_stack_full
 from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from node.store.jobs import Job, Line, LineKey

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import ClassVar, Final, Literal, TypeAlias
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.loop.heads import evidence_for
 from node.loop.ledger import Ledger

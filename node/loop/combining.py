@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Final
 
-from agent.canonical import fingerprint, parse
 from agent.proposal import Proposal
+from agent.source.canonical import fingerprint, parse
 from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from agent.canonical import fingerprint
-from agent.edits import reapply
 from agent.proposal import Context, Proposal, Proposer
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
 from node.loop.briefing import Briefing
 from node.loop.intents import titles_on
 from node.loop.ledger import Ledger

@@ -6,9 +6,9 @@ decided is kept; the latest have their edits, their knobs' values and why they f
 
 from typing import Final
 
-from agent.literals import knob_values
 from agent.proposal import Crash, Decision, Outcome
 from agent.repairs import MAX_REPAIRS, repairs_of
+from agent.source.literals import knob_values
 from node.loop.ledger import Ledger
 from node.loop.steps import ExperimentStep
 from node.store.jobs import Job

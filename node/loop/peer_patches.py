@@ -7,8 +7,8 @@ measured the gain: its author, others, or this node.
 from collections.abc import Callable
 from typing import Final
 
-from agent.edits import edits_between
 from agent.proposal import Level, PeerPatch
+from agent.source.edits import edits_between
 from node.loop.ledger import Ledger
 from node.loop.offers import Offer
 from node.loop.peers import Peers

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.canonical import fingerprint, parse
+from agent.source.canonical import fingerprint, parse
 from node.loop.attempts import is_queued, result_here
 from node.loop.ledger import Ledger
 from protocol.errors import Rejected, UsageError

@@ -7,7 +7,7 @@ ended, and tells the proposer and the view. Which run comes next is the loop's (
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.loop.ablation import take_out
 from node.loop.activity import Activity, Dot
 from node.loop.attestations import close_attestation, plan_next_pair, weigh

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.completion import Fault, Question
-from agent.prices import Price, Usage, nano_of
+from agent.worker.prices import Price, Usage, nano_of
 from node.config import Config
 from node.home import Home
 from node.store import model_calls, schema

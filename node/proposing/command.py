@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.checked import Check
 from agent.command import (
     NOTES,
     TITLE_NAME,
@@ -22,6 +21,7 @@ from agent.command import (
     Run,
     Write,
 )
+from agent.source.checked import Check
 from node.config import Config
 from node.home import Home
 from node.proposing.leaks import leaking_file, long_words

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from agent.completion import Answer, Fault, Message, Question
-from agent.prices import Price
+from agent.worker.prices import Price
 from node.config import Config
 from node.home import Home
 from node.progress import Progress

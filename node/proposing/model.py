@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.completion import Answer, Complete, Fault, Question
-from agent.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
-from agent.worker_messages import Facts, Failure, Settings
+from agent.worker.messages import Facts, Failure, Settings
+from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
 from node.clock import clock_ms as time_of_day_ms
 from node.config import Config
 from node.home import Home

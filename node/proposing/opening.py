@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.command import TITLE_FILE
-from agent.llm import ModelLimits, ModelProposer
-from agent.prompt import errand
+from agent.model.prompt import errand
+from agent.model.proposer import ModelLimits, ModelProposer
 from agent.proposal import Context, Silence, SlowProposer
 from node.config import Config
 from node.home import Home

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from agent.completion import FaultKind, Question
-from agent.worker_channel import ChannelClosedError, WorkerChannel
-from agent.worker_messages import (
+from agent.worker.channel import ChannelClosedError, WorkerChannel
+from agent.worker.messages import (
     MAX_MESSAGES,
     MAX_TIMEOUT_MS,
     PROMPT_BYTES,
@@ -40,7 +40,7 @@ from node.peering.child import running_child, without_sight
 from node.peering.programs import program_command
 from protocol.errors import ArnodeError, ConfigurationError
 
-PROGRAM: Final = "agent.worker"
+PROGRAM: Final = "agent.worker.program"
 START_S: Final = 180.0  # importing litellm from a cold disk on a laptop
 UP_S: Final = 60.0  # how long a question waits for a worker that is started again
 GRACE_S: Final = 15.0  # what a worker may take longer than a question's own time

@@ -7,7 +7,7 @@ theirs. Which evidence a head needs is `node.loop.heads`' affair.
 
 from dataclasses import dataclass
 
-from agent.capabilities import Finding
+from agent.source.capabilities import Finding
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.inspection import Inspection, inspect

@@ -1,8 +1,8 @@
 """Has a stranger's source inspected by a child process, and turns every failure into a mark.
 
-The child (`agent.inspector`) may crash, hang or lie about messages; it gets no environment, no
-descriptors but a file to read and one to write, and a time limit. What cannot be inspected counts
-as marked.
+The child (`agent.source.inspector`) may crash, hang or lie about messages; it gets no environment,
+no descriptors but a file to read and one to write, and a time limit. What cannot be inspected
+counts as marked.
 """
 
 import os
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import agent
-from agent.capabilities import Finding
-from agent.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
+from agent.source.capabilities import Finding
+from agent.source.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
 from node.home import Home
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, SafetyError
@@ -26,7 +26,9 @@ from protocol.source import Source
 from trainer.fence import fenced
 
 LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from agent.inspector import main; main()"
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from agent.source.inspector import main; main()"
+)
 _REASONS = {
     -signal.SIGXCPU: "it took more than {cpu_s} CPU seconds",
     -signal.SIGKILL: "it took more than {cpu_s} CPU seconds or was killed",

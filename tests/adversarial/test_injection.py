@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.answer import Slip, parse_answer
 from agent.completion import Fault, Message
-from agent.prompt import fence_of, prompt
+from agent.model.answer import Slip, parse_answer
+from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Insight, Proposal, Silence
-from agent.stripping import strip_prose
+from agent.source.stripping import strip_prose
 from node.terminal import plain
 from protocol.ideas import Edit
 from protocol.source import Source

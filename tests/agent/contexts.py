@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.edits import reapply
 from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch
+from agent.source.edits import reapply
 from protocol.ideas import Edit
 from protocol.patches import unified_diff
 from protocol.source import Source

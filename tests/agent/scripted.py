@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from agent.checked import Checked
 from agent.completion import Answer, Fault, Question
-from agent.inspector import Request
-from agent.inspector import answer as inspected
-from agent.llm import ModelLimits, ModelProposer
+from agent.model.proposer import ModelLimits, ModelProposer
+from agent.source.checked import Checked
+from agent.source.inspector import Request
+from agent.source.inspector import answer as inspected
 from protocol.hygiene import check_source
 from protocol.source import Source
 from tests.agent.contexts import SECRET, TINY

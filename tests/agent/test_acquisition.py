@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from agent.acquisition import expected_gain, promising, reach_of
-from agent.changes import Change, edits_of, trials
-from agent.edits import reapply
-from agent.literals import Scalar, find_knobs, knob_values
+from agent.knobs.acquisition import expected_gain, promising, reach_of
+from agent.knobs.changes import Change, edits_of, trials
 from agent.proposal import Decision, Outcome
+from agent.source.edits import reapply
+from agent.source.literals import Scalar, find_knobs, knob_values
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.answer import MAX_ANSWER, MAX_BLOCKS, Draft, Slip, parse_answer
+from agent.model.answer import MAX_ANSWER, MAX_BLOCKS, Draft, Slip, parse_answer
 from protocol.ideas import Edit
 from tests.agent.contexts import edit
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.canonical import fingerprint, parse, same_meaning, syntax_fault
+from agent.source.canonical import fingerprint, parse, same_meaning, syntax_fault
 from protocol.source import Source
 
 PLAIN = b"import torch\n\nDEPTH = 8\n\n\ndef f(x):\n    return x * DEPTH\n"

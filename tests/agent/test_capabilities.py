@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.capabilities import beyond, findings
+from agent.source.capabilities import beyond, findings
 from protocol.source import Source
 
 ROOT = Path(__file__).parents[2]

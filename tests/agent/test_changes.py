@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.changes import (
+from agent.knobs.changes import (
     Change,
     Step,
     edits_of,
@@ -17,9 +17,9 @@ from agent.changes import (
     title_of,
     trials,
 )
-from agent.edits import reapply
-from agent.literals import Scalar, find_knobs, knob_values
 from agent.proposal import Outcome
+from agent.source.edits import reapply
+from agent.source.literals import Scalar, find_knobs, knob_values
 from protocol.ideas import Edit, KnobSpec
 from protocol.source import Source
 

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capabilities import Finding
-from agent.checked import Checked
 from agent.command import (
     FIRST_RETRY_S,
     LONGEST_RETRY_S,
@@ -21,8 +19,10 @@ from agent.command import (
     summary_of,
     words_of,
 )
-from agent.edits import edits_between, reapply
 from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
+from agent.source.capabilities import Finding
+from agent.source.checked import Checked
+from agent.source.edits import edits_between, reapply
 from protocol.errors import Rejected
 from protocol.fields import line, text
 from protocol.kinds import MAX_WHY

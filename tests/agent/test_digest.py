@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from agent.digest import Part, digest, gain_words
+from agent.model.digest import Part, digest, gain_words
+from agent.model.quoting import Fence
 from agent.proposal import Context, Insight, Outcome
-from agent.quoting import Fence
 from tests.agent.contexts import MOVES, context, edit, outcome, peer
 
 FENCE = Fence(nonce="0123456789abcdef")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.edits import (
+from agent.source.edits import (
     MAX_EDIT_TEXT,
     MAX_EDITS,
     are_kept,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import FaultKind
-from agent.exchange import (
+from agent.worker.exchange import (
     MAX_PARTS,
     Exchange,
     Trouble,
@@ -20,7 +20,7 @@ from agent.exchange import (
     judge,
     states_fault,
 )
-from agent.worker_messages import MAX_DETAIL
+from agent.worker.messages import MAX_DETAIL
 from protocol.encoding import encode
 
 KEY = "sk-proj-0123456789abcdefXYZ"

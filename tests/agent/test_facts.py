@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.facts import CATEGORIES, category, facts, known_names, said_constant
-from agent.hunks import Hunk, hunks_between, hunks_of
+from agent.model.facts import CATEGORIES, category, facts, known_names, said_constant
+from agent.source.hunks import Hunk, hunks_between, hunks_of
 from protocol.ideas import Edit
 from protocol.patches import unified_diff
 from protocol.source import Source

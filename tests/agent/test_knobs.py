@@ -5,10 +5,10 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.canonical import fingerprint
-from agent.edits import reapply
-from agent.knobs import KnobsProposer
+from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Context, Decision, Outcome, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 

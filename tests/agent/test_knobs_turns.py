@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import knobs as knobs_module
-from agent.canonical import fingerprint
-from agent.changes import Change, Trial
-from agent.edits import reapply
-from agent.knobs import KnobsProposer
-from agent.literals import Scalar, axis_of, find_knobs, knob_values
+from agent.knobs import proposer as knobs_module
+from agent.knobs.changes import Change, Trial
+from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Context, Decision, Outcome, PeerPatch, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from agent.source.literals import Scalar, axis_of, find_knobs, knob_values
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 
@@ -250,7 +250,7 @@ def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPa
 
 
 def test_importing_it_loads_no_numpy() -> None:
-    code = "import sys, agent.knobs; sys.exit('numpy' in sys.modules)"
+    code = "import sys, agent.knobs.proposer; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

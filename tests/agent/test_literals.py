@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.literals import Knob, axis_of, find_knobs, knob_values
+from agent.source.literals import Knob, axis_of, find_knobs, knob_values
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 

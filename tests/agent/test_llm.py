@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.canonical import fingerprint
 from agent.completion import Answer, Fault, FaultKind
-from agent.edits import are_kept, reapply
-from agent.llm import MAX_TRIES, ModelProposer
+from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Cost, Proposal, Silence
+from agent.source.canonical import fingerprint
+from agent.source.edits import are_kept, reapply
 from protocol.fields import line, text
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer

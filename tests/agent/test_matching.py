@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.answer import Draft, Slip
-from agent.matching import apply_draft
+from agent.model.answer import Draft, Slip
+from agent.model.matching import apply_draft
 from protocol.ideas import Edit
 from protocol.source import Source
 from tests.agent.contexts import TINY, edit

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.hunks import Hunk, hunks_of
-from agent.novelty import ALIKE, Repeat, built_on, likeness, repeat_of, signature
+from agent.model.novelty import ALIKE, Repeat, built_on, likeness, repeat_of, signature
+from agent.source.hunks import Hunk, hunks_of
 from tests.agent.contexts import MOVES, TINY, context, crash, edit, outcome, peer
 
 SOFTCAP = """\

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.literals import Scalar, axis_of, find_knobs
-from agent.positions import Cube
+from agent.knobs.positions import Cube
+from agent.source.literals import Scalar, axis_of, find_knobs
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.prices import Price, Usage, nano_of, nano_per_token
-from agent.worker_model import price_of, usage_of
+from agent.worker.model import price_of, usage_of
+from agent.worker.prices import Price, Usage, nano_of, nano_per_token
 from protocol.errors import Rejected
 
 

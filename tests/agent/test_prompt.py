@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.completion import Message
-from agent.prompt import SMALL_CHARS, errand, fence_of, prompt
+from agent.model.prompt import SMALL_CHARS, errand, fence_of, prompt
 from agent.proposal import Aim, Context, Insight, Silence
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer

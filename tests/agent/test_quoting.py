@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.quoting import (
+from agent.model.quoting import (
     MAX_DIFF_LINES,
     MAX_LINE,
     MAX_LOG_LINES,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.canonical import fingerprint, same_meaning
-from agent.edits import reapply
-from agent.stripping import strip_prose
+from agent.source.canonical import fingerprint, same_meaning
+from agent.source.edits import reapply
+from agent.source.stripping import strip_prose
 from protocol.errors import Rejected
 from protocol.ideas import Edit
 from protocol.lines import ancestry, split_lines

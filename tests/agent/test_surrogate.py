@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.positions import Position
-from agent.surrogate import Difference, Surrogate
+from agent.knobs.positions import Position
+from agent.knobs.surrogate import Difference, Surrogate
 
 KNOBS = 4
 MIDDLE = (0.5,) * KNOBS

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.changes import Step, edits_of
-from agent.edits import reapply
-from agent.literals import find_knobs
+from agent.knobs.changes import Step, edits_of
+from agent.knobs.transplants import Transplant, transplants
 from agent.proposal import PeerPatch
-from agent.transplants import Transplant, transplants
+from agent.source.edits import reapply
+from agent.source.literals import find_knobs
 from protocol.ideas import Edit, KnobSpec
 from protocol.source import Source
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from agent.completion import Question
-from agent.prices import Usage
-from agent.worker_messages import Failure, Reply, Settings
+from agent.worker.messages import Failure, Reply, Settings
+from agent.worker.prices import Usage
 from node.proposing.worker import ModelWorker
 from tests.llm_server import LlmServer, hangs_up, refuses, sends
 from tests.workers import KEY, LIMIT_S, question

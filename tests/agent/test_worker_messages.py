@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Message
-from agent.prices import FREE, Price, Usage
-from agent.worker_messages import (
+from agent.worker.messages import (
     FRAME_BYTES,
     LENGTH,
     MAX_DETAIL,
@@ -24,6 +23,7 @@ from agent.worker_messages import (
     decode_frame,
     encode_frame,
 )
+from agent.worker.prices import FREE, Price, Usage
 from protocol.encoding import encode
 from protocol.errors import Rejected
 

@@ -24,10 +24,10 @@ from uuid import uuid4
 
 import pytest
 
-from agent.checked import Checked
 from agent.command import CommandProposer
-from agent.edits import reapply
 from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from agent.source.checked import Checked
+from agent.source.edits import reapply
 from node.config import Config
 from node.home import Home
 from node.proposing import command as commands

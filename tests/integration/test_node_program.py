@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.home import Home
 from node.store.store import Store
 from protocol.kinds import AdoptBody

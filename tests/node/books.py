@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from agent.canonical import fingerprint
-from agent.edits import reapply
 from agent.proposal import Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
 from node.home import Home
 from node.identity import Identity
 from node.keyfile import NodeKeys
@@ -119,7 +119,7 @@ def outcomes(store: Store, job: Job) -> list[Run]:
 
 def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
     """Return the proposal to set the learning rate."""
-    from agent.edits import line_edit
+    from agent.source.edits import line_edit
 
     text = base["train.py"].decode()
     edit = line_edit("train.py", text, text.index("= ") + 2, len(text) - 1, rate)

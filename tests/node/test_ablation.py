@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
 from agent.proposal import Proposal
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.loop.attempts import Attempt, Judged, attempt_of, told_again, trailer
 from node.loop.ledger import Ledger

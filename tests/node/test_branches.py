@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.completion import Fault, Message, Question
-from agent.prices import Price, Usage
+from agent.worker.prices import Price, Usage
 from node.config import Config
 from node.home import Home
 from node.proposing.budget import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.loop.authors import author_rates, failed_alone
 from node.loop.combining import combination

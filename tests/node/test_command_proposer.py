@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.checked import Checked
 from agent.proposal import Context, Proposal
+from agent.source.checked import Checked
 from node.config import Config
 from node.home import Home
 from node.proposing.command import COMMANDS, command_fault, command_proposer

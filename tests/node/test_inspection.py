@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.vetting import inspection
 from node.vetting.inspection import Inspection, inspect, inspector_command
 from protocol.errors import Rejected
@@ -107,7 +107,7 @@ def test_an_inspector_that_is_not_there_is_a_mark(monkeypatch: pytest.MonkeyPatc
 def test_an_answer_with_other_files_is_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     lie = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from agent.inspector import *\n"
+        "from agent.source.inspector import *\n"
         "files = Source.of({'evil.py': b''})\n"
         "lie = Answer(marks=(), fingerprint=bytes(32), stripped=files, refusal=None)\n"
         "sys.stdout.buffer.write(encode(lie.to_value()))\n"

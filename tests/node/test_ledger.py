@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.loop.ledger import Ledger
 from node.loop.steps import ExperimentStep

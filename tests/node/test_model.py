@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.completion import Answer, Complete, Fault, FaultKind, Message, Question
-from agent.prices import FREE, Price
-from agent.worker_messages import PROMPT_BYTES, Facts
+from agent.worker.messages import PROMPT_BYTES, Facts
+from agent.worker.prices import FREE, Price
 from node.clock import clock_ms
 from node.config import Config
 from node.home import Home

@@ -60,7 +60,7 @@ def test_the_key_is_in_no_argument_and_no_environment(worker: tuple[int, Home]) 
 
 LIMITS = """
 import ctypes, resource
-from agent.worker import MEMORY_BYTES, keep_to_oneself
+from agent.worker.program import MEMORY_BYTES, keep_to_oneself
 keep_to_oneself()
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
 try:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.home import Home
 from node.loop.ledger import Ledger
 from node.loop.peer_patches import PeerPatches

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.canonical import fingerprint
 from agent.proposal import Proposal
+from agent.source.canonical import fingerprint
 from node.home import Home
 from node.loop.branches import Root
 from node.loop.ledger import Ledger

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.canonical import fingerprint
+from agent.source.canonical import fingerprint
 from node.durations import parse_hours
 from node.home import Home
 from node.loop.agenda import Goal

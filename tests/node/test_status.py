@@ -3,7 +3,7 @@
 import pytest
 
 from agent.completion import Message, Question
-from agent.prices import Price, Usage
+from agent.worker.prices import Price, Usage
 from node.clock import clock_ms
 from node.home import Home
 from node.loop.ledger import Ledger

@@ -9,9 +9,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from agent.canonical import fingerprint
-from agent.edits import line_edit, reapply
 from agent.proposal import Context, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import line_edit, reapply
 from node.config import Config
 from node.core import open_node
 from node.home import Home

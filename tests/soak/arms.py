@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from agent.canonical import fingerprint
-from agent.changes import Change, edits_of
-from agent.edits import reapply
-from agent.knobs import KnobsProposer
-from agent.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
+from agent.knobs.changes import Change, edits_of
+from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Context, Decision, Outcome
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from agent.source.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
 from protocol.rule import DEFAULT, passes_recheck, passes_screen
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate

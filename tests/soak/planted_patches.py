@@ -7,7 +7,7 @@ ones lose or only shine for some seeds. Each is moves of the task, then exact re
 from dataclasses import dataclass
 from typing import Final
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.vetting.inspection import inspect
 from protocol.errors import ArnodeError
 from protocol.source import Source

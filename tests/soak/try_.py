@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from node.home import Home
 from node.loop.steps import CheckpointStep, ExperimentStep
 from node.loop.trial import Reading, next_of_trial

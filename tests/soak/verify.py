@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.edits import reapply
+from agent.source.edits import reapply
 from protocol.errors import ArnodeError
 from tests.conftest import SHORT_TASK
 from tests.integration.claims import changed, write_claim

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.canonical import fingerprint
-from agent.edits import is_made, reapply
+from agent.source.canonical import fingerprint
+from agent.source.edits import is_made, reapply
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.hygiene import check_for_task
 from trainer.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agent.capabilities import Finding
+from agent.source.capabilities import Finding
 from protocol.source import Source
 
 

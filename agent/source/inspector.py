@@ -14,9 +14,9 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar, Final, get_args
 
-from agent.canonical import fingerprint
-from agent.capabilities import Finding, What, beyond, findings
-from agent.stripping import strip_prose
+from agent.source.canonical import fingerprint
+from agent.source.capabilities import Finding, What, beyond, findings
+from agent.source.stripping import strip_prose
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (

@@ -1,7 +1,7 @@
 """A model behind litellm, the one module that imports it: what is known of it, and its answers.
 
 litellm is told to fetch nothing, repeat nothing and tell nobody; what its requests met is judged
-by `agent.exchange`. Nothing is raised for an answer that does not come: that is a `Failure`.
+by `agent.worker.exchange`. Nothing is raised for an answer that does not come: that is a `Failure`.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from agent.completion import FaultKind
-from agent.exchange import Exchange, Verdict, given_up, harmless, judge, states_fault
-from agent.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
-from agent.worker_messages import TEXT_BYTES, Ask, Facts, Failure, Reply, Settings
+from agent.worker.exchange import Exchange, Verdict, given_up, harmless, judge, states_fault
+from agent.worker.messages import TEXT_BYTES, Ask, Facts, Failure, Reply, Settings
+from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 
 # Before the import: prices and headers are fetched otherwise, and `.env` files are read.
 _QUIET: Final = {
@@ -52,7 +52,7 @@ class LiteLlm:
 
     async def ask(self, ask: Ask) -> Reply | Failure:
         """Return what the model says to a question, or why it says nothing, within its time."""
-        from agent.worker_transport import current
+        from agent.worker.transport import current
 
         exchange = Exchange()
         current.set(exchange)
@@ -197,7 +197,7 @@ def _import_quietly() -> ModuleType:
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    from agent.worker_transport import noting_client
+    from agent.worker.transport import noting_client
 
     litellm.suppress_debug_info = True
     litellm.telemetry = False

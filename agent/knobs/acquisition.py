@@ -1,20 +1,20 @@
 """Which knobs to change together: what a model of the trials so far expects most of.
 
-The model (`agent.surrogate`) learns from this node's own trials of knobs, failures included. Random
-changes of a few knobs, inside a trust region that grows with success and shrinks without (TuRBO:
-Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and the
-best of them are changed again. Deterministic given history and chance; the work is bounded.
+The model (`agent.knobs.surrogate`) learns from this node's own trials of knobs, failures included.
+Random changes of a few knobs, inside a trust region that grows with success and shrinks without
+(TuRBO: Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and
+the best of them are changed again. Deterministic given history and chance; the work is bounded.
 """
 
 import math
 import random
 from collections.abc import Mapping, Sequence
 
-from agent.changes import Change, Trial
-from agent.literals import Knob, Scalar
-from agent.positions import Cube, Position
+from agent.knobs.changes import Change, Trial
+from agent.knobs.positions import Cube, Position
+from agent.knobs.surrogate import Difference, Surrogate
 from agent.proposal import Outcome
-from agent.surrogate import Difference, Surrogate
+from agent.source.literals import Knob, Scalar
 
 # Below that a model knows less than a range does.
 _LEAST_TRIALS = 4

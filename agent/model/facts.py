@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
-from agent.hunks import Hunk
+from agent.source.hunks import Hunk
 from protocol.source import Source
 
 Category: TypeAlias = Literal[

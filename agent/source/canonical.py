@@ -2,7 +2,7 @@
 
 Two sources with one fingerprint differ in comments, docstrings, unused strings, idle `pass` and
 layout at most, so trying the second would repeat the first. Parses in this process: that is for
-sources that this node wrote; a stranger's code goes through `agent.inspector`, in a child.
+sources that this node wrote; a stranger's code goes through `agent.source.inspector`, in a child.
 """
 
 import ast

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from agent.answer import Draft, Slip
+from agent.model.answer import Draft, Slip
 from protocol.ideas import Edit
 from protocol.source import Source
 

@@ -6,7 +6,7 @@ Neither end is believed: a frame that is too long or none ends the channel.
 import asyncio
 import socket
 
-from agent.worker_messages import (
+from agent.worker.messages import (
     FRAME_BYTES,
     LENGTH,
     FromCore,

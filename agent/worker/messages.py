@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
 from agent.completion import FaultKind, Message, Role
-from agent.prices import MAX_TOKENS, Price, Usage
+from agent.worker.prices import MAX_TOKENS, Price, Usage
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (

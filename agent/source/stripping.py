@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agent.canonical import blocks, is_unused_text, parse, same_meaning
+from agent.source.canonical import blocks, is_unused_text, parse, same_meaning
 from protocol.errors import Rejected
 from protocol.lines import ancestry, split_lines
 from protocol.source import Source

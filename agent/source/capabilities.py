@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from agent import allowed
-from agent.canonical import is_unused_text, parse, syntax_fault
-from agent.names import Names
+from agent.source import allowed
+from agent.source.canonical import is_unused_text, parse, syntax_fault
+from agent.source.names import Names
 from protocol.source import Source
 
 What: TypeAlias = Literal[

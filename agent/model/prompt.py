@@ -11,11 +11,19 @@ still too long, there is no prompt.
 from collections.abc import Sequence
 from typing import Final
 
-from agent.allowed import MODULES
 from agent.completion import Message
-from agent.digest import Part, digest
+from agent.model.digest import Part, digest
+from agent.model.quoting import (
+    MAX_TITLE,
+    MAX_WHY,
+    Fence,
+    diff_lines,
+    fence_for,
+    log_lines,
+    one_line,
+)
 from agent.proposal import Aim, Brief, Context, Crash, Silence
-from agent.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, fence_for, log_lines, one_line
+from agent.source.allowed import MODULES
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
 from protocol.source import Source

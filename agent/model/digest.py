@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.facts import CATEGORIES, category, facts, known_names, said_constant
-from agent.hunks import hunks_of
+from agent.model.facts import CATEGORIES, category, facts, known_names, said_constant
+from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
 from agent.proposal import Context, Decision, Outcome, PeerPatch
-from agent.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
+from agent.source.hunks import hunks_of
 from protocol.hardware import family_of
 
 _LATEST = 12

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from agent.acquisition import promising
-from agent.canonical import fingerprint, parse
-from agent.changes import Change, Trial, edits_of, key_of, title_of, trials
-from agent.edits import is_made, reapply
-from agent.literals import REACH, Knob, Scalar, axis_of, find_knobs
+from agent.knobs.acquisition import promising
+from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
+from agent.knobs.transplants import Transplant, transplants
 from agent.proposal import Context, Level, Outcome, Proposal
-from agent.transplants import Transplant, transplants
+from agent.source.canonical import fingerprint, parse
+from agent.source.edits import is_made, reapply
+from agent.source.literals import REACH, Knob, Scalar, axis_of, find_knobs
 from protocol.ideas import Edit, Move
 from protocol.source import Source
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 
-from agent.edits import line_edit, reapply
-from agent.literals import Knob, Scalar, find_knobs
 from agent.proposal import Outcome
+from agent.source.edits import line_edit, reapply
+from agent.source.literals import Knob, Scalar, find_knobs
 from protocol.ideas import Edit, KnobSpec
 from protocol.source import Source
 

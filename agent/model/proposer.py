@@ -13,20 +13,20 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.answer import Draft, Slip, parse_answer
-from agent.canonical import fingerprint as fingerprint_of
-from agent.checked import Check, Checked
 from agent.completion import Answer, Complete, Fault, FaultKind, Question
-from agent.conversation import Conversation
-from agent.digest import outcome_row, peer_row
-from agent.edits import edits_between
-from agent.facts import facts, known_names
-from agent.hunks import hunks_between
-from agent.matching import apply_draft
-from agent.novelty import Repeat, built_on, repeat_of
+from agent.model.answer import Draft, Slip, parse_answer
+from agent.model.conversation import Conversation
+from agent.model.digest import outcome_row, peer_row
+from agent.model.facts import facts, known_names
+from agent.model.matching import apply_draft
+from agent.model.novelty import Repeat, built_on, repeat_of
+from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
 from agent.proposal import Context, Cost, Proposal, Silence
-from agent.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
 from agent.repairs import MAX_REPAIRS, repair_key
+from agent.source.canonical import fingerprint as fingerprint_of
+from agent.source.checked import Check, Checked
+from agent.source.edits import edits_between
+from agent.source.hunks import hunks_between
 from protocol.source import Source
 
 NAME: Final = "llm"

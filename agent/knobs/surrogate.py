@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from agent.positions import Position
+from agent.knobs.positions import Position
 
 if TYPE_CHECKING:
     import numpy as np

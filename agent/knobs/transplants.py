@@ -8,9 +8,9 @@ beside knobs is for those who look at code first.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.changes import Change, Step, read_back
-from agent.literals import Knob, Scalar, axis_of
+from agent.knobs.changes import Change, Step, read_back
 from agent.proposal import Level, PeerPatch
+from agent.source.literals import Knob, Scalar, axis_of
 from protocol.ideas import KnobSpec
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})

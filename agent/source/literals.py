@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.canonical import parse
+from agent.source.canonical import parse
 from protocol.ideas import KnobSpec
 from protocol.source import Source
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.hunks import Hunk, hunks_of
 from agent.proposal import Context, Outcome, PeerPatch
+from agent.source.hunks import Hunk, hunks_of
 
 ALIKE: Final = 0.6  # share of shingles in common from which two changes are one idea
 _CONTAINED = 0.7  # share of a peer's shingles that a change built on it has

@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from agent.literals import Axis, Knob, Scalar, axis_of
+from agent.source.literals import Axis, Knob, Scalar, axis_of
 
 Position = tuple[float, ...]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from agent.exchange import BODY_BYTES, Exchange, Trouble, document_of, is_bounded
+from agent.worker.exchange import BODY_BYTES, Exchange, Trouble, document_of, is_bounded
 
 CONNECT_S: Final = 20.0
 # The question that a task asks; its requests are noted there.

@@ -15,10 +15,10 @@ import socket
 import sys
 from typing import Final
 
-from agent.exchange import harmless
-from agent.worker_channel import ChannelClosedError, WorkerChannel
-from agent.worker_messages import Ask, Cancel, Down, Settings
-from agent.worker_model import LiteLlm
+from agent.worker.channel import ChannelClosedError, WorkerChannel
+from agent.worker.exchange import harmless
+from agent.worker.messages import Ask, Cancel, Down, Settings
+from agent.worker.model import LiteLlm
 
 # litellm takes 200 MB; the rest is for bodies of 8 MiB as Python's objects.
 MEMORY_BYTES: Final = 3 << 30

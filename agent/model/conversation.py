@@ -6,9 +6,9 @@ each question. Knows nothing of what makes an answer good.
 
 from typing import Final
 
-from agent.answer import THOUGHTS, Slip
 from agent.completion import Answer, Message
-from agent.prompt import fence_of, prompt
+from agent.model.answer import THOUGHTS, Slip
+from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Silence
 
 _MAX_TURN = 12_000  # characters of an answer that are shown to its author again

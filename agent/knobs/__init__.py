@@ -1,0 +1,1 @@
+"""The proposer that needs no language model."""

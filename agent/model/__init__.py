@@ -1,0 +1,1 @@
+"""The proposer that asks a language model: what it is shown and what becomes of its answer."""

@@ -1,0 +1,1 @@
+"""Reads and rewrites the source of an experiment: lint, fingerprint, knobs' literals, edits."""

@@ -1,0 +1,1 @@
+"""The process of its own that asks a model."""
