@@ -14,7 +14,7 @@ from node.views.status import status_document
 from protocol.errors import UsageError
 from protocol.prospects import AuthorRate
 from protocol.source import Source
-from trainer.tier import probe_tier
+from trainer.sandbox.tier import probe_tier
 
 
 def handlers(node: Node) -> Mapping[str, Handler]:

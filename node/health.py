@@ -17,12 +17,12 @@ from node.config import load_config
 from node.home import Home
 from node.keyfile import read_keys
 from protocol.errors import ArnodeError
-from trainer.card_checks import card_fault
-from trainer.cards import Card, probe_cards
+from trainer.cards.cards import Card, probe_cards
+from trainer.cards.checks import card_fault
 from trainer.device import processor
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox
-from trainer.tier import probe_tier
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.tier import probe_tier
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
 _FREE_WARNING_BYTES = 2 << 30

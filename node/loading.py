@@ -18,7 +18,7 @@ from node.faults import explaining_faults
 from node.peering.backoff import Backoff
 from node.progress import Progress, in_thread
 from protocol.errors import ArnodeError
-from trainer.data import TaskData
+from trainer.text.data import TaskData
 
 GENTLY: Final = 10  # nice: the run at hand comes first
 FIRST_PAUSE_S: Final = 5.0

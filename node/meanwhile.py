@@ -19,9 +19,9 @@ from node.home import Home
 from node.loading import GENTLY, NowAndThen, pauses
 from node.loop.research import Research
 from node.peering.child import printable
-from trainer.data import has_first
-from trainer.pin import NotPreparedError
 from trainer.task import load_task
+from trainer.text.data import has_first
+from trainer.text.pin import NotPreparedError
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 

@@ -14,8 +14,8 @@ from node.faults import explaining_faults
 from node.files import write_file
 from node.home import Home
 from protocol.errors import ConfigurationError
-from trainer.cards import probe_cards
-from trainer.power import Lowering, lower, plan_lowering, restore
+from trainer.cards.cards import probe_cards
+from trainer.cards.power import Lowering, lower, plan_lowering, restore
 
 _log = logging.getLogger("node")
 

@@ -40,9 +40,9 @@ from node.running import run_node
 from node.sandboxing import require_sandbox
 from node.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.cards import idle_cards
+from trainer.cards.cards import idle_cards
+from trainer.sandbox.tier import probe_tier
 from trainer.task import Task, builtin_tasks, load_task
-from trainer.tier import probe_tier
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5

@@ -5,7 +5,7 @@ import sys
 from node.config import Config
 from node.terminal import plain
 from protocol.errors import SafetyError
-from trainer.tier import probe_tier
+from trainer.sandbox.tier import probe_tier
 
 
 def require_sandbox(config: Config) -> None:

@@ -42,9 +42,9 @@ from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
-from trainer.pin import NotPreparedError
 from trainer.probing import probe_devices
 from trainer.task import Task
+from trainer.text.pin import NotPreparedError
 
 _POLL_S = 0.3
 _USUAL_PAIRS = 5.5  # what power mode takes on average for a gain of two standard deviations

@@ -9,9 +9,9 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import runner_of
-from trainer.data import TaskData, prepare
 from trainer.runner import Runner
 from trainer.task import Task, load_task
+from trainer.text.data import TaskData, prepare
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"

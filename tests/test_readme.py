@@ -220,8 +220,8 @@ def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
-    from trainer.pin import NotPreparedError
     from trainer.task import load_task
+    from trainer.text.pin import NotPreparedError
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
     half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from trainer.sandbox import Sandbox
+from trainer.sandbox.sandbox import Sandbox
 
 NOTICEABLE: Final = 0.1  # of all processors: an editor and a browser at rest stay below it
 _IDLE_FIELDS = (3, 4)  # idle, iowait

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from protocol.source import Source
 from trainer.harness.session import Job
-from trainer.profile import Role
+from trainer.sandbox.profile import Role
 
 _ENTRY = "train.py"
 

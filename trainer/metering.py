@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from protocol.fields import fit_line
 from protocol.runs import MAX_REASON, Status
-from trainer.sandbox import ForgedFrame, Sandbox, SandboxEnded
+from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from protocol.runs import Audit, Role, Run, Status
 from trainer.cost import Cost
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
-from trainer.sandbox import Sandbox
+from trainer.sandbox.sandbox import Sandbox
 from trainer.timeline import Part, Stage, Timeline
 
 if TYPE_CHECKING:
-    from trainer.card_load import CardReport
+    from trainer.cards.load import CardReport
 
 _LOG_CHARACTERS = 4000
 

@@ -16,7 +16,7 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
     """
     if manifest.budget.unit == "tokens":
         return (processor(),)
-    from trainer.cards import probe_cards
+    from trainer.cards.cards import probe_cards
 
     found = probe_cards()
     devices = [card.device for card in found.cards]

@@ -16,16 +16,16 @@ from protocol.source import Source
 from trainer.compiled import CompiledCode
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
-from trainer.data import TaskData
 from trainer.device import Device, processor
 from trainer.evaluators.lm_bpb_1 import Floats, Rows
 from trainer.metering import OverCeiling, RunFailed
 from trainer.outcome import Meter, RunOutcome, Yardstick
+from trainer.sandbox.visible import visible_tree
 from trainer.scoring import ScoredRows
 from trainer.stages import Request, Scores, Stages
 from trainer.supply import NotThereYet
 from trainer.task import Task
-from trainer.visible import visible_tree
+from trainer.text.data import TaskData
 
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _ATTEMPTS = 3  # on one
@@ -95,7 +95,7 @@ class Runner:
     async def open(self) -> None:
         """Watch the card, if it is one, before anything of ours is on it. Raises CardLost."""
         if self.device.cuda is not None and self._stages.watch is None:
-            from trainer.card_watch import watching
+            from trainer.cards.watch import watching
 
             watch = await self._watching.enter_async_context(watching(self.device.cuda))
             await watch.rested()

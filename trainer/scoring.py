@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Doubles, Floats, Positions, Rows
 from trainer.harness.channel import ANSWER, CLAIM, LOGITS
-from trainer.sandbox import Sandbox
+from trainer.sandbox.sandbox import Sandbox
 
 _BATCH_ROWS = 32
 _BATCH_TOKENS = 16_384  # of whose logits a small card has room

@@ -21,7 +21,6 @@ from protocol.source import Source
 from protocol.units import NANO
 from trainer.compiled import CompiledCode
 from trainer.cost import Cost
-from trainer.data import TaskData
 from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
@@ -37,18 +36,19 @@ from trainer.metering import (
     wall_limit,
 )
 from trainer.outcome import Meter, Yardstick
-from trainer.pool import WarmPool
-from trainer.profile import Profile, Role
-from trainer.sandbox import Sandbox
+from trainer.sandbox.pool import WarmPool
+from trainer.sandbox.profile import Profile, Role
+from trainer.sandbox.sandbox import Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims, batch_rows
 from trainer.sealed import Sealed, sealed
 from trainer.supply import Supply
 from trainer.task import Task
+from trainer.text.data import TaskData
 from trainer.timeline import Timeline
 from trainer.weights import MAX_HEADER_BYTES, check_weights
 
 if TYPE_CHECKING:
-    from trainer.card_watch import CardWatch
+    from trainer.cards.watch import CardWatch
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
 _SCRATCH_BYTES = 64 << 20

@@ -6,8 +6,8 @@ same text before it, whenever it is run.
 
 import asyncio
 
-from trainer.data import TaskData
 from trainer.sealed import Sealed
+from trainer.text.data import TaskData
 
 _LOOKED_S = 0.5
 

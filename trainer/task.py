@@ -3,7 +3,7 @@
 The manifest holds what a measured number depends on, and its hash is the task's id; program text,
 knobs and moves are hints beside it. A folder may say `extends = "tiny"`: it then inherits every
 field, section and file of that task that it does not give itself. A task whose shards are not known
-by hash has no manifest, and loads once they are (`trainer.pin`). It knows no data.
+by hash has no manifest, and loads once they are (`trainer.text.pin`). It knows no data.
 """
 
 import ast
@@ -20,9 +20,16 @@ from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, 
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.moves import read_moves
-from trainer.pin import NotPreparedError, Shard, find_pin, listed_shards, read_unpinned, with_pin
 from trainer.task_file import Fields, TomlTable, nearest, read_toml
-from trainer.vocabulary import Vocabulary, parse_ranks
+from trainer.text.pin import (
+    NotPreparedError,
+    Shard,
+    find_pin,
+    listed_shards,
+    read_unpinned,
+    with_pin,
+)
+from trainer.text.vocabulary import Vocabulary, parse_ranks
 
 TASK_FILE: Final = "task.toml"
 OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-text tasks
@@ -101,7 +108,7 @@ def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
 
     Raises:
         UsageError: there is none.
-        NotPreparedError: its shards are not known by hash here (`trainer.pinning`).
+        NotPreparedError: its shards are not known by hash here (`trainer.text.pinning`).
         ConfigurationError: one of its files has a fault.
     """
     return _load_folder(_find_folder(str(name_or_path), data_dir / OWN_TASKS), data_dir)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import UsageError
-from trainer.data import tokens_of
 from trainer.task import OWN_TASKS, TASK_FILE, Task, load_task
-from trainer.text_splits import TextSplits, read_splits
-from trainer.token_cache import write_atomically
-from trainer.unseen import MAX_SEEN_SHARE
-from trainer.vocabulary import Vocabulary, train_vocabulary
+from trainer.text.data import tokens_of
+from trainer.text.splits import TextSplits, read_splits
+from trainer.text.token_cache import write_atomically
+from trainer.text.unseen import MAX_SEEN_SHARE
+from trainer.text.vocabulary import Vocabulary, train_vocabulary
 
 # A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.
 _VOCABULARY_SIZE: Final = 1024

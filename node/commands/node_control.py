@@ -171,7 +171,7 @@ def _status_document() -> dict[str, object]:
     from node.keyfile import read_keys
     from node.store.store import Store
     from node.views.status import status_document
-    from trainer.tier import probe_tier
+    from trainer.sandbox.tier import probe_tier
 
     author = read_keys(home).author.public if home.key.exists() else None
     with Store.open_read_only(home) as store:

@@ -19,8 +19,8 @@ def task() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    from trainer.pin import NotPreparedError
     from trainer.task import builtin_tasks, load_task
+    from trainer.text.pin import NotPreparedError
 
     home = Home.locate(os.environ)
     rows: list[dict[str, str | bool | None]] = []
@@ -101,8 +101,8 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     from node.config import load_config
     from node.faults import explaining_faults
     from node.progress import reporting
-    from trainer.data import prepare_first
-    from trainer.pinning import pinned_task
+    from trainer.text.data import prepare_first
+    from trainer.text.pinning import pinned_task
     from trainer.text_task import text_task
 
     home = Home.locate(os.environ)

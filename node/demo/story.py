@@ -25,9 +25,9 @@ from protocol.board import Board
 from protocol.errors import ArnodeError
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.data import prepare
 from trainer.device import processor
 from trainer.task import Task, load_task
+from trainer.text.data import prepare
 
 MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
 LIMIT_S: Final = 900.0

@@ -19,12 +19,12 @@ from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.compiled import CompiledCode
-from trainer.data import TaskData, prepare_first
 from trainer.device import Device
 from trainer.runner import Runner
+from trainer.sandbox.visible import visible_tree
 from trainer.task import Task, load_task
+from trainer.text.data import TaskData, prepare_first
 from trainer.text_task import text_task
-from trainer.visible import visible_tree
 
 CONFIRMATIONS_PER_SECRET_SPLIT = 20
 

@@ -19,7 +19,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from node.peering.programs import BARE, program_command
 from protocol.errors import SafetyError
-from trainer.fence import fenced
+from trainer.sandbox.fence import fenced
 
 # With its channel closed it parts from its peers, then ends by itself.
 PARTING_S: Final = 2.0

@@ -16,8 +16,8 @@ from node.peering.addresses import parse_direct
 from node.peering.definition import NO_NETWORK, Network
 from node.peering.networks import find_network
 from protocol.errors import Rejected
+from trainer.sandbox.tier import Tier
 from trainer.task import Task, builtin_ids
-from trainer.tier import Tier
 
 _KEY_DIGITS: Final = 12
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"

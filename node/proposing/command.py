@@ -28,11 +28,11 @@ from node.proposing.leaks import leaking_file, long_words
 from node.proposing.presets import OWN, PRESETS, Preset
 from node.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.installed import find_program
-from trainer.work_limits import Limits
-from trainer.workshop import Bench, require_workshop, work
-from trainer.workshop_view import nameable
-from trainer.worktree import Given
+from trainer.workshop.installed import find_program
+from trainer.workshop.limits import Limits
+from trainer.workshop.view import nameable
+from trainer.workshop.workshop import Bench, require_workshop, work
+from trainer.workshop.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` that this is for
 _ALWAYS = ("PATH", "LANG")

@@ -23,7 +23,7 @@ from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
-from trainer.fence import fenced
+from trainer.sandbox.fence import fenced
 
 LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
 _PROGRAM = (

@@ -26,7 +26,7 @@ from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
-from trainer.cards import idle_cards
+from trainer.cards.cards import idle_cards
 
 if TYPE_CHECKING:
     from node.core import Node

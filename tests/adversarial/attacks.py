@@ -20,8 +20,8 @@ from tests.adversarial.bench import HONEST_SEED, hurried
 from trainer import cost
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.tier import probe_tier
-from trainer.visible import visible_tree
+from trainer.sandbox.tier import probe_tier
+from trainer.sandbox.visible import visible_tree
 
 HOSTILE = Path(__file__).parent / "hostile"
 SECRET = b"-----BEGIN PRIVATE KEY----- a node's secret"

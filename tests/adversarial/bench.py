@@ -13,13 +13,13 @@ from unittest import mock
 
 from trainer import outcome as outcome_module
 from trainer import stages
-from trainer.data import TaskData
 from trainer.outcome import RunOutcome
-from trainer.processes import uids_in_use
-from trainer.profile import Profile
 from trainer.runner import Runner
-from trainer.sandbox import Sandbox
+from trainer.sandbox.processes import uids_in_use
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 HONEST_SEED = 2
 

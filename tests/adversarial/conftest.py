@@ -13,8 +13,8 @@ from tests.adversarial.bench import (
     watched_sandboxes,
     with_processes,
 )
-from trainer.data import TaskData
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 
 @pytest.fixture(scope="package")

@@ -15,10 +15,10 @@ from statistics import median
 
 import numpy as np
 
-from trainer.data import TaskData, prepare
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task, load_task
+from trainer.text.data import TaskData, prepare
 from trainer.timeline import counted
 
 ROUNDS = 5

@@ -19,10 +19,10 @@ from protocol.errors import ArnodeError
 from tests.gpu.bpe import learn_vocabulary
 from tests.gpu.progress import say
 from tests.gpu.text import Texts, candidates, gather, places
-from trainer.data import TaskData, byte_counts_of, rows_of
 from trainer.task import Task, load_task
-from trainer.token_cache import Tokens
-from trainer.vocabulary import Vocabulary, parse_ranks
+from trainer.text.data import TaskData, byte_counts_of, rows_of
+from trainer.text.token_cache import Tokens
+from trainer.text.vocabulary import Vocabulary, parse_ranks
 
 SCRIPT: Final = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 

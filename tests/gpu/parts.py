@@ -18,8 +18,8 @@ from tests.gpu.measuring import Report, Session
 from tests.gpu.noise import run_noise
 from tests.gpu.pipeline import run_pipeline
 from tests.gpu.progress import say
-from trainer.tier import probe_tier
-from trainer.visible import visible_tree
+from trainer.sandbox.tier import probe_tier
+from trainer.sandbox.visible import visible_tree
 
 _SECONDS: Final = {"compare": 60, "noise": 30, "pipeline": 60}
 _TOY_SECONDS: Final = 2

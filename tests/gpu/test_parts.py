@@ -10,7 +10,7 @@ import torch
 
 from tests.gpu.bare import make_bare
 from tests.gpu.parts import Options, measure
-from trainer import tier
+from trainer.sandbox import tier
 
 ROOT = Path(__file__).parents[2]
 

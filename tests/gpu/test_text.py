@@ -9,8 +9,8 @@ import pytest
 from protocol.errors import ArnodeError
 from tests.gpu.bpe import learn_vocabulary
 from tests.gpu.text import Texts, candidates, gather, places
-from trainer.vocabulary import train_vocabulary
-from trainer.windows import WINDOW_BYTES
+from trainer.text.vocabulary import train_vocabulary
+from trainer.text.windows import WINDOW_BYTES
 
 WORDS = [
     "".join(random.Random(number).choices("etaoinshrdlu", k=1 + number % 9))

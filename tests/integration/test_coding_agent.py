@@ -34,10 +34,10 @@ from node.proposing import command as commands
 from node.proposing.command import command_proposer
 from node.vetting.inspection import inspect
 from protocol.source import Source
-from trainer import tier
-from trainer.landlock import can_scope_signals
-from trainer.tier import Tier, TierName, probe_tier
-from trainer.work_limits import Limits
+from trainer.sandbox import tier
+from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.tier import Tier, TierName, probe_tier
+from trainer.workshop.limits import Limits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20
@@ -410,11 +410,11 @@ def test_a_fork_bomb_is_ended(desk: Desk) -> None:
 KILLED_NODE = """
 import asyncio, json, sys
 from pathlib import Path
-from trainer import tier
-from trainer.tier import Tier
-from trainer.work_limits import Limits
-from trainer.workshop import Bench, work
-from trainer.worktree import Given
+from trainer.sandbox import tier
+from trainer.sandbox.tier import Tier
+from trainer.workshop.limits import Limits
+from trainer.workshop.workshop import Bench, work
+from trainer.workshop.worktree import Given
 from protocol.source import Source
 walls, home, *command = sys.argv[1:]
 tier.probe_tier = lambda: Tier(name=walls, detail="")

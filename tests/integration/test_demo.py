@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.tier import probe_tier
+from trainer.sandbox.tier import probe_tier
 
 pytestmark = pytest.mark.skipif(
     probe_tier().name != "full", reason="strangers' code runs in the full sandbox only"

@@ -28,10 +28,10 @@ from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
-from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 OUTCOME = RunOutcome(
     seed=0,

@@ -16,8 +16,8 @@ from node.proposing.command import COMMANDS, command_fault, command_proposer
 from node.proposing.presets import PRESETS
 from protocol.errors import ConfigurationError, SafetyError
 from protocol.source import Source
-from trainer import tier
-from trainer.tier import Tier
+from trainer.sandbox import tier
+from trainer.sandbox.tier import Tier
 
 SOURCE = Source.of({"train.py": b"x = 1\n"})
 CONTEXT = Context(
@@ -213,8 +213,8 @@ def test_where_nothing_holds_a_command_none_is_run(
     user: Path, found: Tier, abi: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: found)
-    monkeypatch.setattr("trainer.workshop.landlock_abi", lambda: abi)
-    monkeypatch.setattr("trainer.workshop.can_scope_signals", lambda: abi >= 6)
+    monkeypatch.setattr("trainer.workshop.workshop.landlock_abi", lambda: abi)
+    monkeypatch.setattr("trainer.workshop.workshop.can_scope_signals", lambda: abi >= 6)
     message, mend = fault(user, agent="claude")
     assert reason in message
     assert mend == "mend"

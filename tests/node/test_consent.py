@@ -19,9 +19,9 @@ from node.peering.definition import Network
 from node.peering.networks import create_network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
-from trainer.pin import NotPreparedError, write_pin
+from trainer.sandbox.tier import Tier, TierName
 from trainer.task import Task, builtin_ids, load_task
-from trainer.tier import Tier, TierName
+from trainer.text.pin import NotPreparedError, write_pin
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
 

@@ -13,8 +13,8 @@ from node.loading import NowAndThen, loading_rest
 from node.meanwhile import Preparation, is_awaited, preparing
 from node.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
-from trainer.data import TaskData, prepare_first
-from trainer.pinning import pinned_task
+from trainer.text.data import TaskData, prepare_first
+from trainer.text.pinning import pinned_task
 
 PATIENCE_S = 120.0
 

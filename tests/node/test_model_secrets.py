@@ -14,7 +14,7 @@ from node.proposing.keys import take_keys
 from tests.llm_server import LlmServer, says
 from tests.trainer.inside import inside
 from tests.workers import KEY, asking, configured, own_worker
-from trainer.tier import probe_tier
+from trainer.sandbox.tier import probe_tier
 
 needs_bubblewrap = pytest.mark.skipif(
     probe_tier().name != "full", reason="the profile is made by bubblewrap"

@@ -6,7 +6,7 @@ from node import sandboxing
 from node.config import Config
 from node.sandboxing import require_peer_sandbox, require_sandbox
 from protocol.errors import SafetyError
-from trainer.tier import Tier, TierName
+from trainer.sandbox.tier import Tier, TierName
 
 
 def found(name: TierName, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from tests.peering.networks import (
     until_event,
 )
 from tests.protocol.worlds import KEYS, TREES, World, adopt
-from trainer.tier import probe_tier
+from trainer.sandbox.tier import probe_tier
 
 RECORD = World().say(KEYS[0], adopt(TREES[1], unverified=True))
 SEED = bytes(range(7, 39))

@@ -31,9 +31,9 @@ from tests.adversarial.cheat import worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
 from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
-from trainer.data import TaskData, prepare
+from trainer.sandbox.tier import probe_tier
 from trainer.task import Task, load_task
-from trainer.tier import probe_tier
+from trainer.text.data import TaskData, prepare
 
 ROOT = Path(__file__).parents[2]
 SHORT_TASK = ROOT / "tests" / "tasks" / "short"

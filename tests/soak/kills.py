@@ -29,7 +29,7 @@ from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
 from trainer.device import processor
-from trainer.processes import family_of
+from trainer.sandbox.processes import family_of
 
 TASK = Path(__file__).parent.parent / "tasks" / "short"
 # From before the first run is planned to several experiments later.

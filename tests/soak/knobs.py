@@ -29,10 +29,10 @@ from protocol.source import Source
 from protocol.units import NANO
 from tests.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
 from tests.soak.warm import forked_runs
-from trainer.data import TaskData, prepare
 from trainer.runner import Runner
 from trainer.task import Task, load_task
-from trainer.token_cache import write_atomically
+from trainer.text.data import TaskData, prepare
+from trainer.text.token_cache import write_atomically
 
 RUNS = 40
 REPETITIONS = 10

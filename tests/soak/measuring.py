@@ -12,8 +12,8 @@ from statistics import fmean, stdev
 from protocol.source import Source
 from protocol.units import NANO
 from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, itself
-from trainer.data import TaskData, prepare
 from trainer.task import Task
+from trainer.text.data import TaskData, prepare
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.
 SECRET = b"one secret split for every proof"

@@ -29,9 +29,9 @@ from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
 from tests.soak.cached import PooledSeeds, itself
 from tests.soak.measuring import runner_of
-from trainer.data import prepare
 from trainer.device import processor
 from trainer.task import Task
+from trainer.text.data import prepare
 
 CLAIMED_PAIRS = 4
 _LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured

@@ -25,7 +25,7 @@ from protocol.errors import ArnodeError
 from tests.protocol.examples import MANIFEST
 from tests.soak.halves import Place
 from tests.soak.member import member_topics
-from trainer.processes import family_of
+from trainer.sandbox.processes import family_of
 
 NETWORK: Final = "swarm"
 TOPICS: Final = member_topics(NETWORK)

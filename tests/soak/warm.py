@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import cast
 from unittest import mock
 
-from trainer import sandbox
-from trainer.enclosure import Enclosure
 from trainer.harness import boot
-from trainer.processes import family_of
-from trainer.profile import Profile
+from trainer.sandbox import sandbox
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.processes import family_of
+from trainer.sandbox.profile import Profile
 
 _ROOT = Path(__file__).parent.parent.parent
 _MOST_BYTES = 4096

@@ -7,8 +7,8 @@ import pytest
 from trainer.device import Device
 from trainer.harness.channel import JOB
 from trainer.job import program_message
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 
 MIB = 1 << 20
 DEAF = """

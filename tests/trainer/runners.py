@@ -3,11 +3,11 @@
 import asyncio
 
 from trainer.compiled import CompiledCode
-from trainer.data import TaskData
 from trainer.device import Device
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 
 def runner_of(

@@ -9,10 +9,10 @@ import pytest
 from protocol.source import Source
 from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
 from tests.trainer.test_runner import Edited
-from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task, load_task
+from trainer.text.data import TaskData
 
 SPLIT = b"a node's secret"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.card_load import (
+from trainer.cards.load import (
     GROUP,
     HELD_BYTES,
     NOTICEABLE,
@@ -17,7 +17,7 @@ from trainer.card_load import (
     Usual,
     is_contended,
 )
-from trainer.card_reading import Reading
+from trainer.cards.reading import Reading
 
 READING = Reading(
     total_bytes=None, used_bytes=None, held=None, shares=None, busy=None, is_slowed=None,

@@ -10,15 +10,15 @@ import pynvml
 import pytest
 
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
-from trainer import card_watch
-from trainer.cards import probe_cards
-from trainer.data import TaskData
-from trainer.nvml import CardLost
+from trainer.cards import watch as card_watch
+from trainer.cards.cards import probe_cards
+from trainer.cards.nvml import CardLost
 from trainer.outcome import RunOutcome
-from trainer.processes import family_of
 from trainer.runner import Runner
-from trainer.sandbox import Sandbox
+from trainer.sandbox.processes import family_of
+from trainer.sandbox.sandbox import Sandbox
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 GAME = 4_000_000  # a process number that nobody has
 OOM = b"import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')\n"

@@ -13,9 +13,9 @@ import pytest
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED, THROTTLED
 from tests.trainer.nvml import MIB, FakeCard, FakeDriver, FakeProcess, FakeSlice
-from trainer.card_load import FIRST_LOOKS, GROUP, CardReport
-from trainer.card_watch import LEAVING_S, CardWatch, watching
-from trainer.nvml import CardLost
+from trainer.cards.load import FIRST_LOOKS, GROUP, CardReport
+from trainer.cards.nvml import CardLost
+from trainer.cards.watch import LEAVING_S, CardWatch, watching
 
 CARD = FakeCard(name="NVIDIA GeForce RTX 3070", mib=8192)
 UUID = "GPU-NVIDIA GeForce RTX 3070"
@@ -554,8 +554,8 @@ UPDATED = """
 import asyncio, ctypes, pathlib, shutil, sys
 import pytest
 from tests.trainer.nvml import FakeCard, FakeDriver
-from trainer.card_watch import LEAVING_S, CardWatch, watching
-from trainer.nvml import CardLost, is_library_replaced
+from trainer.cards.watch import LEAVING_S, CardWatch, watching
+from trainer.cards.nvml import CardLost, is_library_replaced
 
 library = pathlib.Path(sys.argv[1]) / "libnvidia-ml.so.1"
 shutil.copy(sys.argv[2], library)

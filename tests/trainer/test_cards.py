@@ -8,7 +8,7 @@ import pytest
 from protocol.runs import Env
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
-from trainer.cards import Cards, probe_cards
+from trainer.cards.cards import Cards, probe_cards
 
 A100 = FakeCard(
     name="NVIDIA A100-SXM4-40GB",

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer import sandbox as sandbox_module
-from trainer.confined import THROWAWAY_UIDS, Confined
-from trainer.enclosure import Enclosure
 from trainer.job import program_message
-from trainer.landlock import can_scope_signals
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox
-from trainer.tier import _probe_weaker
+from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.confined import THROWAWAY_UIDS, Confined
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.tier import _probe_weaker
 
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
@@ -177,9 +177,9 @@ def test_everything_dies_with_a_killed_node() -> None:
 
 KILLED_NODE = """
 import asyncio, os, sys
-from trainer import sandbox
-from trainer.confined import Confined
-from trainer.profile import Profile
+from trainer.sandbox import sandbox
+from trainer.sandbox.confined import Confined
+from trainer.sandbox.profile import Profile
 sandbox.enclose = lambda profile: Confined(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(

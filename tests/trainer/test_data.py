@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from node.progress import silent
 from protocol.errors import ConfigurationError
-from trainer.data import TaskData, prepare
 from trainer.task import Task, load_task
 from trainer.tasks.tiny import world
-from trainer.text_splits import MIN_TEXT_BYTES, read_splits
+from trainer.text.data import TaskData, prepare
+from trainer.text.splits import MIN_TEXT_BYTES, read_splits
+from trainer.text.token_cache import Tokens, cached_tokens
 from trainer.text_task import text_task
-from trainer.token_cache import Tokens, cached_tokens
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from protocol.errors import ArnodeError
-from trainer import download as module
-from trainer.download import ATTEMPTS, Transfer, download
+from trainer.text import download as module
+from trainer.text.download import ATTEMPTS, Transfer, download
 
 CONTENT = os.urandom(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).digest()

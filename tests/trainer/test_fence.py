@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from trainer import tier
-from trainer.fence import fenced
-from trainer.landlock import landlock_abi
-from trainer.tier import Tier, probe_tier
+from trainer.sandbox import tier
+from trainer.sandbox.fence import fenced
+from trainer.sandbox.landlock import landlock_abi
+from trainer.sandbox.tier import Tier, probe_tier
 
 LOOK = """
 import os, sys

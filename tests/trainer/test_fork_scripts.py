@@ -13,9 +13,9 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import runner_of
-from trainer.data import TaskData, prepare
 from trainer.outcome import RunOutcome
 from trainer.task import Task, load_task
+from trainer.text.data import TaskData, prepare
 
 FORKS = Path(__file__).parents[1] / "tasks" / "forks"
 

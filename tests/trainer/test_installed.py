@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.installed import Installed, find_program, installed
+from trainer.workshop.installed import Installed, find_program, installed
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from trainer.landlock import Access, everything_but, landlock_abi
+from trainer.sandbox.landlock import Access, everything_but, landlock_abi
 
 pytestmark = pytest.mark.skipif(not landlock_abi(), reason="the kernel has no Landlock")
 
 PROBE = """
 import json, os, sys
 from pathlib import Path
-from trainer import landlock
-from trainer.landlock import LIST, READ, WRITE, restrict_self
+from trainer.sandbox import landlock
+from trainer.sandbox.landlock import LIST, READ, WRITE, restrict_self
 here = Path(sys.argv[1])
 restrict_self({here / "read": READ, here / "list": LIST, here / "write": WRITE,
                here / "read" / "missing": READ, here / "single": READ})
@@ -65,7 +65,7 @@ def test_only_what_is_named_can_be_done(tmp_path: Path) -> None:
 ASKED = """
 import fcntl, os, termios
 from pathlib import Path
-from trainer.landlock import CARD, DEVICE, restrict_self
+from trainer.sandbox.landlock import CARD, DEVICE, restrict_self
 restrict_self({Path("/dev/null"): DEVICE, Path("/dev/full"): CARD})
 for path in ("/dev/null", "/dev/full"):
     file = os.open(path, os.O_RDWR)

@@ -16,8 +16,8 @@ from trainer.metering import (
     stage,
     wall_limit,
 )
-from trainer.profile import Profile
-from trainer.sandbox import End, ForgedFrame, Sandbox, SandboxEnded
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import End, ForgedFrame, Sandbox, SandboxEnded
 
 
 class Clocked:

@@ -16,17 +16,17 @@ import pytest
 
 from protocol.hardware import cuda_class
 from tests.trainer.inside import inside, profile
-from trainer import nvidia
-from trainer import sandbox as sandbox_module
+from trainer.cards import nvidia
 from trainer.compiled import CompiledCode
-from trainer.confined import Confined
 from trainer.device import Device
-from trainer.enclosure import Enclosure
 from trainer.harness.channel import DATA, JOB, NEED_DATA
 from trainer.job import program_message
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox
-from trainer.tier import _probe_weaker, probe_tier
+from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.confined import Confined
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.tier import _probe_weaker, probe_tier
 
 CARD = Device(
     hardware_class=cuda_class("NVIDIA GeForce RTX 4090", 24 << 30, compute_capability=(8, 9)),

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterable
 
 from tests.trainer.runners import runner_of
-from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.task import Task
+from trainer.text.data import TaskData
 from trainer.timeline import Part, Stage, counted
 
 

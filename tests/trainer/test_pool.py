@@ -8,9 +8,9 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import profile
-from trainer.pool import WarmPool
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox
+from trainer.sandbox.pool import WarmPool
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
 
 
 def test_a_spare_that_was_killed_while_it_waited_is_not_handed_out() -> None:

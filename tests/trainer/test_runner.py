@@ -17,13 +17,13 @@ from tests.node.scripted import OUTCOME
 from tests.trainer.runners import runner_of
 from trainer.cost import Cost
 from trainer.crowd import Crowd
-from trainer.data import TaskData
 from trainer.evaluators.lm_bpb_1 import Tolerance
 from trainer.metering import SlowStart
 from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.runner import CeilingExceeded, Runner
 from trainer.stages import Request
 from trainer.task import Task
+from trainer.text.data import TaskData
 
 Edited = Callable[..., Source]
 

@@ -14,12 +14,12 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer import sandbox as sandbox_module
 from trainer.harness.channel import JOB
 from trainer.job import program_message
-from trainer.processes import proportional_kib, status_number
-from trainer.sandbox import Sandbox, SandboxEnded
-from trainer.seccomp import path_program
+from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.processes import proportional_kib, status_number
+from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.seccomp import path_program
 
 WALK = """
 import os, stat, json
@@ -110,7 +110,7 @@ def test_home_keys_and_data_do_not_exist_in_there(tmp_path: Path) -> None:
 import os
 paths = [{str(secret)!r}, "/proc/1/root" + {str(secret)!r}, "/etc/passwd", "/etc/shadow",
          {str(Path.home())!r}, "/root", "/home", "/work", "/sys", "/var", "/usr", "/run", "/mnt",
-         {str(Path(__file__).parents[2])!r}, "/arnode/trainer/data.py", "/arnode/trainer/tasks",
+         {str(Path(__file__).parents[2])!r}, "/arnode/trainer/text", "/arnode/trainer/tasks",
          "/proc/1/cwd/../../etc/passwd", "/../../../etc/passwd"]
 for path in paths:
     print(path, os.path.exists(path))
@@ -431,9 +431,9 @@ def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:
 
 KILLED_NODE = """
 import asyncio, os
-from trainer.profile import Profile
-from trainer.sandbox import Sandbox, SandboxEnded
-from trainer.seccomp import path_program
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.seccomp import path_program
 async def main():
     sandbox = await Sandbox.launch(
         Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))

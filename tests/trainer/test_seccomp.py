@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.errors import SafetyError
-from trainer.seccomp import seccomp_program, workshop_program
+from trainer.sandbox.seccomp import seccomp_program, workshop_program
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

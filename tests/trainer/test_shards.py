@@ -17,9 +17,9 @@ from node.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
 from tests.trainer.runners import measured
-from trainer import download
-from trainer.data import TaskData, has_first, prepare, prepare_first
 from trainer.task import Task, load_task
+from trainer.text import download
+from trainer.text.data import TaskData, has_first, prepare, prepare_first
 
 TASK = """
 extends = "tiny-short"

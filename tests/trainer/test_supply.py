@@ -11,13 +11,13 @@ import pytest
 from node.progress import silent
 from tests.trainer.runners import runner_of
 from trainer import supply as supply_module
-from trainer.data import TaskData
 from trainer.outcome import RunOutcome
 from trainer.sealed import Sealed
 from trainer.supply import NotThereYet, Supply
 from trainer.task import Task
-from trainer.token_cache import Tokens
-from trainer.windows import Progress
+from trainer.text.data import TaskData
+from trainer.text.token_cache import Tokens
+from trainer.text.windows import Progress
 
 
 def parts_of(data: TaskData, count: int, size: int) -> list[Tokens]:

@@ -11,7 +11,7 @@ from protocol.ideas import Move
 from protocol.manifest import TaskManifest
 from trainer import tasks
 from trainer.task import Task, builtin_tasks, load_task
-from trainer.vocabulary import parse_ranks
+from trainer.text.vocabulary import parse_ranks
 
 TINY = Path(tasks.__file__).parent / "tiny"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from trainer import tier
-from trainer.bubblewrap import Bubblewrap
-from trainer.confined import Confined
-from trainer.landlock import can_scope_signals
-from trainer.profile import Profile
-from trainer.tier import Tier, TierName, enclose, probe_tier
+from trainer.sandbox import tier
+from trainer.sandbox.bubblewrap import Bubblewrap
+from trainer.sandbox.confined import Confined
+from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.tier import Tier, TierName, enclose, probe_tier
 
 PROFILE = Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data import TaskData
-from trainer.visible import HARNESS, INTERPRETER, PACKAGES, visible_tree
-from trainer.windows import shared_windows
+from trainer.sandbox.visible import HARNESS, INTERPRETER, PACKAGES, visible_tree
+from trainer.text.data import TaskData
+from trainer.text.windows import shared_windows
 
 SCAN_LIMIT_S = 60
 PIECE_TOKENS = 20_000  # enough of the training text: a world's documents are all alike

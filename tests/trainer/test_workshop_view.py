@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.installed import Installed
-from trainer.workshop_view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
+from trainer.workshop.installed import Installed
+from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
 
 
 @pytest.fixture

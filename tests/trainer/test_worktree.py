@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source
-from trainer.worktree import Given, lay_out, note, taken
+from trainer.workshop.worktree import Given, lay_out, note, taken
 
 GIVEN = Given(
     editable=Source.of({"train.py": b"x = 1\n", "model/net.py": b"y = 1\n"}),

@@ -1,0 +1,1 @@
+"""NVIDIA cards: what they are, what they do, and who else uses them."""

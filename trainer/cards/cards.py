@@ -1,0 +1,180 @@
+"""NVIDIA cards as the driver tells of them: names, memory, slices, and what shifts timings.
+
+Every call may be unsupported (slices, laptops, virtual cards, WSL2) and then its answer is missing,
+never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by UUID. Source: NVML's
+reference, by way of `nvidia-ml-py`.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pynvml
+
+from protocol.hardware import HardwareClass, cuda_class
+from protocol.manifest import TaskManifest
+from trainer.cards.nvml import told
+from trainer.device import Device, software
+
+_PROFILE = re.compile(r"\bMIG\s+(\S+)$")
+_MILLIWATTS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A card, or a slice of one, that CUDA takes for a device.
+
+    `memory_bytes` is that of the whole card, `minor` the number of its device file; `env` is what
+    may shift timings, by the names under which records carry it.
+    """
+
+    uuid: str
+    name: str
+    memory_bytes: int
+    compute_capability: tuple[int, int]
+    mig_profile: str | None = None
+    minor: int | None = None
+    env: dict[str, str | int] = field(default_factory=dict)
+
+    @property
+    def hardware_class(self) -> HardwareClass:
+        """The class of one of them."""
+        return cuda_class(
+            self.name,
+            self.memory_bytes,
+            compute_capability=self.compute_capability,
+            mig_profile=self.mig_profile,
+        )
+
+    @property
+    def device(self) -> Device:
+        """The card as what runs are measured on."""
+        return Device(
+            hardware_class=self.hardware_class,
+            environment={**software(), **self.env},
+            cuda=self.uuid,
+            minor=self.minor,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cards:
+    """What the driver told: the cards, or in `fault` why there are none to be told of."""
+
+    cards: tuple[Card, ...] = ()
+    fault: str | None = None
+
+    @property
+    def names(self) -> str:
+        """What they are called, on one line; empty if there are none."""
+        return ", ".join(card.name for card in self.cards)
+
+
+@functools.cache
+def idle_cards(manifest: TaskManifest) -> str:
+    """Return a line about the cards that a task has no use for; empty if there are none."""
+    names = probe_cards().names if manifest.budget.unit == "tokens" else ""
+    return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
+
+
+def probe_cards() -> Cards:
+    """Ask the driver for its cards. Without a driver there are none, and that is no fault."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return Cards()
+    except pynvml.NVMLError as error:
+        return Cards(fault=f"NVIDIA's driver does not answer: {error}")
+    try:
+        return Cards(cards=tuple(_devices()))
+    except pynvml.NVMLError as error:  # as when a card has fallen off the bus
+        return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _devices() -> Iterator[Card]:
+    system = _known(
+        driver=_text(pynvml.nvmlSystemGetDriverVersion),
+        cuda_driver=_version(told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
+    )
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = told(pynvml.nvmlDeviceGetHandleByIndex, index)
+        if handle is None:  # another container's
+            continue
+        mode = told(pynvml.nvmlDeviceGetMigMode, handle)
+        if mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+            # The card itself is no device then.
+            yield from _slices(handle, system)
+        elif (card := _card(handle, system)) is not None:
+            yield card
+
+
+def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
+    card = _card(whole, system)
+    if card is None:
+        return
+    for number in range(told(pynvml.nvmlDeviceGetMaxMigDeviceCount, whole) or 0):
+        handle = told(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, whole, number)
+        if handle is None:
+            continue
+        if (uuid := _text(pynvml.nvmlDeviceGetUUID, handle)) is not None:
+            named = _PROFILE.search(_text(pynvml.nvmlDeviceGetName, handle) or "")
+            yield replace(card, uuid=uuid, mig_profile=named[1] if named else _profile(handle))
+
+
+def _profile(handle: Any) -> str:
+    """Return a slice's profile from its size, as older drivers leave it out of the name."""
+    attributes = told(pynvml.nvmlDeviceGetAttributes_v2, handle)
+    if attributes is None:
+        return "unknown"
+    return f"{attributes.gpuInstanceSliceCount}g.{round(attributes.memorySizeMB / 1024)}gb"
+
+
+def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
+    uuid, name = _text(pynvml.nvmlDeviceGetUUID, handle), _text(pynvml.nvmlDeviceGetName, handle)
+    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    capability = told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    if uuid is None or name is None:
+        return None
+    env = _known(
+        power_limit_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
+        power_default_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
+        sm_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+        cuda_cores=told(pynvml.nvmlDeviceGetNumGpuCores, handle),
+    )
+    return Card(
+        uuid=uuid,
+        name=name,
+        memory_bytes=_shared_bytes() if memory is None else memory.total,
+        compute_capability=(0, 0) if capability is None else tuple(capability),
+        minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
+        env={**system, **env},
+    )
+
+
+def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
+    found = told(call, *arguments)
+    return found.decode(errors="replace") if isinstance(found, bytes) else found
+
+
+def _shared_bytes() -> int:
+    """Return the machine's memory: a card that tells of none of its own, as GB10, uses that."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _watts(milliwatts: int | None) -> int | None:
+    return None if milliwatts is None else round(milliwatts / _MILLIWATTS)
+
+
+def _version(number: int | None) -> str | None:
+    """Return a version like 12080 as 12.8."""
+    return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _known(**entries: str | int | None) -> dict[str, str | int]:
+    return {name: entry for name, entry in entries.items() if entry is not None}

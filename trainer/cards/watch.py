@@ -1,0 +1,282 @@
+"""Watches one NVIDIA card while a node has it: others' load, throttling, memory, and its loss.
+
+The watch is opened before anything of ours is on the card, so that it knows what is usual of it;
+`ours` tells it of each sandbox, `around` gives the report of a run. All of its state belongs to the
+event loop. The driver is asked in a thread that nobody waits for: a call into a driver that hangs
+never comes back.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from trainer.cards.load import CardReport, Rest, Sample, Separation, State, is_contended, report
+from trainer.cards.memory import CardMemory
+from trainer.cards.nvml import CardLost, is_library_replaced
+from trainer.cards.reading import CardReader, Reading
+from trainer.sandbox.processes import family_of
+
+T = TypeVar("T")
+
+EVERY_S: Final = 1.0
+HUNG_S: Final = 30.0  # a driver that recovers a card from a fault keeps its callers for seconds
+_REMEMBERED: Final = 600  # looks, for `is_used_by_others`
+LEAVING_S: Final = 3.0  # how long a sandbox that ended may stay in the driver's figures
+
+
+@dataclass(slots=True, eq=False)
+class _Own:
+    """A sandbox of ours: its first process, and all that were seen of it."""
+
+    root: int
+    pids: set[int] = field(default_factory=set)
+    ended_s: float | None = None
+
+
+class Window:
+    """The looks at a card during one run."""
+
+    def __init__(self, rest: Rest) -> None:
+        self.samples: list[Sample] = []
+        self.is_cancelled = False
+        self._rest = rest
+        self._block: asyncio.Task[object] | None = None
+
+    @property
+    def report(self) -> CardReport:
+        """What they come to."""
+        return report(self.samples, self._rest.usual)
+
+    def cancel(self) -> None:
+        """Cancel the block that it is around, if that has not ended."""
+        if self._block is not None:
+            self.is_cancelled = True
+            self._block.cancel()
+
+    def begin(self, block: "asyncio.Task[object]") -> None:
+        """Note that the block begins, and whose it is."""
+        self._block = block
+
+    def end(self) -> None:
+        """Note that the block has ended."""
+        self._block = None
+
+
+class CardWatch:
+    """Looks at a card once a second while open. Get one from `watching`.
+
+    `lost` is how the card was lost, and stays: nothing runs on it before a new watch.
+    """
+
+    def __init__(
+        self,
+        uuid: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        family: Callable[[int], Iterable[int]] = family_of,
+        hung_s: float = HUNG_S,
+    ) -> None:
+        self.uuid = uuid
+        self.lost: CardLost | None = None
+        self._reader = CardReader(uuid)
+        self._clock, self._family, self._hung_s = clock, family, hung_s
+        self._is_hung = False
+        self._separation, self._rest = Separation(), Rest()
+        self._own: set[_Own] = set()
+        self._windows: set[Window] = set()
+        self._since: deque[Sample] = deque(maxlen=_REMEMBERED)
+        self._last: Sample | None = None
+        self._looking = asyncio.Lock()
+        self._rested = asyncio.Event()
+
+    async def open(self) -> None:
+        """Find the card. Raises CardLost when it is not there."""
+        await self._asked(self._reader.open)
+
+    async def close(self) -> None:
+        """Let go of the driver, unless it hangs in a call."""
+        if not self._is_hung:
+            with contextlib.suppress(CardLost):
+                await self._asked(self._reader.close)
+
+    async def look(self) -> None:
+        """Ask the card now. Raises CardLost when it is gone."""
+        async with self._looking:
+            if self.lost is not None:
+                raise self.lost
+            reading = await self._asked(self._reader.read)
+            self._take(reading)
+
+    async def rested(self) -> None:
+        """Wait until it is known what is usual of the card, some seconds after the opening.
+
+        That is never before a sandbox's end if there is one on it from the beginning.
+        """
+        await self._rested.wait()
+        if self.lost is not None:
+            raise self.lost
+
+    @contextlib.contextmanager
+    def ours(self, root: int) -> Iterator[None]:
+        """Know the sandbox with this first process for ours, while it may use the card."""
+        own = _Own(root=root, pids=set(self._family(root)))
+        self._own.add(own)
+        try:
+            yield
+        finally:
+            own.ended_s = self._clock()
+
+    @contextlib.asynccontextmanager
+    async def around(self) -> AsyncIterator[Window]:
+        """Watch a run; the window's report is whole when the block has ended.
+
+        When the card is lost the block is cancelled, and CardLost is raised instead of whatever it
+        failed with: what a lost card does to a run says nothing of the candidate.
+        """
+        block = asyncio.current_task()
+        assert block is not None  # noqa: S101 -- always inside a task
+        cancelling = block.cancelling()
+        window = Window(self._rest)
+        self._windows.add(window)
+        try:
+            await self.look()
+            is_ours = False  # the cancellation, if there is one
+            try:
+                window.begin(block)
+                try:
+                    yield window
+                finally:
+                    window.end()
+                    is_ours = window.is_cancelled and block.uncancel() <= cancelling
+            except asyncio.CancelledError:
+                if not is_ours or self.lost is None:
+                    raise
+                raise self.lost from None
+            except Exception as failed:
+                await self._look_once_more(failed)
+                raise
+            await self._look_once_more(None)
+        finally:
+            self._windows.discard(window)
+
+    def memory(self) -> CardMemory | None:
+        """Return how the card's memory is shared out; None where that is not told."""
+        if self._last is None:
+            return None
+        reading, others = self._last.reading, self._last.others_bytes
+        if reading.total_bytes is None:
+            return None
+        usual = self._rest.usual.others_bytes
+        return CardMemory(
+            total_bytes=reading.total_bytes,
+            others_bytes=usual if others is None else others,
+        )
+
+    def is_used_by_others(self) -> bool:
+        """Whether others used the card noticeably since this was last asked."""
+        since = [*self._since]
+        self._since.clear()
+        return is_contended(since, self._rest.usual)
+
+    async def _look_once_more(self, failed: Exception | None) -> None:
+        # A lost card fails a run at once, and is seen to be lost at the next look only.
+        try:
+            await self.look()
+            if is_library_replaced():
+                raise self._losing(CardLost.replaced(self.uuid))
+        except CardLost as lost:
+            raise lost from failed
+
+    def _take(self, reading: Reading) -> None:
+        now_s = self._clock()
+        for own in [*self._own]:
+            if own.ended_s is None:
+                own.pids |= set(self._family(own.root))
+            elif now_s > own.ended_s + LEAVING_S:
+                self._own.discard(own)
+        present = any(own.ended_s is None for own in self._own)
+        state: State = "ours" if present else "leaving" if self._own else "quiet"
+        sample = self._separation.sample(reading, [own.pids for own in self._own], state)
+        self._last = sample
+        self._rest.take(sample)
+        self._since.append(sample)
+        for window in self._windows:
+            window.samples.append(sample)
+        if self._rest.is_known:
+            self._rested.set()
+
+    def _losing(self, lost: CardLost) -> CardLost:
+        """End what runs on the card; return why."""
+        self.lost = lost
+        self._rested.set()
+        for window in self._windows:
+            window.cancel()
+        return lost
+
+    async def _asked(self, call: Callable[[], T]) -> T:
+        """Call the driver in a thread, for at most as long as it may take to answer."""
+        try:
+            async with asyncio.timeout(self._hung_s):
+                return await _in_daemon(call)
+        except TimeoutError:
+            self._is_hung = True
+            raise self._losing(CardLost.hung(self.uuid, self._hung_s)) from None
+        except CardLost as lost:
+            raise self._losing(lost)  # noqa: B904 -- the same one
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    uuid: str, *, every_s: float = EVERY_S, hung_s: float = HUNG_S
+) -> AsyncIterator[CardWatch]:
+    """Watch a card for as long as the block lasts. Raises CardLost when it is not there."""
+    watch = CardWatch(uuid, hung_s=hung_s)
+    await watch.open()
+    looking = asyncio.create_task(_keep_looking(watch, every_s))
+    try:
+        yield watch
+    finally:
+        looking.cancel()
+        (ended,) = await asyncio.gather(looking, return_exceptions=True)
+        await watch.close()
+        if isinstance(ended, Exception):
+            raise ended
+
+
+async def _keep_looking(watch: CardWatch, every_s: float) -> None:
+    with contextlib.suppress(CardLost):  # `lost` says so to whoever uses the card
+        while True:
+            await watch.look()
+            await asyncio.sleep(every_s)
+
+
+async def _in_daemon(call: Callable[[], T]) -> T:
+    """Return what a call in a thread of its own returns. The program does not wait for its end."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if answer.done():  # nobody waits any more
+            return
+        if error is None:
+            answer.set_result(result)  # type: ignore[arg-type]
+        else:
+            answer.set_exception(error)
+
+    def work() -> None:
+        result: T | None = None
+        fault: Exception | None = None
+        try:
+            result = call()
+        except Exception as error:  # noqa: BLE001 -- raised where the answer is awaited
+            fault = error
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by then
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=work, name="card", daemon=True).start()
+    return await answer

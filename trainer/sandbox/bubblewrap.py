@@ -1,0 +1,168 @@
+"""Tier full: bubblewrap's namespaces and a seccomp filter.
+
+Nothing of the host is writable inside, and what is there to be read `trainer.sandbox.visible` says.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from protocol.errors import SafetyError
+from trainer.cards import nvidia
+from trainer.compiled import make_folder
+from trainer.sandbox.enclosure import (
+    Enclosure,
+    boot_arguments,
+    environment,
+    holds_too_much,
+    in_time,
+    start_process,
+)
+from trainer.sandbox.processes import status_number
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.seccomp import seccomp_program
+from trainer.sandbox.visible import INTERPRETER, visible_tree
+
+_BOOT = "/arnode/trainer/harness/boot.py"
+_COMPILED = "/compiled"
+_SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
+
+
+class Bubblewrap(Enclosure):
+    """A sandbox in namespaces of its own."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile)
+        self._process: asyncio.subprocess.Process | None = None
+        self._init: int | None = None  # pidfd of the sandbox's process 1; the last one to die
+        self._root = ""
+
+    async def start(self, channel: int) -> asyncio.subprocess.Process:
+        """Start bwrap."""
+        filters = seccomp_program(
+            single_process=self.profile.single_process, has_card=self.profile.card is not None
+        )
+        if self.profile.compiles:
+            self.compiled = make_folder()
+        program = _readable(filters)
+        # Not on the command line: a candidate could read there what the host's folders are called.
+        words = _arguments(self.profile, program=program, compiled=self.compiled)
+        arguments = _readable("\0".join(words).encode() + b"\0")
+        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
+        command += [_BOOT, *boot_arguments(self.profile, channel)]
+        try:
+            self._process = await start_process(
+                command, pass_fds=(channel, program, arguments), has_lifeline=False
+            )
+        except FileNotFoundError as error:
+            raise SafetyError(
+                "bubblewrap (bwrap) is not installed, so nothing can be run safely",
+                "install your distribution's package `bubblewrap`, then `arnode doctor`",
+            ) from error
+        finally:
+            os.close(program)
+            os.close(arguments)
+        return self._process
+
+    def attach(self, pid: int) -> None:
+        """Remember process 1, whose end is the end of everything inside."""
+        first = status_number(pid, "PPid")
+        self._init = os.pidfd_open(first)
+        self._root = f"/proc/{first}/root"
+
+    def kill(self) -> None:
+        """Kill process 1; bwrap outside then reaps it. Killed first it would leave a zombie."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._init is not None:
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            elif self._process is not None:
+                self._process.kill()
+
+    async def emptied(self) -> None:
+        """Wait for the end of process 1: the kernel lets it go after everything else in there.
+
+        Neither the end of bwrap outside tells (something may have killed only that) nor that of
+        the output (a candidate may close its own and live on).
+        """
+        if self._process is not None:
+            await self._process.wait()
+        if self._init is not None:
+            await self._ended(self._init)
+            self._init = None
+        if self.compiled is not None:
+            await asyncio.to_thread(shutil.rmtree, self.compiled, ignore_errors=True)
+            self.compiled = None
+
+    async def _ended(self, init: int) -> None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(init, ended.set)
+        try:
+            await in_time(ended)
+        finally:
+            loop.remove_reader(init)
+            os.close(init)
+
+    def is_overfull(self) -> bool:
+        """Whether a scratch folder holds too many files: tmpfs bounds only their bytes."""
+        for folder in _SCRATCH:
+            with contextlib.suppress(OSError):  # it has just ended
+                space = os.statvfs(self._root + folder)
+                if space.f_files - space.f_ffree > self.profile.scratch_files:
+                    return True
+        return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
+
+
+def _readable(data: bytes) -> int:
+    """Return the read end of a pipe that holds these few kilobytes."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list[str]:
+    arguments = [
+        "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
+        "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
+        "--hostname", "sandbox",
+    ]  # fmt: skip
+    for name, value in environment(
+        profile,
+        home="/job",
+        temporary="/tmp",  # noqa: S108
+        libraries="/python/lib",
+        compiled=_COMPILED if profile.compiles else _SCRATCH[1],
+        has_shared_memory=True,
+    ).items():
+        arguments += ["--setenv", name, value]
+    tree = visible_tree(with_cuda=profile.card is not None)
+    for binding in tree.bindings:
+        arguments += ["--ro-bind", str(binding.host), binding.inside]
+    for path in tree.covered:
+        arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
+    if profile.single_process and profile.card is None:
+        # It needs no /proc, whose mount table names the host's folders.
+        arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
+    else:
+        # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
+        # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable.
+        arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+    # /dev/zero is covered: mapped shared it is memory that no process' size shows.
+    arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
+    if profile.card is not None:
+        for file in nvidia.device_files(profile.card):
+            arguments += ["--dev-bind", str(file), str(file)]
+        for folder in nvidia.SYSTEM_FOLDERS:
+            arguments += ["--ro-bind", folder, folder]
+        arguments += ["--symlink", "usr/bin", "/bin"]
+    for path in _SCRATCH:
+        arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
+    if compiled is not None:
+        arguments += ["--bind", str(compiled), _COMPILED]
+    # `/` and `/dev` are writable and unbounded unless they are sealed last.
+    arguments += ["--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*arguments, "--seccomp", str(program)]

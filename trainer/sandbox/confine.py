@@ -1,0 +1,177 @@
+"""The first process of tiers container and partial: `python confine.py SPEC`.
+
+Started by `trainer.sandbox.confined`. It forks: the child gives up its rights one after the other
+and becomes the harness; the parent stays outside, adopts whatever the child leaves behind, ends all
+of it when the child ends or when standard input, whose other end the node holds, closes, and
+removes the sandbox's folder.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1  # prctl(2)
+_CAPSET, _CAPABILITY_VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522  # capset(2)
+_POLL_MS = 50
+_DESCRIPTORS = 1 << 20  # more than anybody has open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What `trainer.sandbox.confined` asks for; paths are the host's.
+
+    `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
+    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable`, `devices` and
+    `cards` are Landlock's rules, `channel` the one descriptor that is handed on.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    folder: str
+    uid: int | None
+    readable: list[str]
+    listed: list[str]
+    writable: list[str]
+    devices: list[str]
+    cards: list[str]
+    channel: int
+    single_process: bool
+    processes: int
+    file_bytes: int
+
+    @property
+    def has_card(self) -> bool:
+        """Whether there are files of a card to be used."""
+        return bool(self.cards)
+
+
+def main() -> None:
+    """Fork, confine the child, outlive it."""
+    spec = Spec(**json.loads(sys.argv[1]))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    child = os.fork()
+    if not child:
+        try:
+            _become(spec, libc)
+        except BaseException as error:  # noqa: BLE001 -- the fork must never run the parent's code
+            os.write(1, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    os.close(spec.channel)
+    status = outlive(child)
+    end_all(spec.uid)
+    # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+    os.spawnvp(os.P_WAIT, "rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
+    os._exit(status)
+
+
+def _become(spec: Spec, libc: ctypes.CDLL) -> None:
+    """Give up every right and execute the command. Returns only by raising."""
+    from trainer.harness.filters import load_filter
+    from trainer.sandbox.landlock import CARD, DEVICE, LIST, READ, WRITE, restrict_self
+    from trainer.sandbox.seccomp import seccomp_program
+
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    program = seccomp_program(
+        single_process=spec.single_process, is_confined=True, has_card=spec.has_card
+    )
+    os.umask(0o077)
+    if spec.uid is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
+        os.setgroups([])
+        os.setresgid(spec.uid, spec.uid, spec.uid)
+        os.setresuid(spec.uid, spec.uid, spec.uid)
+    keep_capabilities(libc, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
+    os.chdir(Path(spec.folder, "job"))
+    libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == 1:
+        raise SystemExit("the node ended")
+    rules = {Path(path): LIST for path in spec.listed}
+    rules |= {Path(path): READ for path in spec.readable}
+    rules |= {Path(path): WRITE for path in spec.writable}
+    rules |= {Path(path): DEVICE for path in spec.devices}
+    rules |= {Path(path): CARD for path in spec.cards}
+    restrict_self(rules)
+    os.set_inheritable(spec.channel, True)
+    os.closerange(3, spec.channel)
+    os.closerange(spec.channel + 1, _DESCRIPTORS)
+    load_filter(program)
+    os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
+
+
+def keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
+    """Give up all but these, also as a root that stays root; no_new_privs keeps them away."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = struct.pack("=6I", kept, kept, kept, 0, 0, 0)  # effective, permitted, inheritable
+    if libc.syscall(_CAPSET[os.uname().machine], header, sets):
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+
+
+def outlive(child: int) -> int:
+    """Wait until the child ends or the node lets go of us; bury what is left to us meanwhile.
+
+    Return the child's exit status, 1 of one that was killed.
+    """
+    watched = select.poll()
+    watched.register(0, select.POLLIN | select.POLLHUP)
+    while not watched.poll(_POLL_MS):
+        while True:
+            buried, status = os.waitpid(-1, os.WNOHANG)
+            if buried == child:
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
+            if not buried:
+                break
+    return 1
+
+
+def end_all(uid: int | None) -> None:
+    """Kill until no descendant is left. Everything orphaned became our child."""
+    while True:
+        if uid is None:
+            _kill_descendants(os.getpid())
+        else:
+            _kill_everything_of(uid)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _kill_everything_of(uid: int) -> None:
+    """One call that no fork can slip through: only that uid's own processes can be reached."""
+    helper = os.fork()
+    if not helper:
+        os.setresuid(uid, uid, uid)
+        os.kill(-1, signal.SIGKILL)  # never itself (kill(2))
+        os._exit(0)
+    os.waitpid(helper, 0)
+
+
+def _kill_descendants(pid: int) -> None:
+    from trainer.sandbox.processes import family_of
+
+    for descendant in family_of(pid)[1:]:
+        try:
+            os.kill(descendant, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    main()

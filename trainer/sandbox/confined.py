@@ -1,0 +1,191 @@
+"""Tiers container and partial: Landlock and seccomp, without namespaces.
+
+Container (root, but no user namespaces: most rented machines): every run under a throw-away uid.
+Partial (an ordinary user without user namespaces): under our own uid, for own experiments only.
+A run sees the real paths of the installation, can ask whether a file exists and which processes
+there are, and its disk is watched instead of bounded; see docs/threat-model.md.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from protocol.errors import SafetyError
+from trainer.cards import nvidia
+from trainer.compiled import CompiledCode
+from trainer.sandbox import confine
+from trainer.sandbox.confine import Spec
+from trainer.sandbox.enclosure import (
+    Enclosure,
+    boot_arguments,
+    environment,
+    holds_too_much,
+    in_time,
+    start_process,
+)
+from trainer.sandbox.processes import uids_in_use
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.visible import VisibleTree, visible_tree
+
+# systemd's range for users that exist only as long as a service runs: nobody else's.
+THROWAWAY_UIDS = range(61184, 65520)
+_COMPILED = "compiled"
+_SCRATCH = ("job", "tmp", _COMPILED)
+_DEVICES = ("/dev/null",)
+_DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo")
+
+_taken: set[int] = set()  # by sandboxes of this process
+
+
+class Confined(Enclosure):
+    """A sandbox in a folder of its own, under an own uid where `as_throwaway` says so."""
+
+    def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
+        super().__init__(profile)
+        self._as_throwaway = as_throwaway
+        self._uid: int | None = None
+        self._folder: Path | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, channel: int) -> asyncio.subprocess.Process:
+        """Make the folder, start `trainer.sandbox.confine` in it."""
+        self._uid = throwaway_uid() if self._as_throwaway else None
+        self._folder = make_box(self._uid)
+        if self.profile.compiles:
+            self.compiled = self._folder / _COMPILED
+        tree = visible_tree(with_cuda=self.profile.card is not None)
+        _link_visible(self._folder, tree)
+        boot = self._folder / "arnode/trainer/harness/boot.py"
+        spec = specification(
+            self._folder,
+            tree,
+            uid=self._uid,
+            profile=self.profile,
+            channel=channel,
+            program=[str(boot), *boot_arguments(self.profile, channel)],
+        )
+        self._process = await start_process(confining(spec), pass_fds=(channel,), has_lifeline=True)
+        return self._process
+
+    def attach(self, pid: int) -> None:
+        """Nothing to note: the first process outside answers for everything inside."""
+
+    def kill(self) -> None:
+        """Let go of the line that the first process lives on."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def emptied(self) -> None:
+        """Wait for the first process, which ends last and takes the folder with it."""
+        if self._process is not None:
+            await in_time(self._process)
+        self._folder = None
+        if self._uid is not None:
+            release_uid(self._uid)
+            self._uid = None
+
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Put it there, as the sandbox's own."""
+        super().fill_compiled(code, tree)
+        if self.compiled is not None and self._uid is not None:
+            for folder, _, names in os.walk(self.compiled):
+                for path in (folder, *(f"{folder}/{name}" for name in names)):
+                    os.chown(path, self._uid, self._uid, follow_symlinks=False)
+
+    def is_overfull(self) -> bool:
+        """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
+        if self._folder is None:
+            return False
+        return holds_too_much(self.profile, [self._folder / name for name in _SCRATCH])
+
+
+def specification(
+    folder: Path,
+    tree: VisibleTree,
+    *,
+    uid: int | None,
+    profile: Profile,
+    channel: int,
+    program: list[str],
+) -> Spec:
+    """Return what `trainer.sandbox.confine` needs to know to run a Python program in a folder."""
+    interpreter = str(Path(sys.executable).resolve())
+    scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
+    libraries = str(Path(sys.base_prefix, "lib"))
+    return Spec(
+        command=[interpreter, "-I", "-S", "-B", *program],
+        environment=environment(
+            profile,
+            home=scratch[0],
+            temporary=scratch[1],
+            libraries=libraries,
+            compiled=scratch[2],
+            has_shared_memory=False,
+        ),
+        folder=str(folder),
+        uid=uid,
+        readable=[
+            str(folder),
+            *_DEVICES_TO_READ,
+            *map(str, tree.readable()),
+            *(nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES if card else ()),
+        ],
+        listed=[str(path) for path in tree.listed()],
+        writable=scratch,
+        devices=[*_DEVICES],
+        cards=[*map(str, nvidia.device_files(card))] if card else [],
+        channel=channel,
+        single_process=profile.single_process,
+        processes=profile.threads + 8,  # the watchdog says which limit it was
+        file_bytes=profile.scratch_bytes,
+    )
+
+
+def confining(spec: Spec) -> list[str]:
+    """Return the command of the first process."""
+    return [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(asdict(spec))]
+
+
+def make_box(uid: int | None) -> Path:
+    """Make a sandbox's folder, with folders to write in."""
+    folder = Path(tempfile.mkdtemp(prefix="arnode-"))
+    try:
+        folder.chmod(0o711)
+        for name in _SCRATCH:
+            (folder / name).mkdir(mode=0o700)
+            if uid is not None:
+                os.chown(folder / name, uid, uid)
+    except OSError:
+        shutil.rmtree(folder)
+        raise
+    return folder
+
+
+def _link_visible(folder: Path, tree: VisibleTree) -> None:
+    """Lay links where the harness looks for packages, as full's bindings do."""
+    for binding in tree.bindings:
+        if binding.inside.startswith(("/packages/", "/arnode/")):
+            link = folder / binding.inside[1:]
+            link.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            link.symlink_to(binding.host)
+
+
+def throwaway_uid() -> int:
+    """Return a uid that owns no process. Raises SafetyError when all are in use."""
+    free = sorted(set(THROWAWAY_UIDS) - uids_in_use() - _taken)
+    if not free:
+        raise SafetyError("no uid is free for a run", "end other runs on this machine")
+    uid = secrets.choice(free)
+    _taken.add(uid)
+    return uid
+
+
+def release_uid(uid: int) -> None:
+    """Give back a uid that owns no process any more."""
+    _taken.discard(uid)

@@ -1,0 +1,149 @@
+"""The walls around one sandboxed process, whichever tier they are made of.
+
+An enclosure starts the process, knows how to end everything inside, and says what the process has
+used beyond memory. `trainer.sandbox.sandbox` talks to the process and meters it.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from protocol.errors import SafetyError
+from trainer.cards import nvidia
+from trainer.compiled import CompiledCode
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.seccomp import path_program
+
+_END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
+
+
+class Enclosure(ABC):
+    """Walls for one process. Call `start` from the main thread: the kernel ties the process's
+    life to the thread that spawned it."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.compiled: Path | None = None  # the host's name of its folder for a compiler
+
+    @abstractmethod
+    async def start(self, channel: int) -> asyncio.subprocess.Process:
+        """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
+
+    @abstractmethod
+    def attach(self, pid: int) -> None:
+        """Take note of the sandboxed process. Raises OSError when it has died since."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End everything inside; returns at once."""
+
+    @abstractmethod
+    async def emptied(self) -> None:
+        """Wait until no process inside is left, then clear away what it wrote."""
+
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Put what is kept of a tree's compiled code in its folder."""
+        if self.compiled is not None:
+            code.fill(self.compiled, tree)
+
+    @abstractmethod
+    def is_overfull(self) -> bool:
+        """Whether more was written, or more files made, than the profile allows."""
+
+
+async def start_process(
+    command: list[str], *, pass_fds: tuple[int, ...], has_lifeline: bool
+) -> asyncio.subprocess.Process:
+    """Start an enclosure's first process with an empty environment and its output in a pipe."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE if has_lifeline else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": os.defpath},
+        cwd="/",
+        start_new_session=True,  # a terminal's Ctrl-C is for the node, not for its runs
+        pass_fds=pass_fds,
+    )
+
+
+async def in_time(ended: asyncio.Event | asyncio.subprocess.Process) -> None:
+    """Wait for an end that is due. Raises SafetyError when it does not come."""
+    try:
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            await ended.wait()
+    except TimeoutError as error:
+        raise SafetyError(
+            "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"
+        ) from error
+
+
+def boot_arguments(profile: Profile, channel: int) -> list[str]:
+    """The harness's arguments: its channel, its role and, if it is gated, the gate's filter."""
+    return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
+
+
+def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
+    """Whether folders of the host hold more than a sandbox may write."""
+    size, files = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
+    return size > profile.scratch_bytes or files > profile.scratch_files
+
+
+def held(
+    folders: list[Path], *, most_bytes: float = math.inf, most_files: float = math.inf
+) -> tuple[float, float]:
+    """Return the bytes and the number of files in folders of the host; beyond the most it stops.
+
+    Both are infinite where it goes deeper than a path can name.
+    """
+    try:
+        return _held(list(folders), most_bytes, most_files)
+    except OSError:
+        return math.inf, math.inf
+
+
+def _held(waiting: list[Path], most_bytes: float, most_files: float) -> tuple[float, float]:
+    size = files = 0
+    while waiting and size <= most_bytes and files <= most_files:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except FileNotFoundError:
+            continue
+        files += len(entries)
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                size += entry.stat(follow_symlinks=False).st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+    return size, files
+
+
+def environment(
+    profile: Profile,
+    *,
+    home: str,
+    temporary: str,
+    libraries: str,
+    compiled: str,
+    has_shared_memory: bool,
+) -> dict[str, str]:
+    """Everything that a sandboxed process finds in its environment."""
+    with_card: dict[str, str] = {}
+    if profile.card is not None:
+        with_card = nvidia.environment(
+            profile.card, compiled=compiled, has_shared_memory=has_shared_memory
+        )
+    return {
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "LD_LIBRARY_PATH": libraries,
+        "OMP_NUM_THREADS": "1",
+        "PATH": "/python/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": temporary,
+        "USER": "candidate",
+        **with_card,
+    }

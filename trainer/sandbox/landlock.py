@@ -1,0 +1,160 @@
+"""Landlock: a process gives up, for good, every file right that it does not name.
+
+For sandboxes where no mount namespace can be had (`trainer.sandbox.confine`). Rights hold for what
+lies beneath a path, whatever name leads there; what is not named cannot be opened, listed, written
+or executed, though its existence and size can still be asked for. Three system calls, no library.
+Source: landlock(7), linux/landlock.h, the kernel's Documentation/userspace-api/landlock.rst.
+"""
+
+import ctypes
+import os
+import stat
+import struct
+from collections.abc import Iterable, Mapping
+from enum import IntFlag
+from pathlib import Path
+
+from protocol.errors import SafetyError
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every architecture
+_ASK_VERSION = 1
+_RULE_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38  # prctl(2)
+
+_SCOPED_ABI = 6  # since then signals and abstract sockets can be kept inside
+_SCOPED = 0b11
+_NET_ABI = 4
+_NET = 0b11  # TCP bind and connect
+
+
+class Access(IntFlag):
+    """What may be done beneath a path (LANDLOCK_ACCESS_FS_*)."""
+
+    EXECUTE = 1 << 0
+    WRITE_FILE = 1 << 1
+    READ_FILE = 1 << 2
+    READ_DIR = 1 << 3
+    REMOVE_DIR = 1 << 4
+    REMOVE_FILE = 1 << 5
+    MAKE_CHAR = 1 << 6
+    MAKE_DIR = 1 << 7
+    MAKE_REG = 1 << 8
+    MAKE_SOCK = 1 << 9
+    MAKE_FIFO = 1 << 10
+    MAKE_BLOCK = 1 << 11
+    MAKE_SYM = 1 << 12
+    REFER = 1 << 13
+    TRUNCATE = 1 << 14
+    IOCTL_DEV = 1 << 15
+
+    @classmethod
+    def known_to(cls, abi: int) -> "Access":
+        """Every right that a kernel of this ABI can refuse."""
+        bits = 13 + (abi >= 2) + (abi >= 3) + (abi >= 5)
+        return cls((1 << bits) - 1)
+
+
+READ = Access.READ_FILE | Access.READ_DIR | Access.EXECUTE
+LIST = Access.READ_DIR
+WRITE = (
+    READ | Access.WRITE_FILE | Access.TRUNCATE | Access.REMOVE_FILE | Access.REMOVE_DIR
+    | Access.MAKE_DIR | Access.MAKE_REG | Access.MAKE_SYM | Access.REFER
+)  # fmt: skip
+DEVICE = Access.READ_FILE | Access.WRITE_FILE
+CARD = DEVICE | Access.IOCTL_DEV  # that is how its driver is spoken to
+EVERYTHING = Access((1 << 16) - 1)
+_OF_FILES = (
+    Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
+)
+
+
+def landlock_abi() -> int:
+    """Return the kernel's Landlock version, 0 where there is none."""
+    return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
+
+
+def can_scope_signals() -> bool:
+    """Whether this kernel can keep a process of our own uid from signalling us."""
+    return landlock_abi() >= _SCOPED_ABI
+
+
+def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> None:
+    """Give up everything not in `allowed`; paths that do not exist are left out.
+
+    Holds for this thread and what it starts, which then signal nobody else and reach no abstract
+    socket of others. `is_networked` leaves TCP alone.
+    Raises SafetyError where the kernel refuses.
+    """
+    abi = landlock_abi()
+    if not abi:
+        raise SafetyError("the kernel has no Landlock", "use Linux 5.13 or newer with Landlock on")
+    handled = Access.known_to(abi)
+    attributes = struct.pack(
+        "=QQQ",
+        handled,
+        _NET if abi >= _NET_ABI and not is_networked else 0,
+        _SCOPED if abi >= _SCOPED_ABI else 0,
+    )
+    # Older kernels know a shorter structure and refuse what follows it unless it is zero.
+    ruleset = _checked(_CREATE_RULESET, attributes, len(attributes), 0)
+    try:
+        for path, access in allowed.items():
+            _allow(ruleset, path, access & handled)
+        if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+            raise _refused("no_new_privs")
+        _checked(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def everything_but(
+    hidden: Iterable[Path], *, beneath: Path = Path("/"), access: Access = EVERYTHING
+) -> dict[Path, Access]:
+    """Return rules that allow all files of a folder except those beneath the hidden folders.
+
+    Rights only add up downwards, so the folders that lead there are opened child by child.
+    """
+    hidden = [path.resolve() for path in hidden]
+    rules: dict[Path, Access] = {}
+    waiting = [beneath]
+    while waiting:
+        folder = waiting.pop()
+        if not any(path == folder or folder in path.parents for path in hidden):
+            rules[folder] = access
+        elif folder not in hidden:
+            waiting += [path for path in folder.iterdir() if not path.is_symlink()]
+    return rules
+
+
+def _allow(ruleset: int, path: Path, access: Access) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            access &= _OF_FILES
+        rule = struct.pack("=Qi", access, descriptor)
+        _checked(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(number: int, *arguments: bytes | int | None) -> int:
+    return int(_libc().syscall(number, *arguments))
+
+
+def _checked(number: int, *arguments: bytes | int | None) -> int:
+    result = _call(number, *arguments)
+    if result < 0:
+        raise _refused(f"system call {number}")
+    return result
+
+
+def _refused(what: str) -> SafetyError:
+    reason = os.strerror(ctypes.get_errno())
+    return SafetyError(f"Landlock cannot be used: {what}: {reason}", "see `arnode doctor`")

@@ -1,0 +1,60 @@
+"""Sandboxes started ahead: torch is imported while the run before still trains.
+
+One spare of each role is kept; taking it starts the next. A spare has seen no source, so it
+carries nothing from one run to another.
+"""
+
+import asyncio
+import contextlib
+
+from protocol.errors import SafetyError
+from trainer.sandbox.profile import Profile, Role
+from trainer.sandbox.sandbox import Sandbox
+
+_STARTS = 3
+_PAUSE_S = 0.3
+
+
+class WarmPool:
+    """Hands out warm sandboxes; `close` ends the spares."""
+
+    def __init__(self, profiles: dict[Role, Profile]) -> None:
+        self._profiles = profiles
+        self._spares: dict[Role, asyncio.Task[Sandbox]] = {}
+
+    def warm(self, role: Role) -> None:
+        """Make sure that a spare of this role is starting."""
+        if role not in self._spares:
+            self._spares[role] = asyncio.create_task(Sandbox.launch(self._profiles[role]))
+
+    async def take(self, role: Role) -> Sandbox:
+        """Return a warm sandbox of this role; the caller closes it.
+
+        Raises SafetyError when it does not start, several times in a row.
+        """
+        failures = 0
+        while True:
+            self.warm(role)
+            try:
+                sandbox = await self._spares.pop(role)
+            except SafetyError:
+                # A run beside it may have used up what the kernel counts by user; on a crowded
+                # machine anything may be late for once. A night must not end for that.
+                failures += 1
+                if failures >= _STARTS:
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            self.warm(role)
+            if not sandbox.has_ended:
+                return sandbox
+            await sandbox.close()  # a spare that something killed while it waited
+
+    async def close(self) -> None:
+        """End all spares."""
+        spares = list(self._spares.values())
+        self._spares.clear()
+        for spare in spares:
+            spare.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SafetyError):
+                await (await spare).close()

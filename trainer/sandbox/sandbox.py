@@ -1,0 +1,328 @@
+"""One sandbox: a Python process behind the walls of the best tier that this machine can give.
+
+Frames to and from the harness inside, what it uses, and its end: when `close` returns no process
+of the sandbox is left. Knows nothing of tasks or metrics.
+
+Call `launch` from the main thread: the kernel ties a sandbox's life to the thread that spawned it.
+"""
+
+import asyncio
+import contextlib
+import math
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
+
+from protocol.errors import SafetyError
+from trainer.compiled import CompiledCode
+from trainer.gate import Gate
+from trainer.harness.channel import HEADER, OUT_OF_MEMORY, READY
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.processes import (
+    family_of,
+    held_kib,
+    proportional_kib,
+    status_number,
+    used_cpu_s,
+)
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.tier import enclose
+from trainer.timeline import Start
+
+End = Literal["exit", "killed", "memory", "output", "threads", "files"]
+
+_START_TIMEOUT_S = 120.0  # importing torch from a cold disk on a laptop
+_WATCH_INTERVAL_S = 0.1
+_SETTLE_TIMEOUT_S = 2.0
+_TAIL_BYTES = 16 * 1024
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
+
+
+class SandboxEnded(Exception):  # noqa: N818 -- an event the runner turns into a run's status
+    """The other end closed, or a limit ended the sandbox, before the expected frame was whole."""
+
+
+class ForgedFrame(Exception):  # noqa: N818 -- likewise
+    """A frame that the protocol does not allow here."""
+
+
+class Sandbox:
+    """A launched sandbox: frames, metering and its end. Make one with `Sandbox.launch`."""
+
+    _open: ClassVar[set["Sandbox"]] = set()
+    _closed_cpu_s: ClassVar[float] = 0.0
+
+    def __init__(
+        self,
+        enclosure: Enclosure,
+        process: asyncio.subprocess.Process,
+        channel: socket.socket,
+        *,
+        asked_s: float,
+    ) -> None:
+        self.profile = enclosure.profile
+        self._asked_s, self._spawned_s, self._warm_s = asked_s, time.monotonic(), math.inf
+        self.peak_memory_bytes = 0
+        self.end: End | None = None
+        self._enclosure = enclosure
+        self._process = process
+        self._channel = channel
+        self._pid = 0
+        self._gate: Gate | None = None
+        self._cpu_s = 0.0
+        self._output = bytearray()
+        self._output_bytes = 0
+        self._tasks = [asyncio.create_task(self._drain_output())]
+        self._open.add(self)
+
+    @classmethod
+    def cpu_s_of_all(cls) -> float:
+        """CPU seconds of all sandboxes of this process so far.
+
+        The kernel does not add to ours what a killed namespace has used.
+        """
+        return cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
+
+    def _cpu_s_so_far(self) -> float:
+        """Also of one that is still importing torch and has not said who it is."""
+        return self.cpu_s() if self._pid else used_cpu_s(family_of(self._process.pid))
+
+    @classmethod
+    async def launch(cls, profile: Profile) -> "Sandbox":
+        """Start a sandbox and wait until it is warm. Raises SafetyError when it does not start."""
+        asked_s = time.monotonic()
+        enclosure = enclose(profile)
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        ours.setblocking(False)
+        try:
+            process = await enclosure.start(theirs.fileno())
+        except BaseException:
+            ours.close()
+            await enclosure.emptied()
+            raise
+        finally:
+            theirs.close()
+        sandbox = cls(enclosure, process, ours, asked_s=asked_s)
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await sandbox._await_ready()
+        except (TimeoutError, SandboxEnded, ForgedFrame, asyncio.CancelledError) as error:
+            await sandbox.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            last_line = sandbox.output_tail().strip().rpartition("\n")[2]
+            raise SafetyError(
+                f"the sandbox did not start: {last_line or 'no answer'}",
+                "`arnode doctor` names what is missing and how to mend it",
+            ) from error
+        return sandbox
+
+    async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
+        """Send a frame; a descriptor travels beside its first bytes."""
+        loop = asyncio.get_running_loop()
+        header = HEADER.pack(tag, len(payload))
+        try:
+            if descriptor is not None:
+                await self._until_writable()
+                sent = socket.send_fds(self._channel, [header], [descriptor])
+                header = header[sent:]
+            await loop.sock_sendall(self._channel, header + payload)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise SandboxEnded from error
+
+    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
+        """Return the next frame's payload.
+
+        Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
+        """
+        payload = (await self.receive_one({tag: at_most}))[1]
+        if exactly is not None and len(payload) != exactly:
+            raise ForgedFrame(f"a frame of {len(payload)} bytes where {exactly} are allowed")
+        return payload
+
+    async def receive_one(
+        self,
+        expected: Mapping[bytes, int],
+        *,
+        on_begun: Callable[[bytes], None] = lambda _tag: None,
+    ) -> tuple[bytes, bytes]:
+        """Return tag and payload of the next frame, one of the `expected` (tag → most bytes).
+
+        `on_begun` is called with the tag when the header is there. Raises as `receive` does.
+        """
+        tag, size = HEADER.unpack(await self._read(HEADER.size))
+        if tag not in expected:
+            wanted = " or ".join(one.decode() for one in expected)
+            raise ForgedFrame(f"expected frame {wanted}, got {tag!r}")
+        if size > expected[tag]:
+            raise ForgedFrame(f"a frame of {size} bytes where {expected[tag]} are allowed")
+        on_begun(tag)
+        return tag, await self._read(size)
+
+    @property
+    def root(self) -> int:
+        """The first of its processes, all others descend from it."""
+        return self._process.pid
+
+    @property
+    def start(self) -> Start:
+        """When it was asked for, spawned and warm."""
+        return Start(self._asked_s, self._spawned_s, self._warm_s)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to be over, by a limit or because something outside killed it."""
+        return self.end is not None or self._process.returncode is not None
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether its program ended because its device had no more."""
+        return self._process.returncode == OUT_OF_MEMORY
+
+    def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Give it what was compiled of a tree before, if it is one that compiles."""
+        self._enclosure.fill_compiled(code, tree)
+
+    def keep_compiled(self, code: CompiledCode, tree: bytes) -> None:
+        """Keep what it compiled of a tree so far, if nothing is kept yet."""
+        if self._enclosure.compiled is not None and not code.has(tree):
+            code.keep(self._enclosure.compiled, tree)
+
+    def shut_gate(self) -> None:
+        """End the sandbox's access to files, for good."""
+        if self._gate is not None:
+            self._gate.shut()
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
+        with contextlib.suppress(OSError):
+            if self._pid:
+                self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
+        return self._cpu_s
+
+    def metered_s(self) -> float:
+        """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
+        those that pass."""
+        return self.cpu_s() if self.profile.card is None else time.monotonic()
+
+    def output_tail(self) -> str:
+        """The end of what the candidate printed, for logs: never a source of numbers."""
+        return self._output.decode("utf-8", "replace")
+
+    async def settled(self) -> None:
+        """Wait until a sandbox that ended by itself is gone and its output is read."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+                await self._process.wait()
+                await self._tasks[0]
+
+    async def close(self) -> None:
+        """Kill whatever is left and wait until nothing is."""
+        if self in self._open:
+            self._open.remove(self)
+            Sandbox._closed_cpu_s += self.cpu_s()
+        self._stop("killed")
+        self.shut_gate()
+        self._channel.close()
+        await self._enclosure.emptied()
+        for task in self._tasks[1:]:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+    def _stop(self, reason: End) -> None:
+        if self._process.returncode is None:
+            self.end = self.end or reason
+            self._enclosure.kill()
+
+    async def _await_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._channel, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(self._channel)
+        space = socket.CMSG_SPACE(struct.calcsize("3i")) + socket.CMSG_SPACE(4)
+        header, ancillary, _, _ = self._channel.recvmsg(HEADER.size, space)
+        if header != HEADER.pack(READY, 0):
+            raise SandboxEnded
+        self._warm_s = time.monotonic()
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                # The kernel translates the sender's pid into our namespace.
+                self._pid = struct.unpack("3i", data[:12])[0]
+                try:
+                    self._enclosure.attach(self._pid)
+                except OSError as error:  # it has died since
+                    raise SandboxEnded from error
+            elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self._gate = Gate(struct.unpack("i", data[:4])[0])
+        if self._gate is not None and status_number(self._pid, "Threads") > 1:
+            raise SandboxEnded  # a filter does not bind threads that ran before it
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def _until_writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        writable = asyncio.Event()
+        loop.add_writer(self._channel, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(self._channel)
+
+    async def _read(self, size: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        data = bytearray(size)
+        view, filled = memoryview(data), 0
+        while filled < size:
+            try:
+                got = await loop.sock_recv_into(self._channel, view[filled:])
+            except ConnectionResetError as error:
+                raise SandboxEnded from error
+            if not got:
+                raise SandboxEnded
+            filled += got
+        return bytes(data)
+
+    async def _drain_output(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None  # noqa: S101 -- PIPE was asked for
+        while chunk := await stream.read(1 << 16):
+            self._output_bytes += len(chunk)
+            self._output = (self._output + chunk)[-_TAIL_BYTES:]
+            if self._output_bytes > self.profile.output_bytes:
+                self._stop("output")
+
+    async def _watch(self) -> None:
+        """Kill on too much memory, files or threads, and if it cannot be watched any more."""
+        try:
+            await self._watch_limits()
+        except Exception:
+            self._stop("killed")
+            raise
+
+    async def _watch_limits(self) -> None:
+        while self._process.returncode is None:
+            # From the first one outside down: a daemon's parent is not the program it came from.
+            pids = family_of(self._process.pid)
+            # Before memory: where nobody may read how pages are shared, many processes look like
+            # much memory.
+            if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
+                self._stop("threads")
+            resident = sum(map(held_kib, pids)) * 1024
+            self.peak_memory_bytes = max(self.peak_memory_bytes, resident)
+            if resident > self.profile.memory_bytes and (
+                # Resident pages count shared ones in full; the proportional share is exact, slower.
+                sum(map(proportional_kib, pids)) * 1024 > self.profile.memory_bytes
+            ):
+                self._stop("memory")
+            self.cpu_s()  # read while it can be: it may end by itself
+            if self._enclosure.is_overfull():
+                self._stop("files")
+            await asyncio.sleep(_WATCH_INTERVAL_S)

@@ -1,0 +1,176 @@
+"""Which sandbox this machine can give, found by trying it, and how to get a better one."""
+
+import functools
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from protocol.errors import ArnodeError, SafetyError
+from trainer.sandbox.bubblewrap import Bubblewrap
+from trainer.sandbox.confined import (
+    THROWAWAY_UIDS,
+    Confined,
+    confining,
+    make_box,
+    specification,
+    throwaway_uid,
+)
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.landlock import can_scope_signals, landlock_abi
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.visible import HARNESS, visible_tree
+
+TierName = Literal["full", "container", "partial", "none"]
+
+_PROBE_TIMEOUT_S = 20
+_APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+_SELFTEST = HARNESS / "selftest.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """A tier, what was seen, and the mend where there could be a better one."""
+
+    name: TierName
+    detail: str
+    mend: str = ""
+
+
+def enclose(profile: Profile) -> Enclosure:
+    """Return walls of this machine's tier. Raises SafetyError where there are none."""
+    tier = probe_tier()
+    if tier.name == "none":
+        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+    if tier.name == "full":
+        return Bubblewrap(profile)
+    return Confined(profile, as_throwaway=tier.name == "container")
+
+
+@functools.cache
+def probe_tier() -> Tier:
+    """Try the tiers from the best down, each by what it must be able to do."""
+    full = _probe_full()
+    if full.name == "full":
+        return full
+    weaker = _probe_weaker()
+    if weaker.name == "none":
+        return replace(full, detail=f"{full.detail}; without it: {weaker.detail}")
+    return replace(weaker, detail=f"{weaker.detail}; {full.detail}", mend=full.mend)
+
+
+def _probe_full() -> Tier:
+    """Run `bwrap … true` as runs will be started; a program on PATH alone proves nothing."""
+    command = [
+        "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
+        "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
+        "--size", "4096", "--tmpfs", "/tmp", "--remount-ro", "/", "true",  # noqa: S108
+    ]  # fmt: skip
+    # The mounts of a real run as well: in containers those fail first.
+    try:
+        probe = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False)
+    except FileNotFoundError:
+        return Tier(
+            name="none",
+            detail="bubblewrap (bwrap) is not installed",
+            mend="install your distribution's package `bubblewrap` (PyPI's is something else)",
+        )
+    except subprocess.TimeoutExpired:
+        return Tier(
+            name="none",
+            detail=f"bwrap did not finish in {_PROBE_TIMEOUT_S} s",
+            mend="try `bwrap --ro-bind / / true` by hand",
+        )
+    if probe.returncode == 0:
+        return Tier(name="full", detail="bubblewrap and seccomp")
+    said = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(" See <")[0]
+    return Tier(name="none", detail=f"bwrap cannot make a sandbox ({said})", mend=_mend())
+
+
+def _probe_weaker() -> Tier:
+    if not landlock_abi():
+        detail = "the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)"
+        return Tier(name="none", detail=detail)
+    # Root of a namespace may have no other users.
+    is_able = os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS)
+    return _probe_container() if is_able else _probe_partial()
+
+
+def _probe_container() -> Tier:
+    if folder := _closed_folder():
+        return Tier(
+            name="none",
+            detail=f"other users cannot pass through {folder}, which arnode is installed under: "
+            f"`chmod o+x {folder}`, or install it elsewhere",
+        )
+    return _try_out("container", "a throw-away uid, Landlock and seccomp")
+
+
+def _probe_partial() -> Tier:
+    if not can_scope_signals():
+        detail = "Landlock here is too old to keep signals inside (Linux 6.12 can)"
+        return Tier(name="none", detail=detail)
+    return _try_out("partial", "Landlock and seccomp under your own user")
+
+
+def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
+    """Run our own attack inside the walls: the tier is what refuses it."""
+    uid = throwaway_uid() if name == "container" else None
+    folder = make_box(uid)
+    try:
+        with Path(os.devnull).open("rb") as nothing:
+            spec = specification(
+                folder,
+                visible_tree(),
+                uid=uid,
+                profile=Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20),
+                channel=nothing.fileno(),
+                program=[str(_SELFTEST), str(Path.home())],
+            )
+            spec = replace(spec, readable=[*spec.readable, str(_SELFTEST)])
+            with subprocess.Popen(
+                confining(spec),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={},
+                cwd="/",
+                pass_fds=(nothing.fileno(),),
+            ) as probe:
+                assert probe.stdout is not None  # noqa: S101 -- PIPE was asked for
+                said = probe.stdout.read().decode(errors="replace").strip().rpartition("\n")[2]
+    except (OSError, ArnodeError) as fault:
+        return Tier(name="none", detail=str(fault))
+    return Tier(name=name, detail=detail) if said == "contained" else Tier(name="none", detail=said)
+
+
+def _is_mapped(uids: range) -> bool:
+    """Whether a namespace's map, if we live in one, has these users."""
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        first, _, count = map(int, line.split())
+        if first <= uids.start and uids.stop <= first + count:
+            return True
+    return False
+
+
+def _closed_folder() -> Path | None:
+    """The first folder on the way to what a sandbox shows that other users cannot enter."""
+    for path in (HARNESS, *(binding.host for binding in visible_tree().bindings)):
+        for folder in reversed(path.parents):
+            if not folder.stat().st_mode & 0o001:
+                return folder
+    return None
+
+
+def _mend() -> str:
+    if _APPARMOR.exists() and _APPARMOR.read_text().strip() == "1":
+        return (
+            "AppArmor forbids user namespaces: allow them for bwrap with a profile "
+            "(`userns,` in /etc/apparmor.d/bwrap), then `sudo systemctl reload apparmor`"
+        )
+    return (
+        "user namespaces are needed: `sysctl kernel.unprivileged_userns_clone` and "
+        "`user.max_user_namespaces` must not be 0; in Docker, start with "
+        "`--security-opt seccomp=unconfined`"
+    )

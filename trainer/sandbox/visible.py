@@ -1,0 +1,186 @@
+"""What a sandbox shows: one interpreter, an allow-list of packages and the libraries they need.
+
+Everything is bound one by one, read-only, under neutral paths (`/python`, `/packages`), so that
+neither the user's home nor any other installed text can be read. What is visible here is also
+what own text must not share: `trainer.text.windows` scans exactly these paths.
+"""
+
+import functools
+import importlib.util
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from trainer.cards import nvidia
+
+# torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
+# out: torch.optim imports torch._dynamo, which imports them.
+PACKAGES = (
+    "torch", "torchgen", "functorch", "numpy", "numpy.libs", "tiktoken", "tiktoken_ext",
+    "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
+    "jinja2", "markupsafe", "fsspec",
+)  # fmt: skip
+
+# Shared libraries of the interpreter's standard modules and of torch's wheels, by SONAME.
+_LIBRARIES = (
+    "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
+    "libresolv.so.2", "libgcc_s.so.1", "libstdc++.so.6", "libgomp.so.1", "libatomic.so.1",
+    "libz.so.1", "libexpat.so.1", "libffi.so.8", "libffi.so.7", "libbz2.so.1.0", "libbz2.so.1",
+    "liblzma.so.5", "libuuid.so.1", "libcrypt.so.1", "libcrypt.so.2", "libcrypto.so.3",
+    "libssl.so.3", "libcrypto.so.1.1", "libssl.so.1.1", "libmpdec.so.3", "libmpdec.so.4",
+    "libsqlite3.so.0", "libzstd.so.1",
+)  # fmt: skip
+_LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
+_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
+_HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
+_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
+
+HARNESS = Path(__file__).parents[1] / "harness"
+INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A host path and where the sandbox shows it, read-only."""
+
+    host: Path
+    inside: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibleTree:
+    """Read-only bindings, and the places that are covered by something empty."""
+
+    bindings: tuple[Binding, ...]
+    covered: tuple[str, ...]
+
+    def host_files(self) -> list[Path]:
+        """Every regular file a sandbox can open through the bindings."""
+        files: list[Path] = []
+        for binding in self.bindings:
+            if binding.host.is_file():
+                files.append(binding.host)
+                continue
+            covered = {str(path) for path in self._covered_in(binding)}
+            # Twenty thousand files: with pathlib this takes ten times as long.
+            for folder, folders, names in os.walk(binding.host):
+                folders[:] = sorted(each for each in folders if f"{folder}/{each}" not in covered)
+                paths = (f"{folder}/{name}" for name in sorted(names))
+                files += [Path(path) for path in paths if os.path.isfile(path)]  # noqa: PTH113
+        return files
+
+    def warm_up(self) -> None:
+        """Ask the kernel to keep every visible file in memory: then which of them were read, and
+        where, is nothing that one sandbox could find out about another."""
+        for path in self.host_files():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
+
+    def readable(self) -> list[Path]:
+        """The bindings, those with covered places child by child: rules that only add rights."""
+        paths: list[Path] = []
+        for binding in self.bindings:
+            covered = self._covered_in(binding)
+            paths += (
+                [path for path in binding.host.iterdir() if path not in covered]
+                if covered
+                else [binding.host]
+            )
+        return paths
+
+    def listed(self) -> list[Path]:
+        """Bindings with covered places: their folder may be listed, not read as a whole."""
+        return [binding.host for binding in self.bindings if self._covered_in(binding)]
+
+    def _covered_in(self, binding: Binding) -> list[Path]:
+        return [
+            binding.host / path[len(binding.inside) + 1 :]
+            for path in self.covered
+            if path.startswith(binding.inside + "/")
+        ]
+
+
+@functools.cache
+def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
+    """Return what this installation's sandboxes show, those with a card if `with_cuda`.
+
+    Raises ConfigurationError without torch.
+    """
+    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+    inside_stdlib = f"/python/lib/{stdlib.name}"
+    bindings = [
+        Binding(Path(sys.executable).resolve(), INTERPRETER),
+        Binding(stdlib, inside_stdlib),
+        *(
+            Binding(library, f"/python/lib/{library.name}")
+            for library in sorted(Path(sys.base_prefix, "lib").glob("libpython3*.so*"))
+        ),
+        *_system_libraries(),
+        *_packages(PACKAGES),
+        Binding(HARNESS, "/arnode/trainer/harness"),
+        *(_cuda() if with_cuda else ()),
+    ]
+    covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]
+    covered += [
+        f"/packages/{name}" for name in _HIDDEN_IN_PACKAGES if (_beside_torch() / name).is_dir()
+    ]
+    return VisibleTree(bindings=tuple(bindings), covered=tuple(covered))
+
+
+def _system_libraries() -> list[Binding]:
+    folders = [_LIBRARY_FOLDER, f"/usr{_LIBRARY_FOLDER}", "/lib64", "/usr/lib64", "/usr/lib"]
+    found = [Binding(Path(loader), loader) for loader in _LOADERS if Path(loader).exists()]
+    for name in _LIBRARIES:
+        path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
+        if path:
+            found.append(Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}"))
+    return found
+
+
+def _cuda() -> Iterator[Binding]:
+    yield from _packages(nvidia.PACKAGES)
+    for folder in nvidia.package_metadata():
+        yield Binding(folder, f"/packages/{folder.name}")
+    for path in nvidia.driver_libraries():
+        if path.is_dir():
+            yield Binding(path, str(path))
+            continue
+        # Its libraries look for one another by version as well.
+        for name in dict.fromkeys((path.name, path.resolve().name)):
+            yield Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}")
+    for host, inside in nvidia.compiler_files():
+        yield Binding(host, inside)
+
+
+def _packages(names: Iterable[str]) -> list[Binding]:
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigurationError(
+            "torch is not installed beside arnode",
+            "install it into the same environment: `make setup`, or `pip install torch`",
+        )
+    found = []
+    for name in names:
+        spec = None if "." in name else importlib.util.find_spec(name)
+        if spec and spec.origin:
+            origin = Path(spec.origin)
+            path = origin.parent if origin.name == "__init__.py" else origin
+        else:  # `numpy.libs` is no module; `tiktoken_ext` has no __init__
+            path = _beside_torch() / name
+        if path.exists():
+            found.append(Binding(path, f"/packages/{path.name}"))
+    return found
+
+
+def _beside_torch() -> Path:
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None  # noqa: S101 -- checked by the caller
+    assert spec.origin is not None  # noqa: S101
+    return Path(spec.origin).parent.parent

@@ -1,0 +1,1 @@
+"""A place where a coding agent works on a task's files, and nowhere else."""

@@ -1,0 +1,170 @@
+"""The first process of a workshop: `python workbench.py`, told what to do on stdin.
+
+Started by `trainer.workshop.workshop`, outside the walls. Its child puts on the walls and becomes
+the command, whose output is stdout. When it ends, or when the node lets go of stdin in whatever
+way, everything that it started is ended; the exit status goes to stderr. When the node has read
+what is in the folder and lets go, that is removed. So nothing stays behind when the node is
+killed.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+TOLD: Final = b"\n"  # ends what we are told; from then on stdin is only held
+_NICE: Final = 10  # a run that is being measured goes first
+_SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL, _SET_KEEPCAPS, _AMBIENT = 36, 1, 8, 47  # prctl(2)
+_AMBIENT_RAISE = 2
+_CAP_DAC_OVERRIDE = 1
+_DESCRIPTORS = 1 << 20  # more than anybody has open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What `trainer.workshop.workshop` asks for; paths are the host's.
+
+    `folder` is removed at the end, the command works in `worktree`. `bubblewrap` has the arguments
+    of tier full; None for Landlock, whose rules are `readable`, `writable` and `devices`. `uid` is
+    whom to become, None to stay who we are.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    folder: str
+    worktree: str
+    bubblewrap: list[str] | None
+    uid: int | None
+    readable: list[str]
+    writable: list[str]
+    devices: list[str]
+    processes: int
+    file_bytes: int
+
+
+def main() -> None:
+    """Fork, wall the child in, outlive it, clear away."""
+    from trainer.sandbox.confine import end_all, outlive
+
+    spec = Spec(**json.loads(_read_line()))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    child = os.fork()
+    if not child:
+        try:
+            os.dup2(1, 2)
+            _become(spec, libc)
+        except BaseException as error:  # noqa: BLE001 -- the fork must never run the parent's code
+            os.write(1, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # the end of the output is the end of all inside
+    status = outlive(child)
+    end_all(spec.uid)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    with contextlib.suppress(BrokenPipeError):  # nobody is there to be told
+        os.write(2, f"{status}\n".encode())
+    select.select([0], [], [])
+    remove_folder(Path(spec.folder))
+    os._exit(0)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, as deep, as full and as closed as somebody made it."""
+    removing = ["rm", "-rf", "--", str(folder)]
+    if subprocess.call(removing, stderr=subprocess.DEVNULL):
+        subprocess.call(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
+        subprocess.call(removing)
+
+
+def _read_line() -> bytes:
+    line = bytearray()
+    while not line.endswith(TOLD):
+        data = os.read(0, 1 << 16)
+        if not data:
+            raise SystemExit("the node ended")
+        line += data
+    return bytes(line)
+
+
+def _become(spec: Spec, libc: ctypes.CDLL) -> None:
+    """Put on the walls and execute the command. Returns only by raising."""
+    from trainer.sandbox.seccomp import workshop_program
+
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.umask(0o077)
+    os.nice(_NICE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
+    program = workshop_program(is_confined=spec.bubblewrap is None)
+    if spec.bubblewrap is not None:
+        _die_with_parent(libc)
+        _enter_namespaces(spec, spec.bubblewrap, program)
+    _give_up_rights(spec, libc, program)
+    os.chdir(spec.worktree)
+    os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
+
+
+def _enter_namespaces(spec: Spec, arguments: list[str], program: bytes) -> None:
+    # Not on the command line: others of this machine could read there what the folders are called.
+    filters = _readable(program)
+    words = _readable("\0".join([*arguments, "--seccomp", str(filters)]).encode() + b"\0")
+    command = ["bwrap", "--args", str(words), "--", *spec.command]
+    os.execvpe(command[0], command, spec.environment)  # noqa: S606
+
+
+def _give_up_rights(spec: Spec, libc: ctypes.CDLL, program: bytes) -> None:
+    from trainer.harness.filters import load_filter
+    from trainer.sandbox.confine import keep_capabilities
+    from trainer.sandbox.landlock import DEVICE, READ, WRITE, restrict_self
+
+    resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
+    if spec.uid is None:
+        keep_capabilities(libc, 0)
+    else:
+        # Its files and the user's are root's. It passes over their modes, and Landlock, which
+        # knows no root, holds it to those that are named.
+        libc.prctl(_SET_KEEPCAPS, 1, 0, 0, 0)
+        os.setgroups([])
+        os.setresgid(spec.uid, spec.uid, spec.uid)
+        os.setresuid(spec.uid, spec.uid, spec.uid)
+        keep_capabilities(libc, 1 << _CAP_DAC_OVERRIDE)
+        if libc.prctl(_AMBIENT, _AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0):
+            raise OSError(ctypes.get_errno(), "the right to pass over modes cannot be kept")
+    _die_with_parent(libc)
+    rules = {Path(path): READ for path in spec.readable}
+    rules |= {Path(path): WRITE for path in spec.writable}
+    rules |= {Path(path): DEVICE for path in spec.devices}
+    restrict_self(rules, is_networked=True)
+    os.closerange(3, _DESCRIPTORS)
+    load_filter(program)
+
+
+def _die_with_parent(libc: ctypes.CDLL) -> None:
+    libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == 1:
+        raise SystemExit("the node ended")
+
+
+def _readable(data: bytes) -> int:
+    """Return an inheritable file that holds these bytes, to be read from the beginning."""
+    descriptor = os.memfd_create("", 0)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    main()

@@ -1,0 +1,188 @@
+"""A workshop: where a program that is nobody's candidate, a coding agent, edits a task's files.
+
+It may use the network, unlike a run; in exchange it sees nothing of the node and of the user's home
+only what was named (`trainer.workshop.view`). It has no terminal and no input, an environment that
+is listed word by word, and limits; whatever it started ends with it, and with the node.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import Rejected, SafetyError
+from protocol.source import Source
+from trainer.sandbox import tier as tiers
+from trainer.sandbox.confined import release_uid, throwaway_uid
+from trainer.sandbox.landlock import can_scope_signals, landlock_abi
+from trainer.sandbox.processes import status_number
+from trainer.sandbox.tier import Tier
+from trainer.workshop.at_work import AtWork
+from trainer.workshop.installed import installed
+from trainer.workshop.limits import Limits, Places
+from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
+from trainer.workshop.workbench import Spec, remove_folder
+from trainer.workshop.worktree import Given, lay_out, note, taken
+
+NOTE_BYTES: Final = 4096
+_TRUNCATION_ABI = 3  # before it, Landlock lets whoever may read a file empty it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Who works there: the home it may see parts of, its whole environment, its limits.
+
+    `shown` and `kept` come from `trainer.workshop.view.nameable`; those that are not there are left
+    out. `environment` gets a HOME here.
+    """
+
+    home: Path
+    hidden: tuple[Path, ...]
+    shown: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    environment: Mapping[str, str]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What came of it: the editable files or why not, a note, and the end of what was printed."""
+
+    result: Source | Rejected
+    note: bytes
+    output_tail: str
+
+
+def require_workshop() -> Tier:
+    """Return the tier that holds a workshop here. Raises SafetyError where none does."""
+    tier = tiers.probe_tier()
+    if tier.name == "none":
+        raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.mend)
+    if tier.name == "container" and landlock_abi() < _TRUNCATION_ABI:
+        raise SafetyError(
+            "commands are not run here: Landlock of this kernel does not keep files from being "
+            "emptied (Linux 6.2 can)",
+            tier.mend,
+        )
+    if tier.name == "partial" and not can_scope_signals():
+        raise SafetyError(
+            "commands are not run here: Landlock of this kernel does not keep signals inside "
+            "(Linux 6.12 can)",
+            tier.mend,
+        )
+    return tier
+
+
+async def work(
+    bench: Bench, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
+) -> Work:
+    """Have a command edit the given files and return them; afterwards nothing of it is left.
+
+    `command` is told the folder and returns words, which reach the program as they are. Its note is
+    the file `note_name` among the notes.
+    Raises SafetyError where no workshop can be had, ConfigurationError when there is no program,
+    OSError when there is no room for a folder.
+    """
+    tier = require_workshop()
+    folder = Path(tempfile.mkdtemp(prefix="arnode-"))
+    uid = throwaway_uid() if tier.name == "container" else None
+    try:
+        spec, places = await asyncio.to_thread(
+            _furnish, folder, bench, given, command, tier=tier, uid=uid
+        )
+        at_work = await AtWork.begin(spec, bench.limits, places)
+        try:
+            return await _result(at_work, Path(spec.worktree), given, note_name)
+        finally:
+            await at_work.close()
+    finally:
+        if uid is not None:
+            release_uid(uid)
+        await asyncio.to_thread(_remove_left_over, folder)
+
+
+async def _result(at_work: AtWork, worktree: Path, given: Given, note_name: str) -> Work:
+    status, said = await at_work.status(), b""
+    if status is None:
+        result: Source | Rejected = Rejected(at_work.fault)
+    elif status:
+        result = Rejected(_last_words(status, at_work.output_tail))
+    else:
+        result = await asyncio.to_thread(taken, worktree, given)
+        said = note(worktree, given, note_name, limit_bytes=NOTE_BYTES)
+    return Work(result=result, note=said, output_tail=at_work.output_tail)
+
+
+def _last_words(status: int, output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return f"it ended with status {status}" + (f": {lines[-1]}" if lines else "")
+
+
+def _furnish(
+    folder: Path,
+    bench: Bench,
+    given: Given,
+    command: Callable[[str], Sequence[str]],
+    *,
+    tier: Tier,
+    uid: int | None,
+) -> tuple[Spec, Places]:
+    """Lay out a folder and say how the command is to be started in it."""
+    folder = folder.resolve()
+    worktree, home, temporary = (folder / name for name in ("work", "home", "tmp"))
+    for path in (worktree, home, temporary):
+        path.mkdir()
+    lay_out(worktree, given)
+    words = command(str(worktree))
+    search_path = bench.environment.get("PATH", os.defpath)
+    view = View(
+        home=bench.home,
+        worktree=worktree,
+        hidden=bench.hidden,
+        installed=installed(words, home=bench.home, search_path=search_path),
+        shown=tuple(filter(Path.exists, bench.shown)),
+        kept=tuple(filter(Path.exists, bench.kept)),
+    )
+    limits, is_full = bench.limits, tier.name == "full"
+    own = {"HOME": str(bench.home), "PWD": str(worktree)}
+    if not is_full:
+        link_into(home, view)
+        own |= {"HOME": str(home), "TMPDIR": str(temporary)}
+    if uid is not None:
+        _give_to(uid, folder)
+    spec = Spec(
+        command=[view.installed.program, *words[1:]],
+        environment={**bench.environment, **own},
+        folder=str(folder),
+        worktree=str(worktree),
+        bubblewrap=bubblewrap_arguments(view, limits.scratch_bytes) if is_full else None,
+        uid=uid,
+        **asdict(landlock_rules(view, home=home, temporary=temporary)),
+        processes=limits.threads + (_own_threads() if tier.name == "partial" else 0),
+        file_bytes=limits.scratch_bytes,
+    )
+    kept = tuple(path for path in view.kept if path.is_dir())
+    return spec, Places(folder=folder, kept=kept, in_memory=view.in_memory if is_full else ())
+
+
+def _give_to(uid: int, folder: Path) -> None:
+    for within, _, names in os.walk(folder):
+        for path in (within, *(f"{within}/{name}" for name in names)):
+            os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def _own_threads() -> int:
+    """The threads of our own user, which a limit of processes counts as well."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return sum(
+        status_number(pid, "Threads") for pid in pids if status_number(pid, "Uid") == os.getuid()
+    )
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove a folder that the first process did not: it never started, or was killed."""
+    if folder.exists():
+        remove_folder(folder)
