@@ -46,7 +46,7 @@ bench: setup
 gpu:
 	@$(PYTHON) -m tests.gpu $(PART) $(ARGS)
 
-# PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars|knobs;
-# figures are appended to docs/soak.jsonl.
+# PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars|knobs|
+# model; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tests.soak $(PART)

@@ -10,7 +10,7 @@ last is given again. `server.will(says(…))` adds replies while it runs, `serve
 new script. `server.requests` are all that came (method, path, headers, body), `server.questions`
 the bodies of those for an answer: all that are posted, wherever to, so that `sends` can speak for
 other providers too. `server.url` ends in `/v1`. `GET /v1/models` and `GET /api/tags` (Ollama's)
-list `server.models`, which may be changed.
+list `server.models`, which may be changed. Entered again, a server is at the same address.
 
 Replies: `says` (content, usage, finish reason), `refuses` (a status with OpenAI's error body),
 `page` (HTML), `sends` (any body), `stalls` (before its first byte, or after so many of the
@@ -79,6 +79,8 @@ class LlmServer:
         await self._is_over.wait()
 
     def __enter__(self) -> Self:
+        self._is_ready.clear()
+        self._is_over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._is_ready.wait(_PATIENCE_S)
@@ -107,7 +109,7 @@ class LlmServer:
         app.router.add_get("/api/tags", self._list)
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self._port)
         await site.start()
         self._port = runner.addresses[0][1]
         self._is_ready.set()

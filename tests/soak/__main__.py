@@ -21,6 +21,7 @@ from tests.soak.kills import run_kills
 from tests.soak.knobs import run_knobs
 from tests.soak.liars import run_liars
 from tests.soak.marked import run_marked
+from tests.soak.model import run_model
 from tests.soak.night import run_night
 from tests.soak.planted import run_planted
 from tests.soak.traffic import run_traffic
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "gossip": run_gossip,
     "traffic": run_traffic,
     "knobs": run_knobs,
+    "model": run_model,
     "tests": run_marked,
 }
 
