@@ -14,6 +14,7 @@ from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
+DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
 # Continuous integration shares its processors; an example's wall-clock says nothing there.

@@ -1,7 +1,8 @@
 """The README is true: every command in it works, and what it names is there.
 
-Its shell blocks are run line by line, in order, in one home and one folder, with a task of a tenth
-of tiny's tokens and smaller goals. What would install or recurse is checked instead of run.
+Its shell blocks are run line by line, in order, in one home and one folder, with smaller goals and
+a task of a tenth of tiny's tokens in which nothing is kept and confirmed. What would install or
+recurse is checked instead of run.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ import pytest
 
 from node.cli import COMMANDS
 from node.config import Config, load_config
-from tests.conftest import SHORT_TASK
+from tests.conftest import DEAF_TASK
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,7 +50,7 @@ class Reader:
         self.id = "ID"
         self._env = {
             name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")
-        } | {"ARNODE_HOME": str(folder / "home"), "ARNODE_TASK": str(SHORT_TASK)}
+        } | {"ARNODE_HOME": str(folder / "home"), "ARNODE_TASK": str(DEAF_TASK)}
 
     def types(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run one line that begins with `arnode`, its redirection included."""

@@ -48,6 +48,7 @@ def test_nothing_else_is_installed_there(python: Path) -> None:
     assert "No module named 'pynvml'" in ran.stderr
 
 
+@pytest.mark.soak
 def test_noise_is_measured_over_seeds_with_what_auditing_takes(python: Path, home: Path) -> None:
     document = measured(python, home, "noise", "--runs", "2", "--points", "0")
     seeds = document["figures"]["seeds"]

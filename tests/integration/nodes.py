@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from node.home import Home
+from tests.conftest import DEAF_TASK, SHORT_TASK
 
 PATIENCE_S = 240.0  # for one thing to happen on a busy machine
 _LOOKED_S = 0.5  # to look costs a process, which the node would have the time of
-_TASKS = Path(__file__).parent.parent / "tasks"
-TASK_FLAGS = ("--task", str(_TASKS / "short"))
-DEAF_FLAGS = ("--task", str(_TASKS / "deaf"))
+TASK_FLAGS = ("--task", str(SHORT_TASK))
+DEAF_FLAGS = ("--task", str(DEAF_TASK))  # no confirmation makes a session long
 COMMAND = (sys.executable, "-m", "node")
 
 
@@ -77,7 +77,7 @@ class RunningNode:
     def __init__(self, home: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
         self.home = Home(home)
         self.process = subprocess.Popen(
-            [*COMMAND, "start", *TASK_FLAGS, *words],
+            [*COMMAND, "start", *DEAF_FLAGS, *words],
             env=environment(home, env),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -218,7 +218,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(home: Path) -> None:
     with running_node(home) as node:
         node.wait_for("baseline measured")
         assert arnode_json(home, "status")["running"] is True
-        assert "another node" in fault_of(home, "start", *TASK_FLAGS, code=6)
+        assert "another node" in fault_of(home, "start", *DEAF_FLAGS, code=6)
         assert "running" in fault_of(home, "revert", code=1)
         arnode(home, "pause")
         node.wait_for_status(stage="paused")
@@ -233,6 +233,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(home: Path) -> None:
     assert "baseline measured" in arnode(home, "logs").stdout
 
 
+@pytest.mark.soak
 def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     home: Path, tmp_path: Path, better: Path
 ) -> None:
@@ -241,7 +242,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     words = ("-m", "two of the task's moves", "--folder", str(tmp_path))
     kept = arnode_json(home, "try", *TASK_FLAGS, *words)
     assert kept["decision"] == "keep"
-    with running_node(home) as node:
+    with running_node(home, *TASK_FLAGS) as node:
         node.wait_for("measuring what the baseline costs")
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0

@@ -87,6 +87,7 @@ def ended_by(home: Path, catalogue: Path, number: signal.Signals, when: str) -> 
     return process.returncode, out
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
     home: Path, catalogue: Path

@@ -31,7 +31,7 @@ from protocol.records import Record
 from trainer.device import processor
 from trainer.sandbox.processes import family_of
 
-TASK = Path(__file__).parent.parent / "tasks" / "short"
+SHORT = Path(__file__).parent.parent / "tasks" / "short"
 # From before the first run is planned to several experiments later.
 _SHORTEST_S, _LONGEST_S = 0.5, 12.0
 _NEEDED_EXPERIMENTS = 2
@@ -56,7 +56,13 @@ class Remains:
 
 
 def run_kills(
-    home: Path, rounds: int, seed: int, *, longest_s: float = _LONGEST_S, aim_every: int = 0
+    home: Path,
+    rounds: int,
+    seed: int,
+    *,
+    task: Path = SHORT,
+    longest_s: float = _LONGEST_S,
+    aim_every: int = 0,
 ) -> dict[str, object]:
     """Kill a node so often on this home and return the figures; `holds` sums them up.
 
@@ -73,7 +79,7 @@ def run_kills(
         target = TARGETS[number % len(TARGETS)]
         is_aimed = aim_every > 0 and number % aim_every == 0
         seconds = chance.uniform(_SHORTEST_S, _AIMED_S if is_aimed else longest_s)
-        ended = _kill_after(home, seconds, target, chance, is_aimed=is_aimed)
+        ended = _kill_after(home, task, seconds, target, chance, is_aimed=is_aimed)
         hit[f"{target} killed"] += not ended
         hit["ended with an error"] += ended
         found, is_behind = _problems_in(place)
@@ -89,7 +95,7 @@ def run_kills(
             keys.add(hashlib.sha256(place.key.read_bytes()).hexdigest())
     before = _experiments(place)
     started_s = time.monotonic()
-    code = _run_to_its_end(home)
+    code = _run_to_its_end(home, task)
     found, is_behind = _problems_in(place)
     found += ["the journal stayed behind"] * is_behind
     left = _remains_of(place)
@@ -112,9 +118,9 @@ def run_kills(
     }
 
 
-def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
+def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "node", "start", "--task", str(TASK), *words],
+        [sys.executable, "-m", "node", "start", "--task", str(task), *words],
         env={
             **os.environ,
             "ARNODE_HOME": str(home),
@@ -125,8 +131,8 @@ def _start(home: Path, *words: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def _run_to_its_end(home: Path) -> int:
-    process = _start(home, "--max-experiments", str(_NEEDED_EXPERIMENTS))
+def _run_to_its_end(home: Path, task: Path) -> int:
+    process = _start(home, task, "--max-experiments", str(_NEEDED_EXPERIMENTS))
     try:
         return process.wait(_END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -140,7 +146,13 @@ def _run_to_its_end(home: Path) -> int:
 
 
 def _kill_after(
-    home: Path, seconds: float, target: Target, chance: random.Random, *, is_aimed: bool
+    home: Path,
+    task: Path,
+    seconds: float,
+    target: Target,
+    chance: random.Random,
+    *,
+    is_aimed: bool,
 ) -> bool:
     """Start a node and kill the target so long after its socket was there; the node in any case.
 
@@ -149,7 +161,7 @@ def _kill_after(
     Return whether it ended by itself: with an error, if the run that it lost was its baseline's (an
     aimed one lives long enough to find that it was lost earlier).
     """
-    process = _start(home)
+    process = _start(home, task)
     socket = Home(home).socket
     socket.unlink(missing_ok=True)  # the last node was killed and left it behind
     try:

@@ -33,7 +33,8 @@ from trainer.task import load_task
 from trainer.timeline import Stage
 
 ANSWER_S = 60.0
-ALONE_MINUTES = THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0
+THERE_MINUTES = GONE_MINUTES = 10.0
+ALONE_MINUTES = AGAIN_MINUTES = 5.0
 MOST_IDLE = 0.03
 _AHEAD = ("spawn", "import")  # done in a spare while another one trains
 ANSWER = """\

@@ -34,6 +34,7 @@ def figures(outcome: RunOutcome) -> dict[str, object]:
     return {name: value for name, value in asdict(outcome).items() if name not in left_out}
 
 
+@pytest.mark.soak
 def test_a_kept_run_is_the_real_one_to_the_bit(
     short_task: Task, short_data: TaskData, tmp_path: Path
 ) -> None:

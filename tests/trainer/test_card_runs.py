@@ -82,6 +82,7 @@ def test_a_run_on_a_card_that_nobody_else_uses(
     assert driver.open == 0
 
 
+@pytest.mark.soak
 def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
+import pytest
+
 from tests.trainer.runners import runner_of
 from trainer.outcome import RunOutcome
 from trainer.task import Task
@@ -44,6 +46,7 @@ SCORING: tuple[tuple[Part, str], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.soak
 def test_with_a_clock_nothing_stands_beside_training_and_building_stands_beside_scoring(
     seconds_task: Task, seconds_data: TaskData
 ) -> None:

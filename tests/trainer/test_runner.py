@@ -260,6 +260,7 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
     assert (ceilings[-1] > ceilings[0]) == (slower > 1 and len(ceilings) > 1)
 
 
+@pytest.mark.soak
 def test_one_slow_start_of_a_serving_script_is_not_its_own_fault(
     make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
