@@ -29,7 +29,7 @@ from node.loop.steps import ExperimentStep
 from node.store.jobs import decode_outcome
 from node.store.store import Store
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, hangs_up, says
-from trainer.task import load_task
+from trainer.task import Task, load_task
 from trainer.timeline import Stage
 
 ANSWER_S = 60.0
@@ -60,8 +60,7 @@ class Span:
 class SlowModel:
     """Proposes another value of another knob in every answer, and counts its answers."""
 
-    def __init__(self) -> None:
-        task = load_task("tiny")
+    def __init__(self, task: Task) -> None:
         knobs = find_knobs(task.source, task.editable, task.knobs)
         self._names = [knob.name for knob in knobs if isinstance(knob.value, float) and knob.value]
         self._asked = self.answered = 0
@@ -89,13 +88,15 @@ def run_model(folder: Path) -> dict[str, object]:
     """Let both nodes work and return what their devices did."""
     root = folder / f"model-{int(time.time())}"
     alone, home = root / "alone", root / "node"
-    with _node(alone, "knobs", "") as node:
+    with _node(alone, ARNODE_AGENT="knobs") as node:
         _wait(node, ALONE_MINUTES)
-    model = SlowModel()
+    model = SlowModel(load_task("tiny", data_dir=folder / "data"))
     server = LlmServer(model.reply)
     with contextlib.ExitStack() as outlives:
         with server:
-            node = outlives.enter_context(_node(home, "small", server.url))
+            node = outlives.enter_context(
+                _node(home, ARNODE_AGENT="small", ARNODE_LLM_URL=server.url)
+            )
             there = _wait(node, THERE_MINUTES)
         gone = _wait(node, GONE_MINUTES)
         with server:
@@ -128,14 +129,14 @@ def run_model(folder: Path) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def _node(home: Path, agent: str, url: str) -> Iterator["subprocess.Popen[bytes]"]:
+def _node(home: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A node at work on `tiny`, which ends with the run at hand."""
-    home.mkdir(parents=True)
-    settings = {"ARNODE_HOME": str(home), "ARNODE_AGENT": agent, "ARNODE_LLM_URL": url}
+    home.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "ARNODE_HOME": str(home), **settings}
     command = [sys.executable, "-m", "node", "start", "--task", "tiny", "--network", "none"]
     # A shell that runs this in the background has it, and so its children, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, env={**os.environ, **settings}) as node:
+    with subprocess.Popen(command, env=environment) as node:
         try:
             yield node
         finally:
@@ -162,8 +163,8 @@ def _stages(home: Path) -> list[Stage]:
 
 
 def _idle_share(stages: list[Stage], span: Span | None) -> float:
-    """Return the share of a span in which nothing was under way; None: all there was."""
-    start_ms = span.start_ms if span else stages[0].start_ms
+    """Return the share of a span, from the first run on, in which nothing was under way."""
+    start_ms = max(stages[0].start_ms, span.start_ms if span else 0)
     end_ms = span.end_ms if span else max(stage.end_ms for stage in stages)
     busy_ms, reached_ms = 0, start_ms
     for stage in stages:
