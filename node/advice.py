@@ -20,22 +20,25 @@ from agent.silent import Silent
 from node.assembly import proposal_seed
 from node.books import Books
 from node.control import Message, call, is_running
+from node.hearing import open_briefing, open_peers
 from node.home import Home
 from node.keyfile import keep_to_oneself
-from node.loop.briefing import Briefing
+from node.loop.exploring import Exploring
 from node.loop.noise import known_noise
 from node.loop.outcomes import Outcomes
+from node.loop.peer_patches import MOST_SHOWN, PeerPatches
 from node.loop.session import Subject
 from node.measuring import Workbench, find_workbench
+from node.peering.networks import defined_network
 from node.progress import reporting
 from node.proposing.choice import NOBODY, choose
 from node.proposing.opening import Means, fence_secret, open_slow, take_means
-from node.proposing.program_text import ProgramText
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal import plain
 from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
+from protocol.rule import DEFAULT
 from protocol.units import NANO
 from trainer.probing import probe_devices
 
@@ -117,17 +120,33 @@ def _shown(context: Context, proposal: Proposal) -> Message:
 async def _alone(
     bench: Workbench, books: Books, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
-    """Be the node for one proposal; what peers claim is shown by a node that is at work."""
+    """Be the node for one proposal."""
     home, config, task, ledger = bench.home, bench.config, bench.task, books.ledger
     outcomes = Outcomes(ledger, task)
     noise = known_noise(books.store, ledger.key, task.manifest.noise_floor_nano)
-    briefing = Briefing(
-        ledger=ledger,
-        task=task,
-        outcomes=outcomes,
-        program=ProgramText(task, home.programs, _say).read,
-        noise_sd=lambda: noise.sd,
-        show_unverified_words=config.peers_words,
+
+    def noise_sd() -> float:
+        return noise.sd
+
+    defined = defined_network(home, config.net)
+    network = defined.network if defined else None
+    peers = open_peers(home, config, ledger, network=network, noise_sd=noise_sd)
+    shown = (
+        PeerPatches(ledger, peers, net=config.net, noise_sd=noise_sd, most_fresh=MOST_SHOWN)
+        if peers
+        else None
+    )
+    exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=DEFAULT.bank_size)
+    briefing = open_briefing(
+        home,
+        config,
+        ledger,
+        task,
+        outcomes,
+        peers=shown,
+        noise_sd=noise_sd,
+        aim=exploring.aim,
+        say=_say,
     )
     tried = books.store.fingerprints(task.id)
     seed = proposal_seed(books.store) + len(outcomes.all)

@@ -1,21 +1,18 @@
 """The research loop put together: who proposes and what they know, who judges, what comes next."""
 
-import logging
-import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.proposal import Insight, Proposer, SlowProposer
+from agent.proposal import Proposer, SlowProposer
 from node.books import Books, random_seed
 from node.config import Config
+from node.hearing import open_briefing, open_peers
 from node.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
-from node.loop.briefing import Briefing
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import PeerPatches
 from node.loop.peers import Peers
@@ -25,14 +22,9 @@ from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
 from node.peering.definition import Network
-from node.people import People, read_people
-from node.proposing.program_text import ProgramText
-from node.sandboxing import require_peer_sandbox
 from node.store.store import Store
-from protocol.errors import SafetyError
 from protocol.rule import Policy
 
-_log = logging.getLogger("node")
 _SALT = "proposal-seed"
 
 
@@ -64,13 +56,25 @@ class Assembly:
         def noise_sd() -> float:
             return verdicts.noise_sd
 
-        peers = self._peers(noise_sd, want)
+        home, config, task = self.home, self.config, self.session.task
+        peers = open_peers(home, config, ledger, network=self.network, noise_sd=noise_sd, want=want)
+        shown = PeerPatches(ledger, peers, net=config.net, noise_sd=noise_sd) if peers else None
         exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=policy.bank_size)
-        outcomes = Outcomes(ledger, self.session.task)
+        outcomes = Outcomes(ledger, task)
         ideas = Ideas(
             ledger=ledger,
             outcomes=outcomes,
-            briefing=self._briefing(outcomes, peers, noise_sd, exploring),
+            briefing=open_briefing(
+                home,
+                config,
+                ledger,
+                task,
+                outcomes,
+                peers=shown,
+                noise_sd=noise_sd,
+                aim=exploring.aim,
+                say=self.activity.say,
+            ),
             proposer=proposer,
             seed=proposal_seed(self.books.store),
             slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
@@ -115,65 +119,6 @@ class Assembly:
             peers=peers,
             has_company=self.network is not None,
             quiet=Quiet(is_card_used=is_used) if self.goal.when_idle else None,
-        )
-
-    def _briefing(
-        self,
-        outcomes: Outcomes,
-        peers: Peers | None,
-        noise_sd: Callable[[], float],
-        exploring: Exploring,
-    ) -> Briefing:
-        """What tells proposers all that they may know."""
-        ledger, task = self.books.ledger, self.session.task
-        author, path = ledger.publication.author, self.home.people
-
-        def insights() -> tuple[Insight, ...]:
-            blocked = read_people(path).blocked
-            return insights_of(
-                ledger.store, ledger.key, author, is_heard=lambda one: one not in blocked
-            )
-
-        shown = peers and PeerPatches(ledger, peers, net=self.config.net, noise_sd=noise_sd)
-        return Briefing(
-            ledger=ledger,
-            task=task,
-            outcomes=outcomes,
-            program=ProgramText(task, self.home.programs, self.activity.say).read,
-            noise_sd=noise_sd,
-            peers=shown.latest if shown else tuple,
-            insights=insights,
-            aim=exploring.aim,
-            show_unverified_words=self.config.peers_words,
-        )
-
-    def _peers(self, noise_sd: Callable[[], float], want: Callable[[bytes], None]) -> Peers | None:
-        """What chooses among peers' claims; None where their code is not to run."""
-        config, path = self.config, self.home.people
-        if config.peer_code == "none":
-            return None
-        members = self.network.authors if self.network else frozenset()
-
-        def only(people: People) -> frozenset[bytes] | None:
-            """Whose claims are looked at: friends' where only theirs are, an invited network's."""
-            if config.peer_code == "friends":
-                return people.friends & members if members else people.friends
-            return members or None
-
-        try:
-            require_peer_sandbox(config)
-        except SafetyError as fault:
-            _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
-            return None
-        return Peers(
-            self.books.ledger,
-            people=lambda: read_people(path),
-            net=config.net,
-            share=config.peer_share,
-            chance=random.Random(secrets.randbits(64)),
-            noise_sd=noise_sd,
-            only=only,
-            want=want,
         )
 
 

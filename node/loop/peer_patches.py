@@ -22,14 +22,22 @@ from protocol.units import NANO
 MOST_SHOWN: Final = 24
 _REMEMBERED = 256  # steps; to look at one reads every patch there is
 _ASKED_AGAIN = 50
-_FRESH = 2  # that are looked at anew at a time: each takes a tenth of a second and a child process
 
 
 class PeerPatches:
-    """What peers claim on a line's boards. `noise_sd` is of one run here, as known now."""
+    """What peers claim on a line's boards. `noise_sd` is of one run here, as known now.
+
+    `most_fresh` are looked at anew at a time: each takes a tenth of a second and a child process.
+    """
 
     def __init__(
-        self, ledger: Ledger, peers: Peers, *, net: str, noise_sd: Callable[[], float]
+        self,
+        ledger: Ledger,
+        peers: Peers,
+        *,
+        net: str,
+        noise_sd: Callable[[], float],
+        most_fresh: int = 2,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
@@ -37,17 +45,20 @@ class PeerPatches:
             net=net, task=ledger.key.task, hardware_class=ledger.key.hardware_class
         )
         self._noise_sd = noise_sd
+        self._most_fresh = most_fresh
         self._steps: dict[tuple[bytes, bytes], tuple[Source, Source] | None] = {}
         self._asked = 0
 
     def latest(self) -> tuple[PeerPatch, ...]:
         """Return the most promising steps that are here, the best first."""
+        if self._ledger.line is None:
+            return ()
         here = measured_here(self._ledger.store.own_facts(self._board))
         shown: list[PeerPatch] = []
         self._asked += 1
         if self._asked % _ASKED_AGAIN == 0:  # what was not here may have come
             self._steps = {key: step for key, step in self._steps.items() if step}
-        left = _FRESH
+        left = self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
             key = (offer.row.result, self._ledger.known_line.working)
             if key not in self._steps:

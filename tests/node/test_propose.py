@@ -9,8 +9,12 @@ import pytest
 
 from node.cli import main
 from node.home import Home
+from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.kinds import InsightBody
 from tests.llm_server import LlmServer, refuses, says
+from tests.node.strangers import Stranger
+from trainer.task import load_task
 
 Say = Callable[..., "Said"]
 
@@ -79,6 +83,16 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nobody(at_home: Home, arnod
     assert "MLP_RATIO = 4" in shown.out
     assert short.out == ""
     assert "characters for small" in short.err
+
+
+def test_without_a_node_too_it_is_told_what_peers_say(at_home: Home, arnode: Say) -> None:
+    assert arnode("propose").code == 0
+    at_home.config.write_text("peers_words = true\n")
+    task = load_task("tiny", data_dir=at_home.data)
+    body = InsightBody(task=task.id, hardware_class=None, message="Narrow blocks pay.", evidence=())
+    with Store.open(at_home) as store:
+        Stranger(store, Blobs(at_home.blobs), number=50).publish(body)
+    assert "Narrow blocks pay." in arnode("propose", "--print-prompt").out
 
 
 def test_a_model_s_proposal_is_shown_with_what_it_cost(at_home: Home, arnode: Say) -> None:
