@@ -21,6 +21,7 @@ from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
 from node.loop.quiet import LOOKED_S, Quiet
+from node.loop.stacks import open_checkpoint
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from protocol.rule import Policy
@@ -275,7 +276,7 @@ class Agenda:
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
         self._session_checkpoint_done = self._is_late
-        job = self._ledger.open_checkpoint(rotation=self._rotation)
+        job = open_checkpoint(self._ledger, rotation=self._rotation)
         self._verdicts.advance(job)
         return self._unstarted(job)
 

@@ -11,7 +11,7 @@ from agent.proposal import Proposal
 from node.identity import Identity
 from node.loop.intents import TTL_S, others_intents
 from node.loop.noise import LEAST_RUNS, unselected
-from node.loop.publication import MAX_PARENTS, STACKING, Publication
+from node.loop.publication import Publication
 from node.loop.session import Subject
 from node.loop.steps import (
     SUBMITTED,
@@ -22,13 +22,10 @@ from node.loop.steps import (
     SubmissionStep,
 )
 from node.loop.surroundings import meta_key
-from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
-from node.store.experiments import is_branching
 from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
-from protocol.changes import Origin
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ArnodeError
 from protocol.fields import fit_line, fit_text
@@ -37,7 +34,6 @@ from protocol.runs import Role, Run
 from protocol.source import Source
 
 BASELINE_RUNS = 2
-_TITLES_IN_STACK = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,16 +280,7 @@ class Ledger:
         if self.line and self.line.bank_nano:
             self._save(replace(self.line, bank_nano=()))
 
-    # Checkpoints
-
-    def open_checkpoint(self, *, rotation: int) -> Job:
-        """Put the working line's stack on trial against the verified head."""
-        line = self.known_line
-        step = CheckpointStep(
-            base=line.verified, tree=line.working, stack=line.stack, rotation=rotation
-        )
-        with self.store.transaction():
-            return self.open_job("checkpoint", step.to_value())
+    # Trials of the verified head
 
     def plan_checkpoint_pair(
         self, job: Job, step: CheckpointStep | CatchUpStep | RemeasureStep
@@ -307,42 +294,6 @@ class Ledger:
             for seed in seeds:
                 tree = self._subject.source.tree
                 self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
-
-    def close_checkpoint(
-        self,
-        job: Job,
-        step: CheckpointStep,
-        runs: Sequence[Run],
-        confirmation: Confirmation,
-        *,
-        note: str,
-    ) -> Record:
-        """Record a confirmation. Passed: the working line is the verified head, and adopted.
-
-        Missed: the working line returns to the verified head; its patches stay as records.
-        """
-        passed = confirmation.move == "pass"
-        with self.store.transaction():
-            patch = self._stack_patch(step)
-            record = self.publication.result(
-                patch,
-                step.base,
-                step.tree,
-                stage="confirm",
-                runs=runs,
-                note=note,
-                has_verdict=confirmation.judgement is not None,
-            )
-            self.note_noise(step.base, runs)
-            head = step.tree if passed else step.base
-            pairs = confirmation.pairs[-2:]
-            self.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
-            if passed:
-                self.publication.adoption(step.base, step.tree, evidence=record.id)
-            closed = replace(step, passed=passed, measured=confirmation.measured(record.id))
-            self.store.update_job_body(job.id, closed.to_value())
-            self.store.close_job(job.id)
-        return record
 
     def note_noise(self, base: bytes, runs: Sequence[Run]) -> None:
         """Let others of the class learn from a confirmation's base runs, if there are enough."""
@@ -399,30 +350,6 @@ class Ledger:
 
     def _note_move(self) -> None:
         self.store.set_meta(meta_key("moved", self.key), encode(self.store.last_job()))
-
-    def _stack_patch(self, step: CheckpointStep) -> bytes:
-        """The patch of a stack; a stack of one is that patch itself."""
-        parts = [self.store.patch(part) for part in step.stack]
-        if (
-            len(parts) == 1
-            and parts[0]
-            and (parts[0].base, parts[0].tree) == (step.base, step.tree)
-        ):
-            return step.stack[0]
-        root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None
-        titles = [part.title for part in parts if part and part is not root]
-        more = len(titles) - _TITLES_IN_STACK
-        shown = "; ".join(titles[-_TITLES_IN_STACK:]) + (f"; and {more} more" if more > 0 else "")
-        # Of more patches than a record names, what the branch began with is not left out.
-        parents = (*step.stack[:1], *step.stack[1:][1 - MAX_PARENTS :]) if root else step.stack
-        return self.publication.patch(
-            step.base,
-            step.tree,
-            title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
-            why="A passed checkpoint vouches for the stack, not for its parts.",
-            parents=parents,
-            origin=Origin(proposer=STACKING),
-        ).id
 
     def open_job(self, kind: JobKind, body: Value) -> Job:
         """Put a job of this line into the queue."""

@@ -24,6 +24,7 @@ from node.loop.insights import tell_insight
 from node.loop.ledger import BASELINE_RUNS, Ledger
 from node.loop.noise import known_noise
 from node.loop.session import Session
+from node.loop.stacks import close_checkpoint
 from node.loop.steps import (
     AttestationStep,
     CatchUpStep,
@@ -199,7 +200,9 @@ class Verdicts:
         if confirmation := self._confirmed(job, runs, step):
             note = _confirmation_note(confirmation)
             self._watch_head(job, step, confirmation)
-            record = self._ledger.close_checkpoint(job, step, _ended(runs), confirmation, note=note)
+            record = close_checkpoint(
+                self._ledger, job, step, _ended(runs), confirmation, note=note
+            )
             tell_insight(self._ledger)
             self._noise = self._known_noise()
             kept = kept_in(self._store, step.stack)

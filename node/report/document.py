@@ -15,6 +15,11 @@ def report_json(report: Report) -> _Json:
     return {
         "since": report.span.since_ms,
         "until": report.span.until_ms,
+        "models": {
+            "questions": report.asked.calls,
+            "tokens": report.asked.tokens,
+            "usd": report.asked.usd_nano / NANO,
+        },
         "lines": [_line(line) for line in report.lines],
     }
 

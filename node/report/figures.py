@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from node.report.blocks import Quoted, Words
-from node.report.concluded import Spend
 from node.report.peers import Interval
 from protocol.changes import Origin
 from protocol.units import NANO
@@ -54,9 +53,9 @@ def rate(value: float | None) -> str:
     return "–" if value is None else f"{value:+.6f}"
 
 
-def usd(spend: Spend) -> str:
-    """Return dollars; of less than a cent more places."""
-    amount = spend.usd_nano / NANO
+def usd(usd_nano: int) -> str:
+    """Return dollars; of less than ten cents more places."""
+    amount = usd_nano / NANO
     return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:.2f}"
 
 

@@ -15,6 +15,7 @@ from node.report.peers import Peers, PeersPart
 from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import JobKind, Line
+from node.store.model_calls import Spending
 from node.store.store import Store
 from protocol.kinds import Env, InsightBody, ResultBody
 from protocol.manifest import MetricSpec
@@ -70,9 +71,10 @@ class LineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A home's report."""
+    """A home's report; `asked` is all that models were asked in the span, whatever came of it."""
 
     span: Span
+    asked: Spending
     lines: tuple[LineReport, ...]
 
 
@@ -85,7 +87,9 @@ def report_of(
     """
     lines = store.lines() if task is None else [the_line(store, task)]
     return Report(
-        span=span, lines=tuple(_line_report(store, line, span, net, progress) for line in lines)
+        span=span,
+        asked=store.model_spending_in(span.since_ms, span.until_ms),
+        lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
     )
 
 

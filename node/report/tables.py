@@ -65,7 +65,7 @@ def cost_sections(line: LineReport, figures: Figures) -> list[Section]:
         head=("what for", "device hours", "share"),
         rows=(*rows, (("all",), (hours(total_ms),), ("100%",))),
     )
-    models = f"Models: {line.spend.tokens:,} tokens, {usd(line.spend)}."
+    models = f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}."
     sections = [
         Section(title="Cost", level=3, blocks=(device, Paragraph(words=(models,)))),
     ]
@@ -156,7 +156,7 @@ def _origin(row: OriginGains, figures: Figures) -> tuple[Words, ...]:
         (str(row.tried),),
         (str(row.kept),),
         (hours(row.device_ms),),
-        (usd(row.spend),),
+        (usd(row.spend.usd_nano),),
         (figures.gain(row.alone_nano),),
         (figures.gain(row.shared_nano),),
         (rate(row.per_device_hour),),

@@ -34,6 +34,7 @@ from node.report.lines import LineReport, Report
 from node.report.peers import interval_of
 from node.report.points import NINETY_FIVE
 from node.report.tables import cost_sections, peers_sections
+from node.store.model_calls import Spending
 from protocol.rule import DEFAULT
 
 _OUTCOMES = {"confirmed": "passed", "unrunnable": "could not run"}
@@ -67,7 +68,18 @@ def document_of(report: Report, zone: tzinfo | None) -> Document:
     if not sections:
         nothing = "Nothing was measured here yet: `arnode start` makes the first run."
         sections = [Section(title="Nothing yet", level=2, blocks=(Paragraph(words=(nothing,)),))]
+    if report.asked.calls:
+        sections.append(_asked(report.asked))
     return Document(title=f"What happened from {since} to {until}", sections=tuple(sections))
+
+
+def _asked(asked: Spending) -> Section:
+    said = (
+        f"Models were asked {many(asked.calls, 'question')}, for all tasks together: "
+        f"{asked.tokens:,} tokens and {usd(asked.usd_nano)}, answers that led to no experiment"
+        " included. A question whose end was never heard counts as the most that it could take."
+    )
+    return Section(title="Models", level=2, blocks=(Paragraph(words=(said,)),))
 
 
 def _line(line: LineReport, zone: tzinfo | None) -> list[Section]:
@@ -114,7 +126,7 @@ def _result(line: LineReport, figures: Figures) -> Paragraph:
     )
     said += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
-    paid = f"{line.spend.tokens:,} tokens and {usd(line.spend)}"
+    paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     said.append(f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model.")
     if line.open_keeps:
         said.append(

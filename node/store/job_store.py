@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
-from node.store.model_calls import Spending, spending_on
+from node.store.model_calls import Spending, spending_in, spending_on
 from protocol.encoding import Value
 from protocol.kinds import Role, Run
 
@@ -113,6 +113,10 @@ class JobStore:
     def model_spending(self, day: str) -> Spending:
         """Return what asking models took on a day (UTC, 2026-01-31)."""
         return spending_on(self._database, day)
+
+    def model_spending_in(self, since_ms: int, until_ms: int) -> Spending:
+        """Return what asking models took in a span (milliseconds since 1970, both included)."""
+        return spending_in(self._database, since_ms, until_ms)
 
     def fingerprints(self, task: bytes) -> set[bytes]:
         """Return every canonical AST of a task that was ever run."""

@@ -21,6 +21,7 @@ from node.loop.branches import (
 )
 from node.loop.ledger import Ledger, RecordedExperiment
 from node.loop.session import Subject
+from node.loop.stacks import close_checkpoint, open_checkpoint
 from node.loop.steps import CheckpointStep, ExperimentStep
 from node.loop.trial import Confirmation, Reading, next_of_confirmation
 from node.store.blobs import Blobs
@@ -179,7 +180,7 @@ def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchSte
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    job = ledger.open_checkpoint(rotation=0)
+    job = open_checkpoint(ledger, rotation=0)
     step = CheckpointStep.from_value(job.body)
     for _ in range(pairs):
         ledger.plan_checkpoint_pair(job, step)
@@ -189,8 +190,8 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
             metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
         end(ledger.store, planned, metric_nano)
     confirmation = confirmation_of(ledger, job)
-    return ledger.close_checkpoint(
-        job, step, outcomes(ledger.store, job), confirmation, note="a checkpoint"
+    return close_checkpoint(
+        ledger, job, step, outcomes(ledger.store, job), confirmation, note="a checkpoint"
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home import Home
 from node.loop.ledger import Ledger
+from node.loop.stacks import open_checkpoint
 from node.loop.steps import ExperimentStep
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -215,7 +216,7 @@ def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(ledger: Ledg
 
 def test_the_head_is_not_moved_under_a_checkpoint(ledger: Ledger) -> None:
     keep(ledger, "0.2")
-    ledger.open_checkpoint(rotation=0)
+    open_checkpoint(ledger, rotation=0)
     with pytest.raises(ArnodeError) as caught:
         ledger.move_head(BASELINE.tree, evidence=None)
     assert "arnode start" in caught.value.hint

@@ -14,6 +14,7 @@ from node.home import Home
 from node.journal.journal import Journal
 from node.loop.activity import Dot
 from node.loop.ledger import Ledger
+from node.loop.stacks import open_checkpoint
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.views.live import draw
@@ -103,7 +104,7 @@ def test_it_fits_any_terminal(home: Home, store: Store, width: int, height: int)
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
     ledger = worked(home, store)
-    job = ledger.open_checkpoint(rotation=0)
+    job = open_checkpoint(ledger, rotation=0)
     node = node_of(home, store)
     node.research.activity.weighing(confirmation_of(ledger, job))
     assert "%" in drawn(node)

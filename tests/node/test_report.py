@@ -3,11 +3,13 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC
 from html.parser import HTMLParser
 
 import pytest
 
 from node.home import Home
+from node.proposing.budget import ledger_of
 from node.report.blocks import Bullets, Document, Paragraph, Quoted, Section, Table
 from node.report.concluded import Span, Spend
 from node.report.document import report_json
@@ -15,6 +17,8 @@ from node.report.lines import LineReport, report_of
 from node.report.markdown import as_markdown
 from node.report.page import as_page
 from node.report.plot import progress_plot
+from node.report.words import document_of
+from node.store.model_calls import Charge, Limits, reserve
 from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import BASE_NANO, GAIN_NANO
@@ -390,6 +394,23 @@ def test_a_page_and_a_document_for_scripts_say_the_same(
     assert (llm["gain_alone"], llm["gain_shared"]) == (0.0, pytest.approx(0.02))
     assert llm["gain_per_usd"] == pytest.approx(0.02 / 0.012)
     assert json.dumps(report_json(report_of(night.store, night.span, net="main")))
+
+
+def test_what_models_were_asked_in_vain_is_told_as_well(
+    night: Night, home: Home, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, within = (night.span.since_ms - 1, night.span.until_ms)
+    with ledger_of(home) as ledger:
+        for now_ms, tokens_in in ((before, 1), (within, 1_000), (within, 200)):
+            charge = Charge(tokens_in=tokens_in, tokens_out=30, usd_nano=4_000_000 * tokens_in)
+            reserve(ledger, limits=Limits(), model="small", most=charge, now_ms=now_ms)
+    report = report_of(night.store, night.span, net="main")
+    assert report_json(report)["models"] == {"questions": 2, "tokens": 1_260, "usd": 4.8}
+    assert "asked 2 questions, for all tasks together: 1,260 tokens and $4.80" in as_markdown(
+        document_of(report, UTC)
+    )
+    document = json.loads(arnode(capsys, "report", "--since", "1000d", "--json"))
+    assert document["models"]["questions"] == 3
 
 
 def test_a_home_without_anything_has_a_report_too_and_stays_one(

@@ -20,6 +20,7 @@ from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.quiet import Quiet
 from node.loop.research import Research
+from node.loop.stacks import open_checkpoint
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
@@ -459,7 +460,7 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
     keep(ledger, "0.200")
-    job = ledger.open_checkpoint(rotation=0)
+    job = open_checkpoint(ledger, rotation=0)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.open_jobs(LINE) == []

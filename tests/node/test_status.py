@@ -7,6 +7,7 @@ from agent.worker.prices import Price, Usage
 from node.clock import clock_ms
 from node.home import Home
 from node.loop.ledger import Ledger
+from node.loop.stacks import open_checkpoint
 from node.proposing.budget import Budget, Reservation, ledger_of
 from node.store.blobs import Blobs
 from node.store.model_calls import Limits
@@ -117,7 +118,7 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
     keep(ledger, "0.4")
     checkpoint(ledger, gain_nano=GAIN_NANO)
     keep(ledger, "0.5")
-    ledger.open_checkpoint(rotation=0)
+    open_checkpoint(ledger, rotation=0)
     line = line_of(ledger)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
