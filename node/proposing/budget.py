@@ -63,14 +63,11 @@ class Budget:
 
     def reserve(self, question: Question) -> Reservation | Fault:
         """Reserve what a question can take at most, or say which limit of the day is in its way."""
-        most = self._charge(most_of(question))
-        now_ms = self._clock_ms()
-        number = model_calls.reserve(
-            self._database, limits=self._limits, model=self._model, most=most, now_ms=now_ms
-        )
-        if isinstance(number, int):
-            return Reservation(number=number, most=most)
-        return self._over(number, now_ms)
+        return self._reserve(self._charge(most_of(question)))
+
+    def reserve_visit(self) -> Reservation | Fault:
+        """Reserve one question that only the program which asks it can tell the tokens of."""
+        return self._reserve(Charge(tokens_in=0, tokens_out=0, usd_nano=0))
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> Charge:
         """Count what the server says that a question took, None for no word, and return it.
@@ -99,6 +96,15 @@ class Budget:
     def spent(self) -> Spending:
         """Return what today took so far."""
         return model_calls.spending_on(self._database, model_calls.day_of(self._clock_ms()))
+
+    def _reserve(self, most: Charge) -> Reservation | Fault:
+        now_ms = self._clock_ms()
+        number = model_calls.reserve(
+            self._database, limits=self._limits, model=self._model, most=most, now_ms=now_ms
+        )
+        if isinstance(number, int):
+            return Reservation(number=number, most=most)
+        return self._over(number, now_ms)
 
     def _charge(self, usage: Usage) -> Charge:
         return Charge(

@@ -11,16 +11,19 @@ from agent.command import TITLE_FILE
 from agent.model.prompt import errand
 from agent.model.proposer import ModelLimits, ModelProposer
 from agent.proposal import Context, Silence, SlowProposer
+from agent.worker.prices import FREE
+from node.clock import clock_ms
 from node.config import Config
 from node.home import Home
 from node.keyfile import load_secret
 from node.progress import Progress
-from node.proposing.budget import ledger_of
+from node.proposing.budget import Budget, ledger_of, limits_of
 from node.proposing.checking import check_for
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
+from node.proposing.visits import CountedVisits
 from trainer.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
@@ -81,13 +84,22 @@ async def open_slow(
                     context, limit_chars=_ERRAND_CHARS, secret=secret, title_file=TITLE_FILE
                 )
 
-            yield command_proposer(
+            proposer = command_proposer(
                 replace(config, agent=choice.name),
                 home,
                 env=means.environment,
                 prompt=prompt,
                 check=check_for(task.manifest, task.source),
             )
+            with ledger_of(home) as ledger:
+                budget = Budget(
+                    ledger,
+                    limits=limits_of(config),
+                    model=choice.name,
+                    price=FREE,
+                    clock_ms=clock_ms,
+                )
+                yield CountedVisits(proposer, budget)
 
 
 def fence_secret(home: Home) -> bytes:
