@@ -24,7 +24,7 @@ from agent.knobs.proposer import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node
 from node.home import Home
-from node.loop.research import Goal
+from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting
 from node.running import run_node
