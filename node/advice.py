@@ -26,7 +26,7 @@ from node.keyfile import keep_to_oneself
 from node.loop.exploring import Exploring
 from node.loop.noise import known_noise
 from node.loop.outcomes import Outcomes
-from node.loop.peer_patches import MOST_SHOWN, PeerPatches
+from node.loop.peer_patches import MOST_SHOWN
 from node.loop.session import Subject
 from node.measuring import Workbench, find_workbench
 from node.peering.networks import defined_network
@@ -131,11 +131,6 @@ async def _alone(
     defined = defined_network(home, config.net)
     network = defined.network if defined else None
     peers = open_peers(home, config, ledger, network=network, noise_sd=noise_sd)
-    shown = (
-        PeerPatches(ledger, peers, net=config.net, noise_sd=noise_sd, most_fresh=MOST_SHOWN)
-        if peers
-        else None
-    )
     exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=DEFAULT.bank_size)
     briefing = open_briefing(
         home,
@@ -143,10 +138,11 @@ async def _alone(
         ledger,
         task,
         outcomes,
-        peers=shown,
+        peers=peers,
         noise_sd=noise_sd,
         aim=exploring.aim,
         say=_say,
+        most_fresh=MOST_SHOWN,
     )
     tried = books.store.fingerprints(task.id)
     seed = proposal_seed(books.store) + len(outcomes.all)

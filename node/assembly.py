@@ -14,7 +14,6 @@ from node.loop.agenda import Agenda, Goal
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.outcomes import Outcomes
-from node.loop.peer_patches import PeerPatches
 from node.loop.peers import Peers
 from node.loop.quiet import Quiet
 from node.loop.research import Research
@@ -58,7 +57,6 @@ class Assembly:
 
         home, config, task = self.home, self.config, self.session.task
         peers = open_peers(home, config, ledger, network=self.network, noise_sd=noise_sd, want=want)
-        shown = PeerPatches(ledger, peers, net=config.net, noise_sd=noise_sd) if peers else None
         exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, task)
         ideas = Ideas(
@@ -70,7 +68,7 @@ class Assembly:
                 ledger,
                 task,
                 outcomes,
-                peers=shown,
+                peers=peers,
                 noise_sd=noise_sd,
                 aim=exploring.aim,
                 say=self.activity.say,

@@ -5,14 +5,14 @@ import random
 import secrets
 from collections.abc import Callable
 
-from agent.proposal import Aim, Insight
+from agent.proposal import Aim, Insight, PeerPatch
 from node.config import Config
 from node.home import Home
 from node.loop.briefing import Briefing
 from node.loop.insights import insights_of
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
-from node.loop.peer_patches import PeerPatches
+from node.loop.peer_patches import MOST_FRESH, PeerPatches
 from node.loop.peers import Peers
 from node.peering.definition import Network
 from node.people import People, read_people
@@ -71,13 +71,22 @@ def open_briefing(
     task: Task,
     outcomes: Outcomes,
     *,
-    peers: PeerPatches | None,
+    peers: Peers | None,
     noise_sd: Callable[[], float],
     aim: Callable[[], Aim],
     say: Callable[[str], None],
+    most_fresh: int = MOST_FRESH,
 ) -> Briefing:
-    """Return what tells proposers all that they may know. `say` is told of a new program."""
+    """Return what tells proposers all that they may know.
+
+    `say` is told of a new program; so many patches of `peers` are looked at anew at a time.
+    """
     author, path = ledger.publication.author, home.people
+    claimed: Callable[[], tuple[PeerPatch, ...]] = tuple
+    if peers is not None:
+        claimed = PeerPatches(
+            ledger, peers, net=config.net, noise_sd=noise_sd, most_fresh=most_fresh
+        ).latest
 
     def insights() -> tuple[Insight, ...]:
         blocked = read_people(path).blocked
@@ -91,7 +100,7 @@ def open_briefing(
         outcomes=outcomes,
         program=ProgramText(task, home.programs, say).read,
         noise_sd=noise_sd,
-        peers=peers.latest if peers else tuple,
+        peers=claimed,
         insights=insights,
         aim=aim,
         show_unverified_words=config.peers_words,

@@ -34,16 +34,8 @@ def close_catch_up(
     """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
     passed = confirmation.move == "pass"
     with ledger.store.transaction():
-        record = ledger.publication.result(
-            _patch(ledger, step),
-            step.base,
-            step.tree,
-            stage="confirm",
-            runs=runs,
-            note=note,
-            has_verdict=confirmation.judgement is not None,
-        )
-        ledger.note_noise(step.base, runs)
+        patch = _patch(ledger, step)
+        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
         if passed:
             ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)

@@ -101,16 +101,8 @@ def close_remeasure(
     Where the pairs could not tell (the head before it fails here), nothing moves.
     """
     with ledger.store.transaction():
-        record = ledger.publication.result(
-            step.patch,
-            step.base,
-            step.tree,
-            stage="confirm",
-            runs=runs,
-            note=f"measured again, {step.because}: {note}",
-            has_verdict=confirmation.judgement is not None,
-        )
-        ledger.note_noise(step.base, runs)
+        told = f"measured again, {step.because}: {note}"
+        record = ledger.record_confirmation(step.patch, step, runs, confirmation, note=told)
         pairs = confirmation.pairs[-2:]
         if confirmation.move == "pass":
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)

@@ -103,15 +103,15 @@ class Ideas:
 
     def prepare(self) -> None:
         """Have the next proposals written, unless they are at hand."""
-        is_wanted = self._slow is not None and self._slow.is_wanting
-        if self._ledger.line is None or not (is_wanted or self._prepared is None):
+        wanting = self._slow if self._slow is not None and self._slow.is_wanting else None
+        if self._ledger.line is None or not (wanting or self._prepared is None):
             return
         context = self.context()
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, context)
             self._prepared = asyncio.create_task(propose)
-        if self._slow is not None and self._slow.is_wanting:
-            self._slow.begin(context)
+        if wanting is not None:
+            wanting.begin(context)
             self._outcomes.crash = None  # it has its chance to be mended; then something else
 
     def mark_tried(self, mark: bytes) -> None:

@@ -22,6 +22,7 @@ from node.loop.steps import (
     SubmissionStep,
 )
 from node.loop.surroundings import meta_key
+from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
@@ -295,11 +296,32 @@ class Ledger:
                 tree = self._subject.source.tree
                 self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
 
-    def note_noise(self, base: bytes, runs: Sequence[Run]) -> None:
-        """Let others of the class learn from a confirmation's base runs, if there are enough."""
+    def record_confirmation(
+        self,
+        patch: bytes,
+        step: CheckpointStep | CatchUpStep | RemeasureStep,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        *,
+        note: str,
+    ) -> Record:
+        """Record what pairs with the head came to; part of whatever follows from it.
+
+        Others of the class learn of the noise from the base runs, if there are enough.
+        """
+        record = self.publication.result(
+            patch,
+            step.base,
+            step.tree,
+            stage="confirm",
+            runs=runs,
+            note=note,
+            has_verdict=confirmation.judgement is not None,
+        )
         fresh = unselected(runs)
         if len(fresh) >= LEAST_RUNS:
-            self.publication.noise(base, fresh)
+            self.publication.noise(step.base, fresh)
+        return record
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Let both lines begin anew at a tree, with these runs of it as the bank."""

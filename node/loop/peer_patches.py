@@ -20,6 +20,7 @@ from protocol.source import Source
 from protocol.units import NANO
 
 MOST_SHOWN: Final = 24
+MOST_FRESH: Final = 2  # while runs wait for ideas
 _REMEMBERED = 256  # steps; to look at one reads every patch there is
 _ASKED_AGAIN = 50
 
@@ -37,7 +38,7 @@ class PeerPatches:
         *,
         net: str,
         noise_sd: Callable[[], float],
-        most_fresh: int = 2,
+        most_fresh: int = MOST_FRESH,
     ) -> None:
         self._ledger = ledger
         self._peers = peers

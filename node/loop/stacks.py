@@ -42,16 +42,7 @@ def close_checkpoint(
     passed = confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _stack_patch(ledger, step)
-        record = ledger.publication.result(
-            patch,
-            step.base,
-            step.tree,
-            stage="confirm",
-            runs=runs,
-            note=note,
-            has_verdict=confirmation.judgement is not None,
-        )
-        ledger.note_noise(step.base, runs)
+        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
         head = step.tree if passed else step.base
         pairs = confirmation.pairs[-2:]
         ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])

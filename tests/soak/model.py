@@ -101,21 +101,23 @@ def run_model(folder: Path) -> dict[str, object]:
         gone = _wait(node, GONE_MINUTES)
         with server:
             again = _wait(node, AGAIN_MINUTES)
-    idle = _idle_share(_stages(home), None)
+    stages, of_knobs = _stages(home), _stages(alone)
+    tried_gone, tried_again = _tried(home, gone), _tried(home, again)
+    idle = _idle_share(stages, None)
     ledger = _ledger(home)
     figures = {
         "answer_s": ANSWER_S,
         "minutes": [ALONE_MINUTES, THERE_MINUTES, GONE_MINUTES, AGAIN_MINUTES],
         "idle_share": idle,
-        "idle_share_there": _idle_share(_stages(home), there),
-        "idle_share_gone": _idle_share(_stages(home), gone),
-        "idle_share_again": _idle_share(_stages(home), again),
-        "idle_share_of_knobs_alone": _idle_share(_stages(alone), None),
-        "runs_per_minute": _runs_a_minute(home),
-        "runs_per_minute_of_knobs_alone": _runs_a_minute(alone),
+        "idle_share_there": _idle_share(stages, there),
+        "idle_share_gone": _idle_share(stages, gone),
+        "idle_share_again": _idle_share(stages, again),
+        "idle_share_of_knobs_alone": _idle_share(of_knobs, None),
+        "runs_per_minute": _runs_a_minute(stages),
+        "runs_per_minute_of_knobs_alone": _runs_a_minute(of_knobs),
         "tried_there": _tried(home, there),
-        "tried_gone": _tried(home, gone),
-        "tried_again": _tried(home, again),
+        "tried_gone": tried_gone,
+        "tried_again": tried_again,
         "answers": model.answered,
         "tokens_of_answers": model.answered * (TOKENS_IN + TOKENS_OUT),
         **ledger,
@@ -123,7 +125,7 @@ def run_model(folder: Path) -> dict[str, object]:
     holds = (
         idle < MOST_IDLE
         and ledger["tokens_settled"] == figures["tokens_of_answers"]
-        and min(_tried(home, gone).get("knobs", 0), _tried(home, again).get("llm", 0)) > 0
+        and min(tried_gone.get("knobs", 0), tried_again.get("llm", 0)) > 0
     )
     return {**figures, "holds": holds}
 
@@ -174,8 +176,7 @@ def _idle_share(stages: list[Stage], span: Span | None) -> float:
     return round(1 - busy_ms / (end_ms - start_ms), 4)
 
 
-def _runs_a_minute(home: Path) -> float:
-    stages = _stages(home)
+def _runs_a_minute(stages: list[Stage]) -> float:
     span_ms = max(stage.end_ms for stage in stages) - stages[0].start_ms
     return round(sum(stage.counts for stage in stages) * 60_000 / span_ms, 2)
 
