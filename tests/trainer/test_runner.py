@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -236,6 +237,7 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
         cost=COST, tolerance=Tolerance(1e-6, 1e-4), claims=np.zeros((1, 1), np.float32)
     )
     ceilings: list[float] = []
+    timed: list[None] = []
 
     async def attempt(
         request: Request, _meter: Meter, _on_trained: object, *, may_be_contended: bool
@@ -248,6 +250,7 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
         raise CeilingExceeded(outcome)
 
     async def cost_now() -> Cost:
+        timed.append(None)
         return replace(COST, train_s=COST.train_s * slower)
 
     monkeypatch.setattr(runner, "_attempt", attempt)
@@ -258,6 +261,9 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
     assert len(ceilings) <= 3
     assert ceilings == sorted(ceilings)
     assert (ceilings[-1] > ceilings[0]) == (slower > 1 and len(ceilings) > 1)
+    # Where the seconds went is told of all that was under way, not of what stands alone.
+    names = Counter(stage.name for stage in outcome.stages)
+    assert names == Counter(attempt=len(ceilings) - 1, baseline=len(timed))
 
 
 @pytest.mark.soak
