@@ -4,6 +4,7 @@ What the stages cost the task's baseline tree here decides what they may cost a 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -26,6 +27,7 @@ from trainer.stages import Request, Scores, Stages
 from trainer.supply import NotThereYet
 from trainer.task import Task
 from trainer.text.data import TaskData
+from trainer.timeline import Timeline, in_order
 
 _SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
 _ATTEMPTS = 3  # on one
@@ -151,29 +153,33 @@ class Runner:
             incumbent=incumbent,
             ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
         )
-        contended = False
+        contended, aside = False, Timeline()
         for left in reversed(range(_ATTEMPTS)):
-            crowd = Crowd()
+            crowd, began_s = Crowd(), time.monotonic()
             try:
                 outcome = await self._attempt_on_all(request, on_trained, may_be_contended=not left)
                 break
             except Contended:
+                aside.add("train", "attempt", began_s, time.monotonic())
                 continue
             except CeilingExceeded as exceeded:
-                outcome = exceeded.outcome
+                outcome, ended_s = exceeded.outcome, time.monotonic()
             # Before a candidate is blamed, the baseline is timed beside it. Its metric is not
             # known yet: repeating the run picks nothing.
             fresh = await self._cost_now()
+            aside.add("train", "baseline", ended_s, time.monotonic())
             if fresh is None or self.yardstick is None:
                 break
             known = self.yardstick.cost
             if not (crowd.is_noticeable() or fresh.exceeds(known, _SLOWER)):
                 break
             contended = True
+            if left:
+                aside.add("train", "attempt", began_s, ended_s)
             request = replace(request, ceiling=self._ceiling(known.at_least(fresh)))
         if contended and CONTENDED not in outcome.flags:
-            return replace(outcome, flags=(CONTENDED, *outcome.flags))
-        return outcome
+            outcome = replace(outcome, flags=(CONTENDED, *outcome.flags))
+        return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
     async def _cost_now(self) -> Cost | None:
         """What the baseline tree costs at this moment; None when even that fails."""

@@ -4,6 +4,8 @@ train   spawn, import (ahead of the run, in a spare), build (compiling and warmi
         tokens), train (what counts: from handing over the data), export (of the weights)
 claim   spawn, import, load (of the weights), score
 audit   the same
+train   attempt (a whole one, that others on the machine disturbed: it is repeated), baseline (timed
+        once a source cost too much, to know whose fault that is)
 """
 
 import time
@@ -13,7 +15,10 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 Part: TypeAlias = Literal["train", "claim", "audit"]
-StageName: TypeAlias = Literal["spawn", "import", "build", "train", "export", "load", "score"]
+StageName: TypeAlias = Literal[
+    "spawn", "import", "build", "train", "export", "load", "score", "attempt", "baseline"
+]
+AHEAD: frozenset[StageName] = frozenset({"spawn", "import"})  # in a spare, while another trains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +63,12 @@ class Timeline:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What has ended so far, in the order it began."""
-        return tuple(sorted(self._stages, key=lambda one: (one.start_ms, one.end_ms)))
+        return in_order(self._stages)
 
     def started(self, part: Part, start: Start) -> None:
         """Note how a sandbox came to be, which may be long before it was needed."""
-        self._add(part, "spawn", start.asked_s, start.spawned_s)
-        self._add(part, "import", start.spawned_s, start.warm_s)
+        self.add(part, "spawn", start.asked_s, start.spawned_s)
+        self.add(part, "import", start.spawned_s, start.warm_s)
 
     def enter(self, part: Part, name: StageName) -> None:
         """Begin a stage, and end the one before it of the same sandbox."""
@@ -74,11 +79,17 @@ class Timeline:
         """End the stage that a sandbox is in, if it is in one."""
         if part in self._open:
             name, start_s = self._open.pop(part)
-            self._add(part, name, start_s, self._clock())
+            self.add(part, name, start_s, self._clock())
 
-    def _add(self, part: Part, name: StageName, start_s: float, end_s: float) -> None:
+    def add(self, part: Part, name: StageName, start_s: float, end_s: float) -> None:
+        """Note a stage that is over, from when to when by the clock."""
         start_ms, end_ms = (round(1000 * (self._epoch_s + at_s)) for at_s in (start_s, end_s))
         self._stages.append(Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms))
+
+
+def in_order(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """Return stages in the order they began."""
+    return tuple(sorted(stages, key=lambda one: (one.start_ms, one.end_ms)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ _BAR_WIDTH = 40
 def timeline_json(store: "Store", record: "Record") -> list[dict[str, object]]:
     """Return the stages of the runs that this node measured for a record, by run.
 
-    `at_ms` counts from when the source was handed over: what is below 0 was done ahead.
+    `at_ms` counts from when the source was first handed over: what is below 0 was done ahead.
     """
     from protocol.kinds import AttestBody, ResultBody
 
@@ -26,8 +26,10 @@ def timeline_json(store: "Store", record: "Record") -> list[dict[str, object]]:
 
 
 def _run_json(outcome: "StoredOutcome") -> dict[str, object]:
+    from trainer.timeline import AHEAD
+
     began_ms = min(
-        (one.start_ms for one in outcome.stages if one.name == "build"),
+        (one.start_ms for one in outcome.stages if one.name not in AHEAD),
         default=outcome.stages[0].start_ms,
     )
     return {

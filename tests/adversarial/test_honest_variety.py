@@ -12,7 +12,7 @@ from tests.adversarial.bench import Bench
 from tests.adversarial.honest import find_false_alarm
 from trainer.task import load_task
 
-_EVERY = 4
+_EVERY = 8
 
 
 def some_moves() -> tuple[Move, ...]:

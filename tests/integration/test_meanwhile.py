@@ -11,6 +11,7 @@ from tests.trainer.hub import served, write_unpinned
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
 
 
+@pytest.mark.soak
 def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_the_task(
     home: Path, shards: Path, tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ def test_what_one_publishes_arrives_at_the_other(swarm: Swarm) -> None:
     swarm.a.wait_until(is_there)
 
 
+@pytest.mark.soak
 def test_who_has_no_secret_is_refused(swarm: Swarm, tmp_path: Path) -> None:
     home = tmp_path / "outsider"
     arnode(home, "network", "init", "lab")

@@ -66,6 +66,7 @@ def test_an_agent_advances_goes_back_and_sees_its_crash(
     assert found["holds"]
 
 
+@pytest.mark.soak
 def test_a_running_node_takes_the_source_before_its_own_ideas(
     home: Path, tmp_path: Path, short_task: Task
 ) -> None:

@@ -105,25 +105,27 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     job = store.open_job(LINE, "experiment", {}, created_ms=5)
     planned = store.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
     stages = (
-        Stage(part="train", name="import", start_ms=1_000, end_ms=3_500),
+        Stage(part="train", name="import", start_ms=0, end_ms=2_500),
+        Stage(part="train", name="attempt", start_ms=3_000, end_ms=4_000),
         Stage(part="train", name="build", start_ms=4_000, end_ms=4_500),
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
         Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
     )
     store.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
     (shown,) = json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"]
-    assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 4_000)
+    assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 3_000)
     assert [(one["stage"], one["at_ms"], one["ms"]) for one in shown["stages"]] == [
-        *(("import", -3_000, 2_500), ("build", 0, 500)),
-        *(("train", 500, 4_500), ("score", 6_000, 4_000)),
+        *(("import", -3_000, 2_500), ("attempt", 0, 1_000), ("build", 1_000, 500)),
+        *(("train", 1_500, 4_500), ("score", 7_000, 4_000)),
     ]
     lines = arnode(capsys, "show", record.id.hex()).splitlines()
     assert f"run with seed {run.seed} (candidate, ok):" in lines
-    assert [line.split() for line in lines[-4:]] == [
+    assert [line.split() for line in lines[-5:]] == [
         ["train", "import", "-3.00", "s", "2.50", "s", "ahead"],
-        ["train", "build", "0.00", "s", "0.50", "s", "██"],
-        ["train", "train", "0.50", "s", "4.50", "s", "█" * 18],
-        ["claim", "score", "6.00", "s", "4.00", "s", "█" * 16],
+        ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],
+        ["train", "build", "1.00", "s", "0.50", "s", "█"],
+        ["train", "train", "1.50", "s", "4.50", "s", "█" * 17],
+        ["claim", "score", "7.00", "s", "4.00", "s", "█" * 15],
     ]
 
 

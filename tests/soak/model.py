@@ -30,13 +30,12 @@ from node.store.jobs import decode_outcome
 from node.store.store import Store
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, hangs_up, says
 from trainer.task import Task, load_task
-from trainer.timeline import Stage
+from trainer.timeline import AHEAD, Stage
 
 ANSWER_S = 60.0
 THERE_MINUTES = GONE_MINUTES = 10.0
 ALONE_MINUTES = AGAIN_MINUTES = 5.0
 MOST_IDLE = 0.03
-_AHEAD = ("spawn", "import")  # done in a spare while another one trains
 ANSWER = """\
 TITLE: A larger {name}
 WHY: It may be too small.
@@ -160,7 +159,7 @@ def _stages(home: Path) -> list[Stage]:
         rows = database.execute("SELECT outcome FROM planned_run WHERE outcome IS NOT NULL")
         stages = [stage for (data,) in rows for stage in decode_outcome(data).stages]
     return sorted(
-        (stage for stage in stages if stage.name not in _AHEAD), key=lambda stage: stage.start_ms
+        (stage for stage in stages if stage.name not in AHEAD), key=lambda stage: stage.start_ms
     )
 
 

@@ -96,8 +96,10 @@ def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
     )
     assert (outcome.status, outcome.flags) == ("ok", ("contended",))
     assert len(trained) == 3
+    assert [stage.name for stage in outcome.stages].count("attempt") == 2
 
 
+@pytest.mark.soak
 def test_heat_marks_a_run(seconds_task: Task, seconds_data: TaskData, driver: FakeDriver) -> None:
     def heat() -> None:
         driver.load.reasons = pynvml.nvmlClocksEventReasonHwThermalSlowdown

@@ -7,6 +7,8 @@ peculiar about it. The other scripts are tiny's, which has the same contract, wi
 import asyncio
 import shutil
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,12 @@ import pytest
 from protocol.source import Source
 from tests.trainer.runners import runner_of
 from trainer.outcome import RunOutcome
+from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare
 
 FORKS = Path(__file__).parents[1] / "tasks" / "forks"
+SEED = 5
 
 BUILD = "model = GPT(tokenizer.get_vocab_size())\n"
 READ = 'batches = make_dataloader(tokenizer, BATCH, SEQUENCE, "train")\n'
@@ -129,7 +133,7 @@ def shape_task(request: pytest.FixtureRequest, tmp_path: Path, data_dir: Path) -
     [
         pytest.param("karpathy", "Model config: {", marks=pytest.mark.soak),
         pytest.param("at_home", "loss: ", marks=pytest.mark.soak),
-        ("win_rtx", "Saved checkpoint_pre_eval.pt"),
+        pytest.param("win_rtx", "Saved checkpoint_pre_eval.pt", marks=pytest.mark.soak),
     ],
     indirect=["shape_task"],
 )
@@ -155,34 +159,38 @@ def test_a_script_of_the_family_is_measured_and_audited_unmodified(
     assert "val_bpb:" not in outcome.log_tail
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Runs scripts, all with the seed of the plain one."""
+
+    loop: asyncio.Runner
+    runner: Runner
+    plain: RunOutcome
+
+    def run(self, script: Source) -> RunOutcome:
+        run = self.runner.run(script, SEED, needs_audit=lambda *_: False)
+        return self.loop.run(run)
+
+
 @pytest.fixture(scope="module")
-def outcomes(short_task: Task, short_data: TaskData) -> dict[str, RunOutcome]:
-    """What becomes of the edited scripts, all with the seed of the plain one."""
-    source = short_task.source
-    scripts = {name: edited(source, edits) for name, (edits, _) in REFUSED.items()}
-    scripts["late model"] = edited(source, LATE_MODEL)
-    scripts["looking around"] = inside_a_function(edited(source, LOOKING_AROUND))
-
-    async def measure() -> dict[str, RunOutcome]:
+def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
+    """A runner for all of the edited scripts."""
+    with asyncio.Runner() as loop:
         runner = runner_of(short_task, short_data)
-        try:
-            found = {"plain": await runner.calibrate(5)}
-            for name, script in scripts.items():
-                found[name] = await runner.run(script, 5, needs_audit=lambda *_: False)
-        finally:
-            await runner.close()
-        return found
-
-    return asyncio.run(measure())
+        yield Bench(loop, runner, loop.run(runner.calibrate(SEED)))
+        loop.run(runner.close())
 
 
 @pytest.mark.soak
 def test_order_wrappers_functions_and_what_is_printed_change_no_number(
-    outcomes: dict[str, RunOutcome],
+    short_task: Task, bench: Bench
 ) -> None:
-    plain = outcomes["plain"]
-    for name in ("late model", "looking around"):
-        outcome = outcomes[name]
+    plain, source = bench.plain, short_task.source
+    for script in (
+        edited(source, LATE_MODEL),
+        inside_a_function(edited(source, LOOKING_AROUND)),
+    ):
+        outcome = bench.run(script)
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
         assert outcome.metric_nano == plain.metric_nano
         assert outcome.secret_nano == plain.secret_nano
@@ -190,9 +198,10 @@ def test_order_wrappers_functions_and_what_is_printed_change_no_number(
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_contract_refuses_is_said_in_a_line(
-    name: str, outcomes: dict[str, RunOutcome]
+    name: str, short_task: Task, bench: Bench
 ) -> None:
-    outcome = outcomes[name]
+    edits, reason = REFUSED[name]
+    outcome = bench.run(edited(short_task.source, edits))
     assert outcome.status == "crash"
     assert outcome.reason is not None
-    assert outcome.reason.startswith(REFUSED[name][1])
+    assert outcome.reason.startswith(reason)

@@ -214,6 +214,7 @@ def test_every_two_moves_go_together(nanochat: Task) -> None:
 
 VOCABULARY = 97
 STEPS = 6
+BEGINNING_ALIKE = ("", "bigrams", "smear", "chunked-loss")  # the baseline, and some moves
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +287,13 @@ def names_of_changes() -> list[str]:
     return [one["name"] for one in (*moves, *findings) if "move" not in one]
 
 
-@pytest.mark.parametrize("name", ["", *names_of_changes()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in BEGINNING_ALIKE else pytest.mark.soak)
+        for name in ("", *names_of_changes())
+    ],
+)
 def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
     """The baseline as well. What is trained is every parameter, and it learns."""
     names = trained(name)
@@ -313,7 +320,7 @@ def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, 
     assert all((value != after[key]).any() for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["bigrams", "smear", "chunked-loss"])
+@pytest.mark.parametrize("name", BEGINNING_ALIKE[1:])
 def test_a_move_begins_as_the_baseline_does(trained: Any, name: str) -> None:
     """Two of them begin as nothing, and one computes the same loss in pieces."""
     tokens = torch.arange(130).view(2, 65) % VOCABULARY

@@ -290,7 +290,9 @@ def test_splits_are_part_of_what_a_task_is(made: Made, shards: Path) -> None:
     assert names == sorted(SPLITS)
 
 
-@pytest.mark.parametrize("budget", ["tokens = 15_360", "seconds = 2"])
+@pytest.mark.parametrize(
+    "budget", [pytest.param("tokens = 15_360", marks=pytest.mark.soak), "seconds = 2"]
+)
 def test_a_run_trains_on_them_and_is_scored(
     made: Made, shards: Path, tmp_path: Path, budget: str
 ) -> None:
