@@ -51,6 +51,8 @@ _PAUSES_S: Final[dict[FaultKind, float]] = {
     "worker": 30.0,
 }
 _LONGEST_PAUSE_S = 3600.0
+# To look whether a server is back costs a call at most, and whoever starts it again waits for it.
+_LONGEST_PAUSES_S: dict[FaultKind, float] = {"unreachable": 300.0}
 _NO_IDEA_S = 60.0
 _DAY_S = 86_400.0
 _NEVER_ASKED: Final = frozenset({"over_budget", "worker"})
@@ -268,7 +270,8 @@ def _cost_of(answer: Answer | Fault) -> Cost:
 
 def _silence(fault: Fault, faults: int) -> Silence:
     """Return a pause: as long as the other end asked for, else longer with every fault in a row."""
-    pause_s = min(_LONGEST_PAUSE_S, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
+    longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
+    pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
     if fault.retry_s is not None and math.isfinite(fault.retry_s):
         pause_s = min(max(1.0, fault.retry_s), _DAY_S)
     detail = one_line(fault.detail, _MAX_DETAIL)

@@ -51,17 +51,23 @@ def persistent(
     """Return a completion that asks again as the ladder says.
 
     The figures of what it returns are those of all tries together: what the question was charged.
+    A question that fails as the one before ended is not tried again: a server may be away all
+    night, and each try is a call of the day.
     """
     steps = ladder or Ladder()
+    known: Fault | None = None
 
     async def ask(question: Question) -> Answer | Fault:
+        nonlocal known
         before: list[Fault] = []
         while True:
             outcome = await complete(question)
             if isinstance(outcome, Answer):
+                known = None
                 return _with(outcome, before)
             wait_s = steps.wait_s(outcome, len(before) + 1, chance)
-            if wait_s is None:
+            if wait_s is None or outcome == known:
+                known = outcome
                 return _with(outcome, before)
             on_wait(outcome, wait_s)
             before.append(outcome)

@@ -198,8 +198,14 @@ def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
     assert result.cost.usd_nano == 2 * result.cost.tokens_in // 5
 
 
-def test_pauses_grow_with_every_fault_and_an_answer_ends_them() -> None:
-    away = Fault(kind="unreachable", detail="refused")
+@pytest.mark.parametrize(
+    ("kind", "first", "longest_s"),
+    [("server", [60, 120, 240, 480], 3600), ("unreachable", [60, 120, 240, 300], 300)],
+)
+def test_pauses_grow_with_every_fault_and_an_answer_ends_them(
+    kind: FaultKind, first: list[float], longest_s: float
+) -> None:
+    away = Fault(kind=kind, detail="refused")
     one = proposer(Model(*[away] * 9, DEEPER, away))
 
     def pause() -> float:
@@ -207,8 +213,8 @@ def test_pauses_grow_with_every_fault_and_an_answer_ends_them() -> None:
         return result.retry_s if isinstance(result, Silence) else 0.0
 
     pauses = [pause() for _ in range(11)]
-    assert pauses[:4] == [60, 120, 240, 480]
-    assert pauses[8] == 3600
+    assert pauses[:4] == first
+    assert pauses[8] == longest_s
     assert pauses[9:] == [0, 60]
 
 

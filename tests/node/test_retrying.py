@@ -87,3 +87,26 @@ def test_the_figures_of_all_tries_are_added_up() -> None:
     assert (outcome.tokens_in, outcome.usd_nano) == (100, 100)
     assert isinstance(outcome, Fault)
     assert outcome.kind == "over_budget"
+
+
+def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
+    away, busy = fault("unreachable"), fault("server")
+    left = [*[away] * 5, busy, away, ANSWER, away, ANSWER]
+    waits: list[float] = []
+
+    async def complete(_: Question) -> Answer | Fault:
+        return left.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def ask_often() -> list[tuple[Answer | Fault, int]]:
+        ask = persistent(complete, sleep=sleep, chance=random.Random(1))
+        said = []
+        for _ in range(5):
+            waits.clear()
+            said.append((await ask(QUESTION), len(waits)))
+        return said
+
+    ends = [(away, 3), (away, 0), (away, 1), (ANSWER, 0), (ANSWER, 1)]
+    assert asyncio.run(ask_often()) == ends

@@ -33,8 +33,8 @@ from trainer.task import Task, load_task
 from trainer.timeline import AHEAD, Stage
 
 ANSWER_S = 60.0
-THERE_MINUTES = GONE_MINUTES = 10.0
-ALONE_MINUTES = AGAIN_MINUTES = 5.0
+THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0  # it is looked for every 5 minutes
+ALONE_MINUTES = 5.0
 MOST_IDLE = 0.03
 ANSWER = """\
 TITLE: A larger {name}
