@@ -12,7 +12,6 @@ only if it asks for the same sources in the same order.
 
 import asyncio
 import json
-import math
 import random
 import secrets
 import sys
@@ -118,16 +117,19 @@ class Bench:
         gains = []
         for seed in _seeds("fresh", repetition, FRESH_SEEDS):
             base = await self._fresh(notes, self.task.source, seed)
-            gains.append(base - await self._fresh(notes, head, seed))
+            metric = await self._fresh(notes, head, seed)
+            if base is None or metric is None:  # what fails is not adopted
+                return 0.0
+            gains.append(base - metric)
         return max(0.0, fmean(gains))
 
-    async def _fresh(self, notes: Notes, source: Source, seed: int) -> float:
-        """Return a run's metric on the secret split; a head that fails is worth nothing."""
+    async def _fresh(self, notes: Notes, source: Source, seed: int) -> float | None:
+        """Return a run's metric on the secret split, None if it failed."""
         tree = source.tree.hex()
         while True:
             for noted in notes.runs:
                 if (noted.tree, noted.seed) == (tree, seed):
-                    return math.inf if noted.secret_nano is None else noted.secret_nano / NANO
+                    return None if noted.secret_nano is None else noted.secret_nano / NANO
             notes.add(await self._run(source, seed))
 
     async def _run(self, source: Source, seed: int) -> Noted:
