@@ -52,7 +52,7 @@ _PAUSES_S: Final[dict[FaultKind, float]] = {
 }
 _LONGEST_PAUSE_S = 3600.0
 # To look whether a server is back costs a call at most, and whoever starts it again waits for it.
-_LONGEST_PAUSES_S: dict[FaultKind, float] = {"unreachable": 300.0}
+_LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
 _NO_IDEA_S = 60.0
 _DAY_S = 86_400.0
 _NEVER_ASKED: Final = frozenset({"over_budget", "worker"})

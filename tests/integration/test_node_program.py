@@ -160,6 +160,14 @@ def test_a_replayed_folder_names_its_command(worked: Path, tmp_path: Path) -> No
 # Measuring by hand
 
 
+@pytest.mark.soak
+def test_one_tree_and_seed_measure_the_same_bits(home: Path) -> None:
+    document = arnode_json(home, "run", *TASK_FLAGS, "--seed", "7", "--seed", "7")
+    first, second = document["runs"]
+    assert (first["metric"], first["secret"]) == (second["metric"], second["secret"])
+    assert document["sd"] == 0
+
+
 def test_an_obvious_gain_is_confirmed(home: Path, better: Path) -> None:
     document = arnode_json(home, "compare", "baseline", str(better), *TASK_FLAGS)
     assert set(document) == COMPARE_FIELDS

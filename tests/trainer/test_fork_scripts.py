@@ -177,8 +177,10 @@ def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
     """A runner for all of the edited scripts."""
     with asyncio.Runner() as loop:
         runner = runner_of(short_task, short_data)
-        yield Bench(loop, runner, loop.run(runner.calibrate(SEED)))
-        loop.run(runner.close())
+        try:
+            yield Bench(loop, runner, loop.run(runner.calibrate(SEED)))
+        finally:
+            loop.run(runner.close())
 
 
 @pytest.mark.soak

@@ -72,6 +72,9 @@ def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> N
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
+ASIDE = {"attempt", "baseline"}  # of a crowded machine, which the tests beside this one are
+
+
 def check_stages(outcome: RunOutcome) -> None:
     """Check that a run's stages are all there, one after the other in each sandbox."""
     parts = {"train": ("spawn", "import", "build", "train", "export")}
@@ -79,7 +82,7 @@ def check_stages(outcome: RunOutcome) -> None:
     if outcome.audit is not None:
         parts["audit"] = parts["claim"]
     for part, names in parts.items():
-        stages = [one for one in outcome.stages if one.part == part and one.name in names]
+        stages = [one for one in outcome.stages if one.part == part and one.name not in ASIDE]
         assert tuple(one.name for one in stages) == names
         assert all(one.end_ms <= after.start_ms for one, after in pairwise(stages))
     assert {one.part for one in outcome.stages} == set(parts)
