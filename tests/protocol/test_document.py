@@ -17,6 +17,8 @@ from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
+from protocol.errors import Rejected
+from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
 from protocol.keys import is_small_order
@@ -84,6 +86,18 @@ def test_the_keys_of_small_order_are_those_of_the_code() -> None:
     for key in map(bytes.fromhex, listed):
         assert is_small_order(key)
         assert is_small_order(key[:31] + bytes([key[31] | 0x80]))
+
+
+def test_the_hidden_characters_are_those_of_the_code() -> None:
+    listed = section("Kinds").split("reader likes:\n")[1].split("The list is closed")[0]
+    ranges = re.findall(r"U\+([0-9A-F]{4,5})(?:–([0-9A-F]{4,6}))?", listed)
+    hidden = {
+        one for first, last in ranges for one in range(int(first, 16), int(last or first, 16) + 1)
+    }
+    hidden |= {plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
+    read = line(0, 1).read
+    for one in (*range(0xA0, 0xD800), *range(0xE000, 0x110000)):
+        assert isinstance(read(chr(one)), Rejected) == (one in hidden), hex(one)
 
 
 def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
