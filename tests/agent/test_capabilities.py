@@ -27,8 +27,10 @@ def marks(text: str) -> set[str]:
 
 
 TRICKS = {
-    "import os": "import",
-    "import os as math2": "import",
+    "import os\nos.system('id')": "module",
+    "import os as math2\nmath2.fork()": "module",
+    "import os\ny = [os]": "module",
+    "import subprocess": "import",
     "from os import *": "import",
     "from torch import *": "import",
     "from os import system as zeros": "import",
@@ -51,7 +53,7 @@ TRICKS = {
     "def f():\n    import importlib": "import",
     "import trainer.harness.session": "harness",
     "from prepare import session": "harness",
-    "from numpy import load as l": "file",
+    "from numpy import load as l": "import",
     "eval('1')": "builtin",
     "f = exec": "builtin",
     "list(map(eval, x))": "builtin",
@@ -60,8 +62,8 @@ TRICKS = {
     "open('/etc/passwd').read()": "builtin",
     "input()": "builtin",
     "breakpoint()": "builtin",
-    "__import__('os').system('id')": "builtin",
-    "__builtins__['eval']": "builtin",
+    "__import__('os').system('id')": "attribute",
+    "__builtins__['eval']": "reflection",
     "globals()['x'] = 1": "builtin",
     "locals()": "builtin",
     "vars(torch)": "builtin",
@@ -75,19 +77,19 @@ TRICKS = {
     "setattr(x, name, 1)": "reflection",
     "setattr(torch, 'manual_seed', f)": "harness",
     "getattr(torch, 'hub')": "module",
-    "getattr(np, 'load')": "file",
+    "getattr(np, 'load')": "module",
     "().__class__.__bases__[0].__subclasses__()": "reflection",
     "f.__globals__['x']": "reflection",
     "x.__dict__": "reflection",
     "f.__code__ = g.__code__": "reflection",
     "x.__class__ = Y": "reflection",
     "super().__getattribute__('x')": "reflection",
-    "__loader__.load_module": "reflection",
+    "__loader__.load_module": "attribute",
     "print(__doc__)": "reflection",
     "def f():\n    'How to go on'\nprint(f.__doc__)": "reflection",
-    "(lambda: (yield))().gi_frame.f_back": "reflection",
-    "e.with_traceback(None).tb_frame": "reflection",
-    "int.mro()": "reflection",
+    "(lambda: (yield))().gi_frame.f_back": "attribute",
+    "e.with_traceback(None).tb_frame": "attribute",
+    "int.mro()": "attribute",
     "'{0.__class__}'.format(x)": "reflection",
     "'{0.a[b]}'.format(x)": "reflection",
     "'{:{a.b}}'.format(x)": "reflection",
@@ -125,8 +127,8 @@ TRICKS = {
     "np.lib.format": "module",
     "random._os.getcwd()": "module",
     "contextlib.os": "module",
-    "self.model._os": "module",
-    "x.subprocess.run(['id'])": "module",
+    "self.model._os": "attribute",
+    "x.subprocess.run(['id'])": "attribute",
     "prepare.sys": "harness",
     "prepare.session.channel": "harness",
     "prepare.evaluate_bpb = f": "harness",
@@ -134,16 +136,16 @@ TRICKS = {
     "nn.Module.forward = f": "harness",
     "del torch.nn": "harness",
     "from prepare import Tokenizer\nTokenizer.encode = f": "harness",
-    "np.load('x.npy')": "file",
-    "np.save('x', y)": "file",
-    "y.tofile('x')": "file",
-    "np.fromfile('x')": "file",
-    "np.memmap('x')": "file",
-    "torch.load('x.pt')": "file",
-    "torch.save(x, 'x.pt')": "file",
-    "n = np\nn.genfromtxt('x')": "file",
-    "torch.from_file('x')": "file",
-    "tensor.dump('x')": "file",
+    "np.load('x.npy')": "module",
+    "np.save('x', y)": "module",
+    "y.tofile('x')": "attribute",
+    "np.fromfile('x')": "module",
+    "np.memmap('x')": "module",
+    "torch.load('x.pt')": "module",
+    "torch.save(x, 'x.pt')": "module",
+    "n = np\nn.genfromtxt('x')": "module",
+    "torch.from_file('x')": "module",
+    "tensor.dump('x')": "attribute",
     "x = (": "uninspectable",
     "x = '\0'": "uninspectable",
 }
@@ -157,7 +159,7 @@ def test_what_does_not_parse_is_marked_where_it_ceases_to() -> None:
 
 @pytest.mark.parametrize("text", TRICKS)
 def test_tricks_are_marked(text: str) -> None:
-    assert TRICKS[text] in marks(IMPORTS + text + "\n") - marks(IMPORTS)
+    assert TRICKS[text] in marks(IMPORTS + text + "\n")
 
 
 @pytest.mark.parametrize(
@@ -208,13 +210,11 @@ def test_every_listed_move_is_clean(move: dict[str, list[dict[str, str]]]) -> No
 
 
 def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
-    baseline = of(
-        'import os\nos.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"\nX = 1\n'
-    )
+    baseline = of('import os\nimport json\nos.environ["A"] = "1"\nX = 1\n')
     known = findings(baseline)
     assert [finding.text for finding in known] == [
-        "import os",
-        "os.environ['PYTORCH_ALLOC_CONF']",
+        "import json",
+        "os.environ['A'] = '1'",
     ]
 
     def new(text: str) -> list[tuple[int, str]]:
@@ -222,25 +222,32 @@ def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
         return [(mark.line, mark.text) for mark in beyond(findings(patched), known)]
 
     assert new("X = 2\n") == []
-    assert new("os.environ['LD_PRELOAD'] = 'x.so'\n") == [(4, "os.environ['LD_PRELOAD']")]
-    assert new("os.system('id')\n") == [(4, "os.system('id')")]
-    assert new("y = os\n") == [(4, "os")]
-    assert new("os.environ['PYTORCH_ALLOC_CONF'] = ''\n") == [
-        (4, "os.environ['PYTORCH_ALLOC_CONF']")
+    assert new("os.environ['LD_PRELOAD'] = 'x.so'\n") == [(5, "os.environ['LD_PRELOAD'] = 'x.so'")]
+    assert new("os.system('id')\n") == [(5, "os.system('id')")]
+    assert new("y = [os]\n") == [(5, "os")]
+    # The same once more, and the same with another value, are not what the baseline does.
+    assert new("os.environ['A'] = '1'\n") == [(5, "os.environ['A'] = '1'")]
+    changed = baseline["train.py"].decode().replace('"1"', '"/tmp/x.so"')
+    assert [mark.text for mark in beyond(findings(of(changed)), known)] == [
+        "os.environ['A'] = '/tmp/x.so'"
     ]
 
 
 def test_modules_of_the_source_itself_are_its_own_affair() -> None:
     files = {"train.py": b"import model\nfrom model import GPT\nGPT(model._SIZE)\n"}
-    assert marks(files["train.py"].decode()) == {"import", "module"}
+    assert marks(files["train.py"].decode()) == {"import"}
     assert findings(Source.of({**files, "model.py": b"_SIZE = 1\n", "notes.txt": b"eval("})) == ()
     reached = Source.of(
-        {**files, "model.py": b"import os\n", "train.py": b"import model\nmodel.os\n"}
+        {**files, "model.py": b"import ssl\n", "train.py": b"import model\nmodel.ssl\n"}
     )
     assert [(mark.path, mark.what) for mark in findings(reached)] == [
         ("model.py", "import"),
         ("train.py", "module"),
     ]
+    inside = Source.of(
+        {**files, "model.py": b"X = 1\n", "train.py": b"import model\nmodel.__dict__\n"}
+    )
+    assert [mark.what for mark in findings(inside)] == ["reflection"]
 
 
 PIECES = [
