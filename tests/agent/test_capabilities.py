@@ -1,7 +1,9 @@
 """The lint marks what does more than arithmetic, and leaves honest training code alone."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -12,9 +14,96 @@ from protocol.source import Source
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "trainer" / "tasks"
-TINY = Source.of({"train.py": (TASKS / "tiny" / "train.py").read_bytes()})
-MOVES = tomllib.loads((TASKS / "tiny" / "moves.toml").read_text())["move"]
-SCRIPT = (ROOT / "tests" / "tasks" / "seconds" / "train.py").read_text()
+# What speedruns and forks of autoresearch do that none of the scripts here does.
+HABITS = """
+import os
+
+os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+import gc, math, time
+from dataclasses import dataclass, asdict, field
+from functools import lru_cache, partial
+from typing import Optional
+
+import numpy as np
+import torch
+import torch._dynamo as dynamo
+import torch._inductor.config as config
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.utils.data import DataLoader, TensorDataset
+
+config.coordinate_descent_tuning = True
+dynamo.config.recompile_limit = 64
+torch.backends.cuda.matmul.allow_tf32 = bool(torch.cuda.is_available())
+flex_attention = torch.compile(flex_attention, dynamic=False)
+
+
+@dataclass
+class Config:
+    depth: int = 12
+    betas: tuple = field(default_factory=lambda: (0.8, 0.95))
+    teacher: Optional["Config"] = None
+
+
+@torch.compile(dynamic=False, fullgraph=True)
+def orthogonal(grad: Tensor, steps: int = 5) -> Tensor:
+    x = grad.bfloat16() / (grad.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        a = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.02, momentum=0.95):
+        super().__init__(params, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if len(state) == 0:
+                    state["momentum_buffer"] = torch.zeros_like(p.grad)
+                state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+                p.add_(orthogonal(state["momentum_buffer"]).type_as(p), alpha=-group["lr"])
+        torch._foreach_mul_([p.data for p in group["params"]], 0.99)
+
+
+class GPT(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.transformer = nn.ModuleDict({"wte": nn.Embedding(64, 8), "h": nn.ModuleList()})
+        self.register_buffer("window", torch.tensor(4), persistent=False)
+        self.lambdas = nn.Parameter(torch.ones(config.depth))
+
+    @property
+    def device(self):
+        return self.transformer.wte.weight.device
+
+    def forward(self, input, target=None):
+        x = F.rms_norm(self.transformer.wte(input), (8,))
+        for block in self.transformer.h:
+            x = block(x)
+        logits = 15 * torch.tanh(x.float() @ self.transformer.wte.weight.T / 15)
+        return F.cross_entropy(logits.view(-1, 64), target.view(-1), ignore_index=-1)
+
+
+model = torch.compile(GPT(Config()), mode="max-autotune-no-cudagraphs")
+raw = model._orig_mod if hasattr(model, "_orig_mod") else model
+print(f"{sum(p.numel() for p in raw.parameters()):,} {asdict(raw.config)} {type(raw).__name__}")
+print("{:>8} {name}".format(1, name=raw.__class__.__name__))
+scaler = torch.amp.GradScaler("cuda", enabled=False)
+schedule = torch.optim.lr_scheduler.LambdaLR(Muon(raw.parameters()), lambda step: 1 - step / 10)
+with torch.autocast(device_type="cuda", dtype=torch.bfloat16), torch.inference_mode():
+    torch.cuda.synchronize()
+gc.collect(); gc.freeze(); gc.disable()
+if math.isnan(time.time()):
+    exit(1)
+"""
 IMPORTS = "import torch, numpy as np, random, contextlib, prepare\nfrom torch import nn\n"
 
 
@@ -193,20 +282,54 @@ def test_honest_code_is_clean(text: str) -> None:
     assert findings(of(IMPORTS + text + "\n")) == ()
 
 
-def test_the_tasks_baselines_and_a_script_of_autoresearchs_shape_are_clean() -> None:
-    for path in TASKS.glob("*/train.py"):
-        assert findings(of(path.read_text())) == ()
-    assert findings(of(SCRIPT)) == ()
-
-
-@pytest.mark.parametrize("move", MOVES, ids=[move["name"] for move in MOVES])
-def test_every_listed_move_is_clean(move: dict[str, list[dict[str, str]]]) -> None:
-    text = TINY["train.py"].decode()
-    for edit in move["edit"]:
+def edited(text: str, edits: list[dict[str, str]]) -> str:
+    for edit in edits:
         search, replace = edit["search"].removeprefix("\n"), edit["replace"].removeprefix("\n")
         assert text.count(search) == 1
         text = text.replace(search, replace)
-    assert findings(of(text)) == ()
+    return text
+
+
+def family() -> Iterator[tuple[str, str]]:
+    """Yield the scripts that a node meets: the tasks' own with each edit, and their relatives."""
+    for task in ("tiny", "nanochat"):
+        baseline = (TASKS / task / "train.py").read_text()
+        moves = {one["name"]: one for one in listed(task, "move")}
+        yield task, baseline
+        for one in (*moves.values(), *listed(task, "finding")):
+            edits = one.get("edit") or moves[one["move"]]["edit"]
+            yield f"{task} {one['name']}", edited(baseline, edits)
+    for path in ("gpu/autoresearch", "tasks/seconds"):
+        yield path, (ROOT / "tests" / path / "train.py").read_text()
+    for name in ("at_home", "karpathy"):
+        yield name, (ROOT / "tests" / "tasks" / "forks" / f"{name}.py").read_text()
+
+
+def listed(task: str, what: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tomllib.loads((TASKS / task / f"{what}s.toml").read_text())[what]
+    return found
+
+
+FAMILY = list(family())
+# The stranger of whom one of them asks for a kernel; the others ask for what everybody has.
+ASKED = ("'somebody/flash-attention-3'",)
+
+
+@pytest.mark.parametrize(("name", "text"), FAMILY, ids=[name for name, _ in FAMILY])
+def test_the_scripts_of_the_family_are_clean(name: str, text: str) -> None:
+    found = tuple(mark.text for mark in findings(of(text)))
+    assert found == (ASKED if name == "karpathy" else ())
+
+
+def test_a_script_that_does_more_is_no_mark_where_it_is_the_baseline() -> None:
+    script = of((ROOT / "tests" / "tasks" / "forks" / "win_rtx.py").read_text())
+    found = findings(script)
+    assert {"import json", "import argparse"} < {mark.text for mark in found}
+    assert beyond(found, found) == ()
+
+
+def test_habits_of_scripts_that_are_not_here_are_clean() -> None:
+    assert findings(of(HABITS)) == ()
 
 
 def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
