@@ -1,6 +1,7 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.exchange.foreign_logs import Form
+    from node.exchange.foreign_rows import Form
     from protocol.source import Source
 
 _ID_DIGITS = 12
@@ -114,7 +115,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
     with explaining_faults(path):
         log = read_log(form, path.read_bytes(), str(path))
-    labels = {row.label for row in log.rows}
+    labels = {row.label for row in log.read}
     sources = _sources(path.parent, branch, edited, labels)
     home = Home.locate(os.environ)
     with home.lock(), Store.open(home) as store:
@@ -125,23 +126,34 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
             at_ms=clock_ms(),
             sources=sources,
         )
-    with_source = sum(row.source is not None or row.label in sources for row in log.rows)
+    read, text_lines = log.read, log.text_lines
+    with_source = sum(row.source is not None or row.label in sources for row in read)
+    segments = list(log.segments)
     if as_json:
         print_json(
             {
                 "imported": identity.hex(),
                 "new": is_new,
                 "form": form,
-                "metric": log.metric,
+                "metric": segments[-1].metric,
+                "segments": [asdict(segment) for segment in segments],
                 "rows": len(log.rows),
+                "read": len(read),
+                "text": len(text_lines),
+                "text_lines": text_lines,
                 "with_source": with_source,
             }
         )
         return
     known = "" if is_new else " (it was imported before)"
+    told = f"{len(log.rows)} rows: {len(read)} read"
+    if text_lines:
+        told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
+    metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
     click.echo(
-        f"{plain(str(path))}: {len(log.rows)} experiments, {with_source} with their source{known};"
-        " unsigned and unverified, so they rank on no board: see `arnode log`"
+        f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
+        " unsigned and unverified, so they rank on no board:"
+        f" see `arnode show {identity.hex()[:_ID_DIGITS]}`"
     )
 
 

@@ -199,7 +199,29 @@ _SIXTH = (
         usd_nano INTEGER NOT NULL)""",
     "CREATE INDEX model_call_day ON model_call (day)",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# What was imported is kept as the bytes it came as. A file whose rows are about several metrics has
+# its first in `imported`, the others in `imported_segment`.
+_SEVENTH = (
+    "ALTER TABLE imported_row ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE imported_row ADD COLUMN is_read INTEGER NOT NULL DEFAULT 1",
+    "UPDATE imported_row SET raw = CAST(raw AS BLOB)",
+    "UPDATE imported SET header = CAST(header AS BLOB)",
+    """CREATE TABLE imported_segment (
+        imported BLOB NOT NULL REFERENCES imported (id),
+        n INTEGER NOT NULL,
+        metric TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        PRIMARY KEY (imported, n)) WITHOUT ROWID""",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    _SECOND,
+    _THIRD,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    _SEVENTH,
+)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
