@@ -7,6 +7,7 @@ Every reject is signed over exactly the bytes it carries unless the signature is
 
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgpack
@@ -18,6 +19,8 @@ from protocol.manifest import TaskManifest
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
 from protocol.source import Source
 from tests.protocol import examples
+from tests.vectors import edwards
+from tests.vectors.signatures import KEY, NONCE, signature_with
 
 Map = dict[str, Any]
 
@@ -144,7 +147,20 @@ def _broken_shapes() -> dict[str, bytes]:
         "one bit of the payload": wire.replace(b"main", b"mail"),
         "signed by another key": signed(payload_of("adopt"), examples.TRANSPORT),
         "an author of small order": bytes(msgpack.packb([forged, identity + bytes(32)])),
+        "an author with a torsion part": _of_torsion(),
     }
+
+
+def _of_torsion() -> bytes:
+    """Return a record whose signature holds in most libraries, under a key that is none."""
+    author = edwards.encode(edwards.add(edwards.multiply(KEY, edwards.BASE), edwards.TORSION))
+    r = edwards.encode(edwards.multiply(NONCE, edwards.BASE))
+    for ts_ms in count(examples.START_MS):
+        payload = payload_of("adopt", lambda value, ts=ts_ms: value.update(author=author, ts=ts))
+        message = SIGNATURE_CONTEXT + payload
+        if edwards.hashed(r, author, message) % edwards.COFACTOR == 0:
+            break
+    return bytes(msgpack.packb([payload, signature_with(r, author, message)]))
 
 
 def _broken_encodings() -> dict[str, bytes]:
