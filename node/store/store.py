@@ -257,6 +257,10 @@ class Store(JobStore):
         """Return which records are not what their id and signature say."""
         return archive.damaged(self._database, progress)
 
+    def outdated_records(self) -> list[bytes]:
+        """Return the ids of records of before hidden characters were refused."""
+        return archive.outdated(self._database)
+
     def own_records(self) -> list[Record]:
         """Return this node's own records in the order they were made."""
         return [archive.parsed(wire) for wire in archive.own_wires(self._database, 0)]
