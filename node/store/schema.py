@@ -199,9 +199,11 @@ _SIXTH = (
         usd_nano INTEGER NOT NULL)""",
     "CREATE INDEX model_call_day ON model_call (day)",
 )
+# Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
+_SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
 # What was imported is kept as the bytes it came as. A file whose rows are about several metrics has
 # its first in `imported`, the others in `imported_segment`.
-_SEVENTH = (
+_EIGHTH = (
     "ALTER TABLE imported_row ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE imported_row ADD COLUMN is_read INTEGER NOT NULL DEFAULT 1",
     "UPDATE imported_row SET raw = CAST(raw AS BLOB)",
@@ -214,13 +216,7 @@ _SEVENTH = (
         PRIMARY KEY (imported, n)) WITHOUT ROWID""",
 )
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    _FIRST,
-    _SECOND,
-    _THIRD,
-    _FOURTH,
-    _FIFTH,
-    _SIXTH,
-    _SEVENTH,
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH),
 )
 
 
