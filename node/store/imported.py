@@ -111,7 +111,8 @@ def keep(
 def listed(database: Database) -> list[Imported]:
     """Return everything that was imported, in the order it came."""
     sets = database.rows(
-        "SELECT id, form, name, metric, direction, header, at_ms FROM imported ORDER BY at_ms, id"
+        "SELECT id, form, name, metric, direction, CAST(header AS BLOB), at_ms FROM imported"
+        " ORDER BY at_ms, id"
     )
     found: list[Imported] = []
     for identity, form, name, metric, direction, header, at_ms in sets:
@@ -154,8 +155,8 @@ def _rows(database: Database, identity: bytes) -> tuple[ImportedRow, ...]:
         )
         for label, metric, memory, status, description, raw, segment, is_read, tree in (
             database.rows(
-                "SELECT label, metric, memory_gb, status, description, raw, segment, is_read, tree"
-                " FROM imported_row WHERE imported = ? ORDER BY n",
+                "SELECT label, metric, memory_gb, status, description, CAST(raw AS BLOB), segment,"
+                " is_read, tree FROM imported_row WHERE imported = ? ORDER BY n",
                 (identity,),
             )
         )

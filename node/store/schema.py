@@ -201,13 +201,11 @@ _SIXTH = (
 )
 # Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
 _SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
-# What was imported is kept as the bytes it came as. A file whose rows are about several metrics has
-# its first in `imported`, the others in `imported_segment`.
+# A file that was imported has its first metric in `imported`, any others in `imported_segment`; from
+# here on its header and its rows' `raw` are the bytes that it came as.
 _EIGHTH = (
     "ALTER TABLE imported_row ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE imported_row ADD COLUMN is_read INTEGER NOT NULL DEFAULT 1",
-    "UPDATE imported_row SET raw = CAST(raw AS BLOB)",
-    "UPDATE imported SET header = CAST(header AS BLOB)",
     """CREATE TABLE imported_segment (
         imported BLOB NOT NULL REFERENCES imported (id),
         n INTEGER NOT NULL,

@@ -4,12 +4,17 @@ import json
 import os
 import random
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from node.exchange.foreign_logs import read_log
+from node.exchange.foreign_rows import Form, Segment
 from node.home import Home
 from node.store.blobs import Blobs
+from node.store.salvage import salvage
+from node.store.schema import MIGRATIONS, connect, migrate
 from node.store.store import Store
 from tests.node.test_commands import arnode
 
@@ -224,6 +229,41 @@ def test_a_segment_ranks_with_its_own_metric_only(
     ]
     (logged,) = json.loads(arnode(capsys, "log", "--json"))["imported"]
     assert [row["segment"] for row in logged["rows"]] == [0, 0, 1, 1, 1]
+
+
+def kept(store: Store, form: Form, data: bytes, blobs: Blobs) -> None:
+    """Import a file."""
+    log = read_log(form, data, "the file")
+    store.keep_imported(blobs, log, name="the file", at_ms=1, sources={})
+
+
+def test_what_an_older_version_imported_is_read_as_it_was(home: Home) -> None:
+    home.prepare()
+    with closing(connect(home.store, writing=True)) as database:
+        migrate(database, home.store, MIGRATIONS[:7])
+        database.execute(
+            "INSERT INTO imported VALUES (x'01','autoresearch','n','ms','max',?,1)", ("é\n",)
+        )
+        database.execute(
+            "INSERT INTO imported_row VALUES (x'01',0,'abc','1.5','1','keep','d',?,NULL)", ("ü\n",)
+        )
+    with Store.open(home) as store:
+        (imported,) = store.imported()
+    assert imported.log.data == "é\nü\n".encode()
+    assert imported.log.segments == (Segment(metric="ms", direction="max"),)
+    assert [row.value for row in imported.log.read] == [1.5]
+
+
+def test_what_was_imported_outlives_a_damaged_store(home: Home) -> None:
+    home.prepare()
+    data = (PI + '\n{"type":"config","metricName":"ms"}\n{"metric":3,"status":"keep"}').encode()
+    with Store.open(home) as store:
+        kept(store, "pi-autoresearch", data, Blobs(home.blobs))
+        before = store.imported()
+    salvage(home)
+    with Store.open(home) as store:
+        assert store.imported() == before
+    assert before[0].log.data == data
 
 
 def test_a_missing_branch_or_file_is_named(
