@@ -67,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
     "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
     "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
-    "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in a bundle."),
+    "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in bundles and logs."),
     "demo": Entry("node.commands.demo", "demo", _PEOPLE, "Show a network on this machine."),
     "transfer": Entry("node.commands.transfer", "transfer", _PEOPLE, "Patch by hardware class."),
     "peers": Entry("node.commands.node_control", "peers", _PEOPLE, "Show who is connected."),

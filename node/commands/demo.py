@@ -18,7 +18,8 @@ from protocol.errors import ArnodeError
 def demo(as_json: bool, keep: Path | None) -> None:
     """Show what arnode is for: four nodes on this machine, one of which lies. About 3 minutes.
 
-    Nothing leaves this machine, and your own node is not touched.
+    Nothing leaves this machine, and your own node is not touched. The four nodes and their folder
+    go with the demo, whatever ends it.
     """
     from node.config import Config
     from node.demo.story import play

@@ -81,7 +81,12 @@ def bundle(path: Path, as_json: bool) -> None:
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in autoresearch's results.tsv, or a folder with one and its git branch."""
+    """Take in autoresearch's results.tsv, or a folder with one and its git branch.
+
+    Its header says which column is what. The metric is `val_bpb`, else the first column of numbers;
+    which way is better, unless it is bits per byte, a loss or an error, follows from what was kept.
+    What does not read as an experiment is kept as text and counted.
+    """
     table = path / _RESULTS if path.is_dir() else path
     _import("autoresearch", table, as_json, branch=branch, edited=edited)
 
@@ -92,7 +97,10 @@ def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> 
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl)."""
+    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with its metric.
+
+    What does not read, such as a torn last line, is kept as text and counted.
+    """
     _import("pi-autoresearch", path, as_json, branch=branch, edited=edited)
 
 
@@ -100,7 +108,10 @@ def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) 
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def at_home(path: Path, as_json: bool) -> None:
-    """Take in at-home result records: JSON, a list of it, or lines of it."""
+    """Take in at-home result records: JSON, a list of it, or lines of it.
+
+    `arnode export results.tsv --imported ID` gives them back byte for byte.
+    """
     _import("at-home", path, as_json, branch=None, edited="train.py")
 
 

@@ -201,7 +201,7 @@ _SIXTH = (
 )
 # Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
 _SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
-# A file that was imported has its first metric in `imported`, any others in `imported_segment`; from
+# A file that was imported has its first metric in `imported`, others in `imported_segment`. From
 # here on its header and its rows' `raw` are the bytes that it came as.
 _EIGHTH = (
     "ALTER TABLE imported_row ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
