@@ -1,10 +1,11 @@
-// Records: made, and read with all that holds for every kind. What a body may hold is not looked
-// at: to read, keep and pass on a record of a kind that one does not know, this is enough.
+// Records: made, and read with all that holds for every kind. Of a body only the texts are looked
+// at: to read, keep and pass on a record of a kind that one does not know, the rest is enough.
 
 import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
 
 import { decodeCanonical, encode } from "./msgpack.mjs";
 import { isKey, isSigned } from "./signature.mjs";
+import { checkTexts } from "./texts.mjs";
 
 const LIMIT_BYTES = 16_384;
 const SIGNATURE_BYTES = 64;
@@ -64,6 +65,8 @@ export function readRecord(wire) {
   if (!isSigned(fields.author, inContext("arnode/sig/1", payload), signature)) {
     throw new Error("the signature does not verify");
   }
+  // Whoever does not know what `crit` names does not read the body.
+  if (!fields.crit?.length) checkTexts(fields.kind, fields.body);
   return { id: sha256(inContext("arnode/id/1", payload)), wire, ...fields };
 }
 

@@ -17,6 +17,8 @@ from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
+from protocol.errors import Rejected
+from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
 from protocol.kinds import body_fields
@@ -95,6 +97,18 @@ def test_the_curve_of_signatures_is_the_one_that_the_vectors_are_made_on() -> No
     }
 
 
+def test_the_hidden_characters_are_those_of_the_code() -> None:
+    listed = section("Kinds").split("reader likes:\n")[1].split("The list is closed")[0]
+    ranges = re.findall(r"U\+([0-9A-F]{4,5})(?:–([0-9A-F]{4,6}))?", listed)
+    hidden = {
+        one for first, last in ranges for one in range(int(first, 16), int(last or first, 16) + 1)
+    }
+    hidden |= {plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
+    read = line(0, 1).read
+    for one in (*range(0xA0, 0xD800), *range(0xE000, 0x110000)):
+        assert isinstance(read(chr(one)), Rejected) == (one in hidden), hex(one)
+
+
 def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
     lines = re.findall(r"^ {4}[→←] (.*)$", section("Reconciliation"), flags=re.MULTILINE)
     shown = [re.sub(r"(\w\w)…\1", lambda ends: ends[1] * 32, line) for line in lines]
@@ -141,7 +155,7 @@ def test_families_follow_from_classes_as_described(slug: str) -> None:
 
 
 def test_every_family_and_topic_is_described() -> None:
-    described = set(re.findall(r"\| `(c[a-z0-9-]+)` \|", section("Topics")))
+    described = set(re.findall(r"\| `(any|c[a-z0-9-]+)` \|", section("Topics")))
     assert described | {"cuda-other"} == set(FAMILIES)
     for topic in all_subscriptions("NETWORK", [bytes(32)]):
         name = topic.replace("0" * 16, "TASK")
