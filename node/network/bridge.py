@@ -7,6 +7,7 @@ that reads slowly costs this process a bounded amount, and peers wait or are ref
 """
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
@@ -52,6 +53,8 @@ class Bridge:
         self._has_changed = trio.Event()
         self._numbers = count()
         self._open: dict[int, trio.MemorySendChannel[Message]] = {}
+        self._waiting: Counter[PeerId] = Counter()  # for answers
+        self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
         self._asking = Asking(host, nursery)
         self._calls: dict[str, Call] = {
@@ -67,6 +70,7 @@ class Bridge:
 
     async def run(self, settings: NetworkSettings, validator: Validator) -> None:
         """Take part in what the settings name; return when the channel has ended."""
+        self._max_peers = settings.max_peers
         for protocol in settings.protocols:
             await self._serve(protocol)
         for peer in settings.banned:
@@ -89,7 +93,7 @@ class Bridge:
             try:
                 for change in self._host.attendance.presence.changes():
                     await self._core.send(
-                        ["connected", change.peer, change.address, change.is_relayed]
+                        ["connected", change.peer, change.address, change.is_relayed, change.host]
                         if isinstance(change, Connected)
                         else ["disconnected", change.peer]
                     )
@@ -162,7 +166,8 @@ class Bridge:
         }
         if Verdict.DROP in verdicts:
             await self._host.drop(peer)
-        return verdicts == {Verdict.ALLOWED} and len(self._open) < QUESTIONS
+        most = QUESTIONS if self._waiting[peer] else QUESTIONS + self._max_peers
+        return verdicts == {Verdict.ALLOWED} and len(self._open) < most
 
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
@@ -170,6 +175,7 @@ class Bridge:
         """Bring the core's answer to a question, if it has one in time."""
         number = next(self._numbers)
         self._open[number], answers = trio.open_memory_channel[Message](1)
+        self._waiting[peer] += 1
         try:
             with trio.fail_after(ANSWER_S):
                 await self._outgoing.send(["question", number, peer, protocol, question])
@@ -182,6 +188,7 @@ class Bridge:
             return False
         finally:
             self._end(number)
+            self._waiting -= Counter([peer])
         return True
 
     def _end(self, number: int) -> None:

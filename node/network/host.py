@@ -70,7 +70,9 @@ class NetworkHost:
             drop=self.drop,
             partial=self._partial,
         )
-        self.attendance = Attendance(self._swarm, self._connections.is_relayed)
+        self.attendance = Attendance(
+            self._swarm, self._connections.is_relayed, self._connections.host_of
+        )
         self._circuits = Circuits(
             self._connections,
             self._incidents,

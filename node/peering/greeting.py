@@ -27,10 +27,11 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class Acquaintance:
-    """A connected peer: what it last said, how long it took to answer, when to ask next."""
+    """A connected peer: where from, what it last said, how fast it answered, when to ask next."""
 
     dialled: bool
     relayed: bool = False
+    host: str | None = None
     ask_at_s: float
     hello: Hello | None = None
     latency_s: float | None = None
@@ -68,17 +69,27 @@ class Greeter:
         known = self._peers.get(peer)
         return known is not None and known.hello is not None
 
-    def came(self, peer: PeerId, *, dialled: bool, relayed: bool = False) -> None:
-        """Note that a peer is connected, and whether through a relay only."""
+    def host_of(self, peer: PeerId) -> str | None:
+        """Return the IPv4 address that a peer is connected from, if that is known."""
+        known = self._peers.get(peer)
+        return None if known is None else known.host
+
+    def came(
+        self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
+    ) -> None:
+        """Note that a peer is connected, where from, and whether through a relay only."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
             ask_at_s = self._clock() + wait_s
-            self._peers[peer] = Acquaintance(dialled=dialled, relayed=relayed, ask_at_s=ask_at_s)
+            self._peers[peer] = Acquaintance(
+                dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
+            )
             self._is_due.set()
         else:  # its question was faster than the news of its coming
             known.dialled = known.dialled or dialled
             known.relayed = known.relayed or relayed
+            known.host = host or known.host
 
     def went(self, peer: PeerId) -> None:
         """Note that a peer is no longer connected."""

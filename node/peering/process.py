@@ -20,7 +20,12 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
-from node.network.contract import MESSAGE_LIMIT_BYTES, QUESTIONS_PER_PEER, NetworkSettings
+from node.network.contract import (
+    MESSAGE_LIMIT_BYTES,
+    QUESTIONS,
+    QUESTIONS_PER_PEER,
+    NetworkSettings,
+)
 from node.network.errors import NetworkError
 from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
@@ -208,7 +213,12 @@ class NetworkProcess:
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
         async with running_child(command, Channel.over) as child:
-            link = Link(child.channel, self._inbox, self._answers)
+            link = Link(
+                child.channel,
+                self._inbox,
+                self._answers,
+                max_questions=QUESTIONS + self._settings.max_peers,
+            )
             self._link = link
             try:
                 await child.channel.send(self._first_frame())
