@@ -248,7 +248,7 @@ class Bridge:
 
     async def _ping(self) -> Message:
         await trio.lowlevel.checkpoint()
-        return self._host.open_streams
+        return [self._host.open_streams, dict(self._host.ignored_messages)]
 
     async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
         peer = PeerId(name)

@@ -12,9 +12,11 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
     ["serve", N, protocol]                      ["question", Q, peer, protocol, question]
     ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed,
                                                      IPv4 address that it comes from | nil]
-    ["ping", N]        done: open streams       ["disconnected", peer]
+    ["ping", N]                                 ["disconnected", peer]
     ["answer", Q, answer]                       ["heard", topic, forwarder, data]
     ["refuse", Q]                               ["lost", messages so far]
+
+A ping is done with [open streams, {why: messages ignored so far}].
 """
 
 from dataclasses import dataclass, field

@@ -1,11 +1,12 @@
 """How much of the core's time peers' questions take, and whose comes next.
 
-A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes forty,
-and the loop that research goes by answers them: one after the other, and no more than a share of the
-time in all. What a peer's answers took is its debt, and that of the address that it comes from, which
-wears off. Small questions of peers with little debt come first, and a part of the share is kept for
-them; the others come in the order of their debts. So whoever asks much waits for whoever asks little,
-however many names it has, and who goes on asking for much is refused. The clock is in seconds.
+A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
+forty, and the loop that research goes by answers them: one after the other, and no more than a
+share of the time in all. What a peer's answers took is its debt, and that of the address that it
+comes from, and wears off. Small questions of peers with little debt come first, and a part of the
+share is kept for them; the others come in the order of their debts. So whoever asks for much waits
+for whoever asks for little, however many names it has, and who goes on is refused. The clock is in
+seconds.
 """
 
 import asyncio
@@ -130,7 +131,7 @@ class Effort:
         return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
 
     def _host(self, peer: PeerId) -> str:
-        """Return by what name an address has its debt: peers on this machine have none in common."""
+        """Return by what name an address has its debt: this machine's own are not one debtor."""
         host = self._host_of(peer)
         if host is None:
             return _ELSEWHERE

@@ -49,6 +49,7 @@ class Link:
         self.peer_id: PeerId | None = None
         self.addresses: tuple[str, ...] = ()
         self.open_streams = 0  # at the last ping
+        self.ignored: dict[str, int] = {}  # messages so far, by why; likewise
 
     async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NetworkError:
         """Take in frames until the channel ends, and return why it did."""
@@ -111,12 +112,21 @@ class Link:
             await asyncio.sleep(PING_EVERY_S)
             try:
                 async with asyncio.timeout(PONG_S):
-                    streams = await self.call("ping")
-                self.open_streams = streams if isinstance(streams, int) else 0
+                    self._look(await self.call("ping"))
             except TimeoutError:
                 _log.warning("the network process has not answered for %g s", PONG_S)
                 self._channel.close()
                 return
+
+    def _look(self, seen: Message) -> None:
+        match seen:
+            case [int(streams), dict(ignored)]:
+                self.open_streams = streams
+                self.ignored = {
+                    why: number for why, number in ignored.items() if isinstance(number, int)
+                }
+            case _:
+                raise NetworkError("the network process answered a ping with something else")
 
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:

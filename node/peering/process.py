@@ -12,7 +12,7 @@ again whenever that dies. Nothing here raises because of that but `ask` and `dia
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +104,11 @@ class NetworkProcess:
     def open_streams(self) -> int:
         """How many streams peers and this node had open within the last half minute."""
         return 0 if self._link is None else self._link.open_streams
+
+    @property
+    def ignored_messages(self) -> Mapping[str, int]:
+        """How many messages the process that runs did not pass on, by why, half a minute ago."""
+        return {} if self._link is None else self._link.ignored
 
     async def wait_up(self) -> None:
         """Wait until the network is up; with no end if it cannot be."""

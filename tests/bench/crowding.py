@@ -5,7 +5,6 @@ The node is a real one with 20,000 records. Eight peers of one program ask quest
 ones all the while, as reconciliation and newcomers do.
 """
 
-import json
 import subprocess
 import sys
 import time

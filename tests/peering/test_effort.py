@@ -1,4 +1,4 @@
-"""Peers' questions take a share of the core's time, and who asks for much waits for who does not."""
+"""Peers' questions take a share of the core's time; who asks for much waits for who does not."""
 
 import asyncio
 import time
