@@ -9,6 +9,7 @@ that reads slowly costs this process a bounded amount, and peers wait or are ref
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Final
@@ -35,9 +36,19 @@ from node.network.presence import Connected
 from protocol.errors import ArnodeError
 
 GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
+FAREWELL_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A peer's question that the core has: where its answer goes, and whether that was written."""
+
+    peer: PeerId
+    answers: trio.MemorySendChannel[Message]
+    is_done: trio.Event = field(default_factory=trio.Event)
 
 
 class Bridge:
@@ -52,7 +63,8 @@ class Bridge:
         self._lost = 0
         self._has_changed = trio.Event()
         self._numbers = count()
-        self._open: dict[int, trio.MemorySendChannel[Message]] = {}
+        self._open: dict[int, _Question] = {}
+        self._last_answered: WeakValueDictionary[PeerId, _Question] = WeakValueDictionary()
         self._waiting: Counter[PeerId] = Counter()  # for answers
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
@@ -174,7 +186,8 @@ class Bridge:
     ) -> bool:
         """Bring the core's answer to a question, if it has one in time."""
         number = next(self._numbers)
-        self._open[number], answers = trio.open_memory_channel[Message](1)
+        to_answer, answers = trio.open_memory_channel[Message](1)
+        asked = self._open[number] = _Question(peer, to_answer)
         self._waiting[peer] += 1
         try:
             with trio.fail_after(ANSWER_S):
@@ -189,13 +202,14 @@ class Bridge:
         finally:
             self._end(number)
             self._waiting -= Counter([peer])
+            asked.is_done.set()
         return True
 
     def _end(self, number: int) -> None:
         """Take no (further) answer to a question."""
         waiting = self._open.pop(number, None)
         if waiting is not None:
-            waiting.close()
+            waiting.answers.close()
 
     # The core's calls
 
@@ -208,7 +222,9 @@ class Bridge:
             match frame:
                 case ["answer", int(number), answer]:
                     if number in self._open:  # else the peer has gone
-                        self._open[number].send_nowait(answer)
+                        question = self._open[number]
+                        question.answers.send_nowait(answer)
+                        self._last_answered[question.peer] = question
                         self._end(number)
                 case ["refuse", int(number)]:
                     self._end(number)
@@ -238,6 +254,10 @@ class Bridge:
 
     async def _drop(self, peer: str, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe(why))
+        # It may have been told why just now: the answer that is on its way comes first.
+        if (answered := self._last_answered.get(PeerId(peer))) is not None:
+            with trio.move_on_after(FAREWELL_S):
+                await answered.is_done.wait()
         await self._host.drop(PeerId(peer))
 
     async def _publish(self, topic: str, data: bytes) -> None:

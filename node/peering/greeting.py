@@ -58,6 +58,7 @@ class Greeter:
         self._clock = clock
         self._peers: dict[PeerId, Acquaintance] = {}
         self._is_due = asyncio.Event()
+        self._parting = set[asyncio.Task[None]]()
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
@@ -96,7 +97,7 @@ class Greeter:
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello with one; in another network that says why there will be nothing else."""
+        """Answer a hello with one; to another network's that says why there is nothing else."""
         hello = read(Hello, question)
         if isinstance(hello, Rejected):
             await self._conduct.blame(peer, f"a hello that is none: {hello.reason}")
@@ -105,6 +106,10 @@ class Greeter:
         if hello.net == own.net:
             self.came(peer, dialled=False)
             self._note(peer, hello)
+        else:
+            parting = asyncio.create_task(self._part(peer, hello.net))  # behind the answer
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
@@ -130,10 +135,7 @@ class Greeter:
             await self._conduct.blame(peer, why)
             await self._unanswered(peer, known, why)
         elif hello.net != self._own().net:
-            why = f"it is of the network {hello.net}, this node of {self._own().net}"
-            _log.info("peer %s: %s", peer, why)
-            self.went(peer)
-            await self._carrier.drop(peer, why)
+            await self._part(peer, hello.net)
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
@@ -174,6 +176,12 @@ class Greeter:
         if not known.dialled:
             known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
         self._heard(peer, hello)
+
+    async def _part(self, peer: PeerId, net: str) -> None:
+        why = f"it is of the network {net}, this node of {self._own().net}"
+        _log.info("peer %s: %s", peer, why)
+        self.went(peer)
+        await self._carrier.drop(peer, why)
 
     async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
         known.unanswered += 1

@@ -142,6 +142,24 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
     run(test, PATIENCE_S)
 
 
+def test_a_peer_gets_the_answer_after_which_it_is_dropped() -> None:
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await host.connect(core.address)
+
+            async def part() -> None:
+                _, number, *_ = await core.next("question")
+                await core.frames.send(["answer", number, bytes(500_000)])
+                await core.call("drop", host.peer_id, "of another network")
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(part)
+                assert await ask(host, core) == bytes(500_000)
+            await until(lambda: not host.peers)
+
+    run(test, PATIENCE_S)
+
+
 def test_one_peers_many_questions_keep_nobody_else_waiting() -> None:
     async def test() -> None:
         async with (
