@@ -199,7 +199,11 @@ _SIXTH = (
         usd_nano INTEGER NOT NULL)""",
     "CREATE INDEX model_call_day ON model_call (day)",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
+_SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH),
+)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
