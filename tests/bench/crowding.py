@@ -25,6 +25,7 @@ from node.network.limits import PeerId
 from node.network.messages import Message
 from node.peering.messages import HELLO, SYNC, After, Hello, Reconcile, write
 from node.store.store import Store
+from protocol.board import RULE
 from protocol.errors import ArnodeError
 from protocol.fields import Mapped
 from protocol.reconciliation import Initiator
@@ -108,7 +109,15 @@ async def _ask(address: str, round_trips: int) -> dict[str, float]:
 
 async def _greet(host: NetworkHost, address: str) -> PeerId:
     """Say hello, and answer the node's from now on: who is silent is disconnected."""
-    hello = Hello(v=1, software="bench", net=MAIN_NET, author=bytes(32), addresses=(), digests={})
+    hello = Hello(
+        v=1,
+        software="bench",
+        net=MAIN_NET,
+        rule=RULE,
+        author=bytes(32),
+        addresses=(),
+        digests={},
+    )
 
     async def answer(_: PeerId, frames: FrameStream) -> None:
         while True:
