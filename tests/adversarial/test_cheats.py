@@ -53,8 +53,7 @@ def check_refused(cheat: Cheat, bench: Bench) -> None:
 
 
 def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
-    scored, claims = bench.runner._scored, bench.honest.claims
-    assert claims is not None
+    scored, claims = bench.scored(), bench.honest_claims
     rows = scored.rows[scored.public]
     *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
     for teller in tellers:
@@ -133,8 +132,7 @@ class Fakes:
 def faked(
     bench: Bench, places: NDArray[np.bool_], claims: evaluator.Floats, trials: int = 40
 ) -> Fakes:
-    scored, honest = bench.runner._scored, bench.honest.claims
-    assert honest is not None
+    scored, honest = bench.scored(), bench.honest_claims
     lies = np.where(places, claims, honest).astype(np.float32)
     gain = float((lies - honest).sum()) / math.log(2)
     random = np.random.default_rng(1)
@@ -147,8 +145,7 @@ def faked(
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
 def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
     """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
-    honest = bench.honest.claims
-    assert honest is not None
+    honest = bench.honest_claims
     hardest = np.argsort(honest, axis=None)[:count]
     hard = np.zeros(honest.shape, dtype=np.bool_)
     hard.ravel()[hardest] = True

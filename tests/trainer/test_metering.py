@@ -28,6 +28,7 @@ class Clocked:
         self.end: End | None = None
         self.output = ""
         self.ran_out_of_memory = False
+        self.is_heard = True
         self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
 
     def metered_s(self) -> float:

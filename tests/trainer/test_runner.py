@@ -15,7 +15,7 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
 from tests.node.scripted import OUTCOME
-from tests.trainer.runners import blamed_at_once, runner_of
+from tests.trainer.runners import SPLIT, blamed_at_once, runner_of
 from trainer.cost import Cost
 from trainer.crowd import Crowd
 from trainer.evaluators.lm_bpb_1 import Tolerance
@@ -45,14 +45,15 @@ def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> N
     async def measure() -> tuple[list[RunOutcome], RunOutcome]:
         async with make_runner() as runner:
             source = runner.task.source
-            alone = await runner.run(source, 5)
+            alone = await runner.run(source, 5, split=SPLIT)
             free = asyncio.Event()
-            first = asyncio.create_task(runner.run(source, 5, on_trained=free.set))
+            first = asyncio.create_task(runner.run(source, 5, split=SPLIT, on_trained=free.set))
             await free.wait()
             beside = await asyncio.gather(
-                first, runner.run(source, 5, needs_audit=lambda _public, _secret: False)
+                first,
+                runner.run(source, 5, split=SPLIT, needs_audit=lambda _public, _secret: False),
             )
-            return [alone, *beside], await runner.run(source, 6)
+            return [alone, *beside], await runner.run(source, 6, split=SPLIT)
 
     same, other = asyncio.run(measure())
     assert figures(same[0]) == figures(same[1]) == figures(same[2])
@@ -175,13 +176,13 @@ def test_each_failure_has_its_word_and_a_reason(
     async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
         runner = runner_of(task, short_data)
         try:
-            before = await runner.calibrate(1)
+            before = await runner.calibrate(1, split=SPLIT)
             with blamed_at_once():
                 found = {
-                    name: await runner.run(edited(edit), 1)
+                    name: await runner.run(edited(edit), 1, split=SPLIT)
                     for name, (edit, _, _) in FAILURES.items()
                 }
-            return before, found, await runner.run(task.source, 1)
+            return before, found, await runner.run(task.source, 1, split=SPLIT)
         finally:
             await runner.close()
 
@@ -239,7 +240,10 @@ def test_a_crowded_machine_is_told_from_a_slow_candidate(
 ) -> None:
     runner = runner_of(short_task, short_data)
     runner.yardstick = Yardstick(
-        cost=COST, tolerance=Tolerance(1e-6, 1e-4), claims=np.zeros((1, 1), np.float32)
+        cost=COST,
+        tolerance=Tolerance(1e-6, 1e-4),
+        claims=np.zeros((1, 1), np.float32),
+        weights=b"",
     )
     ceilings: list[float] = []
     timed: list[None] = []
@@ -292,7 +296,7 @@ def test_one_slow_start_of_a_serving_script_is_not_its_own_fault(
             outcomes = []
             for slow_starts in (0, 2, 3):
                 left.update({"the start of scoring": slow_starts, "the start of the audit": 2})
-                outcomes.append(await runner.run(runner.task.source, 5))
+                outcomes.append(await runner.run(runner.task.source, 5, split=SPLIT))
             return outcomes
 
     honest, twice, thrice = asyncio.run(measure())
