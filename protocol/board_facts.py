@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from protocol.attestation import AttestBody, AttestVerdict
+from protocol.attestation import AttestBody
 from protocol.encoding import MAX_INT
 from protocol.gains import MIN_ANCHOR_PAIRS, Gain, differences, gain_of
 from protocol.kinds import AdoptBody, ResultBody, RetractBody
@@ -44,7 +44,7 @@ class Vote:
     seq: int
     base: bytes
     tree: bytes
-    verdict: AttestVerdict
+    verdict: str
     gain: Gain | None
 
     @property

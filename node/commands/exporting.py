@@ -105,7 +105,9 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
-        sys.stdout.write(_diff(home, store, id, task)[0])
+        text = _diff(home, store, id, task)[0]
+    # A file gets the bytes as they are; a terminal would obey some of them.
+    sys.stdout.write(plain(text, lines=True) if sys.stdout.isatty() else text)
 
 
 @export.command()

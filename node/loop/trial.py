@@ -12,6 +12,7 @@ from typing import Literal
 from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
+from protocol.fields import fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -205,7 +206,7 @@ def _next_move(
 
 def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:
     return Confirmation(
-        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=reason[:200]
+        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=fit_line(reason, 200)
     )
 
 

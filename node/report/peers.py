@@ -19,7 +19,7 @@ from protocol.gains import Gain
 from protocol.kinds import ResultBody
 
 HereWord: TypeAlias = Literal[
-    "confirmed", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
+    "confirmed", "refuted", "smaller", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
 ]
 
 

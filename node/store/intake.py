@@ -129,7 +129,10 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
         with Tally(database) as tally:
             for record_id, wire in early:
                 database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-                one = extract_of(archive.parsed(wire), manifest_of)
+                record = archive.parsed(wire)
+                if record.is_outdated:
+                    continue
+                one = extract_of(record, manifest_of)
                 _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report

@@ -12,6 +12,7 @@ from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
+from protocol.fields import without_hidden
 from protocol.kinds import Role, Run
 from trainer.timeline import Stage
 
@@ -306,7 +307,7 @@ def decode_outcome(data: bytes) -> StoredOutcome:
     """Return what `_encode_outcome` was given."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
         case {"log": bytes() as log, "run": dict() as value, **rest}:
-            run = Run.from_value(value)
+            run = Run.from_value(without_hidden(value))
             if not isinstance(run, Rejected):
                 text = log.decode("utf-8", "replace")
                 # Of runs before there were any, nothing is known.
@@ -321,11 +322,11 @@ def _stage(item: Any) -> Stage:
 
 
 def decode_body(data: bytes) -> Value:
-    """Return a job's body."""
+    """Return a job's body, with U+FFFD for what texts could once hold and may no longer."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)
-    return value
+    return without_hidden(value)
 
 
 def _items(data: bytes) -> list[Value]:

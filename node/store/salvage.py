@@ -17,7 +17,7 @@ from node.store.jobs import Line, LineKey
 from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
-from protocol.records import parse_record
+from protocol.records import parse_kept
 
 # Jobs before their runs. `experiment` is derived anew.
 _KEYS = {
@@ -102,7 +102,7 @@ def _keep(new: Database, table: str, row: Row) -> None:
 
 
 def _is_record(row: Row) -> bool:
-    record = parse_record(row["wire"])
+    record = parse_kept(row["wire"])
     return not isinstance(record, Rejected) and record.id == row["id"]
 
 

@@ -199,6 +199,8 @@ _SIXTH = (
         usd_nano INTEGER NOT NULL)""",
     "CREATE INDEX model_call_day ON model_call (day)",
 )
+# Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
+_SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
 # A confirmation under way that has no secret split of its own was on one that others used before:
 # its planned runs are made again, with their seeds.
 CONFIRM_ANEW = (
@@ -209,15 +211,9 @@ CONFIRM_ANEW = (
         ('baseline', 'attestation', 'checkpoint', 'catchup', 'remeasure')""",
 )
 # Which secret split a job's runs are on.
-_SEVENTH = ("ALTER TABLE job ADD COLUMN split BLOB", *CONFIRM_ANEW)
+_EIGHTH = ("ALTER TABLE job ADD COLUMN split BLOB", *CONFIRM_ANEW)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    _FIRST,
-    _SECOND,
-    _THIRD,
-    _FOURTH,
-    _FIFTH,
-    _SIXTH,
-    _SEVENTH,
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH),
 )
 
 

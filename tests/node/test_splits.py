@@ -113,7 +113,7 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     bench.store.close()
     with closing(connect(bench.home.store, writing=True)) as old:
         old.execute("ALTER TABLE job DROP COLUMN split")
-        old.execute("PRAGMA user_version = 6")
+        old.execute("PRAGMA user_version = 7")
     bench.store = Store.open(bench.home)
     (found,) = bench.store.open_jobs(LINE)
     assert found.split is not None

@@ -17,9 +17,10 @@ from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
+from protocol.errors import Rejected
+from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
-from protocol.keys import is_small_order
 from protocol.kinds import body_fields
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
@@ -27,10 +28,12 @@ from protocol.records import Record, parse_record
 from protocol.topics import all_subscriptions
 from tests.protocol.examples import BODIES
 from tests.protocol.test_hardware import CARDS
+from tests.vectors import edwards
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "records.json").read_text("utf-8"))
+SIGNATURES = json.loads((ROOT / "tests" / "vectors" / "signatures.json").read_text("utf-8"))
 
 
 def section(title: str) -> str:
@@ -78,12 +81,32 @@ def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
     assert f"{gain.upper_nano:,}" in text
 
 
-def test_the_keys_of_small_order_are_those_of_the_code() -> None:
-    listed = re.findall(r"^ {4}([0-9a-f]{64})$", section("Records"), flags=re.MULTILINE)
-    assert len(listed) == 7
-    for key in map(bytes.fromhex, listed):
-        assert is_small_order(key)
-        assert is_small_order(key[:31] + bytes([key[31] | 0x80]))
+def test_the_curve_of_signatures_is_the_one_that_the_vectors_are_made_on() -> None:
+    text = section("Signatures")
+    p, offset = 2**255 - 19, edwards.L - 2**252
+    assert f"L = 2^252 + {offset}" in text
+    assert p == edwards.P
+    assert edwards.BASE[1] * 5 % p == 4
+    assert edwards.BASE[0] % 2 == 0
+    (numerator, denominator) = re.findall(r"d = -(\d+)/(\d+)", text)[0]
+    x, y = edwards.BASE
+    d = -int(numerator) * pow(int(denominator), -1, p)
+    assert (-x * x + y * y - 1 - d * x * x * y * y) % p == 0
+    assert set(re.findall(r"`(A|R|S|equation)`", text)) == {
+        one["fault"] for one in SIGNATURES if one["fault"]
+    }
+
+
+def test_the_hidden_characters_are_those_of_the_code() -> None:
+    listed = section("Kinds").split("reader likes:\n")[1].split("The list is closed")[0]
+    ranges = re.findall(r"U\+([0-9A-F]{4,5})(?:–([0-9A-F]{4,6}))?", listed)
+    hidden = {
+        one for first, last in ranges for one in range(int(first, 16), int(last or first, 16) + 1)
+    }
+    hidden |= {plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
+    read = line(0, 1).read
+    for one in (*range(0xA0, 0xD800), *range(0xE000, 0x110000)):
+        assert isinstance(read(chr(one)), Rejected) == (one in hidden), hex(one)
 
 
 def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
@@ -132,7 +155,7 @@ def test_families_follow_from_classes_as_described(slug: str) -> None:
 
 
 def test_every_family_and_topic_is_described() -> None:
-    described = set(re.findall(r"\| `(c[a-z0-9-]+)` \|", section("Topics")))
+    described = set(re.findall(r"\| `(any|c[a-z0-9-]+)` \|", section("Topics")))
     assert described | {"cuda-other"} == set(FAMILIES)
     for topic in all_subscriptions("NETWORK", [bytes(32)]):
         name = topic.replace("0" * 16, "TASK")
