@@ -14,6 +14,7 @@ from node.home import Home
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Line, LineKey
+from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_kept
@@ -46,6 +47,9 @@ def salvage(home: Home) -> list[str]:
             with new.transaction():
                 for row in _rows(damaged, table):
                     _keep(new, table, row)
+    with new.transaction():
+        for statement in CONFIRM_ANEW:  # the damaged store may be an older one
+            new.rows(statement)
     new.close()
     with Store.open(home) as store:
         store.rebuild()

@@ -213,8 +213,19 @@ _EIGHTH = (
         direction TEXT NOT NULL,
         PRIMARY KEY (imported, n)) WITHOUT ROWID""",
 )
+# A confirmation under way that has no secret split of its own was on one that others used before:
+# its planned runs are made again, with their seeds.
+CONFIRM_ANEW = (
+    """UPDATE planned_run SET outcome = NULL WHERE job IN
+        (SELECT id FROM job WHERE state = 'open' AND split IS NULL AND kind IN
+        ('baseline', 'attestation', 'checkpoint', 'catchup', 'remeasure'))""",
+    """UPDATE job SET split = randomblob(32) WHERE state = 'open' AND split IS NULL AND kind IN
+        ('baseline', 'attestation', 'checkpoint', 'catchup', 'remeasure')""",
+)
+# Which secret split a job's runs are on.
+_NINTH = ("ALTER TABLE job ADD COLUMN split BLOB", *CONFIRM_ANEW)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH),
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH),
 )
 
 
