@@ -23,7 +23,7 @@ from node.store.sifting import BATCH, known
 from node.store.tally import Tally
 from protocol.errors import Rejected
 from protocol.kinds import RetractBody
-from protocol.records import Record
+from protocol.records import Record, parse_kept
 
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_QUARANTINED = 10_000
@@ -129,9 +129,9 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
         with Tally(database) as tally:
             for record_id, wire in early:
                 database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-                record = archive.parsed(wire)
-                if record.is_outdated:
-                    continue
+                record = parse_kept(wire)
+                if isinstance(record, Rejected) or record.is_outdated:
+                    continue  # it waited while the rules became stricter
                 one = extract_of(record, manifest_of)
                 _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
@@ -157,11 +157,16 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
     for start in range(1, last + 1, BATCH):
         progress("deriving boards from the records", start / last)
         rows = database.rows(
-            "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
+            "SELECT n, id, own, wire FROM record WHERE n BETWEEN ? AND ?",
+            (start, start + BATCH - 1),
         )
         with Tally(database) as tally:
-            for number, wire in rows:
-                one = extract_of(archive.parsed(wire), manifest_of)
+            for number, record_id, is_own, wire in rows:
+                record = archive.parsed_today(wire, record_id, is_own=is_own)
+                if record is None:
+                    database.rows("DELETE FROM record WHERE n = ?", (number,))
+                    continue
+                one = extract_of(record, manifest_of)
                 database.rows(
                     "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
                     (one.net, one.sort, one.patch, number),
