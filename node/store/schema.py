@@ -201,8 +201,13 @@ _SIXTH = (
 )
 # Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
 _SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
+# What is early is kept within a share of each author.
+_EIGHTH = (
+    "ALTER TABLE quarantine ADD COLUMN author BLOB",
+    "CREATE INDEX quarantine_author ON quarantine (author, ts_ms)",
+)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH),
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH),
 )
 
 
