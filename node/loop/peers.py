@@ -83,7 +83,7 @@ class Peers:
         """Return what came of each author's claims here."""
         return author_rates(self._ledger, self._people().friends)
 
-    def catch_up(self, *, rotation: int) -> CatchUpStep | None:
+    def catch_up(self) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
         rows = self._offers.rows()
@@ -119,7 +119,6 @@ class Peers:
                 target=row.result,
                 author=row.author,
                 gain_nano=lead_nano,
-                rotation=rotation,
             )
         return None
 

@@ -65,6 +65,7 @@ class NetworkHost:
         self._connections = Connections(
             self._swarm,
             self._incidents,
+            secret=settings.secret,
             is_banned=self._banned.__contains__,
             spend=self._limits.spend,
             drop=self.drop,

@@ -21,16 +21,23 @@ export class Frames {
   }
 
   // Answers question after question until the stream ends.
-  async answer(answerOf) {
+  async serve(answerOf) {
     while (await this.#hasMore()) await this.#send(answerOf(await this.#receive()));
+  }
+
+  // Waits for one question, and gives this answer to it.
+  async answer(answer) {
+    const question = await this.#receive();
+    await this.#send(answer);
+    return question;
   }
 
   async close() {
     await this.#stream.close();
   }
 
-  async #send(message) {
-    const body = encode(message);
+  async #send(value) {
+    const body = encode(value);
     const head = Buffer.alloc(HEAD_BYTES);
     head.writeUInt32BE(body.length);
     if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();

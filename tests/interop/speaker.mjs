@@ -30,7 +30,7 @@ function answer(question) {
 }
 
 async function serve(protocol, answering) {
-  await node.handle(protocol, (stream) => new Frames(stream).answer(answering));
+  await node.handle(protocol, (stream) => new Frames(stream).serve(answering));
 }
 
 const { address, seed, hello, sync, net, records } = await hear();

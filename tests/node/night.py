@@ -150,7 +150,6 @@ class Night:
             target=claim,
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
-            rotation=0,
         )
         job = open_catch_up(self.ledger, step)
         for _ in range(4):
