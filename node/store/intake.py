@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heapreplace
 from typing import Final
 
+from node.clock import EARLY_MS
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database
@@ -24,7 +25,6 @@ from protocol.errors import Rejected
 from protocol.kinds import RetractBody
 from protocol.records import Record
 
-EARLY_MS: Final = 10 * 60 * 1000
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_QUARANTINED = 10_000
 _MAX_REMEMBERED = 100_000  # refused ids

@@ -31,6 +31,7 @@ _KEYS = {
     "quarantine": ("id",),
     "imported": ("id",),
     "imported_row": ("imported", "n"),
+    "imported_segment": ("imported", "n"),
 }
 Row = dict[str, Any]
 
@@ -96,7 +97,7 @@ def _keep(new: Database, table: str, row: Row) -> None:
     with suppress(ArnodeError, sqlite3.Error, TypeError):
         if _CHECKS[table](row):
             # Records are numbered anew, behind the own ones from their copy.
-            kept = {name: value for name, value in row.items() if name != "n"}
+            kept = {name: row[name] for name in row if (table, name) != ("record", "n")}
             columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
             new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
 
@@ -138,6 +139,7 @@ _CHECKS: dict[str, Callable[[Row], bool]] = {
     "quarantine": _is_anything,
     "imported": _is_anything,
     "imported_row": _is_anything,
+    "imported_segment": _is_anything,
 }
 
 

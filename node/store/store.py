@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from node.exchange.foreign_logs import ForeignLog
+from node.exchange.foreign_rows import ForeignLog
 from node.home import Home
 from node.progress import Progress, silent
 from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics

@@ -3,12 +3,13 @@
 from functools import partial
 from pathlib import Path
 
+import trio
 from libp2p.pubsub.pb.rpc_pb2 import Message
 
 from node.clock import clock_ms
 from node.home import Home
 from node.network.host import running_host
-from node.network.program import is_record
+from node.network.judging import Judge
 from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
@@ -53,7 +54,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
     async def test(node: Place) -> None:
         # A third peer, connected to the node alone: what it hears, the node has passed on.
         async with running_host(settings(topics=frozenset({TOPIC}))) as other:
-            messages = await other.subscribe(TOPIC, is_record)
+            messages = await other.subscribe(TOPIC, Judge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)
             async with program(js_folder, "peer.mjs") as peer:
                 await peer.tell(

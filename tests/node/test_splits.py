@@ -12,7 +12,7 @@ from node.loop.splits import NONCE_BYTES, split_key
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import CheckpointStep
 from node.store.jobs import ON_A_SPLIT, Job
-from node.store.schema import connect
+from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
 from node.store.store import Store
 from protocol.encoding import encode
 from protocol.errors import ArnodeError
@@ -113,7 +113,8 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     bench.store.close()
     with closing(connect(bench.home.store, writing=True)) as old:
         old.execute("ALTER TABLE job DROP COLUMN split")
-        old.execute("PRAGMA user_version = 7")
+        for statement in next(step for step in MIGRATIONS if set(CONFIRM_ANEW) <= set(step)):
+            old.execute(statement)
     bench.store = Store.open(bench.home)
     (found,) = bench.store.open_jobs(LINE)
     assert found.split is not None

@@ -14,6 +14,7 @@ from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
 from node.network.limits import ALLOWANCES, Kind
 from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
@@ -118,6 +119,16 @@ def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
     question = Initiator(RecordIndex([first, second])).open()
     answer = respond(RecordIndex([first, third, second]), question)
     assert [bytes.fromhex(line) for line in shown] == [question, answer]
+
+
+def test_the_encryption_of_private_networks_is_the_one_described() -> None:
+    text = section("Private networks")
+    listed = re.findall(r"^ {4}(?:secret|nonce|key|the stream) +([0-9a-f]+)", text, re.MULTILINE)
+    secret, nonce, key, stream = map(bytes.fromhex, listed)
+    assert (len(secret), len(nonce)) == (SECRET_BYTES, NONCE_BYTES)
+    assert hsalsa20(secret, nonce[:16]) == key
+    assert xsalsa20(secret, nonce).encrypt(bytes(len(stream))) == stream
+    assert f"sends {NONCE_BYTES} random bytes" in text
 
 
 def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
