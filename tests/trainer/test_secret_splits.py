@@ -7,7 +7,7 @@ import pytest
 
 from tests.trainer.runners import SPLIT
 from trainer.coarse import grain_nano
-from trainer.secret_splits import SecretSplits
+from trainer.secret_splits import Claimed, SecretSplits
 from trainer.task import Task
 from trainer.text.data import TaskData
 
@@ -65,3 +65,16 @@ def test_a_metric_leaves_coarse_and_bounded(splits: SecretSplits, short_task: Ta
     # Twice what knowing nothing is worth: an unaudited claim may be any number.
     assert 4_000_000_000 < splits.coarse(10**50) < 8_000_000_000
     assert splits.coarse(10**50) == splits.coarse(10**11)
+
+
+def test_an_audit_compares_with_another_tree_on_the_same_split_alone() -> None:
+    claimed, (one, other) = Claimed(), (np.full((2, 3), value, np.float32) for value in (-1, -2))
+    assert claimed.by_another(SPLIT, b"tree") is None
+    claimed.note(SPLIT, b"tree", one)
+    assert claimed.by_another(SPLIT, b"tree") is None  # its own claims would agree with a lie
+    assert claimed.by_another(SPLIT, b"another") is one
+    claimed.note(SPLIT, b"another", other)
+    assert claimed.by_another(SPLIT, b"tree") is other
+    assert claimed.by_another(OTHER, b"tree") is None
+    claimed.note(OTHER, b"another", other)
+    assert claimed.by_another(SPLIT, b"tree") is None
