@@ -29,7 +29,7 @@ from protocol.prospects import (
     together,
     turns,
 )
-from protocol.rule import POWER
+from protocol.rule import VERIFY
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -136,7 +136,7 @@ class Peers:
         for row in sorted(rows, key=lambda row: -(row.gain_anchor_nano or 0)):
             if row.gain_anchor_nano is None or row.gain_anchor_nano < least_nano:
                 continue
-            is_known = row.confirmed > 0 or _standing(rates, row.author) == "trusted"
+            is_known = row.found_gain > 0 or _standing(rates, row.author) == "trusted"
             if row.tree in passed_over or not is_known or not is_heard(row.author):
                 continue
             if _standing(rates, row.author) == "doubted":
@@ -206,8 +206,8 @@ class Peers:
                 author=offer.author,
                 gain_nano=offer.row.gain_nano,
                 lower_nano=offer.row.gain_lower_nano,
-                alpha=POWER.alpha,
-                max_pairs=POWER.max_pairs,
+                alpha=VERIFY.alpha,
+                max_pairs=VERIFY.max_pairs,
                 is_quick=False,
                 is_published=True,
             )

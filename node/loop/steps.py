@@ -33,7 +33,7 @@ from protocol.fields import (
     text,
 )
 from protocol.ideas import Edit
-from protocol.rule import POWER, QUICK, Claim, Policy
+from protocol.rule import QUICK, VERIFY, Claim, Policy
 from protocol.units import NANO, from_nano
 
 _Step = TypeVar("_Step")
@@ -295,7 +295,7 @@ class AttestationStep:
     @property
     def policy(self) -> Policy:
         """The rule's numbers for this claim."""
-        mode = QUICK if self.is_quick else POWER
+        mode = QUICK if self.is_quick else VERIFY
         return replace(mode, alpha=self.alpha_micro / 1e6, max_pairs=self.max_pairs)
 
     @property

@@ -193,7 +193,7 @@ def _next_move(
 ) -> ConfirmationMove:
     if judgement is None:
         return "pair"
-    if judgement.verdict != "confirmed":
+    if not judgement.is_gain:
         return "miss"
     if len(pairs) < anchor_pairs:
         return "pair"

@@ -24,6 +24,7 @@ from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.changes import Origin
 from protocol.kinds import ResultBody
+from protocol.opinions import GAINS
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
@@ -174,7 +175,7 @@ class Concluded:
             entry=entry,
             kind=_kind(step),
             verdict=verdict,
-            stands=verdict == "confirmed" and self._store.retraction(entry.id) is None,
+            stands=verdict in GAINS and self._store.retraction(entry.id) is None,
             measured=step.measured if step else None,
             parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
             author=step.author if isinstance(step, CatchUpStep) else None,
