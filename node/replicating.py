@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from agent.source.edits import reapply
 from node.home import Home
@@ -33,7 +33,7 @@ from protocol.encoding import encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
-from protocol.kinds import Env
+from protocol.kinds import Env, Role
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS, Claim, Policy
 from protocol.source import Source
@@ -274,7 +274,7 @@ def _planned(at: int, kept: KeptRun) -> PlannedRun:
     return PlannedRun(
         job_id=0,
         ordinal=at,
-        role=kept.run.role,
+        role=cast("Role", kept.run.role),  # a `PlannedRun` of this program's own
         tree=kept.tree,
         seed=kept.run.seed,
         outcome=StoredOutcome(run=kept.run, log_tail=""),

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from protocol.board_facts import (
     Claim,
@@ -50,8 +50,11 @@ from protocol.opinions import Opinions, opinions_of
 from protocol.records import Record
 from protocol.runs import Env
 
-_BOARD_CONTEXT = b"arnode/board/1\0"
-_SET_CONTEXT = b"arnode/set/1\0"
+# Which rule rows follow by: raised with every change of it. Boards by different rules differ with
+# the same records, so the number is in both digests, and peers tell each other theirs.
+RULE: Final = 2
+_BOARD_CONTEXT = b"arnode/board/%d\0" % RULE
+_SET_CONTEXT = b"arnode/set/%d\0" % RULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

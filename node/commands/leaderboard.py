@@ -61,6 +61,7 @@ def leaderboard(
     from node.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
+    from protocol.board import RULE
     from trainer.probing import probe_devices
 
     filters = _filters(wanted)
@@ -94,6 +95,7 @@ def leaderboard(
             {
                 "task": {"id": key.task.hex(), "name": body.manifest.name},
                 "class": key.hardware_class,
+                "rule": RULE,
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
                 "rows": [_as_json(row, here.get(row.tree)) for row in rows],
@@ -110,7 +112,7 @@ def _print_no_board(imported: "list[Imported]", top: int, *, color: str, as_json
     from node.commands.foreign import foreign_json
 
     if as_json:
-        none = dict.fromkeys(("task", "class", "set_digest", "board_digest"))
+        none = dict.fromkeys(("task", "class", "rule", "set_digest", "board_digest"))
         shown = [foreign_json(one, one.best(top)) for one in imported]
         print_json({**none, "rows": [], "imported": shown})
         return
@@ -197,6 +199,7 @@ def _print(
     from rich.text import Text
 
     from node.terminal import console
+    from protocol.board import RULE
 
     out = console(color)
     out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
@@ -229,7 +232,7 @@ def _print(
     out.print(table)
     out.print(_LEGEND, style="dim")
     digests = (board.set_digest.hex()[:_ID_DIGITS], board.board_digest.hex()[:_ID_DIGITS])
-    out.print("records {}, board {}".format(*digests), style="dim")
+    out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
 
 
 def _signed(nano: int | None) -> str:

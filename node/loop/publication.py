@@ -27,7 +27,6 @@ from protocol.kinds import (
     RetractBody,
     Run,
     Stage,
-    Status,
     TaskBody,
 )
 from protocol.manifest import TaskManifest
@@ -157,9 +156,7 @@ class Publication:
 
         `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
         """
-        failures: list[Status] = [
-            run.status for run in runs if run.role != "anchor" and run.status != "ok"
-        ]
+        failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
             ResultBody(
                 task=self._subject.manifest.id,

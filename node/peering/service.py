@@ -42,6 +42,7 @@ from node.peering.taking import Taking
 from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
+from protocol.board import RULE
 
 _MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
 _HEARD_AT_ONCE = 64
@@ -193,6 +194,7 @@ class Peering:
             told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
         return Hello(
             v=1,
+            rule=RULE,
             software=self._software,
             net=self._net,
             author=self._author,

@@ -166,6 +166,7 @@ class Crowd:
         digests = {topic: one for topic, one in self.indexes.digests().items() if one[0]}
         return Hello(
             v=1,
+            rule=2,
             software="arnode bench",
             net=MAIN_NET,
             author=host.peer_id.encode()[-32:],

@@ -23,8 +23,8 @@ from protocol.errors import Rejected
 from protocol.kinds import TaskBody, UnknownBody
 from protocol.record_index import key_of
 from protocol.records import Record, parse_record, sign_record
-from protocol.topics import news_topic
-from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS
+from protocol.topics import news_topic, topics_of
+from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS, VARIANTS
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
@@ -253,6 +253,45 @@ def test_unknown_kinds_are_kept_under_a_small_quota(store: Store) -> None:
     ]
     store.ingest([record.wire for record in records], now_ms=NOW_MS)
     assert ids(store) == {record.id for record in records[2:]}
+
+
+def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
+    store: Store,
+) -> None:
+    world = World()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY, anchors=STEADY))
+    store.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+    before = store.board(KEY).rows
+    dreamt = replace(attest(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
+    rehearsed = replace(confirm(TREES[1], STEADY, anchors=STEADY), stage="rehearsal")
+    shadows = replace(confirm(TREES[2], STEADY), status="frozen")
+    later = [
+        world.say(KEYS[1], dreamt),
+        world.say(KEYS[2], rehearsed),
+        world.say(KEYS[2], shadows),
+        *(
+            sign_record(AUTHOR, net="main", seq=9 + at, prev=None, ts_ms=START_MS, body=body)
+            for at, body in enumerate(VARIANTS.values())
+        ),
+    ]
+    report = store.ingest([one.wire for one in later], now_ms=NOW_MS)
+    assert (len(report.new), report.rejected, report.over_quota) == (len(later), [], 0)
+    assert ids(store) == {ANNOUNCEMENT.id, claim.id, *(one.id for one in later)}
+    assert all(topics_of(one) for one in later if one.kind != "patch")
+    assert store.board(KEY).rows == before
+
+
+def test_what_an_older_version_kept_of_the_same_bytes_is_made_anew(tmp_path: Path) -> None:
+    home, world = Home(tmp_path / "home"), World()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
+    with Store.open(home) as store:
+        store.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+        store._database.rows("DELETE FROM fact")  # as a version that read less of it had it
+        store._database.rows("DELETE FROM board")
+        assert store.board(KEY).rows == ()
+        store.set_meta("derived_by", b"\x01\x01")
+    with Store.open(home) as store:
+        assert store.board(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
 
 
 def test_own_records_are_nobodys_to_evict(store: Store) -> None:

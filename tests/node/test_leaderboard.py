@@ -63,7 +63,7 @@ def rows(show: Show, *words: str) -> list[dict[str, Any]]:
 
 def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     document = json.loads(show("--json"))
-    digests = {"set_digest", "board_digest"}
+    digests = {"rule", "set_digest", "board_digest"}
     assert set(document) == {"v", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {

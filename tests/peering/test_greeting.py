@@ -20,6 +20,7 @@ from tests.peering.wires import Wires
 
 OWN = Hello(
     v=1,
+    rule=2,
     software="arnode 0.1.0",
     net="main",
     author=bytes(32),
