@@ -121,6 +121,13 @@ class Row(Mapped):
         return self.confirmed + self.smaller
 
     @property
+    def figure_nano(self) -> int | None:
+        """The gain over the anchor that `bound_nano` is the bound of."""
+        if self.gain_attested_nano is not None:
+            return self.gain_attested_nano
+        return self.gain_anchor_nano
+
+    @property
     def bound_nano(self) -> int | None:
         """The gain over the anchor that it ranks by: what attesters found, else the claim's."""
         if self.gain_attested_lower_nano is not None:

@@ -23,6 +23,9 @@ from protocol.gains import MILLION, Pair
 
 BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
 
+SPOKEN: Final[tuple[BorneOut, ...]] = ("confirmed", "smaller", "refuted")
+GAINS: Final = ("confirmed", "smaller")
+
 FEWEST_PAIRS: Final = 3  # two cannot reach 1 in 20 without knowing the noise
 # By the number of pairs, from 3: of 64 runs there are at most 32.
 CRITICAL: Final = (
@@ -76,6 +79,14 @@ class Evidence:
             return False
         critical = CRITICAL[self.pairs - FEWEST_PAIRS]
         return MILLION * difference**2 >= 2 * critical * self.scatter
+
+
+def least_nano(gain_nano: int, lower_nano: int) -> int:
+    """Return the gain below which a claim does not hold: half of it, or its bound if larger.
+
+    As in `protocol.rule`, and 0 if it claims none.
+    """
+    return max(0, gain_nano // 2, lower_nano)
 
 
 def _scatter(values: Sequence[int]) -> int:

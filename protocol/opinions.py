@@ -8,13 +8,10 @@ people: one attester may own all of them. So nothing that ranks follows from how
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.evidence import GAINS, SPOKEN, least_nano
 from protocol.gains import Gain
-
-SPOKEN: Final = ("confirmed", "smaller", "refuted")
-GAINS: Final = ("confirmed", "smaller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +79,14 @@ def claims_of(facts: Iterable[Fact]) -> dict[bytes, Claim]:
 
 def is_borne_out(vote: Vote, claims: Mapping[bytes, Claim]) -> bool:
     """Say whether an attestation's own pairs bear its verdict out, given the claims by their id."""
-    return vote.evidence.bears_out(_least_nano(vote, claims)) == vote.verdict
+    return vote.evidence.bears_out(_claimed_nano(vote, claims)) == vote.verdict
 
 
-def _least_nano(vote: Vote, claims: Mapping[bytes, Claim]) -> int:
-    """Return the gain below which what a vote answers does not hold; 0 if that claims nothing.
-
-    Half of it, or its own bound if larger, as in `protocol.rule`.
-    """
+def _claimed_nano(vote: Vote, claims: Mapping[bytes, Claim]) -> int:
+    """Return the gain below which what a vote answers does not hold; 0 if that claims nothing."""
     claim = claims.get(vote.target) if vote.target else None
     if claim is None or claim.gain is None:
         return 0
     if (claim.base, claim.tree) != (vote.base, vote.tree):
         return 0
-    return max(0, claim.gain.value_nano // 2, claim.gain.lower_nano())
+    return least_nano(claim.gain.value_nano, claim.gain.lower_nano())

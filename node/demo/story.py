@@ -23,7 +23,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.board import Board
 from protocol.errors import ArnodeError
-from protocol.opinions import GAINS
+from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.device import processor

@@ -14,8 +14,8 @@ from node.loop.offers import Offer
 from node.loop.peers import Peers
 from node.store.boards import BoardKey
 from node.views.standing import measured_here
+from protocol.evidence import GAINS
 from protocol.kinds import PatchBody
-from protocol.opinions import GAINS
 from protocol.patches import unified_diff
 from protocol.source import Source
 from protocol.units import NANO

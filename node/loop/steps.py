@@ -310,9 +310,9 @@ class AttestationStep:
 class CatchUpStep:
     """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
 
-    `target` is their result, `patch` their patch, `gain_nano` what follows from their figures for
-    a step from `base`, positive if better. `verdict` and the word for the claim are filled in when
-    it is closed.
+    `target` is their result, `patch` their patch, `gain_nano` and `lower_nano` what follows from
+    their figures for a step from `base` and at least, positive if better. `verdict` and the word
+    for the claim are filled in when it is closed.
     """
 
     base: bytes
@@ -323,6 +323,7 @@ class CatchUpStep:
     author: bytes
     gain_nano: int
     rotation: int
+    lower_nano: int | None = None
     verdict: str = ""
     word: str | None = None
     measured: Measured | None = None
@@ -335,6 +336,7 @@ class CatchUpStep:
         field("target", digest()),
         field("author", digest()),
         field("gain", integer(), "gain_nano"),
+        field("lower", integer(), "lower_nano", optional=True),
         field("rotation", integer(0)),
         field("verdict", line(0, 32)),
         field("word", line(0, 32), optional=True),
@@ -353,7 +355,7 @@ class CatchUpStep:
     @property
     def claim(self) -> Claim:
         """What is claimed of the step, in the metric's unit."""
-        return Claim(gain=self.gain_nano / NANO)
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

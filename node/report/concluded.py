@@ -23,8 +23,8 @@ from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.changes import Origin
+from protocol.evidence import GAINS
 from protocol.kinds import ResultBody
-from protocol.opinions import GAINS
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells

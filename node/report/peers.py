@@ -15,9 +15,10 @@ from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from node.views.standing import Here, measured_here
 from protocol.board_facts import Claim
+from protocol.evidence import GAINS
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
-from protocol.opinions import GAINS, borne_out, claims_of
+from protocol.opinions import borne_out, claims_of
 
 HereWord: TypeAlias = Literal[
     "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"

@@ -8,7 +8,7 @@ from node.report.figures import Figures, deviations, hours, many, rate, short, t
 from node.report.gains import OriginGains
 from node.report.lines import LineReport
 from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
-from protocol.opinions import GAINS
+from protocol.evidence import GAINS
 
 _PROGRAM_DIGITS = 8
 _LEVELS = (

@@ -35,7 +35,7 @@ from node.report.peers import interval_of
 from node.report.points import NINETY_FIVE
 from node.report.tables import cost_sections, peers_sections
 from node.store.model_calls import Spending
-from protocol.opinions import GAINS
+from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
 _OUTCOMES = {

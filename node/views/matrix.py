@@ -12,9 +12,10 @@ from node.store.boards import BoardKey
 from node.store.store import Store
 from node.views.standing import measured_here
 from protocol.board_facts import Claim, Fact, Vote
+from protocol.evidence import SPOKEN
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
-from protocol.opinions import SPOKEN, borne_out, claims_of
+from protocol.opinions import borne_out, claims_of
 
 Level: TypeAlias = Literal["here", "others", "claimed"]
 

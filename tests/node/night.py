@@ -180,7 +180,10 @@ class Night:
         job = open_attestation(self.ledger, wanted)
         step = AttestationStep.from_value(job.body)
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-        while (weighed := weigh(self.store.runs_of(job.id), step, reading)).move == "pair":
+        manifest = self.ledger.publication.manifest
+        while (
+            weighed := weigh(self.store.runs_of(job.id), step, reading, manifest)
+        ).move == "pair":
             plan_next_pair(self.ledger, job, step)
             for planned in self.store.runs_of(job.id):
                 if planned.outcome is None:
