@@ -215,7 +215,7 @@ def whole_night(home: Home, store: Store) -> Night:
     paid = Cost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
     first = night.checkpoint(2 * GAIN_NANO)
-    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 3, "confirmed", base=BASELINE.tree)
+    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
     night.checkpoint(-GAIN_NANO)
