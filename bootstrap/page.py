@@ -68,6 +68,10 @@ def figures(store: Store, membership: Membership) -> Iterator[str]:
     }
     for name, (what, value) in values.items():
         yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value}\n"
+    yield "# HELP arnode_ignored_messages Gossip not passed on.\n"
+    yield "# TYPE arnode_ignored_messages gauge\n"
+    for why, number in sorted(membership.process.ignored_messages.items()):
+        yield f'arnode_ignored_messages{{why="{why}"}} {number}\n'
 
 
 def page(store: Store, membership: Membership) -> Iterator[str]:

@@ -77,6 +77,23 @@ def rank_of(topic: str) -> tuple[int, str]:
     return 1 if topic.endswith("/news") else 2, topic
 
 
+def net_of(topic: str) -> str:
+    """Return the name of the network that a topic is of."""
+    return topic.split("/", 3)[2]
+
+
+def belongs(record: Record, topic: str) -> bool:
+    """Tell whether a record may be in a topic by itself.
+
+    A patch may be in all of its task's: which results name it, it does not say. That halves of an
+    equivocation are news as well does not follow from either of them.
+    """
+    if isinstance(record.body, PatchBody):
+        root = news_topic(record.net, record.body.task).rpartition("/")[0]
+        return topic.rpartition("/")[0] == root
+    return not set(topics_of(record)).isdisjoint(parts_of(topic))
+
+
 def topics_of(record: Record) -> tuple[str, ...]:
     """Return where a record belongs by itself: nowhere for a patch.
 

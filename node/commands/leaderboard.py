@@ -57,7 +57,7 @@ def leaderboard(
     luckiest of the author's tries; as another key measured it on its own secret split, once one
     has.
     """
-    from node.commands.foreign import foreign_json
+    from node.commands.foreign import best_json
     from node.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
@@ -82,7 +82,7 @@ def leaderboard(
         assert body is not None  # noqa: S101 -- choose_board found it
         board = store.board(key)
         here = measured_here(store.own_facts(key))
-    imported = [one for one in imported if one.log.metric == body.manifest.metric.name]
+    segments = _segments(imported, body.manifest.metric.name)
     rows = [
         row
         for row in board.rows
@@ -99,35 +99,47 @@ def leaderboard(
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
                 "rows": [_as_json(row, here.get(row.tree)) for row in rows],
-                "imported": [foreign_json(one, one.best(top)) for one in imported],
+                "imported": [best_json(one, segment, top) for one, segment in segments],
             }
         )
         return
     _print(board, rows, here, body.manifest, key.hardware_class, color=config.color)
-    _print_imported(imported, top, color=config.color)
+    _print_imported(segments, top, color=config.color)
+
+
+def _segments(
+    imported: "list[Imported]", metric: str | None = None
+) -> "list[tuple[Imported, int]]":
+    """Return the parts of what was imported that are about a metric, or about any."""
+    return [
+        (one, number)
+        for one in imported
+        for number, segment in enumerate(one.log.segments)
+        if metric in (None, segment.metric)
+    ]
 
 
 def _print_no_board(imported: "list[Imported]", top: int, *, color: str, as_json: bool) -> None:
     """Say how a board comes about, and show what was imported."""
-    from node.commands.foreign import foreign_json
+    from node.commands.foreign import best_json
 
     if as_json:
         none = dict.fromkeys(("task", "class", "rule", "set_digest", "board_digest"))
-        shown = [foreign_json(one, one.best(top)) for one in imported]
+        shown = [best_json(one, segment, top) for one, segment in _segments(imported)]
         print_json({**none, "rows": [], "imported": shown})
         return
     click.echo(
         "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
     )
-    _print_imported(imported, top, color=color)
+    _print_imported(_segments(imported), top, color=color)
 
 
-def _print_imported(imported: "list[Imported]", top: int, *, color: str) -> None:
+def _print_imported(segments: "list[tuple[Imported, int]]", top: int, *, color: str) -> None:
     """Show the best of what other tools wrote, which is no board."""
-    from node.commands.foreign import print_foreign
+    from node.commands.foreign import print_best
 
-    for one in imported:
-        print_foreign(one, one.best(top), color=color, what="the best")
+    for one, segment in segments:
+        print_best(one, segment, top, color=color)
 
 
 def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:

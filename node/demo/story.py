@@ -1,7 +1,6 @@
 """What happens in the demo, told as it happens, and the facts of it."""
 
 import asyncio
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -77,8 +76,8 @@ class Facts:
         }
 
 
-async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
-    """Run the demo in a folder and return its facts.
+async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> Facts:
+    """Run the demo in a folder, which is temporary if the nodes may remove it; return its facts.
 
     Raises:
         ArnodeError: a node ended, or the story did not come to its end in time.
@@ -89,12 +88,10 @@ async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
         home = Home(root / name)
         home.prepare()
         shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
-    async with contextlib.AsyncExitStack() as stack:
+    async with acting(root, is_temporary=is_temporary) as cast:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
-            return await stack.enter_async_context(
-                acting(name, root, command, {"ARNODE_NET": NETWORK, **(settings or {})})
-            )
+            return await cast.start(name, command, {"ARNODE_NET": NETWORK, **(settings or {})})
 
         _define_network(root / "bootstrap")
         bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")

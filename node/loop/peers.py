@@ -84,7 +84,7 @@ class Peers:
         """Return what came of each author's claims here."""
         return author_rates(self._ledger, self._people().friends)
 
-    def catch_up(self, *, rotation: int) -> CatchUpStep | None:
+    def catch_up(self) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
         rows = self._offers.rows()
@@ -120,7 +120,6 @@ class Peers:
                 author=row.author,
                 gain_nano=(row.figure_nano or 0) - own_nano,
                 lower_nano=(row.bound_nano or 0) - own_nano,
-                rotation=rotation,
             )
         return None
 

@@ -182,7 +182,7 @@ _MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep:
-    """A stack on trial: the patches kept since the verified head, and the split it is judged on.
+    """A stack on trial: the patches kept since the verified head.
 
     What came of it is filled in when it is closed, here and in the other trials against the head.
     """
@@ -190,7 +190,6 @@ class CheckpointStep:
     base: bytes
     tree: bytes
     stack: tuple[bytes, ...]
-    rotation: int
     passed: bool = False
     measured: Measured | None = None
 
@@ -198,7 +197,6 @@ class CheckpointStep:
         field("base", digest()),
         field("tree", digest()),
         field("stack", listing(digest(), high=_MAX_STACK)),
-        field("rotation", integer(0)),
         field("passed", boolean()),
         field("measured", _MEASURED, optional=True),
     )
@@ -322,7 +320,6 @@ class CatchUpStep:
     target: bytes
     author: bytes
     gain_nano: int
-    rotation: int
     lower_nano: int | None = None
     verdict: str = ""
     word: str | None = None
@@ -337,7 +334,6 @@ class CatchUpStep:
         field("author", digest()),
         field("gain", integer(), "gain_nano"),
         field("lower", integer(), "lower_nano", optional=True),
-        field("rotation", integer(0)),
         field("verdict", line(0, 32)),
         field("word", line(0, 32), optional=True),
         field("measured", _MEASURED, optional=True),
@@ -370,7 +366,6 @@ class RemeasureStep:
     patch: bytes
     evidence: bytes
     because: str
-    rotation: int
     verdict: str = ""
     measured: Measured | None = None
 
@@ -380,7 +375,6 @@ class RemeasureStep:
         field("patch", digest()),
         field("evidence", digest()),
         field("because", line(1, 200)),
-        field("rotation", integer(0)),
         field("verdict", line(0, 32)),
         field("measured", _MEASURED, optional=True),
     )

@@ -13,6 +13,7 @@ from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut
+from protocol.fields import fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -225,7 +226,7 @@ def _is_settled(
 
 def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:
     return Confirmation(
-        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=reason[:200]
+        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=fit_line(reason, 200)
     )
 
 

@@ -128,7 +128,7 @@ class Peering:
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        effort = Effort(conduct, clock)
+        effort = Effort(conduct, clock, host_of=self.greeter.host_of)
         librarian, lender = Librarian(store, self._indexes), Lender(store, blobs, net=net)
         carrier.serve(SYNC, self._for_greeted(effort.limiting(librarian.answer)))
         carrier.serve(BLOB, self._for_greeted(effort.limiting(lender.answer)))
@@ -210,8 +210,9 @@ class Peering:
             self._went(peer)
         async for event in self._carrier.events():
             match event:
-                case Connected(peer=peer, address=address, is_relayed=relayed):
-                    self.greeter.came(peer, dialled=address is not None, relayed=relayed)
+                case Connected(peer=peer, address=address, is_relayed=relayed, host=host):
+                    dialled = address is not None
+                    self.greeter.came(peer, dialled=dialled, relayed=relayed, host=host)
                     self.syncer.came(peer)
                 case Disconnected(peer=peer):
                     self._went(peer)

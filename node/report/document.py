@@ -4,6 +4,7 @@ from node.report.concluded import Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains
 from node.report.lines import Head, LineReport, Report
 from node.report.peers import AskedPart, Interval, Others, OwnClaim, TriedClaim, interval_of
+from node.store.imported import Imported
 from protocol.changes import Origin
 from protocol.units import NANO, from_nano
 
@@ -21,6 +22,22 @@ def report_json(report: Report) -> _Json:
             "usd": report.asked.usd_nano / NANO,
         },
         "lines": [_line(line) for line in report.lines],
+        "imported": [_imported(one) for one in report.imported],
+    }
+
+
+def _imported(one: Imported) -> _Json:
+    return {
+        "id": one.id.hex(),
+        "name": one.name,
+        "form": one.log.form,
+        "level": "unsigned",
+        "read": len(one.log.read),
+        "text": len(one.log.text_lines),
+        "segments": [
+            {"metric": segment.metric, "direction": segment.direction, "read": one.count(number)}
+            for number, segment in enumerate(one.log.segments)
+        ],
     }
 
 

@@ -4,7 +4,7 @@ A passed checkpoint is never told as if it spoke for the parts of its stack.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 
 from node.report.blocks import (
@@ -34,6 +34,7 @@ from node.report.lines import LineReport, Report
 from node.report.peers import interval_of
 from node.report.points import NINETY_FIVE
 from node.report.tables import cost_sections, peers_sections
+from node.store.imported import Imported
 from node.store.model_calls import Spending
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
@@ -75,6 +76,8 @@ def document_of(report: Report, zone: tzinfo | None) -> Document:
         sections = [Section(title="Nothing yet", level=2, blocks=(Paragraph(words=(nothing,)),))]
     if report.asked.calls:
         sections.append(_asked(report.asked))
+    if report.imported:
+        sections.append(_imported(report.imported))
     return Document(title=f"What happened from {since} to {until}", sections=tuple(sections))
 
 
@@ -85,6 +88,20 @@ def _asked(asked: Spending) -> Section:
         " included. A question whose end was never heard counts as the most that it could take."
     )
     return Section(title="Models", level=2, blocks=(Paragraph(words=(said,)),))
+
+
+def _imported(files: Sequence[Imported]) -> Section:
+    said = "What other tools wrote is unsigned and unverified: it stands on no board."
+    items: list[Words] = []
+    for one in files:
+        metrics = [(Quoted(segment.metric),) for segment in one.log.segments]
+        lines = len(one.log.text_lines)
+        kept = f"; {many(lines, 'line')} kept as text" if lines else ""
+        read = many(len(one.log.read), "experiment")
+        items.append((Quoted(one.name), f": {read} of ", *joined(metrics), kept))
+    return Section(
+        title="Imported", level=2, blocks=(Paragraph(words=(said,)), Bullets(items=tuple(items)))
+    )
 
 
 def _line(line: LineReport, zone: tzinfo | None) -> list[Section]:

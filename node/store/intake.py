@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heapreplace
 from typing import Final
 
+from node.clock import EARLY_MS
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database
@@ -24,7 +25,6 @@ from protocol.errors import Rejected
 from protocol.kinds import RetractBody
 from protocol.records import Record
 
-EARLY_MS: Final = 10 * 60 * 1000
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_QUARANTINED = 10_000
 _MAX_REMEMBERED = 100_000  # refused ids
@@ -129,7 +129,10 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
         with Tally(database) as tally:
             for record_id, wire in early:
                 database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-                one = extract_of(archive.parsed(wire), manifest_of)
+                record = archive.parsed(wire)
+                if record.is_outdated:
+                    continue
+                one = extract_of(record, manifest_of)
                 _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report

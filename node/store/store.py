@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from node.exchange.foreign_logs import ForeignLog
+from node.exchange.foreign_rows import ForeignLog
 from node.home import Home
 from node.progress import Progress, silent
 from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
@@ -256,6 +256,10 @@ class Store(JobStore):
     def damaged_records(self, progress: Progress) -> list[str]:
         """Return which records are not what their id and signature say."""
         return archive.damaged(self._database, progress)
+
+    def outdated_records(self) -> list[bytes]:
+        """Return the ids of records of before hidden characters were refused."""
+        return archive.outdated(self._database)
 
     def own_records(self) -> list[Record]:
         """Return this node's own records in the order they were made."""

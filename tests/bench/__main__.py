@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.attesting import run_attesting
+from tests.bench.crowding import run_crowding
 from tests.bench.decisions import run_decisions
 from tests.bench.exploring import run_explore
 from tests.bench.network import FIGURES, ROOT, run_network
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "records": run_records,
     "syncing": run_syncing,
     "peers": run_peers,
+    "crowding": run_crowding,
     "network": run_network,
 }
 

@@ -16,15 +16,26 @@ export class Frames {
   }
 
   async ask(question) {
-    const body = encode(question);
-    const head = Buffer.alloc(HEAD_BYTES);
-    head.writeUInt32BE(body.length);
-    if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
+    await this.#send(question);
     return this.#receive();
+  }
+
+  // Waits for one question, and gives this answer to it.
+  async answer(answer) {
+    const question = await this.#receive();
+    await this.#send(answer);
+    return question;
   }
 
   async close() {
     await this.#stream.close();
+  }
+
+  async #send(value) {
+    const body = encode(value);
+    const head = Buffer.alloc(HEAD_BYTES);
+    head.writeUInt32BE(body.length);
+    if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
   }
 
   async #receive() {

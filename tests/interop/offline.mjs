@@ -1,7 +1,9 @@
-// What needs no peer: reading and making records, and a reconciliation through the test.
+// What needs no peer: reading and making records, judging signatures, and a reconciliation through
+// the test.
 
 import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
+import { isSigned } from "./signature.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
 async function records() {
@@ -13,6 +15,12 @@ async function records() {
     } catch (fault) {
       say("invalid", { why: fault.message });
     }
+  }
+}
+
+async function signatures() {
+  for (const { public: key, message, signature } of (await hear()).cases) {
+    say("judged", { holds: isSigned(unhex(key), unhex(message), unhex(signature)) });
   }
 }
 
@@ -28,5 +36,5 @@ async function reconcile() {
   say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
 }
 
-await { records, reconcile }[process.argv[2]]();
+await { records, signatures, reconcile }[process.argv[2]]();
 stop();

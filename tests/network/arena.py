@@ -15,10 +15,13 @@ from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.gossip import Gossip
 from node.network.host import NetworkHost, running_host
+from node.network.judging import PASSED_ON, Judgement
 from node.network.limits import PeerId
 from node.network.router import GOSSIP_PROTOCOL
+from protocol.topics import news_topic
+from tests.protocol.examples import MANIFEST
 
-TOPIC = "/arnode/test/0123456789abcdef/news"
+TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 20.0
 
@@ -114,8 +117,8 @@ async def expect(inbox: Inbox, data: bytes) -> None:
             return
 
 
-def anything(_: PeerId, __: bytes) -> bool:
-    return True
+def anything(_: str, __: PeerId, ___: bytes) -> Judgement:
+    return PASSED_ON
 
 
 @asynccontextmanager

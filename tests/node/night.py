@@ -58,7 +58,7 @@ GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
 _STEP_MS = 120_000
 _HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
-HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u202e&amp;'
+HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u200d&amp;'
 LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 
 
@@ -150,7 +150,6 @@ class Night:
             target=claim,
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
-            rotation=0,
         )
         job = open_catch_up(self.ledger, step)
         for _ in range(4):

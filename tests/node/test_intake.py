@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.checkup import examine, mend
+from node.clock import EARLY_MS
 from node.home import Home
 from node.store.boards import BoardKey
 from node.store.extracts import Extract, extract
-from node.store.intake import EARLY_MS, INTENT_MS, Quotas
+from node.store.intake import INTENT_MS, Quotas
 from node.store.sifting import BATCH, Sifted
 from node.store.store import Store
 from protocol.board import board_of

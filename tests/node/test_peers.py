@@ -212,7 +212,7 @@ def test_own_claims_are_no_peers(bench: Bench, blobs: Blobs) -> None:
     work(bench)  # kept and confirmed as its own
     ledger = ledger_of(bench.home, bench.store)
     assert peers()(ledger).idea() is None
-    assert peers()(ledger).catch_up(rotation=0) is None
+    assert peers()(ledger).catch_up() is None
 
 
 def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: Blobs) -> None:

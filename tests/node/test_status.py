@@ -118,7 +118,7 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
     keep(ledger, "0.4")
     checkpoint(ledger, gain_nano=GAIN_NANO)
     keep(ledger, "0.5")
-    open_checkpoint(ledger, rotation=0)
+    open_checkpoint(ledger)
     line = line_of(ledger)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
