@@ -153,7 +153,8 @@ def _verdict(
             return "confirmed"
         if claim is not None and _is_shown(evidence.log_e_worse):
             return "refuted"
-        if is_less and (is_last or _is_unlikely(evidence)):
+        # A few pairs that miss a smaller gain which is likely do not say that there is none.
+        if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):
             return "refuted"
     if is_last or _is_futile(evidence, policy, claim):
         return "unconfirmed"

@@ -146,6 +146,7 @@ def test_what_was_claimed_is_not_refuted_while_a_smaller_gain_is_likely() -> Non
     assert pairs.log_e < -math.log(POWER.alpha)
     assert judge(pairs, POWER, claim=claim).verdict is None
     assert judge(pairs, replace(POWER, max_pairs=2), claim=claim).verdict == "refuted"
+    assert judge(pairs, replace(QUICK, max_pairs=2), claim=claim).verdict == "unconfirmed"
 
 
 def test_a_gain_whose_size_the_pairs_leave_open_is_confirmed() -> None:
