@@ -85,10 +85,10 @@ def page(store: Store, membership: Membership) -> Iterator[str]:
         what = task.manifest.name if task else key.task.hex()[:12]
         board = store.board(key, _ROWS)
         yield f"<h2>{html.escape(what)} on {html.escape(key.hardware_class)}</h2>"
-        yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>refute</tr>"
+        yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>find less<th>refute</tr>"
         for row in board.rows:
             yield (
                 f"<tr><td>{row.tree.hex()[:12]}<td>{row.gain_nano / NANO:.6f}"
-                f"<td>{row.confirmed}<td>{row.refuted}</tr>"
+                f"<td>{row.confirmed}<td>{row.smaller}<td>{row.refuted}</tr>"
             )
         yield f"</table><p>digest {board.board_digest.hex()[:16]}</p>"

@@ -21,8 +21,9 @@ _TOP = 20
 _ID_DIGITS = 12
 _LEVELS = ("claimed", "others", "here")
 _LEGEND = (
-    "claimed: what its author's key signed.  others: keys, not people, that say they re-ran it"
-    " (+ confirmed, - refuted).  here: measured on this machine."
+    "claimed: what its author's key signed.  attested: at least so much, as another key measured"
+    " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
+    " claimed, - refuted; ? not borne out).  here: measured on this machine."
 )
 
 
@@ -51,8 +52,10 @@ def leaderboard(
 ) -> None:
     """Show the board of a task and hardware class.
 
-    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate on
-    its author's machine, after an allowance for the luckiest of the author's tries.
+    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate: as
+    claimed, on the public or the secret split, whichever is lower, and after an allowance for the
+    luckiest of the author's tries; as another key measured it on its own secret split, once one
+    has.
     """
     from node.commands.foreign import best_json
     from node.config import load_config
@@ -83,7 +86,7 @@ def leaderboard(
     rows = [
         row
         for row in board.rows
-        if (level != "others" or row.confirmed)
+        if (level != "others" or row.found_gain)
         and (level != "here" or row.tree in here)
         and all(_matches(row.env, name, text) for name, text in filters.items())
     ][:top]
@@ -168,7 +171,16 @@ def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
         "gain_lower": row.gain_lower_nano / NANO,
         "pairs": row.pairs,
         "tries": row.tries,
-        "others": {"confirmed": row.confirmed, "refuted": row.refuted, "adopted": row.adopted},
+        "others": {
+            "confirmed": row.confirmed,
+            "smaller": row.smaller,
+            "refuted": row.refuted,
+            "unsupported": row.unsupported,
+            "adopted": row.adopted,
+            "gain_anchor": from_nano(row.gain_attested_nano),
+            "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
+            "anchor_pairs": row.attested_pairs,
+        },
         "here": here and _here_as_json(here),
         "env": dict(row.env.items),
         "flags": list(row.flags),
@@ -209,6 +221,7 @@ def _print(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rank", "tree", "claimed gain", "at least", manifest.metric.name, "tries"):
         table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
+    table.add_column("attested", no_wrap=True, justify="right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
     has_flags = any(row.flags for row in rows)
@@ -223,7 +236,8 @@ def _print(
             _signed(row.gain_anchor_lower_nano),
             f"{row.metric_nano / NANO:.6f}",
             str(row.tries),
-            f"+{row.confirmed} -{row.refuted}",
+            _signed(row.gain_attested_lower_nano),
+            _others_shown(row),
             Text(_here_shown(here.get(row.tree))),
             *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
@@ -235,6 +249,11 @@ def _print(
 
 def _signed(nano: int | None) -> str:
     return "" if nano is None else f"{nano / NANO:+.6f}"
+
+
+def _others_shown(row: "Row") -> str:
+    said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
+    return f"{said} ?{row.unsupported}" if row.unsupported else said
 
 
 def _here_shown(here: "Here | None") -> str:

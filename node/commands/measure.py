@@ -25,7 +25,7 @@ from protocol.units import NANO, from_nano
 from trainer.outcome import RunOutcome
 from trainer.probing import probe_devices
 
-EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
+EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5, "smaller": 8}
 REJECTED = 7
 
 

@@ -22,6 +22,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.board import Board
 from protocol.errors import ArnodeError
+from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.device import processor
@@ -192,7 +193,7 @@ class _Story:
             self.facts.verdicts[name] = step.verdict
             self.facts.measured[name] = _gain(store, job.id)
             self._note(f"{name} judged")
-            adopted = "; the checker adopts it" if step.verdict == "confirmed" else ""
+            adopted = "; the checker adopts it" if step.verdict in GAINS else ""
             self._say(
                 f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
                 f"secret text: {self.facts.measured[name]:+.4f}, {step.verdict}{adopted}"

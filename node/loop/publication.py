@@ -196,6 +196,8 @@ class Publication:
         proof: bytes,
         runs: Sequence[Run],
         verdict: AttestVerdict,
+        alpha_millionths: int,
+        max_pairs: int,
     ) -> Record:
         """Record what came of running somebody's claim again."""
         return self._append(
@@ -209,6 +211,8 @@ class Publication:
                 proof=proof,
                 runs=tuple(runs),
                 verdict=verdict,
+                alpha_millionths=alpha_millionths,
+                max_pairs=max_pairs,
             )
         )
 

@@ -33,7 +33,7 @@ from protocol.fields import (
     text,
 )
 from protocol.ideas import Edit
-from protocol.rule import POWER, QUICK, Claim, Policy
+from protocol.rule import QUICK, VERIFY, Claim, Policy
 from protocol.units import NANO, from_nano
 
 _Step = TypeVar("_Step")
@@ -293,7 +293,7 @@ class AttestationStep:
     @property
     def policy(self) -> Policy:
         """The rule's numbers for this claim."""
-        mode = QUICK if self.is_quick else POWER
+        mode = QUICK if self.is_quick else VERIFY
         return replace(mode, alpha=self.alpha_micro / 1e6, max_pairs=self.max_pairs)
 
     @property
@@ -308,9 +308,9 @@ class AttestationStep:
 class CatchUpStep:
     """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
 
-    `target` is their result, `patch` their patch, `gain_nano` what follows from their figures for
-    a step from `base`, positive if better. `verdict` and the word for the claim are filled in when
-    it is closed.
+    `target` is their result, `patch` their patch, `gain_nano` and `lower_nano` what follows from
+    their figures for a step from `base` and at least, positive if better. `verdict` and the word
+    for the claim are filled in when it is closed.
     """
 
     base: bytes
@@ -320,6 +320,7 @@ class CatchUpStep:
     target: bytes
     author: bytes
     gain_nano: int
+    lower_nano: int | None = None
     verdict: str = ""
     word: str | None = None
     measured: Measured | None = None
@@ -332,6 +333,7 @@ class CatchUpStep:
         field("target", digest()),
         field("author", digest()),
         field("gain", integer(), "gain_nano"),
+        field("lower", integer(), "lower_nano", optional=True),
         field("verdict", line(0, 32)),
         field("word", line(0, 32), optional=True),
         field("measured", _MEASURED, optional=True),
@@ -349,7 +351,7 @@ class CatchUpStep:
     @property
     def claim(self) -> Claim:
         """What is claimed of the step, in the metric's unit."""
-        return Claim(gain=self.gain_nano / NANO)
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

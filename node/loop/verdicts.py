@@ -277,20 +277,26 @@ class Verdicts:
                 self._ledger.plan_checkpoint_pair(job, step)
                 return None
             case "anchors":
-                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                self._ledger.plan_anchors(job, seeds)
+                self._plan_anchors(job, confirmation)
                 return None
         return confirmation
 
+    def _plan_anchors(self, job: Job, confirmation: Confirmation) -> None:
+        seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
+        self._ledger.plan_anchors(job, seeds)
+
     def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
         step = AttestationStep.from_value(job.body)
-        confirmation = weigh(runs, step, self._paired_reading(job, step))
+        reading = self._paired_reading(job, step)
+        confirmation = weigh(runs, step, reading, self._session.task.manifest)
         self._activity.weighing(confirmation)
         match confirmation.move:
             case "wait":
                 return
             case "pair":
                 plan_next_pair(self._ledger, job, step)
+            case "anchors":
+                self._plan_anchors(job, confirmation)
             case _:
                 ended = _ended(runs)
                 with self._store.transaction():

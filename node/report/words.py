@@ -36,9 +36,14 @@ from node.report.points import NINETY_FIVE
 from node.report.tables import cost_sections, peers_sections
 from node.store.imported import Imported
 from node.store.model_calls import Spending
+from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
-_OUTCOMES = {"confirmed": "passed", "unrunnable": "could not run"}
+_OUTCOMES = {
+    "confirmed": "passed",
+    "smaller": "passed (smaller than claimed)",
+    "unrunnable": "could not run",
+}
 _FATES = {
     "passed": "its stack passed",
     "missed": "its stack missed its checkpoint",
@@ -160,14 +165,12 @@ def _trials(line: LineReport, figures: Figures) -> list[str]:
         ("catchup", "peer's tree", "peers' trees"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind == kind]
-        passed = sum(trial.verdict == "confirmed" for trial in trials)
+        passed = sum(trial.verdict in GAINS for trial in trials)
         if trials:
             said.append(f"{passed} of {many(len(trials), one, several)} passed.")
         elif kind == "checkpoint":
             said.append("No checkpoint ended.")
-    taken_back = sum(
-        trial.verdict == "confirmed" and not trial.stands for trial in line.confirmations
-    )
+    taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:
         said.append(f"{many(taken_back, 'of them was', 'of them were')} taken back since.")
     if line.gain_nano:
@@ -213,7 +216,7 @@ def _checkpoints(line: LineReport, figures: Figures) -> Section | None:
 def _confirmation(one: Confirmation, figures: Figures) -> Words:
     outcome = _OUTCOMES.get(one.verdict, f"missed ({one.verdict})")
     words: list[str | Quoted] = [f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}"]
-    if one.verdict == "confirmed" and not one.stands:
+    if one.verdict in GAINS and not one.stands:
         words.append(", taken back since")
     interval = interval_of(one.measured)
     if interval and one.measured:

@@ -67,7 +67,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
         f"{counts['rejected']} rejected"
     )
     click.echo(
-        f"  verification   {verified['confirmed']} confirmed, {verified['refuted']} refuted, "
+        f"  verification   {verified['confirmed']} confirmed, "
+        f"{verified['smaller']} smaller than claimed, {verified['refuted']} refuted, "
         f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
     )
     for intent in line["intents"][:_INTENTS]:

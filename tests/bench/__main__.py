@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.attesting import run_attesting
 from tests.bench.crowding import run_crowding
 from tests.bench.decisions import run_decisions
 from tests.bench.exploring import run_explore
@@ -22,6 +23,7 @@ from tests.figures import provenance
 KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
+    "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,
     "pipeline": run_pipeline,

@@ -19,6 +19,7 @@ from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
 from protocol.errors import Rejected
+from protocol.evidence import CRITICAL, Evidence
 from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
@@ -71,13 +72,18 @@ def test_the_example_is_the_golden_record() -> None:
 
 def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
     text = section("Boards")
-    numbers = [int(word) for word in re.findall(r"\b\d{7}\b", text)]
-    assert numbers == [*T95, *LUCK]
+    numbers = [int(word) for word in re.findall(r"\b\d{6,7}\b", text)]
+    assert numbers == [*T95, *LUCK, *CRITICAL]
     gain = gain_of([31_000_000, 28_000_000, 35_000_000, 30_000_000], 10_400_000)
     assert gain is not None
     for tries, shown in ((5, "-5,993,826"), (1, "1,448,497")):
         assert f"{gain.lower_nano(10_400_000 * luck(tries)):,}" == shown
         assert shown in text
+    base = (1_256_000_000, 1_251_000_000, 1_263_000_000, 1_259_000_000)
+    gains = (31_000_000, 28_000_000, 35_000_000, 30_000_000)
+    shown = Evidence.of([(b, b - d) for b, d in zip(base, gains, strict=True)], 10_400_000)
+    assert (shown.total, shown.scatter) == (124_000_000, 2_595_840_000_000_000)
+    assert shown.bears_out(0) == "confirmed"
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
 
