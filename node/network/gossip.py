@@ -224,7 +224,8 @@ class GuardedPubsub(Pubsub):
             return False
         if judgement.fate is Fate.REFUSED:
             self._incidents.note(peer, topic, f"an invalid message: {judgement.why}")
-            self._scorer.on_invalid_message(forwarder, topic)
+            if self._scorer is not None:
+                self._scorer.on_invalid_message(forwarder, topic)
         elif judgement.fate is Fate.IGNORED:
             self.ignored[judgement.why] += 1
             if judgement.strays:

@@ -1,7 +1,8 @@
 """What waits because its time has not come, within a share of each author and of all.
 
 What is furthest ahead makes room: it would wait longest, and comes again when it is no longer
-early. So whoever signs with many keys for next year takes nothing from a clock that is an hour ahead.
+early. So whoever signs with many keys for next year takes nothing from a clock that is an hour
+ahead.
 """
 
 from collections.abc import Sequence
