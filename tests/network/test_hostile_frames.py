@@ -162,7 +162,7 @@ def test_frames_without_end_wait_and_others_have_their_turn() -> None:
 
 
 async def handshake(socket: trio.SocketStream, *parts: bytes) -> None:
-    with contextlib.suppress(trio.BrokenResourceError):  # the host hung up before the last
+    with contextlib.suppress(trio.BrokenResourceError):  # it may have hung up already
         for part in parts:
             await socket.send_all(part)
 
