@@ -1,9 +1,10 @@
-// What needs no peer: reading and making records, judging signatures, and a reconciliation through
-// the test.
+// What needs no peer: reading and making records, judging signatures, what pairs bear out, and a
+// reconciliation through the test.
 
 import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { isSigned } from "./signature.mjs";
+import { bearsOut } from "./evidence.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
 async function records() {
@@ -36,5 +37,11 @@ async function reconcile() {
   say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
 }
 
-await { records, signatures, reconcile }[process.argv[2]]();
+async function evidence() {
+  for (const { pairs, noise, least } of (await hear()).cases) {
+    say("borne", bearsOut(pairs, noise, least));
+  }
+}
+
+await { evidence, records, signatures, reconcile }[process.argv[2]]();
 stop();
