@@ -11,10 +11,34 @@ import secrets
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
 from trainer.coarse import coarse_metric
+from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.scoring import ScoredRows, bits_per_nat
 from trainer.text.data import TaskData
 
 KEY_BYTES = 32
+
+
+class Claimed:
+    """What trees claimed of the secret rows of the last split that runs shared, and passed with.
+
+    An audit looks where a claim differs from another tree's.
+    """
+
+    def __init__(self) -> None:
+        self._key = b""
+        self._by_tree: dict[bytes, Floats] = {}
+
+    def note(self, key: bytes, tree: bytes, claims: Floats) -> None:
+        """Keep what a tree claimed on the split of a key; those of another split are forgotten."""
+        if key != self._key:
+            self._key, self._by_tree = key, {}
+        self._by_tree[tree] = claims
+
+    def by_another(self, key: bytes, tree: bytes) -> Floats | None:
+        """Return what a tree but this one claimed on the split of a key, if any has."""
+        known = self._by_tree if key == self._key else {}
+        others = [claims for other, claims in known.items() if other != tree]
+        return others[-1] if others else None
 
 
 class SecretSplits:

@@ -42,7 +42,7 @@ from trainer.sandbox.profile import Profile, Role
 from trainer.sandbox.sandbox import Sandbox
 from trainer.scoring import ScoredRows, ask_audit, ask_claims
 from trainer.sealed import Sealed, sealed
-from trainer.secret_splits import SecretSplits
+from trainer.secret_splits import Claimed, SecretSplits
 from trainer.supply import Supply
 from trainer.task import Task
 from trainer.text.data import TaskData
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
+_CALIBRATED = b""  # no tree's: the weights of the baseline that calibrated this session
 _SCRATCH_BYTES = 64 << 20
 _CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
 _CARD_THREADS = 1024  # its workers, on a machine with many processors
@@ -108,7 +109,7 @@ class Stages:
         self._task = task
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
-        self._baseline: tuple[bytes, Floats] | None = None  # the last key, and what it claims there
+        self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
         self._random_seed = random_seed
@@ -337,6 +338,8 @@ class Stages:
                 claims=claims[scored.public],
                 weights=weights,
             )
+        if request.split is not None:
+            self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
         return coarse_audit(statistics, tolerance)
 
     async def _reference(
@@ -352,24 +355,21 @@ class Stages:
         known = self.yardstick.claims if request.incumbent is None else request.incumbent
         reference[scored.public] = known
         if request.split is not None:
-            reference[scored.secret] = await self._baseline_on(scored, self.yardstick.weights)
+            others = self._claimed.by_another(scored.key, request.source.tree)
+            if others is None:
+                others = await self._baseline_on(request, scored, self.yardstick.weights)
+                self._claimed.note(scored.key, _CALIBRATED, others)
+            reference[scored.secret] = others
         return reference
 
-    async def _baseline_on(self, scored: ScoredRows, weights: bytes) -> Floats:
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Floats:
         """Return what this session's baseline claims of secret rows. Raises RunFailed."""
-        if self._baseline is None or self._baseline[0] != scored.key:
-            asked = Request(
-                source=self._task.source,
-                seed=0,
-                split=scored.key,
-                needs_audit=lambda _public, _secret: False,
-                incumbent=None,
-                ceiling=UNLIMITED,
-            )
-            secret = replace(scored, rows=scored.rows[scored.secret])
-            ask = partial(self._claim, asked, weights, Meter(), secret)
-            self._baseline = scored.key, await restarted(ask)
-        return self._baseline[1]
+        asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
+        secret = replace(scored, rows=scored.rows[scored.secret])
+        try:
+            return await self._claim(asked, weights, Meter(), secret)
+        except RunFailed:  # something outside killed it: no fault of whom it is asked for
+            return await self._claim(asked, weights, Meter(), secret)
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
         await sandbox.send(JOB, self._job("serve", request))

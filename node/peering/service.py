@@ -100,6 +100,7 @@ class Peering:
             net=net,
             now_ms=now_ms,
             on_new=self._note_new,
+            clock=clock,
             authors=authors,
         )
         self.syncer = Syncer(
@@ -232,8 +233,10 @@ class Peering:
             heard = [await self._heard.get()]
             while len(heard) < _HEARD_AT_ONCE and not self._heard.empty():
                 heard.append(self._heard.get_nowait())
-            # Whoever forwarded it need not have been able to see what is wrong with it.
-            await self._taking.take(heard[0].forwarder, [one.data for one in heard])
+            # Whoever forwarded it need not have been able to see what is wrong with it; and of what
+            # is strange the network process let through so much of each.
+            wires = [one.data for one in heard]
+            await self._taking.take(heard[0].forwarder, wires, is_rationed=False)
 
     def _note_new(self, peer: PeerId | None, report: Report) -> None:
         if self._news is None:

@@ -224,8 +224,13 @@ CONFIRM_ANEW = (
 )
 # Which secret split a job's runs are on.
 _NINTH = ("ALTER TABLE job ADD COLUMN split BLOB", *CONFIRM_ANEW)
+# What is early is kept within a share of each author.
+_TENTH = (
+    "ALTER TABLE quarantine ADD COLUMN author BLOB",
+    "CREATE INDEX quarantine_author ON quarantine (author, ts_ms)",
+)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH),
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH),
 )
 
 

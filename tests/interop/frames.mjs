@@ -20,6 +20,11 @@ export class Frames {
     return this.#receive();
   }
 
+  // Answers question after question until the stream ends.
+  async serve(answerOf) {
+    while (await this.#hasMore()) await this.#send(answerOf(await this.#receive()));
+  }
+
   // Waits for one question, and gives this answer to it.
   async answer(answer) {
     const question = await this.#receive();
@@ -36,6 +41,13 @@ export class Frames {
     const head = Buffer.alloc(HEAD_BYTES);
     head.writeUInt32BE(body.length);
     if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
+  }
+
+  async #hasMore() {
+    if (this.#received.length > 0) return true;
+    const { value, done } = await this.#chunks.next();
+    if (!done) this.#received = Buffer.from(value.subarray());
+    return !done;
   }
 
   async #receive() {

@@ -1,6 +1,9 @@
-// What needs no peer: reading and making records, judging signatures, what pairs bear out, and a
-// reconciliation through the test.
+// What needs no peer: reading and making records, judging signatures, reading a bundle, what pairs
+// bear out, and a reconciliation through the test.
 
+import { readFileSync } from "node:fs";
+
+import { readBundle } from "./bundle.mjs";
 import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { isSigned } from "./signature.mjs";
@@ -25,6 +28,19 @@ async function signatures() {
   }
 }
 
+async function bundle() {
+  for (const path of (await hear()).paths) {
+    try {
+      const { about, records, blobs } = readBundle(readFileSync(path));
+      const kinds = [...records].map(([id, { kind }]) => [id, kind]);
+      const sizes = [...blobs].map(([hash, { length }]) => [hash, length]);
+      say("whole", { about, records: Object.fromEntries(kinds), blobs: Object.fromEntries(sizes) });
+    } catch (fault) {
+      say("broken", { why: fault.message });
+    }
+  }
+}
+
 async function reconcile() {
   const { keys, limit } = await hear();
   const records = keys.map(([ts, id]) => ({ ts, id: unhex(id) }));
@@ -43,5 +59,5 @@ async function evidence() {
   }
 }
 
-await { evidence, records, signatures, reconcile }[process.argv[2]]();
+await { records, signatures, bundle, evidence, reconcile }[process.argv[2]]();
 stop();

@@ -1,18 +1,22 @@
 """Records and reconciliation, written anew from docs/protocol.md, agree with ours."""
 
+import dataclasses
 import hashlib
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from node.exchange.bundle import Bundle, write_bundle
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of
 from tests.interop.javascript import FOLDER, program
 from tests.network.arena import run
-from tests.protocol.examples import START_MS
+from tests.protocol.examples import PATCH, RESULT, START_MS
+from tests.protocol.worlds import KEYS, World
 
 FILES = Path(__file__).parents[1] / "vectors"
 VECTORS: Any = json.loads((FILES / "records.json").read_text())
@@ -80,6 +84,33 @@ def test_other_libraries_agree_on_every_signature_that_holds(js_folder: Path) ->
             assert verdicts[one["name"]] == agreed, one["name"]
     disputed = [name for name, said in verdicts.items() if len(set(said.values())) > 1]
     assert len(disputed) > 20, "else the vectors hold nothing that needs a rule"
+
+
+def test_js_reads_a_bundle_and_finds_what_was_changed(tmp_path: Path) -> None:
+    world = World()
+    patch = world.say(KEYS[0], PATCH)
+    claim = world.say(KEYS[0], dataclasses.replace(RESULT, patch=patch.id))
+    blobs = {hashlib.sha256(data).digest(): data for data in (b"", b"DEPTH = 2\n" * 1_000)}
+    records = {one.id: one for one in (patch, claim)}
+    path = tmp_path / "claim.bundle"
+    write_bundle(path, Bundle(about=claim.id, records=records, blobs=blobs))
+    altered = tmp_path / "altered.bundle"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(altered, "w") as copy:
+        for name in whole.namelist():
+            data = whole.read(name)
+            copy.writestr(name, data + b"#" if name.startswith("blobs/") else data)
+
+    async def test() -> None:
+        async with program(FOLDER, "offline.mjs", "bundle") as js:
+            await js.tell(paths=[str(path), str(altered)])
+            assert await js.fact("whole") == {
+                "about": claim.id.hex(),
+                "records": {one.id.hex(): one.kind for one in records.values()},
+                "blobs": {one.hex(): len(data) for one, data in blobs.items()},
+            }
+            assert "another hash" in (await js.fact("broken"))["why"]
+
+    run(test)
 
 
 def key(number: int) -> Key:

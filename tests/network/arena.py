@@ -68,9 +68,9 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
             await trio.sleep(0.01)
 
 
-async def meshed(host: NetworkHost, peer: PeerId) -> None:
+async def meshed(host: NetworkHost, peer: PeerId, topic: str = TOPIC) -> None:
     """Wait until what a host publishes goes to a peer: before, nobody may get it."""
-    await until(lambda: ID.from_string(peer) in host._router.mesh.get(TOPIC, ()))
+    await until(lambda: ID.from_string(peer) in host._router.mesh.get(topic, ()))
 
 
 @dataclass(frozen=True)

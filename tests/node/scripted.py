@@ -72,6 +72,7 @@ class ScriptedRunner:
     metric_tolerance: float = 0.0
     yardstick: str = "scripted"
     on_start: Callable[[int], None] = lambda _count: None
+    hardness_nano: Callable[[bytes | None], int] = lambda _split: 0  # of a split's secret text
     gate: asyncio.Event | None = None
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
@@ -112,7 +113,8 @@ class ScriptedRunner:
             # A little noise that the seed decides, as torch's would be.
             wobble = (seed % 7 - 3) * 1000
             nano = outcome.metric_nano + wobble
-            outcome = replace(outcome, metric_nano=nano, secret_nano=nano)
+            secret_nano = nano + self.hardness_nano(split)
+            outcome = replace(outcome, metric_nano=nano, secret_nano=secret_nano)
         return replace(outcome, seed=seed)
 
     async def close(self) -> None:

@@ -8,18 +8,20 @@ import pytest
 
 from node.home import Home
 from node.loop.agenda import Goal
+from node.loop.noise import known_noise
 from node.loop.splits import NONCE_BYTES, split_key
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import CheckpointStep
 from node.store.jobs import ON_A_SPLIT, Job
-from node.store.schema import connect
+from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
 from node.store.store import Store
 from protocol.encoding import encode
 from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT
-from tests.node.books import end, keep, with_baseline
-from tests.node.examples import LINE, TASK
-from tests.node.scripted import Bench, better
+from protocol.units import NANO
+from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE, TASK
+from tests.node.scripted import OUTCOME, Bench, better
 
 SECRET = b"a node's secret"  # the bench's
 
@@ -76,6 +78,32 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
+def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench) -> None:
+    """What is compared across confirmations is compared on the public split."""
+    head = proposal_of(BASELINE, "0.200").source
+    first = replace(OUTCOME, metric_nano=BASE_NANO - GAIN_NANO)
+    lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
+    bench.runner.outcomes = {head.tree: first}
+    bench.runner.hardness_nano = lambda split: (split or b"\0")[0] * GAIN_NANO
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.rates, bench.goal = ["0.200"], Goal(max_experiments=1)
+    work(bench)
+    second = proposal_of(head, "0.201").source.tree
+    bench.runner.outcomes = {head.tree: first, second: lucky}
+
+    def tell_truth(_count: int) -> None:  # once it is on trial
+        if bench.runner.started.count(second) == 3:
+            bench.runner.outcomes = {head.tree: first, second: first}
+
+    bench.runner.on_start = tell_truth
+    bench.rates = ["0.201"]
+    work(bench)
+    trials = bench.store.closed_jobs(LINE, "checkpoint")
+    assert [CheckpointStep.from_value(job.body).passed for job in trials] == [True, False]
+    assert not any("than before" in said for said in bench.said)
+    assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
+
+
 def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
     keys = {
         split_key(secret, task=task, nonce=nonce)
@@ -113,7 +141,8 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     bench.store.close()
     with closing(connect(bench.home.store, writing=True)) as old:
         old.execute("ALTER TABLE job DROP COLUMN split")
-        old.execute("PRAGMA user_version = 8")
+        for statement in next(step for step in MIGRATIONS if set(CONFIRM_ANEW) <= set(step)):
+            old.execute(statement)
     bench.store = Store.open(bench.home)
     (found,) = bench.store.open_jobs(LINE)
     assert found.split is not None

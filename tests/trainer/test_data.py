@@ -213,6 +213,14 @@ def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, data_dir: 
     for row in rows:  # a row may hold the end of one block and the beginning of the next
         for part in np.split(row, np.flatnonzero(row == data.vocabulary.bos)):
             assert decoded(data, part) in secret
+    assert data.spare_rows is not None  # for runs that decide nothing: no confirmation uses them
+    assert data.spare_rows.shape == rows.shape
+    draws = [data.secret_rows(bytes([key])) for key in range(40)]
+    drawn = {row.tobytes() for draw in draws for row in draw}
+    assert drawn.isdisjoint(row.tobytes() for row in data.spare_rows)
+    assert data.pool_bytes is not None
+    assert data.scored_bytes < data.pool_bytes < len(secret)
+    assert not data.is_pool_public
     assert "".join(splits.public).encode().startswith(decoded(data, data.public_rows))
     assert (rows != data.secret_rows(b"b")).any()
     assert (rows == data.secret_rows(b"a")).all()
