@@ -6,6 +6,7 @@ program asks beside (a title for the session, a count of tokens) does not distur
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,13 @@ from aiohttp import web
 from tests.llm_server import LlmServer, Reply, completion
 
 LAST_WORD: Final = "The model is wider now."
+_FOLDER: Final = re.compile(r"Primary working directory: ([^\\\s]+)")
 USED: Final = (1_000, 50)  # tokens of a prompt and of an answer, in each answer
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One tool to use."""
+    """One tool to use; `{cwd}` in its arguments is the folder that the program works in."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -49,11 +51,12 @@ def anthropic(*turns: Turn) -> Reply:
                 "type": "tool_use", "id": f"toolu_{len(server.requests)}",
                 "name": turn.tool, "input": {},
             }  # fmt: skip
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(turn.arguments)}
+            folder = _FOLDER.search(json.dumps(body))
+            where = folder[1] if folder else ""
+            written = json.dumps(turn.arguments).replace("{cwd}", where)
+            delta = {"type": "input_json_delta", "partial_json": written}
         if not body.get("stream"):
-            content = {"type": "text", "text": LAST_WORD} if turn is None else block | {
-                "input": turn.arguments
-            }  # fmt: skip
+            content = block | ({"text": LAST_WORD} if turn is None else {"input": turn.arguments})
             whole = {
                 "content": [content],
                 "stop_reason": "end_turn" if turn is None else "tool_use",
