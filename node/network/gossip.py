@@ -94,6 +94,7 @@ class GuardedPubsub(Pubsub):
             allowed_topics=allowed_topics,
         )
         router.incidents = incidents
+        self._router = router
         self._incidents = incidents
         self._overseer = overseer
         self._deliver = deliver
@@ -223,7 +224,7 @@ class GuardedPubsub(Pubsub):
             return False
         if judgement.fate is Fate.REFUSED:
             self._incidents.note(peer, topic, f"an invalid message: {judgement.why}")
-            self.router.scorer.on_invalid_message(forwarder, topic)
+            self._router.blame(forwarder, topic)
         elif judgement.fate is Fate.IGNORED:
             self.ignored[judgement.why] += 1
             if judgement.strays:
