@@ -20,6 +20,7 @@ T = TypeVar("T")
 CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
 NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
 FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
+WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that later versions extend
 # Relative, forward slashes, no component that is hidden, "." or "..".
 _COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")

@@ -36,7 +36,7 @@ from protocol.keys import (
     SIGNATURE_CONTEXT,
     Signature,
     SigningKey,
-    is_small_order,
+    is_key,
 )
 from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
@@ -183,8 +183,8 @@ def _read(
     envelope = _Envelope.TABLE.read(_Envelope, value)
     if isinstance(envelope, Rejected):
         return envelope
-    if is_small_order(envelope.author):
-        return Rejected("author: a key of small order")
+    if not is_key(envelope.author):
+        return Rejected("author: no key of prime order")
     body = _body(envelope)
     if isinstance(body, Rejected):
         return Rejected(f"body: {body.reason}")

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-import numpy as np
-
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
@@ -18,11 +16,11 @@ from trainer.compiled import CompiledCode
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.device import Device, processor
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
+from trainer.evaluators import check_metric
+from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.metering import OverCeiling, RunFailed
 from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.sandbox.visible import visible_tree
-from trainer.scoring import ScoredRows
 from trainer.stages import Request, Scores, Stages
 from trainer.supply import NotThereYet
 from trainer.task import Task
@@ -47,7 +45,10 @@ class Contended(Exception):  # noqa: N818 -- an event: the run is repeated
 
 
 class Runner:
-    """Measures sources of one task on one device (default: the processor), one at a time."""
+    """Measures sources of one task on one device (default: the processor), one at a time.
+
+    Raises ConfigurationError for a task whose metric is another one than its evaluator's.
+    """
 
     def __init__(
         self,
@@ -56,22 +57,13 @@ class Runner:
         *,
         device: Device | None = None,
         compiled: CompiledCode | None = None,
-        secret_rows: Rows,
         random_seed: Callable[[], int],
     ) -> None:
+        check_metric(task.manifest)
         self.task = task
         self.device = device = device or processor()
-        self._scored = ScoredRows.mixed(
-            data.public_rows,
-            secret_rows,
-            byte_counts=data.byte_counts,
-            vocabulary_size=data.vocabulary.size,
-            random=np.random.default_rng(np.frombuffer(task.id, dtype=np.uint32)),
-        )
         self._watching = AsyncExitStack()
-        self._stages = Stages(
-            task, data, self._scored, device=device, compiled=compiled, random_seed=random_seed
-        )
+        self._stages = Stages(task, data, device=device, compiled=compiled, random_seed=random_seed)
 
     @property
     def yardstick(self) -> Yardstick | None:
@@ -87,7 +79,7 @@ class Runner:
         """The audit's tolerance in the metric's unit (bits per byte); 0 before `calibrate`."""
         if self.yardstick is None:
             return 0.0
-        return self.yardstick.tolerance.mean * self._scored.bits_per_nat
+        return self.yardstick.tolerance.mean * self._stages.splits.bits_per_nat
 
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
@@ -107,8 +99,8 @@ class Runner:
         """Whether others used the card noticeably since this was last asked."""
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
-    async def calibrate(self, seed: int) -> RunOutcome:
-        """Run the task's baseline tree and make it this session's yardstick.
+    async def calibrate(self, seed: int, *, split: bytes | None = None) -> RunOutcome:
+        """Run the task's baseline tree and make it this session's yardstick; `split` as in `run`.
 
         Raises ArnodeError when the baseline itself does not come through.
         """
@@ -117,7 +109,7 @@ class Runner:
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
         try:
             for _ in range(_CALIBRATIONS):
-                outcome = await self.run(self.task.source, seed)
+                outcome = await self.run(self.task.source, seed, split=split)
                 if outcome.status != "crash":  # as when something outside killed it
                     break
         finally:
@@ -134,21 +126,25 @@ class Runner:
         source: Source,
         seed: int,
         *,
+        split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: Floats | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
-        `needs_audit` is asked with (public, secret) in 1e-9 units once the claims are known;
-        `incumbent` are the claims to aim the audit with (default: the baseline's); `on_trained`
-        is called when the next run may train. Raises ValueError before `calibrate`.
+        `split` is the secret key of a secret split, 32 bytes; without one it is a split that no
+        other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
+        are known; `incumbent` are the claims of the public rows to aim the audit with (default: the
+        baseline's); `on_trained` is called when the next run may train. Raises ValueError before
+        `calibrate`.
         """
         if self.yardstick is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
         request = Request(
             source=source,
             seed=seed,
+            split=split,
             needs_audit=needs_audit,
             incumbent=incumbent,
             ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
@@ -186,6 +182,7 @@ class Runner:
         request = Request(
             source=self.task.source,
             seed=0,
+            split=None,
             needs_audit=lambda _public, _secret: True,
             incumbent=None,
             ceiling=UNLIMITED,

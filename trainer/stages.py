@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -19,17 +19,18 @@ import numpy as np
 from protocol.runs import Audit, Status
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.coarse import coarse_audit
 from trainer.compiled import CompiledCode
-from trainer.cost import Cost
+from trainer.cost import UNLIMITED, Cost
 from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
-from trainer.harness.session import Job
-from trainer.job import job_message
+from trainer.job import job_message, run_job
 from trainer.metering import (
     RunFailed,
     check_start,
+    held,
     metered_limit,
     restarted,
     stage,
@@ -39,8 +40,9 @@ from trainer.outcome import Meter, Yardstick
 from trainer.sandbox.pool import WarmPool
 from trainer.sandbox.profile import Profile, Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.scoring import ScoredRows, ask_audit, ask_claims, batch_rows
+from trainer.scoring import ScoredRows, ask_audit, ask_claims
 from trainer.sealed import Sealed, sealed
+from trainer.secret_splits import Claimed, SecretSplits
 from trainer.supply import Supply
 from trainer.task import Task
 from trainer.text.data import TaskData
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
+_CALIBRATED = b""  # no tree's: the weights of the baseline that calibrated this session
 _SCRATCH_BYTES = 64 << 20
 _CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
 _CARD_THREADS = 1024  # its workers, on a machine with many processors
@@ -58,10 +61,14 @@ _CARD_THREADS = 1024  # its workers, on a machine with many processors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run as it was asked for. `ceiling` is what it may cost."""
+    """One run as it was asked for. `ceiling` is what it may cost.
+
+    `split` is the key of the secret split that it shares with others, None for one of its own.
+    """
 
     source: Source
     seed: int
+    split: bytes | None
     needs_audit: Callable[[int, int], bool]
     incumbent: Floats | None
     ceiling: Cost
@@ -69,7 +76,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scores:
-    """What weights are worth: metrics in 1e-9 units, claims by row and position."""
+    """What weights are worth: metrics in 1e-9 units, claims of the public rows by position.
+
+    Coarse: the exact figures stay in here (`trainer.coarse`).
+    """
 
     claims: Floats
     public_nano: int
@@ -89,7 +99,6 @@ class Stages:
         self,
         task: Task,
         data: TaskData,
-        scored: ScoredRows,
         *,
         device: Device,
         compiled: CompiledCode | None,
@@ -99,7 +108,8 @@ class Stages:
         self.yardstick: Yardstick | None = None
         self._task = task
         self._data = data
-        self._scored = scored
+        self.splits = SecretSplits(task.manifest, data)
+        self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
         self._random_seed = random_seed
@@ -143,12 +153,15 @@ class Stages:
         """Return what weights are worth on both splits. Raises RunFailed."""
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
-            claims = await restarted(partial(self._claim, request, weights, meter))
-            public, secret = self._scored.public_metric(claims), self._scored.secret_metric(claims)
-            audit = None
+            scored = await asyncio.to_thread(self.splits.draw, request.split)
+            claims = await restarted(partial(self._claim, request, weights, meter, scored))
+            public = self.splits.coarse(scored.public_metric(claims))
+            secret = self.splits.coarse(scored.secret_metric(claims))
+            audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
-                audit = await restarted(partial(self._audit, request, weights, meter, claims))
-        return Scores(claims=claims, public_nano=public, secret_nano=secret, audit=audit)
+                stage = partial(self._audit, request, weights, meter, scored, claims)
+                audit = await restarted(stage)
+        return Scores(claims=known, public_nano=public, secret_nano=secret, audit=audit)
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
@@ -158,7 +171,7 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                memory = self.watch.memory() if self.watch else None
+                memory = self.watch.memory() if self.watch and sandbox.is_heard else None
                 if failed.status != "oom" or memory is None:
                     raise
                 said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
@@ -234,7 +247,9 @@ class Stages:
                 await asyncio.gather(ahead, return_exceptions=True)
         return payload
 
-    async def _claim(self, request: Request, weights: bytes, meter: Meter) -> Floats:
+    async def _claim(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
+    ) -> Floats:
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
@@ -246,31 +261,34 @@ class Stages:
             check_start(sandbox, both_s, ceiling.train_s, "training with the start of scoring")
 
         try:
-            async with (
-                self._stage(sandbox, "scoring"),
-                wall_limit(_SERVE_WALL_S, "scoring"),
-                metered_limit(sandbox, ceiling.claim_s, "scoring"),
-            ):
-                meter.timeline.enter("claim", "load")
-                await self._serve(sandbox, request, weights)
-                meter.timeline.enter("claim", "score")
-                claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
+            async with held():
+                try:
+                    async with (
+                        self._stage(sandbox, "scoring"),
+                        wall_limit(_SERVE_WALL_S, "scoring"),
+                        metered_limit(sandbox, ceiling.claim_s, "scoring"),
+                    ):
+                        meter.timeline.enter("claim", "load")
+                        await self._serve(sandbox, request, weights)
+                        meter.timeline.enter("claim", "score")
+                        claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
+                finally:
+                    meter.claim_s = sandbox.metered_s() - before_s
+                    await sandbox.close()
+                    meter.note(sandbox, "claim")
         finally:
             meter.timeline.leave("claim")
-            meter.claim_s = sandbox.metered_s() - before_s
             meter.claim_wall_s = time.monotonic() - started_s
-            await sandbox.close()
-            meter.note(sandbox, "claim")
         if fault := evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
 
-    async def _audit(self, request: Request, weights: bytes, meter: Meter, claims: Floats) -> Audit:
+    async def _audit(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Floats
+    ) -> Audit:
         random = np.random.default_rng(self._random_seed())
         caps = self._task.manifest.audit
-        incumbent = request.incumbent
-        if incumbent is None and self.yardstick:
-            incumbent = self.yardstick.claims
+        reference = await self._reference(request, scored, claims)
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s = sandbox.metered_s()
 
@@ -282,23 +300,26 @@ class Stages:
 
         try:
             # The process that claimed is dead; only now is it decided what will be looked at.
-            positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
-            async with (
-                self._stage(sandbox, "the audit"),
-                wall_limit(_SERVE_WALL_S, "the audit"),
-                metered_limit(sandbox, ceiling.audit_s, "the audit"),
-            ):
-                meter.timeline.enter("audit", "load")
-                await self._serve(sandbox, request, weights)
-                meter.timeline.enter("audit", "score")
-                audited = await ask_audit(
-                    sandbox, self._scored, positions, random, on_first=note_first
-                )
+            positions = evaluator.draw_positions(claims, reference, caps.k, random)
+            async with held():
+                try:
+                    async with (
+                        self._stage(sandbox, "the audit"),
+                        wall_limit(_SERVE_WALL_S, "the audit"),
+                        metered_limit(sandbox, ceiling.audit_s, "the audit"),
+                    ):
+                        meter.timeline.enter("audit", "load")
+                        await self._serve(sandbox, request, weights)
+                        meter.timeline.enter("audit", "score")
+                        audited = await ask_audit(
+                            sandbox, scored, positions, random, on_first=note_first
+                        )
+                finally:
+                    meter.audit_s = sandbox.metered_s() - before_s
+                    await sandbox.close()
+                    meter.note(sandbox, "audit")
         finally:
             meter.timeline.leave("audit")
-            meter.audit_s = sandbox.metered_s() - before_s
-            await sandbox.close()
-            meter.note(sandbox, "audit")
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]
@@ -311,13 +332,44 @@ class Stages:
         if fault := evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
         if self.yardstick is None:  # not before: a baseline beyond the caps measures nothing
-            self.yardstick = Yardstick(cost=meter.cost, tolerance=tolerance, claims=claims)
-        return Audit(
-            k=statistics.k,
-            mean_nano=round(statistics.mean * NANO),
-            se_nano=round(statistics.standard_error * NANO),
-            max_nano=round(statistics.largest * NANO),
-        )
+            self.yardstick = Yardstick(
+                cost=meter.cost,
+                tolerance=tolerance,
+                claims=claims[scored.public],
+                weights=weights,
+            )
+        if request.split is not None:
+            self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
+        return coarse_audit(statistics, tolerance)
+
+    async def _reference(
+        self, request: Request, scored: ScoredRows, claims: Floats
+    ) -> Floats | None:
+        """Return what the audit's weighted draw holds claims against: others of the same rows.
+
+        Secret rows that no other run sees decide nothing, and draw no attention.
+        """
+        if self.yardstick is None:
+            return None
+        reference = claims.copy()
+        known = self.yardstick.claims if request.incumbent is None else request.incumbent
+        reference[scored.public] = known
+        if request.split is not None:
+            others = self._claimed.by_another(scored.key, request.source.tree)
+            if others is None:
+                others = await self._baseline_on(request, scored, self.yardstick.weights)
+                self._claimed.note(scored.key, _CALIBRATED, others)
+            reference[scored.secret] = others
+        return reference
+
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Floats:
+        """Return what this session's baseline claims of secret rows. Raises RunFailed."""
+        asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
+        secret = replace(scored, rows=scored.rows[scored.secret])
+        try:
+            return await self._claim(asked, weights, Meter(), secret)
+        except RunFailed:  # something outside killed it: no fault of whom it is asked for
+            return await self._claim(asked, weights, Meter(), secret)
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
         await sandbox.send(JOB, self._job("serve", request))
@@ -325,6 +377,7 @@ class Stages:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING, at_most=0)
         sandbox.shut_gate()  # before it sees a row
+        sandbox.stop_listening()
 
     def profile(self, role: Role) -> Profile:
         """What a sandbox of this role may use."""
@@ -341,21 +394,6 @@ class Stages:
         )
 
     def _job(self, role: Role, request: Request) -> bytes:
-        manifest, vocabulary = self._task.manifest, self._data.vocabulary
-        job = Job(
-            role=role,
-            seed=request.seed,
-            entry=request.source.files[0][0],
-            context=manifest.context,
-            budget_tokens=self.budget_tokens,
-            budget_seconds=0.0 if self.budget_tokens else float(manifest.budget.amount),
-            parts=1 if self.budget_tokens else self._supply.count,
-            batch_rows=batch_rows(manifest.context),
-            vocabulary_size=vocabulary.size,
-            bos=vocabulary.bos,
-            vocabulary={
-                "pattern": vocabulary.pattern,
-                "ranks": [token.hex() for token in vocabulary.ranks],
-            },
-        )
+        parts = 1 if self.budget_tokens else self._supply.count
+        job = run_job(role, request.seed, request.source, self._task.manifest, self._data, parts)
         return job_message(job, request.source)

@@ -1,8 +1,9 @@
 """A head in doubt: measured again against the one before it, and rolled back if it does not hold.
 
-In doubt is a head whose tree measures worse than when it was adopted, on the same secret split,
-and every head once what figures depend on has changed: torch, the driver, the card. The doubt is
-kept in the store until the working line is at the head; a stack that passes meanwhile settles it.
+In doubt is a head whose tree measures worse than in its last trial, on the public split, which all
+trials have in common; and every head once what figures depend on has changed: torch, the driver,
+the card. The doubt is kept in the store until the working line is at the head; a stack that passes
+meanwhile settles it.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def doubt_head(ledger: Ledger, because: str) -> None:
     ledger.store.set_meta(meta_key("doubt", ledger.key), encode(value))
 
 
-def open_remeasure(ledger: Ledger, *, rotation: int) -> Job | None:
+def open_remeasure(ledger: Ledger) -> Job | None:
     """Queue what a doubt asks for; None if there is none, or nothing that it could be about."""
     store, line = ledger.store, ledger.known_line
     kept = store.meta(meta_key("doubt", ledger.key))
@@ -62,7 +63,7 @@ def open_remeasure(ledger: Ledger, *, rotation: int) -> Job | None:
         return None
     doubt, step = decode(kept), None
     if isinstance(doubt, dict) and doubt.get("tree") == line.verified:
-        step = _step(ledger, str(doubt.get("because")), rotation)
+        step = _step(ledger, str(doubt.get("because")))
     with store.transaction():
         store.forget_meta(meta_key("doubt", ledger.key))
         return ledger.open_job("remeasure", step.to_value()) if step else None
@@ -73,12 +74,12 @@ def drift_of(
 ) -> float | None:
     """Return by how much the head measured worse (> 0) or better in a trial than in the last.
 
-    In the metric's unit; None if that is within what chance does, or there is no other trial of it
-    on this secret split.
+    In the metric's unit, on the public split: that of a trial's own is text that no other trial
+    saw. None if that is within what chance does, or there is no other trial of it.
     """
-    later = _secrets(store.runs_of(job.id), step.base, reading)
+    later = _publics(store.runs_of(job.id), step.base, reading)
     for trial in _trials(store, job):
-        earlier = _secrets(store.runs_of(trial.id), step.base, reading)
+        earlier = _publics(store.runs_of(trial.id), step.base, reading)
         if not earlier or not later:
             continue
         if not has_drifted(earlier, later, reading.noise.sd):
@@ -119,7 +120,7 @@ def close_remeasure(
     return record
 
 
-def _step(ledger: Ledger, because: str, rotation: int) -> RemeasureStep | None:
+def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """What to measure again: the step that the head's own evidence is about."""
     head = ledger.known_line.verified
     evidence = evidence_for(ledger.store, ledger.key, head)
@@ -132,7 +133,6 @@ def _step(ledger: Ledger, because: str, rotation: int) -> RemeasureStep | None:
         patch=body.patch,
         evidence=evidence,
         because=because,
-        rotation=rotation,
     )
 
 
@@ -142,22 +142,14 @@ def _has_failed(runs: Sequence[Run]) -> bool:
 
 
 def _trials(store: Store, job: Job) -> list[Job]:
-    """Earlier trials on the same secret split, the last one first."""
+    """Earlier trials, the last one first."""
     trials = [one for kind in HEAD_TRIALS for one in store.closed_jobs(job.line, kind)]
-    rotation = _rotation(job)
-    return sorted(
-        (one for one in trials if one.id < job.id and _rotation(one) == rotation),
-        key=lambda one: -one.id,
-    )
+    return sorted((one for one in trials if one.id < job.id), key=lambda one: -one.id)
 
 
-def _rotation(job: Job) -> Value:
-    return job.body.get("rotation") if isinstance(job.body, dict) else None
-
-
-def _secrets(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
+def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
     return [
-        reading.value(run.outcome.run.secret_nano)
+        reading.value(run.outcome.run.metric_nano)
         for run in runs
-        if run.tree == tree and run.outcome and run.outcome.run.secret_nano is not None
+        if run.tree == tree and run.outcome and run.outcome.run.metric_nano is not None
     ]

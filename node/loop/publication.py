@@ -28,7 +28,6 @@ from protocol.kinds import (
     RetractBody,
     Run,
     Stage,
-    Status,
     TaskBody,
 )
 from protocol.manifest import TaskManifest
@@ -158,9 +157,7 @@ class Publication:
 
         `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
         """
-        failures: list[Status] = [
-            run.status for run in runs if run.role != "anchor" and run.status != "ok"
-        ]
+        failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
             ResultBody(
                 task=self._subject.manifest.id,
@@ -199,6 +196,8 @@ class Publication:
         proof: bytes,
         runs: Sequence[Run],
         verdict: AttestVerdict,
+        alpha_millionths: int,
+        max_pairs: int,
     ) -> Record:
         """Record what came of running somebody's claim again."""
         return self._append(
@@ -212,6 +211,8 @@ class Publication:
                 proof=proof,
                 runs=tuple(runs),
                 verdict=verdict,
+                alpha_millionths=alpha_millionths,
+                max_pairs=max_pairs,
             )
         )
 

@@ -5,13 +5,14 @@ in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of th
 `sign` is +1 for a metric to minimise and −1 for one to maximise.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
+from protocol.evidence import SPOKEN, BorneOut
 from protocol.fields import fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import CONTENDED, Run
@@ -92,6 +93,10 @@ class Pair:
     candidate: Run
 
 
+# What pairs show to whoever reads them in a record.
+Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """How far a confirmation has come: what to do next, the first verdict and its judgement.
@@ -130,11 +135,13 @@ def next_of_confirmation(
     needs_anchor: bool,
     anchor_pairs: int = ANCHOR_PAIRS,
     claim: Claim | None = None,
+    for_readers: Readers | None = None,
 ) -> Confirmation:
     """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree.
 
     What passes is measured on until it has `anchor_pairs` pairs. `claim` is what somebody says of
-    it, which may be refuted.
+    it, which may be refuted. `for_readers`: what is found is measured on, within the policy's
+    pairs, until the pairs show it to readers who know nothing of this machine's noise.
     """
     pairs: list[Pair] = []
     repeated = 0
@@ -157,12 +164,33 @@ def next_of_confirmation(
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
+    if for_readers and judgement and latest and latest.verdict == "smaller":
+        judgement = latest  # what was run on for readers shows both: a gain, and that it is less
     move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor, anchor_pairs=anchor_pairs)
+    if for_readers and judgement and not _is_settled(pairs, judgement, reading, for_readers):
+        move = "pair"
     return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
 
 
 def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = None) -> Judgement:
-    """Look at these pairs once, on the secret split."""
+    """Look at these pairs once, on their secret split.
+
+    What the candidate could know by heart is taken off a gain, and says nothing against a claim:
+    readers of an attestation see the runs alone.
+    """
+    judged = _judged(pairs, reading, claim)
+    if not reading.memorised or judged.verdict not in ("refuted", "smaller"):
+        return judged
+    plain = _judged(pairs, replace(reading, memorised=0.0), claim)
+    if judged.verdict == plain.verdict:
+        return judged
+    if judged.verdict == "smaller":
+        return replace(judged, verdict=plain.verdict, claim=plain.claim)
+    is_last = len(pairs) >= reading.policy.max_pairs
+    return replace(judged, verdict="unconfirmed" if is_last else None, claim="open")
+
+
+def _judged(pairs: Sequence[Pair], reading: Reading, claim: Claim | None) -> Judgement:
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
@@ -194,7 +222,7 @@ def _next_move(
 ) -> ConfirmationMove:
     if judgement is None:
         return "pair"
-    if judgement.verdict != "confirmed":
+    if not judgement.is_gain:
         return "miss"
     if len(pairs) < anchor_pairs:
         return "pair"
@@ -202,6 +230,15 @@ def _next_move(
     if needs_anchor and not anchors:
         return "anchors"
     return "wait" if any(run.outcome is None for run in anchors) else "pass"
+
+
+def _is_settled(
+    pairs: Sequence[Pair], judgement: Judgement, reading: Reading, for_readers: Readers
+) -> bool:
+    """Whether readers see what was found, or would not within the pairs that there may be."""
+    if judgement.verdict not in SPOKEN or len(pairs) >= reading.policy.max_pairs:
+        return True
+    return for_readers(pairs) == judgement.verdict
 
 
 def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:

@@ -31,6 +31,18 @@ def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
     return record
 
 
+def parsed_today(wire: bytes, record_id: bytes, *, is_own: bool) -> Record | None:
+    """Return the record in a row; None for another's that is whole and no record any more.
+
+    Rules that became stricter, on signatures for instance, refuse what was taken before.
+    """
+    record, head = parse_kept(wire), payload_id(wire)
+    if isinstance(record, Record):
+        return record
+    is_whole = not isinstance(head, Rejected) and head[0] == record_id
+    return None if is_whole and not is_own else parsed(wire)
+
+
 def insert(database: Database, one: Extract, *, own: bool) -> bool:
     """Keep a record and say whether it is new; one that is there stays where it is."""
     if own:

@@ -14,6 +14,7 @@ from node.home import Home
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Line, LineKey
+from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.records import parse_kept
@@ -27,9 +28,11 @@ _KEYS = {
     "planned_run": ("job", "ordinal"),
     "tried": ("task", "fingerprint"),
     "model_call": ("id",),
+    "model_correction": ("number",),
     "quarantine": ("id",),
     "imported": ("id",),
     "imported_row": ("imported", "n"),
+    "imported_segment": ("imported", "n"),
 }
 Row = dict[str, Any]
 
@@ -45,6 +48,9 @@ def salvage(home: Home) -> list[str]:
             with new.transaction():
                 for row in _rows(damaged, table):
                     _keep(new, table, row)
+    with new.transaction():
+        for statement in CONFIRM_ANEW:  # the damaged store may be an older one
+            new.rows(statement)
     new.close()
     with Store.open(home) as store:
         store.rebuild()
@@ -92,7 +98,7 @@ def _keep(new: Database, table: str, row: Row) -> None:
     with suppress(ArnodeError, sqlite3.Error, TypeError):
         if _CHECKS[table](row):
             # Records are numbered anew, behind the own ones from their copy.
-            kept = {name: value for name, value in row.items() if name != "n"}
+            kept = {name: row[name] for name in row if (table, name) != ("record", "n")}
             columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
             new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
 
@@ -131,9 +137,11 @@ _CHECKS: dict[str, Callable[[Row], bool]] = {
     "planned_run": _is_run,
     "tried": _is_anything,
     "model_call": _is_anything,
+    "model_correction": _is_anything,
     "quarantine": _is_anything,
     "imported": _is_anything,
     "imported_row": _is_anything,
+    "imported_segment": _is_anything,
 }
 
 

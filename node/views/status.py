@@ -59,6 +59,7 @@ def _cost(store: Store) -> Message:
         "usd_today": spent.usd_nano / NANO,
         "tokens_today": spent.tokens,
         "calls_today": spent.calls,
+        "visits_today": spent.visits,
     }
 
 
@@ -182,6 +183,7 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
     return {
         "queued": sum(job.kind in _VERIFYING for job in store.open_jobs(line.key)),
         "confirmed": passed + claims["confirmed"],
+        "smaller": claims["smaller"],
         "refuted": refuted + claims["refuted"],
         "unconfirmed": missed + claims["unconfirmed"],
         "unrunnable": failed + claims["unrunnable"],

@@ -5,13 +5,21 @@ const RUNS = ["runs", "*", "reason"];
 const ENV = ["env", "*"];
 const LINES = {
   profile: [["name"], ["version"]],
-  task: [["metric", "unit"]],
+  task: [
+    ["metric", "unit"],
+    ["program", "run", "*"],
+    ["program", "build", "*"],
+    ["program", "instances", "fixed", "*"],
+    ["program", "llm", "models", "*"],
+  ],
   patch: [["title"], ["origin", "model"]],
   result: [ENV, RUNS],
   attest: [ENV, RUNS],
   noise: [ENV, RUNS],
   intent: [["title"]],
   retract: [["reason"]],
+  report: [["title"]],
+  proposals: [["counts", "*", "model"]],
 };
 const TEXTS = { patch: [["why"]], result: [["note"]], insight: [["text"]] };
 

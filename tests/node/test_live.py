@@ -104,7 +104,7 @@ def test_it_fits_any_terminal(home: Home, store: Store, width: int, height: int)
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
     ledger = worked(home, store)
-    job = open_checkpoint(ledger, rotation=0)
+    job = open_checkpoint(ledger)
     node = node_of(home, store)
     node.research.activity.weighing(confirmation_of(ledger, job))
     assert "%" in drawn(node)

@@ -39,7 +39,7 @@ NESTED = {
     "head": {"tree", "metric", "metric_sd", "runs"},
     "working": {"tree", "keeps", "branch"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
-    "verification": {"queued", "confirmed", "refuted", "unconfirmed", "unrunnable"},
+    "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
 
 
@@ -74,7 +74,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
 
 
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
-    nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0}
+    nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, sandbox="none")["cost"] == nothing
     with ledger_of(home) as ledger:
         budget = Budget(
@@ -85,10 +85,10 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
             clock_ms=clock_ms,
         )
         message = Message(role="user", content="?")
-        reservation = budget.reserve(Question(messages=(message,), max_tokens=1, timeout_s=1.0))
+        reservation = budget.reserve(Question(messages=(message,), max_tokens=7, timeout_s=1.0))
         assert isinstance(reservation, Reservation)
         budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
-    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1}
+    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}
     assert status_document(store, author=None, sandbox="none")["cost"] == told
 
 
@@ -118,13 +118,13 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
     keep(ledger, "0.4")
     checkpoint(ledger, gain_nano=GAIN_NANO)
     keep(ledger, "0.5")
-    open_checkpoint(ledger, rotation=0)
+    open_checkpoint(ledger)
     line = line_of(ledger)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
     }  # fmt: skip
     assert line["verification"] == {
-        "queued": 1, "confirmed": 1, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
+        "queued": 1, "confirmed": 1, "smaller": 0, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
 

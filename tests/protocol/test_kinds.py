@@ -29,6 +29,12 @@ from protocol.kinds import (
 from protocol.runs import MAX_SEED, ROLES, STATUSES
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
 
+OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
+    "task": frozenset({"program", "ladder"}),
+    "patch": frozenset({"found_on"}),
+    "result": frozenset({"size"}),
+    "attest": frozenset({"alpha", "pairs"}),
+}
 NATURAL = st.integers(0, MAX_INT)
 ANY_INT = st.integers(-MAX_INT, MAX_INT)
 DIGEST = st.binary(min_size=32, max_size=32)
@@ -109,7 +115,7 @@ def test_any_result_survives_its_encoding(result: ResultBody) -> None:
 def test_every_listed_field_is_required(body: Body) -> None:
     value = body.to_value()
     assert isinstance(value, dict)
-    assert set(value) == body_fields(body.kind) - {"size"}  # the one that is optional
+    assert set(value) == body_fields(body.kind) - OPTIONAL[body.kind]
     for name in value:
         missing = {key: item for key, item in value.items() if key != name}
         assert body_from_value(body.kind, missing) == Rejected(f"{name}: missing")

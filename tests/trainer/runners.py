@@ -25,9 +25,11 @@ def runner_of(
         data,
         device=device,
         compiled=compiled,
-        secret_rows=data.secret_rows(b"a node's secret", 0),
         random_seed=iter(range(1000)).__next__,
     )
+
+
+SPLIT = b"the key of a secret split".ljust(32, b".")
 
 
 @contextmanager
@@ -47,8 +49,9 @@ def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOut
     async def measure() -> list[RunOutcome]:
         runner = runner_of(task, data)
         try:
-            calibration = await runner.calibrate(first)
-            return [calibration, *[await runner.run(task.source, seed) for seed in seeds]]
+            calibration = await runner.calibrate(first, split=SPLIT)
+            others = [await runner.run(task.source, seed, split=SPLIT) for seed in seeds]
+            return [calibration, *others]
         finally:
             await runner.close()
 

@@ -60,7 +60,6 @@ def measured(
             task,
             data,
             device=card.device,
-            secret_rows=data.secret_rows(b"a node's secret", 0),
             random_seed=iter(range(1000)).__next__,
         )
         try:
