@@ -134,6 +134,8 @@ async def measure(
         finally:
             trained.set()
         on_run(source, outcome)
+        if outcome.fault is not None:
+            raise outcome.fault
         return outcome
 
     try:
@@ -209,7 +211,11 @@ async def _pair(session: Session, order: Sequence[Source], seed: int) -> list[Ru
     try:
         await trained.wait()
         second = await session.runner.run(order[1], seed)
-        return [await first, second]
+        outcomes = [await first, second]
+        for outcome in outcomes:
+            if outcome.fault is not None:
+                raise outcome.fault
+        return outcomes
     finally:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)

@@ -7,6 +7,7 @@ the candidate prints is kept as a log, never read.
 
 import asyncio
 import contextlib
+import hmac
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from protocol.runs import Audit, Status
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.compiled import CompiledCode
-from trainer.cost import Cost
+from trainer.cost import OVERTIME, Cost
+from trainer.crowd import Crowd
 from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
@@ -93,7 +95,7 @@ class Stages:
         *,
         device: Device,
         compiled: CompiledCode | None,
-        random_seed: Callable[[], int],
+        audit_key: bytes,
     ) -> None:
         self.watch: CardWatch | None = None  # while there is one
         self.yardstick: Yardstick | None = None
@@ -102,7 +104,7 @@ class Stages:
         self._scored = scored
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
-        self._random_seed = random_seed
+        self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
         self._supply = Supply(data, self.budget_tokens)
         self._training = asyncio.Lock()
@@ -139,8 +141,16 @@ class Stages:
         """Wait until there is what a run has lacked."""
         await self._supply.grown()
 
+    async def wait_for_all_data(self) -> None:
+        """Wait until no run can lack anything."""
+        await self._supply.completed()
+
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
-        """Return what weights are worth on both splits. Raises RunFailed."""
+        """Return what weights are worth on both splits. Raises RunFailed.
+
+        Whoever has seen a row knows its own metric or a part of it, so that nothing is repeated
+        from the first row on: `meter.has_rows` says that there was one.
+        """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
             claims = await restarted(partial(self._claim, request, weights, meter))
@@ -173,6 +183,12 @@ class Stages:
         first = await self._supply.part(request.seed, 0)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
+        crowd, ceiling_s = Crowd(), request.ceiling.train_s
+
+        def overtime_s() -> float:
+            """On a crowded machine its end is awaited: a fair ceiling is known after it only."""
+            return (OVERTIME - 1) * ceiling_s if crowd.is_noticeable() else 0.0
+
         # From the source's arrival on, not from the data's: what a script knows of the text, or
         # the interpreter's own files, is enough to train on before there is any data.
         before_s, before_cpu_s = sandbox.metered_s(), sandbox.cpu_s()
@@ -180,7 +196,7 @@ class Stages:
         try:
             async with (
                 self._stage(sandbox, "training"),
-                metered_limit(sandbox, request.ceiling.train_s, "training"),
+                metered_limit(sandbox, ceiling_s, "training", overtime_s=overtime_s),
             ):
                 timeline.enter("train", "build")
                 if self._compiled is not None:
@@ -201,6 +217,7 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.train_s = sandbox.metered_s() - before_s
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
+            meter.others_share = crowd.share()
             await sandbox.close()
             meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
@@ -238,12 +255,14 @@ class Stages:
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
-        def note_first() -> None:
-            meter.first_claim_s = sandbox.metered_s() - before_s
-            check_start(sandbox, meter.first_claim_s, ceiling.first_claim_s, "the start of scoring")
+        def note_start(*, has_rows: bool) -> None:
+            meter.first_claim_s = used_s = sandbox.metered_s() - before_s
+            limit_s = ceiling.first_claim_s
+            check_start(sandbox, used_s, limit_s, "the start of scoring", has_rows=has_rows)
             # A script that trains on there has that much less of it before.
-            both_s = meter.train_s + meter.first_claim_s
-            check_start(sandbox, both_s, ceiling.train_s, "training with the start of scoring")
+            both_s, limit_s = meter.train_s + used_s, ceiling.train_s
+            both = "training with the start of scoring"
+            check_start(sandbox, both_s, limit_s, both, has_rows=has_rows)
 
         try:
             async with (
@@ -254,7 +273,11 @@ class Stages:
                 meter.timeline.enter("claim", "load")
                 await self._serve(sandbox, request, weights)
                 meter.timeline.enter("claim", "score")
-                claims = await ask_claims(sandbox, self._scored.rows, on_first=note_first)
+                note_start(has_rows=False)
+                meter.has_rows = True
+                claims = await ask_claims(
+                    sandbox, self._scored.rows, on_first=partial(note_start, has_rows=True)
+                )
         finally:
             meter.timeline.leave("claim")
             meter.claim_s = sandbox.metered_s() - before_s
@@ -266,7 +289,7 @@ class Stages:
         return claims
 
     async def _audit(self, request: Request, weights: bytes, meter: Meter, claims: Floats) -> Audit:
-        random = np.random.default_rng(self._random_seed())
+        random = self._audit_random(request)
         caps = self._task.manifest.audit
         incumbent = request.incumbent
         if incumbent is None and self.yardstick:
@@ -274,11 +297,10 @@ class Stages:
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s = sandbox.metered_s()
 
-        def note_first() -> None:
-            meter.first_audit_s = sandbox.metered_s() - before_s
-            check_start(
-                sandbox, meter.first_audit_s, ceiling.first_audit_s, "the start of the audit"
-            )
+        def note_start(*, has_rows: bool) -> None:
+            meter.first_audit_s = used_s = sandbox.metered_s() - before_s
+            limit_s = ceiling.first_audit_s
+            check_start(sandbox, used_s, limit_s, "the start of the audit", has_rows=has_rows)
 
         try:
             # The process that claimed is dead; only now is it decided what will be looked at.
@@ -291,8 +313,13 @@ class Stages:
                 meter.timeline.enter("audit", "load")
                 await self._serve(sandbox, request, weights)
                 meter.timeline.enter("audit", "score")
+                note_start(has_rows=False)
                 audited = await ask_audit(
-                    sandbox, self._scored, positions, random, on_first=note_first
+                    sandbox,
+                    self._scored,
+                    positions,
+                    random,
+                    on_first=partial(note_start, has_rows=True),
                 )
         finally:
             meter.timeline.leave("audit")
@@ -318,6 +345,14 @@ class Stages:
             se_nano=round(statistics.standard_error * NANO),
             max_nano=round(statistics.largest * NANO),
         )
+
+    def _audit_random(self, request: Request) -> np.random.Generator:
+        """Return the same for a run each time, and nothing that a script could know.
+
+        However often an audit begins anew, it looks at the same places of the same claims.
+        """
+        run = b"arnode/audit/1\0" + request.source.tree + request.seed.to_bytes(8)
+        return np.random.default_rng(int.from_bytes(hmac.digest(self._audit_key, run, "sha256")))
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
         await sandbox.send(JOB, self._job("serve", request))

@@ -5,7 +5,7 @@ What the baseline tree costs here is measured anew in every session.
 """
 
 import asyncio
-import secrets
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,8 @@ def open_session(
             progress=progress,
         )
     progress("drawing this node's secret split", 0.9)
-    secret_rows = data.secret_rows(load_secret(home), rotation)
+    secret = load_secret(home)
+    secret_rows = data.secret_rows(secret, rotation)
     runner, *others = [
         Runner(
             task,
@@ -135,7 +136,7 @@ def open_session(
             device=device,
             compiled=_compiled(home, task, device),
             secret_rows=secret_rows,
-            random_seed=lambda: secrets.randbits(64),
+            audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
         )
         for device in devices
     ]

@@ -151,7 +151,7 @@ def benches(watch: Watch) -> Iterator[MakeBench]:
                 task,
                 data,
                 secret_rows=data.secret_rows(b"a node's secret", 0),
-                random_seed=iter(range(1000)).__next__,
+                audit_key=b"a test's key",
             )
             return runner, await runner.calibrate(HONEST_SEED)
 

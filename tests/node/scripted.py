@@ -16,7 +16,6 @@ from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.loop.peers import Peers
-from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
@@ -29,6 +28,7 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.outcome import RunOutcome
+from trainer.quiet import Quiet
 from trainer.runner import Runner
 from trainer.task import Task
 from trainer.text.data import TaskData
@@ -75,6 +75,8 @@ class ScriptedRunner:
     gate: asyncio.Event | None = None
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
+    is_hurried: bool = False
+    on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
 
     async def calibrate(self, seed: int) -> RunOutcome:
@@ -114,6 +116,12 @@ class ScriptedRunner:
 
     async def close(self) -> None:
         pass
+
+    def hurry(self) -> None:
+        self.is_hurried = True
+
+    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+        self.on_wait = on_wait
 
 
 class Rates:

@@ -18,7 +18,6 @@ from agent.source.canonical import fingerprint
 from node.durations import parse_hours
 from node.home import Home
 from node.loop.agenda import Goal
-from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
@@ -31,6 +30,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
+from trainer.quiet import Quiet
 
 
 @pytest.fixture

@@ -116,12 +116,12 @@ class CachedRunner(Runner):
         data: TaskData,
         *,
         secret_rows: Rows,
-        random_seed: Callable[[], int],
+        audit_key: bytes,
         folder: Path,
         seeds: PooledSeeds,
         program_of: Callable[[Source], Source] = itself,
     ) -> None:
-        super().__init__(task, data, secret_rows=secret_rows, random_seed=random_seed)
+        super().__init__(task, data, secret_rows=secret_rows, audit_key=audit_key)
         self.kept = KeptRuns.here(folder, task, secret_rows)
         self._seeds = seeds
         self._program_of = program_of

@@ -26,7 +26,7 @@ def runner_of(
         device=device,
         compiled=compiled,
         secret_rows=data.secret_rows(b"a node's secret", 0),
-        random_seed=iter(range(1000)).__next__,
+        audit_key=b"a test's key",
     )
 
 
