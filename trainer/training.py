@@ -117,17 +117,17 @@ class Training:
         )
         if not first.is_over(pace):
             return first
-        alone = replace(first.request, ceiling=pace.ceiling(0.0))
+        alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
             if not await self._wait(Quiet(), ends_s, on_trained):
                 break
-            again = await self._once(alone, on_trained)
-            if again.failed is None and again.digest != first.digest:
-                return _failed(again, "; trained again in a quiet minute it gave other weights")
-            if again.failed or not again.is_over(pace):
-                aside.add("train", "attempt", *first.span_s)
-                return replace(again, is_contended=True)
-        return _failed(first)
+            aside.add("train", "attempt", *last.span_s)
+            last = await self._once(alone, on_trained)
+            if last.failed is None and last.digest != first.digest:
+                return _failed(last, "; trained again in a quiet minute it gave other weights")
+            if last.failed or not last.is_over(pace):
+                return replace(last, is_contended=True)
+        return _failed(last)
 
     async def _as_crowded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
         """Return the request with the ceiling of a baseline timed on a machine as crowded."""
