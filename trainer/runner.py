@@ -29,7 +29,7 @@ from trainer.stages import Request, Scores, Stages
 from trainer.task import Task
 from trainer.text.data import TaskData
 from trainer.timeline import Timeline, in_order
-from trainer.training import Trained, Training
+from trainer.training import PATIENCE_S, Trained, Training
 
 _CALIBRATIONS = 2
 
@@ -38,6 +38,7 @@ class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
     `audit_key` is a secret: with the run it decides where the audit of its claims looks.
+    `patience_s` is how long a run that others disturbed may wait for a quiet minute.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Runner:
         compiled: CompiledCode | None = None,
         secret_rows: Rows,
         audit_key: bytes,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.task = task
         self.device = device = device or processor()
@@ -64,7 +66,10 @@ class Runner:
             task, data, self._scored, device=device, compiled=compiled, audit_key=audit_key
         )
         self._training = Training(
-            self._stages, baseline=task.source, is_card_used=self.is_used_by_others
+            self._stages,
+            baseline=task.source,
+            is_card_used=self.is_used_by_others,
+            patience_s=patience_s,
         )
         self._pace: Pace | None = None
         self._baseline: tuple[Request, bytes] | None = None  # as it was calibrated, and its weights

@@ -23,7 +23,7 @@ from trainer.supply import NotThereYet
 from trainer.timeline import Timeline
 
 _REPETITIONS = 2
-PATIENCE_S = 1800.0  # of one run; on a machine that is never quiet it ends as it stands
+PATIENCE_S = 1800.0  # on a machine that is never quiet a run ends as it stands
 
 
 class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
@@ -61,16 +61,23 @@ class Trained:
 class Training:
     """Trains the runs of one device.
 
-    `is_card_used` says whether others used the card since it was last asked, if there is one.
+    `is_card_used` says whether others used the card since it was last asked, if there is one;
+    `patience_s` is how long a run waits in all.
     """
 
     def __init__(
-        self, stages: Stages, *, baseline: Source, is_card_used: Callable[[], bool]
+        self,
+        stages: Stages,
+        *,
+        baseline: Source,
+        is_card_used: Callable[[], bool],
+        patience_s: float,
     ) -> None:
         self.on_wait: Callable[[], None] = lambda: None  # told when a run begins to wait
         self._stages = stages
         self._baseline = baseline
         self._is_card_used = is_card_used
+        self._patience_s = patience_s
         self._is_hurried = asyncio.Event()
         self._was_in_vain = False  # the last wait for a card
 
@@ -88,7 +95,7 @@ class Training:
         if request.source.tree != self._baseline.tree:
             # A script could ask for more than is there, and so choose to be repeated.
             await self._stages.wait_for_all_data()
-        ends_s = time.monotonic() + PATIENCE_S
+        ends_s = time.monotonic() + self._patience_s
         if self._is_card_used():
             await self._wait_for_card(ends_s, on_trained)
         trained = await self._once(request, on_trained)

@@ -188,7 +188,12 @@ class Agenda:
         if line is None or kinds & _EXCLUSIVE:
             return None
         if is_head_failing(self._ledger):
-            return None if jobs else self._open_remeasure()
+            if jobs:
+                return None
+            if run := self._open_remeasure():
+                self._checkpoint_wanted = bool(line.stack)  # that waits for it
+                return run
+            line = self._ledger.known_line  # nothing vouched for the head: it is replaced
         if self._is_checkpoint_due():
             return None if jobs else self._open_peers_stack() or self._open_checkpoint()
         if self._ends_at_checkpoint or self._is_all_answered():

@@ -32,6 +32,7 @@ from trainer.quiet import Quiet
 from trainer.runner import Runner
 from trainer.task import Task
 from trainer.text.data import TaskData
+from trainer.training import PutOff
 
 OUTCOME = RunOutcome(
     seed=0,
@@ -65,6 +66,7 @@ class ScriptedRunner:
     """Measures what the table says, a step of the event loop later; `started` is what it was asked.
 
     `gate` holds back the scoring of every run while it is not set, `training` its training.
+    Where there is `disturbed`, every run waits for a quiet minute until somebody is in a hurry.
     """
 
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class ScriptedRunner:
     gate: asyncio.Event | None = None
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
-    is_hurried: bool = False
+    disturbed: asyncio.Event | None = None
     on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
 
@@ -98,6 +100,10 @@ class ScriptedRunner:
             await asyncio.sleep(0)
             if self.training:
                 await self.training.wait()
+            if self.disturbed:
+                self.on_wait()
+                await self.disturbed.wait()
+                raise PutOff
             if len(self.started) >= self.is_broken_from:
                 raise ArnodeError("the sandbox went away", "bring it back")
         finally:
@@ -118,7 +124,8 @@ class ScriptedRunner:
         pass
 
     def hurry(self) -> None:
-        self.is_hurried = True
+        if self.disturbed:
+            self.disturbed.set()
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
         self.on_wait = on_wait

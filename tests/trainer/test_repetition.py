@@ -254,10 +254,10 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
 def test_a_machine_that_is_never_quiet_ends_the_wait(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.training.PATIENCE_S", 0.0)
     monkeypatch.setattr("trainer.quiet.QUIET_S", 60.0)
 
     async def work(runner: Runner) -> RunOutcome:
+        runner._training._patience_s = 0.0
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
         return await runner.run(Script(train_s=5.9).source(runner.task), 2)
