@@ -68,6 +68,10 @@ def figures(store: Store, membership: Membership) -> Iterator[str]:
     }
     for name, (what, value) in values.items():
         yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value}\n"
+    yield "# HELP arnode_ignored_messages Gossip not passed on.\n"
+    yield "# TYPE arnode_ignored_messages gauge\n"
+    for why, number in sorted(membership.process.ignored_messages.items()):
+        yield f'arnode_ignored_messages{{why="{why}"}} {number}\n'
 
 
 def page(store: Store, membership: Membership) -> Iterator[str]:
@@ -81,10 +85,10 @@ def page(store: Store, membership: Membership) -> Iterator[str]:
         what = task.manifest.name if task else key.task.hex()[:12]
         board = store.board(key, _ROWS)
         yield f"<h2>{html.escape(what)} on {html.escape(key.hardware_class)}</h2>"
-        yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>refute</tr>"
+        yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>find less<th>refute</tr>"
         for row in board.rows:
             yield (
                 f"<tr><td>{row.tree.hex()[:12]}<td>{row.gain_nano / NANO:.6f}"
-                f"<td>{row.confirmed}<td>{row.refuted}</tr>"
+                f"<td>{row.confirmed}<td>{row.smaller}<td>{row.refuted}</tr>"
             )
         yield f"</table><p>digest {board.board_digest.hex()[:16]}</p>"

@@ -107,7 +107,6 @@ class Assembly:
         is_used = self.session.is_used_by_others
         return Agenda(
             ledger=self.books.ledger,
-            rotation=self.session.rotation,
             ideas=ideas,
             verdicts=verdicts,
             exploring=exploring,

@@ -6,6 +6,7 @@ stderr, what is wrong and how to mend it, and its exit code.
 
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
     "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
     "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
-    "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in a bundle."),
+    "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in bundles and logs."),
     "demo": Entry("node.commands.demo", "demo", _PEOPLE, "Show a network on this machine."),
     "transfer": Entry("node.commands.transfer", "transfer", _PEOPLE, "Patch by hardware class."),
     "peers": Entry("node.commands.node_control", "peers", _PEOPLE, "Show who is connected."),
@@ -150,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     is_debugging = "--debug" in given
+    if arguments is None:  # this process is the command's own
+        _heed_signals()
     try:
         code = cli.main(
             [word for word in given if word != "--debug"], "arnode", standalone_mode=False
@@ -174,6 +177,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         what = f"this should not have happened: {type(fault).__name__}: {fault}"
         code = _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _heed_signals() -> None:
+    """Take being told to end, or the terminal's end, for a Ctrl-C: what was begun is put away."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` asks to ignore the terminal's
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    # A shell's background job ignores a Ctrl-C, but not this.
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:

@@ -1,6 +1,10 @@
 """The time of day as records carry it."""
 
 import time
+from typing import Final
+
+# By how much clocks may differ: what is further ahead waits until its time has come.
+EARLY_MS: Final = 10 * 60 * 1000
 
 
 def clock_ms() -> int:

@@ -22,12 +22,11 @@ from node.loop.agenda import Goal
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.research import Research
-from node.loop.session import CONFIRMATIONS_PER_SECRET_SPLIT, Session, open_session
+from node.loop.session import Session, open_session
 from node.peering.definition import Network
 from node.progress import Progress, in_thread
 from node.questions import Question, take_question
 from node.store.intake import Quotas
-from node.store.jobs import HEAD_TRIALS, LineKey
 from node.store.store import Store
 from protocol.topics import subscriptions
 from trainer.probing import probe_devices
@@ -87,7 +86,7 @@ async def open_node(
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
         remember_folder(store, task, config.task)
         session = await stack.enter_async_context(
-            _session(home, config, task, store, progress, is_on_demand=goal.is_on_demand)
+            _session(home, config, task, progress, is_on_demand=goal.is_on_demand)
         )
         books = Books.of(home, config, store, session.subject)
         books.ledger.announce()
@@ -132,21 +131,17 @@ async def _session(
     home: Home,
     config: Config,
     task: Task,
-    store: Store,
     progress: Progress,
     *,
     is_on_demand: bool,
 ) -> AsyncIterator[Session]:
-    """Open the task on this machine's devices, with the secret split that has its turn."""
+    """Open the task on this machine's devices."""
     devices = probe_devices(task.manifest, config.gpus)
-    key = LineKey(task=task.id, hardware_class=devices[0].slug)
-    confirmations = sum(len(store.closed_jobs(key, kind)) for kind in HEAD_TRIALS)
     opening = partial(
         open_session,
         home,
         task,
         devices=devices,
-        rotation=confirmations // CONFIRMATIONS_PER_SECRET_SPLIT,
         data_url=config.data_url,
     )
     session = await in_thread(opening, progress)

@@ -93,6 +93,11 @@ class KeptRuns:
         digest = hashlib.sha256(self._salt + encode([block, number])).digest()
         return int.from_bytes(digest[:4]) & MAX_SEED
 
+    @property
+    def split_nonce(self) -> bytes:
+        """What names the secret split of these runs; another file's and setting's is another."""
+        return hashlib.sha256(b"split" + self._salt + self.setting).digest()
+
     def find(self, tree: bytes, seed: int) -> KeptRun | None:
         """Return the run of a tree with a seed, if it has ended: the first, if there are more."""
         return next(iter(self.tries(tree, seed)), None)

@@ -16,6 +16,7 @@ from typing import Final
 
 import node
 from node.home import Home
+from node.lifeline import Lifeline
 from node.loading import GENTLY, NowAndThen, pauses
 from node.loop.research import Research
 from node.peering.child import printable
@@ -90,19 +91,20 @@ class Preparation:
 
     async def _attempt(self) -> str | None:
         """Run a child to its end; return why it failed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", _START, str(_ROOT)),
-            *("task", "prepare", self._wanted, "--first"),
-            stdin=asyncio.subprocess.DEVNULL,
+        lifeline = Lifeline()
+        process = await lifeline.start(
+            [
+                *(sys.executable, "-P", "-c", _START, str(_ROOT)),
+                *("task", "prepare", self._wanted, "--first"),
+            ],
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "ARNODE_HOME": str(self._home.root)},
-            start_new_session=True,  # an interrupt at the terminal is for the node
         )
         lines: list[str] = []
         try:
             with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, GENTLY)
+                os.setpriority(os.PRIO_PGRP, process.pid, GENTLY)
             assert process.stderr is not None  # noqa: S101 -- a pipe
             async for line in process.stderr:
                 lines = [*lines[-1:], printable(line.decode("utf-8", "replace")).strip()]
@@ -111,10 +113,8 @@ class Preparation:
             if await process.wait() == 0:
                 return None
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            lifeline.cut()
+            await process.wait()
         # A command ends with what is wrong and how to mend it.
         said = " ".join(lines)
         return said.partition("arnode: ")[2] or said or f"exit {process.returncode}"

@@ -17,6 +17,7 @@ from node.config import Config, load_config
 from node.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
+from node.loop.splits import fresh_nonce
 from node.loop.trial import Reading
 from node.progress import in_thread, reporting
 from node.sandboxing import require_sandbox
@@ -57,6 +58,13 @@ class Workbench:
     config: Config
     task: Task
 
+    def told_runs(self) -> int:
+        """How many runs of the task this node has made on secret splits that counted."""
+        if not self.home.store.exists():
+            return 0
+        with Store.open_read_only(self.home) as store:
+            return store.runs_on_splits(self.task.id)
+
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:
     """Return the home and task that the flags, the environment and the settings mean."""
@@ -80,7 +88,6 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
             bench.home,
             bench.task,
             devices=probe_devices(bench.task.manifest, bench.config.gpus)[:1],
-            rotation=0,
             data_url=bench.config.data_url,
         )
         session = await in_thread(opening, progress)
@@ -121,16 +128,19 @@ async def measure(
     runs: Iterable[tuple[Source, int]],
     *,
     on_run: Callable[[Source, RunOutcome], None],
+    nonce: bytes | None = None,
 ) -> list[RunOutcome]:
     """Run sources with seeds, in turn; training of one overlaps the scoring of the one before.
 
-    `runs` is asked for the next when that may begin, `on_run` is told as soon as one has ended.
+    `runs` is asked for the next when that may begin, `on_run` is told as soon as one has ended;
+    `nonce` names the secret split that all of them share (default: a new one).
     """
+    split = session.split(fresh_nonce() if nonce is None else nonce)
     tasks: list[asyncio.Task[RunOutcome]] = []
 
     async def run_one(source: Source, seed: int, trained: asyncio.Event) -> RunOutcome:
         try:
-            outcome = await session.runner.run(source, seed, on_trained=trained.set)
+            outcome = await session.runner.run(source, seed, split=split, on_trained=trained.set)
         finally:
             trained.set()
         on_run(source, outcome)
@@ -159,16 +169,22 @@ async def compare(
     candidate: Source,
     *,
     policy: Policy,
+    told_runs: int,
     on_pair: Callable[[tuple[int, float, float], Judgement], None],
 ) -> Comparison:
-    """Run fresh pairs on the secret split until the rule knows, at most `policy.max_pairs`."""
+    """Run fresh pairs on a secret split until the rule knows, at most `policy.max_pairs`.
+
+    The split is drawn now and serves this comparison alone; `told_runs` is what
+    `Workbench.told_runs` says.
+    """
+    split = session.split(fresh_nonce())
     manifest = session.task.manifest
     reading = Reading(
         sign=manifest.metric.sign,
         noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
         policy=policy,
         minimum_gain=2 * session.runner.metric_tolerance,
-        memorised=session.memorised(base, candidate),
+        memorised=session.memorised(base, candidate, told_runs=told_runs),
     )
     pairs: list[tuple[int, float, float]] = []
     judgement: Judgement | None = None
@@ -178,7 +194,11 @@ async def compare(
         seed = random_seed()
         order = [base, candidate] if random_seed() % 2 else [candidate, base]
         outcomes = dict(
-            zip((source.tree for source in order), await _pair(session, order, seed), strict=True)
+            zip(
+                (source.tree for source in order),
+                await _pair(session, order, seed, split),
+                strict=True,
+            )
         )
         runs += 2
         for name, source in (("base", base), ("candidate", candidate)):
@@ -205,13 +225,15 @@ async def compare(
     )
 
 
-async def _pair(session: Session, order: Sequence[Source], seed: int) -> list[RunOutcome]:
+async def _pair(
+    session: Session, order: Sequence[Source], seed: int, split: bytes
+) -> list[RunOutcome]:
     trained = asyncio.Event()
-    first = asyncio.create_task(session.runner.run(order[0], seed, on_trained=trained.set))
+    run = partial(session.runner.run, seed=seed, split=split)
+    first = asyncio.create_task(run(order[0], on_trained=trained.set))
     try:
         await trained.wait()
-        second = await session.runner.run(order[1], seed)
-        outcomes = [await first, second]
+        outcomes = [await first, await run(order[1])]
         for outcome in outcomes:
             if outcome.fault is not None:
                 raise outcome.fault

@@ -14,7 +14,7 @@ from node.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import UsageError
-from protocol.rule import POWER, QUICK
+from protocol.rule import QUICK, VERIFY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Question:
 
     def wanted(self, found: FoundClaim) -> WantedClaim:
         """Return what to queue."""
-        mode = QUICK if self.is_quick else POWER
+        mode = QUICK if self.is_quick else VERIFY
         return WantedClaim(
             base=found.base,
             candidate=found.candidate,

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from agent.source.edits import reapply
 from node.home import Home
@@ -29,11 +29,11 @@ from node.store.jobs import PlannedRun, StoredOutcome
 from node.vetting.adoption import describe
 from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict
-from protocol.encoding import encode
+from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
-from protocol.kinds import Env
+from protocol.kinds import Env, Role
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS, Claim, Policy
 from protocol.source import Source
@@ -168,14 +168,19 @@ def candidates_of(
     return tuple(candidates)
 
 
-def setting_of(home: Home, device: Device) -> bytes:
+def setting_of(
+    home: Home, device: Device, task: Task, findings: Sequence[PublishedFinding]
+) -> bytes:
     """Return the digest of what a metric here depends on beside task, class, tree and seed.
 
-    The secret split follows from the node's secret.
+    `findings` are all of the catalogue's. Their secret split follows from it as well, and so is
+    drawn when they are fixed: for another catalogue it is another one.
     """
     secret = hashlib.sha256(b"arnode replicate" + load_secret(home)).digest()
     env = decisive(Env.of(device.environment)).to_value()
-    return hashlib.sha256(encode({"env": env, "secret": secret})).digest()
+    sources = [reapply(finding.edits, task.source) for finding in findings]
+    trees: list[Value] = [*sorted({source.tree for source in sources if source})]
+    return hashlib.sha256(encode({"env": env, "secret": secret, "trees": trees})).digest()
 
 
 async def measure_open(
@@ -192,7 +197,14 @@ async def measure_open(
     async with calibrated_session(bench) as session:
         stopping = asyncio.Event()
         working = asyncio.create_task(
-            _measure_blocks(session, candidates, replications, stopping=stopping, show=show)
+            _measure_blocks(
+                session,
+                candidates,
+                replications,
+                told_runs=bench.told_runs(),
+                stopping=stopping,
+                show=show,
+            )
         )
         with heeding_interrupts(first=stopping.set, later=working.cancel):
             try:
@@ -208,14 +220,15 @@ async def _measure_blocks(
     candidates: Sequence[Candidate],
     replications: Replications,
     *,
+    told_runs: int,
     stopping: asyncio.Event,
     show: Callable[[Source, KeptRun], None],
 ) -> None:
-    base = session.task.source
+    base, nonce = session.task.source, replications.kept.split_nonce
 
     def keep(source: Source, outcome: RunOutcome) -> None:
         is_base = source.tree == base.tree
-        memorised = 0.0 if is_base else session.memorised(base, source)
+        memorised = 0.0 if is_base else session.memorised(base, source, told_runs=told_runs)
         kept = KeptRun(
             setting=replications.kept.setting,
             tree=source.tree,
@@ -233,9 +246,9 @@ async def _measure_blocks(
             if stopping.is_set() or not pending:
                 break
             missing = _missing(base, pending, replications, block, number)
-            await measure(session, _until(stopping, missing), on_run=keep)
+            await measure(session, _until(stopping, missing), on_run=keep, nonce=nonce)
             again = [(base, seed) for seed in _half(pending, replications)]
-            await measure(session, _until(stopping, again), on_run=keep)
+            await measure(session, _until(stopping, again), on_run=keep, nonce=nonce)
 
 
 def _half(pending: Sequence[Candidate], replications: Replications) -> set[int]:
@@ -284,7 +297,7 @@ def _planned(at: int, kept: KeptRun) -> PlannedRun:
     return PlannedRun(
         job_id=0,
         ordinal=at,
-        role=kept.run.role,
+        role=cast("Role", kept.run.role),  # a `PlannedRun` of this program's own
         tree=kept.tree,
         seed=kept.run.seed,
         outcome=StoredOutcome(run=kept.run, log_tail=""),

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 from node.peering.addresses import parse_direct
 from node.peering.definition import NO_NETWORK
 from protocol.errors import Rejected
-from protocol.fields import NAME_PATTERN
+from protocol.fields import NAME_PATTERN, line
 
 AGENTS = ("knobs", "none", "auto", "claude", "codex", "aider", "command")  # else a model's name
 NAME_LIMIT = 64  # what a profile record holds
 NEAR = 0.75  # similarity above which an unknown word is taken for a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
+_NAME = line(0, NAME_LIMIT)
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 _MODEL = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 
@@ -46,7 +47,7 @@ def filled(value: Setting) -> str:
 def short_name(value: Setting) -> str:
     """A name as records carry it."""
     name = text(value)
-    if len(name) > NAME_LIMIT or not name.isprintable():
+    if not name.isprintable() or isinstance(_NAME.read(name), Rejected):
         raise ValueError
     return name
 

@@ -28,7 +28,7 @@ from node.loop.attestations import asked_before, reading_of, step_of, weigh
 from node.loop.heads import task_source
 from node.loop.session import find_task
 from node.loop.steps import AttestationStep
-from node.loop.trial import Pair, judge_pairs
+from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.program import at_work
 from node.progress import Progress, reporting
 from node.questions import Question
@@ -47,7 +47,9 @@ from trainer.task import Task
 from trainer.text.pin import NotPreparedError
 
 _POLL_S = 0.3
-_USUAL_PAIRS = 5.5  # what power mode takes on average for a gain of two standard deviations
+# What a gain of two standard deviations takes on average: until it is known here, and until its
+# record shows it by itself.
+_USUAL_PAIRS, _USUAL_FOR_OTHERS = 5.5, 7.5
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
 
 
@@ -233,7 +235,7 @@ def _shown() -> Callable[[Store, int], bool]:
             return is_done
         told_runs = ended
         reading = reading_of(store, body.manifest, job, step)
-        pairs = weigh(runs, step, reading).pairs
+        pairs = weigh(runs, step, reading, body.manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
@@ -266,9 +268,10 @@ def _run_seconds(store: Store, job: Job) -> float | None:
 
 def _cost(step: AttestationStep, run_s: float) -> str:
     """Say what it will take: what is usual, and the most."""
-    most = span_words(step.max_pairs * 2 * run_s)
-    takes = f"at most {most}"
-    if step.max_pairs > _USUAL_PAIRS:
-        takes = f"about {span_words(_USUAL_PAIRS * 2 * run_s)}, {takes}"
-    ways = "; --quick can only refute" if step.is_quick else ""
+    beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
+    usual = _USUAL_FOR_OTHERS if step.is_published else _USUAL_PAIRS
+    takes = f"at most {span_words((step.max_pairs * 2 + beside) * run_s)}"
+    if step.max_pairs > usual:
+        takes = f"about {span_words(usual * 2 * run_s)}, {takes}"
+    ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""
     return f"{takes}; own research pauses{ways}"

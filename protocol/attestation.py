@@ -1,12 +1,14 @@
 """Attestations: what somebody says who re-ran a claim, on seeds that its author could not know.
 
     attest {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
-            verdict}
+            verdict, alpha?, pairs?}
     proof    = Ed25519(attester, "arnode/seed/1\\0" + (target, or base + tree without one))
     seed(i)  = sha256("arnode/seed/1\\0" + proof + i as 4 bytes, big-endian)[:4] >> 1
 
 The pairs take the seeds in turn and none is left out, so that nobody can run many pairs and
-publish the ones they like. Whether the runs bear the verdict out is for readers to see.
+publish the ones they like. `alpha` (in millionths) and `pairs` are what the attester decided at:
+how often it lets a claim without gain pass, and how many pairs it would have run at most. They are
+its word; whether the runs bear the verdict out is for readers to see.
 """
 
 import hashlib
@@ -15,13 +17,14 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from protocol.fields import (
     CLASS_PATTERN,
+    WORD_PATTERN,
     Codec,
     Mapped,
     Table,
     binary,
-    choice,
     digest,
     field,
+    integer,
     listing,
     nullable,
     word,
@@ -29,9 +32,10 @@ from protocol.fields import (
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 
-AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unrunnable"]
+AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "smaller", "unconfirmed", "unrunnable"]
 
-VERDICTS: Final = ("confirmed", "refuted", "unconfirmed", "unrunnable")
+MAX_PAIRS: Final = MAX_RUNS // 2
+_MILLION = 10**6
 
 
 def prove_seeds(key: SigningKey, *, target: bytes | None, base: bytes, tree: bytes) -> bytes:
@@ -49,6 +53,8 @@ def attestation_seed(proof: bytes, index: int) -> int:
 class AttestBody(Mapped):
     """A re-run of a tree against a base; `target` is the result that it answers.
 
+    `verdict` is an `AttestVerdict`, or a word of a later version. `smaller` says that a gain is
+    there and that it is smaller than what was claimed.
     Whether the proof is the author's is checked with the record's signature: `proof_by`.
     """
 
@@ -61,7 +67,9 @@ class AttestBody(Mapped):
     target: bytes | None
     proof: bytes
     runs: tuple[Run, ...]
-    verdict: AttestVerdict
+    verdict: str
+    alpha_millionths: int | None = None
+    max_pairs: int | None = None
 
     TABLE: ClassVar = Table(
         field("task", digest()),
@@ -72,7 +80,9 @@ class AttestBody(Mapped):
         field("target", nullable(digest())),
         field("proof", binary(64, 64)),
         field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
-        field("verdict", choice(*VERDICTS)),
+        field("verdict", word(WORD_PATTERN)),
+        field("alpha", integer(1, _MILLION), "alpha_millionths", optional=True),
+        field("pairs", integer(1, MAX_PAIRS), "max_pairs", optional=True),
     )
 
     def proof_by(self, author: bytes) -> Signature:
@@ -83,6 +93,8 @@ class AttestBody(Mapped):
     def _fault(self) -> str | None:
         if self.base == self.tree:
             return "tree: the same as its base"
+        if (self.alpha_millionths is None) != (self.max_pairs is None):
+            return "alpha and pairs: one without the other"
         seeds = dict.fromkeys(run.seed for run in self.runs)
         if any(seed != attestation_seed(self.proof, i) for i, seed in enumerate(seeds)):
             return "runs: their seeds are not those of the proof, in order"

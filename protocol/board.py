@@ -7,25 +7,25 @@ A pure function of the set: no clock, no order of arrival, no trust, no floats. 
 - attestations, adoptions, retractions, and equivocations by whoever wrote one of these
 
 and answers with rows, one a tree: that of the result with the highest lower bound of the gain
-over the anchor, after an allowance for the luckiest of N (protocol/gains.py). Rows whose interval
-reaches the leader's lower bound share its rank; in a group the smaller compressed source goes
-first, then the smaller tree id. Authors that equivocated or revoked their key count for nothing.
+over the anchor, on the split on which that is lower, after an allowance for the luckiest of N
+(protocol/gains.py). A row ranks by that bound until somebody else has found a gain over the anchor
+and bears it out (protocol/opinions.py); from then on by the best bound of these, who selected
+nothing. Rows whose interval reaches the leader's lower bound share its rank; in a group the smaller
+compressed source goes first, then the smaller tree id. Authors that equivocated or revoked their
+key count for nothing.
 """
 
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from protocol.attestation import AttestVerdict
 from protocol.board_facts import (
     Claim,
     Equivocation,
     Fact,
-    Move,
-    Vote,
     Withdrawal,
     read_fact,
     read_withdrawal,
@@ -46,16 +46,24 @@ from protocol.fields import (
 )
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
+from protocol.opinions import Opinions, opinions_of
 from protocol.records import Record
 from protocol.runs import Env
 
-_BOARD_CONTEXT = b"arnode/board/1\0"
-_SET_CONTEXT = b"arnode/set/1\0"
+# Which rule rows follow by: raised with every change of it. Boards by different rules differ with
+# the same records, so the number is in both digests, and peers tell each other theirs.
+RULE: Final = 2
+_BOARD_CONTEXT = b"arnode/board/%d\0" % RULE
+_SET_CONTEXT = b"arnode/set/%d\0" % RULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row(Mapped):
-    """One tree: what is claimed of it, and what others say. Without a rank it has no anchor."""
+    """One tree: what is claimed of it, and what others say. Without a rank it has no anchor.
+
+    `gain_attested_nano` is what another key measured beside the anchor; `unsupported` are keys
+    whose own runs do not bear out what they say.
+    """
 
     rank: int | None
     tie: bool
@@ -66,12 +74,17 @@ class Row(Mapped):
     anchor_pairs: int
     gain_anchor_nano: int | None
     gain_anchor_lower_nano: int | None
+    attested_pairs: int
+    gain_attested_nano: int | None
+    gain_attested_lower_nano: int | None
     pairs: int
     gain_nano: int
     gain_lower_nano: int
     tries: int
     confirmed: int
+    smaller: int
     refuted: int
+    unsupported: int
     adopted: int
     env: Env
     flags: tuple[str, ...]
@@ -86,16 +99,40 @@ class Row(Mapped):
         field("anchor_pairs", integer(0)),
         field("gain_anchor", nullable(integer()), "gain_anchor_nano"),
         field("gain_anchor_lower", nullable(integer()), "gain_anchor_lower_nano"),
+        field("attested_pairs", integer(0)),
+        field("gain_attested", nullable(integer()), "gain_attested_nano"),
+        field("gain_attested_lower", nullable(integer()), "gain_attested_lower_nano"),
         field("pairs", integer(2)),
         field("gain", integer(), "gain_nano"),
         field("gain_lower", integer(), "gain_lower_nano"),
         field("tries", integer(1)),
         field("confirmed", integer(0)),
+        field("smaller", integer(0)),
         field("refuted", integer(0)),
+        field("unsupported", integer(0)),
         field("adopted", integer(0)),
         field("env", Codec(Env.from_value, Env.to_value)),
         field("flags", listing(word(FLAG_PATTERN), high=2)),
     )
+
+    @property
+    def found_gain(self) -> int:
+        """How many keys found a gain, as claimed or smaller."""
+        return self.confirmed + self.smaller
+
+    @property
+    def figure_nano(self) -> int | None:
+        """The gain over the anchor that `bound_nano` is the bound of."""
+        if self.gain_attested_nano is not None:
+            return self.gain_attested_nano
+        return self.gain_anchor_nano
+
+    @property
+    def bound_nano(self) -> int | None:
+        """The gain over the anchor that it ranks by: what attesters found, else the claim's."""
+        if self.gain_attested_lower_nano is not None:
+            return self.gain_attested_lower_nano
+        return self.gain_anchor_lower_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +218,9 @@ def _rows(
             candidate = _Candidate.of(claim, claim.gain, tries[claim.author], manifest)
             known = best.setdefault(claim.tree, candidate)
             best[claim.tree] = min(known, candidate, key=_Candidate.precedence)
-    opinions = _opinions(standing, bases)
-    return tuple(
-        _row(candidate, rank=rank, tie=tie, opinions=opinions[candidate.claim.tree])
-        for rank, tie, candidate in _ranked(best.values())
-    )
+    opinions = opinions_of(standing, bases)
+    heard = [one.heard(opinions[tree]) for tree, one in best.items()]
+    return tuple(_row(one, rank=rank, tie=tie) for rank, tie, one in _ranked(heard))
 
 
 def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> bytes:
@@ -197,24 +232,45 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A claim that may become its tree's row; the bounds are of the gain over the anchor."""
+    """A claim that may become its tree's row, and what others say once they were heard.
+
+    `lower_nano` and `upper_nano` are of the gain over the anchor that it stands by.
+    """
 
     claim: Claim
     gain: Gain
     tries: int
+    claimed_lower_nano: int | None
     lower_nano: int | None
     upper_nano: int
+    opinions: Opinions = attribute(default_factory=Opinions)
+    attested: Gain | None = None
 
     @classmethod
     def of(cls, claim: Claim, gain: Gain, tries: int, manifest: TaskManifest) -> "_Candidate":
         allowance = manifest.noise_floor_nano * luck(tries)
         beside = claim.anchor_gain
+        lower_nano = None if beside is None else beside.lower_nano(allowance)
         return cls(
             claim=claim,
             gain=gain,
             tries=tries,
-            lower_nano=None if beside is None else beside.lower_nano(allowance),
+            claimed_lower_nano=lower_nano,
+            lower_nano=lower_nano,
             upper_nano=0 if beside is None else beside.upper_nano,
+        )
+
+    def heard(self, opinions: Opinions) -> "_Candidate":
+        """Return it with what others say: what they found stands before what is claimed."""
+        attested = opinions.attested(but=self.claim.author)
+        if attested is None:
+            return replace(self, opinions=opinions)
+        return replace(
+            self,
+            opinions=opinions,
+            attested=attested,
+            lower_nano=attested.lower_nano(),
+            upper_nano=attested.upper_nano,
         )
 
     def precedence(self) -> tuple[bool, int, bytes]:
@@ -243,57 +299,31 @@ def _ranked(candidates: Iterable[_Candidate]) -> Iterator[tuple[int | None, bool
             placed.update(candidate.claim.tree for candidate in group)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opinions:
-    """The keys that spoke about one tree, each with what it said last, and those that took it."""
-
-    said: dict[bytes, Vote] = attribute(default_factory=dict)
-    adopted: set[bytes] = attribute(default_factory=set)
-
-    def hear(self, vote: Vote) -> None:
-        known = self.said.setdefault(vote.author, vote)
-        self.said[vote.author] = max(known, vote, key=lambda one: (one.seq, one.id))
-
-    def count(self, verdict: AttestVerdict, *, but: bytes) -> int:
-        """Return how many keys other than `but` said this."""
-        return sum(vote.verdict == verdict and author != but for author, vote in self.said.items())
-
-
-def _opinions(
-    facts: Iterable[Fact], bases: Mapping[bytes, Collection[bytes]]
-) -> Mapping[bytes, _Opinions]:
-    """Return what is said about each tree that is claimed, as it was claimed or of the anchor.
-
-    An attestation against another base answers another question.
-    """
-    opinions: dict[bytes, _Opinions] = defaultdict(_Opinions)
-    for fact in facts:
-        if isinstance(fact, Vote) and fact.counts and fact.base in bases.get(fact.tree, ()):
-            opinions[fact.tree].hear(fact)
-        elif isinstance(fact, Move):
-            opinions[fact.tree].adopted.add(fact.author)
-    return opinions
-
-
-def _row(candidate: _Candidate, *, rank: int | None, tie: bool, opinions: _Opinions) -> Row:
-    claim, beside = candidate.claim, candidate.claim.anchor_gain
+def _row(candidate: _Candidate, *, rank: int | None, tie: bool) -> Row:
+    claim, opinions, attested = candidate.claim, candidate.opinions, candidate.attested
+    beside, author = claim.anchor_gain, claim.author
     return Row(
         rank=rank,
         tie=tie,
         tree=claim.tree,
-        author=claim.author,
+        author=author,
         result=claim.id,
         metric_nano=claim.metric_nano,
         anchor_pairs=0 if beside is None else beside.pairs,
         gain_anchor_nano=None if beside is None else beside.value_nano,
-        gain_anchor_lower_nano=candidate.lower_nano,
+        gain_anchor_lower_nano=candidate.claimed_lower_nano,
+        attested_pairs=0 if attested is None else attested.pairs,
+        gain_attested_nano=None if attested is None else attested.value_nano,
+        gain_attested_lower_nano=None if attested is None else attested.lower_nano(),
         pairs=candidate.gain.pairs,
         gain_nano=candidate.gain.value_nano,
         gain_lower_nano=candidate.gain.lower_nano(),
         tries=candidate.tries,
-        confirmed=opinions.count("confirmed", but=claim.author),
-        refuted=opinions.count("refuted", but=claim.author),
-        adopted=len(opinions.adopted - {claim.author}),
+        confirmed=opinions.count("confirmed", but=author),
+        smaller=opinions.count("smaller", but=author),
+        refuted=opinions.count("refuted", but=author),
+        unsupported=opinions.unsupported(but=author),
+        adopted=len(opinions.adopted - {author}),
         env=claim.env,
         flags=claim.flags,
     )

@@ -8,9 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from protocol.attestation import AttestBody, AttestVerdict
+from protocol.attestation import AttestBody
 from protocol.encoding import MAX_INT
-from protocol.gains import MIN_ANCHOR_PAIRS, Gain, differences, gain_of
+from protocol.evidence import Evidence
+from protocol.gains import (
+    MIN_ANCHOR_PAIRS,
+    Gain,
+    Scale,
+    figures_of,
+    gain_in,
+    pairs_of,
+)
 from protocol.kinds import AdoptBody, ResultBody, RetractBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
@@ -21,7 +29,10 @@ IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a board reads of one confirm result; without a gain it is only a try."""
+    """What a board reads of one confirm result; without a gain it is only a try.
+
+    `anchor_gain` is over the anchor, on the split on which less of it is sure.
+    """
 
     id: bytes
     author: bytes
@@ -37,22 +48,21 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What a board reads of an attestation; it counts only if its runs bear it out."""
+    """What a board reads of an attestation; it counts only if its runs bear it out.
+
+    `target` is the result that it answers; `anchor_gain` is over the anchor.
+    """
 
     id: bytes
     author: bytes
     seq: int
     base: bytes
     tree: bytes
-    verdict: AttestVerdict
+    target: bytes | None
+    verdict: str
     gain: Gain | None
-
-    @property
-    def counts(self) -> bool:
-        """Whether its pairs show what it says: two of them, and for a gain one on average."""
-        if self.gain is None:
-            return False
-        return self.verdict == "refuted" or (self.verdict == "confirmed" and self.gain.mean > 0)
+    anchor_gain: Gain | None
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +127,11 @@ def read_withdrawal(record: Record) -> Withdrawal | None:
 
 
 def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> Claim:
-    maximised = manifest.metric.direction == "max"
-    # Against the baseline itself the pairs are the anchor's.
-    anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
-    own = differences(body.runs, "base", maximised=maximised, secret=True)
-    beside = differences(body.runs, anchor, maximised=maximised, secret=False)
-    is_measured = body.status == "ok"
-    metrics = [
-        run.metric_nano
-        for run in body.runs
-        if run.role == "candidate" and run.metric_nano is not None
-    ]
-    gain = gain_of(own, manifest.noise_floor_nano) if is_measured else None
+    scale = Scale.of(manifest)
+    own = pairs_of(body.runs, "base", scale, secret=True)
+    secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
+    metrics = figures_of(body.runs, "candidate", scale, secret=False).values()
+    gain = gain_in(own, manifest.noise_floor_nano) if body.status == "ok" else None
     return Claim(
         id=record.id,
         author=record.author,
@@ -136,13 +139,27 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> Claim:
         tree=body.tree,
         metric_nano=sum(metrics) // len(metrics) if metrics else 0,
         gain=gain,
-        anchor_gain=(
-            gain_of(beside, manifest.noise_floor_nano) if len(beside) >= MIN_ANCHOR_PAIRS else None
-        ),
+        anchor_gain=_lower_of(secret, public),
         size_bytes=MAX_INT if body.size_bytes is None else body.size_bytes,
         env=body.env,
         flags=tuple(_flags(body, gain, manifest)),
     )
+
+
+def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
+    """Screens select on the public split, and an author may draw the secret one again."""
+    if secret is None or public is None:
+        return None
+    return min(secret, public, key=lambda one: one.mean - one.reach)
+
+
+def _anchor_gain(
+    body: ResultBody | AttestBody, manifest: TaskManifest, scale: Scale, *, secret: bool
+) -> Gain | None:
+    # Against the baseline itself the pairs are the anchor's.
+    anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
+    pairs = pairs_of(body.runs, anchor, scale, secret=secret)
+    return gain_in(pairs, manifest.noise_floor_nano, least_pairs=MIN_ANCHOR_PAIRS)
 
 
 def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Iterator[str]:
@@ -153,14 +170,17 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
 
 
 def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
-    maximised = manifest.metric.direction == "max"
-    shown = differences(body.runs, "base", maximised=maximised, secret=True)
+    scale = Scale.of(manifest)
+    pairs = pairs_of(body.runs, "base", scale, secret=True)
     return Vote(
         id=record.id,
         author=record.author,
         seq=record.seq,
         base=body.base,
         tree=body.tree,
+        target=body.target,
         verdict=body.verdict,
-        gain=gain_of(shown, manifest.noise_floor_nano),
+        gain=gain_in(pairs, manifest.noise_floor_nano),
+        anchor_gain=_anchor_gain(body, manifest, scale, secret=True),
+        evidence=Evidence.of(pairs, manifest.noise_floor_nano),
     )

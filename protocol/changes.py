@@ -3,12 +3,14 @@
 file   {path, old blob|nil, new blob, size}
 diff   {zlib bytes 1…8192} or {blob hash}
 origin {proposer, model|nil, program hash|nil}
+found_on {task, class, patch id|nil}
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from protocol.fields import (
+    CLASS_PATTERN,
     FLAG_PATTERN,
     Mapped,
     Table,
@@ -71,4 +73,19 @@ class Origin(Mapped):
         field("proposer", word(FLAG_PATTERN)),
         field("model", nullable(line(1, 80))),
         field("program", nullable(digest())),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundOn(Mapped):
+    """Where an idea was found before it was carried here: a task, a class, and the patch there."""
+
+    task: bytes
+    hardware_class: str
+    patch: bytes | None = None
+
+    TABLE: ClassVar = Table(
+        field("task", digest()),
+        field("class", word(CLASS_PATTERN), "hardware_class"),
+        field("patch", nullable(digest())),
     )

@@ -20,13 +20,25 @@ T = TypeVar("T")
 CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
 NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
 FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
+WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that later versions extend
 # Relative, forward slashes, no component that is hidden, "." or "..".
 _COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
 _MAX_PATH = 128
-# Unicode's category Cc, which is closed for ever.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_CONTROL_BUT_BREAKS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
+# Unicode's category Cc, which is closed for ever, without and with tab and newline.
+_CONTROL_BUT_BREAKS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+_CONTROL = "\t\n" + _CONTROL_BUT_BREAKS
+# What shows nothing, turns text around, ends a line or means what each reader likes; written out,
+# so that no version of Unicode changes it. Not among them: the joiners U+200C and U+200D and the
+# variation selectors U+180B-180F and U+FE00-FE0F, without which languages and emoji are misspelt.
+_HIDDEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+) + "".join(chr(plane << 16 | last) for plane in range(1, 14) for last in (0xFFFE, 0xFFFF))
+_NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
+_NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
+_IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +172,13 @@ def digest() -> Codec[bytes]:
 
 
 def line(low: int, high: int) -> Codec[str]:
-    """Text on one line: no control characters, low … high code points."""
-    return _text(low, high, forbidden=_CONTROL)
+    """Text on one line: no control or hidden characters, low … high code points."""
+    return _text(low, high, forbidden=_NOT_IN_LINES)
 
 
 def text(high: int) -> Codec[str]:
-    """Text of at most `high` code points; of the control characters only newline and tab."""
-    return _text(0, high, forbidden=_CONTROL_BUT_BREAKS)
+    """Text of at most `high` code points; of control and hidden ones only newline and tab."""
+    return _text(0, high, forbidden=_NOT_IN_TEXT)
 
 
 def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
@@ -175,9 +187,12 @@ def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
             return Rejected("not text")
         if not low <= len(value) <= high:
             return Rejected(f"{len(value)} characters where {low} … {high} are allowed")
-        if forbidden.search(value):
-            return Rejected("a control character")
-        return value
+        found = forbidden.search(value)
+        if found is None:
+            return value
+        if _IS_HIDDEN.match(found[0]):
+            return Rejected(f"the hidden character U+{ord(found[0]):04X}")
+        return Rejected("a control character")
 
     return Codec(read, _same)
 
@@ -268,16 +283,27 @@ def strictly_rising(names: list[str]) -> bool:
     return all(left < right for left, right in itertools.pairwise(names))
 
 
+def without_hidden(value: Value) -> Value:
+    """Return a value with U+FFFD for each hidden character, as `line` and `text` want it."""
+    if type(value) is str:
+        return value if value.isascii() else _IS_HIDDEN.sub("\ufffd", value)
+    if type(value) is list:
+        return [without_hidden(item) for item in value]
+    if type(value) is dict:
+        return {name: without_hidden(item) for name, item in value.items()}
+    return value
+
+
 def fit_line(raw: str, limit: int) -> str:
     """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
     return fit_text(" ".join(raw.split()), limit)
 
 
 def fit_text(raw: str, limit: int) -> str:
-    """Return `raw` made acceptable to `text`: NFC, no control characters, cut to `limit`.
+    """Return `raw` made acceptable to `text`: NFC, no control or hidden characters, cut to `limit`.
 
     A prefix of NFC text is NFC, so cutting comes last.
     """
     encodable = raw.encode("utf-8", "replace").decode("utf-8")
-    shown = _CONTROL_BUT_BREAKS.sub("\ufffd", encodable)
+    shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
     return unicodedata.normalize("NFC", shown)[:limit]

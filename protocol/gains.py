@@ -18,14 +18,18 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from protocol.encoding import MAX_INT
+from protocol.manifest import TaskManifest
 from protocol.runs import MAX_RUNS, Role, Run
 
 MILLION: Final = 10**6
 MIN_PAIRS: Final = 2
 MIN_ANCHOR_PAIRS: Final = 4
+_LANGUAGE_MODELS: Final = "lm-bpb/"
+
+Pair: TypeAlias = tuple[int, int]  # the other role's figure and the candidate's, of one seed
 
 
 def _table(text: str) -> tuple[int, ...]:
@@ -93,23 +97,47 @@ def _held(nano: int) -> int:
     return max(-MAX_INT, min(MAX_INT, nano))
 
 
-def differences(
-    runs: Sequence[Run], against: Role, *, maximised: bool, secret: bool
-) -> tuple[int, ...]:
-    """Return what the candidate gains over another role in each pair of one seed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How a task's figures are read. Failure is a status, never a number, but for `zero_fails`.
 
-    Of several runs with one role and seed the first that is ok counts; a metric of 0 where less
-    is better is a failure that was written down as a number.
+    Scripts of language models wrote crashes down as 0, which no text has as its bits per byte. Of
+    a program 0 is a figure like any other.
     """
+
+    maximised: bool
+    zero_fails: bool
+
+    @classmethod
+    def of(cls, manifest: TaskManifest) -> "Scale":
+        """Return that of a task."""
+        return cls(
+            maximised=manifest.metric.direction == "max",
+            zero_fails=manifest.evaluator.startswith(_LANGUAGE_MODELS),
+        )
+
+
+def figures_of(runs: Sequence[Run], role: Role, scale: Scale, *, secret: bool) -> dict[int, int]:
+    """Return by seed what a role measured: of a seed the first run that is ok counts."""
     assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
-    values: dict[Role, dict[int, int]] = {"candidate": {}, against: {}}
+    figures: dict[int, int] = {}
     for run in runs:
-        value = run.secret_nano if secret else run.metric_nano
-        if run.role in values and value is not None and (maximised or value != 0):
-            values[run.role].setdefault(run.seed, value)
-    sign = -1 if maximised else 1
-    return tuple(
-        sign * (values[against][seed] - value)
-        for seed, value in values["candidate"].items()
-        if seed in values[against]
-    )
+        figure = run.secret_nano if secret else run.metric_nano
+        if run.role == role and figure is not None and (figure != 0 or not scale.zero_fails):
+            figures.setdefault(run.seed, figure)
+    return figures
+
+
+def pairs_of(runs: Sequence[Run], against: Role, scale: Scale, *, secret: bool) -> tuple[Pair, ...]:
+    """Return another role's figure and the candidate's of each seed, smaller being better."""
+    sign = -1 if scale.maximised else 1
+    others = figures_of(runs, against, scale, secret=secret)
+    own = figures_of(runs, "candidate", scale, secret=secret)
+    return tuple((sign * others[seed], sign * own[seed]) for seed in own if seed in others)
+
+
+def gain_in(pairs: Sequence[Pair], noise_nano: int, *, least_pairs: int = MIN_PAIRS) -> Gain | None:
+    """Return what the candidate gains in these pairs, or None of fewer than `least_pairs`."""
+    if len(pairs) < least_pairs:
+        return None
+    return gain_of([against - candidate for against, candidate in pairs], noise_nano)

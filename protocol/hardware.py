@@ -20,7 +20,8 @@ _CUDA_FAMILIES = (
     "cuda-sm103",
     "cuda-sm120",
 )
-FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu")
+ANY = "any"  # the class, and the family, of figures that no machine changes
+FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu", ANY)
 
 # Cards by the beginning of their slug: records carry the slug alone, and their topic follows
 # from it. "Ada" and "PRO" cards first: their numbers are those of older ones.
@@ -28,6 +29,7 @@ _CARDS = tuple(
     (re.compile(rf"(?:{cards})(?:-.*)?"), family)
     for cards, family in (
         (r"cpu", "cpu"),
+        (r"any", ANY),
         (r"l4|l40[gs]?|rtx40[5-9]0|rtx[2-6]\d00(?:-sff)?-ada", "cuda-sm89"),
         (r"rtx50[5-9]0|rtx-pro-\d{4}", "cuda-sm120"),
         (r"t4g?|titan-rtx|quadro-rtx[3-8]000|rtx20[5-8]0|gtx16[356]0", "cuda-sm75"),

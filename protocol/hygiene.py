@@ -11,6 +11,7 @@ import tokenize
 import unicodedata
 import zlib
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from protocol.errors import Rejected
 from protocol.manifest import MAX_FILES, TaskManifest
@@ -18,6 +19,11 @@ from protocol.source import Source
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_LINES = 4_000
+
+# The sums of docs/threat-model.md: what a run can let out that was scored, and what later runs of
+# the same sources can hear of it, by the kernel's counters and by timing.
+TOLD_BITS = 20
+HEARD_BITS = 64
 
 # Letters, marks and symbols by category that are drawn as nothing: Hangul fillers, Khmer
 # inherent vowels, the Braille blank, the grapheme joiner and the variation selectors.
@@ -87,14 +93,38 @@ def compressed_size_bytes(source: Source) -> int:
     return len(compress(b"".join(data for _, data in source.files)))
 
 
-def memorised(base: Source, candidate: Source, pool_bytes: int) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The text of a secret split, and what could be known of it.
+
+    `bytes` is how much is scored, `pool_bytes` of how much it is drawn, None if every split is new
+    text; `is_public` says whether anybody can get the pool. `told_runs` have been scored on text
+    of the pool before, so that what they let out may be of use.
+    """
+
+    bytes: int
+    pool_bytes: int | None
+    is_public: bool
+    told_runs: int
+
+
+def memorised(base: Source, candidate: Source, scored: Scored) -> float:
     """Return what a candidate could gain over its base by knowing the text, in bits per byte.
 
-    The minimum-description-length bound: a source cannot hold more of a text of `pool_bytes` than
-    it has grown by, compressed. What the base itself has grown by was charged to the base.
+    A split is drawn when the source is fixed, so of itself the source can hold nothing but what it
+    holds of the pool: by the minimum-description-length bound no more than it has grown by,
+    compressed, and of a private pool no more than runs before have let out. A bit about the pool is
+    worth a bit over the pool's bytes, whatever part of them is drawn. What the base itself has
+    grown by was charged to the base. Of text that is new each time it holds nothing. What runs of
+    one confirmation can tell each other (`HEARD_BITS`) needs no source to carry it, and is charged
+    to all text, generated text as well.
     """
-    grown = compressed_size_bytes(candidate) - compressed_size_bytes(base)
-    return 8 * max(0, grown) / pool_bytes
+    known = 0.0
+    if scored.pool_bytes is not None:
+        grown_bits = 8 * max(0, compressed_size_bytes(candidate) - compressed_size_bytes(base))
+        told_bits = grown_bits if scored.is_public else TOLD_BITS * scored.told_runs
+        known = min(grown_bits, told_bits) / scored.pool_bytes
+    return known + HEARD_BITS / scored.bytes
 
 
 def is_hidden(character: str) -> bool:

@@ -4,32 +4,34 @@
     task    the manifest itself (protocol/manifest.py), so task id = sha256(body)
     patch   {task, base, tree, files [{path, old|nil, new, size}] 1…8,
              diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
-             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}}
+             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}, found_on?}
     result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
              note ≤ 500, size?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
 
-    attest in protocol/attestation.py; noise, intent, insight, retract in protocol/remarks.py
+    attest in protocol/attestation.py; noise, intent, insight, retract in protocol/remarks.py;
+    report, proposals in protocol/summaries.py
 
 Other kinds, and records whose `crit` names something unknown, are an `UnknownBody`: kept and
-passed on as they came, never interpreted.
+passed on as they came, never interpreted. So are stages, statuses, verdicts and roles that a reader
+does not know: a record with one is kept, passed on, and counts for nothing.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from protocol.attestation import AttestBody
-from protocol.changes import Diff, FileChange, Origin
+from protocol.changes import Diff, FileChange, FoundOn, Origin
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     CLASS_PATTERN,
+    WORD_PATTERN,
     Codec,
     Mapped,
     Table,
     binary,
     boolean,
-    choice,
     digest,
     field,
     integer,
@@ -43,7 +45,8 @@ from protocol.fields import (
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
-from protocol.runs import MAX_RUNS, STATUSES, Audit, Cost, Env, Role, Run, Status
+from protocol.runs import MAX_RUNS, Audit, Cost, Env, Figures, Role, Run, Status
+from protocol.summaries import ProposalCount, ProposalsBody, ReportBody
 
 __all__ = [
     "AdoptBody",
@@ -53,13 +56,18 @@ __all__ = [
     "Cost",
     "Diff",
     "Env",
+    "Figures",
     "FileChange",
+    "FoundOn",
     "InsightBody",
     "IntentBody",
     "NoiseBody",
     "Origin",
     "PatchBody",
     "ProfileBody",
+    "ProposalCount",
+    "ProposalsBody",
+    "ReportBody",
     "ResultBody",
     "RetractBody",
     "Role",
@@ -147,6 +155,7 @@ class PatchBody(Mapped):
     why: str
     parents: tuple[bytes, ...]
     origin: Origin
+    found_on: FoundOn | None = None
 
     TABLE: ClassVar = Table(
         field("task", digest()),
@@ -161,6 +170,7 @@ class PatchBody(Mapped):
         field("why", text(MAX_WHY)),
         field("parents", listing(digest(), high=_MAX_PARENTS)),
         field("origin", Codec(Origin.from_value, Origin.to_value)),
+        field("found_on", Codec(FoundOn.from_value, FoundOn.to_value), optional=True),
     )
 
     def _fault(self) -> str | None:
@@ -173,7 +183,8 @@ class PatchBody(Mapped):
 class ResultBody(Mapped):
     """What an author says about an own experiment; failures are results too.
 
-    `size_bytes` is the tree's compressed source, the smaller of which goes first among equals.
+    `stage` and `status` are a `Stage` and a `Status`, or words of a later version. `size_bytes` is
+    the tree's compressed source, the smaller of which goes first among equals.
     """
 
     kind: ClassVar = "result"
@@ -183,8 +194,8 @@ class ResultBody(Mapped):
     patch: bytes | None
     base: bytes
     tree: bytes
-    stage: Stage
-    status: Status
+    stage: str
+    status: str
     runs: tuple[Run, ...]
     cost: Cost
     note: str
@@ -197,8 +208,8 @@ class ResultBody(Mapped):
         field("patch", nullable(digest())),
         field("base", digest()),
         field("tree", digest()),
-        field("stage", choice(*STAGES)),
-        field("status", choice(*STATUSES)),
+        field("stage", word(WORD_PATTERN)),
+        field("status", word(WORD_PATTERN)),
         field("runs", listing(Codec(Run.from_value, Run.to_value), high=MAX_RUNS)),
         field("cost", Codec(Cost.from_value, Cost.to_value)),
         field("note", text(MAX_NOTE)),
@@ -269,6 +280,8 @@ KnownBody: TypeAlias = (
     | IntentBody
     | InsightBody
     | RetractBody
+    | ReportBody
+    | ProposalsBody
 )
 Body: TypeAlias = KnownBody | UnknownBody
 
@@ -285,6 +298,8 @@ _KINDS: Final[dict[str, type[KnownBody]]] = {
         IntentBody,
         InsightBody,
         RetractBody,
+        ReportBody,
+        ProposalsBody,
     )
 }
 

@@ -6,11 +6,14 @@ and nobody can change one. Program text, knobs and descriptions are not in it.
     {name, version, kind, files [[path, blob]], metric {name, unit, direction, max_step},
      budget {unit, amount}, limits {limit_s, warmup_limit_s, memory_mb, weights_mb,
      max_source_growth}, noise_floor, audit {k, tolerance, tau}, data [[name, hash]],
-     tokenizer|nil, vocabulary, context, claim_rows, evaluator}
+     tokenizer|nil, vocabulary, context, claim_rows, evaluator, program?, ladder?}
 
-max_step, noise_floor, tolerance and tau are in 1e-9 units of the metric, max_source_growth in
-bytes of compressed source. A program task has no tokenizer and 0 for vocabulary, context and
-claim_rows. `files` is the baseline; its paths are what patches may edit.
+max_step, noise_floor, tolerance and tau are in the units of a record's figures: 1e-9 of the metric,
+of a program task 10^-scale of it. max_source_growth is in bytes of compressed source. A program
+task has a `program` (protocol/program.py), no tokenizer, and 0 for vocabulary, context and
+claim_rows. `ladder` is the task one rung below. `files` is the baseline; its paths are what patches
+may edit. A kind, a unit of a budget or an evaluator that a reader does not know makes a task that
+it keeps and passes on and does not run.
 """
 
 import dataclasses
@@ -23,6 +26,7 @@ from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     NAME_PATTERN,
+    WORD_PATTERN,
     Codec,
     Mapped,
     Table,
@@ -38,11 +42,12 @@ from protocol.fields import (
     strictly_rising,
     word,
 )
+from protocol.program import METRIC_NAME, ProgramSpec, power_of_ten
 from protocol.source import tree_id
 
 TaskKind: TypeAlias = Literal["language-model", "program"]
 Direction: TypeAlias = Literal["min", "max"]
-BudgetUnit: TypeAlias = Literal["tokens", "seconds"]
+BudgetUnit: TypeAlias = Literal["tokens", "seconds", "instances"]
 
 MAX_FILES: Final = 8  # editable files, here and in a patch
 _MAX_DATA = 128
@@ -51,18 +56,24 @@ _EVALUATOR = r"[a-z0-9._-]{1,48}/[a-z0-9]{1,64}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec(Mapped):
-    """What is measured; a gain above `max_step_nano` in one step is implausible."""
+    """What is measured; a gain above `max_step_nano` in one step is implausible.
+
+    `scale` is the power of ten that makes a program's figures whole numbers in records; those of
+    a language model are in 1e-9 units.
+    """
 
     name: str
     unit: str
     direction: Direction
     max_step_nano: int
+    scale: int | None = None
 
     TABLE: ClassVar = Table(
-        field("name", word(r"[a-z0-9_]{1,32}")),
+        field("name", word(METRIC_NAME)),
         field("unit", line(0, 16)),
         field("direction", choice("min", "max")),
         field("max_step", integer(1), "max_step_nano"),
+        field("scale", power_of_ten(), optional=True),
     )
 
     @property
@@ -73,13 +84,13 @@ class MetricSpec(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget(Mapped):
-    """What a run may spend on training."""
+    """What a run may spend: `unit` is a `BudgetUnit`, or a word of a later version."""
 
-    unit: BudgetUnit
+    unit: str
     amount: int
 
     TABLE: ClassVar = Table(
-        field("unit", choice("tokens", "seconds")),
+        field("unit", word(WORD_PATTERN)),
         field("amount", integer(1)),
     )
 
@@ -122,13 +133,13 @@ class AuditCaps(Mapped):
 class TaskManifest:
     """What is optimised, by hash.
 
-    `received` is the encoding as it came when it holds fields that this version does not know:
-    the id covers those too.
+    `kind` is a `TaskKind`, or a word of a later version. `received` is the encoding as it came when
+    it holds fields that this version does not know: the id covers those too.
     """
 
     name: str
     version: int
-    kind: TaskKind
+    kind: str
     files: tuple[tuple[str, bytes], ...]
     metric: MetricSpec
     budget: Budget
@@ -141,12 +152,14 @@ class TaskManifest:
     context: int
     claim_rows: int
     evaluator: str
+    program: ProgramSpec | None = None
+    below: bytes | None = None
     received: bytes | None = dataclasses.field(default=None, repr=False)
 
     TABLE: ClassVar = Table(
         field("name", word(NAME_PATTERN)),
         field("version", integer(1)),
-        field("kind", choice("language-model", "program")),
+        field("kind", word(WORD_PATTERN)),
         field("files", listing(pair(relative_path(), digest()), low=1, high=MAX_FILES)),
         field("metric", Codec(MetricSpec.from_value, MetricSpec.to_value)),
         field("budget", Codec(Budget.from_value, Budget.to_value)),
@@ -159,6 +172,8 @@ class TaskManifest:
         field("context", integer(0)),
         field("claim_rows", integer(0)),
         field("evaluator", word(_EVALUATOR)),
+        field("program", Codec(ProgramSpec.from_value, ProgramSpec.to_value), optional=True),
+        field("ladder", digest(), "below", optional=True),
     )
 
     @property
@@ -203,6 +218,11 @@ class TaskManifest:
         if self.kind == "program":
             if self.tokenizer is not None or any(sizes):
                 return "a program task has no tokenizer, vocabulary, context or claim_rows"
-        elif self.tokenizer is None or not all(sizes):
-            return "a language-model task needs tokenizer, vocabulary, context and claim_rows"
+            if self.program is None or self.metric.scale is None:
+                return "a program task needs program and its metric's scale"
+        elif self.kind == "language-model":
+            if self.tokenizer is None or not all(sizes):
+                return "a language-model task needs tokenizer, vocabulary, context and claim_rows"
+            if self.program is not None or self.metric.scale is not None:
+                return "a language-model task has no program, and its metric no scale"
         return None

@@ -7,12 +7,14 @@ at what come from simulated swarms (`make bench PART=swarm`).
 """
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, Literal, TypeAlias, TypeVar
 
-Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed"]
+# `unshown`: run again as it was made, and no gain showed; `unconfirmed`: no more than a trial says.
+Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unshown"]
 Standing: TypeAlias = Literal["trusted", "open", "doubted"]
 Turn: TypeAlias = Literal["newcomer", "stack", "single"]
 _Claim = TypeVar("_Claim")
@@ -20,11 +22,11 @@ _Idea = TypeVar("_Idea")
 
 NEWCOMERS_SHARE: Final = 0.2  # of the slots: else whoever came first would be the only one heard
 MOST_IN_STACK: Final = 8  # as many parents as a patch names
-# A lead or a stack of so much is worth runs of its own. Less than that joins the next checkpoint,
-# whose pairs are due anyway: as a catch-up it would cost those of another confirmation, and what
-# the head has of its own.
+# A stack of so much, or a lead that is sure to be so large, is worth runs of its own. Less than
+# that joins the next checkpoint, whose pairs are due anyway: as a catch-up it would cost those of
+# another confirmation, and what the head has of its own.
 _LARGE_SD: Final = 8.0
-_LEAST_LEAD_SD: Final = 4.0  # of a head that has nothing of its own to lose
+_LEAST_LEAD_SD: Final = 2.0  # for a head that has nothing of its own to lose
 _LEAST_CHANCE: Final = 0.4
 
 # Of what proposers try: few are good, by one to three deviations; most do nothing, many harm.
@@ -36,12 +38,15 @@ _TRIAL_VARIANCE: Final = 1.5  # of what a trial says: one run less a bank of two
 _CONTRADICTED_SIGMAS: Final = 2.0
 
 # How much one outcome counts, for and against. A lie costs its author three honest gains; most of
-# what honest people claim after one lucky run does not show again, and costs them little.
+# what honest people claim after one lucky run does not show again, and costs them little. Pairs in
+# which a claim does not show again cost more, and are more to its author's charge.
 _WEIGHTS: Final[dict[Outcome, tuple[float, float]]] = {
     "confirmed": (1.0, 0.0),
     "refuted": (0.0, 3.0),
     "unconfirmed": (0.0, 0.1),
+    "unshown": (0.0, 0.25),
 }
+_MANY_UNSHOWN: Final = 4  # in a row: three in a hundred honest authors have so many by chance
 _FADE: Final = 0.97  # what is left of older outcomes at each new one
 
 _NORMAL = NormalDist()
@@ -67,12 +72,13 @@ class AuthorRate:
     """What came of an author's claims on this machine; a fresh one is Beta(1, 1).
 
     Faults of this machine, and "too noisy to say", are nobody's outcomes. `is_refuted`: one of the
-    claims was.
+    claims was; `unshown`: so many were run again in vain since one last held.
     """
 
     confirmed: float = 0.0
     failed: float = 0.0
     is_refuted: bool = False
+    unshown: int = 0
 
     def after(self, outcome: Outcome) -> "AuthorRate":
         """Return the rate with one more outcome; older ones fade."""
@@ -81,6 +87,7 @@ class AuthorRate:
             _FADE * self.confirmed + good,
             _FADE * self.failed + bad,
             self.is_refuted or outcome == "refuted",
+            0 if outcome == "confirmed" else self.unshown + (outcome == "unshown"),
         )
 
     @property
@@ -99,11 +106,12 @@ class AuthorRate:
 
         What `trusted` ones claim may be tried together, `open` ones' claims one by one; whoever is
         `doubted` is heard again once audits show that a claim or two of theirs hold after all.
-        Nobody is for gains that did not show again: where little is left to gain, that would in
-        the end be everybody.
+        Nobody is for gains that trials did not show again: where little is left to gain, that would
+        in the end be everybody. But who claims again and again what pairs do not show is.
         """
         if self.chance < _LEAST_CHANCE:
-            return "doubted" if self.is_refuted else "open"
+            is_doubted = self.is_refuted or self.unshown >= _MANY_UNSHOWN
+            return "doubted" if is_doubted else "open"
         return "trusted" if self.is_proven else "open"
 
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
@@ -137,6 +145,21 @@ def stack_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float, claims: int
     return "unconfirmed" if is_contradicted else "confirmed"
 
 
+def audit_order(
+    authors: Iterable[bytes], rates: Mapping[bytes, AuthorRate], chance: random.Random
+) -> list[bytes]:
+    """Return these authors in the order in which to run a claim of theirs again.
+
+    Drawn by the share of their claims to expect to hold, however many claims they make: what shows
+    nothing time and again comes up ever less often, and yet may prove itself one day.
+    """
+    keys = {
+        author: chance.random() ** (1 / rates.get(author, AuthorRate()).chance)
+        for author in sorted(set(authors))
+    }
+    return sorted(keys, key=lambda author: -keys[author])
+
+
 def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     """Say whether a lead that an author claims is worth a confirmation.
 
@@ -147,7 +170,10 @@ def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
 
 
 def least_lead_sd(*, has_own: bool) -> float:
-    """Return the lead from which a head is caught up with; `has_own`: this one has patches."""
+    """Return the lead, of one lower bound over the other, from which a head is caught up with.
+
+    `has_own`: this one has patches.
+    """
     return _LARGE_SD if has_own else _LEAST_LEAD_SD
 
 

@@ -9,8 +9,9 @@ its times, so that its other implementations can talk to this one:
     mode    = 0 skip | 1 fingerprint: 16 bytes | 2 ids: count, count × 32 bytes
 
 No I/O: `Initiator` opens and asks, `respond` answers and keeps nothing. A peer is not trusted to
-end: bounds must rise, a message has a size, and the initiator counts rounds and ids. What a set
-is (which records count, which are refused) is for the caller to say.
+end: bounds must rise, a message has a size, and the initiator counts rounds and ids. Nor to be
+brief: behind so many ranges everything is answered by one fingerprint, as when a message is full.
+What a set is (which records count, which are refused) is for the caller to say.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from protocol.varint import decode_varint, encode_varint
 VERSION: Final = 0x61
 _VERSIONS = range(0x60, 0x70)
 FRAME_LIMIT_BYTES: Final = 128 * 1024
+# Of a message no more are looked at; of so many it takes tens of milliseconds.
+MAX_RANGES: Final = 4_096
 MAX_ROUNDS: Final = 1_000
 MAX_IDS: Final = 100_000
 
@@ -85,9 +88,11 @@ class Initiator:
             return Rejected("the peer does not come to an end")
         difference = Difference()
         writer = _Writer(self._index, self._frame_limit_bytes)
-        for part in _ranges(self._index, message):
+        for number, part in enumerate(_ranges(self._index, message)):
             if isinstance(part, Rejected):
                 return part
+            if number == MAX_RANGES:
+                writer.close()
             if writer.is_full:
                 break
             if part.ids is not None:
@@ -118,9 +123,11 @@ def respond(
     if message and message[0] != VERSION and message[0] in _VERSIONS:
         return bytes([VERSION])  # negentropy's way to say which version is spoken here
     writer = _Writer(index, frame_limit_bytes)
-    for part in _ranges(index, message):
+    for number, part in enumerate(_ranges(index, message)):
         if isinstance(part, Rejected):
             return part
+        if number == MAX_RANGES:
+            writer.close()
         if writer.is_full:
             break
         if part.ids is not None:
@@ -267,7 +274,15 @@ class _Writer:
             return
         if end > start:
             self._put(self._between(end), end, bytes([_IDS]) + named)
-        self._close()
+        self.close()
+
+    def close(self) -> None:
+        """Put all that is not covered yet into one fingerprint, and write no more."""
+        if not self.is_full:
+            self.is_full = True
+            self._put_skip()
+            rest = self._index.fingerprint(self._covered, len(self._index))
+            self._out += self._encoded(_END)[0] + _FINGERPRINT_MODE + rest
 
     def _put(self, bound: bytes, stop: int, payload: bytes) -> None:
         if self.is_full:
@@ -275,7 +290,7 @@ class _Writer:
         self._put_skip()
         edge, time = self._encoded(bound)
         if len(self._out) + len(edge) + len(payload) > self._limit_bytes:
-            self._close()
+            self.close()
             return
         self._out += edge + payload
         self._covered, self._time = stop, time
@@ -286,13 +301,6 @@ class _Writer:
             edge, self._time = self._encoded(bound)
             self._out += edge + bytes([_SKIP])
             self._skipped = None
-
-    def _close(self) -> None:
-        if not self.is_full:
-            self.is_full = True
-            self._put_skip()
-            rest = self._index.fingerprint(self._covered, len(self._index))
-            self._out += self._encoded(_END)[0] + _FINGERPRINT_MODE + rest
 
     def _encoded(self, bound: bytes) -> tuple[bytes, int]:
         """Return a bound as it is written after the last one, and its time."""

@@ -28,6 +28,7 @@ from protocol.fields import (
     integer,
     listing,
     nullable,
+    without_hidden,
     word,
 )
 from protocol.keys import (
@@ -35,7 +36,7 @@ from protocol.keys import (
     SIGNATURE_CONTEXT,
     Signature,
     SigningKey,
-    is_small_order,
+    is_key,
 )
 from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
@@ -44,6 +45,7 @@ __all__ = [
     "MAX_REFS",
     "Record",
     "RecordId",
+    "parse_kept",
     "parse_record",
     "payload_id",
     "record_id",
@@ -89,7 +91,10 @@ class _Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A valid record. `payload_bytes` are the authority, the rest is what they say."""
+    """A valid record. `payload_bytes` are the authority, the rest is what they say.
+
+    One that `is_outdated` is of before hidden characters were refused (`parse_kept`).
+    """
 
     id: RecordId
     payload_bytes: bytes
@@ -103,6 +108,7 @@ class Record:
     refs: tuple[bytes, ...]
     crit: tuple[str, ...]
     body: Body
+    is_outdated: bool = False
 
     @property
     def wire(self) -> bytes:
@@ -150,16 +156,35 @@ def parse_again(wire: bytes) -> Record | Rejected:
     return head if isinstance(head, Rejected) else _read(*head)
 
 
-def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Rejected:
+def parse_kept(wire: bytes) -> Record | Rejected:
+    """Return what `parse_record` does, and also a record of before hidden characters were refused.
+
+    It is whole: its signatures hold, and its texts show U+FFFD for what nobody takes any more.
+    """
+    record = parse_record(wire)
+    head = payload_id(wire)
+    if isinstance(record, Record) or isinstance(head, Rejected):
+        return record
+    kept = _read(*head, is_outdated=True)
+    if isinstance(kept, Rejected) or not all(one.holds() for one, _ in _signatures(kept)):
+        return record
+    return kept
+
+
+def _read(
+    identity: RecordId, payload: bytes, signature: bytes, *, is_outdated: bool = False
+) -> Record | Rejected:
     """Return what a payload says; its signatures are still to be verified."""
     value = decode(payload)
     if isinstance(value, Rejected):
         return value
+    if is_outdated:
+        value = without_hidden(value)
     envelope = _Envelope.TABLE.read(_Envelope, value)
     if isinstance(envelope, Rejected):
         return envelope
-    if is_small_order(envelope.author):
-        return Rejected("author: a key of small order")
+    if not is_key(envelope.author):
+        return Rejected("author: no key of prime order")
     body = _body(envelope)
     if isinstance(body, Rejected):
         return Rejected(f"body: {body.reason}")
@@ -176,6 +201,7 @@ def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Reje
         refs=envelope.refs or (),
         crit=envelope.crit or (),
         body=body,
+        is_outdated=is_outdated,
     )
 
 

@@ -13,15 +13,19 @@ from typing import Literal
 
 from protocol.statistics import PairedEvidence
 
-Verdict = Literal["confirmed", "refuted", "unconfirmed"]
+Verdict = Literal["confirmed", "smaller", "refuted", "unconfirmed"]
 ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
 
 # One pair has no spread of its own: neither a gain nor a lie is ever settled by it.
 MIN_PAIRS = 2
 # A claim is refuted at the usual 1 in 20, whatever alpha adoption asks for.
 REFUTED_LOG_E = math.log(20)
-# A claim this large is either there or soon refuted, so giving up on it early gains nothing.
-LARGE_CLAIM_SD = 3.0
+# A claim this large is either there or soon refuted, so giving up on it early gains nothing. Below
+# three, as the spread is only an estimate: a made-up claim of three is to be refuted all the same.
+LARGE_CLAIM_SD = 2.5
+# Where what was claimed is not there, a smaller gain is looked for until it has become unlikely.
+_SMALLER_SD = 0.75
+_SMALLER_PROBABILITY = 0.3
 # Means of one tree that lie further apart than this many of their standard errors are no chance.
 _DRIFT_ERRORS = 2.5
 
@@ -48,10 +52,15 @@ class Policy:
 
 
 DEFAULT = Policy()
-# What `verify` and `compare` use: one question, asked until it is answered.
+# What `compare` uses: one question, asked until it is answered.
 POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
-# `verify --quick`: enough to see that something large is not there.
-QUICK = replace(POWER, max_pairs=4, can_confirm=False)
+# `verify` and audits: that a made-up claim of three deviations is not there takes longer to show
+# than that a gain of two is.
+VERIFY = replace(POWER, max_pairs=20)
+# With pairs that are repeated and runs of the anchor they fit into one record.
+VERIFY_MOST_PAIRS = 27
+# `verify --quick`: enough to see that something large is not there, or not all of it.
+QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +72,17 @@ class Claim:
 
     @property
     def least(self) -> float:
-        """The gain below which the claim is refuted: half of it, or its own bound if larger."""
+        """The gain below which the claim does not hold: half of it, or its own bound if larger."""
         return self.gain / 2 if self.lower is None else max(self.gain / 2, self.lower)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the pairs say so far. A verdict of None means: run another pair."""
+    """What the pairs say so far. A verdict of None means: run another pair.
+
+    `confirmed`: a gain is there; `smaller`: a gain is there, but not what was claimed; `refuted`:
+    what was claimed is not there, nor was any gain shown; `unconfirmed`: neither was shown.
+    """
 
     verdict: Verdict | None
     log_e: float
@@ -77,6 +90,11 @@ class Judgement:
     lower: float
     upper: float
     claim: ClaimWord | None
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether a gain is there, of whatever size."""
+        return self.verdict in ("confirmed", "smaller")
 
 
 def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
@@ -124,21 +142,31 @@ def judge(
 def _verdict(
     evidence: PairedEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
 ) -> Verdict | None:
+    is_last = evidence.pairs >= policy.max_pairs
     if evidence.pairs >= MIN_PAIRS:
-        # At one look confirmed goes before refuted: a smaller gain than claimed is still a gain.
         is_there = evidence.log_e >= -math.log(policy.alpha) and evidence.gain >= minimum_gain
+        is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.least))
+        if is_there and is_less:
+            return "smaller"
+        # At one look confirmed goes before refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
-        if claim is not None and _is_refuted(evidence, claim):
+        if claim is not None and _is_shown(evidence.log_e_worse):
             return "refuted"
-    if evidence.pairs >= policy.max_pairs or _is_futile(evidence, policy, claim):
+        # A few pairs that miss a smaller gain which is likely do not say that there is none.
+        if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):
+            return "refuted"
+    if is_last or _is_futile(evidence, policy, claim):
         return "unconfirmed"
     return None
 
 
-def _is_refuted(evidence: PairedEvidence, claim: Claim) -> bool:
-    worse, absent = evidence.log_e_worse, evidence.log_e_absent(claim.least)
-    return worse >= REFUTED_LOG_E or absent >= REFUTED_LOG_E
+def _is_shown(log_e: float) -> bool:
+    return log_e >= REFUTED_LOG_E
+
+
+def _is_unlikely(evidence: PairedEvidence) -> bool:
+    return evidence.posterior_above(_SMALLER_SD * evidence.sd) < _SMALLER_PROBABILITY
 
 
 def _is_futile(evidence: PairedEvidence, policy: Policy, claim: Claim | None) -> bool:
@@ -149,10 +177,12 @@ def _is_futile(evidence: PairedEvidence, policy: Policy, claim: Claim | None) ->
 
 
 def _claim_word(claim: Claim, verdict: Verdict | None, upper: float) -> ClaimWord:
-    if verdict is None:
-        return "open"
-    if verdict == "refuted":
-        return "does_not_hold"
-    if claim.gain <= upper:
-        return "holds"
-    return "smaller" if verdict == "confirmed" else "open"
+    match verdict:
+        case "refuted":
+            return "does_not_hold"
+        case "smaller":
+            return "smaller"
+        case None:
+            return "open"
+    # A gain may be there and its size be open.
+    return "holds" if claim.gain <= upper else "open"

@@ -14,7 +14,7 @@ but that part of each of them.
 from collections.abc import Iterable
 from typing import Final
 
-from protocol.hardware import FAMILIES, family_of
+from protocol.hardware import ANY, FAMILIES, family_of
 from protocol.kinds import (
     AdoptBody,
     AttestBody,
@@ -22,6 +22,8 @@ from protocol.kinds import (
     IntentBody,
     NoiseBody,
     PatchBody,
+    ProposalsBody,
+    ReportBody,
     ResultBody,
     TaskBody,
 )
@@ -75,6 +77,23 @@ def rank_of(topic: str) -> tuple[int, str]:
     return 1 if topic.endswith("/news") else 2, topic
 
 
+def net_of(topic: str) -> str:
+    """Return the name of the network that a topic is of."""
+    return topic.split("/", 3)[2]
+
+
+def belongs(record: Record, topic: str) -> bool:
+    """Tell whether a record may be in a topic by itself.
+
+    A patch may be in all of its task's: which results name it, it does not say. That halves of an
+    equivocation are news as well does not follow from either of them.
+    """
+    if isinstance(record.body, PatchBody):
+        root = news_topic(record.net, record.body.task).rpartition("/")[0]
+        return topic.rpartition("/")[0] == root
+    return not set(topics_of(record)).isdisjoint(parts_of(topic))
+
+
 def topics_of(record: Record) -> tuple[str, ...]:
     """Return where a record belongs by itself: nowhere for a patch.
 
@@ -93,16 +112,15 @@ def topics_of(record: Record) -> tuple[str, ...]:
             return (family,)
         case NoiseBody() | IntentBody():
             return (family_topic(net, body.task, family_of(body.hardware_class)),)
-        case AttestBody() | AdoptBody() | InsightBody():
+        case AttestBody() | AdoptBody() | InsightBody() | ReportBody() | ProposalsBody():
             return (news_topic(net, body.task),)
         case _:
             return (common_news(net),)
 
 
 def subscriptions(net: str, tasks: Iterable[bytes], hardware_class: str) -> tuple[str, ...]:
-    """Return the topics of a node: its own family and the news of its tasks, and all tasks."""
-    family = family_of(hardware_class)
-    return _with_tasks(net, tasks, (family,))
+    """Return the topics of a node: all tasks; of its own their news, its family, and `any`."""
+    return _with_tasks(net, tasks, (family_of(hardware_class), ANY))
 
 
 def all_subscriptions(net: str, tasks: Iterable[bytes]) -> tuple[str, ...]:
@@ -114,7 +132,7 @@ def all_subscriptions(net: str, tasks: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _with_tasks(net: str, tasks: Iterable[bytes], families: Iterable[str]) -> tuple[str, ...]:
-    kinds = tuple(families)
+    kinds = tuple(dict.fromkeys(families))
     topics = [tasks_topic(net)]
     for task in sorted(set(tasks)):
         topics.append(news_topic(net, task))

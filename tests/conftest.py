@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from protocol.source import Source
-from tests.trainer.runners import runner_of
+from tests.trainer.runners import SPLIT, runner_of
 from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare
@@ -66,7 +66,7 @@ def make_runner(short_task: Task, short_data: TaskData) -> MakeRunner:
     async def make() -> AsyncIterator[Runner]:
         runner = runner_of(short_task, short_data)
         try:
-            await runner.calibrate(1)
+            await runner.calibrate(1, split=SPLIT)
             yield runner
         finally:
             await runner.close()

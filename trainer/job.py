@@ -7,9 +7,12 @@ import base64
 import json
 from dataclasses import asdict
 
+from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.harness.session import Job
 from trainer.sandbox.profile import Role
+from trainer.scoring import batch_rows
+from trainer.text.data import TaskData
 
 _ENTRY = "train.py"
 
@@ -18,6 +21,29 @@ def job_message(job: Job, source: Source) -> bytes:
     """Return the payload of a JOB frame: this job, on these files."""
     files = {path: base64.b64encode(data).decode() for path, data in source.files}
     return json.dumps({**asdict(job), "files": files}).encode()
+
+
+def run_job(
+    role: Role, seed: int, source: Source, manifest: TaskManifest, data: TaskData, parts: int
+) -> Job:
+    """Return what a task's run asks for in a role; its data come in so many parts."""
+    vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
+    return Job(
+        role=role,
+        seed=seed,
+        entry=source.files[0][0],
+        context=manifest.context,
+        budget_tokens=manifest.budget.amount if has_tokens else 0,
+        budget_seconds=0.0 if has_tokens else float(manifest.budget.amount),
+        parts=parts,
+        batch_rows=batch_rows(manifest.context),
+        vocabulary_size=vocabulary.size,
+        bos=vocabulary.bos,
+        vocabulary={
+            "pattern": vocabulary.pattern,
+            "ranks": [token.hex() for token in vocabulary.ranks],
+        },
+    )
 
 
 def program_message(code: str, role: Role) -> bytes:

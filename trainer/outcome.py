@@ -20,9 +20,11 @@ _LOG_CHARACTERS = 4000
 class RunOutcome:
     """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
 
-    `claims` are the log-probabilities by row and position, to aim later audits with. `reason` may
-    quote the candidate, `unquoted` never does. `stages` say where the seconds went. `fault`: what
-    ended it was no doing of the candidate's, and ends more than this run once it is written down.
+    Metrics and audit are coarse (`trainer.coarse`). `claims` are the log-probabilities of the
+    public rows by row and position, to aim later audits with. `reason` may quote the candidate,
+    `unquoted` never does; neither does, nor `log_tail`, from where it saw secret text on. `stages`
+    say where the seconds went. `fault`: what ended it was no doing of the candidate's, and ends
+    more than this run once it is written down.
     """
 
     seed: int
@@ -64,11 +66,15 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Yardstick:
-    """What the task's baseline tree costs on this machine in this session, and how it audits."""
+    """What the task's baseline tree costs on this machine in this session, and how it audits.
+
+    `claims` are its own of the public rows; with its `weights` it can be asked about others.
+    """
 
     cost: Cost
     tolerance: Tolerance
     claims: Floats
+    weights: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -117,7 +123,12 @@ class Meter:
         return self.peak_mem_bytes if on_card is None else on_card
 
     def note(self, sandbox: Sandbox, part: Part) -> None:
-        """Take in how a sandbox came to be, what it used and said."""
+        """Take in how a sandbox came to be, what it used and said.
+
+        How much memory a script holds when it sees secret text is of its choosing: that of
+        training counts.
+        """
         self.timeline.started(part, sandbox.start)
-        self.peak_mem_bytes = max(self.peak_mem_bytes, sandbox.peak_memory_bytes)
+        if part == "train":
+            self.peak_mem_bytes = max(self.peak_mem_bytes, sandbox.peak_memory_bytes)
         self.log_tail = (self.log_tail + sandbox.output_tail())[-_LOG_CHARACTERS:]

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-import numpy as np
-
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
@@ -19,12 +17,12 @@ from trainer.compiled import CompiledCode
 from trainer.cost import UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.device import Device, processor
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
+from trainer.evaluators import check_metric
+from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.metering import RunFailed
 from trainer.outcome import Meter, RunOutcome, Yardstick
 from trainer.pace import Pace
 from trainer.sandbox.visible import visible_tree
-from trainer.scoring import ScoredRows
 from trainer.stages import Request, Scores, Stages
 from trainer.task import Task
 from trainer.text.data import TaskData
@@ -38,7 +36,8 @@ class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
     `audit_key` is a secret: with the run it decides where the audit of its claims looks.
-    `patience_s` is how long a run that others disturbed may wait for a quiet minute.
+    `patience_s` is how long a run that others disturbed may wait for a quiet minute. Raises
+    ConfigurationError for a task whose metric is another one than its evaluator's.
     """
 
     def __init__(
@@ -48,23 +47,14 @@ class Runner:
         *,
         device: Device | None = None,
         compiled: CompiledCode | None = None,
-        secret_rows: Rows,
         audit_key: bytes,
         patience_s: float = PATIENCE_S,
     ) -> None:
+        check_metric(task.manifest)
         self.task = task
         self.device = device = device or processor()
-        self._scored = ScoredRows.mixed(
-            data.public_rows,
-            secret_rows,
-            byte_counts=data.byte_counts,
-            vocabulary_size=data.vocabulary.size,
-            random=np.random.default_rng(np.frombuffer(task.id, dtype=np.uint32)),
-        )
         self._watching = AsyncExitStack()
-        self._stages = Stages(
-            task, data, self._scored, device=device, compiled=compiled, audit_key=audit_key
-        )
+        self._stages = Stages(task, data, device=device, compiled=compiled, audit_key=audit_key)
         self._training = Training(
             self._stages,
             baseline=task.source,
@@ -72,7 +62,6 @@ class Runner:
             patience_s=patience_s,
         )
         self._pace: Pace | None = None
-        self._baseline: tuple[Request, bytes] | None = None  # as it was calibrated, and its weights
 
     @property
     def yardstick(self) -> Yardstick | None:
@@ -89,7 +78,7 @@ class Runner:
         """The audit's tolerance in the metric's unit (bits per byte); 0 before `calibrate`."""
         if self.yardstick is None:
             return 0.0
-        return self.yardstick.tolerance.mean * self._scored.bits_per_nat
+        return self.yardstick.tolerance.mean * self._stages.splits.bits_per_nat
 
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
@@ -117,18 +106,18 @@ class Runner:
         """Whether others used the card noticeably since this was last asked."""
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
-    async def calibrate(self, seed: int) -> RunOutcome:
-        """Run the task's baseline tree and make it this session's yardstick.
+    async def calibrate(self, seed: int, *, split: bytes | None = None) -> RunOutcome:
+        """Run the task's baseline tree and make it this session's yardstick; `split` as in `run`.
 
         Raises ArnodeError when the baseline itself does not come through.
         """
-        self.yardstick = self._baseline = None
+        self.yardstick = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
         crowd = Crowd()
         try:
             for _ in range(_CALIBRATIONS):
-                outcome = await self.run(self.task.source, seed)
+                outcome = await self.run(self.task.source, seed, split=split)
                 if outcome.status != "crash":  # as when something outside killed it
                     break
         finally:
@@ -146,22 +135,26 @@ class Runner:
         source: Source,
         seed: int,
         *,
+        split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: Floats | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
-        `needs_audit` is asked with (public, secret) in 1e-9 units once the claims are known;
-        `incumbent` are the claims to aim the audit with (default: the baseline's); `on_trained`
-        is called when the next run may train. Nothing is repeated once a row was shown. Raises
-        ValueError before `calibrate`, PutOff if `hurry` was called while it waited.
+        `split` is the secret key of a secret split, 32 bytes; without one it is a split that no
+        other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
+        are known; `incumbent` are the claims of the public rows to aim the audit with (default: the
+        baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
+        row was shown. Raises ValueError before `calibrate`, PutOff if `hurry` was called while it
+        waited.
         """
         if self.yardstick is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
         request = Request(
             source=source,
             seed=seed,
+            split=split,
             needs_audit=needs_audit,
             incumbent=incumbent,
             ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
@@ -190,9 +183,6 @@ class Runner:
                     raise
                 # Whoever can bring this about must not have its run begun anew for it.
                 fault, failed = error, RunFailed("crash", f"cut off while scored: {error.message}")
-        is_baseline = trained.request.source.tree == self.task.source.tree
-        if is_baseline and self.device.cuda is None and failed is None:
-            self._baseline = (trained.request, trained.weights)
         flags = meter.card.flags if meter.card else ()
         if trained.is_contended and CONTENDED not in flags:
             flags = (CONTENDED, *flags)
@@ -222,13 +212,14 @@ class Runner:
         That must be known before the first row: the baseline's own weights are scored for it.
         """
         request, pace, share = trained.request, self._pace, trained.meter.others_share
-        if pace is None or self.device.cuda is not None:
+        if pace is None or self.yardstick is None or self.device.cuda is not None:
             return request
-        if not pace.knows_serving(share) and self._baseline is not None:
-            baseline, weights = self._baseline
+        if not pace.knows_serving(share) and self.yardstick.weights:
             meter, crowd, began_s = Meter(), Crowd(), time.monotonic()
+            timed = replace(request, source=self.task.source, split=None, ceiling=UNLIMITED)
+            timed = replace(timed, needs_audit=lambda _public, _secret: True, incumbent=None)
             with contextlib.suppress(RunFailed):
-                await self._stages.score(baseline, weights, meter)
+                await self._stages.score(timed, self.yardstick.weights, meter)
                 pace.learn_serving(crowd.share(), meter.cost)
             aside.add("train", "baseline", began_s, time.monotonic())
         serving = pace.ceiling(share)

@@ -4,6 +4,7 @@ The claim stage sees every target (a model cannot be scored otherwise fast enoug
 in a fresh process that shares nothing writable with it, at positions drawn after it is dead.
 """
 
+import hmac
 import math
 import struct
 from collections.abc import Callable
@@ -19,13 +20,18 @@ from trainer.sandbox.sandbox import Sandbox
 
 _BATCH_ROWS = 32
 _BATCH_TOKENS = 16_384  # of whose logits a small card has room
+_ORDER = b"arnode/scoring-order/1"
 _SHAPE = struct.Struct(">II")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoredRows:
-    """The rows of both splits in the order in which they are scored, and how to take them apart."""
+    """The rows of both splits in the order in which they are scored, and how to take them apart.
 
+    `key` is what the secret rows and the order were drawn with.
+    """
+
+    key: bytes
     rows: Rows
     public: NDArray[np.int64]
     secret: NDArray[np.int64]
@@ -40,16 +46,18 @@ class ScoredRows:
         *,
         byte_counts: NDArray[np.int64],
         vocabulary_size: int,
-        random: np.random.Generator,
+        key: bytes,
     ) -> "ScoredRows":
-        """Mix both splits in one stream, in an order that stays the same for every run.
+        """Mix both splits in one stream, in an order that only the holder of the key can know.
 
-        A fixed order keeps a metric the same bits each time; the mixture keeps a script from
-        telling the secret split by its place.
+        One order for all runs on a split keeps a metric the same bits each time; the mixture keeps
+        a script from telling the secret split by its place.
         """
-        order = random.permutation(len(public_rows) + len(secret_rows))
+        seed = np.frombuffer(hmac.digest(key, _ORDER, "sha256"), dtype="<u4")
+        order = np.random.default_rng(seed).permutation(len(public_rows) + len(secret_rows))
         place = np.argsort(order)
         return cls(
+            key=key,
             rows=np.concatenate([public_rows, secret_rows])[order],
             public=place[: len(public_rows)],
             secret=place[len(public_rows) :],
@@ -57,22 +65,22 @@ class ScoredRows:
             vocabulary_size=vocabulary_size,
         )
 
-    @property
-    def bits_per_nat(self) -> float:
-        """Bits per byte that one nat on every token is worth on these rows."""
-        target_bytes = self.byte_counts[self.rows[:, 1:]]
-        return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
-
     def public_metric(self, claims: Floats) -> int:
         """The metric on the public split, in 1e-9 units."""
         return self._metric(claims, self.public)
 
     def secret_metric(self, claims: Floats) -> int:
-        """The metric on this node's secret split, in 1e-9 units."""
+        """The metric on the secret split, in 1e-9 units."""
         return self._metric(claims, self.secret)
 
     def _metric(self, claims: Floats, split: NDArray[np.int64]) -> int:
         return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
+
+
+def bits_per_nat(rows: Rows, byte_counts: NDArray[np.int64]) -> float:
+    """Return the bits per byte that one nat on every target of these rows is worth."""
+    target_bytes = byte_counts[rows[:, 1:]]
+    return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
 
 
 def batch_rows(context: int) -> int:
@@ -96,6 +104,15 @@ async def ask_claims(sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], Non
         if start == 0:
             on_first()
     return np.concatenate(answers)
+
+
+def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
+    """Return what an audit draws with: the same for a run each time, and known to no script.
+
+    So however often an audit begins anew, it looks at the same places of the same claims.
+    """
+    digest = hmac.digest(key, b"arnode/audit/1\0" + tree + seed.to_bytes(8), "sha256")
+    return np.random.default_rng(int.from_bytes(digest))
 
 
 async def ask_audit(

@@ -7,31 +7,31 @@ the candidate prints is kept as a log, never read.
 
 import asyncio
 import contextlib
-import hmac
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from protocol.runs import Audit, Status
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.coarse import coarse_audit
 from trainer.compiled import CompiledCode
-from trainer.cost import OVERTIME, Cost
+from trainer.cost import OVERTIME, UNLIMITED, Cost
 from trainer.crowd import Crowd
 from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
 from trainer.harness.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
-from trainer.harness.session import Job
-from trainer.job import job_message
+from trainer.job import job_message, run_job
 from trainer.metering import (
     RunFailed,
     check_start,
+    held,
     metered_limit,
     restarted,
     stage,
@@ -41,8 +41,9 @@ from trainer.outcome import Meter, Yardstick
 from trainer.sandbox.pool import WarmPool
 from trainer.sandbox.profile import Profile, Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.scoring import ScoredRows, ask_audit, ask_claims, batch_rows
+from trainer.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.sealed import Sealed, sealed
+from trainer.secret_splits import Claimed, SecretSplits
 from trainer.supply import Supply
 from trainer.task import Task
 from trainer.text.data import TaskData
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
 _SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
+_CALIBRATED = b""  # no tree's: the weights of the baseline that calibrated this session
 _SCRATCH_BYTES = 64 << 20
 _CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
 _CARD_THREADS = 1024  # its workers, on a machine with many processors
@@ -60,10 +62,14 @@ _CARD_THREADS = 1024  # its workers, on a machine with many processors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run as it was asked for. `ceiling` is what it may cost."""
+    """One run as it was asked for. `ceiling` is what it may cost.
+
+    `split` is the key of the secret split that it shares with others, None for one of its own.
+    """
 
     source: Source
     seed: int
+    split: bytes | None
     needs_audit: Callable[[int, int], bool]
     incumbent: Floats | None
     ceiling: Cost
@@ -71,7 +77,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scores:
-    """What weights are worth: metrics in 1e-9 units, claims by row and position."""
+    """What weights are worth: metrics in 1e-9 units, claims of the public rows by position.
+
+    Coarse: the exact figures stay in here (`trainer.coarse`).
+    """
 
     claims: Floats
     public_nano: int
@@ -91,7 +100,6 @@ class Stages:
         self,
         task: Task,
         data: TaskData,
-        scored: ScoredRows,
         *,
         device: Device,
         compiled: CompiledCode | None,
@@ -101,12 +109,13 @@ class Stages:
         self.yardstick: Yardstick | None = None
         self._task = task
         self._data = data
-        self._scored = scored
+        self.splits = SecretSplits(task.manifest, data)
+        self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
-        self._supply = Supply(data, self.budget_tokens)
+        self.supply = Supply(data, self.budget_tokens)
         self._training = asyncio.Lock()
         self._scoring = asyncio.Lock()
         self._clock = asyncio.Lock()
@@ -114,7 +123,7 @@ class Stages:
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
         await self._pool.close()
-        self._supply.close()
+        self.supply.close()
 
     @property
     def budget_tokens(self) -> int:
@@ -126,7 +135,7 @@ class Stages:
         """Return the weights that a source trains.
 
         Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come (`wait_for_data`).
+        data would have been needed than have come (`supply.grown`).
         """
         async with self._training:
             if self.watch is None:
@@ -137,14 +146,6 @@ class Stages:
                 finally:
                     meter.card = window.report
 
-    async def wait_for_data(self) -> None:
-        """Wait until there is what a run has lacked."""
-        await self._supply.grown()
-
-    async def wait_for_all_data(self) -> None:
-        """Wait until no run can lack anything."""
-        await self._supply.completed()
-
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
         """Return what weights are worth on both splits. Raises RunFailed.
 
@@ -153,12 +154,15 @@ class Stages:
         """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
-            claims = await restarted(partial(self._claim, request, weights, meter))
-            public, secret = self._scored.public_metric(claims), self._scored.secret_metric(claims)
-            audit = None
+            scored = await asyncio.to_thread(self.splits.draw, request.split)
+            claims = await restarted(partial(self._claim, request, weights, meter, scored))
+            public = self.splits.coarse(scored.public_metric(claims))
+            secret = self.splits.coarse(scored.secret_metric(claims))
+            audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
-                audit = await restarted(partial(self._audit, request, weights, meter, claims))
-        return Scores(claims=claims, public_nano=public, secret_nano=secret, audit=audit)
+                stage = partial(self._audit, request, weights, meter, scored, claims)
+                audit = await restarted(stage)
+        return Scores(claims=known, public_nano=public, secret_nano=secret, audit=audit)
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
@@ -168,7 +172,7 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                memory = self.watch.memory() if self.watch else None
+                memory = self.watch.memory() if self.watch and sandbox.is_heard else None
                 if failed.status != "oom" or memory is None:
                     raise
                 said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
@@ -180,7 +184,7 @@ class Stages:
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
-        first = await self._supply.part(request.seed, 0)
+        first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
         crowd, ceiling_s = Crowd(), request.ceiling.train_s
@@ -240,7 +244,7 @@ class Stages:
             with part.opened() as descriptor:
                 await sandbox.send(DATA, descriptor=descriptor)
             # Sealed ahead: to wait for it would cost the script's time.
-            ahead = asyncio.create_task(self._supply.part(request.seed, number))
+            ahead = asyncio.create_task(self.supply.part(request.seed, number))
             try:
                 tag, payload = await sandbox.receive_one(expected, on_begun=note)
                 if tag == WEIGHTS:
@@ -251,81 +255,68 @@ class Stages:
                 await asyncio.gather(ahead, return_exceptions=True)
         return payload
 
-    async def _claim(self, request: Request, weights: bytes, meter: Meter) -> Floats:
+    @contextlib.asynccontextmanager
+    async def _serving(
+        self, request: Request, weights: bytes, meter: Meter, part: Literal["claim", "audit"]
+    ) -> AsyncIterator[tuple[Sandbox, Callable[[], None]]]:
+        """A fresh sandbox that serves weights and has no row yet; what to tell its first answer.
+
+        Raises SlowStart from here, what its end and its ceilings mean from the block.
+        """
+        name = "scoring" if part == "claim" else "the audit"
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
         def note_start(*, has_rows: bool) -> None:
-            meter.first_claim_s = used_s = sandbox.metered_s() - before_s
-            limit_s = ceiling.first_claim_s
-            check_start(sandbox, used_s, limit_s, "the start of scoring", has_rows=has_rows)
-            # A script that trains on there has that much less of it before.
-            both_s, limit_s = meter.train_s + used_s, ceiling.train_s
-            both = "training with the start of scoring"
-            check_start(sandbox, both_s, limit_s, both, has_rows=has_rows)
+            used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
+            setattr(meter, f"first_{part}_s", used_s)
+            check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
+            if part == "claim":  # a script that trains on there has that much less of it before
+                both, both_s = "training with the start of scoring", meter.train_s + used_s
+                check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
         try:
-            async with (
-                self._stage(sandbox, "scoring"),
-                wall_limit(_SERVE_WALL_S, "scoring"),
-                metered_limit(sandbox, ceiling.claim_s, "scoring"),
-            ):
-                meter.timeline.enter("claim", "load")
-                await self._serve(sandbox, request, weights)
-                meter.timeline.enter("claim", "score")
-                note_start(has_rows=False)
-                meter.has_rows = True
-                claims = await ask_claims(
-                    sandbox, self._scored.rows, on_first=partial(note_start, has_rows=True)
-                )
+            async with held():
+                try:
+                    async with (
+                        self._stage(sandbox, name),
+                        wall_limit(_SERVE_WALL_S, name),
+                        metered_limit(sandbox, getattr(ceiling, f"{part}_s"), name),
+                    ):
+                        meter.timeline.enter(part, "load")
+                        await self._serve(sandbox, request, weights)
+                        meter.timeline.enter(part, "score")
+                        note_start(has_rows=False)
+                        meter.has_rows = True
+                        yield sandbox, partial(note_start, has_rows=True)
+                finally:
+                    setattr(meter, f"{part}_s", sandbox.metered_s() - before_s)
+                    await sandbox.close()
+                    meter.note(sandbox, part)
         finally:
-            meter.timeline.leave("claim")
-            meter.claim_s = sandbox.metered_s() - before_s
-            meter.claim_wall_s = time.monotonic() - started_s
-            await sandbox.close()
-            meter.note(sandbox, "claim")
+            meter.timeline.leave(part)
+            if part == "claim":
+                meter.claim_wall_s = time.monotonic() - started_s
+
+    async def _claim(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
+    ) -> Floats:
+        async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
+            claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
         if fault := evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
 
-    async def _audit(self, request: Request, weights: bytes, meter: Meter, claims: Floats) -> Audit:
-        random = self._audit_random(request)
+    async def _audit(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Floats
+    ) -> Audit:
+        random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
-        incumbent = request.incumbent
-        if incumbent is None and self.yardstick:
-            incumbent = self.yardstick.claims
-        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
-        before_s = sandbox.metered_s()
-
-        def note_start(*, has_rows: bool) -> None:
-            meter.first_audit_s = used_s = sandbox.metered_s() - before_s
-            limit_s = ceiling.first_audit_s
-            check_start(sandbox, used_s, limit_s, "the start of the audit", has_rows=has_rows)
-
-        try:
-            # The process that claimed is dead; only now is it decided what will be looked at.
-            positions = evaluator.draw_positions(claims, incumbent, caps.k, random)
-            async with (
-                self._stage(sandbox, "the audit"),
-                wall_limit(_SERVE_WALL_S, "the audit"),
-                metered_limit(sandbox, ceiling.audit_s, "the audit"),
-            ):
-                meter.timeline.enter("audit", "load")
-                await self._serve(sandbox, request, weights)
-                meter.timeline.enter("audit", "score")
-                note_start(has_rows=False)
-                audited = await ask_audit(
-                    sandbox,
-                    self._scored,
-                    positions,
-                    random,
-                    on_first=partial(note_start, has_rows=True),
-                )
-        finally:
-            meter.timeline.leave("audit")
-            meter.audit_s = sandbox.metered_s() - before_s
-            await sandbox.close()
-            meter.note(sandbox, "audit")
+        reference = await self._reference(request, scored, claims)
+        # The process that claimed is dead; only now is it decided what will be looked at.
+        positions = evaluator.draw_positions(claims, reference, caps.k, random)
+        async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
+            audited = await ask_audit(sandbox, scored, positions, random, on_first=note_first)
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]
@@ -338,21 +329,44 @@ class Stages:
         if fault := evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
         if self.yardstick is None:  # not before: a baseline beyond the caps measures nothing
-            self.yardstick = Yardstick(cost=meter.cost, tolerance=tolerance, claims=claims)
-        return Audit(
-            k=statistics.k,
-            mean_nano=round(statistics.mean * NANO),
-            se_nano=round(statistics.standard_error * NANO),
-            max_nano=round(statistics.largest * NANO),
-        )
+            self.yardstick = Yardstick(
+                cost=meter.cost,
+                tolerance=tolerance,
+                claims=claims[scored.public],
+                weights=weights,
+            )
+        if request.split is not None:
+            self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
+        return coarse_audit(statistics, tolerance)
 
-    def _audit_random(self, request: Request) -> np.random.Generator:
-        """Return the same for a run each time, and nothing that a script could know.
+    async def _reference(
+        self, request: Request, scored: ScoredRows, claims: Floats
+    ) -> Floats | None:
+        """Return what the audit's weighted draw holds claims against: others of the same rows.
 
-        However often an audit begins anew, it looks at the same places of the same claims.
+        Secret rows that no other run sees decide nothing, and draw no attention.
         """
-        run = b"arnode/audit/1\0" + request.source.tree + request.seed.to_bytes(8)
-        return np.random.default_rng(int.from_bytes(hmac.digest(self._audit_key, run, "sha256")))
+        if self.yardstick is None:
+            return None
+        reference = claims.copy()
+        known = self.yardstick.claims if request.incumbent is None else request.incumbent
+        reference[scored.public] = known
+        if request.split is not None:
+            others = self._claimed.by_another(scored.key, request.source.tree)
+            if others is None:
+                others = await self._baseline_on(request, scored, self.yardstick.weights)
+                self._claimed.note(scored.key, _CALIBRATED, others)
+            reference[scored.secret] = others
+        return reference
+
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Floats:
+        """Return what this session's baseline claims of secret rows. Raises RunFailed."""
+        asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
+        secret = replace(scored, rows=scored.rows[scored.secret])
+        try:
+            return await self._claim(asked, weights, Meter(), secret)
+        except RunFailed:  # something outside killed it: no fault of whom it is asked for
+            return await self._claim(asked, weights, Meter(), secret)
 
     async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
         await sandbox.send(JOB, self._job("serve", request))
@@ -360,6 +374,7 @@ class Stages:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING, at_most=0)
         sandbox.shut_gate()  # before it sees a row
+        sandbox.stop_listening()
 
     def profile(self, role: Role) -> Profile:
         """What a sandbox of this role may use."""
@@ -376,21 +391,6 @@ class Stages:
         )
 
     def _job(self, role: Role, request: Request) -> bytes:
-        manifest, vocabulary = self._task.manifest, self._data.vocabulary
-        job = Job(
-            role=role,
-            seed=request.seed,
-            entry=request.source.files[0][0],
-            context=manifest.context,
-            budget_tokens=self.budget_tokens,
-            budget_seconds=0.0 if self.budget_tokens else float(manifest.budget.amount),
-            parts=1 if self.budget_tokens else self._supply.count,
-            batch_rows=batch_rows(manifest.context),
-            vocabulary_size=vocabulary.size,
-            bos=vocabulary.bos,
-            vocabulary={
-                "pattern": vocabulary.pattern,
-                "ranks": [token.hex() for token in vocabulary.ranks],
-            },
-        )
+        parts = 1 if self.budget_tokens else self.supply.count
+        job = run_job(role, request.seed, request.source, self._task.manifest, self._data, parts)
         return job_message(job, request.source)

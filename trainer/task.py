@@ -19,6 +19,7 @@ from protocol.ideas import KnobSpec, Move
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.evaluators import METRICS, metric_fault
 from trainer.moves import read_moves
 from trainer.task_file import Fields, TomlTable, nearest, read_toml
 from trainer.text.pin import (
@@ -36,7 +37,6 @@ OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-tex
 
 BUILTIN_FOLDER: Final = Path(__file__).parent / "tasks"
 _MAX_EXTENDS = 3
-_EVALUATORS = ("lm-bpb/1",)
 
 RecipeName = Literal["tiny-world", "text", "shards"]
 
@@ -258,6 +258,10 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
     )
     for section in (metric, audit):
         section.finish()
+    if fault := metric_fault(manifest.evaluator, manifest.metric):
+        name, owned = fault
+        said = f"is {getattr(manifest.metric, name)!r}, but {manifest.evaluator} measures {owned!r}"
+        raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
         raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
@@ -265,7 +269,7 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
 
 
 def _evaluator(section: Fields) -> str:
-    module = section.one_of("module", _EVALUATORS)
+    module = section.one_of("module", tuple(METRICS))
     section.finish()
     return module
 

@@ -94,7 +94,7 @@ class Training:
         """
         if request.source.tree != self._baseline.tree:
             # A script could ask for more than is there, and so choose to be repeated.
-            await self._stages.wait_for_all_data()
+            await self._stages.supply.completed()
         ends_s = time.monotonic() + self._patience_s
         if self._is_card_used():
             await self._wait_for_card(ends_s, on_trained)
@@ -158,7 +158,7 @@ class Training:
                 failed = failure
             except NotThereYet:
                 on_trained()
-                await self._stages.wait_for_data()
+                await self._stages.supply.grown()
                 continue
             return Trained(
                 request=request,

@@ -8,7 +8,6 @@ and what the body says. The words of a fault are made printable, short, and free
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from agent.completion import FaultKind
 from agent.worker.messages import MAX_DETAIL
+from protocol.fields import fit_line
 
 BODY_BYTES: Final = 8 << 20  # of an answer: text in escapes, thoughts, what a provider adds
 MAX_PARTS: Final = 20_000  # lists and maps in it; litellm makes objects of kilobytes of some
@@ -127,7 +127,7 @@ def states_fault(exchange: Exchange) -> bool:
 def harmless(text: str, *, key: str | None, limit: int = MAX_DETAIL) -> str:
     """Return foreign words on one line, printable, cut, and without any piece of the key."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    line = unicodedata.normalize("NFC", " ".join(shown.split()))
+    line = fit_line(shown, len(shown))
     for piece in _pieces(key or ""):
         line = line.replace(piece, "*" * len(piece))
     return line[:limit]

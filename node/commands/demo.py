@@ -1,9 +1,9 @@
 """`demo`: a network on this machine, for three minutes."""
 
 import asyncio
-import shutil
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,36 +18,38 @@ from protocol.errors import ArnodeError
 def demo(as_json: bool, keep: Path | None) -> None:
     """Show what arnode is for: four nodes on this machine, one of which lies. About 3 minutes.
 
-    Nothing leaves this machine, and your own node is not touched.
+    Nothing leaves this machine, and your own node is not touched. The four nodes and their folder
+    go with the demo, whatever ends it.
     """
     from node.config import Config
     from node.demo.story import play
+    from node.lifeline import temporary_folder
     from node.progress import reporting
     from node.sandboxing import require_peer_sandbox
 
     require_peer_sandbox(Config())
     if keep is not None and keep.exists():
         raise ArnodeError(f"{keep} exists already", "name a folder that does not")
-    # Short: the nodes' sockets lie in it.
-    root = keep or Path(tempfile.mkdtemp(prefix="arnode-demo-"))
     try:
-        root.mkdir(mode=0o700, exist_ok=True)
-        with reporting() as progress:
-            facts = asyncio.run(play(root.resolve(), _tell, progress))
+        with temporary_folder() if keep is None else _kept(keep) as root, reporting() as progress:
+            facts = asyncio.run(play(root, _tell, progress, is_temporary=keep is None))
     except TimeoutError as fault:
         raise ArnodeError(
             "the demo did not come to its end",
             "is the machine busy? `--keep FOLDER` keeps the logs",
         ) from fault
-    finally:
-        if keep is None:
-            shutil.rmtree(root, ignore_errors=True)
     if as_json:
         print_json(facts.to_message())
     if not facts.holds:
         raise ArnodeError(
             f"the demo went another way: {facts.verdicts}", "try again; chance has a part in it"
         )
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Path]:
+    folder.mkdir(mode=0o700)
+    yield folder.resolve()
 
 
 def _tell(text: str) -> None:

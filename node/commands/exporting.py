@@ -39,7 +39,7 @@ def results(task: str | None, imported: str | None) -> None:
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
         if imported is not None:
-            sys.stdout.buffer.write(_imported_text(store, imported).encode())
+            sys.stdout.buffer.write(_imported_data(store, imported))
             return
         journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
         sys.stdout.write(journal.expected_table())
@@ -105,7 +105,9 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
-        sys.stdout.write(_diff(home, store, id, task)[0])
+        text = _diff(home, store, id, task)[0]
+    # A file gets the bytes as they are; a terminal would obey some of them.
+    sys.stdout.write(plain(text, lines=True) if sys.stdout.isatty() else text)
 
 
 @export.command()
@@ -156,12 +158,14 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")
 
 
-def _imported_text(store: "Store", wanted: str) -> str:
-    matching = [one for one in store.imported() if one.id.hex().startswith(wanted.lower())]
-    if len(matching) != 1:
-        known = ", ".join(one.id.hex()[:_ID_DIGITS] for one in store.imported()) or "none"
-        raise UsageError(f"`{wanted}` names no single imported file", f"there are: {known}")
-    return matching[0].log.text
+def _imported_data(store: "Store", wanted: str) -> bytes:
+    from node.store.imported import named
+
+    everything = store.imported()
+    if (found := named(everything, wanted)) is None:
+        known = ", ".join(one.id.hex()[:_ID_DIGITS] for one in everything) or "none"
+        raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
+    return found.log.data
 
 
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":

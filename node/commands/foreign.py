@@ -1,6 +1,7 @@
 """How what other tools wrote is shown: apart from everything that was signed or measured."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from node.terminal import plain
@@ -11,33 +12,88 @@ if TYPE_CHECKING:
 _ID_DIGITS = 12
 
 
-def foreign_json(imported: "Imported", rows: "Sequence[ImportedRow]") -> dict[str, object]:
-    """Return what scripts read of some rows of an imported file."""
+def foreign_json(imported: "Imported") -> dict[str, object]:
+    """Return what scripts read of an imported file: its experiments, and what is kept as text."""
+    log = imported.log
+    texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
+    return {
+        **_named(imported),
+        "metric": log.segments[-1].metric,
+        "direction": log.segments[-1].direction,
+        "segments": [asdict(segment) for segment in log.segments],
+        "rows": [
+            {**_row_json(one), "segment": one.row.segment}
+            for one in imported.rows
+            if one.row.is_read
+        ],
+        "text": [{"line": line, "text": row.description} for line, row in texts],
+    }
+
+
+def best_json(imported: "Imported", segment: int, count: int) -> dict[str, object]:
+    """Return what scripts read of the best rows of a segment."""
+    return {
+        **_named(imported),
+        **asdict(imported.log.segments[segment]),
+        "segment": segment,
+        "rows": [_row_json(one) for one in imported.best(count, segment)],
+    }
+
+
+def _named(imported: "Imported") -> dict[str, object]:
     return {
         "id": imported.id.hex(),
         "name": imported.name,
         "form": imported.log.form,
-        "metric": imported.log.metric,
-        "direction": imported.log.direction,
         "level": "unsigned",
-        "rows": [
-            {
-                "label": one.row.label,
-                "metric": one.row.value,
-                "memory_gb": one.row.memory_gb,
-                "status": one.row.status,
-                "description": one.row.description,
-                "tree": None if one.tree is None else one.tree.hex(),
-            }
-            for one in rows
-        ],
     }
 
 
-def print_foreign(
-    imported: "Imported", rows: "Sequence[ImportedRow]", *, color: str, what: str
+def _row_json(one: "ImportedRow") -> dict[str, object]:
+    return {
+        "label": one.row.label,
+        "metric": one.row.value,
+        "memory_gb": one.row.memory_gb,
+        "status": one.row.status,
+        "description": one.row.description,
+        "tree": None if one.tree is None else one.tree.hex(),
+    }
+
+
+def print_foreign(imported: "Imported", *, color: str, limit: int | None = None) -> None:
+    """Print an imported file, or the newest of it, below a line that says what it is worth."""
+    from node.terminal import console
+
+    log = imported.log
+    out = console(color)
+    for number, segment in reversed(list(enumerate(log.segments))):
+        rows = [one for one in imported.rows if one.row.is_read and one.row.segment == number]
+        if rows:
+            newest = rows[::-1][:limit]
+            of = f"the newest {len(newest)} of {len(rows)}"
+            _print_rows(imported, newest, segment.metric, of, color=color)
+    texts = [row.description for row in log.rows if not row.is_read]
+    if texts:
+        newest_lines = list(zip(log.text_lines, texts, strict=True))[::-1][:limit]
+        out.print(
+            f"kept as text, for it reads as no experiment: the newest {len(newest_lines)}"
+            f" of {len(texts)}",
+            style="bold",
+        )
+        for line, text in newest_lines:
+            out.print(f"line {line}: {plain(text)}")
+
+
+def print_best(imported: "Imported", segment: int, count: int, *, color: str) -> None:
+    """Print the best rows of a segment below a line that says what they are worth."""
+    rows = imported.best(count, segment)
+    of = f"the best {len(rows)} of {imported.count(segment)}"
+    _print_rows(imported, rows, imported.log.segments[segment].metric, of, color=color)
+
+
+def _print_rows(
+    imported: "Imported", rows: "Sequence[ImportedRow]", metric: str, of: str, *, color: str
 ) -> None:
-    """Print some rows of an imported file below a line that says what they are worth."""
     from rich.table import Table
     from rich.text import Text
 
@@ -47,14 +103,13 @@ def print_foreign(
     out.print()
     out.print(
         f"imported from {plain(imported.name)} ({imported.log.form},"
-        f" {imported.id.hex()[:_ID_DIGITS]}): unsigned, unverified, on no board;"
-        f" {what} {len(rows)} of {len(imported.rows)}",
+        f" {imported.id.hex()[:_ID_DIGITS]}): unsigned, unverified, on no board; {of}",
         style="bold",
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("commit", "status"):
         table.add_column(name, no_wrap=True)
-    table.add_column(plain(imported.log.metric), justify="right", no_wrap=True)
+    table.add_column(plain(metric), justify="right", no_wrap=True)
     table.add_column("tree", no_wrap=True)
     table.add_column("description", overflow="fold")
     for one in rows:

@@ -15,7 +15,7 @@ from protocol.errors import ArnodeError
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
-    from node.checkup import examine, mend
+    from node.checkup import examine, mend, remarks
     from node.progress import reporting
 
     home = Home.locate(os.environ)
@@ -25,13 +25,16 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             with home.lock():
                 mended = mend(home, progress)
         problems = examine(home, progress)
+    known = [] if problems else remarks(home)
     if as_json:
-        print_json({"ok": not problems, "mended": mended, "problems": problems})
+        print_json({"ok": not problems, "mended": mended, "problems": problems, "remarks": known})
     else:
         for line in mended:
             click.echo(f"mended: {plain(line)}")
         for line in problems:
             click.echo(f"problem: {plain(line)}")
+        for line in known:
+            click.echo(f"remark: {plain(line)}")
         if not problems:
             click.echo("store, blobs and journal are whole")
     if problems:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from protocol.records import Record
 
 _ID_DIGITS = 12
+_LEAST_DIGITS = 8
 _SHOWN = 30
 _GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 
@@ -41,7 +42,7 @@ def log(limit: int | None, as_json: bool) -> None:
             print_json(
                 {
                     "experiments": [experiment_json(experiment) for experiment in experiments],
-                    "imported": [foreign_json(one, one.rows) for one in imported],
+                    "imported": [foreign_json(one) for one in imported],
                 }
             )
             return
@@ -50,19 +51,30 @@ def log(limit: int | None, as_json: bool) -> None:
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
-            newest = one.rows[::-1][:wanted]
-            print_foreign(one, newest, color=_color(home), what="the newest")
+            print_foreign(one, color=_color(home), limit=wanted)
 
 
 @click.command()
 @click.argument("id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
-    """Show one record with everything about it. ID is 8 or more of its first digits."""
+    """Show one record with everything about it, or an imported file.
+
+    ID is 8 or more of its first digits.
+    """
+    from node.commands.foreign import foreign_json, print_foreign
+    from node.store.imported import named
     from node.store.store import Store
 
     home = Home.locate(os.environ)
     with Store.open_read_only(home) as store:
+        imported = named(store.imported(), id) if len(id) >= _LEAST_DIGITS else None
+        if imported is not None:
+            if as_json:
+                print_json({"imported": foreign_json(imported)})
+            else:
+                print_foreign(imported, color=_color(home))
+            return
         record = store.find(id)
         document: dict[str, object] = {
             "id": record.id.hex(),

@@ -1,6 +1,7 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.exchange.foreign_logs import Form
+    from node.exchange.foreign_rows import Form
     from protocol.source import Source
 
 _ID_DIGITS = 12
@@ -80,7 +81,12 @@ def bundle(path: Path, as_json: bool) -> None:
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in autoresearch's results.tsv, or a folder with one and its git branch."""
+    """Take in autoresearch's results.tsv, or a folder with one and its git branch.
+
+    Its header says which column is what. The metric is `val_bpb`, else the first column of numbers;
+    which way is better, unless it is bits per byte, a loss or an error, follows from what was kept.
+    What does not read as an experiment is kept as text and counted.
+    """
     table = path / _RESULTS if path.is_dir() else path
     _import("autoresearch", table, as_json, branch=branch, edited=edited)
 
@@ -91,7 +97,10 @@ def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> 
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl)."""
+    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with its metric.
+
+    What does not read, such as a torn last line, is kept as text and counted.
+    """
     _import("pi-autoresearch", path, as_json, branch=branch, edited=edited)
 
 
@@ -99,7 +108,10 @@ def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) 
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def at_home(path: Path, as_json: bool) -> None:
-    """Take in at-home result records: JSON, a list of it, or lines of it."""
+    """Take in at-home result records: JSON, a list of it, or lines of it.
+
+    `arnode export results.tsv --imported ID` gives them back byte for byte.
+    """
     _import("at-home", path, as_json, branch=None, edited="train.py")
 
 
@@ -114,7 +126,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
     with explaining_faults(path):
         log = read_log(form, path.read_bytes(), str(path))
-    labels = {row.label for row in log.rows}
+    labels = {row.label for row in log.read}
     sources = _sources(path.parent, branch, edited, labels)
     home = Home.locate(os.environ)
     with home.lock(), Store.open(home) as store:
@@ -125,23 +137,34 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
             at_ms=clock_ms(),
             sources=sources,
         )
-    with_source = sum(row.source is not None or row.label in sources for row in log.rows)
+    read, text_lines = log.read, log.text_lines
+    with_source = sum(row.source is not None or row.label in sources for row in read)
+    segments = list(log.segments)
     if as_json:
         print_json(
             {
                 "imported": identity.hex(),
                 "new": is_new,
                 "form": form,
-                "metric": log.metric,
+                "metric": segments[-1].metric,
+                "segments": [asdict(segment) for segment in segments],
                 "rows": len(log.rows),
+                "read": len(read),
+                "text": len(text_lines),
+                "text_lines": text_lines,
                 "with_source": with_source,
             }
         )
         return
     known = "" if is_new else " (it was imported before)"
+    told = f"{len(log.rows)} rows: {len(read)} read"
+    if text_lines:
+        told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
+    metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
     click.echo(
-        f"{plain(str(path))}: {len(log.rows)} experiments, {with_source} with their source{known};"
-        " unsigned and unverified, so they rank on no board: see `arnode log`"
+        f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
+        " unsigned and unverified, so they rank on no board:"
+        f" see `arnode show {identity.hex()[:_ID_DIGITS]}`"
     )
 
 

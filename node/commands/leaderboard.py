@@ -21,8 +21,9 @@ _TOP = 20
 _ID_DIGITS = 12
 _LEVELS = ("claimed", "others", "here")
 _LEGEND = (
-    "claimed: what its author's key signed.  others: keys, not people, that say they re-ran it"
-    " (+ confirmed, - refuted).  here: measured on this machine."
+    "claimed: what its author's key signed.  attested: at least so much, as another key measured"
+    " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
+    " claimed, - refuted; ? not borne out).  here: measured on this machine."
 )
 
 
@@ -51,13 +52,16 @@ def leaderboard(
 ) -> None:
     """Show the board of a task and hardware class.
 
-    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate on
-    its author's machine, after an allowance for the luckiest of the author's tries.
+    Rank is by the lower bound of the gain over the task's baseline, run beside the candidate: as
+    claimed, on the public or the secret split, whichever is lower, and after an allowance for the
+    luckiest of the author's tries; as another key measured it on its own secret split, once one
+    has.
     """
-    from node.commands.foreign import foreign_json
+    from node.commands.foreign import best_json
     from node.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
+    from protocol.board import RULE
     from trainer.probing import probe_devices
 
     filters = _filters(wanted)
@@ -78,11 +82,11 @@ def leaderboard(
         assert body is not None  # noqa: S101 -- choose_board found it
         board = store.board(key)
         here = measured_here(store.own_facts(key))
-    imported = [one for one in imported if one.log.metric == body.manifest.metric.name]
+    segments = _segments(imported, body.manifest.metric.name)
     rows = [
         row
         for row in board.rows
-        if (level != "others" or row.confirmed)
+        if (level != "others" or row.found_gain)
         and (level != "here" or row.tree in here)
         and all(_matches(row.env, name, text) for name, text in filters.items())
     ][:top]
@@ -91,38 +95,51 @@ def leaderboard(
             {
                 "task": {"id": key.task.hex(), "name": body.manifest.name},
                 "class": key.hardware_class,
+                "rule": RULE,
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
                 "rows": [_as_json(row, here.get(row.tree)) for row in rows],
-                "imported": [foreign_json(one, one.best(top)) for one in imported],
+                "imported": [best_json(one, segment, top) for one, segment in segments],
             }
         )
         return
     _print(board, rows, here, body.manifest, key.hardware_class, color=config.color)
-    _print_imported(imported, top, color=config.color)
+    _print_imported(segments, top, color=config.color)
+
+
+def _segments(
+    imported: "list[Imported]", metric: str | None = None
+) -> "list[tuple[Imported, int]]":
+    """Return the parts of what was imported that are about a metric, or about any."""
+    return [
+        (one, number)
+        for one in imported
+        for number, segment in enumerate(one.log.segments)
+        if metric in (None, segment.metric)
+    ]
 
 
 def _print_no_board(imported: "list[Imported]", top: int, *, color: str, as_json: bool) -> None:
     """Say how a board comes about, and show what was imported."""
-    from node.commands.foreign import foreign_json
+    from node.commands.foreign import best_json
 
     if as_json:
-        none = dict.fromkeys(("task", "class", "set_digest", "board_digest"))
-        shown = [foreign_json(one, one.best(top)) for one in imported]
+        none = dict.fromkeys(("task", "class", "rule", "set_digest", "board_digest"))
+        shown = [best_json(one, segment, top) for one, segment in _segments(imported)]
         print_json({**none, "rows": [], "imported": shown})
         return
     click.echo(
         "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
     )
-    _print_imported(imported, top, color=color)
+    _print_imported(_segments(imported), top, color=color)
 
 
-def _print_imported(imported: "list[Imported]", top: int, *, color: str) -> None:
+def _print_imported(segments: "list[tuple[Imported, int]]", top: int, *, color: str) -> None:
     """Show the best of what other tools wrote, which is no board."""
-    from node.commands.foreign import print_foreign
+    from node.commands.foreign import print_best
 
-    for one in imported:
-        print_foreign(one, one.best(top), color=color, what="the best")
+    for one, segment in segments:
+        print_best(one, segment, top, color=color)
 
 
 def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
@@ -154,7 +171,16 @@ def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
         "gain_lower": row.gain_lower_nano / NANO,
         "pairs": row.pairs,
         "tries": row.tries,
-        "others": {"confirmed": row.confirmed, "refuted": row.refuted, "adopted": row.adopted},
+        "others": {
+            "confirmed": row.confirmed,
+            "smaller": row.smaller,
+            "refuted": row.refuted,
+            "unsupported": row.unsupported,
+            "adopted": row.adopted,
+            "gain_anchor": from_nano(row.gain_attested_nano),
+            "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
+            "anchor_pairs": row.attested_pairs,
+        },
         "here": here and _here_as_json(here),
         "env": dict(row.env.items),
         "flags": list(row.flags),
@@ -185,6 +211,7 @@ def _print(
     from rich.text import Text
 
     from node.terminal import console
+    from protocol.board import RULE
 
     out = console(color)
     out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
@@ -194,6 +221,7 @@ def _print(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rank", "tree", "claimed gain", "at least", manifest.metric.name, "tries"):
         table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
+    table.add_column("attested", no_wrap=True, justify="right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
     has_flags = any(row.flags for row in rows)
@@ -208,18 +236,24 @@ def _print(
             _signed(row.gain_anchor_lower_nano),
             f"{row.metric_nano / NANO:.6f}",
             str(row.tries),
-            f"+{row.confirmed} -{row.refuted}",
+            _signed(row.gain_attested_lower_nano),
+            _others_shown(row),
             Text(_here_shown(here.get(row.tree))),
             *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
     out.print(table)
     out.print(_LEGEND, style="dim")
     digests = (board.set_digest.hex()[:_ID_DIGITS], board.board_digest.hex()[:_ID_DIGITS])
-    out.print("records {}, board {}".format(*digests), style="dim")
+    out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
 
 
 def _signed(nano: int | None) -> str:
     return "" if nano is None else f"{nano / NANO:+.6f}"
+
+
+def _others_shown(row: "Row") -> str:
+    said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
+    return f"{said} ?{row.unsupported}" if row.unsupported else said
 
 
 def _here_shown(here: "Here | None") -> str:

@@ -25,7 +25,7 @@ from protocol.units import NANO, from_nano
 from trainer.outcome import RunOutcome
 from trainer.probing import probe_devices
 
-EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5}
+EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5, "smaller": 8}
 REJECTED = 7
 
 
@@ -121,7 +121,14 @@ def compare(
     async def work() -> Comparison:
         async with calibrated_session(bench) as session:
             click.echo("  A         B         (secret split)", err=True)
-            return await compare_sources(session, base, candidate, policy=policy, on_pair=show)
+            return await compare_sources(
+                session,
+                base,
+                candidate,
+                policy=policy,
+                told_runs=bench.told_runs(),
+                on_pair=show,
+            )
 
     result = asyncio.run(work())
     if as_json:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from node.measuring import Workbench
     from node.replicating import Candidate, Replication, Replications
     from node.views.replications import Effort
+    from protocol.ideas import PublishedFinding
     from protocol.source import Source
 
 _INTERRUPTED = 130
@@ -55,12 +56,13 @@ def replicate(
 
     began_s = time.monotonic()
     bench = find_workbench(task, text)
-    candidates = _candidates(bench, catalogue, only)
+    findings, candidates = _candidates(bench, catalogue, only)
     usual = (QUICK if quick else POWER).max_pairs
     policy = replace(POWER, max_pairs=pairs or usual)
     device = probe_devices(bench.task.manifest, bench.config.gpus)[0]
     path = bench.home.replications / f"{bench.task.id.hex()}-{device.slug}.jsonl"
-    with kept_runs(path, setting_of(bench.home, device), is_fresh=fresh) as kept:
+    setting = setting_of(bench.home, device, bench.task, findings)
+    with kept_runs(path, setting, is_fresh=fresh) as kept:
         if kept.unread:
             click.echo(f"  {kept.unread} lines of {path} do not read: left out", err=True)
         replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
@@ -79,8 +81,8 @@ def replicate(
 
 def _candidates(
     bench: "Workbench", catalogue: Path | None, only: Sequence[str]
-) -> "tuple[Candidate, ...]":
-    """Return the findings that are asked for as sources."""
+) -> "tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]":
+    """Return all findings of the catalogue, and those that are asked for as sources."""
     from node.replicating import candidates_of
     from node.sandboxing import require_peer_sandbox
     from protocol.errors import UsageError
@@ -99,7 +101,7 @@ def _candidates(
             raise UsageError(f"there is no finding {name!r}", nearest(name, names))
     if not is_builtin(path):
         require_peer_sandbox(bench.config)
-    return candidates_of(path, bench.task, findings, only=only)
+    return findings, candidates_of(path, bench.task, findings, only=only)
 
 
 def _measure(

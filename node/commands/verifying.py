@@ -10,6 +10,7 @@ from node.commands.measure import EXITS, REJECTED, run_json
 from node.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import SafetyError
+from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
@@ -22,13 +23,19 @@ _SHOWN_MARKS = 3
 
 @click.command()
 @click.argument("claim", metavar="ID|BUNDLE")
-@click.option("--pairs", type=click.IntRange(2, 64), help="At most so many pairs (default 16).")
+@click.option(
+    "--pairs", type=click.IntRange(2, VERIFY_MOST_PAIRS), help="At most so many pairs (default 20)."
+)
 @click.option(
     "--alpha",
     type=click.FloatRange(1e-6, _MAX_ALPHA),
     help="The chance of confirming what is not there (default 0.05).",
 )
-@click.option("--quick", is_flag=True, help="Four pairs at most: it can only refute.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Four pairs at most: it can only refute a claim, or find less than claimed.",
+)
 @click.option("--check-only", is_flag=True, help="Check that it holds together; run nothing.")
 @click.option("--no-publish", is_flag=True, help="Sign no attestation of what came of it.")
 @click.option("--detach", is_flag=True, help="Leave it to the running node and do not wait.")
@@ -45,8 +52,12 @@ def verify(
 ) -> None:
     """Run a claim again on this machine, on fresh seeds, until it is known.
 
-    Exit code 0: confirmed; 4: refuted, what was claimed is not there; 5: unconfirmed; 1: it does
-    not run here; 7: it does not hold together, or the evaluator rejects it.
+    Exit code 0: confirmed; 4: refuted, what was claimed is not there; 8: smaller than claimed, yet
+    real; 5: unconfirmed; 1: it does not run here; 7: it does not hold together, or the evaluator
+    rejects it.
+
+    What is found is measured on until its record bears it out by itself, within the pairs: boards
+    count no other. Boards decide at 0.05 whatever --alpha is.
     """
     if check_only:
         _check(claim, as_json=as_json)
@@ -103,13 +114,16 @@ def _tell(verified: "Verified") -> None:
 def _meaning(verified: "Verified") -> str:
     step = verified.step
     match step.verdict, step.word:
-        case "confirmed", "smaller":
+        case "smaller", _:
             return "there is a gain here, but a smaller one than claimed"
-        case "confirmed", _:
+        case "confirmed", "holds" | "":
             return "the gain is there"
+        case "confirmed", _:
+            return "there is a gain here; that it is as large as claimed was not shown"
         case "refuted", _:
             is_worse = (step.to_nano or 0) < 0
-            return "it is worse than its base" if is_worse else "what was claimed is not there"
+            absent = "what was claimed is not there, nor any gain that shows"
+            return "it is worse than its base" if is_worse else absent
         case "unconfirmed", _:
             return (
                 "too few pairs to say more than that it was not refuted"

@@ -1,16 +1,19 @@
-"""The demo's processes: each a real arnode with a home, a key and a socket of its own."""
+"""The demo's processes: each a real arnode with a home, a key and a socket of its own.
+
+They live on one lifeline, so that none outlives the demo, whatever ends that.
+"""
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from node.home import Home
+from node.lifeline import Lifeline
 from node.peering.addresses import Address, parse_address
 from protocol.errors import ArnodeError
 
@@ -19,7 +22,6 @@ TASK: Final = "tiny-short"
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 _LISTENING = "listening at "
 _STARTED_WITHIN_S = 60.0
-_ENDED_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,36 +38,51 @@ class Actor:
         return self.home.root.with_suffix(".log")
 
 
-@contextlib.asynccontextmanager
-async def acting(
-    name: str, root: Path, command: Sequence[str], settings: Mapping[str, str]
-) -> AsyncIterator[Actor]:
-    """Run `python -m` a program on a home of its own for the length of a block."""
-    home = Home(root / name)
-    home.prepare()
-    own = {key: value for key, value in os.environ.items() if not key.startswith("ARNODE_")}
-    with home.root.with_suffix(".log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *command,
-            env={
-                **own,
-                "ARNODE_HOME": str(home.root),
-                "ARNODE_LISTEN": _LISTEN,
-                "ARNODE_MDNS": "false",
-                "ARNODE_NAME": name,
-                **settings,
-            },
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C is for the demo, which ends everybody
-        )
+class Cast:
+    """Those that act in a folder, for as long as it is theirs."""
+
+    def __init__(self, root: Path, *, is_temporary: bool) -> None:
+        self._root = root
+        self._lifeline = Lifeline(root if is_temporary else None)
+        self._actors: list[Actor] = []
+
+    async def start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Actor:
+        """Run `python -m` a program on a home of its own."""
+        home = Home(self._root / name)
+        home.prepare()
+        own = {key: value for key, value in os.environ.items() if not key.startswith("ARNODE_")}
+        with home.root.with_suffix(".log").open("wb") as log:
+            process = await self._lifeline.start(
+                [sys.executable, "-m", *command],
+                env={
+                    **own,
+                    "ARNODE_HOME": str(home.root),
+                    "ARNODE_LISTEN": _LISTEN,
+                    "ARNODE_MDNS": "false",
+                    "ARNODE_NAME": name,
+                    **settings,
+                },
+                stdout=log,
+                stderr=log,
+            )
+        actor = Actor(name=name, home=home, process=process)
+        self._actors.append(actor)
+        return actor
+
+    async def end(self) -> None:
+        """End everybody with all that they started."""
+        self._lifeline.cut()
+        await asyncio.gather(*(actor.process.wait() for actor in self._actors))
+
+
+@asynccontextmanager
+async def acting(root: Path, *, is_temporary: bool) -> AsyncIterator[Cast]:
+    """Yield a cast; afterwards nobody of it is left."""
+    cast = Cast(root, is_temporary=is_temporary)
     try:
-        yield Actor(name=name, home=home, process=process)
+        yield cast
     finally:
-        await _end(process)
+        await cast.end()
 
 
 async def address_of(actor: Actor) -> Address:
@@ -88,17 +105,3 @@ def ended(actor: Actor) -> ArnodeError:
     """Return what to say of a node that should not have ended."""
     said = actor.log.read_text(errors="replace").strip().splitlines()
     return ArnodeError(f"the {actor.name} ended: {said[-1] if said else 'it said nothing'}")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask a node to stop, then end it with all that it started."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_ENDED_WITHIN_S):
-                await process.wait()
-        except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()

@@ -1,7 +1,6 @@
 """What happens in the demo, told as it happens, and the facts of it."""
 
 import asyncio
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.board import Board
 from protocol.errors import ArnodeError
+from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.device import processor
@@ -76,8 +76,8 @@ class Facts:
         }
 
 
-async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
-    """Run the demo in a folder and return its facts.
+async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> Facts:
+    """Run the demo in a folder, which is temporary if the nodes may remove it; return its facts.
 
     Raises:
         ArnodeError: a node ended, or the story did not come to its end in time.
@@ -88,12 +88,10 @@ async def play(root: Path, tell: Tell, progress: Progress) -> Facts:
         home = Home(root / name)
         home.prepare()
         shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
-    async with contextlib.AsyncExitStack() as stack:
+    async with acting(root, is_temporary=is_temporary) as cast:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
-            return await stack.enter_async_context(
-                acting(name, root, command, {"ARNODE_NET": NETWORK, **(settings or {})})
-            )
+            return await cast.start(name, command, {"ARNODE_NET": NETWORK, **(settings or {})})
 
         _define_network(root / "bootstrap")
         bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")
@@ -195,7 +193,7 @@ class _Story:
             self.facts.verdicts[name] = step.verdict
             self.facts.measured[name] = _gain(store, job.id)
             self._note(f"{name} judged")
-            adopted = "; the checker adopts it" if step.verdict == "confirmed" else ""
+            adopted = "; the checker adopts it" if step.verdict in GAINS else ""
             self._say(
                 f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
                 f"secret text: {self.facts.measured[name]:+.4f}, {step.verdict}{adopted}"

@@ -1,238 +1,195 @@
 """Reads what other tools wrote about their experiments: results.tsv, log.jsonl, at-home records.
 
-All of it is somebody's unsigned word. Each row keeps its text as it came, so that it can be given
-back without loss; the figures are read only to be shown. A crash is written as a metric of 0
-there, which never counts.
+All of it is somebody's unsigned word. Each row keeps its bytes as they came, so that the file can
+be given back without loss; the figures are read only to be shown. What does not read, a line torn
+by a crash or notes between the rows, is kept as text beside them and counted. A crash is written
+as a metric of 0 there, which never counts.
 
-    autoresearch     TSV: commit, metric, memory_gb, status, description
-    pi-autoresearch  JSON lines: {type: "config", metricName, bestDirection}, then {run, commit,
-                     metric, status, description, …}
+    autoresearch     TSV by its header: commit, metric, memory_gb, status, description, others
+    pi-autoresearch  JSON lines: {type: "config", metricName, bestDirection} begins a segment,
+                     then {run, commit, metric, status, description, …}; {type: "hook"} is no row
     at-home          JSON, a list of it, or lines of it: {agent_id, val_bpb, memory_gb, status,
                      commit, description, train_py, …}
 """
 
 import json
-import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Final, cast
 
+from node.exchange.foreign_rows import (
+    Book,
+    Direction,
+    ForeignLog,
+    ForeignRow,
+    Form,
+    Segment,
+    lines_of,
+    shown,
+)
+from node.exchange.foreign_tables import read_table
 from protocol.errors import UsageError
 
-Form: TypeAlias = Literal["autoresearch", "pi-autoresearch", "at-home"]
-
-FORMS: tuple[Form, ...] = ("autoresearch", "pi-autoresearch", "at-home")
-MAX_LOG_BYTES = 64 << 20
-_COLUMNS = 5
-_MAX_SHOWN = 600
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # splitlines would also split at what a description holds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignRow:
-    """One experiment as another tool wrote it; `label` is its commit or agent's name for it."""
-
-    label: str
-    metric: str
-    memory_gb: str
-    status: str
-    description: str
-    raw: str
-    source: bytes | None = None
-
-    @property
-    def value(self) -> float | None:
-        """The metric as a number; None for a crash, whatever stands there."""
-        number = _number(self.metric)
-        return None if self.status == "crash" or number == 0 else number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignLog:
-    """What one file holds. `header` is the text before the first row, as it came."""
-
-    form: Form
-    metric: str
-    direction: Literal["min", "max"]
-    header: str
-    rows: tuple[ForeignRow, ...]
-
-    @property
-    def text(self) -> str:
-        """The file as it came."""
-        return self.header + "".join(row.raw for row in self.rows)
+FORMS: Final[tuple[Form, ...]] = ("autoresearch", "pi-autoresearch", "at-home")
+MAX_LOG_BYTES: Final = 64 << 20
+_HINTS: Final[dict[Form, str]] = {
+    "autoresearch": "a header names its columns, with tabs between: commit, the metric,"
+    " memory_gb, status, description",
+    "pi-autoresearch": "its runs are JSON lines with run, metric and status",
+    "at-home": "its records are JSON objects with val_bpb and status",
+}
+_SPACE = " \t\r\n"
 
 
 def read_log(form: Form, data: bytes, name: str) -> ForeignLog:
-    """Return what a file of this form holds; raises UsageError naming the line that is wrong."""
+    """Return what a file of this form holds; raises UsageError if that is no experiment at all."""
     if len(data) > MAX_LOG_BYTES:
         raise UsageError(f"{name} is larger than {MAX_LOG_BYTES >> 20} MB", "import a part of it")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as bad:
-        raise UsageError(f"{name} is not UTF-8 at byte {bad.start}", "save it as UTF-8") from bad
     match form:
         case "autoresearch":
-            log = _read_table(text, name)
+            log = read_table(data)
         case "pi-autoresearch":
-            log = _read_lines(text, name)
+            log = _read_lines(data)
         case "at-home":
-            log = _read_records(text, name)
-    if not log.rows:
-        raise UsageError(f"{name} holds no experiment", f"give a file that {form} wrote")
+            log = _read_records(data)
+    if not log.read:
+        raise UsageError(
+            f"{name} holds no experiment of {form}", f"is it another tool's? {_HINTS[form]}"
+        )
     return log
 
 
-def _read_table(text: str, name: str) -> ForeignLog:
-    lines = _LINE.findall(text)
-    columns = lines[0].rstrip("\r\n").split("\t") if lines else []
-    if len(columns) != _COLUMNS or columns[0] != "commit" or columns[3] != "status":
-        raise UsageError(
-            f"{name} is not autoresearch's results.tsv",
-            "its first line is: commit, the metric, memory_gb, status, description (tabs between)",
-        )
-    book = _Book(header=lines[0])
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            book.append_text(line)
-            continue
-        fields = line.rstrip("\r\n").split("\t", _COLUMNS - 1)
-        if len(fields) != _COLUMNS or _number(fields[1]) is None:
-            raise UsageError(
-                f"{name}, line {number}: not commit, number, memory_gb, status, description",
-                "mend or remove that line",
+def _read_lines(data: bytes) -> ForeignLog:
+    """Each configuration begins a segment, unless no run came since the last one."""
+    book, segments = Book(), [Segment(metric="metric", direction="min")]
+    is_used = False
+    for raw, text in lines_of(data):
+        value = _object(text)
+        if not text.strip() or (value is not None and value.get("type") == "hook"):
+            book.append_raw(raw)
+        elif value is not None and value.get("type") == "config":
+            book.append_raw(raw)
+            segment = _configured(value, segments[-1])
+            segments = [*(segments if is_used else segments[:-1]), segment]
+            is_used = False
+        elif value is not None and "metric" in value and value.get("type", "run") == "run":
+            is_used = True
+            book.rows.append(
+                ForeignRow(
+                    label=_shown(value.get("commit", "")),
+                    metric=_shown(value["metric"]),
+                    status=_shown(value.get("status", "")),
+                    description=_shown(value.get("description", "")),
+                    raw=raw,
+                    segment=len(segments) - 1,
+                )
             )
-        commit, metric, memory, status, description = fields
-        book.rows.append(
-            ForeignRow(
-                label=commit,
-                metric=metric,
-                memory_gb=memory,
-                status=status.strip(),
-                description=description,
-                raw=line,
-            )
-        )
-    # Fewer bits per byte, a smaller loss: autoresearch minimises.
-    return ForeignLog(
-        form="autoresearch",
-        metric=columns[1],
-        direction="min",
-        header=book.header,
-        rows=tuple(book.rows),
-    )
-
-
-def _read_lines(text: str, name: str) -> ForeignLog:
-    metric, direction = "metric", "min"
-    book = _Book()
-    for number, line, value in _json_lines(text, name):
-        if value is None:
-            book.append_text(line)
-            continue
-        if value.get("type") == "config":
-            metric = str(value.get("metricName", metric))
-            direction = "max" if value.get("bestDirection") == "higher" else "min"
-            book.append_text(line)
-            continue
-        if "metric" not in value or "status" not in value:
-            raise UsageError(
-                f"{name}, line {number}: neither a configuration nor a run",
-                "a run has metric and status",
-            )
-        book.rows.append(
-            ForeignRow(
-                label=str(value.get("commit", "")),
-                metric=_shown(value["metric"]),
-                memory_gb="",
-                status=str(value["status"]),
-                description=str(value.get("description", ""))[:_MAX_SHOWN],
-                raw=line,
-            )
-        )
+        else:
+            book.append_text(raw, text, segment=len(segments) - 1)
     return ForeignLog(
         form="pi-autoresearch",
-        metric=metric,
-        direction="max" if direction == "max" else "min",
+        segments=tuple(segments),
         header=book.header,
         rows=tuple(book.rows),
     )
 
 
-def _read_records(text: str, name: str) -> ForeignLog:
-    try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        found = [(line, value) for _, line, value in _json_lines(text, name) if value is not None]
-    else:
-        some = whole if isinstance(whole, list) else [whole]
-        if not all(isinstance(one, dict) for one in some):
-            raise UsageError(f"{name} is not at-home records", "each is a JSON object")
-        found = [(json.dumps(one) + "\n", one) for one in some]
-    rows: list[ForeignRow] = []
-    for raw, value in found:
-        if "val_bpb" not in value or "status" not in value:
-            raise UsageError(
-                f"{name}: record {len(rows) + 1} has no val_bpb or no status",
-                "give records of at-home's results",
-            )
-        source = value.get("train_py")
-        label = f"{value.get('agent_id', '')} {value.get('commit') or ''}".strip()
-        rows.append(
-            ForeignRow(
-                label=label,
-                metric=_shown(value["val_bpb"]),
-                memory_gb=_shown(value.get("memory_gb", "")),
-                status=str(value["status"]),
-                description=str(value.get("description", ""))[:_MAX_SHOWN],
-                raw=raw,
-                source=source.encode("utf-8", "replace") if isinstance(source, str) else None,
-            )
-        )
-    return ForeignLog(
-        form="at-home", metric="val_bpb", direction="min", header="", rows=tuple(rows)
+def _configured(value: dict[str, object], before: Segment) -> Segment:
+    """Return what a configuration asks for; what it leaves out is as before it."""
+    names: dict[object, Direction] = {"higher": "max", "lower": "min"}
+    wanted = value.get("bestDirection")
+    return Segment(
+        metric=_shown(value.get("metricName", before.metric)),
+        direction=names.get(wanted, before.direction) if isinstance(wanted, str) else "min",
     )
 
 
-def _json_lines(text: str, name: str) -> Iterator[tuple[int, str, dict[str, object] | None]]:
-    """Yield number, text and object of each line; None for the object of a blank one."""
-    for number, line in enumerate(_LINE.findall(text), 1):
-        if not line.strip():
-            yield number, line, None
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise UsageError(
-                f"{name}, line {number}: not a JSON object", "mend or remove that line"
-            )
-        yield number, line, value
-
-
-@dataclass
-class _Book:
-    """Rows as they are read; text between them belongs to the row before, or to the header."""
-
-    header: str = ""
-    rows: list[ForeignRow] = field(default_factory=list)
-
-    def append_text(self, text: str) -> None:
-        if self.rows:
-            self.rows[-1] = replace(self.rows[-1], raw=self.rows[-1].raw + text)
+def _read_records(data: bytes) -> ForeignLog:
+    text = None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        book = _read_record_lines(data)
+    else:
+        start = _after(text, 0, _SPACE + "\ufeff")
+        if text.startswith("[", start):
+            book = _read_record_list(text, start)
+        elif (value := _object(text[start:])) is not None:
+            book = Book(header=text[:start].encode())
+            _append_record(book, text[start:].encode(), text[start:], value)
         else:
-            self.header += text
+            book = _read_record_lines(data)
+    return ForeignLog(
+        form="at-home",
+        segments=(Segment(metric="val_bpb", direction="min"),),
+        header=book.header,
+        rows=tuple(book.rows),
+    )
+
+
+def _read_record_lines(data: bytes) -> Book:
+    book = Book()
+    for raw, text in lines_of(data):
+        if text.strip():
+            _append_record(book, raw, text, _object(text))
+        else:
+            book.append_raw(raw)
+    return book
+
+
+def _read_record_list(text: str, start: int) -> Book:
+    """Read the objects of a list where they stand; from where it breaks off, the rest is text."""
+    book, decoder = Book(), json.JSONDecoder()
+    at, end = 0, start + 1
+    while True:
+        begin = _after(text, end, _SPACE + ",")
+        book.append_raw(text[at:begin].encode())
+        at = begin
+        if begin == len(text):
+            return book
+        if text[begin] == "]" and _after(text, begin + 1, _SPACE) == len(text):
+            book.append_raw(text[begin:].encode())
+            return book
+        try:
+            value, end = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            book.append_text(text[begin:].encode(), text[begin:], segment=0)
+            return book
+        piece = text[begin:end]
+        _append_record(book, piece.encode(), piece, value)
+        at = end
+
+
+def _append_record(book: Book, raw: bytes, text: str, value: object) -> None:
+    if not isinstance(value, dict) or "val_bpb" not in value or "status" not in value:
+        book.append_text(raw, text, segment=0)
+        return
+    source = value.get("train_py")
+    label = f"{_shown(value.get('agent_id', ''))} {_shown(value.get('commit') or '')}".strip()
+    book.rows.append(
+        ForeignRow(
+            label=label,
+            metric=_shown(value["val_bpb"]),
+            memory_gb=_shown(value.get("memory_gb", "")),
+            status=_shown(value["status"]),
+            description=_shown(value.get("description", "")),
+            raw=raw,
+            source=source.encode("utf-8", "replace") if isinstance(source, str) else None,
+        )
+    )
+
+
+def _object(text: str) -> dict[str, object] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def _after(text: str, at: int, skipped: str) -> int:
+    while at < len(text) and text[at] in skipped:
+        at += 1
+    return at
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return shown(value if isinstance(value, str) else json.dumps(value))

@@ -1,8 +1,11 @@
-"""The text of a pull request: what changes, what was measured, and how to check it."""
+"""The text of a pull request: what changes, what was measured, and how to check it.
 
+What its author wrote stands in code, where nothing of it is markup, a heading or a mention.
+"""
+
+from node.report.markdown import code_span, fenced
 from node.store.experiments import Experiment
 from node.store.store import Store
-from node.terminal import plain
 from protocol.board_facts import Claim, read_fact
 from protocol.errors import UsageError
 from protocol.kinds import ResultBody
@@ -25,10 +28,10 @@ def describe(store: Store, record: Record, diff: str) -> str:
         )
     task = store.task(body.task)
     patch = None if body.patch is None else store.patch(body.patch)
-    title = plain(patch.title) if patch else "a new head"
+    title = code_span(patch.title) if patch else "a new head"
     lines = [f"# {title}", ""]
     if patch is not None and patch.why:
-        lines += [plain(patch.why, lines=True), ""]
+        lines += [fenced(patch.why), ""]
     name = task.manifest.metric.name if task else "the metric"
     fact = read_fact(record, task.manifest, body.hardware_class) if task else None
     lines += ["## Evidence", ""]
@@ -46,7 +49,7 @@ def describe(store: Store, record: Record, diff: str) -> str:
             )
     else:
         lines.append(f"- no gain was confirmed: stage {body.stage}, {len(body.runs)} run(s)")
-    environment = ", ".join(f"{key} {plain(str(value))}" for key, value in body.env.items)
+    environment = ", ".join(f"{key} {code_span(str(value))}" for key, value in body.env.items)
     short = record.id.hex()[:_ID_DIGITS]
     lines += [
         f"- on {body.hardware_class}: {environment}",
@@ -60,7 +63,7 @@ def describe(store: Store, record: Record, diff: str) -> str:
         "",
     ]
     lines += kept_parts(store, body)
-    lines += ["```diff", diff.rstrip("\n"), "```", ""]
+    lines += [fenced(diff, "diff"), ""]
     return "\n".join(lines)
 
 
@@ -80,4 +83,4 @@ def kept_parts(store: Store, body: ResultBody) -> list[str]:
     while tree in kept and tree != body.base:
         parts.append(kept.pop(tree))
         tree = parts[-1].parent
-    return [*(f"- {plain(part.title)}" for part in reversed(parts)), *([""] if parts else [])]
+    return [*(f"- {code_span(part.title)}" for part in reversed(parts)), *([""] if parts else [])]

@@ -5,12 +5,14 @@ Everything in a commit comes from the record that it stands for and from what wa
 so the same store always yields the same commits, in any journal.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
 from node.store.store import Store
+from node.terminal import plain
 from protocol.kinds import ResultBody, Run
 from protocol.manifest import TaskManifest
 from protocol.records import Record
@@ -18,6 +20,14 @@ from protocol.source import Source
 from protocol.units import NANO
 
 _COMMITTER = "arnode"
+# What a line begins with that git reads: the end of a message, comments, diffs, the headers of
+# mails and what others or this journal vouch for.
+_STRUCTURE = re.compile(
+    r"---|\*\*\*|#|diff -|Index: |@@|>?From |\(cherry picked from|"
+    r"(Arnode-[\w-]*|[\w-]*-by|From|Subject|Date|Cc|To|Author|Content-[\w-]*)[ \t]*:",
+    re.IGNORECASE,
+)
+_SCISSORS = re.compile("(?<=>)(?=[8%])|(?<=[8%])(?=<)")
 
 Entry = Experiment | Adoption
 
@@ -98,6 +108,17 @@ def page_of(
     return Page(record=entry.id, objects=(*objects, commit))
 
 
+def as_prose(text: str) -> str:
+    """Return foreign text in which git and mail programs find nothing but words.
+
+    What begins like a trailer, a header, a comment or a diff stands behind a bar, so that neither
+    `git interpret-trailers` nor `git am` takes it for one; scissors are opened.
+    """
+    lines = [plain(line, lines=True) for line in text.strip().split("\n")]
+    opened = (_SCISSORS.sub(" ", line) if "-" in line else line for line in lines)
+    return "\n".join(f"| {line}" if _STRUCTURE.match(line) else line for line in opened)
+
+
 def shown_metric(metric_nano: int) -> str:
     """Return a metric with the digits that people read."""
     return f"{metric_nano / NANO:.6f}"
@@ -118,7 +139,7 @@ def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> st
         if entry.body.evidence is not None:
             trailers.append(f"Arnode-Evidence: {entry.body.evidence.hex()}")
     else:
-        words, metric_nano, title = _word(entry), entry.metric_nano, entry.title
+        words, metric_nano, title = _word(entry), entry.metric_nano, plain(entry.title)
         paragraphs = _paragraphs(entry, record, store, manifest)
         trailers.append(f"Arnode-Stage: {entry.stage}")
         trailers.append(f"Arnode-Status: {entry.status}")
@@ -145,14 +166,14 @@ def _paragraphs(
     paragraphs: list[str] = []
     patch = None if entry.patch is None else store.patch(entry.patch)
     if patch is not None and patch.why.strip():
-        paragraphs.append(patch.why.strip())
+        paragraphs.append(as_prose(patch.why))
     if entry.gain_nano is not None:
         unit = manifest.metric.unit if manifest else ""
         paragraphs.append(f"gain over its base: {entry.gain_nano / NANO:+.6f} {unit}".rstrip())
     if isinstance(record.body, ResultBody):
         paragraphs.append("\n".join(_run_line(run) for run in record.body.runs))
         if record.body.note.strip():
-            paragraphs.append(record.body.note.strip())
+            paragraphs.append(as_prose(record.body.note))
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -160,5 +181,5 @@ def _run_line(run: Run) -> str:
     measured = run.status if run.metric_nano is None else shown_metric(run.metric_nano)
     if run.secret_nano is not None:
         measured += f" (secret {shown_metric(run.secret_nano)})"
-    reason = f": {run.reason}" if run.reason else ""
+    reason = f": {plain(run.reason)}" if run.reason else ""
     return f"{run.role} seed {run.seed}: {measured}, {run.ms / 1000:.1f} s{reason}"

@@ -52,7 +52,7 @@ def take_out(
     if not part or latest is None or latest.gain > 0 or line.working != step.tree:
         return
     # What was the base to the part is the candidate here: the same runs, the other way round.
-    turned: dict[Role, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
+    turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
     patch = ledger.publication.patch(
         step.tree,
         step.base,

@@ -80,7 +80,6 @@ class Agenda:
         self,
         *,
         ledger: Ledger,
-        rotation: int,
         ideas: Ideas,
         verdicts: Verdicts,
         exploring: Exploring,
@@ -96,7 +95,6 @@ class Agenda:
         self.is_over = False
         self._ledger = ledger
         self._store = ledger.store
-        self._rotation = rotation
         self._ideas = ideas
         self._verdicts = verdicts
         self._exploring = exploring
@@ -284,13 +282,13 @@ class Agenda:
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
         self._session_checkpoint_done = self._is_late
-        job = open_checkpoint(self._ledger, rotation=self._rotation)
+        job = open_checkpoint(self._ledger)
         self._verdicts.advance(job)
         return self._unstarted(job)
 
     def _open_remeasure(self) -> PlannedRun | None:
         """Measure a head in doubt again."""
-        job = open_remeasure(self._ledger, rotation=self._rotation)
+        job = open_remeasure(self._ledger)
         if job is None:
             return None
         self._verdicts.advance(job)
@@ -301,7 +299,7 @@ class Agenda:
         peers = self._peers
         if peers is None or self.goal.is_on_demand or is_busy:
             return None
-        if not self._exploring.has_gains and (step := peers.catch_up(rotation=self._rotation)):
+        if not self._exploring.has_gains and (step := peers.catch_up()):
             job = open_catch_up(self._ledger, step)
         elif peers.is_due and (wanted := peers.audit()):
             job = open_attestation(self._ledger, wanted)

@@ -17,7 +17,7 @@ from node.store.store import Store
 from node.terminal import plain
 from protocol.kinds import ResultBody
 from protocol.rule import Policy
-from protocol.runs import Run, Status
+from protocol.runs import Run
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -48,7 +48,7 @@ class Attempt:
     tree: bytes
     word: Word
     because: str
-    status: Status
+    status: str
     metric_nano: int | None
     runs: tuple[Run, ...]
     record: bytes | None

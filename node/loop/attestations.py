@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from node.loop.ledger import Ledger
 from node.loop.noise import known_noise
 from node.loop.steps import AttestationStep
-from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.loop.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
-from protocol.attestation import attestation_seed, prove_seeds
+from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
+from protocol.evidence import BorneOut, Evidence, least_nano
+from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS
@@ -107,6 +109,8 @@ def close_attestation(
             proof=step.proof,
             runs=runs,
             verdict=confirmation.verdict,
+            alpha_millionths=step.alpha_micro,
+            max_pairs=min(step.max_pairs, MAX_PAIRS),
         ).id
     closed = replace(
         step,
@@ -124,15 +128,33 @@ def close_attestation(
     return closed
 
 
-def weigh(runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading) -> Confirmation:
-    """Say how far a claim's pairs have come and what they show."""
+def weigh(
+    runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading, manifest: TaskManifest
+) -> Confirmation:
+    """Say how far a claim's pairs have come and what they show.
+
+    What others may count is measured on until its record shows it by itself, and a gain beside the
+    task's baseline as well: boards rank by that.
+    """
+    is_for_others = step.is_published and step.part is None
     return next_of_confirmation(
         runs,
         replace(reading, policy=step.policy),
-        needs_anchor=False,
-        anchor_pairs=MIN_PAIRS,
+        needs_anchor=is_for_others and step.base != manifest.baseline_tree,
+        anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
         claim=step.claim,
+        for_readers=(lambda pairs: _shown(pairs, step, manifest)) if is_for_others else None,
     )
+
+
+def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:
+    """Return what boards see in these pairs, of the claim as they read it."""
+    runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
+    shown = Evidence.of(
+        pairs_of(runs, "base", Scale.of(manifest), secret=True), manifest.noise_floor_nano
+    )
+    gain_nano, lower_nano = step.gain_nano or 0, step.lower_nano or 0
+    return shown.bears_out(least_nano(gain_nano, lower_nano))
 
 
 def reading_of(store: Store, manifest: TaskManifest, job: Job, step: AttestationStep) -> Reading:

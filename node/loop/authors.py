@@ -42,7 +42,8 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
     for job in ledger.store.closed_jobs(ledger.key, "attestation"):
         step = AttestationStep.from_value(job.body)
         if outcome := _outcome_of(step.verdict, step.word):
-            yield job, step.author, outcome
+            is_unshown = outcome == "unconfirmed" and step.verdict == "unconfirmed"
+            yield job, step.author, "unshown" if is_unshown else outcome
     for job in ledger.store.closed_jobs(ledger.key, "catchup"):
         tried = CatchUpStep.from_value(job.body)
         if outcome := _outcome_of(tried.verdict, tried.word):
@@ -56,8 +57,10 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
 
 def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
     match verdict:
-        case "confirmed" if word == "smaller":
+        case "smaller":
             return "unconfirmed"  # a gain blown up is no proof of its author
+        case "confirmed" if word in ("open", "smaller"):  # what is there falls short of the claim
+            return "unconfirmed"
         case "confirmed" | "refuted" | "unconfirmed":
             return verdict
     return None  # it did not run here: nobody's fault that could be told

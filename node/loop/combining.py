@@ -111,7 +111,7 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
 
 
 def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[Part]:
-    offers = (offer for offer in peers.offers(peers.rates()) if offer.row.confirmed > 0)
+    offers = (offer for offer in peers.offers(peers.rates()) if offer.row.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
         if step := peers.step(offer):
             base, tree = step

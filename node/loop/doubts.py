@@ -1,9 +1,9 @@
 """A head in doubt: measured again against the one before it, and rolled back if it does not hold.
 
-In doubt is a head whose tree measures worse than when it was adopted, on the same secret split,
-every head once what figures depend on has changed (torch, the driver, the card), and a head that
-fails. The doubt is kept in the store until the working line is at the head; a stack that passes
-meanwhile settles it. One that fails is looked at before anything else is held against it.
+In doubt is a head whose tree measures worse than in its last trial, on the public split, which all
+trials have in common; every head once what figures depend on has changed (torch, the driver, the
+card); and a head that fails. The doubt is kept in the store until the working line is at the head;
+a stack that passes meanwhile settles it. A head that fails is looked at before anything else.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ def has_failed(run: Run) -> bool:
     return run.status != "ok" and not (run.status == "timeout" and CONTENDED in run.flags)
 
 
-def open_remeasure(ledger: Ledger, *, rotation: int) -> Job | None:
+def open_remeasure(ledger: Ledger) -> Job | None:
     """Queue what a doubt asks for; None if there is none, or nothing that it could be about.
 
     Raises ArnodeError if it is the baseline that fails: there is nothing to go back to.
@@ -111,7 +111,7 @@ def open_remeasure(ledger: Ledger, *, rotation: int) -> Job | None:
         return None
     doubt, step, is_failing = decode(kept), None, is_head_failing(ledger)
     if isinstance(doubt, dict) and doubt.get("tree") == line.verified:
-        step = _step(ledger, str(doubt.get("because")), rotation)
+        step = _step(ledger, str(doubt.get("because")))
     with store.transaction():
         store.forget_meta(meta_key("doubt", ledger.key))
         if step is not None:
@@ -131,12 +131,12 @@ def drift_of(
 ) -> float | None:
     """Return by how much the head measured worse (> 0) or better in a trial than in the last.
 
-    In the metric's unit; None if that is within what chance does, or there is no other trial of it
-    on this secret split.
+    In the metric's unit, on the public split: that of a trial's own is text that no other trial
+    saw. None if that is within what chance does, or there is no other trial of it.
     """
-    later = _secrets(store.runs_of(job.id), step.base, reading)
+    later = _publics(store.runs_of(job.id), step.base, reading)
     for trial in _trials(store, job):
-        earlier = _secrets(store.runs_of(trial.id), step.base, reading)
+        earlier = _publics(store.runs_of(trial.id), step.base, reading)
         if not earlier or not later:
             continue
         if not has_drifted(earlier, later, reading.noise.sd):
@@ -181,7 +181,7 @@ def close_remeasure(
     return record
 
 
-def _step(ledger: Ledger, because: str, rotation: int) -> RemeasureStep | None:
+def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """What to measure again: the step that the head's own evidence is about."""
     head = ledger.known_line.verified
     evidence = evidence_for(ledger.store, ledger.key, head)
@@ -194,7 +194,6 @@ def _step(ledger: Ledger, because: str, rotation: int) -> RemeasureStep | None:
         patch=body.patch,
         evidence=evidence,
         because=because,
-        rotation=rotation,
     )
 
 
@@ -221,22 +220,14 @@ def _replace(ledger: Ledger) -> None:
 
 
 def _trials(store: Store, job: Job) -> list[Job]:
-    """Earlier trials on the same secret split, the last one first."""
+    """Earlier trials, the last one first."""
     trials = [one for kind in HEAD_TRIALS for one in store.closed_jobs(job.line, kind)]
-    rotation = _rotation(job)
-    return sorted(
-        (one for one in trials if one.id < job.id and _rotation(one) == rotation),
-        key=lambda one: -one.id,
-    )
+    return sorted((one for one in trials if one.id < job.id), key=lambda one: -one.id)
 
 
-def _rotation(job: Job) -> Value:
-    return job.body.get("rotation") if isinstance(job.body, dict) else None
-
-
-def _secrets(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
+def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
     return [
-        reading.value(run.outcome.run.secret_nano)
+        reading.value(run.outcome.run.metric_nano)
         for run in runs
-        if run.tree == tree and run.outcome and run.outcome.run.secret_nano is not None
+        if run.tree == tree and run.outcome and run.outcome.run.metric_nano is not None
     ]

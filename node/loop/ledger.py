@@ -13,6 +13,7 @@ from node.loop.intents import TTL_S, others_intents
 from node.loop.noise import LEAST_RUNS, unselected
 from node.loop.publication import Publication
 from node.loop.session import Subject
+from node.loop.splits import fresh_nonce
 from node.loop.steps import (
     SUBMITTED,
     CatchUpStep,
@@ -24,7 +25,7 @@ from node.loop.steps import (
 from node.loop.surroundings import meta_key
 from node.loop.trial import Confirmation
 from node.store.blobs import Blobs
-from node.store.jobs import HEAD_TRIALS, Job, JobKind, Line, LineKey, PlannedRun
+from node.store.jobs import HEAD_TRIALS, ON_A_SPLIT, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.encoding import Value, decode, encode
@@ -318,8 +319,7 @@ class Ledger:
             note=note,
             has_verdict=confirmation.judgement is not None,
         )
-        fresh = unselected(runs)
-        if len(fresh) >= LEAST_RUNS:
+        if len(fresh := unselected(runs)) >= LEAST_RUNS:
             self.publication.noise(step.base, fresh)
         return record
 
@@ -374,8 +374,9 @@ class Ledger:
         self.store.set_meta(meta_key("moved", self.key), encode(self.store.last_job()))
 
     def open_job(self, kind: JobKind, body: Value) -> Job:
-        """Put a job of this line into the queue."""
-        return self.store.open_job(self.key, kind, body, created_ms=self._clock_ms())
+        """Put a job of this line into the queue, with a secret split of its own if it needs one."""
+        split, now_ms = fresh_nonce() if kind in ON_A_SPLIT else None, self._clock_ms()
+        return self.store.open_job(self.key, kind, body, created_ms=now_ms, split=split)
 
     def plan_pair(self, job: Job, base: bytes, candidate: bytes, seed: int) -> None:
         """Commit to a pair: one seed, base and candidate in random order."""

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from statistics import median, variance
 
 from node.loop.surroundings import surroundings_of
-from node.store.jobs import HEAD_TRIALS, JobKind, LineKey
+from node.store.jobs import ON_A_SPLIT, LineKey
 from node.store.store import Store
 from protocol.kinds import NoiseBody
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
-_UNSELECTED: tuple[JobKind, ...] = ("baseline", "attestation", *HEAD_TRIALS)
 LEAST_RUNS = 4  # of one tree, for others to learn from
 _LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
 _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
@@ -23,13 +22,13 @@ _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     """Return the estimate so far; `floor_nano` is the manifest's, to start from without others.
 
-    Runs are compared with others of their tree, job and secret split only. What ran in other
-    surroundings says where to start from, no more.
+    Runs are compared with others of their tree and job only: a job has one secret split. What ran
+    in other surroundings says where to start from, no more.
     """
     found = surroundings_of(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
-    for kind in _UNSELECTED:
+    for kind in ON_A_SPLIT:  # nobody selected their runs
         for job in store.closed_jobs(line, kind):
             for planned in store.runs_of(job.id):
                 run = planned.outcome and planned.outcome.run

@@ -14,6 +14,7 @@ from node.loop.offers import Offer
 from node.loop.peers import Peers
 from node.store.boards import BoardKey
 from node.views.standing import measured_here
+from protocol.evidence import GAINS
 from protocol.kinds import PatchBody
 from protocol.patches import unified_diff
 from protocol.source import Source
@@ -70,8 +71,9 @@ class PeerPatches:
             body, step = self._ledger.store.patch(offer.patch), self._steps[key]
             if body is None or step is None:
                 continue
-            level: Level = "others" if offer.row.confirmed > offer.row.refuted else "claimed"
-            if (own := here.get(offer.row.tree)) and own.verdict == "confirmed":
+            is_attested = offer.row.found_gain > offer.row.refuted
+            level: Level = "others" if is_attested else "claimed"
+            if (own := here.get(offer.row.tree)) and own.verdict in GAINS:
                 level = "here"
             shown.append(self._shown(offer, body, step, level))
             if len(shown) == MOST_SHOWN:

@@ -23,13 +23,14 @@ from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
     Standing,
+    audit_order,
     is_stack_due,
     least_lead_sd,
     may_catch_up,
     together,
     turns,
 )
-from protocol.rule import POWER
+from protocol.rule import VERIFY
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -83,23 +84,22 @@ class Peers:
         """Return what came of each author's claims here."""
         return author_rates(self._ledger, self._people().friends)
 
-    def catch_up(self, *, rotation: int) -> CatchUpStep | None:
+    def catch_up(self) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line
         rows = self._offers.rows()
-        own_nano = self._own_nano(rows)
         has_own = line.verified != self._ledger.publication.manifest.baseline_tree
-        least_nano = own_nano + least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
-        ahead = [
-            (row, row.gain_anchor_nano - own_nano)
-            for row in rows
-            if row.gain_anchor_nano is not None and row.gain_anchor_nano >= least_nano
-        ]
+        lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
+        least_nano = self._own_bound_nano(rows) + lead_nano
+        ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
         if not ahead:  # as nearly always: nothing else need be read
             return None
         tried = {step.theirs for step in self._caught_up()}
         rates, is_heard = self.rates(), self._hearing()
-        for row, lead_nano in ahead:
+        own_nano = max(
+            (row.figure_nano or 0 for row in rows if row.tree == line.verified), default=0
+        )
+        for row in ahead:
             if row.tree in tried or not is_heard(row.author):
                 continue
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
@@ -115,8 +115,8 @@ class Peers:
                 patch=body.patch,
                 target=row.result,
                 author=row.author,
-                gain_nano=lead_nano,
-                rotation=rotation,
+                gain_nano=(row.figure_nano or 0) - own_nano,
+                lower_nano=(row.bound_nano or 0) - own_nano,
             )
         return None
 
@@ -127,13 +127,13 @@ class Peers:
         those to be `avoided`.
         """
         line, rows = self._ledger.known_line, self._offers.rows()
-        least_nano = self._own_nano(rows) - reach_sd * self._noise_sd() * NANO
+        least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
         passed_over = {line.verified, line.working, *avoided, *self._refuted()}
         rates, is_heard = self.rates(), self._hearing()
-        for row in sorted(rows, key=lambda row: -(row.gain_anchor_nano or 0)):
-            if row.gain_anchor_nano is None or row.gain_anchor_nano < least_nano:
+        for row in sorted(rows, key=lambda row: -(row.bound_nano or 0)):
+            if row.bound_nano is None or row.bound_nano < least_nano:
                 continue
-            is_known = row.confirmed > 0 or _standing(rates, row.author) == "trusted"
+            is_known = row.found_gain > 0 or _standing(rates, row.author) == "trusted"
             if row.tree in passed_over or not is_known or not is_heard(row.author):
                 continue
             if _standing(rates, row.author) == "doubted":
@@ -187,10 +187,12 @@ class Peers:
             AttestationStep.from_value(job.body).target
             for job in self._store.closed_jobs(self._ledger.key, "attestation")
         }
-        offers = self._offers.ranked(self.rates(), is_heard=self._hearing())
+        rates = self.rates()
+        offers = self._offers.ranked(rates, is_heard=self._hearing())
         offers = [offer for offer in offers if offer.row.result not in done]
         self._chance.shuffle(offers)
-        for offer in offers:
+        drawn = audit_order((offer.author for offer in offers), rates, self._chance)
+        for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
             fit = self._offers.is_here(offer) and self._offers.vetted(
                 offer.row.result, offer.body.tree
             )
@@ -203,8 +205,8 @@ class Peers:
                 author=offer.author,
                 gain_nano=offer.row.gain_nano,
                 lower_nano=offer.row.gain_lower_nano,
-                alpha=POWER.alpha,
-                max_pairs=POWER.max_pairs,
+                alpha=VERIFY.alpha,
+                max_pairs=VERIFY.max_pairs,
                 is_quick=False,
                 is_published=True,
             )
@@ -220,10 +222,13 @@ class Peers:
         """Return base and tree of an offer's step, without prose; None if it may not be run."""
         return self._offers.step(offer, own=self._ledger.explored)
 
-    def _own_nano(self, rows: Iterable[Row]) -> int:
-        """What this node measured of its own head over the anchor; 0 if nothing."""
+    def _own_bound_nano(self, rows: Iterable[Row]) -> int:
+        """What is sure of this node's own head over the anchor, as of others'; 0 if nothing is.
+
+        Bounds and not figures: of many figures the largest is the luckiest.
+        """
         head = self._ledger.known_line.verified
-        return max((row.gain_anchor_nano or 0 for row in rows if row.tree == head), default=0)
+        return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
         """Others' trees that did not hold against the head, or did not run."""

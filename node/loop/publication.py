@@ -10,6 +10,7 @@ from node.loop.session import Subject
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
+from protocol.fields import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey
 from protocol.kinds import (
@@ -27,7 +28,6 @@ from protocol.kinds import (
     RetractBody,
     Run,
     Stage,
-    Status,
     TaskBody,
 )
 from protocol.manifest import TaskManifest
@@ -124,8 +124,8 @@ class Publication:
                 tree=tree,
                 files=file_changes(old, new),
                 diff=Diff(zlib=packed) if inline else Diff(blob=self._blobs.put(packed)),
-                title=title[:120],
-                why=why[:600],
+                title=fit_line(title, 120),
+                why=fit_text(why, 600),
                 parents=tuple(parents[-MAX_PARENTS:]),
                 origin=origin,
             )
@@ -157,9 +157,7 @@ class Publication:
 
         `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
         """
-        failures: list[Status] = [
-            run.status for run in runs if run.role != "anchor" and run.status != "ok"
-        ]
+        failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
             ResultBody(
                 task=self._subject.manifest.id,
@@ -172,7 +170,7 @@ class Publication:
                 status="ok" if has_verdict or not failures else failures[0],
                 runs=tuple(runs),
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
-                note=note[:500],
+                note=fit_text(note, 500),
                 size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
             )
         )
@@ -198,6 +196,8 @@ class Publication:
         proof: bytes,
         runs: Sequence[Run],
         verdict: AttestVerdict,
+        alpha_millionths: int,
+        max_pairs: int,
     ) -> Record:
         """Record what came of running somebody's claim again."""
         return self._append(
@@ -211,6 +211,8 @@ class Publication:
                 proof=proof,
                 runs=tuple(runs),
                 verdict=verdict,
+                alpha_millionths=alpha_millionths,
+                max_pairs=max_pairs,
             )
         )
 
@@ -240,7 +242,7 @@ class Publication:
 
     def retraction(self, target: bytes, reason: str) -> Record:
         """Take back an own record."""
-        return self._append(RetractBody(target=target, revoke=False, reason=reason[:200]))
+        return self._append(RetractBody(target=target, revoke=False, reason=fit_line(reason, 200)))
 
     def _append(self, body: Body) -> Record:
         identity = self._identity

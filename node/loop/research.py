@@ -265,6 +265,7 @@ class Research:
         outcome = await lane.runner.run(
             source,
             run.seed,
+            split=self._session.split(job.split) if job.split else None,
             needs_audit=lambda public, _secret: self._verdicts.needs_audit(job, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=lane.set_free,

@@ -1,4 +1,4 @@
-"""A task opened on this machine: its data, this node's secret split, and the runner.
+"""A task opened on this machine: its data, what secret splits are drawn with, and the runner.
 
 Opening is the slow part of every command that measures something, so it reports its progress.
 What the baseline tree costs here is measured anew in every session.
@@ -7,14 +7,15 @@ What the baseline tree costs here is measured anew in every session.
 import asyncio
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.faults import explaining_faults
 from node.home import Home
 from node.keyfile import load_secret
+from node.loop.splits import split_key
 from node.progress import Progress
-from protocol.hygiene import memorised
+from protocol.hygiene import Scored, memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -25,8 +26,6 @@ from trainer.sandbox.visible import visible_tree
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare_first
 from trainer.text_task import text_task
-
-CONFIRMATIONS_PER_SECRET_SPLIT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +55,14 @@ class Subject:
 class Session:
     """Everything that stays the same while a node works on one task on devices of one class.
 
-    `others` are the runners of the devices after the first.
+    `secret` is the node's; `others` are the runners of the devices after the first.
     """
 
     task: Task
     subject: Subject
     data: TaskData
     runner: Runner
-    rotation: int
+    secret: bytes = field(repr=False)
     others: tuple[Runner, ...] = ()
 
     @property
@@ -76,10 +75,26 @@ class Session:
         """The audits' tolerance in the metric's unit, the largest of the devices'."""
         return max(runner.metric_tolerance for runner in self.runners)
 
-    def memorised(self, base: Source, candidate: Source) -> float:
-        """Return what a candidate could gain by knowing the text, in the metric's unit."""
-        pool_bytes = self.data.public_pool_bytes
-        return memorised(base, candidate, pool_bytes) if pool_bytes else 0.0
+    def split(self, nonce: bytes) -> bytes:
+        """Return the key of the secret split that a nonce stands for (`node.loop.splits`)."""
+        return split_key(self.secret, task=self.subject.manifest.id, nonce=nonce)
+
+    def memorised(self, base: Source, candidate: Source, *, told_runs: int) -> float:
+        """Return what a candidate could gain by knowing the text, in the metric's unit.
+
+        `told_runs`: how many runs before could have told something of what splits are drawn from.
+        """
+        data = self.data
+        return memorised(
+            base,
+            candidate,
+            Scored(
+                bytes=data.scored_bytes,
+                pool_bytes=data.pool_bytes,
+                is_public=data.is_pool_public,
+                told_runs=told_runs,
+            ),
+        )
 
     async def open(self) -> None:
         """Watch the devices from now on. Raises CardLost if one is not there any more."""
@@ -110,13 +125,11 @@ def open_session(
     progress: Progress,
     *,
     devices: Sequence[Device],
-    rotation: int,
     data_url: str | None,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
     `data_url` is the setting; `session.data.load_rest` is for the other training text.
-    `rotation` numbers the secret split: it changes every `CONFIRMATIONS_PER_SECRET_SPLIT`.
     """
     with explaining_faults(home.data):
         data = prepare_first(
@@ -126,16 +139,13 @@ def open_session(
             visible=_shown_beside(devices),
             progress=progress,
         )
-    progress("drawing this node's secret split", 0.9)
     secret = load_secret(home)
-    secret_rows = data.secret_rows(secret, rotation)
     runner, *others = [
         Runner(
             task,
             data,
             device=device,
             compiled=_compiled(home, task, device),
-            secret_rows=secret_rows,
             audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
         )
         for device in devices
@@ -145,7 +155,7 @@ def open_session(
         subject=Subject.on(devices[0], task.manifest, task.source),
         data=data,
         runner=runner,
-        rotation=rotation,
+        secret=secret,
         others=tuple(others),
     )
 

@@ -16,12 +16,10 @@ from protocol.runs import Run
 _TITLES_SHOWN = 3
 
 
-def open_checkpoint(ledger: Ledger, *, rotation: int) -> Job:
+def open_checkpoint(ledger: Ledger) -> Job:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
-    step = CheckpointStep(
-        base=line.verified, tree=line.working, stack=line.stack, rotation=rotation
-    )
+    step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
     with ledger.store.transaction():
         return ledger.open_job("checkpoint", step.to_value())
 

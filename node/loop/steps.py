@@ -33,7 +33,7 @@ from protocol.fields import (
     text,
 )
 from protocol.ideas import Edit
-from protocol.rule import POWER, QUICK, Claim, Policy
+from protocol.rule import QUICK, VERIFY, Claim, Policy
 from protocol.units import NANO, from_nano
 
 _Step = TypeVar("_Step")
@@ -184,7 +184,7 @@ _MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep:
-    """A stack on trial: the patches kept since the verified head, and the split it is judged on.
+    """A stack on trial: the patches kept since the verified head.
 
     What came of it is filled in when it is closed, here and in the other trials against the head.
     """
@@ -192,7 +192,6 @@ class CheckpointStep:
     base: bytes
     tree: bytes
     stack: tuple[bytes, ...]
-    rotation: int
     passed: bool = False
     measured: Measured | None = None
 
@@ -200,7 +199,6 @@ class CheckpointStep:
         field("base", digest()),
         field("tree", digest()),
         field("stack", listing(digest(), high=_MAX_STACK)),
-        field("rotation", integer(0)),
         field("passed", boolean()),
         field("measured", _MEASURED, optional=True),
     )
@@ -297,7 +295,7 @@ class AttestationStep:
     @property
     def policy(self) -> Policy:
         """The rule's numbers for this claim."""
-        mode = QUICK if self.is_quick else POWER
+        mode = QUICK if self.is_quick else VERIFY
         return replace(mode, alpha=self.alpha_micro / 1e6, max_pairs=self.max_pairs)
 
     @property
@@ -312,9 +310,9 @@ class AttestationStep:
 class CatchUpStep:
     """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
 
-    `target` is their result, `patch` their patch, `gain_nano` what follows from their figures for
-    a step from `base`, positive if better. `verdict` and the word for the claim are filled in when
-    it is closed.
+    `target` is their result, `patch` their patch, `gain_nano` and `lower_nano` what follows from
+    their figures for a step from `base` and at least, positive if better. `verdict` and the word
+    for the claim are filled in when it is closed.
     """
 
     base: bytes
@@ -324,7 +322,7 @@ class CatchUpStep:
     target: bytes
     author: bytes
     gain_nano: int
-    rotation: int
+    lower_nano: int | None = None
     verdict: str = ""
     word: str | None = None
     measured: Measured | None = None
@@ -337,7 +335,7 @@ class CatchUpStep:
         field("target", digest()),
         field("author", digest()),
         field("gain", integer(), "gain_nano"),
-        field("rotation", integer(0)),
+        field("lower", integer(), "lower_nano", optional=True),
         field("verdict", line(0, 32)),
         field("word", line(0, 32), optional=True),
         field("measured", _MEASURED, optional=True),
@@ -355,7 +353,7 @@ class CatchUpStep:
     @property
     def claim(self) -> Claim:
         """What is claimed of the step, in the metric's unit."""
-        return Claim(gain=self.gain_nano / NANO)
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,7 +368,6 @@ class RemeasureStep:
     patch: bytes
     evidence: bytes
     because: str
-    rotation: int
     verdict: str = ""
     measured: Measured | None = None
 
@@ -380,7 +377,6 @@ class RemeasureStep:
         field("patch", digest()),
         field("evidence", digest()),
         field("because", line(1, 200)),
-        field("rotation", integer(0)),
         field("verdict", line(0, 32)),
         field("measured", _MEASURED, optional=True),
     )

@@ -5,13 +5,15 @@ in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of th
 `sign` is +1 for a metric to minimise and −1 for one to maximise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
+from protocol.evidence import SPOKEN, BorneOut
+from protocol.fields import fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -91,6 +93,10 @@ class Pair:
     candidate: Run
 
 
+# What pairs show to whoever reads them in a record.
+Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """How far a confirmation has come: what to do next, the first verdict and its judgement.
@@ -134,12 +140,16 @@ def next_of_confirmation(
     needs_anchor: bool,
     anchor_pairs: int = ANCHOR_PAIRS,
     claim: Claim | None = None,
+    for_readers: Readers | None = None,
 ) -> Confirmation:
     """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree.
 
     What passes is measured on until it has `anchor_pairs` pairs. `claim` is what somebody says of
-    it, which may be refuted. No pair is dropped: a candidate that fails ends it; a base that fails
-    before it has seen a row is run once more in its pair, once in a trial.
+    it, which may be refuted. `for_readers`: what is found is measured on, within the policy's
+    pairs, until the pairs show it to readers who know nothing of this machine's noise.
+
+    No pair is dropped: a candidate that fails ends it; a base that fails before it has seen a row
+    is run once more in its pair, once in a trial.
     """
     pairs: list[Pair] = []
     failures = 0  # of the base
@@ -160,7 +170,11 @@ def next_of_confirmation(
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
+    if for_readers and judgement and latest and latest.verdict == "smaller":
+        judgement = latest  # what was run on for readers shows both: a gain, and that it is less
     move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor, anchor_pairs=anchor_pairs)
+    if for_readers and judgement and not _is_settled(pairs, judgement, reading, for_readers):
+        move = "pair"
     return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
 
 
@@ -197,7 +211,7 @@ def _next_move(
 ) -> ConfirmationMove:
     if judgement is None:
         return "pair"
-    if judgement.verdict != "confirmed":
+    if not judgement.is_gain:
         return "miss"
     if len(pairs) < anchor_pairs:
         return "pair"
@@ -207,9 +221,18 @@ def _next_move(
     return "wait" if any(run.outcome is None for run in anchors) else "pass"
 
 
+def _is_settled(
+    pairs: Sequence[Pair], judgement: Judgement, reading: Reading, for_readers: Readers
+) -> bool:
+    """Whether readers see what was found, or would not within the pairs that there may be."""
+    if judgement.verdict not in SPOKEN or len(pairs) >= reading.policy.max_pairs:
+        return True
+    return for_readers(pairs) == judgement.verdict
+
+
 def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:
     return Confirmation(
-        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=reason[:200]
+        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=fit_line(reason, 200)
     )
 
 

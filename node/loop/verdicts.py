@@ -263,7 +263,7 @@ class Verdicts:
         if drift is None:
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
-        self._activity.say(f"{how} on the same rows: the machine has changed, or it never was so")
+        self._activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
         if drift > 0 and confirmation.move != "pass":
             doubt_head(self._ledger, how)
 
@@ -280,7 +280,7 @@ class Verdicts:
         baseline = self._session.task.source.tree
         confirmation = next_of_confirmation(
             runs,
-            replace(self._paired_reading(step), policy=policy or self._policy),
+            replace(self._paired_reading(job, step), policy=policy or self._policy),
             needs_anchor=step.base != baseline,
             claim=claim,
         )
@@ -295,14 +295,18 @@ class Verdicts:
                 self._plan_base(job, step.base, confirmation)
                 return None
             case "anchors":
-                seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
-                self._ledger.plan_anchors(job, seeds)
+                self._plan_anchors(job, confirmation)
                 return None
         return confirmation
 
+    def _plan_anchors(self, job: Job, confirmation: Confirmation) -> None:
+        seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
+        self._ledger.plan_anchors(job, seeds)
+
     def _advance_attestation(self, job: Job, runs: list[PlannedRun]) -> None:
         step = AttestationStep.from_value(job.body)
-        confirmation = weigh(runs, step, self._paired_reading(step))
+        reading = self._paired_reading(job, step)
+        confirmation = weigh(runs, step, reading, self._session.task.manifest)
         self._activity.weighing(confirmation)
         match confirmation.move:
             case "wait":
@@ -311,6 +315,8 @@ class Verdicts:
                 plan_next_pair(self._ledger, job, step)
             case "base":
                 self._plan_base(job, step.base, confirmation)
+            case "anchors":
+                self._plan_anchors(job, confirmation)
             case _:
                 ended = _ended(runs)
                 with self._store.transaction():
@@ -334,10 +340,12 @@ class Verdicts:
         )
 
     def _paired_reading(
-        self, step: CheckpointStep | CatchUpStep | RemeasureStep | AttestationStep
+        self, job: Job, step: CheckpointStep | CatchUpStep | RemeasureStep | AttestationStep
     ) -> Reading:
-        trees = (self._ledger.source(tree) for tree in (step.base, step.tree))
-        return replace(self._reading(), memorised=self._session.memorised(*trees))
+        base, tree = (self._ledger.source(tree) for tree in (step.base, step.tree))
+        told_runs = self._store.runs_on_splits(job.line.task, before_job=job.id)
+        memorised = self._session.memorised(base, tree, told_runs=told_runs)
+        return replace(self._reading(), memorised=memorised)
 
     def _bank(self, step: ExperimentStep) -> tuple[int, ...]:
         line = self._ledger.known_line

@@ -20,11 +20,17 @@ from node.network.presence import Connected, Presence
 class Attendance(Notifee):
     """Watches one swarm. `changed` is called after every look that an event gave occasion to."""
 
-    def __init__(self, swarm: Swarm, is_relayed: Callable[[IMuxedConn], bool]) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        is_relayed: Callable[[IMuxedConn], bool],
+        host_of: Callable[[PeerId], str | None],
+    ) -> None:
         self.presence = Presence()
         self.changed: Callable[[], None] = lambda: None
         self._swarm = swarm
         self._is_relayed = is_relayed
+        self._host_of = host_of
         self._connections: dict[PeerId, frozenset[INetConn]] = {}
         self._dialling: dict[PeerId, str] = {}
         self._remove = swarm.remove_conn
@@ -60,6 +66,7 @@ class Attendance(Notifee):
             peer=peer,
             address=self._dialling.get(peer) if Direction.OUTBOUND in directions else None,
             is_relayed=all(self._is_relayed(connection.muxed_conn) for connection in connections),
+            host=self._host_of(peer),
         )
 
     def _occasion(self) -> None:

@@ -7,7 +7,9 @@ that reads slowly costs this process a bounded amount, and peers wait or are ref
 """
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Final
@@ -34,9 +36,19 @@ from node.network.presence import Connected
 from protocol.errors import ArnodeError
 
 GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
+FAREWELL_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A peer's question that the core has: where its answer goes, and whether that was written."""
+
+    peer: PeerId
+    answers: trio.MemorySendChannel[Message]
+    is_done: trio.Event = field(default_factory=trio.Event)
 
 
 class Bridge:
@@ -51,7 +63,10 @@ class Bridge:
         self._lost = 0
         self._has_changed = trio.Event()
         self._numbers = count()
-        self._open: dict[int, trio.MemorySendChannel[Message]] = {}
+        self._open: dict[int, _Question] = {}
+        self._last_answered: WeakValueDictionary[PeerId, _Question] = WeakValueDictionary()
+        self._waiting: Counter[PeerId] = Counter()  # for answers
+        self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
         self._asking = Asking(host, nursery)
         self._calls: dict[str, Call] = {
@@ -67,6 +82,7 @@ class Bridge:
 
     async def run(self, settings: NetworkSettings, validator: Validator) -> None:
         """Take part in what the settings name; return when the channel has ended."""
+        self._max_peers = settings.max_peers
         for protocol in settings.protocols:
             await self._serve(protocol)
         for peer in settings.banned:
@@ -89,7 +105,7 @@ class Bridge:
             try:
                 for change in self._host.attendance.presence.changes():
                     await self._core.send(
-                        ["connected", change.peer, change.address, change.is_relayed]
+                        ["connected", change.peer, change.address, change.is_relayed, change.host]
                         if isinstance(change, Connected)
                         else ["disconnected", change.peer]
                     )
@@ -162,14 +178,17 @@ class Bridge:
         }
         if Verdict.DROP in verdicts:
             await self._host.drop(peer)
-        return verdicts == {Verdict.ALLOWED} and len(self._open) < QUESTIONS
+        most = QUESTIONS if self._waiting[peer] else QUESTIONS + self._max_peers
+        return verdicts == {Verdict.ALLOWED} and len(self._open) < most
 
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
     ) -> bool:
         """Bring the core's answer to a question, if it has one in time."""
         number = next(self._numbers)
-        self._open[number], answers = trio.open_memory_channel[Message](1)
+        to_answer, answers = trio.open_memory_channel[Message](1)
+        asked = self._open[number] = _Question(peer, to_answer)
+        self._waiting[peer] += 1
         try:
             with trio.fail_after(ANSWER_S):
                 await self._outgoing.send(["question", number, peer, protocol, question])
@@ -182,13 +201,15 @@ class Bridge:
             return False
         finally:
             self._end(number)
+            self._waiting -= Counter([peer])
+            asked.is_done.set()
         return True
 
     def _end(self, number: int) -> None:
         """Take no (further) answer to a question."""
         waiting = self._open.pop(number, None)
         if waiting is not None:
-            waiting.close()
+            waiting.answers.close()
 
     # The core's calls
 
@@ -201,7 +222,9 @@ class Bridge:
             match frame:
                 case ["answer", int(number), answer]:
                     if number in self._open:  # else the peer has gone
-                        self._open[number].send_nowait(answer)
+                        question = self._open[number]
+                        question.answers.send_nowait(answer)
+                        self._last_answered[question.peer] = question
                         self._end(number)
                 case ["refuse", int(number)]:
                     self._end(number)
@@ -231,6 +254,10 @@ class Bridge:
 
     async def _drop(self, peer: str, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe(why))
+        # It may have been told why just now: the answer that is on its way comes first.
+        if (answered := self._last_answered.get(PeerId(peer))) is not None:
+            with trio.move_on_after(FAREWELL_S):
+                await answered.is_done.wait()
         await self._host.drop(PeerId(peer))
 
     async def _publish(self, topic: str, data: bytes) -> None:
@@ -241,7 +268,7 @@ class Bridge:
 
     async def _ping(self) -> Message:
         await trio.lowlevel.checkpoint()
-        return self._host.open_streams
+        return [self._host.open_streams, dict(self._host.ignored_messages)]
 
     async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
         peer = PeerId(name)

@@ -29,13 +29,13 @@ from node.network.bounds import apply_bounds
 from node.network.connections import HANDSHAKES
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
+from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
 from node.network.speed import apply_speed_patch
 from protocol.errors import ConfigurationError
 
 # Two nodes may dial each other at once, and find out when both connections stand.
 CONNECTIONS_PER_PEER: Final = 2
-SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,6 @@ def build_host(settings: HostSettings) -> BasicHost:
         muxer_opt={TProtocol(YAMUX_ID): Yamux},
         resource_manager=_resource_manager(settings),
         connection_config=_connection_config(settings),
-        psk=None if settings.secret is None else settings.secret.hex(),
         disable_identify_address_discovery=True,
     )
     # What the node's own protocols say better, and a peer may say a megabyte of at any time.

@@ -30,7 +30,6 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
-from libp2p.security.pnet.protector import new_protected_conn
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
@@ -38,6 +37,7 @@ from node.network.guards import StreamHandler, peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
 from node.network.notifee import Notifee
+from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, over_libp2p
 from node.network.unread import Partial, Unread
 
@@ -53,13 +53,17 @@ Spend = Callable[[PeerId, Kind, float], Verdict]
 
 
 class Connections:
-    """Guards one swarm's connections and streams, from before it runs."""
+    """Guards one swarm's connections and streams, from before it runs.
+
+    `secret`: of a private network, whose encryption goes around every connection.
+    """
 
     def __init__(
         self,
         swarm: Swarm,
         incidents: Incidents,
         *,
+        secret: bytes | None,
         is_banned: Callable[[PeerId], bool],
         spend: Spend,
         drop: Callable[[PeerId], Awaitable[None]],
@@ -67,6 +71,7 @@ class Connections:
     ) -> None:
         self._swarm = swarm
         self._incidents = incidents
+        self._secret = secret
         self._is_banned = is_banned
         self._spend = spend
         self._drop = drop
@@ -120,6 +125,10 @@ class Connections:
         """Return a stream in the form that frames need."""
         return over_libp2p(stream, partial(self.sever, peer_of(stream)))
 
+    def private(self, raw: IRawConnection) -> IRawConnection:
+        """Return a socket or circuit as this network speaks through it, encrypted if private."""
+        return raw if self._secret is None else PrivateConnection(raw, self._secret)
+
     def is_relayed(self, muxed: IMuxedConn) -> bool:
         """Tell whether a connection goes through a relay."""
         return self._sockets.get(muxed) in self._circuits
@@ -136,8 +145,7 @@ class Connections:
     async def dial_through(self, raw: RawConnection, peer: ID) -> None:
         """Make a connection of one end of a circuit."""
         self._circuits.add(raw)
-        with _above(raw):
-            await self._upgrade_outbound(protected(self._swarm, raw), peer)
+        await self._dial(raw, peer)
 
     async def accept_through(self, raw: RawConnection, address: Multiaddr) -> None:
         """Make a connection of the other end; raises when it has ended, as for a socket."""
@@ -178,7 +186,7 @@ class Connections:
         self._handshakes[host] += 1
         try:
             with _above(raw):
-                muxed = await self._upgrade_inbound(raw, address)
+                muxed = await self._upgrade_inbound(self.private(raw), address)
         finally:
             self._handshakes[host] -= 1
             if not self._handshakes[host]:
@@ -190,7 +198,7 @@ class Connections:
 
     async def _dial(self, raw: IRawConnection, peer: ID, pre_scope: Any = None) -> INetConn:
         with _above(raw):
-            return await self._upgrade_outbound(raw, peer, pre_scope)
+            return await self._upgrade_outbound(self.private(raw), peer, pre_scope)
 
     async def _admit(self, muxed: IMuxedConn, direction: str = "unknown") -> INetConn:
         if self._is_banned(PeerId(str(muxed.peer_id))):
@@ -202,11 +210,6 @@ class Connections:
         if raw is not None:
             self._sockets[muxed] = raw
         return await self._add(muxed, direction)
-
-
-def protected(swarm: Swarm, raw: IRawConnection) -> IRawConnection:
-    """Return a connection to a peer as a private swarm has it: inbound ones libp2p wraps itself."""
-    return raw if swarm.psk is None else new_protected_conn(raw, swarm.psk)
 
 
 async def _dial_nobody() -> None:

@@ -10,10 +10,13 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
     ["publish", N, topic, data]                 ["failed", N, message, hint]
     ["ask", N, peer, protocol, seconds, question]
     ["serve", N, protocol]                      ["question", Q, peer, protocol, question]
-    ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed]
-    ["ping", N]        done: open streams       ["disconnected", peer]
+    ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed,
+                                                     IPv4 address that it comes from | nil]
+    ["ping", N]                                 ["disconnected", peer]
     ["answer", Q, answer]                       ["heard", topic, forwarder, data]
     ["refuse", Q]                               ["lost", messages so far]
+
+A ping is done with [open streams, {why: messages ignored so far}].
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +34,8 @@ MESSAGE_LIMIT_BYTES: Final = LIMIT_BYTES
 SEED_BYTES: Final = 32
 # How long the core may think about a peer's question.
 ANSWER_S: Final = 30.0
-# Questions that wait for the core's answer; who has more open than that waits, or is refused.
+# Questions that wait for the core's answer, beside one of each peer: a few peers that ask as much
+# as they may leave no other without an answer.
 QUESTIONS: Final = 64
 QUESTIONS_PER_PEER: Final = 4
 # Answered by network processes that relay, not by their cores.

@@ -5,10 +5,12 @@ instead of making a task of each: a peer that sends faster than it is served wai
 Every message costs its forwarder something (`node.network.limits`) before its signature is
 looked at. What is delivered goes to `deliver`, not into libp2p's queue of 32.
 
-Rates never enter a validator: what it refuses is refused for everybody for five minutes, and an
-attacker could have anyone's record refused by sending it too often.
+Validators are no validators of libp2p's: those know no message that is ignored, and what one
+refuses is refused for everybody for five minutes. What is ignored here is not remembered, so that
+nobody can have anyone's record ignored by sending it too early or too often.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -28,6 +30,7 @@ from libp2p.pubsub.validators import signature_validator
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
+from node.network.judging import Fate, Judgement
 from node.network.limits import Kind, PeerId, Verdict
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
@@ -45,7 +48,8 @@ SEEN_S: Final = 300
 _MERGED_BYTES = 64 << 10  # of an RPC, from where on nothing more is put in it
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
-Validator = Callable[[PeerId, bytes], bool]
+# Of topic, forwarder and data: what becomes of a message.
+Validator = Callable[[str, PeerId, bytes], Judgement]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,8 @@ class GuardedPubsub(Pubsub):
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
         self._readers: WeakKeyDictionary[RPCReader, PeerId] = WeakKeyDictionary()
+        self._validators: dict[str, Validator] = {}
+        self.ignored: Counter[str] = Counter()  # messages that were not passed on, by why
 
     @property
     def partial(self) -> Iterator[tuple[PeerId, int]]:
@@ -103,19 +109,7 @@ class GuardedPubsub(Pubsub):
 
     def validate_by(self, topic: str, validator: Validator) -> None:
         """Have messages of a topic judged; a validator that raises refuses, and is noted."""
-
-        def judge(forwarder: ID, message: Message) -> bool:
-            peer = PeerId(str(forwarder))
-            try:
-                is_valid = forwarder == self.my_id or validator(peer, message.data)
-            except Exception as fault:  # noqa: BLE001 (a supervisor: the next message may be fine)
-                self._incidents.note(peer, f"validator of {topic}", fault)
-                return False
-            if not is_valid:
-                self._incidents.note(peer, topic, "an invalid message")
-            return is_valid
-
-        self.set_topic_validator(topic, judge, is_async_validator=False)
+        self._validators[topic] = validator
 
     async def stream_handler(self, stream: INetStream) -> None:
         """Serve a peer's stream until it ends or breaks a rule."""
@@ -216,7 +210,26 @@ class GuardedPubsub(Pubsub):
         if fault is not None:
             self._incidents.note(PeerId(str(forwarder)), "gossip", fault.reason)
             return
-        await self.push_msg(forwarder, message)
+        if await self._passes(message, forwarder):
+            await self.push_msg(forwarder, message)
+
+    async def _passes(self, message: Message, forwarder: ID) -> bool:
+        """Judge a message, and count against its forwarder what is to be."""
+        (topic,), peer = message.topicIDs, PeerId(str(forwarder))
+        try:
+            judgement = self._validators[topic](topic, peer, message.data)
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the next message may be fine)
+            self._incidents.note(peer, f"validator of {topic}", fault)
+            return False
+        if judgement.fate is Fate.REFUSED:
+            self._incidents.note(peer, topic, f"an invalid message: {judgement.why}")
+            self.router.scorer.on_invalid_message(forwarder, topic)
+        elif judgement.fate is Fate.IGNORED:
+            self.ignored[judgement.why] += 1
+            if judgement.strays:
+                self._incidents.mention(peer, topic, f"ignored: {judgement.why}")
+                await self._spend(peer, Kind.STRAYS, judgement.strays)
+        return judgement.fate is Fate.PASSED_ON
 
     async def _spend(self, peer: PeerId, kind: Kind, amount: float) -> bool:
         verdict = self._overseer.spend(peer, kind, amount)

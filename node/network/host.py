@@ -11,7 +11,7 @@ Peers are named by their ids; one that breaks the rules is dropped and remembere
 Gossip is best effort: messages may be lost anywhere, and reconciliation finds them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, cast
 from weakref import WeakKeyDictionary
@@ -65,12 +65,15 @@ class NetworkHost:
         self._connections = Connections(
             self._swarm,
             self._incidents,
+            secret=settings.secret,
             is_banned=self._banned.__contains__,
             spend=self._limits.spend,
             drop=self.drop,
             partial=self._partial,
         )
-        self.attendance = Attendance(self._swarm, self._connections.is_relayed)
+        self.attendance = Attendance(
+            self._swarm, self._connections.is_relayed, self._connections.host_of
+        )
         self._circuits = Circuits(
             self._connections,
             self._incidents,
@@ -114,6 +117,11 @@ class NetworkHost:
     def open_streams(self) -> int:
         """How many streams there are with all peers, whoever opened them."""
         return self._connections.open_streams
+
+    @property
+    def ignored_messages(self) -> Mapping[str, int]:
+        """How many messages of peers' were ignored, by why."""
+        return self._pubsub.ignored
 
     def is_banned(self, peer: PeerId) -> bool:
         """Tell whether a peer is refused for what it did."""
@@ -213,8 +221,8 @@ class NetworkHost:
     ) -> trio.MemoryReceiveChannel[Gossip]:
         """Take part in a topic, and return where its messages arrive, our own left out.
 
-        `validator` gets the forwarder and the data and is to be cheap; what it refuses is counted
-        against the forwarder and not passed on. It must judge by the data alone.
+        `validator` is to be cheap; what it refuses is counted against the forwarder, and neither
+        that nor what it ignores is passed on (`node.network.judging`).
 
         Raises:
             NetworkError: the topic is none of this host's, or has a subscriber.
@@ -231,7 +239,6 @@ class NetworkHost:
     async def unsubscribe(self, topic: str) -> None:
         """Take no part in a topic any more."""
         await self._pubsub.unsubscribe(topic)
-        self._pubsub.remove_topic_validator(topic)
         inbox = self._inboxes.pop(topic, None)
         if inbox is not None:
             inbox.close()

@@ -29,12 +29,16 @@ class Incidents:
 
     def note(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
         """Count a fault against a peer, and log it unless one of its was logged just now."""
+        self.mention(peer, where, fault)
+        self._count(peer)
+
+    def mention(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
+        """Log what a peer did that is no fault, unless something of its was logged just now."""
         now = self._clock()
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:
             self._written_at[peer] = now
             _log.warning("peer %s: %s: %s", peer, where, describe(fault))
-        self._count(peer)
 
 
 def describe(fault: BaseException | str) -> str:

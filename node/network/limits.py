@@ -9,10 +9,11 @@ for others to say.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, NewType
+from typing import Final, Generic, NewType, TypeVar
 
 from node.network.recent import Recent
 
+K = TypeVar("K")
 PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
 PEERS_TRACKED: Final = 1024
@@ -28,6 +29,7 @@ class Kind(Enum):
     EFFORT = auto()  # seconds that the core takes to answer
     FRAMES = auto()  # of yamux: waited for, never refused
     FAULTS = auto()  # invalid signatures, garbage, broken rules
+    STRAYS = auto()  # gossip that does not belong where or when it came: ignored anyway
 
 
 class Verdict(Enum):
@@ -59,6 +61,8 @@ ALLOWANCES: Final = {
     Kind.FRAMES: Allowance(per_s=1_000, burst=5_000),
     # No honest node makes any; a few may come of versions that differ.
     Kind.FAULTS: Allowance(per_s=1 / 60, burst=3),
+    # Of a clock that is wrong, or of a version that sorts otherwise, a few come; not floods.
+    Kind.STRAYS: Allowance(per_s=5, burst=300),
 }
 
 
@@ -106,6 +110,29 @@ class _Bucket:
         if self.tokens > -allowance.burst:
             return Verdict.REFUSED
         return Verdict.DROP
+
+
+class Rations(Generic[K]):
+    """A bucket for each of what was lately seen: who finds too little in it takes and owes nothing.
+
+    What is left over the bucket's size is lost; the longest unused are forgotten first.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], allowance: Allowance, *, most: int = PEERS_TRACKED
+    ) -> None:
+        self._clock = clock
+        self._allowance = allowance
+        self._left: Recent[K, tuple[float, float]] = Recent(most)
+
+    def takes(self, key: K, amount: float = 1) -> bool:
+        """Take so much if it is there, and tell whether it was."""
+        now, allowance = self._clock(), self._allowance
+        left, at = self._left.get(key, (allowance.burst, now))
+        left = min(allowance.burst, left + (now - at) * allowance.per_s)
+        is_there = left >= amount
+        self._left[key] = (left - amount if is_there else left, now)
+        return is_there
 
 
 class Pacer:

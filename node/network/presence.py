@@ -16,12 +16,14 @@ from node.network.limits import PeerId
 class Connected:
     """A peer is there. `address` is what was dialled, None if the peer dialled us.
 
-    `is_relayed`: it is there through a relay only.
+    `is_relayed`: it is there through a relay only. `host` is the IPv4 address that it is connected
+    from, None if there is none.
     """
 
     peer: PeerId
     address: str | None
     is_relayed: bool = False
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from node.clock import clock_ms
 from node.network.bridge import Bridge
 from node.network.building import HostSettings
 from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
@@ -19,12 +20,11 @@ from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
 from node.network.incidents import describe, first_of
-from node.network.limits import PeerId
+from node.network.judging import Judge
 from node.network.messages import CHANNEL_SHAPE
 from node.network.relay import RelayLimits
 from node.network.streams import over_trio
-from protocol.errors import ArnodeError, Rejected
-from protocol.records import parse_record
+from protocol.errors import ArnodeError
 
 # The core may take its time, in both directions; it ends the process when it has had enough.
 PATIENT: Final = FrameLimits(
@@ -73,7 +73,8 @@ async def bridge(settings: NetworkSettings, core: FrameStream) -> None:
         ArnodeError, ExceptionGroup: the host cannot be made or cannot listen, or it broke.
     """
     async with running_host(host_settings(settings)) as host, trio.open_nursery() as nursery:
-        await Bridge(host, core, nursery).run(settings, is_record)
+        judge = Judge(trio.current_time, clock_ms)
+        await Bridge(host, core, nursery).run(settings, judge.judge)
         nursery.cancel_scope.cancel()
 
 
@@ -89,11 +90,6 @@ def host_settings(settings: NetworkSettings) -> HostSettings:
         max_outbound=outbound,
         relay=RelayLimits() if settings.relays else None,
     )
-
-
-def is_record(_: PeerId, data: bytes) -> bool:
-    """Tell whether a gossip message is exactly one valid record, of whatever kind."""
-    return not isinstance(parse_record(data), Rejected)
 
 
 async def _tell(core: FrameStream, fault: BaseException) -> None:

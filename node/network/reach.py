@@ -15,7 +15,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from node.network.connections import Connections, protected
+from node.network.connections import Connections
 from node.network.contract import MAX_PORTS
 from node.network.frames import FrameStream
 from node.network.limits import PEERS_TRACKED, PeerId
@@ -91,7 +91,7 @@ class Reach:
                 if transport is None:
                     return False
                 raw = await transport.dial(address)
-                raw = protected(self._swarm, raw)
+                raw = self._connections.private(raw)
                 await self._swarm.upgrader.upgrade_security(raw, True, peer)
         except Exception:  # noqa: BLE001 (whatever answers there, it is not the peer)
             return False

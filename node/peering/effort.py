@@ -1,16 +1,25 @@
-"""How much of the core's time peers' questions take: a share in all, and so much for each peer.
+"""How much of the core's time peers' questions take, and whose comes next.
 
-A question of a kilobyte can take a millisecond to answer, one of a hundred a third of a second,
-and the loop that research goes by answers them. So they are answered one after the other, and
-wait when they have taken more than their share; a peer that goes on asking for much is refused.
-The clock is passed in, in seconds.
+A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
+forty, and the loop that research goes by answers them: one after the other, and no more than a
+share of the time in all. What a peer's answers took is its debt, and that of the address that it
+comes from, and wears off. Small questions of peers with little debt come first, and a part of the
+share is kept for them; the others come in the order of their debts. So whoever asks for much waits
+for whoever asks for little, however many names it has, and who goes on is refused. The clock is in
+seconds.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Final
 
-from node.network.limits import Allowance, Kind, Pacer, PeerId
+from node.network.limits import PEERS_TRACKED, Allowance, Kind, Pacer, PeerId
+from node.network.messages import encode_message
+from node.network.recent import Recent
 from node.peering.carrier import Answer, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import RefusedError
@@ -18,33 +27,119 @@ from node.peering.messages import RefusedError
 SHARE: Final = 0.25
 # What may be taken at once after a quiet time: a newcomer's pages come without waiting.
 BURST_S: Final = 5.0
+# Of it, what only small questions of peers with little debt may take.
+KEPT_S: Final = 2.0
+SMALL_BYTES: Final = 4_096  # a hundred ids; a question for a page or for a part of a blob
+LITTLE_DEBT_S: Final = 0.5
+FORGIVEN: Final = 0.05  # seconds of debt in each second
+# Whoever comes over IPv6 or through a relay: of neither is the address known.
+_ELSEWHERE: Final = "elsewhere"
+_LOOPBACK: Final = "127."
+
+HostOf = Callable[[PeerId], str | None]
+
+
+@dataclass(eq=False, kw_only=True)
+class _Asked:
+    """A question that waits for its turn, then has it until it ends."""
+
+    peer: PeerId
+    size_bytes: int
+    number: int
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Effort:
-    """Answers questions in turn."""
+    """Answers questions in turn. `host_of` tells the IPv4 address that a peer comes from."""
 
-    def __init__(self, conduct: Conduct, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        conduct: Conduct,
+        clock: Callable[[], float],
+        *,
+        host_of: HostOf = lambda _peer: None,
+    ) -> None:
         self._conduct = conduct
         self._clock = clock
-        self._turn = asyncio.Lock()
-        self._pacer = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S))
+        self._host_of = host_of
+        self._debts: Recent[str, tuple[float, float]] = Recent(2 * PEERS_TRACKED)
+        self._for_all = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S))
+        self._for_others = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
+        self._numbers = count()
+        self._waiting: list[_Asked] = []
+        self._has_come = asyncio.Event()
+        self._taking_turns: asyncio.Task[None] | None = None
 
     def limiting(self, answer: Answer) -> Answer:
         """Return an answer that waits for its turn."""
+        return partial(self._answer_in_turn, answer)
 
-        async def answer_in_turn(peer: PeerId, question: Message) -> Message:
-            async with self._turn:
-                await asyncio.sleep(self._pacer.wait_s(0.0))
-                if not await self._conduct.allows(peer, Kind.EFFORT, 0.0):
-                    raise RefusedError("its questions have taken enough time")
-                started_s = self._clock()
-                try:
-                    return await answer(peer, question)
-                finally:
-                    await self._note(peer, self._clock() - started_s)
+    async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
+        if not await self._conduct.allows(peer, Kind.EFFORT, 0.0):
+            raise RefusedError("its questions have taken enough time")
+        asked = _Asked(
+            peer=peer, size_bytes=len(encode_message(question)), number=next(self._numbers)
+        )
+        self._waiting.append(asked)
+        self._has_come.set()
+        if self._taking_turns is None or self._taking_turns.done():
+            self._taking_turns = asyncio.create_task(self._take_turns())
+        try:
+            await asked.turn.wait()
+            started_s = self._clock()
+            try:
+                return await answer(peer, question)
+            finally:
+                await self._note(peer, self._clock() - started_s)
+        finally:  # also if whoever asked has gone, or waited for too long
+            asked.ended.set()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(asked)
 
-        return answer_in_turn
+    async def _take_turns(self) -> None:
+        while self._waiting:
+            self._has_come.clear()
+            asked = min(self._waiting, key=self._rank)
+            pacer = self._for_all if self._is_light(asked) else self._for_others
+            wait_s = pacer.wait_s(0.0)
+            if wait_s > 0:
+                await wait_for(self._has_come, wait_s)  # a smaller one may come meanwhile
+                continue
+            self._waiting.remove(asked)
+            asked.turn.set()
+            await asked.ended.wait()
+            await asyncio.sleep(0)  # whatever else waits has its turn
 
     async def _note(self, peer: PeerId, took_s: float) -> None:
-        self._pacer.wait_s(took_s)  # is for the next to wait
+        for pacer in (self._for_all, self._for_others):
+            pacer.wait_s(took_s)  # is for the next to wait
+        for debtor in {str(peer), self._host(peer)}:
+            self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
         await self._conduct.allows(peer, Kind.EFFORT, took_s)
+
+    def _rank(self, asked: _Asked) -> tuple[bool, float, float, int]:
+        """Return what sorts questions as they are answered."""
+        debts_s = (self._debt_s(self._host(asked.peer)), self._debt_s(asked.peer))
+        return (not self._is_light(asked), *debts_s, asked.number)
+
+    def _is_light(self, asked: _Asked) -> bool:
+        return asked.size_bytes <= SMALL_BYTES and self._debt_s(asked.peer) < LITTLE_DEBT_S
+
+    def _debt_s(self, debtor: str) -> float:
+        debt_s, at_s = self._debts.get(debtor, (0.0, 0.0))
+        return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
+
+    def _host(self, peer: PeerId) -> str:
+        """Return by what name an address has its debt: this machine's own are not one debtor."""
+        host = self._host_of(peer)
+        if host is None:
+            return _ELSEWHERE
+        return peer if host.startswith(_LOOPBACK) else host
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, and no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

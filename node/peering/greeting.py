@@ -27,10 +27,11 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class Acquaintance:
-    """A connected peer: what it last said, how long it took to answer, when to ask next."""
+    """A connected peer: where from, what it last said, how fast it answered, when to ask next."""
 
     dialled: bool
     relayed: bool = False
+    host: str | None = None
     ask_at_s: float
     hello: Hello | None = None
     latency_s: float | None = None
@@ -57,6 +58,7 @@ class Greeter:
         self._clock = clock
         self._peers: dict[PeerId, Acquaintance] = {}
         self._is_due = asyncio.Event()
+        self._parting = set[asyncio.Task[None]]()
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
@@ -68,24 +70,34 @@ class Greeter:
         known = self._peers.get(peer)
         return known is not None and known.hello is not None
 
-    def came(self, peer: PeerId, *, dialled: bool, relayed: bool = False) -> None:
-        """Note that a peer is connected, and whether through a relay only."""
+    def host_of(self, peer: PeerId) -> str | None:
+        """Return the IPv4 address that a peer is connected from, if that is known."""
+        known = self._peers.get(peer)
+        return None if known is None else known.host
+
+    def came(
+        self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
+    ) -> None:
+        """Note that a peer is connected, where from, and whether through a relay only."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
             ask_at_s = self._clock() + wait_s
-            self._peers[peer] = Acquaintance(dialled=dialled, relayed=relayed, ask_at_s=ask_at_s)
+            self._peers[peer] = Acquaintance(
+                dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
+            )
             self._is_due.set()
         else:  # its question was faster than the news of its coming
             known.dialled = known.dialled or dialled
             known.relayed = known.relayed or relayed
+            known.host = host or known.host
 
     def went(self, peer: PeerId) -> None:
         """Note that a peer is no longer connected."""
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello with one; in another network that says why there will be nothing else."""
+        """Answer a hello with one; to another network's that says why there is nothing else."""
         hello = read(Hello, question)
         if isinstance(hello, Rejected):
             await self._conduct.blame(peer, f"a hello that is none: {hello.reason}")
@@ -94,6 +106,10 @@ class Greeter:
         if hello.net == own.net:
             self.came(peer, dialled=False)
             self._note(peer, hello)
+        else:
+            parting = asyncio.create_task(self._part(peer, hello.net))  # behind the answer
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
@@ -119,10 +135,7 @@ class Greeter:
             await self._conduct.blame(peer, why)
             await self._unanswered(peer, known, why)
         elif hello.net != self._own().net:
-            why = f"it is of the network {hello.net}, this node of {self._own().net}"
-            _log.info("peer %s: %s", peer, why)
-            self.went(peer)
-            await self._carrier.drop(peer, why)
+            await self._part(peer, hello.net)
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
@@ -163,6 +176,12 @@ class Greeter:
         if not known.dialled:
             known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
         self._heard(peer, hello)
+
+    async def _part(self, peer: PeerId, net: str) -> None:
+        why = f"it is of the network {net}, this node of {self._own().net}"
+        _log.info("peer %s: %s", peer, why)
+        self.went(peer)
+        await self._carrier.drop(peer, why)
 
     async def _unanswered(self, peer: PeerId, known: Acquaintance, why: str) -> None:
         known.unanswered += 1

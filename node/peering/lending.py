@@ -11,7 +11,7 @@ from node.store.blobs import Blobs
 from node.store.listings import listing_of
 from node.store.store import Store
 from protocol.errors import Rejected
-from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
+from protocol.kinds import Body, PatchBody, ReportBody, ResultBody, TaskBody
 
 
 class Lender:
@@ -53,5 +53,7 @@ def _named(body: Body) -> tuple[set[bytes], set[bytes]]:
             return set(), {body.base, body.tree}
         case TaskBody(manifest=manifest):
             return {blob for _, blob in manifest.files}, {manifest.baseline_tree}
+        case ReportBody():
+            return {body.text}, set()
         case _:
             return set(), set()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from itertools import count
 from typing import Final
 
-from node.network.contract import ANSWER_S, QUESTIONS
+from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
@@ -29,10 +29,18 @@ _log = logging.getLogger(__name__)
 class Link:
     """Speaks over one channel, from its first frame to its end."""
 
-    def __init__(self, channel: Channel, inbox: Inbox, answers: Mapping[str, Answer]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        inbox: Inbox,
+        answers: Mapping[str, Answer],
+        *,
+        max_questions: int,
+    ) -> None:
         self._channel = channel
         self._inbox = inbox
         self._answers = answers
+        self._max_questions = max_questions
         self._numbers = count()
         self._calls: dict[int, asyncio.Future[Message]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,6 +49,7 @@ class Link:
         self.peer_id: PeerId | None = None
         self.addresses: tuple[str, ...] = ()
         self.open_streams = 0  # at the last ping
+        self.ignored: dict[str, int] = {}  # messages so far, by why; likewise
 
     async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NetworkError:
         """Take in frames until the channel ends, and return why it did."""
@@ -103,12 +112,21 @@ class Link:
             await asyncio.sleep(PING_EVERY_S)
             try:
                 async with asyncio.timeout(PONG_S):
-                    streams = await self.call("ping")
-                self.open_streams = streams if isinstance(streams, int) else 0
+                    self._look(await self.call("ping"))
             except TimeoutError:
                 _log.warning("the network process has not answered for %g s", PONG_S)
                 self._channel.close()
                 return
+
+    def _look(self, seen: Message) -> None:
+        match seen:
+            case [int(streams), dict(ignored)]:
+                self.open_streams = streams
+                self.ignored = {
+                    why: number for why, number in ignored.items() if isinstance(number, int)
+                }
+            case _:
+                raise NetworkError("the network process answered a ping with something else")
 
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:
@@ -122,11 +140,18 @@ class Link:
                     _fail(call, NetworkError(message, hint))
             case ["question", int(number), str(peer), str(protocol), question]:
                 self._take_question(number, PeerId(peer), protocol, question)
-            case ["connected", str(peer), (str() | None) as address, bool(is_relayed)]:
+            case [
+                "connected",
+                str(peer),
+                (str() | None) as address,
+                bool(is_relayed),
+                (str() | None) as host,
+            ]:
                 if len(self._inbox.peers) >= PEERS_LIMIT:
                     raise NetworkError("the network process has more peers than there can be")
-                peer = PeerId(peer)
-                self._inbox.arrive(Connected(peer=peer, address=address, is_relayed=is_relayed))
+                self._inbox.arrive(
+                    Connected(peer=PeerId(peer), address=address, is_relayed=is_relayed, host=host)
+                )
             case ["disconnected", str(peer)]:
                 self._inbox.leave(PeerId(peer))
             case ["lost", int(messages)]:
@@ -145,7 +170,7 @@ class Link:
         return None if call is None or call.done() else call
 
     def _take_question(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
-        if self._open_questions >= QUESTIONS:
+        if self._open_questions >= self._max_questions:
             raise NetworkError("the network process passed on too many questions")
         self._open_questions += 1
         self.start(self._answer(number, peer, protocol, question))

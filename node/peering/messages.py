@@ -107,9 +107,11 @@ class Hello(Mapped):
     """Who somebody says they are, where else they can be reached, and what they have.
 
     That `author` is who signs there is only shown by a profile that binds the transport key.
+    `rule` is the number of the rule that boards follow by there (`protocol.board.RULE`).
     """
 
     v: int
+    rule: int
     software: str
     net: str
     author: bytes
@@ -118,6 +120,7 @@ class Hello(Mapped):
 
     TABLE: ClassVar = Table(
         field("v", integer(1, 1)),
+        field("rule", integer(1)),
         field("software", line(1, 64)),
         field("net", word(NAME_PATTERN)),
         field("author", digest()),

@@ -12,7 +12,7 @@ again whenever that dies. Nothing here raises because of that but `ask` and `dia
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,12 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
-from node.network.contract import MESSAGE_LIMIT_BYTES, QUESTIONS_PER_PEER, NetworkSettings
+from node.network.contract import (
+    MESSAGE_LIMIT_BYTES,
+    QUESTIONS,
+    QUESTIONS_PER_PEER,
+    NetworkSettings,
+)
 from node.network.errors import NetworkError
 from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
@@ -99,6 +104,11 @@ class NetworkProcess:
     def open_streams(self) -> int:
         """How many streams peers and this node had open within the last half minute."""
         return 0 if self._link is None else self._link.open_streams
+
+    @property
+    def ignored_messages(self) -> Mapping[str, int]:
+        """How many messages the process that runs did not pass on, by why, half a minute ago."""
+        return {} if self._link is None else self._link.ignored
 
     async def wait_up(self) -> None:
         """Wait until the network is up; with no end if it cannot be."""
@@ -208,7 +218,12 @@ class NetworkProcess:
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
         async with running_child(command, Channel.over) as child:
-            link = Link(child.channel, self._inbox, self._answers)
+            link = Link(
+                child.channel,
+                self._inbox,
+                self._answers,
+                max_questions=QUESTIONS + self._settings.max_peers,
+            )
             self._link = link
             try:
                 await child.channel.send(self._first_frame())

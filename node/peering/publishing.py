@@ -1,15 +1,17 @@
 """Gossips this node's own records: each in every topic that it belongs to, once it does.
 
 A patch belongs nowhere until a result names it, and then goes with it. What is lost on the way,
-or was made while the network was down, reconciliation brings.
+or was made while the network was down, reconciliation brings; so it does what belongs to the news
+only as half of an equivocation, which nobody would pass on (`node.network.judging`).
 """
 
 import asyncio
 from typing import Final
 
 from node.peering.carrier import Carrier
+from node.store.archive import parsed
 from node.store.store import Store
-from protocol.topics import parts_of
+from protocol.topics import belongs, parts_of
 
 PACE_S: Final = 0.005  # faster, the network's queues of 32 drop most of it
 _LOOKED_S = 0.1  # most of what a delivery takes
@@ -43,7 +45,10 @@ class Publisher:
         # All between were others' records, of which there may be very many.
         self._last = own[-1][0] if len(own) == _AT_ONCE else latest
         for _, part, wire in own:
+            record = parsed(wire, is_verified=True)
             for topic in self._topics_of_part.get(part, ()):
+                if not belongs(record, topic):
+                    continue
                 await self._carrier.publish(topic, wire)
                 await asyncio.sleep(PACE_S)
                 sent += 1

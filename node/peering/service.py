@@ -42,6 +42,7 @@ from node.peering.taking import Taking
 from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
+from protocol.board import RULE
 
 _MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
 _HEARD_AT_ONCE = 64
@@ -99,6 +100,7 @@ class Peering:
             net=net,
             now_ms=now_ms,
             on_new=self._note_new,
+            clock=clock,
             authors=authors,
         )
         self.syncer = Syncer(
@@ -127,7 +129,7 @@ class Peering:
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        effort = Effort(conduct, clock)
+        effort = Effort(conduct, clock, host_of=self.greeter.host_of)
         librarian, lender = Librarian(store, self._indexes), Lender(store, blobs, net=net)
         carrier.serve(SYNC, self._for_greeted(effort.limiting(librarian.answer)))
         carrier.serve(BLOB, self._for_greeted(effort.limiting(lender.answer)))
@@ -193,6 +195,7 @@ class Peering:
             told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
         return Hello(
             v=1,
+            rule=RULE,
             software=self._software,
             net=self._net,
             author=self._author,
@@ -208,8 +211,9 @@ class Peering:
             self._went(peer)
         async for event in self._carrier.events():
             match event:
-                case Connected(peer=peer, address=address, is_relayed=relayed):
-                    self.greeter.came(peer, dialled=address is not None, relayed=relayed)
+                case Connected(peer=peer, address=address, is_relayed=relayed, host=host):
+                    dialled = address is not None
+                    self.greeter.came(peer, dialled=dialled, relayed=relayed, host=host)
                     self.syncer.came(peer)
                 case Disconnected(peer=peer):
                     self._went(peer)
@@ -229,8 +233,10 @@ class Peering:
             heard = [await self._heard.get()]
             while len(heard) < _HEARD_AT_ONCE and not self._heard.empty():
                 heard.append(self._heard.get_nowait())
-            # Whoever forwarded it need not have been able to see what is wrong with it.
-            await self._taking.take(heard[0].forwarder, [one.data for one in heard])
+            # Whoever forwarded it need not have been able to see what is wrong with it; and of what
+            # is strange the network process let through so much of each.
+            wires = [one.data for one in heard]
+            await self._taking.take(heard[0].forwarder, wires, is_rationed=False)
 
     def _note_new(self, peer: PeerId | None, report: Report) -> None:
         if self._news is None:

@@ -102,10 +102,12 @@ class Syncer:
         if peer in self._busy:
             return 0
         self._busy.add(peer)
-        pace, before = self._paces.of(peer), self._indexes.digests()
+        pace, before, left_out = self._paces.of(peer), self._indexes.digests(), 0
 
         async def take(wires: Sequence[bytes]) -> int:
+            nonlocal left_out
             taken = await self._taking.take(peer, wires)
+            left_out += taken.left_out
             if taken.rejected:
                 why = f"an invalid record: {taken.rejected[0]}"
                 await self._conduct.blame(peer, why, times=len(taken.rejected))
@@ -116,7 +118,7 @@ class Syncer:
         )
         try:
             async with asyncio.timeout(EXCHANGE_LIMIT_S):
-                if await self._is_through(talk, peer, theirs):
+                if await self._is_through(talk, peer, theirs) and not left_out:
                     pace.full_at_s = self._clock() + LONGEST_WAIT_S
                     if not talk.brought:
                         gaps = {name: _gap(before[name], theirs[name]) for name in theirs}

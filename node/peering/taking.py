@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from node.network.limits import PeerId
+from node.clock import EARLY_MS
+from node.network.limits import Allowance, PeerId, Rations
 from node.peering.reading import Read, Reader
+from node.store.extracts import Extract
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.errors import Rejected
@@ -15,6 +18,10 @@ _SIFTED_AT_ONCE = 128
 # In 150 to 250 ms: half as many take nearly as many writes to the disk.
 _STORED_AT_ONCE = 1_024
 _MOST_TASKS = 256  # that whoever reads is told of
+# What one peer may bring that says nothing to this version, or whose time has not come. The rest
+# comes in later rounds, or from others.
+STRANGE_RECORDS: Final = Allowance(per_s=1, burst=2_000)
+STRANGE_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
 
 # Told from whom records came of which some are new here.
 OnNew = Callable[[PeerId, Report], None]
@@ -22,15 +29,18 @@ OnNew = Callable[[PeerId, Report], None]
 
 @dataclass(kw_only=True)
 class Taken:
-    """What became of some records: how many were new, and what was wrong with those rejected."""
+    """What became of some records: how many were new, how many were left for another time, and
+    what was wrong with those rejected.
+    """
 
     new: int = 0
+    left_out: int = 0
     rejected: list[str] = field(default_factory=list)
 
 
 class Taking:
-    """`now_ms` is since 1970; `authors` are those whose records count in this network, none for
-    everybody's.
+    """`now_ms` is since 1970, `clock` in seconds; `authors` are those whose records count in this
+    network, none for everybody's.
     """
 
     def __init__(
@@ -41,6 +51,7 @@ class Taking:
         net: str,
         now_ms: Callable[[], int],
         on_new: OnNew,
+        clock: Callable[[], float],
         authors: frozenset[bytes] = frozenset(),
     ) -> None:
         self._store = store
@@ -49,11 +60,21 @@ class Taking:
         self._authors = authors
         self._now_ms = now_ms
         self._on_new = on_new
+        self._records: Rations[PeerId] = Rations(clock, STRANGE_RECORDS)
+        self._bytes: Rations[PeerId] = Rations(clock, STRANGE_BYTES)
 
-    async def take(self, peer: PeerId, wires: Sequence[bytes]) -> Taken:
-        """Take in what a peer sent; whether that is to its credit is for the caller to say."""
+    async def take(
+        self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True
+    ) -> Taken:
+        """Take in what a peer sent; whether that is to its credit is for the caller to say.
+
+        `is_rationed`: of what says nothing to this version, and of what is early, only so much.
+        """
         taken = Taken()
         read = await self._read(wires)
+        if is_rationed:
+            rationed = [one for one in read if self._has_room(peer, one)]
+            taken.left_out, read = len(read) - len(rationed), rationed
         for start in range(0, len(read), _STORED_AT_ONCE):
             some = read[start : start + _STORED_AT_ONCE]
             report = self._store.take(some, now_ms=self._now_ms(), net=self._net)
@@ -63,6 +84,14 @@ class Taking:
                 self._on_new(peer, report)
             await asyncio.sleep(0)
         return taken
+
+    def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
+        """Say whether a record is anyone's to bring, or within what a peer may bring of others."""
+        if isinstance(one, Rejected):
+            return True
+        if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:
+            return True
+        return self._records.takes(peer) and self._bytes.takes(peer, len(one.wire))
 
     async def _read(self, wires: Sequence[bytes]) -> Read:
         """Read what of some wires is new; others' records do not count in a network of authors."""

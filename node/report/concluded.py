@@ -23,6 +23,7 @@ from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.changes import Origin
+from protocol.evidence import GAINS
 from protocol.kinds import ResultBody
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
@@ -176,7 +177,7 @@ class Concluded:
             entry=entry,
             kind=_kind(step),
             verdict=verdict,
-            stands=verdict == "confirmed" and self._store.retraction(entry.id) is None,
+            stands=verdict in GAINS and self._store.retraction(entry.id) is None,
             measured=step.measured if step else None,
             parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
             author=step.author if isinstance(step, CatchUpStep) else None,

@@ -3,7 +3,8 @@
 from node.report.concluded import Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains
 from node.report.lines import Head, LineReport, Report
-from node.report.peers import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
+from node.report.peers import AskedPart, Interval, Others, OwnClaim, TriedClaim, interval_of
+from node.store.imported import Imported
 from protocol.changes import Origin
 from protocol.units import NANO, from_nano
 
@@ -21,6 +22,22 @@ def report_json(report: Report) -> _Json:
             "usd": report.asked.usd_nano / NANO,
         },
         "lines": [_line(line) for line in report.lines],
+        "imported": [_imported(one) for one in report.imported],
+    }
+
+
+def _imported(one: Imported) -> _Json:
+    return {
+        "id": one.id.hex(),
+        "name": one.name,
+        "form": one.log.form,
+        "level": "unsigned",
+        "read": len(one.log.read),
+        "text": len(one.log.text_lines),
+        "segments": [
+            {"metric": segment.metric, "direction": segment.direction, "read": one.count(number)}
+            for number, segment in enumerate(one.log.segments)
+        ],
     }
 
 
@@ -102,7 +119,7 @@ def _tried(one: TriedClaim) -> _Json:
         "title": one.title,
         "authors": [author.hex() for author in one.authors],
         "claimed": {"gain": from_nano(one.claimed_nano), "gain_sd": one.claimed_sd},
-        "others": others and {"confirmed": others.confirmed, "refuted": others.refuted},
+        "others": others and _others(others),
         "here": {
             "verdict": one.here,
             "gain": from_nano(one.measured.gain_nano) if one.measured else None,
@@ -118,15 +135,19 @@ def _own(one: OwnClaim) -> _Json:
         "result": one.result.hex(),
         "title": one.title,
         "claimed": {"gain": claimed.value_nano / NANO, "lower": claimed.lower_nano() / NANO},
-        "others": {
-            "confirmed": one.others.confirmed,
-            "refuted": one.others.refuted,
-            "new": one.new,
-        },
+        "others": {**_others(one.others), "new": one.new},
         "here": {
             "verdict": here.verdict,
             "gain": here.gain and here.gain.value_nano / NANO,
         },
+    }
+
+
+def _others(others: Others) -> dict[str, int]:
+    return {
+        "confirmed": others.confirmed,
+        "smaller": others.smaller,
+        "refuted": others.refuted,
     }
 
 

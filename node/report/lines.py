@@ -14,6 +14,7 @@ from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart
 from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
+from node.store.imported import Imported
 from node.store.jobs import JobKind, Line
 from node.store.model_calls import Spending
 from node.store.store import Store
@@ -71,11 +72,15 @@ class LineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A home's report; `asked` is all that models were asked in the span, whatever came of it."""
+    """A home's report; `asked` is all that models were asked in the span, whatever came of it.
+
+    `imported` is what other tools wrote and was taken in during the span.
+    """
 
     span: Span
     asked: Spending
     lines: tuple[LineReport, ...]
+    imported: tuple[Imported, ...] = ()
 
 
 def report_of(
@@ -90,6 +95,9 @@ def report_of(
         span=span,
         asked=store.model_spending_in(span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
+        imported=tuple(
+            one for one in store.imported() if span.since_ms <= one.at_ms <= span.until_ms
+        ),
     )
 
 

@@ -73,10 +73,10 @@ def _words(words: Words, *, in_table: bool = False) -> str:
 
 
 def _piece(piece: Piece, *, in_table: bool) -> str:
-    return _code(piece.text, in_table=in_table) if isinstance(piece, Quoted) else piece
+    return code_span(piece.text, in_table=in_table) if isinstance(piece, Quoted) else piece
 
 
-def _code(text: str, *, in_table: bool) -> str:
+def code_span(text: str, *, in_table: bool = False) -> str:
     """Return a code span that nothing in the text can end (CommonMark 0.31, 6.1).
 
     In a table a bar would end the cell even so, and a backslash before it that it is escaped.
@@ -88,3 +88,11 @@ def _code(text: str, *, in_table: bool) -> str:
     if in_table:
         shown = shown.replace("|", "¦")
     return f"{fence}{room}{shown}{room}{fence}"
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """Return foreign lines as a code block that nothing in them can end (CommonMark 0.31, 4.5)."""
+    shown = plain(text.rstrip("\n"), lines=True)
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{shown}\n{fence}"

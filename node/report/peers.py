@@ -14,12 +14,14 @@ from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from node.views.standing import Here, measured_here
-from protocol.board_facts import Claim, Vote
+from protocol.board_facts import Claim
+from protocol.evidence import GAINS
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
+from protocol.opinions import borne_out, claims_of
 
 HereWord: TypeAlias = Literal[
-    "confirmed", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
+    "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
 ]
 
 
@@ -34,9 +36,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Others:
-    """How many keys, of neither the author nor this node, say that it held or did not."""
+    """How many keys, of neither the author nor this node, say what and bear it out."""
 
     confirmed: int = 0
+    smaller: int = 0
     refuted: int = 0
 
 
@@ -106,10 +109,9 @@ class Peers:
         self._own_facts = store.own_facts(self._key)
         self._own_author = next((fact.author for fact in self._own_facts), None)
         self._rows = {row.tree: row for row in store.board(self._key).rows}
+        self._claims = claims_of(store.facts(self._key))
         self._own_words = {
-            fact.tree: fact.verdict
-            for fact in self._own_facts
-            if isinstance(fact, Vote) and fact.counts
+            vote.tree: vote.verdict for vote in borne_out(self._own_facts, self._claims)
         }
 
     def part(
@@ -187,14 +189,13 @@ class Peers:
         """Own results that stand in the span, or of which somebody said something in it."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
-        for fact in self._store.facts(self._key):
-            is_others = isinstance(fact, Vote) and fact.counts and fact.author != self._own_author
-            if is_others and fact.tree in here:
-                words.setdefault(fact.tree, []).append(self._store.record(fact.id).ts_ms)
+        for vote in borne_out(self._store.facts(self._key), self._claims):
+            if vote.author != self._own_author and vote.tree in here:
+                words.setdefault(vote.tree, []).append(self._store.record(vote.id).ts_ms)
         for fact in self._own_facts:
             if not isinstance(fact, Claim) or fact.gain is None:
                 continue
-            if here[fact.tree].verdict != "confirmed" or self._store.retraction(fact.id):
+            if here[fact.tree].verdict not in GAINS or self._store.retraction(fact.id):
                 continue
             new = sum(ts_ms in span for ts_ms in words.get(fact.tree, ()))
             if new or self._store.record(fact.id).ts_ms in span:
@@ -224,6 +225,7 @@ class Peers:
         is_counted = own is not None and row.author != self._own_author
         return Others(
             confirmed=max(0, row.confirmed - (is_counted and own == "confirmed")),
+            smaller=max(0, row.smaller - (is_counted and own == "smaller")),
             refuted=max(0, row.refuted - (is_counted and own == "refuted")),
         )
 

@@ -31,7 +31,11 @@ _MARKS: dict[str, Mark] = {
     "discarded": "discarded",
     "rejected": "rejected",
 }
-_VERDICT_MARKS: dict[str, Mark] = {"confirmed": "passed", "unrunnable": "unrunnable"}
+_VERDICT_MARKS: dict[str, Mark] = {
+    "confirmed": "passed",
+    "smaller": "passed",
+    "unrunnable": "unrunnable",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,14 @@ from node.report.figures import Figures, deviations, hours, many, rate, short, t
 from node.report.gains import OriginGains
 from node.report.lines import LineReport
 from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
+from protocol.evidence import GAINS
 
 _PROGRAM_DIGITS = 8
 _LEVELS = (
     "Three levels, never one for another: what its author's key signed (claimed), how many other "
-    "keys say that they re-ran it (others: + confirmed, - refuted; keys, not people), what this "
-    "machine measured (here). A patch that was tried as an idea was only screened."
+    "keys re-ran it with runs that bear out what they say (others: + confirmed, ~ smaller than "
+    "claimed, - refuted; keys, not people), what this machine measured (here). A patch that was "
+    "tried as an idea was only screened."
 )
 _SHARING = (
     "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
@@ -112,11 +114,11 @@ def _tried(one: TriedClaim, figures: Figures) -> tuple[Words, ...]:
 
 
 def _adopted(line: LineReport) -> str:
-    trees = sum(one.way == "head" and one.here == "confirmed" for one in line.peers.tried)
+    trees = sum(one.way == "head" and one.here in GAINS for one in line.peers.tried)
     parts = [
         part
         for one in line.confirmations
-        if one.verdict == "confirmed"
+        if one.verdict in GAINS
         for part in one.parts
         if part.authors
     ]
@@ -144,7 +146,7 @@ def _asked(one: AskedPart, figures: Figures) -> Words:
 
 
 def _others(others: Others | None) -> str:
-    return "–" if others is None else f"+{others.confirmed} -{others.refuted}"
+    return "–" if others is None else f"+{others.confirmed} ~{others.smaller} -{others.refuted}"
 
 
 def _origin(row: OriginGains, figures: Figures) -> tuple[Words, ...]:

@@ -4,7 +4,7 @@ A passed checkpoint is never told as if it spoke for the parts of its stack.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 
 from node.report.blocks import (
@@ -34,10 +34,16 @@ from node.report.lines import LineReport, Report
 from node.report.peers import interval_of
 from node.report.points import NINETY_FIVE
 from node.report.tables import cost_sections, peers_sections
+from node.store.imported import Imported
 from node.store.model_calls import Spending
+from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
-_OUTCOMES = {"confirmed": "passed", "unrunnable": "could not run"}
+_OUTCOMES = {
+    "confirmed": "passed",
+    "smaller": "passed (smaller than claimed)",
+    "unrunnable": "could not run",
+}
 _FATES = {
     "passed": "its stack passed",
     "missed": "its stack missed its checkpoint",
@@ -70,6 +76,8 @@ def document_of(report: Report, zone: tzinfo | None) -> Document:
         sections = [Section(title="Nothing yet", level=2, blocks=(Paragraph(words=(nothing,)),))]
     if report.asked.calls:
         sections.append(_asked(report.asked))
+    if report.imported:
+        sections.append(_imported(report.imported))
     return Document(title=f"What happened from {since} to {until}", sections=tuple(sections))
 
 
@@ -80,6 +88,20 @@ def _asked(asked: Spending) -> Section:
         " included. A question whose end was never heard counts as the most that it could take."
     )
     return Section(title="Models", level=2, blocks=(Paragraph(words=(said,)),))
+
+
+def _imported(files: Sequence[Imported]) -> Section:
+    said = "What other tools wrote is unsigned and unverified: it stands on no board."
+    items: list[Words] = []
+    for one in files:
+        metrics = [(Quoted(segment.metric),) for segment in one.log.segments]
+        lines = len(one.log.text_lines)
+        kept = f"; {many(lines, 'line')} kept as text" if lines else ""
+        read = many(len(one.log.read), "experiment")
+        items.append((Quoted(one.name), f": {read} of ", *joined(metrics), kept))
+    return Section(
+        title="Imported", level=2, blocks=(Paragraph(words=(said,)), Bullets(items=tuple(items)))
+    )
 
 
 def _line(line: LineReport, zone: tzinfo | None) -> list[Section]:
@@ -143,14 +165,12 @@ def _trials(line: LineReport, figures: Figures) -> list[str]:
         ("catchup", "peer's tree", "peers' trees"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind == kind]
-        passed = sum(trial.verdict == "confirmed" for trial in trials)
+        passed = sum(trial.verdict in GAINS for trial in trials)
         if trials:
             said.append(f"{passed} of {many(len(trials), one, several)} passed.")
         elif kind == "checkpoint":
             said.append("No checkpoint ended.")
-    taken_back = sum(
-        trial.verdict == "confirmed" and not trial.stands for trial in line.confirmations
-    )
+    taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:
         said.append(f"{many(taken_back, 'of them was', 'of them were')} taken back since.")
     if line.gain_nano:
@@ -196,7 +216,7 @@ def _checkpoints(line: LineReport, figures: Figures) -> Section | None:
 def _confirmation(one: Confirmation, figures: Figures) -> Words:
     outcome = _OUTCOMES.get(one.verdict, f"missed ({one.verdict})")
     words: list[str | Quoted] = [f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}"]
-    if one.verdict == "confirmed" and not one.stands:
+    if one.verdict in GAINS and not one.stands:
         words.append(", taken back since")
     interval = interval_of(one.measured)
     if interval and one.measured:

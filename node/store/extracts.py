@@ -16,7 +16,11 @@ from protocol.records import Record, parse_record
 from protocol.topics import topics_of
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
+# Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
+# known before. What older versions kept is then made again from the records.
+EXTRACTS: Final = 2
 SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
+NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]
 
 
@@ -25,6 +29,7 @@ class Extract(NamedTuple):
 
     `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
     that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names.
+    Of a record that nobody takes any more nothing is read: it is of no network and no topic.
     `board` is the task and hardware class whose board reads it; `fact` what that board reads
     (`node.store.facts`), None as well if whoever read the record did not know the task.
     """
@@ -52,18 +57,20 @@ def extract(wire: bytes, manifest_of: ManifestOf) -> Extract | Rejected:
 
 def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
     """Return what is kept of a record."""
-    body, board = record.body, read_by(record)
+    body = record.body
+    is_read = not record.is_outdated
+    board = read_by(record) if is_read else None
     return Extract(
         id=record.id,
-        net=record.net,
+        net=record.net if is_read else NO_NET,
         kind=record.kind,
         author=record.author,
         seq=record.seq,
         ts_ms=record.ts_ms,
         sort=_sort_of(record),
-        topics=topics_of(record),
+        topics=topics_of(record) if is_read else (),
         is_patch=isinstance(body, PatchBody),
-        patch=body.patch if isinstance(body, ResultBody) else None,
+        patch=body.patch if is_read and isinstance(body, ResultBody) else None,
         board=board,
         fact=board and _fact(record, *board, manifest_of),
         wire=record.wire,
@@ -78,6 +85,8 @@ def _fact(record: Record, task: bytes, hardware_class: str, manifest_of: Manifes
 
 def _sort_of(record: Record) -> Sort:
     match record.body:
+        case _ if record.is_outdated:
+            return "unknown"
         case UnknownBody():
             return "unknown"
         case IntentBody():

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.evidence import Evidence
 from protocol.gains import Gain
 from protocol.runs import Env
 
@@ -28,7 +29,10 @@ def to_text(fact: Fact) -> str:
                 "seq": fact.seq,
                 "base": fact.base.hex(),
                 "tree": fact.tree.hex(),
+                "target": fact.target and fact.target.hex(),
                 "gain": _gain_text(fact.gain),
+                "anchor": _gain_text(fact.anchor_gain),
+                "evidence": [fact.evidence.pairs, fact.evidence.total, fact.evidence.scatter],
             }
         case Move():
             value = {"move": fact.tree.hex()}
@@ -59,12 +63,19 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 seq=rest["seq"],
                 base=bytes.fromhex(rest["base"]),
                 tree=bytes.fromhex(rest["tree"]),
+                target=rest["target"] and bytes.fromhex(rest["target"]),
                 verdict=verdict,
                 gain=_gain(rest["gain"]),
+                anchor_gain=_gain(rest["anchor"]),
+                evidence=_evidence(*rest["evidence"]),
             )
         case {"move": tree}:
             return Move(id=record, author=author, tree=bytes.fromhex(tree))
     raise AssertionError("`to_text` wrote it")
+
+
+def _evidence(pairs: int, total: int, scatter: int) -> Evidence:
+    return Evidence(pairs=pairs, total=total, scatter=scatter)
 
 
 def _gain_text(gain: Gain | None) -> list[int] | None:

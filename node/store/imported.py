@@ -1,17 +1,17 @@
 """What other tools wrote, kept as it came: unsigned, unverified, on nobody's board.
 
-Each imported file is named by the hash of its text, so that importing it again changes nothing.
+Each imported file is named by the hash of its bytes, so that importing it again changes nothing.
 The source of a row is kept if the file, or the git branch beside it, has it.
 """
 
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.exchange.foreign_logs import ForeignLog, ForeignRow
+from node.exchange.foreign_rows import ForeignLog, ForeignRow, Segment
 from node.store.blobs import Blobs
 from node.store.database import Database
 from protocol.errors import UsageError
@@ -39,15 +39,21 @@ class Imported:
     rows: tuple[ImportedRow, ...]
     at_ms: int
 
-    def best(self, count: int) -> list[ImportedRow]:
-        """Return the rows that were kept with the best metrics; crashes are none."""
-        sign = -1 if self.log.direction == "max" else 1
+    def best(self, count: int, segment: int) -> list[ImportedRow]:
+        """Return the rows of a segment with the best metrics; none that was dropped or crashed."""
+        sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
             (sign * value, number, one)
             for number, one in enumerate(self.rows)
-            if one.row.status != "discard" and (value := one.row.value) is not None
+            if one.row.segment == segment
+            and not one.row.is_dropped
+            and (value := one.row.value) is not None
         ]
         return [one for _, _, one in sorted(valued, key=lambda entry: entry[:2])[:count]]
+
+    def count(self, segment: int) -> int:
+        """Return how many experiments a segment has."""
+        return sum(row.segment == segment for row in self.log.read)
 
 
 def keep(
@@ -60,7 +66,7 @@ def keep(
     sources: Mapping[str, Source],
 ) -> tuple[bytes, bool]:
     """Keep a file and the sources of its rows, by label; return its id and whether it is new."""
-    identity = hashlib.sha256(f"{log.form}\0{log.text}".encode()).digest()
+    identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
     trees: list[bytes | None] = []
     for row in log.rows:
         source = sources.get(row.label)
@@ -69,16 +75,22 @@ def keep(
         trees.append(None if source is None else blobs.put_source(source))
     if database.rows("SELECT 1 FROM imported WHERE id = ?", (identity,)):
         return identity, False
+    first, *others = log.segments
     with database.transaction():
         database.rows(
             "INSERT INTO imported (id, form, name, metric, direction, header, at_ms)"
             " VALUES (?,?,?,?,?,?,?)",
-            (identity, log.form, name, log.metric, log.direction, log.header, at_ms),
+            (identity, log.form, name, first.metric, first.direction, log.header, at_ms),
         )
+        for number, segment in enumerate(others, 1):
+            database.rows(
+                "INSERT INTO imported_segment (imported, n, metric, direction) VALUES (?,?,?,?)",
+                (identity, number, segment.metric, segment.direction),
+            )
         for number, (row, tree) in enumerate(zip(log.rows, trees, strict=True)):
             database.rows(
                 "INSERT INTO imported_row (imported, n, label, metric, memory_gb, status,"
-                " description, raw, tree) VALUES (?,?,?,?,?,?,?,?,?)",
+                " description, raw, segment, is_read, tree) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     identity,
                     number,
@@ -88,6 +100,8 @@ def keep(
                     row.status,
                     row.description,
                     row.raw,
+                    row.segment,
+                    row.is_read,
                     tree,
                 ),
             )
@@ -97,37 +111,56 @@ def keep(
 def listed(database: Database) -> list[Imported]:
     """Return everything that was imported, in the order it came."""
     sets = database.rows(
-        "SELECT id, form, name, metric, direction, header, at_ms FROM imported ORDER BY at_ms, id"
+        "SELECT id, form, name, metric, direction, CAST(header AS BLOB), at_ms FROM imported"
+        " ORDER BY at_ms, id"
     )
     found: list[Imported] = []
     for identity, form, name, metric, direction, header, at_ms in sets:
-        rows = tuple(
-            ImportedRow(
-                row=ForeignRow(
-                    label=label,
-                    metric=value,
-                    memory_gb=memory,
-                    status=status,
-                    description=description,
-                    raw=raw,
-                ),
-                tree=tree,
-            )
-            for label, value, memory, status, description, raw, tree in database.rows(
-                "SELECT label, metric, memory_gb, status, description, raw, tree"
-                " FROM imported_row WHERE imported = ? ORDER BY n",
-                (identity,),
-            )
+        others = database.rows(
+            "SELECT metric, direction FROM imported_segment WHERE imported = ? ORDER BY n",
+            (identity,),
         )
+        segments = [(metric, direction), *others]
+        rows = _rows(database, identity)
         log = ForeignLog(
             form=form,
-            metric=metric,
-            direction=direction,
+            segments=tuple(Segment(metric=one, direction=way) for one, way in segments),
             header=header,
             rows=tuple(one.row for one in rows),
         )
         found.append(Imported(id=identity, name=name, log=log, rows=rows, at_ms=at_ms))
     return found
+
+
+def named(everything: Sequence[Imported], wanted: str) -> Imported | None:
+    """Return the imported file whose id begins with these hex digits; None if no single one."""
+    matching = [one for one in everything if one.id.hex().startswith(wanted.lower())]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _rows(database: Database, identity: bytes) -> tuple[ImportedRow, ...]:
+    return tuple(
+        ImportedRow(
+            row=ForeignRow(
+                label=label,
+                metric=metric,
+                memory_gb=memory,
+                status=status,
+                description=description,
+                raw=raw,
+                segment=segment,
+                is_read=bool(is_read),
+            ),
+            tree=tree,
+        )
+        for label, metric, memory, status, description, raw, segment, is_read, tree in (
+            database.rows(
+                "SELECT label, metric, memory_gb, status, description, CAST(raw AS BLOB), segment,"
+                " is_read, tree FROM imported_row WHERE imported = ? ORDER BY n",
+                (identity,),
+            )
+        )
+    )
 
 
 def trees(database: Database) -> Iterator[bytes]:

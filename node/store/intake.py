@@ -2,8 +2,9 @@
 
 In this order: size and id, is it known (`node.store.sifting`); bytes, fields and signatures
 (`node.store.extracts`); the network; the time. What is valid and early waits in quarantine until
-its time has come. What is valid and over a quota is refused and its id remembered, so that it is
-not asked for again: of each author's records of one sort the newest by number stay, whatever order
+its time has come, within a share of each author's: what is furthest ahead makes room, and comes
+again some day. What is valid and over a quota is refused and its id remembered, so that it is not
+asked for again: of each author's records of one sort the newest by number stay, whatever order
 they came in. Own records are nobody's to evict; own intents that everybody else has let go are
 offered no longer, so that sets can become one.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from heapq import heapreplace
 from typing import Final
 
+from node.clock import EARLY_MS
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database
@@ -22,26 +24,37 @@ from node.store.sifting import BATCH, known
 from node.store.tally import Tally
 from protocol.errors import Rejected
 from protocol.kinds import RetractBody
-from protocol.records import Record
+from protocol.records import Record, parse_kept
 
-EARLY_MS: Final = 10 * 60 * 1000
 INTENT_MS: Final = 24 * 60 * 60 * 1000
-_MAX_QUARANTINED = 10_000
 _MAX_REMEMBERED = 100_000  # refused ids
 _PROVEN_FACTOR = 10
 _ROOM_SHARE = 0.01  # cleared at once when the store is full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How much of something is kept."""
+
+    records: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
     """How many records are kept: of one author by sort (but for intents, ten times as many once
-    proven), and in all.
+    proven), and in all. Of what says nothing to this version there are bounds in bytes as well and
+    for everybody's together, and so there are of what waits because it is early.
     """
 
     news: int = 5_000
     bulk: int = 50_000
     intent: int = 100
     unknown: int = 200
+    unknown_bytes: int = 512 << 10
+    unknown_in_all: int = 20_000
+    early: Share = Share(records=32, size_bytes=64 << 10)
+    early_in_all: Share = Share(records=10_000, size_bytes=32 << 20)
     total: int = 2_000_000
 
     def of(self, sort: Sort) -> int:
@@ -107,14 +120,14 @@ def take(
     fresh = [one for one in different.values() if one.id not in seen]
     if not fresh:
         return report
+    early = [one for one in fresh if one.ts_ms > now_ms + EARLY_MS]
     with database.loose_transaction():
         with Tally(database) as tally:
             for one in fresh:
-                if one.ts_ms > now_ms + EARLY_MS:
-                    report.quarantined += _quarantine(database, one)
-                else:
+                if one.ts_ms <= now_ms + EARLY_MS:
                     _take(database, one, tally, report, quotas, manifest_of, now_ms)
-        _make_room(database, quotas)
+        report.quarantined = _quarantine(database, early, quotas)
+        _make_room(database, quotas, has_unknown=any(one.sort == "unknown" for one in fresh))
     return report
 
 
@@ -129,7 +142,10 @@ def release(database: Database, *, now_ms: int, quotas: Quotas, manifest_of: Man
         with Tally(database) as tally:
             for record_id, wire in early:
                 database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-                one = extract_of(archive.parsed(wire), manifest_of)
+                record = parse_kept(wire)
+                if isinstance(record, Rejected) or record.is_outdated:
+                    continue  # it waited while the rules became stricter
+                one = extract_of(record, manifest_of)
                 _take(database, one, tally, report, quotas, manifest_of, now_ms)
         _make_room(database, quotas)
     return report
@@ -154,11 +170,16 @@ def rederive(database: Database, *, manifest_of: ManifestOf, progress: Progress)
     for start in range(1, last + 1, BATCH):
         progress("deriving boards from the records", start / last)
         rows = database.rows(
-            "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?", (start, start + BATCH - 1)
+            "SELECT n, id, own, wire FROM record WHERE n BETWEEN ? AND ?",
+            (start, start + BATCH - 1),
         )
         with Tally(database) as tally:
-            for number, wire in rows:
-                one = extract_of(archive.parsed(wire), manifest_of)
+            for number, record_id, is_own, wire in rows:
+                record = archive.parsed_today(wire, record_id, is_own=is_own)
+                if record is None:
+                    database.rows("DELETE FROM record WHERE n = ?", (number,))
+                    continue
+                one = extract_of(record, manifest_of)
                 database.rows(
                     "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
                     (one.net, one.sort, one.patch, number),
@@ -231,33 +252,80 @@ def _derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
     topics.derive(database, one)
 
 
-def _quarantine(database: Database, one: Extract) -> int:
-    ((count,),) = database.rows("SELECT count(*) FROM quarantine")
-    if count >= _MAX_QUARANTINED:
-        return 0
-    database.rows(
-        "INSERT INTO quarantine (id, ts_ms, wire) VALUES (?,?,?)",
-        (one.id, one.ts_ms, one.wire),
-    )
-    return 1
+def _quarantine(database: Database, early: Sequence[Extract], quotas: Quotas) -> int:
+    """Keep what is early as far as there is room; return how many of it that were."""
+    for one in early:
+        database.rows(
+            "INSERT INTO quarantine (id, ts_ms, wire, author) VALUES (?,?,?,?)",
+            (one.id, one.ts_ms, one.wire, one.author),
+        )
+    kept = {one.id for one in early}
+    for author in {one.author for one in early}:
+        kept -= _trim_quarantine(database, quotas.early, "author = ?", (author,))
+    if early:
+        kept -= _trim_quarantine(database, quotas.early_in_all, "TRUE", ())
+    return len(kept)
+
+
+def _trim_quarantine(
+    database: Database, share: Share, where: str, given: tuple[bytes, ...]
+) -> set[bytes]:
+    """Let go what is furthest ahead of some that are over their share; return it."""
+    counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
+    ((records, size_bytes),) = database.rows(counted, given)
+    gone = set[bytes]()
+    while records > share.records or size_bytes > share.size_bytes:
+        furthest = (
+            f"SELECT id, length(wire) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
+            " ORDER BY ts_ms DESC, id DESC LIMIT 1"
+        )
+        ((record_id, length),) = database.rows(furthest, given)
+        database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
+        gone.add(record_id)
+        records, size_bytes = records - 1, size_bytes - length
+    return gone
 
 
 def _admit(database: Database, one: Extract, tally: Tally, quotas: Quotas) -> bool:
     """Count a record within its author's quota and make room for it, or refuse it."""
-    count, quota = tally.count(one.author, one.sort), quotas.of(one.sort)
-    # Who is proven differs from node to node, and an intent is worth nothing to prove anything by.
-    most = quota if one.sort == "intent" else quota * _PROVEN_FACTOR
-    if count <= quota or (count <= most and _is_proven(database, one.author)):
-        return True
-    if _settles(database, one):
-        return True
-    oldest = _oldest(database, one.author, one.sort, 1)
-    if not oldest or (one.seq, one.id) < oldest[0]:
-        tally.uncount(one.author, one.sort)
-        _refuse_new(database, one)
-        return False
-    _evict(database, oldest[0][1], tally)
+    count = tally.count(one.author, one.sort)
+    while not _is_within(database, one, count, quotas):
+        if _settles(database, one):
+            return True
+        oldest = _oldest(database, one.author, one.sort, 1)
+        if not oldest or (one.seq, one.id) < oldest[0]:
+            tally.uncount(one.author, one.sort)
+            _refuse_new(database, one)
+            return False
+        _evict(database, oldest[0][1], tally)
+        count -= 1
     return True
+
+
+def _is_within(database: Database, one: Extract, count: int, quotas: Quotas) -> bool:
+    """Say whether there is room for a record, with which its author has so many of its sort."""
+    quota, quota_bytes, size_bytes = quotas.of(one.sort), 0, 0
+    if one.sort == "unknown":
+        # Of the others nobody makes long ones that say little.
+        quota_bytes, size_bytes = quotas.unknown_bytes, _bytes_of(database, one) + len(one.wire)
+    if count <= quota and size_bytes <= quota_bytes:
+        return True
+    # Who is proven differs from node to node, and an intent is worth nothing to prove anything by.
+    more = 1 if one.sort == "intent" else _PROVEN_FACTOR
+    return (
+        count <= more * quota
+        and size_bytes <= more * quota_bytes
+        and _is_proven(database, one.author)
+    )
+
+
+def _bytes_of(database: Database, one: Extract) -> int:
+    """Return how long an author's records of a record's sort are together."""
+    ((size_bytes,),) = database.rows(
+        "SELECT coalesce(sum(length(wire)), 0) FROM record WHERE author = ? AND sort = ?",
+        (one.author, one.sort),
+    )
+    return int(size_bytes)
 
 
 def _is_proven(database: Database, author: bytes) -> bool:
@@ -290,19 +358,26 @@ def _oldest(database: Database, author: bytes, sort: Sort, limit: int) -> list[t
     )
 
 
-def _make_room(database: Database, quotas: Quotas) -> None:
-    """Over the total, take the oldest from whoever has most and proved nothing here."""
-    ((total,),) = database.rows("SELECT coalesce(sum(count), 0) FROM tally")
-    if total <= quotas.total:
+def _make_room(database: Database, quotas: Quotas, *, has_unknown: bool = True) -> None:
+    """Over the totals, take the oldest from whoever has most and proved nothing here."""
+    _shrink(database, quotas.total, "TRUE")
+    if has_unknown:
+        _shrink(database, quotas.unknown_in_all, "sort = 'unknown'")
+
+
+def _shrink(database: Database, most: int, where: str) -> None:
+    """Bring some sorts' records of everybody down to fewer than so many, if they are more."""
+    ((total,),) = database.rows(f"SELECT coalesce(sum(count), 0) FROM tally WHERE {where}")  # noqa: S608 (constants)
+    if total <= most:
         return
     rows = database.rows(
-        "SELECT -count, author, sort FROM tally WHERE count > 0"
+        f"SELECT -count, author, sort FROM tally WHERE count > 0 AND {where}"  # noqa: S608 (constants)
         " AND author NOT IN (SELECT author FROM proven)"
         " AND author NOT IN (SELECT author FROM record WHERE own LIMIT 1)"
         " ORDER BY count DESC, author, sort"
     )
     share: Counter[tuple[bytes, Sort]] = Counter()
-    for _ in range(total - int(quotas.total * (1 - _ROOM_SHARE)) if rows else 0):
+    for _ in range(total - int(most * (1 - _ROOM_SHARE)) if rows else 0):
         count, author, sort = rows[0]
         share[author, sort] += 1
         heapreplace(rows, (count + 1, author, sort))

@@ -48,10 +48,18 @@ class JobStore:
         with self._writing():
             jobs.save_line(self._database, line)
 
-    def open_job(self, line: LineKey, kind: JobKind, body: Value, *, created_ms: int) -> Job:
-        """Put a job into the queue."""
+    def open_job(
+        self,
+        line: LineKey,
+        kind: JobKind,
+        body: Value,
+        *,
+        created_ms: int,
+        split: bytes | None = None,
+    ) -> Job:
+        """Put a job into the queue; `split` names the secret split that its runs share."""
         with self._writing():
-            return jobs.open_job(self._database, line, kind, body, created_ms)
+            return jobs.open_job(self._database, line, kind, body, created_ms, split)
 
     def update_job_body(self, job_id: int, body: Value) -> None:
         """Remember how far a job has come."""
@@ -92,6 +100,10 @@ class JobStore:
     def runs_of(self, job_id: int) -> list[PlannedRun]:
         """Return a job's runs in the order they were planned."""
         return jobs.runs_of(self._database, job_id)
+
+    def runs_on_splits(self, task: bytes, *, before_job: int | None = None) -> int:
+        """Return how many runs of a task ended on secret splits that count, all or before a job."""
+        return jobs.runs_on_splits(self._database, task, before_job=before_job)
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
         """Return what is kept of these runs of own records, of each that is, in their order."""

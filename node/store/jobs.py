@@ -12,6 +12,7 @@ from node.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
+from protocol.fields import without_hidden
 from protocol.kinds import Role, Run
 from trainer.timeline import Stage
 
@@ -29,6 +30,8 @@ JobKind = Literal[
 JobState = Literal["open", "done"]
 # In these a tree meets the verified head in fresh pairs.
 HEAD_TRIALS: Final[tuple[JobKind, ...]] = ("checkpoint", "catchup", "remeasure")
+# The runs of one of these are compared with each other on one secret split, which it has alone.
+ON_A_SPLIT: Final[tuple[JobKind, ...]] = ("baseline", "attestation", *HEAD_TRIALS)
 _LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
 
 
@@ -64,7 +67,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One step of the loop. `body` is whatever its kind needs to go on after a kill."""
+    """One step of the loop. `body` is whatever its kind needs to go on after a kill.
+
+    `split` names the secret split of its runs (`node.loop.splits`); None: each has one of its own.
+    """
 
     id: int
     line: LineKey
@@ -72,6 +78,7 @@ class Job:
     state: JobState
     body: Value
     created_ms: int
+    split: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +148,29 @@ def save_line(database: Database, line: Line) -> None:
     )
 
 
-def open_job(database: Database, line: LineKey, kind: JobKind, body: Value, created_ms: int) -> Job:
+def open_job(
+    database: Database,
+    line: LineKey,
+    kind: JobKind,
+    body: Value,
+    created_ms: int,
+    split: bytes | None,
+) -> Job:
     """Put a job into the queue."""
     number = database.insert(
-        "INSERT INTO job (task, class, kind, state, body, created_ms) VALUES (?,?,?,'open',?,?)",
-        (line.task, line.hardware_class, kind, encode(body), created_ms),
+        "INSERT INTO job (task, class, kind, state, body, created_ms, split)"
+        " VALUES (?,?,?,'open',?,?,?)",
+        (line.task, line.hardware_class, kind, encode(body), created_ms, split),
     )
-    return Job(id=number, line=line, kind=kind, state="open", body=body, created_ms=created_ms)
+    return Job(
+        id=number,
+        line=line,
+        kind=kind,
+        state="open",
+        body=body,
+        created_ms=created_ms,
+        split=split,
+    )
 
 
 def update_body(database: Database, job_id: int, body: Value) -> None:
@@ -182,7 +205,7 @@ def get_job(database: Database, job_id: int) -> Job | None:
 
 def _jobs(database: Database, condition: str, values: Mapping[str, object]) -> list[Job]:
     rows = database.rows(
-        "SELECT id, task, class, kind, state, body, created_ms FROM job"  # noqa: S608 (constants)
+        "SELECT id, task, class, kind, state, body, created_ms, split FROM job"  # noqa: S608 (constants)
         f" WHERE task = :task AND class = :class AND {condition} ORDER BY id",
         values,
     )
@@ -194,8 +217,9 @@ def _jobs(database: Database, condition: str, values: Mapping[str, object]) -> l
             state=state,
             body=decode_body(body),
             created_ms=created_ms,
+            split=split,
         )
-        for number, task, hardware_class, kind, state, body, created_ms in rows
+        for number, task, hardware_class, kind, state, body, created_ms, split in rows
     ]
 
 
@@ -240,6 +264,17 @@ def _planned(
     )
 
 
+def runs_on_splits(database: Database, task: bytes, *, before_job: int | None = None) -> int:
+    """Return how many runs of a task ended on secret splits that count, all or before a job."""
+    places = ",".join("?" * len(ON_A_SPLIT))
+    ((count,),) = database.rows(
+        "SELECT count(outcome) FROM planned_run JOIN job ON job = id"  # noqa: S608 (places only)
+        f" WHERE task = ? AND kind IN ({places}) AND id < coalesce(?, id + 1)",
+        (task, *ON_A_SPLIT, before_job),
+    )
+    return int(count)
+
+
 def ended_runs(database: Database, seeds: Sequence[int]) -> list[PlannedRun]:
     """Return the runs with one of these seeds that have ended, in the order they were planned."""
     places = ",".join("?" * len(seeds))
@@ -272,7 +307,7 @@ def decode_outcome(data: bytes) -> StoredOutcome:
     """Return what `_encode_outcome` was given."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
         case {"log": bytes() as log, "run": dict() as value, **rest}:
-            run = Run.from_value(value)
+            run = Run.from_value(without_hidden(value))
             if not isinstance(run, Rejected):
                 text = log.decode("utf-8", "replace")
                 # Of runs before there were any, nothing is known.
@@ -287,11 +322,11 @@ def _stage(item: Any) -> Stage:
 
 
 def decode_body(data: bytes) -> Value:
-    """Return a job's body."""
+    """Return a job's body, with U+FFFD for what texts could once hold and may no longer."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)
-    return value
+    return without_hidden(value)
 
 
 def _items(data: bytes) -> list[Value]:

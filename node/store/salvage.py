@@ -14,9 +14,10 @@ from node.home import Home
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Line, LineKey
+from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
-from protocol.records import parse_record
+from protocol.records import parse_kept
 
 # Jobs before their runs. `experiment` is derived anew.
 _KEYS = {
@@ -30,6 +31,7 @@ _KEYS = {
     "quarantine": ("id",),
     "imported": ("id",),
     "imported_row": ("imported", "n"),
+    "imported_segment": ("imported", "n"),
 }
 Row = dict[str, Any]
 
@@ -45,6 +47,9 @@ def salvage(home: Home) -> list[str]:
             with new.transaction():
                 for row in _rows(damaged, table):
                     _keep(new, table, row)
+    with new.transaction():
+        for statement in CONFIRM_ANEW:  # the damaged store may be an older one
+            new.rows(statement)
     new.close()
     with Store.open(home) as store:
         store.rebuild()
@@ -92,13 +97,13 @@ def _keep(new: Database, table: str, row: Row) -> None:
     with suppress(ArnodeError, sqlite3.Error, TypeError):
         if _CHECKS[table](row):
             # Records are numbered anew, behind the own ones from their copy.
-            kept = {name: value for name, value in row.items() if name != "n"}
+            kept = {name: row[name] for name in row if (table, name) != ("record", "n")}
             columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
             new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
 
 
 def _is_record(row: Row) -> bool:
-    record = parse_record(row["wire"])
+    record = parse_kept(row["wire"])
     return not isinstance(record, Rejected) and record.id == row["id"]
 
 
@@ -134,6 +139,7 @@ _CHECKS: dict[str, Callable[[Row], bool]] = {
     "quarantine": _is_anything,
     "imported": _is_anything,
     "imported_row": _is_anything,
+    "imported_segment": _is_anything,
 }
 
 

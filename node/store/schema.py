@@ -199,7 +199,39 @@ _SIXTH = (
         usd_nano INTEGER NOT NULL)""",
     "CREATE INDEX model_call_day ON model_call (day)",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# Records that hold hidden characters are nobody's to offer any more: what follows is derived anew.
+_SEVENTH = ("INSERT OR REPLACE INTO meta VALUES ('stale', x'01')",)
+# A file that was imported has its first metric in `imported`, others in `imported_segment`. From
+# here on its header and its rows' `raw` are the bytes that it came as.
+_EIGHTH = (
+    "ALTER TABLE imported_row ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE imported_row ADD COLUMN is_read INTEGER NOT NULL DEFAULT 1",
+    """CREATE TABLE imported_segment (
+        imported BLOB NOT NULL REFERENCES imported (id),
+        n INTEGER NOT NULL,
+        metric TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        PRIMARY KEY (imported, n)) WITHOUT ROWID""",
+)
+# A confirmation under way that has no secret split of its own was on one that others used before:
+# its planned runs are made again, with their seeds.
+CONFIRM_ANEW = (
+    """UPDATE planned_run SET outcome = NULL WHERE job IN
+        (SELECT id FROM job WHERE state = 'open' AND split IS NULL AND kind IN
+        ('baseline', 'attestation', 'checkpoint', 'catchup', 'remeasure'))""",
+    """UPDATE job SET split = randomblob(32) WHERE state = 'open' AND split IS NULL AND kind IN
+        ('baseline', 'attestation', 'checkpoint', 'catchup', 'remeasure')""",
+)
+# Which secret split a job's runs are on.
+_NINTH = ("ALTER TABLE job ADD COLUMN split BLOB", *CONFIRM_ANEW)
+# What is early is kept within a share of each author.
+_TENTH = (
+    "ALTER TABLE quarantine ADD COLUMN author BLOB",
+    "CREATE INDEX quarantine_author ON quarantine (author, ts_ms)",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH),
+)
 
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:

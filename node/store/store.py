@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from node.exchange.foreign_logs import ForeignLog
+from node.exchange.foreign_rows import ForeignLog
 from node.home import Home
 from node.progress import Progress, silent
 from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
@@ -20,7 +20,7 @@ from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.database import Database
 from node.store.experiments import Adoption, Experiment
-from node.store.extracts import Extract, extract
+from node.store.extracts import EXTRACTS, Extract, extract
 from node.store.imported import Imported
 from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore
@@ -28,7 +28,7 @@ from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.sifting import Sifted
 from node.store.topics import TopicIndexes
-from protocol.board import Board
+from protocol.board import RULE, Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value
 from protocol.errors import Rejected, UsageError
@@ -41,7 +41,11 @@ from protocol.source import Source
 __all__ = ["PREFIX_DIGITS", "Store"]
 
 _DEFAULT_QUOTAS = Quotas()
-_STALE = "stale"  # in `meta`: what follows from the records is to be derived before use
+# In `meta`: that what follows from the records is to be derived before use, and by which rules it
+# was derived last.
+_STALE = "stale"
+_DERIVED_BY = "derived_by"
+_RULES = bytes((EXTRACTS, RULE))
 
 
 class Store(JobStore):
@@ -61,7 +65,7 @@ class Store(JobStore):
         """Open for writing; make or migrate the file as needed."""
         home.prepare()
         store = cls(Database.open(home.store), Mirror(home.mirror), quotas)
-        if store.meta(_STALE) is not None:
+        if store.meta(_STALE) is not None or store.meta(_DERIVED_BY) != _RULES:
             store.rebuild(progress)
         store._agree_with_mirror()
         return store
@@ -253,6 +257,10 @@ class Store(JobStore):
         """Return which records are not what their id and signature say."""
         return archive.damaged(self._database, progress)
 
+    def outdated_records(self) -> list[bytes]:
+        """Return the ids of records of before hidden characters were refused."""
+        return archive.outdated(self._database)
+
     def own_records(self) -> list[Record]:
         """Return this node's own records in the order they were made."""
         return [archive.parsed(wire) for wire in archive.own_wires(self._database, 0)]
@@ -399,6 +407,7 @@ class Store(JobStore):
             for record in self.own_records():
                 self._derive_own(record)
             self._database.rows("DELETE FROM meta WHERE key = ?", (_STALE,))
+            self.set_meta(_DERIVED_BY, _RULES)
         return len(self.experiments())
 
     def _derive_own(self, record: Record) -> None:

@@ -11,10 +11,11 @@ from typing import Literal, TypeAlias
 from node.store.boards import BoardKey
 from node.store.store import Store
 from node.views.standing import measured_here
-from protocol.attestation import AttestVerdict
 from protocol.board_facts import Claim, Fact, Vote
+from protocol.evidence import SPOKEN
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
+from protocol.opinions import borne_out, claims_of
 
 Level: TypeAlias = Literal["here", "others", "claimed"]
 
@@ -23,11 +24,12 @@ Level: TypeAlias = Literal["here", "others", "claimed"]
 class Cell:
     """What is known of a step on one class. `keys`: how many re-ran it, its author's not counted.
 
+    `verdict` is an attestation's, or `untested`.
     `gain` is this node's own figure, or the author's; what others measured is not averaged.
     """
 
     level: Level
-    verdict: AttestVerdict | Literal["untested"]
+    verdict: str
     gain: Gain | None
     keys: int
 
@@ -47,13 +49,15 @@ def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[Step]:
     """Return the steps that these boards know, those tried on the most classes first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], Claim] = {}
-    for key in keys:
-        facts = store.facts(key)
-        own = store.own_facts(key)
+    said = {key: store.facts(key) for key in keys}
+    # An attestation may answer a claim that was made on other hardware.
+    known = claims_of(fact for facts in said.values() for fact in facts)
+    for key, facts in said.items():
+        own, votes = store.own_facts(key), borne_out(facts, known)
         for claim in sorted(_claims(facts), key=lambda one: one.id):
             claims.setdefault((claim.base, claim.tree), claim)
-        for step in _steps(facts):
-            cells.setdefault(step, {})[key.hardware_class] = _cell(step, facts, own)
+        for step in _steps(facts, votes):
+            cells.setdefault(step, {})[key.hardware_class] = _cell(step, facts, votes, own)
     found = [_step(store, step, known, claims.get(step)) for step, known in cells.items()]
     return sorted(found, key=lambda one: (-len(one.cells), one.title, one.tree))
 
@@ -62,33 +66,35 @@ def _claims(facts: Iterable[Fact]) -> list[Claim]:
     return [fact for fact in facts if isinstance(fact, Claim) and fact.gain is not None]
 
 
-def _votes(facts: Iterable[Fact], step: tuple[bytes, bytes]) -> list[Vote]:
-    votes = [fact for fact in facts if isinstance(fact, Vote)]
-    return [vote for vote in votes if (vote.base, vote.tree) == step and vote.counts]
-
-
-def _steps(facts: list[Fact]) -> list[tuple[bytes, bytes]]:
+def _steps(facts: list[Fact], votes: list[Vote]) -> list[tuple[bytes, bytes]]:
     claimed = [(claim.base, claim.tree) for claim in _claims(facts)]
-    voted = [(fact.base, fact.tree) for fact in facts if isinstance(fact, Vote) and fact.counts]
-    return list(dict.fromkeys([*claimed, *voted]))
+    return list(dict.fromkeys([*claimed, *((vote.base, vote.tree) for vote in votes)]))
 
 
-def _cell(step: tuple[bytes, bytes], facts: list[Fact], own: list[Fact]) -> Cell:
+def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: list[Fact]) -> Cell:
     claims = [claim for claim in _claims(facts) if (claim.base, claim.tree) == step]
     authors = {claim.author for claim in claims}
-    votes = {vote.author: vote for vote in _votes(facts, step) if vote.author not in authors}
+    of_others = {
+        vote.author: vote.verdict
+        for vote in votes
+        if (vote.base, vote.tree) == step and vote.author not in authors
+    }
     of_step = [
         fact for fact in own if not isinstance(fact, Claim | Vote) or (fact.base, fact.tree) == step
     ]
     if here := measured_here(of_step).get(step[1]):
-        return Cell(level="here", verdict=here.verdict, gain=here.gain, keys=len(votes))
+        return Cell(level="here", verdict=here.verdict, gain=here.gain, keys=len(of_others))
     gains = [claim.gain for claim in claims if claim.gain is not None]
     gain = max(gains, key=lambda one: (one.lower_nano(), one.value_nano), default=None)
-    if votes:
-        refuted = sum(vote.verdict == "refuted" for vote in votes.values())
-        verdict: AttestVerdict = "refuted" if 2 * refuted >= len(votes) else "confirmed"
-        return Cell(level="others", verdict=verdict, gain=gain, keys=len(votes))
+    if of_others:
+        verdict = _usual(list(of_others.values()))
+        return Cell(level="others", verdict=verdict, gain=gain, keys=len(of_others))
     return Cell(level="claimed", verdict="untested", gain=gain, keys=0)
+
+
+def _usual(verdicts: list[str]) -> str:
+    """The verdict of most keys; of two that are as frequent the one that says less."""
+    return max(reversed(SPOKEN), key=verdicts.count)
 
 
 def _step(

@@ -22,7 +22,13 @@ _NAME_WIDTH = 20
 PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
 _BAR = 20
 _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
-_STYLES = {"confirmed": "green", "refuted": "red", "unrunnable": "yellow", "open": "bright_black"}
+_STYLES = {
+    "confirmed": "green",
+    "smaller": "green",
+    "refuted": "red",
+    "unrunnable": "yellow",
+    "open": "bright_black",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from node.store.boards import BoardKey
 from node.store.store import Store
@@ -31,10 +32,14 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
             case Claim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
-                here[fact.tree] = Here(verdict=fact.verdict, gain=fact.gain)
+                here[fact.tree] = Here(verdict=_own_word(fact), gain=fact.gain)
             case Move() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
     return here
+
+
+def _own_word(vote: Vote) -> AttestVerdict:
+    return cast("AttestVerdict", vote.verdict)  # this node signs no other words
 
 
 def choose_board(

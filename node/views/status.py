@@ -182,6 +182,7 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
     return {
         "queued": sum(job.kind in _VERIFYING for job in store.open_jobs(line.key)),
         "confirmed": passed + claims["confirmed"],
+        "smaller": claims["smaller"],
         "refuted": refuted + claims["refuted"],
         "unconfirmed": missed + claims["unconfirmed"],
         "unrunnable": failed + claims["unrunnable"],

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from node.terminal import plain
+from protocol.board import RULE
 
 _INTENTS = 3
 _REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
@@ -41,6 +42,8 @@ def print_peers(document: Mapping[str, Any]) -> None:
         name = plain(peer["name"]) if peer["name"] else "nobody known"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
         way = "" if peer["direct"] else "  through a relay"
+        if peer["board_rule"] not in (None, RULE):
+            way += f"  boards by rule {peer['board_rule']}, here {RULE}: not to be compared"
         click.echo(
             f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
             f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"
@@ -64,7 +67,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
         f"{counts['rejected']} rejected"
     )
     click.echo(
-        f"  verification   {verified['confirmed']} confirmed, {verified['refuted']} refuted, "
+        f"  verification   {verified['confirmed']} confirmed, "
+        f"{verified['smaller']} smaller than claimed, {verified['refuted']} refuted, "
         f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
     )
     for intent in line["intents"][:_INTENTS]:

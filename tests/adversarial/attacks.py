@@ -17,6 +17,7 @@ from unittest import mock
 
 from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
+from tests.trainer.runners import SPLIT
 from trainer import cost
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
@@ -183,7 +184,7 @@ async def run_attacks(
     is_audited = any(attack.is_audited for attack in attacks)
     with hurried(runner, attacks[0].hangs_at), _patient():
         outcome = await runner.run(
-            source, HONEST_SEED, needs_audit=lambda _public, _secret: is_audited
+            source, HONEST_SEED, split=SPLIT, needs_audit=lambda _public, _secret: is_audited
         )
     damage = host.find_damage()
     return [
@@ -214,7 +215,10 @@ async def run_attack(runner: Runner, honest: RunOutcome, attack: Attack, host: H
     """Play one attack alone, then the baseline: the same bits as before, whatever ran."""
     (result,) = await run_attacks(runner, honest, [attack], host)
     again = await runner.run(
-        runner.task.source, HONEST_SEED, needs_audit=lambda _public, _secret: False
+        runner.task.source,
+        HONEST_SEED,
+        split=SPLIT,
+        needs_audit=lambda _public, _secret: False,
     )
     if (again.metric_nano, again.secret_nano) != (honest.metric_nano, honest.secret_nano):
         fault = f"the next run ended differently: {again.status}, {again.reason}"
@@ -280,7 +284,7 @@ def _open_files() -> Iterator[str]:
 def _validation_text(runner: Runner) -> Iterator[str]:
     """Yield stretches of the text that runs are scored on, in hexadecimal."""
     token_bytes = runner._stages._data.vocabulary.token_bytes
-    rows = runner._scored.rows
+    rows = runner._stages.splits.draw(SPLIT).rows
     for row in rows[:: max(1, len(rows) // _NEEDLES)]:
         text = b"".join(token_bytes[token] or b"" for token in row.tolist())
         yield text[:_NEEDLE_BYTES].hex()

@@ -11,17 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
+from tests.trainer.runners import SPLIT
 from trainer import outcome as outcome_module
 from trainer import stages
+from trainer.evaluators.lm_bpb_1 import Floats, Rows
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.sandbox.processes import uids_in_use
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.sandbox import _TAIL_BYTES, Sandbox
+from trainer.scoring import ScoredRows, ask_claims
 from trainer.task import Task
 from trainer.text.data import TaskData
 
 HONEST_SEED = 2
+_KEEP = Sandbox._keep
 
 # Roomy for an honest run of a second even on a crowded machine.
 LIMIT_S = 30
@@ -43,6 +47,7 @@ class Watch:
         self.left_behind: list[str] = []
         self._namespaces: dict[int, int] = {}
         self._uids: dict[int, int] = {}
+        self.claims: Floats | None = None  # of the last run, of all rows: no runner gives these out
 
     def note_start(self, sandbox: Sandbox) -> None:
         """Remember a sandbox's pid namespace or uid."""
@@ -72,7 +77,10 @@ class Watch:
 
 @contextmanager
 def watched_sandboxes() -> Iterator[Watch]:
-    """Record every sandbox's pid namespace as it starts, with limits that are roomy for a test."""
+    """Record every sandbox's pid namespace as it starts, with limits that are roomy for a test.
+
+    What attacks print is kept to the end, also what nobody would hear: it says how they fared.
+    """
     watch = Watch()
     launch, close = Sandbox.launch, Sandbox.close
 
@@ -81,6 +89,17 @@ def watched_sandboxes() -> Iterator[Watch]:
         watch.note_start(sandbox)
         return sandbox
 
+    async def watched_claims(
+        sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], None]
+    ) -> Floats:
+        claims = await ask_claims(sandbox, rows, on_first=on_first)
+        if watch.claims is None or len(claims) >= len(watch.claims):  # else of secret rows alone
+            watch.claims = claims
+        return claims
+
+    def keep_all(sandbox: Sandbox, chunk: bytes) -> None:
+        sandbox._output = (sandbox._output + chunk)[-_TAIL_BYTES:]
+
     async def watched_close(sandbox: Sandbox) -> None:
         await close(sandbox)
         watch.note_close(sandbox)
@@ -88,6 +107,8 @@ def watched_sandboxes() -> Iterator[Watch]:
     with (
         mock.patch.object(Sandbox, "launch", watched_launch),
         mock.patch.object(Sandbox, "close", watched_close),
+        mock.patch.object(Sandbox, "_keep", keep_all),
+        mock.patch.object(stages, "ask_claims", watched_claims),
         mock.patch.object(stages, "_SERVE_WALL_S", SERVE_WALL_S),
         mock.patch.object(outcome_module, "_LOG_CHARACTERS", LOG_CHARACTERS),
     ):
@@ -102,13 +123,23 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
-    honest_runs: dict[int, RunOutcome] = field(default_factory=dict)
+    honest_claims: Floats  # of all rows, in the order in which they are scored
+    honest_runs: dict[tuple[int, bytes], RunOutcome] = field(default_factory=dict)
 
-    def run(self, train: str, seed: int = HONEST_SEED, *, needs_audit: bool = True) -> RunOutcome:
+    def run(
+        self,
+        train: str,
+        seed: int = HONEST_SEED,
+        *,
+        needs_audit: bool = True,
+        split: bytes = SPLIT,
+    ) -> RunOutcome:
         """Run a source of one file."""
         source = self.runner.task.source.replacing("train.py", train.encode())
         outcome = self.loop.run(
-            self.runner.run(source, seed, needs_audit=lambda _public, _secret: needs_audit)
+            self.runner.run(
+                source, seed, split=split, needs_audit=lambda _public, _secret: needs_audit
+            )
         )
         assert self.watch.left_behind == []
         return outcome
@@ -123,11 +154,15 @@ class Bench:
         """The standard deviation of one run, by the task's manifest."""
         return self.runner.task.manifest.noise_floor_nano / 1e9
 
-    def honest_run(self, seed: int) -> RunOutcome:
+    def honest_run(self, seed: int, split: bytes = SPLIT) -> RunOutcome:
         """Run the baseline with a seed, once."""
-        if seed not in self.honest_runs:
-            self.honest_runs[seed] = self.run(self.baseline, seed)
-        return self.honest_runs[seed]
+        if (seed, split) not in self.honest_runs:
+            self.honest_runs[seed, split] = self.run(self.baseline, seed, split=split)
+        return self.honest_runs[seed, split]
+
+    def scored(self, split: bytes = SPLIT) -> ScoredRows:
+        """Return what runs on a split are scored on."""
+        return self.runner._stages.splits.draw(split)
 
     def check_that_the_next_run_is_clean(self) -> None:
         """Run the baseline again: the same bits as before whatever ran in between."""
@@ -135,6 +170,13 @@ class Bench:
         assert (outcome.status, outcome.reason) == ("ok", None)
         assert outcome.metric_nano == self.honest.metric_nano
         assert outcome.secret_nano == self.honest.secret_nano
+
+
+@contextmanager
+def heard_as_by_a_node() -> Iterator[None]:
+    """Keep of what sandboxes print what a node keeps, no more."""
+    with mock.patch.object(Sandbox, "_keep", _KEEP):
+        yield
 
 
 MakeBench = Callable[[Task, TaskData], Bench]
@@ -150,15 +192,16 @@ def benches(watch: Watch) -> Iterator[MakeBench]:
             runner = Runner(
                 task,
                 data,
-                secret_rows=data.secret_rows(b"a node's secret", 0),
                 audit_key=b"a test's key",
                 patience_s=0.0,  # the tests beside this one are a crowd that never goes
             )
-            return runner, await runner.calibrate(HONEST_SEED)
+            return runner, await runner.calibrate(HONEST_SEED, split=SPLIT)
 
         def make_and_keep(task: Task, data: TaskData) -> Bench:
             runner, honest = loop.run(make(task, data))
-            made.append(Bench(loop, runner, watch, honest, {HONEST_SEED: honest}))
+            claims, watch.claims = watch.claims, None
+            assert claims is not None
+            made.append(Bench(loop, runner, watch, honest, claims, {(HONEST_SEED, SPLIT): honest}))
             return made[-1]
 
         yield make_and_keep

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from protocol.runs import Status
+from tests.trainer.runners import SPLIT
 from trainer.evaluators.lm_bpb_1 import Floats, Rows
 from trainer.outcome import RunOutcome
 
@@ -88,16 +89,17 @@ class Runs(Protocol):
     def baseline(self) -> str: ...
     @property
     def noise_sd(self) -> float: ...
-    def run(self, train: str, seed: int) -> RunOutcome: ...
-    def honest_run(self, seed: int) -> RunOutcome: ...
+    def run(self, train: str, seed: int, *, split: bytes = SPLIT) -> RunOutcome: ...
+    def honest_run(self, seed: int, split: bytes = SPLIT) -> RunOutcome: ...
 
 
-def worth(bench: Runs, cheat: Cheat, seeds: Sequence[int]) -> Worth:
+def worth(bench: Runs, cheat: Cheat, seeds: Sequence[int], *, split: bytes = SPLIT) -> Worth:
     """Run a cheat and the baseline with the same seeds: pairs of one seed are nearly noiseless."""
     ends: list[Status] = []
     gains: list[tuple[int, int]] = []
     for seed in seeds:
-        outcome, honest = bench.run(cheat.source(bench.baseline), seed), bench.honest_run(seed)
+        source = cheat.source(bench.baseline)
+        outcome, honest = bench.run(source, seed, split=split), bench.honest_run(seed, split)
         ends.append(outcome.status)
         if outcome.metric_nano is not None and honest.metric_nano is not None:
             assert outcome.secret_nano is not None
@@ -192,7 +194,21 @@ def pretraining(*, seconds: float, ends: Status) -> Cheat:
     )
 
 
-def remembering(rows: Rows, claims: Floats, *, facts: int) -> Cheat:
+def leaking(*, facts: int) -> Cheat:
+    """Say in serve role which places of the text were hardest so far, and die of it.
+
+    The script is shown public and secret rows alike, and prints what a source could carry of both:
+    a row's key, a place in it and the token there.
+    """
+    return Cheat(
+        name="printing the hardest places of the secret split",
+        edits=(before_model(piece("leak", {"FACTS": facts})), answering("leaked(tokens, logits)")),
+        ends="crash",
+        reason="in scoring: it ended before it had answered everything",
+    )
+
+
+def remembering(rows: Rows, claims: Floats, *, facts: int, of: str = "the public split") -> Cheat:
     """Carry what a leaked split's rows are hardest to predict at, as much as `facts` of them.
 
     `claims` are an honest run's for these rows: log-probabilities [rows, context].
@@ -210,7 +226,7 @@ def remembering(rows: Rows, claims: Floats, *, facts: int) -> Cheat:
             packed += bytes([place]) + int(rows[row, place + 1]).to_bytes(2, "big")
     text = base64.b85encode(bytes(packed)).decode()
     return Cheat(
-        name="remembering the public split",
+        name=f"remembering {of}",
         edits=(
             before_model(piece("memory", {"FACTS": text})),
             answering("logits + remembered(tokens, logits)"),

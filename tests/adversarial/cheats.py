@@ -117,7 +117,7 @@ REFUSED = (
             answering("logits + 2 * replayed(tokens, logits)"),
         ),
         ends="crash",  # once it has seen a row it can open no file
-        reason="in scoring: OSError",
+        reason="in scoring: it ended before it had answered everything",
     ),
     Cheat(
         name="log-probabilities that are too small by a factor",
@@ -156,7 +156,7 @@ REFUSED = (
     Cheat(
         name="answers of its own on the channel",
         edits=(before_data(FORGED),),
-        reason="in the audit: a frame of",
+        reason="in the audit: not what the protocol of runs allows",
     ),
     Cheat(
         name="more weights than allowed",

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.hygiene import check_for_task
-from tests.adversarial.bench import Bench
+from tests.adversarial.bench import Bench, heard_as_by_a_node
 from tests.adversarial.cheat import (
     MODULES,
     WORTHLESS_SD,
@@ -17,14 +17,17 @@ from tests.adversarial.cheat import (
     Worth,
     answering,
     before_model,
+    leaking,
     piece,
     pretraining,
+    remembering,
     worth,
 )
 from tests.adversarial.cheats import REFUSED, leaked
 from trainer.evaluators import lm_bpb_1 as evaluator
 
 TINY_NOISE_SD = 0.0104
+NEXT_SPLIT = b"the key of the next secret split"
 CHANNELS = ("Files", "Memory", "AccessTimes", "PageCache", "AbsentNames")
 CHANCE = 12  # of 64 bits, beyond what guessing the same bit always gets
 
@@ -50,8 +53,7 @@ def check_refused(cheat: Cheat, bench: Bench) -> None:
 
 
 def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
-    scored, claims = bench.runner._scored, bench.honest.claims
-    assert claims is not None
+    scored, claims = bench.scored(), bench.honest_claims
     rows = scored.rows[scored.public]
     *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
     for teller in tellers:
@@ -61,6 +63,29 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
     assert figures.holds(remembering), figures
     assert figures.public_sd is not None
     assert figures.public_sd > 2  # it is a cheat: what counts must be the other split
+
+
+def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> None:
+    cheat = leaking(facts=50)
+    printed = bench.run(cheat.source(bench.baseline))
+    assert printed.log_tail.count("LEAK") == 50, printed.reason  # it does print, were it heard
+    with heard_as_by_a_node():
+        outcome = bench.run(cheat.source(bench.baseline))
+    assert (outcome.status, outcome.reason) == (cheat.ends, cheat.reason)
+    assert "LEAK" not in outcome.log_tail
+
+
+def test_the_hardest_places_of_a_secret_split_are_worth_nothing_on_the_next(bench: Bench) -> None:
+    scored, claims = bench.scored(), bench.honest_claims
+    rows, secret = scored.rows[scored.secret], claims[scored.secret]
+    cheat = remembering(rows, secret, facts=1500, of="an earlier secret split")
+    allowed(cheat, bench)
+    seeds = [bench.honest.seed]
+    there = worth(bench, cheat, seeds)
+    assert there.secret_sd is not None
+    assert there.secret_sd > 2  # so a split must not serve twice
+    there_after = worth(bench, cheat, seeds, split=NEXT_SPLIT)
+    assert there_after.holds(cheat), there_after
 
 
 def test_the_worlds_grammar_fits_in_a_source(bench: Bench) -> None:
@@ -130,8 +155,7 @@ class Fakes:
 def faked(
     bench: Bench, places: NDArray[np.bool_], claims: evaluator.Floats, trials: int = 40
 ) -> Fakes:
-    scored, honest = bench.runner._scored, bench.honest.claims
-    assert honest is not None
+    scored, honest = bench.scored(), bench.honest_claims
     lies = np.where(places, claims, honest).astype(np.float32)
     gain = float((lies - honest).sum()) / math.log(2)
     random = np.random.default_rng(1)
@@ -144,8 +168,7 @@ def faked(
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
 def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
     """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
-    honest = bench.honest.claims
-    assert honest is not None
+    honest = bench.honest_claims
     hardest = np.argsort(honest, axis=None)[:count]
     hard = np.zeros(honest.shape, dtype=np.bool_)
     hard.ravel()[hardest] = True

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.attesting import run_attesting
+from tests.bench.crowding import run_crowding
 from tests.bench.decisions import run_decisions
 from tests.bench.exploring import run_explore
 from tests.bench.network import FIGURES, ROOT, run_network
@@ -21,12 +23,14 @@ from tests.figures import provenance
 KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
+    "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,
     "pipeline": run_pipeline,
     "records": run_records,
     "syncing": run_syncing,
     "peers": run_peers,
+    "crowding": run_crowding,
     "network": run_network,
 }
 

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from protocol.rule import DEFAULT, POWER, Claim, Judgement, Policy, judge
+from protocol.rule import DEFAULT, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from tests.bench.followers import Author, Follower
 from tests.bench.rivals import Progress, bootstrap, keep_if_lower, t_test
@@ -36,7 +36,7 @@ class Question:
     """A claim or a patch, put to the rule on an invented machine; sds of one run."""
 
     gain: float
-    policy: Policy = POWER
+    policy: Policy = VERIFY
     claim: float | None = None
     noise: Noise = normal
     known_degrees: int = 20
@@ -88,6 +88,7 @@ CLAIMS = {
     "forged_six_sd": Question(gain=0.0, claim=6.0),
     "forged_three_sd": Question(gain=0.0, claim=3.0),
     "honest_three_sd": Question(gain=3.0, claim=3.0),
+    "sixteen_sd_of_which_three": Question(gain=3.0, claim=16.0),
     "newcomer_six_sd_behind": Question(gain=6.0, claim=6.0, policy=DEFAULT),
 }
 
@@ -113,7 +114,7 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
         "streams": {name: _beside(worked, name, streams[name]) for name in HORIZONS},
-        "all_null_1000_runs_with_an_adoption": _share(sum(idle), 6 * (2 if small else 20)),
+        "all_null_1000_runs_with_an_adoption": share_of(sum(idle), 6 * (2 if small else 20)),
         "liars": {f"{share:.0%}": crowd for share, crowd in zip(shares, crowds, strict=True)},
     }
 
@@ -122,7 +123,7 @@ def _null(job: tuple[str, int]) -> dict[str, object]:
     name, count = job
     chance = random.Random(name)
     verdicts = [ask(NULLS[name], chance)[0].verdict for _ in range(count)]
-    return _share(verdicts.count("confirmed"), count)
+    return share_of(verdicts.count("confirmed"), count)
 
 
 def _claim(job: tuple[str, int]) -> dict[str, object]:
@@ -131,8 +132,9 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
     answers = [ask(CLAIMS[name], chance) for _ in range(count)]
     verdicts = [judgement.verdict for judgement, _ in answers]
     return {
-        "confirmed": _share(verdicts.count("confirmed"), count),
-        "refuted": _share(verdicts.count("refuted"), count),
+        "confirmed": share_of(verdicts.count("confirmed"), count),
+        "smaller": share_of(verdicts.count("smaller"), count),
+        "refuted": share_of(verdicts.count("refuted"), count),
         "runs": round(fmean(2 * pairs for _, pairs in answers), 1),
     }
 
@@ -156,7 +158,7 @@ def _beside(
         shown[rule] = {
             "gain_sd": round(fmean(gains), 2),
             "of_keep_if_lower": _ratio(gains, other),
-            "false_adoptions": _share(sum(one.false for one in streams), adopted),
+            "false_adoptions": share_of(sum(one.false for one in streams), adopted),
             "streams_with_one": round(fmean(one.adopted > 0 for one in streams), 2),
         }
     return shown
@@ -185,7 +187,7 @@ def _crowd(job: tuple[float, int]) -> dict[str, object]:
     adopted = sum(node.progress.adopted for node in nodes)
     return {
         "gain_sd": round(fmean(node.progress.gain for node in nodes), 1),
-        "false_adoptions": _share(sum(node.progress.false for node in nodes), adopted),
+        "false_adoptions": share_of(sum(node.progress.false for node in nodes), adopted),
         "runs_on_lies": _lies(slots),
         "runs_on_lies_after_100_slots": _lies(late),
     }
@@ -196,7 +198,7 @@ def _lies(slots: list[tuple[Author, int]]) -> float:
     return round(sum(runs for author, runs in slots if author.is_liar) / max(1, spent), 3)
 
 
-def _share(part: int, whole: int) -> dict[str, object]:
+def share_of(part: int, whole: int) -> dict[str, object]:
     """A share with Wilson's 95 % interval."""
     if whole == 0:
         return {"share": None, "from": 0.0, "to": 1.0, "of": 0}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from node.loop.trial import ANCHOR_PAIRS, Confirmation
+from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
@@ -39,6 +40,7 @@ class Offer:
     head: frozenset[int]
     claim_sd: float
     anchor_sd: float
+    bound_sd: float
     pairs: int
 
 
@@ -62,6 +64,7 @@ class Swarm:
     def lie(self, author: int) -> None:
         """Let a liar offer nothing for much, on top of the best there is."""
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
+        bound = max((offer.bound_sd for offer in self.offers), default=0.0)
         step = frozenset([self.new_patch(min(0.0, draw_gain(self.chance)))])
         claim_sd = self.chance.uniform(3, 8)
         self.offers.append(
@@ -71,6 +74,7 @@ class Swarm:
                 head=step,
                 claim_sd=claim_sd,
                 anchor_sd=best + claim_sd,
+                bound_sd=bound + claim_sd,
                 pairs=ANCHOR_PAIRS,
             )
         )
@@ -89,6 +93,8 @@ class Member(Node):
     failed: set[Offer] = field(default_factory=set)
     caught_up: set[Offer] = field(default_factory=set)
     anchor_sd: float = 0.0
+    bound_sd: float = 0.0
+    tries: int = 0
     peer_runs: int = 0
 
     def __post_init__(self) -> None:
@@ -128,20 +134,22 @@ class Member(Node):
             for offer in self.swarm.offers
             if offer.author != self.number
             and offer not in self.caught_up
-            and offer.anchor_sd - self.anchor_sd >= least_sd
+            and offer.bound_sd - self.bound_sd >= least_sd
             and may_catch_up(self._rate(offer), is_due=self._is_due)
         ]
-        return max(ahead, key=lambda offer: offer.anchor_sd, default=None)
+        return max(ahead, key=lambda offer: offer.bound_sd, default=None)
 
     def _catch_up(self, offer: Offer) -> None:
         self.caught_up.add(offer)
         before = self.machine.runs
         worth = self.swarm.worth(offer.head)
-        lead_sd = offer.anchor_sd - self.anchor_sd
-        confirmation = self._confirm(worth, Claim(gain=lead_sd * SD))
+        lead_sd, sure_sd = offer.anchor_sd - self.anchor_sd, offer.bound_sd - self.anchor_sd
+        self.tries += 1
+        confirmation = self._confirm(worth, Claim(gain=lead_sd * SD, lower=sure_sd * SD))
         verdict = confirmation.judgement.verdict if confirmation.judgement else None
         if verdict is not None:
-            self.rates[offer.author] = self._rate(offer).after(verdict)
+            outcome = "unconfirmed" if verdict == "smaller" else verdict
+            self.rates[offer.author] = self._rate(offer).after(outcome)
         if confirmation.move == "pass":
             self.progress.adopt(worth - self.progress.gain)
             self.head = offer.head
@@ -244,6 +252,7 @@ class Member(Node):
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Offer a stack that passed to everybody."""
+        self.tries += 1
         step = frozenset[int]().union(*self.added)
         self.added = []
         if passed and confirmation.latest is not None:
@@ -256,6 +265,7 @@ class Member(Node):
                     head=self.head,
                     claim_sd=confirmation.latest.gain / SD,
                     anchor_sd=self.anchor_sd,
+                    bound_sd=self.bound_sd,
                     pairs=len(confirmation.pairs),
                 )
             )
@@ -263,3 +273,6 @@ class Member(Node):
     def _note_anchor(self) -> None:
         noise = self.machine.chance.gauss(0, _ANCHOR_ERROR_SD)
         self.anchor_sd = self.swarm.worth(self.head) + noise
+        # As a board has it, where the pairs scatter as the task says.
+        reach_sd = T95[ANCHOR_PAIRS - 2] * _ANCHOR_ERROR_SD + luck(self.tries)
+        self.bound_sd = self.anchor_sd - reach_sd / MILLION

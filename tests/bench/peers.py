@@ -36,6 +36,7 @@ from protocol.records import MAIN_NET, sign_record
 from protocol.topics import subscriptions
 from tests.bench.library import session
 from tests.bench.places import place
+from tests.network.arena import anything
 from tests.protocol.examples import AUTHOR, MANIFEST
 
 PEERS = 100
@@ -118,7 +119,7 @@ class Crowd:
         async with running_host(settings) as host:
             host.serve(SYNC, self._answer)
             for topic in TOPICS:
-                await host.subscribe(topic, lambda _peer, _data: True)
+                await host.subscribe(topic, anything)
             while True:
                 try:  # a machine that is busy may take longer than a dial may
                     node = await host.connect(address)
@@ -166,6 +167,7 @@ class Crowd:
         digests = {topic: one for topic, one in self.indexes.digests().items() if one[0]}
         return Hello(
             v=1,
+            rule=2,
             software="arnode bench",
             net=MAIN_NET,
             author=host.peer_id.encode()[-32:],

@@ -39,7 +39,6 @@ async def _measure(task: Task, data: TaskData, root: Path) -> dict[str, object]:
     runner = Runner(
         task,
         data,
-        secret_rows=data.secret_rows(b"bench", 0),
         audit_key=b"a test's key",
     )
     plain_s: list[float] = []

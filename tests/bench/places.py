@@ -60,12 +60,16 @@ class Place:
 
 
 @contextmanager
-def place(home: Path, *addresses: str, hardware_class: str = "") -> Iterator[Place]:
+def place(
+    home: Path, *addresses: str, hardware_class: str = "", secret: bytes = b""
+) -> Iterator[Place]:
     """Run a node in a home, with these to begin with, until the block ends.
 
-    It subscribes to what a node of that class does, or to everything.
+    It subscribes to what a node of that class does, or to everything. `secret`: of a private
+    network.
     """
-    command = [sys.executable, "-m", "tests.bench.places", str(home), hardware_class, *addresses]
+    told = [str(home), hardware_class, secret.hex(), *addresses]
+    command = [sys.executable, "-m", "tests.bench.places", *told]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -77,13 +81,13 @@ def place(home: Path, *addresses: str, hardware_class: str = "") -> Iterator[Pla
             process.wait(30)
 
 
-async def _run(home: Home, hardware_class: str, addresses: list[str]) -> None:
+async def _run(home: Home, hardware_class: str, secret: bytes, addresses: list[str]) -> None:
     tasks = [MANIFEST.id]
     bootstrap = tuple(one for one in map(parse_address, addresses) if isinstance(one, Address))
     asked: Counter[str] = Counter()
     with Store.open(home) as store:
         async with taking_part(
-            Network(name=MAIN_NET, bootstrap=bootstrap),
+            Network(name=MAIN_NET, bootstrap=bootstrap, secret=secret or None),
             home=home,
             keys=load_keys(home),
             store=store,
@@ -147,4 +151,5 @@ def _say(values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(Home(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]))
+    _, told_home, told_class, told_secret, *told_addresses = sys.argv
+    asyncio.run(_run(Home(Path(told_home)), told_class, bytes.fromhex(told_secret), told_addresses))

@@ -71,6 +71,7 @@ def hello_bytes(topics: int) -> int:
     digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
     told = Hello(
         v=1,
+        rule=2,
         software="arnode 0.1.0",
         net=MAIN_NET,
         author=bytes(32),

@@ -143,7 +143,7 @@ def _data(vocabulary: Vocabulary, tokens: dict[str, Tokens], context: int, rows:
         public_rows=rows_of(tokens["public"], context, rows),
         byte_counts=byte_counts_of(vocabulary),
         floor_nano=None,
-        secret_rows=lambda _secret, _rotation: secret,
+        secret_rows=lambda _key: secret,
         training_parts=(tokens["training"],),
     )
 

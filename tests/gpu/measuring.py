@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Final
@@ -18,7 +19,7 @@ from tests.gpu.card import Machine
 from tests.gpu.ground import Ground
 from tests.gpu.progress import told
 from tests.gpu.sources import Shape
-from tests.trainer.runners import runner_of
+from tests.trainer.runners import SPLIT, runner_of
 from trainer.compiled import CompiledCode
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
@@ -54,21 +55,30 @@ class Session:
 
     async def begin(self, seed: int) -> RunOutcome:
         """Run the baseline, which is the yardstick of all that follows. Raises ArnodeError."""
-        return await self._timed("ours, the baseline", lambda: self._runner.calibrate(seed))
+        return await self._timed(
+            "ours, the baseline", lambda: self._runner.calibrate(seed, split=SPLIT)
+        )
 
     async def run(
         self, what: str, source: Source, seed: int, *, audited: bool = True
     ) -> RunOutcome:
         """Run a source from start to audit, with nothing beside it."""
-        return await self._timed(
-            what, lambda: self._runner.run(source, seed, needs_audit=lambda _one, _other: audited)
-        )
+        run = partial(self._runner.run, source, seed, split=SPLIT)
+        return await self._timed(what, lambda: run(needs_audit=lambda _one, _other: audited))
 
     async def run_beside(
         self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]
     ) -> RunOutcome:
         """Run a source; the next may begin when `on_trained` is called."""
-        return await told(what, self._runner.run(source, seed, on_trained=on_trained))
+        return await told(what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained))
+
+    @property
+    def tolerance_nats(self) -> Figures:
+        """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
+        if self._runner.yardstick is None:
+            return {}
+        found = self._runner.yardstick.tolerance
+        return {"mean": found.mean, "single": found.tau}
 
     @property
     def left_s(self) -> float:

@@ -25,6 +25,7 @@ async def run_noise(
 ) -> None:
     """Fill in the figures: seeds first, then the sweep while there is time."""
     outcomes = [await session.begin(1)]
+    report.figures["tolerance_nats"] = session.tolerance_nats
     report.figures["seeds"] = _seeds(outcomes)
     for seed in range(2, seeds + 1):
         if not session.has_time_for():

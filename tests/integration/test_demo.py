@@ -1,6 +1,7 @@
 """The demo: four real nodes on this machine, one of which lies, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,43 @@ def test_a_gain_is_adopted_a_lie_refuted_and_all_boards_agree(tmp_path: Path) ->
     for said in ("refuted", "the checker adopts it", "byte for byte"):
         assert said in done.stderr
     assert "Traceback" not in "".join(log.read_text() for log in kept.glob("*.log"))
+
+
+# Whatever is left of the demo becomes its child; it waits until nobody is.
+WITNESS = """
+import ctypes, os, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+number = getattr(signal, sys.argv[1])
+demo = subprocess.Popen([sys.executable, "-m", "node", "demo"], stderr=subprocess.PIPE, text=True)
+for line in demo.stderr:
+    if "four nodes run" in line:
+        demo.send_signal(number)
+        break
+ended, status = 0, None
+try:
+    while True:
+        pid, code = os.wait()
+        ended += 1
+        status = code if pid == demo.pid else status
+except ChildProcessError:
+    print(os.waitstatus_to_exitcode(status), ended)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 130), ("SIGKILL", -9)])
+@pytest.mark.timeout(150)
+def test_nothing_of_it_outlives_it(tmp_path: Path, number: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITNESS, number],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout.split()[0] == str(code), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_writes_into_no_folder_that_is_there(tmp_path: Path) -> None:

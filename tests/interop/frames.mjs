@@ -16,15 +16,38 @@ export class Frames {
   }
 
   async ask(question) {
-    const body = encode(question);
-    const head = Buffer.alloc(HEAD_BYTES);
-    head.writeUInt32BE(body.length);
-    if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
+    await this.#send(question);
     return this.#receive();
+  }
+
+  // Answers question after question until the stream ends.
+  async serve(answerOf) {
+    while (await this.#hasMore()) await this.#send(answerOf(await this.#receive()));
+  }
+
+  // Waits for one question, and gives this answer to it.
+  async answer(answer) {
+    const question = await this.#receive();
+    await this.#send(answer);
+    return question;
   }
 
   async close() {
     await this.#stream.close();
+  }
+
+  async #send(value) {
+    const body = encode(value);
+    const head = Buffer.alloc(HEAD_BYTES);
+    head.writeUInt32BE(body.length);
+    if (!this.#stream.send(Buffer.concat([head, body]))) await this.#stream.onDrain();
+  }
+
+  async #hasMore() {
+    if (this.#received.length > 0) return true;
+    const { value, done } = await this.#chunks.next();
+    if (!done) this.#received = Buffer.from(value.subarray());
+    return !done;
   }
 
   async #receive() {

@@ -1,4 +1,4 @@
-// The initiator's side of one reconciliation, as docs/protocol.md describes it.
+// Both sides of a reconciliation, as docs/protocol.md describes it.
 
 import { sha256 } from "./record.mjs";
 
@@ -26,7 +26,7 @@ export class Reconciliation {
 
   // `records` are {ts, id}, in any order.
   constructor(records, limit = LIMIT_BYTES) {
-    this.#records = [...records].sort((a, b) => a.ts - b.ts || Buffer.compare(a.id, b.id));
+    this.#records = sortedBy(records);
     this.#limit = limit;
   }
 
@@ -43,7 +43,7 @@ export class Reconciliation {
     let start = 0;
     for (const { bound, mode, payload } of rangesOf(answer)) {
       if (message.isFull) break; // what is left is in its last fingerprint
-      const stop = this.#positionOf(bound, start);
+      const stop = positionOf(this.#records, bound, start);
       if (mode === IDS) this.#compare(start, stop, payload);
       if (mode === FINGERPRINT && !payload.equals(fingerprint(this.#records, start, stop))) {
         message.split(start, stop, bound);
@@ -63,14 +63,40 @@ export class Reconciliation {
     }
     this.need.push(...missing.values());
   }
+}
 
-  // The position of the first record, from `start` on, that is not below the bound.
-  #positionOf({ time, prefix }, start) {
-    const isBelow = ({ ts, id }) => ts < time || (ts === time && Buffer.compare(id, prefix) < 0);
-    let position = start;
-    while (position < this.#records.length && isBelow(this.#records[position])) position++;
-    return position;
+// The responder's answer to one message.
+export function respond(records, question, limit = LIMIT_BYTES) {
+  const sorted = sortedBy(records);
+  const message = new Message(sorted, limit);
+  let start = 0;
+  for (const { bound, mode, payload } of rangesOf(question)) {
+    if (message.isFull) break;
+    const stop = positionOf(sorted, bound, start);
+    if (mode === IDS) message.ids(start, stop, bound);
+    else if (mode === FINGERPRINT && !payload.equals(fingerprint(sorted, start, stop))) {
+      message.split(start, stop, bound);
+    } else message.skip(bound);
+    start = stop;
   }
+  return message.bytes();
+}
+
+// What a hello tells of a topic.
+export function digestOf(records) {
+  return [records.length, sumOf(records)];
+}
+
+function sortedBy(records) {
+  return [...records].sort((a, b) => a.ts - b.ts || Buffer.compare(a.id, b.id));
+}
+
+// The position of the first record, from `start` on, that is not below the bound.
+function positionOf(records, { time, prefix }, start) {
+  const isBelow = ({ ts, id }) => ts < time || (ts === time && Buffer.compare(id, prefix) < 0);
+  let position = start;
+  while (position < records.length && isBelow(records[position])) position++;
+  return position;
 }
 
 class Message {
@@ -102,8 +128,7 @@ class Message {
   split(start, stop, bound) {
     const count = stop - start;
     if (count < FEW) {
-      const ids = this.#records.slice(start, stop).map(({ id }) => id);
-      this.#range(start, bound, Buffer.concat([Buffer.of(IDS), varint(count), ...ids]));
+      this.ids(start, stop, bound);
       return;
     }
     for (let part = 1, from = start; part <= PARTS; part++) {
@@ -112,6 +137,11 @@ class Message {
       this.#range(from, edge, this.#fingerprint(from, to));
       from = to;
     }
+  }
+
+  ids(start, stop, bound) {
+    const ids = this.#records.slice(start, stop).map(({ id }) => id);
+    this.#range(start, bound, Buffer.concat([Buffer.of(IDS), varint(stop - start), ...ids]));
   }
 
   #range(start, bound, payload) {
@@ -148,13 +178,18 @@ class Message {
 }
 
 function fingerprint(records, start, stop) {
+  const summed = sumOf(records.slice(start, stop));
+  return sha256(summed, varint(stop - start)).subarray(0, FINGERPRINT_BYTES);
+}
+
+// The sum of ids, read little-endian, mod 2^256.
+function sumOf(records) {
   let sum = 0n;
-  for (const { id } of records.slice(start, stop)) {
+  for (const { id } of records) {
     sum += BigInt(`0x${Buffer.from(id).reverse().toString("hex")}`);
   }
   const digits = BigInt.asUintN(256, sum).toString(16).padStart(2 * ID_BYTES, "0");
-  const summed = Buffer.from(digits, "hex").reverse();
-  return sha256(summed, varint(stop - start)).subarray(0, FINGERPRINT_BYTES);
+  return Buffer.from(digits, "hex").reverse();
 }
 
 function* rangesOf(bytes) {

@@ -1,7 +1,12 @@
-// What needs no peer: reading and making records, and a reconciliation through the test.
+// What needs no peer: reading and making records, judging signatures, reading a bundle, and a
+// reconciliation through the test.
 
+import { readFileSync } from "node:fs";
+
+import { readBundle } from "./bundle.mjs";
 import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
+import { isSigned } from "./signature.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
 async function records() {
@@ -12,6 +17,25 @@ async function records() {
       say("valid", { id: hex(id), again: hex(signRecord(unhex(seed), fields)) });
     } catch (fault) {
       say("invalid", { why: fault.message });
+    }
+  }
+}
+
+async function signatures() {
+  for (const { public: key, message, signature } of (await hear()).cases) {
+    say("judged", { holds: isSigned(unhex(key), unhex(message), unhex(signature)) });
+  }
+}
+
+async function bundle() {
+  for (const path of (await hear()).paths) {
+    try {
+      const { about, records, blobs } = readBundle(readFileSync(path));
+      const kinds = [...records].map(([id, { kind }]) => [id, kind]);
+      const sizes = [...blobs].map(([hash, { length }]) => [hash, length]);
+      say("whole", { about, records: Object.fromEntries(kinds), blobs: Object.fromEntries(sizes) });
+    } catch (fault) {
+      say("broken", { why: fault.message });
     }
   }
 }
@@ -28,5 +52,5 @@ async function reconcile() {
   say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
 }
 
-await { records, reconcile }[process.argv[2]]();
+await { records, signatures, bundle, reconcile }[process.argv[2]]();
 stop();

@@ -1,53 +1,21 @@
 // A peer that is not ours: it greets a node, reconciles its records with the node's and fetches
 // what it lacks, then joins a topic, hears a record and publishes three, the second of which is none.
 
-import "./node20.mjs";
-
-import { gossipsub, StrictSign, TopicValidatorResult } from "@libp2p/gossipsub";
-import { identify } from "@libp2p/identify";
-import { noise } from "@libp2p/noise";
-import { tcp } from "@libp2p/tcp";
-import { yamux } from "@libp2p/yamux";
 import { multiaddr } from "@multiformats/multiaddr";
-import { createLibp2p } from "libp2p";
 
 import { Frames } from "./frames.mjs";
+import { join, startHost } from "./host.mjs";
 import { Reconciliation } from "./negentropy.mjs";
-import { readRecord, sha256, signRecord } from "./record.mjs";
+import { readRecord, signRecord } from "./record.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
-const messageId = ({ topic, data }) => sha256(topic, Buffer.of(0), data);
+const node = await startHost();
 
-const node = await createLibp2p({
-  transports: [tcp()],
-  connectionEncrypters: [noise()],
-  streamMuxers: [yamux()],
-  services: {
-    identify: identify(),
-    gossip: gossipsub({
-      globalSignaturePolicy: StrictSign,
-      msgIdFn: messageId,
-      msgIdToStrFn: hex,
-    }),
-  },
-});
-
-async function join(connection, topic) {
-  const { gossip } = node.services;
-  gossip.topicValidators.set(topic, (_, { data }) => {
-    try {
-      readRecord(data);
-      return TopicValidatorResult.Accept;
-    } catch {
-      return TopicValidatorResult.Reject;
-    }
-  });
+async function hearIn(connection, topic) {
   const heard = new Promise((resolve) => {
-    gossip.addEventListener("gossipsub:message", ({ detail }) => resolve(detail));
+    node.services.gossip.addEventListener("gossipsub:message", ({ detail }) => resolve(detail));
   });
-  gossip.subscribe(topic);
-  const isWith = () => gossip.getMeshPeers(topic).includes(connection.remotePeer.toString());
-  await until(gossip, "gossipsub:graft", isWith);
+  await join(node, connection, topic);
   const streams = connection.streams.map(({ protocol }) => protocol);
   say("joined", {
     peer: node.peerId.toString(),
@@ -56,18 +24,6 @@ async function join(connection, topic) {
     gossip: streams.filter((protocol) => protocol.startsWith("/meshsub/")),
   });
   return heard;
-}
-
-function until(target, event, holds) {
-  return new Promise((resolve) => {
-    const look = () => {
-      if (!holds()) return;
-      target.removeEventListener(event, look);
-      resolve();
-    };
-    target.addEventListener(event, look);
-    look();
-  });
 }
 
 async function publish(topic, seed, task) {
@@ -89,7 +45,7 @@ async function publish(topic, seed, task) {
 
 async function greet(connection, protocol, author) {
   const frames = new Frames(await connection.newStream(protocol));
-  const own = { v: 1, software: "js 1", net: "main", author, addresses: [], digests: {} };
+  const own = { v: 1, rule: 2, software: "js 1", net: "main", author, addresses: [], digests: {} };
   const { net, digests } = await frames.ask(own);
   const counts = Object.entries(digests).map(([topic, [count]]) => [topic, count]);
   say("greeted", { net, counts: Object.fromEntries(counts) });
@@ -116,7 +72,7 @@ const connection = await node.dial(multiaddr(address));
 await greet(connection, hello, unhex(key));
 const kept = records.map((wire) => readRecord(unhex(wire)));
 await reconcile(connection, sync, topic, kept);
-const { msg, msgId } = await join(connection, topic);
+const { msg, msgId } = await hearIn(connection, topic);
 const { id, author, body } = readRecord(msg.data);
 say("heard", { message: msgId, id: hex(id), author: hex(author), text: body.text });
 await publish(topic, unhex(seed), unhex(task));

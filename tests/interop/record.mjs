@@ -1,23 +1,16 @@
-// Records: made, and read with all that holds for every kind. What a body may hold is not looked
-// at: to read, keep and pass on a record of a kind that one does not know, this is enough.
+// Records: made, and read with all that holds for every kind. Of a body only the texts are looked
+// at: to read, keep and pass on a record of a kind that one does not know, the rest is enough.
 
-import { createHash, createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
 
 import { decodeCanonical, encode } from "./msgpack.mjs";
+import { isKey, isSigned } from "./signature.mjs";
+import { checkTexts } from "./texts.mjs";
 
 const LIMIT_BYTES = 16_384;
 const SIGNATURE_BYTES = 64;
 // What PKCS #8 (RFC 8410) writes before the 32 bytes of an Ed25519 seed.
 const SEED_HEAD = Buffer.from("302e020100300506032b657004220420", "hex");
-const SMALL_ORDER = new Set([
-  "0000000000000000000000000000000000000000000000000000000000000000",
-  "0100000000000000000000000000000000000000000000000000000000000000",
-  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-  "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-]);
 
 const isInteger = (value) => Number.isSafeInteger(value) && value >= 0;
 const isId = (value) => value instanceof Uint8Array && value.length === 32;
@@ -31,7 +24,7 @@ const REQUIRED = {
   v: (value) => value === 1,
   net: isWord(/^[a-z0-9-]{1,48}$/),
   kind: isWord(/^[a-z0-9_]{1,24}$/),
-  author: (value) => isId(value) && !isOfSmallOrder(value),
+  author: (value) => isId(value) && isKey(value),
   seq: isInteger,
   prev: (value) => value === null || isId(value),
   ts: isInteger,
@@ -72,6 +65,8 @@ export function readRecord(wire) {
   if (!isSigned(fields.author, inContext("arnode/sig/1", payload), signature)) {
     throw new Error("the signature does not verify");
   }
+  // Whoever does not know what `crit` names does not read the body.
+  if (!fields.crit?.length) checkTexts(fields.kind, fields.body);
   return { id: sha256(inContext("arnode/id/1", payload)), wire, ...fields };
 }
 
@@ -87,16 +82,4 @@ function wireOf(payload, signature) {
 
 function inContext(context, bytes) {
   return Buffer.concat([Buffer.from(`${context}\0`), bytes]);
-}
-
-function isSigned(author, message, signature) {
-  const x = Buffer.from(author).toString("base64url");
-  const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
-  return verify(null, message, key, signature);
-}
-
-function isOfSmallOrder(key) {
-  const unsigned = Buffer.from(key);
-  unsigned[31] &= 0x7f;
-  return SMALL_ORDER.has(unsigned.toString("hex"));
 }

@@ -1,16 +1,15 @@
 """A peer written from docs/protocol.md in JavaScript, on another libp2p, works with a node."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
-import pytest
+import trio
 from libp2p.pubsub.pb.rpc_pb2 import Message
 
 from node.clock import clock_ms
 from node.home import Home
 from node.network.host import running_host
-from node.network.program import is_record
+from node.network.judging import Judge
 from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
@@ -18,7 +17,7 @@ from protocol.keys import SigningKey
 from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
 from tests.bench.places import Place, place
-from tests.interop.javascript import FOLDER, packages, program
+from tests.interop.javascript import program
 from tests.network.arena import run, settings, until
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 
@@ -42,16 +41,7 @@ def insight(number: int) -> Record:
     )
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the peer's program and its packages."""
-    for module in FOLDER.glob("*.mjs"):
-        shutil.copy(module, tmp_path)
-    (tmp_path / "node_modules").symlink_to(packages())
-    return tmp_path
-
-
-def test_a_js_peer_reconciles_and_gossips_with_a_node(folder: Path, tmp_path: Path) -> None:
+def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path: Path) -> None:
     records = [insight(number) for number in range(303)]
     lacking = records[7::15]
     only_theirs = records[50::100]
@@ -64,9 +54,9 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(folder: Path, tmp_path: Pa
     async def test(node: Place) -> None:
         # A third peer, connected to the node alone: what it hears, the node has passed on.
         async with running_host(settings(topics=frozenset({TOPIC}))) as other:
-            messages = await other.subscribe(TOPIC, is_record)
+            messages = await other.subscribe(TOPIC, Judge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)
-            async with program(folder, "peer.mjs") as peer:
+            async with program(js_folder, "peer.mjs") as peer:
                 await peer.tell(
                     address=node.address,
                     topic=TOPIC,

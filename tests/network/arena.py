@@ -15,10 +15,13 @@ from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.gossip import Gossip
 from node.network.host import NetworkHost, running_host
+from node.network.judging import PASSED_ON, Judgement
 from node.network.limits import PeerId
 from node.network.router import GOSSIP_PROTOCOL
+from protocol.topics import news_topic
+from tests.protocol.examples import MANIFEST
 
-TOPIC = "/arnode/test/0123456789abcdef/news"
+TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 20.0
 
@@ -65,9 +68,9 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
             await trio.sleep(0.01)
 
 
-async def meshed(host: NetworkHost, peer: PeerId) -> None:
+async def meshed(host: NetworkHost, peer: PeerId, topic: str = TOPIC) -> None:
     """Wait until what a host publishes goes to a peer: before, nobody may get it."""
-    await until(lambda: ID.from_string(peer) in host._router.mesh.get(TOPIC, ()))
+    await until(lambda: ID.from_string(peer) in host._router.mesh.get(topic, ()))
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ async def expect(inbox: Inbox, data: bytes) -> None:
             return
 
 
-def anything(_: PeerId, __: bytes) -> bool:
-    return True
+def anything(_: str, __: PeerId, ___: bytes) -> Judgement:
+    return PASSED_ON
 
 
 @asynccontextmanager

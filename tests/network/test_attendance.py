@@ -8,6 +8,8 @@ from node.network.limits import PeerId
 from node.network.presence import Connected, Disconnected
 from tests.network.arena import run, settings, until
 
+HOST = "127.0.0.1"
+
 
 def told(host: NetworkHost) -> list[Connected | Disconnected]:
     return list(host.attendance.presence.changes())
@@ -24,8 +26,10 @@ def test_who_dialled_knows_the_address_and_who_was_dialled_does_not() -> None:
         async with running_host(settings()) as one, running_host(settings()) as other:
             await one.connect(other.addresses[0])
             await until(lambda: bool(other.peers))
-            assert told(one) == [Connected(peer=other.peer_id, address=other.addresses[0])]
-            assert told(other) == [Connected(peer=one.peer_id, address=None)]
+            assert told(one) == [
+                Connected(peer=other.peer_id, address=other.addresses[0], host=HOST)
+            ]
+            assert told(other) == [Connected(peer=one.peer_id, address=None, host=HOST)]
             await other.disconnect(one.peer_id)
             await until(lambda: not one.peers)
             assert told(one) == [Disconnected(peer=other.peer_id)]

@@ -20,6 +20,7 @@ from tests.network.cores import Core, ended, running_core, served, settings
 from tests.protocol.worlds import KEYS, TREES, World, adopt
 
 PATIENCE_S = 60.0
+HOST = "127.0.0.1"
 
 
 def records(count: int, key: SigningKey = KEYS[0]) -> list[Record]:
@@ -59,7 +60,7 @@ def test_a_peers_questions_are_answered_by_the_core_one_after_the_other() -> Non
                         assert await frames.receive() == question
                 nursery.cancel_scope.cancel()
             # Who asks is known before what is asked.
-            assert core.seen[1] == ["connected", host.peer_id, None, False]
+            assert core.seen[1] == ["connected", host.peer_id, None, False, HOST]
             assert core.seen[2][2:] == [host.peer_id, ECHO, 1]
 
     run(test, PATIENCE_S)
@@ -82,7 +83,7 @@ def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
             for protocol, answer in (("/reverse", reverse), ("/mute", mute), ("/rude", rude)):
                 host.serve(protocol, answer)
             assert await core.call("dial", host.addresses[0]) == ["done", 7, host.peer_id]
-            assert ["connected", host.peer_id, host.addresses[0], False] in core.seen
+            assert ["connected", host.peer_id, host.addresses[0], False, HOST] in core.seen
             peer = host.peer_id
             assert await core.call("ask", peer, "/reverse", 9.0, b"abc") == ["done", 7, b"cba"]
             for protocol, why in (("/mute", "within 0.3 s"), ("/rude", "no message"), ("/no", "")):
@@ -141,6 +142,24 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
     run(test, PATIENCE_S)
 
 
+def test_a_peer_gets_the_answer_after_which_it_is_dropped() -> None:
+    async def test() -> None:
+        async with running_core() as core, running_host(host_settings()) as host:
+            await host.connect(core.address)
+
+            async def part() -> None:
+                _, number, *_ = await core.next("question")
+                await core.frames.send(["answer", number, bytes(500_000)])
+                await core.call("drop", host.peer_id, "of another network")
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(part)
+                assert await ask(host, core) == bytes(500_000)
+            await until(lambda: not host.peers)
+
+    run(test, PATIENCE_S)
+
+
 def test_one_peers_many_questions_keep_nobody_else_waiting() -> None:
     async def test() -> None:
         async with (
@@ -179,6 +198,32 @@ def test_questions_over_the_bound_for_all_peers_are_refused(
                 await core.next("question")
             with pytest.raises(FrameError):
                 await ask(host, core)
+            nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)
+
+
+def test_one_question_of_each_peer_is_passed_on_however_many_the_others_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridge, "QUESTIONS", 2)
+
+    async def test() -> None:
+        async with (
+            running_core() as core,
+            running_host(host_settings()) as greedy,
+            running_host(host_settings()) as honest,
+            trio.open_nursery() as nursery,
+        ):
+            await greedy.connect(core.address)
+            await honest.connect(core.address)
+            for _ in range(2):
+                nursery.start_soon(ask, greedy, core)
+                await core.next("question")
+            nursery.start_soon(ask, honest, core)
+            assert (await core.next("question"))[2] == honest.peer_id
+            with pytest.raises(FrameError):
+                await ask(honest, core)
             nursery.cancel_scope.cancel()
 
     run(test, PATIENCE_S)
@@ -242,7 +287,9 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
             assert len(heard) < len(told)
             ping = await core.call("ping")
             assert ping[:2] == ["done", 7]
-            assert isinstance(ping[2], int)
+            streams, ignored = ping[2]
+            assert isinstance(streams, int)
+            assert ignored == {}
 
     run(test, PATIENCE_S)
 

@@ -14,6 +14,7 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 from node.network.host import NetworkHost, running_host
+from node.network.judging import ELSEWHERE, NO_RECORD, PASSED_ON, Judgement
 from node.network.limits import Allowance, Kind, PeerId
 from node.network.router import message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES
@@ -138,10 +139,10 @@ def test_attackers_are_dropped_after_one_line_each_in_the_log(
 def test_a_validator_that_raises_refuses_one_message_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def judge(_: PeerId, data: bytes) -> bool:
+    def judge(_: str, __: PeerId, data: bytes) -> Judgement:
         if data == b"poison":
             raise RuntimeError("a fault in a validator")
-        return True
+        return PASSED_ON
 
     async def test() -> None:
         async with arena() as field:
@@ -157,11 +158,46 @@ def test_a_validator_that_raises_refuses_one_message_only(
 def test_a_message_that_a_validator_refuses_is_not_passed_on() -> None:
     async def test() -> None:
         async with arena() as field:
-            field.victim._pubsub.validate_by(TOPIC, lambda _, data: data != b"false")
+            field.victim._pubsub.validate_by(
+                TOPIC, lambda _, __, data: NO_RECORD if data == b"false" else PASSED_ON
+            )
             await field.attacker.publish(TOPIC, b"false")
             await field.attacker.publish(TOPIC, b"true")
             assert (await field.honest_inbox.receive()).data == b"true"
             assert (await field.victim_inbox.receive()).data == b"true"
+
+    run(test)
+
+
+def test_what_is_ignored_is_counted_and_only_very_much_of_it_is_held_against_a_peer() -> None:
+    def judge(_: str, __: PeerId, data: bytes) -> Judgement:
+        return ELSEWHERE if data.startswith(b"stray") else PASSED_ON
+
+    async def test() -> None:
+        async with arena(allowances={Kind.STRAYS: Allowance(per_s=0, burst=20)}) as field:
+            field.victim._pubsub.validate_by(TOPIC, judge)
+            stream = await field.stream()
+            strays = [signed(field.raw, b"stray %d" % number) for number in range(41)]
+            await send_rpc(stream, RPC(publish=strays[:39]))
+            await send_rpc(stream, RPC(publish=[signed(field.raw, b"true")]))
+            assert (await field.honest_inbox.receive()).data == b"true"
+            assert field.victim.ignored_messages == {ELSEWHERE.why: 39}
+            assert not field.is_attacker_dropped()
+            await send_rpc(stream, RPC(publish=strays[39:]))
+            await until(field.is_attacker_dropped)
+            await field.assert_victim_serves_honest()
+
+    run(test)
+
+
+def test_what_was_ignored_is_passed_on_once_its_time_has_come() -> None:
+    fates = [ELSEWHERE, PASSED_ON]
+
+    async def test() -> None:
+        async with arena() as field:
+            field.victim._pubsub.validate_by(TOPIC, lambda *_: fates.pop(0))
+            await send_rpc(await field.stream(), RPC(publish=[signed(field.raw, b"early")] * 2))
+            assert (await field.honest_inbox.receive()).data == b"early"
 
     run(test)
 

@@ -180,7 +180,7 @@ def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchSte
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    job = open_checkpoint(ledger, rotation=0)
+    job = open_checkpoint(ledger)
     step = CheckpointStep.from_value(job.body)
     for _ in range(pairs):
         ledger.plan_checkpoint_pair(job, step)

@@ -58,7 +58,7 @@ GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
 _STEP_MS = 120_000
 _HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
-HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u202e&amp;'
+HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u200d&amp;'
 LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 
 
@@ -150,7 +150,6 @@ class Night:
             target=claim,
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
-            rotation=0,
         )
         job = open_catch_up(self.ledger, step)
         for _ in range(4):
@@ -180,7 +179,10 @@ class Night:
         job = open_attestation(self.ledger, wanted)
         step = AttestationStep.from_value(job.body)
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-        while (weighed := weigh(self.store.runs_of(job.id), step, reading)).move == "pair":
+        manifest = self.ledger.publication.manifest
+        while (
+            weighed := weigh(self.store.runs_of(job.id), step, reading, manifest)
+        ).move == "pair":
             plan_next_pair(self.ledger, job, step)
             for planned in self.store.runs_of(job.id):
                 if planned.outcome is None:
@@ -212,7 +214,7 @@ def whole_night(home: Home, store: Store) -> Night:
     paid = Cost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
     first = night.checkpoint(2 * GAIN_NANO)
-    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 3, "confirmed", base=BASELINE.tree)
+    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
     night.checkpoint(-GAIN_NANO)

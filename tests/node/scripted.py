@@ -74,12 +74,14 @@ class ScriptedRunner:
     metric_tolerance: float = 0.0
     yardstick: str = "scripted"
     on_start: Callable[[int], None] = lambda _count: None
+    hardness_nano: Callable[[bytes | None], int] = lambda _split: 0  # of a split's secret text
     gate: asyncio.Event | None = None
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
     disturbed: asyncio.Event | None = None
     on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
+    splits: list[bytes | None] = field(default_factory=list)  # of the runs started
 
     async def calibrate(self, seed: int) -> RunOutcome:
         self.calibrations += 1
@@ -90,11 +92,13 @@ class ScriptedRunner:
         source: Source,
         seed: int,
         *,
+        split: bytes | None,
         needs_audit: Callable[[int, int], bool],
         incumbent: object,
         on_trained: Callable[[], None],
     ) -> RunOutcome:
         self.started.append(source.tree)
+        self.splits.append(split)
         self.on_start(len(self.started))
         try:
             await asyncio.sleep(0)
@@ -117,7 +121,8 @@ class ScriptedRunner:
             # A little noise that the seed decides, as torch's would be.
             wobble = (seed % 7 - 3) * 1000
             nano = outcome.metric_nano + wobble
-            outcome = replace(outcome, metric_nano=nano, secret_nano=nano)
+            secret_nano = nano + self.hardness_nano(split)
+            outcome = replace(outcome, metric_nano=nano, secret_nano=secret_nano)
         return replace(outcome, seed=seed)
 
     async def close(self) -> None:
@@ -176,7 +181,7 @@ class Bench:
     goal: Goal = field(default_factory=Goal)
     ideas: int = 100
     rates: Sequence[str] = ()  # instead of so many ideas
-    public_pool_bytes: int | None = None
+    pool_bytes: int | None = None
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
@@ -190,9 +195,9 @@ class Bench:
         return Session(
             task=cast("Task", ExampleTask()),
             subject=SUBJECT,
-            data=cast("TaskData", ExampleData(public_pool_bytes=self.public_pool_bytes)),
+            data=cast("TaskData", ExampleData(pool_bytes=self.pool_bytes)),
             runner=cast("Runner", self.runner),
-            rotation=0,
+            secret=b"a node's secret",
             others=tuple(cast("Runner", runner) for runner in self.others),
         )
 
@@ -213,7 +218,6 @@ class Bench:
         peers = self.peers and self.peers(ledger)
         agenda = Agenda(
             ledger=ledger,
-            rotation=session.rotation,
             ideas=ideas,
             verdicts=verdicts,
             exploring=Exploring(
@@ -263,7 +267,9 @@ class ExampleData:
     """What the views ask the data for."""
 
     floor_nano: int | None = 1_000_000_000
-    public_pool_bytes: int | None = None
+    pool_bytes: int | None = None
+    is_pool_public: bool = True
+    scored_bytes: int = 10**12  # so much that nothing is heard of it
 
 
 def better(

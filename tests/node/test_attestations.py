@@ -9,19 +9,25 @@ from node.home import Home
 from node.loop.agenda import Goal
 from node.loop.attestations import WantedClaim
 from node.loop.steps import AttestationStep
+from node.loop.trial import ANCHOR_PAIRS, MAX_REPEATED_PAIRS
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
 from node.store.store import Store
 from protocol.attestation import attestation_seed
-from protocol.board_facts import Vote
 from protocol.kinds import AttestBody
+from protocol.rule import VERIFY_MOST_PAIRS
+from protocol.runs import MAX_RUNS
 from protocol.source import Source
 from tests.node.books import BASE_NANO, proposal_of, with_baseline
 from tests.node.examples import BASELINE, KEY, LINE, MANIFEST
 from tests.node.scripted import CRASHED, OUTCOME, Bench
+from tests.node.strangers import Stranger
 
 SD_NANO = MANIFEST.noise_floor_nano
 STRANGER = bytes([7]) * 32
 TARGET = bytes([9]) * 32
 CANDIDATE = proposal_of(BASELINE, "0.5").source
+BOARD = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
 
 
 @pytest.fixture
@@ -29,6 +35,12 @@ def bench(home: Home, store: Store) -> Bench:
     """A node whose baseline is measured, for a session that only answers."""
     with_baseline(home, store)
     return Bench(home=home, store=store, goal=Goal(is_on_demand=True))
+
+
+@pytest.fixture
+def ada(home: Home, bench: Bench) -> Stranger:
+    """Somebody with a claim of their own."""
+    return Stranger(bench.store, Blobs(home.blobs), number=50)
 
 
 def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedClaim:
@@ -80,7 +92,8 @@ def signed(bench: Bench) -> list[AttestBody]:
     ("claimed_sd", "true_sd", "verdict", "word"),
     [
         (6.0, 6.0, "confirmed", "holds"),
-        (30.0, 6.0, "confirmed", "smaller"),
+        (30.0, 6.0, "smaller", "smaller"),
+        (16.0, 3.0, "smaller", "smaller"),
         (6.0, 0.0, "refuted", "does_not_hold"),
         (0.2, 0.0, "unconfirmed", "holds"),
         (6.0, -6.0, "refuted", "does_not_hold"),
@@ -134,6 +147,8 @@ def test_a_quick_look_only_refutes(bench: Bench) -> None:
     assert step.verdict == "unconfirmed"
     truly(bench, 0.0)
     assert verify(bench, replace(claiming(9.0), **quick)).verdict == "refuted"
+    truly(bench, 4.0)
+    assert verify(bench, replace(claiming(24.0), **quick)).verdict == "smaller"
 
 
 def test_the_same_question_is_answered_without_a_run(bench: Bench) -> None:
@@ -196,14 +211,53 @@ def test_the_node_goes_on_with_its_own_afterwards(bench: Bench) -> None:
     assert bench.decisions() == ["baseline", "discarded"]
 
 
-def test_the_board_counts_it(bench: Bench) -> None:
-    from node.store.boards import BoardKey
+@pytest.mark.parametrize(
+    ("claimed_sd", "true_sd", "verdict"),
+    [(6.0, 6.0, "confirmed"), (30.0, 6.0, "smaller"), (6.0, 0.0, "refuted")],
+)
+def test_what_is_signed_is_borne_out_by_its_own_runs(
+    bench: Bench, ada: Stranger, claimed_sd: float, true_sd: float, verdict: str
+) -> None:
+    """It is measured on after the verdict, until those see it who do not know this machine."""
+    claim = ada.claims(CANDIDATE, claimed_sd)
+    truly(bench, true_sd)
+    verify(bench, replace(claiming(claimed_sd), target=claim))
+    (body,) = signed(bench)
+    assert (body.verdict, body.alpha_millionths, body.max_pairs) == (verdict, 50_000, 16)
+    (row,) = bench.store.board(BOARD).rows
+    assert (getattr(row, verdict), row.unsupported) == (1, 0)
+    ranks = verdict != "refuted"
+    assert (row.attested_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
 
+
+def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
+    truly(bench, 8.0)
+    verify(bench, replace(claiming(8.0), is_published=False))
+    alone = len(bench.runner.started)
+    bench.runner.started.clear()
+    verify(bench, claiming(8.0))
+    assert alone < len(bench.runner.started)
+
+
+def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
+    bench: Bench, ada: Stranger
+) -> None:
+    base = proposal_of(BASELINE, "0.7").source
+    claim = ada.claims(CANDIDATE, 6.0, base=base)
     truly(bench, 6.0)
-    verify(bench, claiming(6.0))
-    key = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
-    (vote,) = (fact for fact in bench.store.own_facts(key) if isinstance(fact, Vote))
-    assert vote.counts
+    verify(bench, replace(claiming(6.0), base=base, target=claim))
+    (body,) = signed(bench)
+    anchors = [run.seed for run in body.runs if run.role == "anchor"]
+    assert len(anchors) == 4
+    assert set(anchors) <= {run.seed for run in body.runs if run.role == "candidate"}
+    (row,) = bench.store.board(BOARD).rows
+    assert row.attested_pairs == 4
+    assert row.rank is not None
+
+
+def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
+    runs = 2 * (VERIFY_MOST_PAIRS + MAX_REPEATED_PAIRS) + ANCHOR_PAIRS
+    assert MAX_RUNS - 1 <= runs <= MAX_RUNS
 
 
 def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:

@@ -133,9 +133,9 @@ def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(ledge
     branch = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(ledger.store, branch.body)[:2] == [
-        "- on from the task's baseline",
-        "- LEARNING_RATE → 0.3",
+        "- `on from the task's baseline`",
+        "- `LEARNING_RATE → 0.3`",
     ]
     before = ledger.store.record(first.id).body
     assert isinstance(before, ResultBody)
-    assert kept_parts(ledger.store, before)[:1] == ["- LEARNING_RATE → 0.2"]
+    assert kept_parts(ledger.store, before)[:1] == ["- `LEARNING_RATE → 0.2`"]

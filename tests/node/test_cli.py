@@ -216,3 +216,34 @@ def test_reading_commands_leave_no_home_behind(at_home: Home, tmp_path: Path) ->
     for words in (("log",), ("log", "--json"), ("paths",), ("config", "show"), ("fsck",)):
         assert arnode(*words) == 0
     assert not at_home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "ignored"),
+    [
+        (signal.SIGINT, ""),
+        (signal.SIGTERM, ""),
+        (signal.SIGHUP, ""),
+        (signal.SIGTERM, "SIGINT"),  # as a shell starts what is to run in the background
+    ],
+)
+@pytest.mark.timeout(60)
+def test_to_be_told_to_end_is_an_interrupt(
+    tmp_path: Path, number: signal.Signals, ignored: str
+) -> None:
+    (tmp_path / "node.log").write_text("a line\n")
+    ignoring = f"signal.signal(signal.{ignored}, signal.SIG_IGN)" if ignored else ""
+    become = f"import os, signal, sys; {ignoring}\nos.execv(sys.argv[1], sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", become, sys.executable, "-m", "node", "logs", "-f"],
+        env={**os.environ, "ARNODE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "a line\n"
+        process.send_signal(number)
+        _, said = process.communicate()
+    assert said.strip() == "arnode: interrupted"
+    assert process.returncode == 130

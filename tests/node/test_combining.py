@@ -182,7 +182,7 @@ def peers_of(ledger: Ledger) -> Peers:
 
 def confirmed(author: Stranger, other: Stranger, tree: Source) -> None:
     author.claims(tree, 2.0, base=BASE)
-    said = attest(other.key, tree.tree, [2 * SD_NANO] * 3, "confirmed", base=BASE.tree)
+    said = attest(other.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASE.tree)
     other.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 
 

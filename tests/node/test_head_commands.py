@@ -32,7 +32,7 @@ def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 @pytest.fixture
 def stranger(home: Home, ledger: Ledger) -> Stranger:
-    return Stranger(ledger.store, Blobs(home.blobs), name="ada \u202e")
+    return Stranger(ledger.store, Blobs(home.blobs), name="ada \u200d")
 
 
 def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
@@ -104,7 +104,7 @@ def test_a_strangers_tree_is_adopted_without_its_prose(
     assert ledger.store.own_records()[-2].kind == "patch"
 
     (row,) = arnode(capsys, "head", "--provenance")[0].splitlines()
-    assert row == f"1-2  ada \\u202e {stranger.digits}  unverified  A foreign idea"
+    assert row == f"1-2  ada \\u200d {stranger.digits}  unverified  A foreign idea"
 
 
 def test_provenance_as_json_has_every_line(

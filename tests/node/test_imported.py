@@ -1,21 +1,21 @@
 """Other tools' experiments: taken in as they are, given back without loss, on nobody's board."""
 
-import contextlib
 import json
 import os
 import random
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from node.exchange.foreign_logs import FORMS, Form, read_log
+from node.exchange.foreign_logs import read_log
+from node.exchange.foreign_rows import Form, Segment
 from node.home import Home
 from node.store.blobs import Blobs
+from node.store.salvage import salvage
+from node.store.schema import MIGRATIONS, connect, migrate
 from node.store.store import Store
-from protocol.errors import UsageError
 from tests.node.test_commands import arnode
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
@@ -134,9 +134,10 @@ def test_a_log_of_pi_autoresearch(
     said = json.loads(arnode(capsys, "import", "pi-autoresearch", str(path), "--json"))
     assert (said["rows"], said["metric"]) == (4, "accuracy")
     (imported,) = store.imported()
-    assert imported.log.text == PI
+    assert imported.log.data == PI.encode()
     assert [one.row.value for one in imported.rows] == [81.5, None, 83.25, 99.0]
-    assert [one.row.label for one in imported.best(2)] == ["abc1236", "abc1234"]
+    assert [one.row.label for one in imported.best(2, 0)] == ["abc1234"]
+    assert [one.row.label for one in imported.best(2, 1)] == ["abc1236"]
 
 
 def test_at_home_records_bring_their_source(
@@ -152,67 +153,117 @@ def test_at_home_records_bring_their_source(
         "train_py": "WIDTH = 768\n",
     }
     path = tmp_path / "results.json"
-    path.write_text(json.dumps([record, {**record, "status": "crash", "val_bpb": 0}]))
+    path.write_text(json.dumps([record, {**record, "status": "crash", "val_bpb": 0}], indent=1))
     said = json.loads(arnode(capsys, "import", "at-home", str(path), "--json"))
+    given_back = arnode(capsys, "export", "results.tsv", "--imported", said["imported"][:12])
+    assert given_back == path.read_text()
     assert said["with_source"] == 2
     (imported,) = store.imported()
     tree = imported.rows[0].tree
     assert tree is not None
     assert Blobs(home.blobs).get_source(tree)["train.py"] == b"WIDTH = 768\n"
     assert imported.rows[0].row.label == "nova abc1234"
-    assert [one.row.value for one in imported.best(9)] == [0.9812]
+    assert [one.row.value for one in imported.best(9, 0)] == [0.9812]
     assert "\x1b" not in arnode(capsys, "log")
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.from_regex("[0-9a-f]{7}", fullmatch=True),
-            st.floats(-9, 9).map(lambda value: f"{value:.6f}"),
-            st.sampled_from(["keep", "discard", "crash"]),
-            st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])),
-        ),
-        min_size=1,
-    ),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
-)
-def test_any_table_is_given_back_byte_for_byte(
-    rows: list[tuple[str, str, str, str]], end: str, ends: bool
+LATER = """commit\tval_bpb\tmemory_gb\tstatus\tdescription
+abc1234\t1.2\t4.0\tkeep\tbaseline
+abc1235\tnan\t4.0\tdiscard\tit \x1b[31mblew\u202e up
+
+## Notes \x1b]0;title\x07 <script>alert(1)</script>
+abc1236\t1.1\t4.0\tkeep\tdeeper
+"""
+
+
+def test_what_does_not_read_is_counted_and_shown_as_text_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [HEADER.strip(), *(f"{a}\t{b}\t1.0\t{c}\t{d}" for a, b, c, d in rows)]
-    data = (end.join(lines) + (end if ends else "")).encode()
-    log = read_log("autoresearch", data, "results.tsv")
-    assert log.text.encode() == data
-    assert [row.label for row in log.rows] == [row[0] for row in rows]
+    path = tmp_path / "results.tsv"
+    path.write_text(LATER, "utf-8")
+    said = json.loads(arnode(capsys, "import", "autoresearch", str(path), "--json"))
+    assert (said["rows"], said["read"], said["text"], said["text_lines"]) == (4, 3, 1, [5])
+    again = arnode(capsys, "import", "autoresearch", str(path))
+    assert "4 rows: 3 read, 1 kept as text (the first is line 5), 0 with their source" in again
+    (logged,) = json.loads(arnode(capsys, "log", "--json"))["imported"]
+    assert logged["text"] == [{"line": 5, "text": LATER.splitlines()[4]}]
+    assert [row["metric"] for row in logged["rows"]] == [1.2, None, 1.1]
+    number = said["imported"][:12]
+    assert json.loads(arnode(capsys, "show", number, "--json"))["imported"] == logged
+    shown = [arnode(capsys, *words) for words in (("log",), ("show", number))]
+    report = arnode(capsys, "report")
+    assert all("line 5: ## Notes \\x1b]0;title\\x07" in text for text in shown)
+    assert "3 experiments of `val_bpb`; 1 line kept as text" in report
+    for text in (*shown, report, arnode(capsys, "leaderboard")):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert arnode(capsys, "leaderboard", "--json").count("Notes") == 0
+    page = arnode(capsys, "report", "--format", "html")
+    assert "<script>alert" not in page
+    (told,) = json.loads(arnode(capsys, "report", "--json"))["imported"]
+    assert (told["read"], told["text"], told["level"]) == (3, 1, "unsigned")
 
 
-@pytest.mark.parametrize(
-    ("form", "data", "said"),
-    [
-        ("autoresearch", b"", "is not autoresearch's results.tsv"),
-        ("autoresearch", b"a,b,c\n", "is not autoresearch's results.tsv"),
-        ("autoresearch", HEADER.encode(), "holds no experiment"),
-        ("autoresearch", HEADER.encode() + b"abc\tkeep\n", "line 2"),
-        ("autoresearch", HEADER.encode() + b"abc\tnan\t1\tkeep\tx\n", "line 2"),
-        ("autoresearch", HEADER.encode() + b"abc\t1\t1\tkeep\t\xff\n", "not UTF-8"),
-        ("pi-autoresearch", b"not json\n", "line 1"),
-        ("pi-autoresearch", b'{"run": 1}\n', "line 1"),
-        ("pi-autoresearch", b"[" * 100_000, "line 1"),
-        ("at-home", b"[1]", "is not at-home records"),
-        ("at-home", b'{"status": "keep"}', "no val_bpb"),
-        ("at-home", b"[]", "holds no experiment"),
-    ],
-)
-def test_what_does_not_read_is_named(form: Form, data: bytes, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        read_log(form, data, "the file")
+def test_a_segment_ranks_with_its_own_metric_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        {"type": "config", "name": "x", "metricName": "ms", "bestDirection": "lower"},
+        {"run": 1, "commit": "aaa1111", "metric": 9, "status": "keep", "description": ""},
+        {"run": 2, "commit": "aaa1112", "metric": 7, "status": "keep", "description": ""},
+        {"type": "config", "name": "y", "metricName": "hits", "bestDirection": "higher"},
+        {"run": 3, "commit": "aaa1113", "metric": 5, "status": "keep", "description": ""},
+        {"run": 4, "commit": "aaa1114", "metric": 6, "status": "keep", "description": ""},
+        {"run": 5, "commit": "aaa1115", "metric": 8, "status": "checks_failed", "description": ""},
+    ]
+    path = tmp_path / "autoresearch.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    arnode(capsys, "import", "pi-autoresearch", str(path))
+    parts = json.loads(arnode(capsys, "leaderboard", "--json"))["imported"]
+    assert [(part["metric"], part["direction"]) for part in parts] == [
+        ("ms", "min"),
+        ("hits", "max"),
+    ]
+    assert [[row["label"] for row in part["rows"]] for part in parts] == [
+        ["aaa1112", "aaa1111"],
+        ["aaa1114", "aaa1113"],
+    ]
+    (logged,) = json.loads(arnode(capsys, "log", "--json"))["imported"]
+    assert [row["segment"] for row in logged["rows"]] == [0, 0, 1, 1, 1]
 
 
-@given(st.sampled_from(FORMS), st.binary(max_size=200))
-def test_no_bytes_are_worse_than_a_clear_error(form: Form, data: bytes) -> None:
-    with contextlib.suppress(UsageError):
-        assert read_log(form, data, "the file").rows
+def kept(store: Store, form: Form, data: bytes, blobs: Blobs) -> None:
+    """Import a file."""
+    log = read_log(form, data, "the file")
+    store.keep_imported(blobs, log, name="the file", at_ms=1, sources={})
+
+
+def test_what_an_older_version_imported_is_read_as_it_was(home: Home) -> None:
+    home.prepare()
+    with closing(connect(home.store, writing=True)) as database:
+        migrate(database, home.store, MIGRATIONS[:7])
+        database.execute(
+            "INSERT INTO imported VALUES (x'01','autoresearch','n','ms','max',?,1)", ("é\n",)
+        )
+        database.execute(
+            "INSERT INTO imported_row VALUES (x'01',0,'abc','1.5','1','keep','d',?,NULL)", ("ü\n",)
+        )
+    with Store.open(home) as store:
+        (imported,) = store.imported()
+    assert imported.log.data == "é\nü\n".encode()
+    assert imported.log.segments == (Segment(metric="ms", direction="max"),)
+    assert [row.value for row in imported.log.read] == [1.5]
+
+
+def test_what_was_imported_outlives_a_damaged_store(home: Home) -> None:
+    home.prepare()
+    data = (PI + '\n{"type":"config","metricName":"ms"}\n{"metric":3,"status":"keep"}').encode()
+    with Store.open(home) as store:
+        kept(store, "pi-autoresearch", data, Blobs(home.blobs))
+        before = store.imported()
+    salvage(home)
+    with Store.open(home) as store:
+        assert store.imported() == before
+    assert before[0].log.data == data
 
 
 def test_a_missing_branch_or_file_is_named(

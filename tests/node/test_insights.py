@@ -213,7 +213,6 @@ def series(tried: list[Tried], parts: tuple[str, ...] = ("DEPTH up",)) -> Series
         base=bytes(32),
         tree=bytes(32),
         stack=(bytes(32),) * max(1, len(parts)),
-        rotation=0,
         passed=True,
         measured=measured,
     )

@@ -12,19 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.checkup import examine, mend
+from node.clock import EARLY_MS
 from node.home import Home
 from node.store.boards import BoardKey
 from node.store.extracts import Extract, extract
-from node.store.intake import EARLY_MS, INTENT_MS, Quotas
+from node.store.intake import INTENT_MS, Quotas, Share
 from node.store.sifting import BATCH, Sifted
 from node.store.store import Store
 from protocol.board import board_of
+from protocol.encoding import encode
 from protocol.errors import Rejected
+from protocol.keys import SigningKey
 from protocol.kinds import TaskBody, UnknownBody
 from protocol.record_index import key_of
 from protocol.records import Record, parse_record, sign_record
-from protocol.topics import news_topic
-from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS
+from protocol.topics import news_topic, topics_of
+from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS, VARIANTS
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
@@ -135,10 +138,10 @@ def test_another_networks_records_stay_out(store: Store) -> None:
     assert ids(store) == set()
 
 
-def early(minutes: int, seq: int = 0) -> Record:
+def early(minutes: int, seq: int = 0, key: SigningKey = STRANGER) -> Record:
     """Return a record whose time is so many minutes ahead."""
     return sign_record(
-        STRANGER,
+        key,
         net="main",
         seq=seq,
         prev=None,
@@ -155,6 +158,40 @@ def test_what_is_early_waits_until_its_time_has_come(store: Store) -> None:
     assert store.settle(now_ms=NOW_MS)[1].new == []
     assert store.settle(now_ms=later.ts_ms - EARLY_MS)[1].new == [later.id]
     assert ids(store) == {soon.id, later.id}
+
+
+def test_of_what_is_early_an_author_has_a_share_and_the_furthest_ahead_goes_first(
+    store: Store,
+) -> None:
+    store.quotas = Quotas(early=Share(records=3, size_bytes=1 << 20))
+    flood = [early(minutes, seq=minutes) for minutes in (60, 50, 40, 30, 20)]
+    honest = early(90, seq=0, key=KEYS[0])
+    report = store.ingest([one.wire for one in [*flood[:2], honest]], now_ms=NOW_MS)
+    assert report.quarantined == 3
+    report = store.ingest([one.wire for one in flood[2:]], now_ms=NOW_MS)
+    assert report.quarantined == 3
+    assert store.ingest([flood[0].wire], now_ms=NOW_MS).quarantined == 0
+    assert store.settle(now_ms=NOW_MS + 3_600_000)[1].new == [one.id for one in flood[:1:-1]]
+    assert store.settle(now_ms=NOW_MS + 5_400_000)[1].new == [honest.id]
+    # What made room is welcome when it is no longer early.
+    assert store.ingest([flood[0].wire], now_ms=NOW_MS + 5_400_000).new == [flood[0].id]
+
+
+def test_of_what_is_early_an_author_has_a_share_in_bytes(store: Store) -> None:
+    size = len(early(20).wire)
+    store.quotas = Quotas(early=Share(records=100, size_bytes=2 * size + size // 2))
+    report = store.ingest([early(20 + n, seq=n).wire for n in range(5)], now_ms=NOW_MS)
+    assert report.quarantined == 2
+
+
+def test_a_full_quarantine_keeps_what_comes_soon_whoever_made_the_rest(store: Store) -> None:
+    store.quotas = Quotas(early_in_all=Share(records=20, size_bytes=1 << 20))
+    names = [SigningKey.from_seed(number.to_bytes(32, "big")) for number in range(30)]
+    a_year = 365 * 24 * 60
+    store.ingest([early(a_year, key=key).wire for key in names], now_ms=NOW_MS)
+    honest = early(30, key=KEYS[0])
+    assert store.ingest([honest.wire], now_ms=NOW_MS).quarantined == 1
+    assert store.settle(now_ms=honest.ts_ms)[1].new == [honest.id]
 
 
 def test_old_intents_are_forgotten(store: Store) -> None:
@@ -253,6 +290,79 @@ def test_unknown_kinds_are_kept_under_a_small_quota(store: Store) -> None:
     ]
     store.ingest([record.wire for record in records], now_ms=NOW_MS)
     assert ids(store) == {record.id for record in records[2:]}
+
+
+def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
+    store: Store,
+) -> None:
+    world = World()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY, anchors=STEADY))
+    store.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+    before = store.board(KEY).rows
+    dreamt = replace(attest(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
+    rehearsed = replace(confirm(TREES[1], STEADY, anchors=STEADY), stage="rehearsal")
+    shadows = replace(confirm(TREES[2], STEADY), status="frozen")
+    later = [
+        world.say(KEYS[1], dreamt),
+        world.say(KEYS[2], rehearsed),
+        world.say(KEYS[2], shadows),
+        *(
+            sign_record(AUTHOR, net="main", seq=9 + at, prev=None, ts_ms=START_MS, body=body)
+            for at, body in enumerate(VARIANTS.values())
+        ),
+    ]
+    report = store.ingest([one.wire for one in later], now_ms=NOW_MS)
+    assert (len(report.new), report.rejected, report.over_quota) == (len(later), [], 0)
+    assert ids(store) == {ANNOUNCEMENT.id, claim.id, *(one.id for one in later)}
+    assert all(topics_of(one) for one in later if one.kind != "patch")
+    assert store.board(KEY).rows == before
+
+
+def test_what_an_older_version_kept_of_the_same_bytes_is_made_anew(tmp_path: Path) -> None:
+    home, world = Home(tmp_path / "home"), World()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
+    with Store.open(home) as store:
+        store.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
+        store._database.rows("DELETE FROM fact")  # as a version that read less of it had it
+        store._database.rows("DELETE FROM board")
+        assert store.board(KEY).rows == ()
+        store.set_meta("derived_by", b"\x01\x01")
+    with Store.open(home) as store:
+        assert store.board(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
+
+
+def prophecies(count: int, key: SigningKey = STRANGER, size_bytes: int = 10) -> list[Record]:
+    """Return so many records of an unknown kind."""
+    body = UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
+    return [
+        sign_record(key, net="main", seq=seq, prev=None, ts_ms=START_MS, body=body)
+        for seq in range(count)
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_unknown_kinds_are_kept_within_so_many_bytes_of_an_author(store: Store, order: int) -> None:
+    records = prophecies(5, size_bytes=1_000)
+    size = len(records[0].wire)
+    store.quotas = Quotas(unknown_bytes=3 * size)
+    for record in records[::order]:
+        store.ingest([record.wire], now_ms=NOW_MS)
+    assert ids(store) == {record.id for record in records[2:]}
+    other = prophecies(2, KEYS[0], size_bytes=1_000)
+    store.ingest([record.wire for record in other], now_ms=NOW_MS)
+    assert len(ids(store)) == 5
+
+
+def test_unknown_kinds_of_many_names_leave_room_for_whoever_has_few(store: Store) -> None:
+    store.quotas = Quotas(unknown=5, unknown_in_all=20)
+    few, known = prophecies(2, KEYS[0]), chain(5, KEYS[1])
+    store.ingest([record.wire for record in [*few, *known]], now_ms=NOW_MS)
+    for number in range(10):
+        flood = prophecies(5, SigningKey.from_seed(number.to_bytes(32, "big")))
+        store.ingest([record.wire for record in flood], now_ms=NOW_MS)
+    left = ids(store)
+    assert {record.id for record in [*few, *known]} <= left
+    assert len(left) <= 20 + len(known)
 
 
 def test_own_records_are_nobodys_to_evict(store: Store) -> None:

@@ -47,7 +47,7 @@ def test_what_was_kept_is_there_again(path: Path) -> None:
 
 
 def test_a_failure_is_kept_as_it_was(path: Path) -> None:
-    failed = replace(kept(1), run=run(None, status="crash", reason="no \u202e lamps"))
+    failed = replace(kept(1), run=run(None, status="crash", reason="no \u200d lamps"))
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(failed)
     with kept_runs(path, HERE, is_fresh=False) as runs:

@@ -27,7 +27,10 @@ Show = Callable[..., str]
 
 @pytest.fixture
 def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Two claims; the better one was confirmed by two keys and refuted by one, and here."""
+    """Two claims; the better one was confirmed and refuted by a key each, and found smaller here.
+
+    Another key says that it confirms it, after two pairs.
+    """
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     world = World()
     announce = sign_record(
@@ -36,11 +39,12 @@ def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     world.records.append(announce)
     best = world.say(KEYS[0], confirm(TREES[0], STEADY, env="torch2.13-cpu"))
     world.say(KEYS[1], confirm(TREES[1], SMALL, env="torch2.14-cpu"))
-    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed"))
-    world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY, "confirmed"))
-    world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1), "refuted"))
+    aim = best.id
+    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
+    world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
+    world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
     store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], SMALL, "confirmed", target=best.id)
+    answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
 
@@ -63,7 +67,7 @@ def rows(show: Show, *words: str) -> list[dict[str, Any]]:
 
 def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     document = json.loads(show("--json"))
-    digests = {"set_digest", "board_digest"}
+    digests = {"rule", "set_digest", "board_digest"}
     assert set(document) == {"v", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {
@@ -82,9 +86,13 @@ def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
 def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) -> None:
     best = rows(show)[0]
     # This node's own attestation counts among the others of anybody's board, as everybody's does.
-    assert best["others"] == {"confirmed": 3, "refuted": 1, "adopted": 0}
+    others = best["others"]
+    counted = {"confirmed": 1, "smaller": 1, "refuted": 1, "unsupported": 1, "adopted": 0}
+    assert {name: others[name] for name in counted} == counted
+    assert (others["gain_anchor"], others["anchor_pairs"]) == (0.1, 4)
+    assert 0 < others["gain_anchor_lower"] < 0.1
     assert best["gain_anchor"] == 0.1
-    assert best["here"]["verdict"] == "confirmed"
+    assert best["here"]["verdict"] == "smaller"
     assert best["here"]["gain"] == 0.04
     assert best["here"]["lower"] < 0.04 < best["here"]["upper"]
     assert best["here"]["pairs"] == 4
@@ -115,10 +123,11 @@ def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
     heading, names, best, second = text.splitlines()[:4]
     assert heading == f"tiny on {CLASS}, gain in val_bpb"
     assert names.split() == [
-        *("rank", "tree", "claimed", "gain", "at", "least", "val_bpb", "tries", "others", "here")
+        *("rank", "tree", "claimed", "gain", "at", "least", "val_bpb", "tries", "attested"),
+        *("others", "here"),
     ]
     assert best.split()[:3] == ["1", TREES[0].hex()[:12], "+0.100000"]
-    assert best.rstrip().endswith("+3 -1   confirmed +0.040000")
+    assert best.rstrip().endswith("+1 ~1 -1 ?1  smaller +0.040000")
     assert second.split()[:2] == ["2", TREES[1].hex()[:12]]
     assert "not measured" in second
     assert "keys, not people" in text

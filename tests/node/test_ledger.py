@@ -216,7 +216,7 @@ def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(ledger: Ledg
 
 def test_the_head_is_not_moved_under_a_checkpoint(ledger: Ledger) -> None:
     keep(ledger, "0.2")
-    open_checkpoint(ledger, rotation=0)
+    open_checkpoint(ledger)
     with pytest.raises(ArnodeError) as caught:
         ledger.move_head(BASELINE.tree, evidence=None)
     assert "arnode start" in caught.value.hint

@@ -104,7 +104,7 @@ def test_it_fits_any_terminal(home: Home, store: Store, width: int, height: int)
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:
     ledger = worked(home, store)
-    job = open_checkpoint(ledger, rotation=0)
+    job = open_checkpoint(ledger)
     node = node_of(home, store)
     node.research.activity.weighing(confirmation_of(ledger, job))
     assert "%" in drawn(node)
@@ -113,7 +113,7 @@ def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -
 def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
     ledger = with_baseline(home, store)
     foreign = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
-    proposal = proposal_of(BASELINE, "0.9", title="titled \u202eevil [bold]x[/bold]")
+    proposal = proposal_of(BASELINE, "0.9", title="titled \u200devil [bold]x[/bold]")
     conclude(ledger, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
@@ -126,6 +126,7 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "\u202e" not in shown
+    assert "\u200d" not in shown
     assert "[bold]x[/bold]" in shown
 
 

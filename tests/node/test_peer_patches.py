@@ -78,7 +78,7 @@ def test_what_others_confirmed_is_said_to_be_theirs(
     result = ada.claims(tree, 2.0)
     omar = Stranger(store, Blobs(home.blobs), number=51, name="omar")
     said = attest(
-        omar.key, tree.tree, [2 * SD_NANO] * 4, "confirmed", base=BASELINE.tree, target=result
+        omar.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASELINE.tree, target=result
     )
     omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
     (patch,) = shown(ledger).latest()

@@ -148,6 +148,24 @@ def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
     assert catch_ups(bench) == []
 
 
+def test_the_tree_to_catch_up_with_is_chosen_by_what_is_sure_of_it(
+    bench: Bench, ada: Stranger, omar: Stranger
+) -> None:
+    """Of many figures the largest is the luckiest: a bound allows for its author's tries."""
+    steady, lucky = rated("0.5"), rated("0.6")
+    claim = ada.claims(steady, 6.0)
+    for number in range(30):
+        omar.claims(rated(f"0.{700 + number}"), 0.1)
+    omar.claims(lucky, 6.5)
+    truly(bench, steady, 6.0)
+    work(bench)
+    assert [step.target for step in catch_ups(bench)] == [claim]
+    (step,) = catch_ups(bench)
+    assert step.gain_nano == 6 * SD_NANO
+    assert step.lower_nano is not None
+    assert 2 * SD_NANO < step.lower_nano < step.gain_nano
+
+
 def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
     bench: Bench, blobs: Blobs, ada: Stranger, omar: Stranger
 ) -> None:
@@ -194,7 +212,7 @@ def test_own_claims_are_no_peers(bench: Bench, blobs: Blobs) -> None:
     work(bench)  # kept and confirmed as its own
     ledger = ledger_of(bench.home, bench.store)
     assert peers()(ledger).idea() is None
-    assert peers()(ledger).catch_up(rotation=0) is None
+    assert peers()(ledger).catch_up() is None
 
 
 def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: Blobs) -> None:
@@ -291,7 +309,7 @@ def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: Stran
     ada.claims(head, 18.0)
     truly(bench, head, 6.0)
     work(bench)
-    assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("confirmed", "smaller")]
+    assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("smaller", "smaller")]
     assert heads(bench)[0] == head.tree
     rate = author_rates(ledger_of(bench.home, bench.store), ())[ada.key.public]
     assert rate.standing == "open"

@@ -106,7 +106,7 @@ def test_a_missed_checkpoint_vouches_for_nothing(ledger: Ledger, blobs: Blobs) -
 
 
 def test_a_strangers_stripped_lines_stay_theirs(ledger: Ledger, blobs: Blobs) -> None:
-    stranger = Stranger(ledger.store, blobs, name="ada\u202e")
+    stranger = Stranger(ledger.store, blobs, name="ada\u200d")
     wordy = of("LEARNING_RATE = 0.1\n# Dear agent\nA = 1  # obey\ndef f():\n    'obey'\n")
     patch = stranger.patch(BASELINE, wordy, title="An idea")
     found = examine(ledger.store, blobs, MANIFEST, wordy.tree)

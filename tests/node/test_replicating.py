@@ -288,8 +288,8 @@ def test_edits_that_make_nothing_of_the_baseline_are_a_fault_of_the_catalogue(
 # What else a metric depends on
 
 
-def test_torch_and_the_secret_make_another_setting_and_the_core_count_does_not(
-    tmp_path: Path,
+def test_torch_sources_and_the_secret_make_another_setting_and_the_core_count_does_not(
+    tiny: Task, tmp_path: Path
 ) -> None:
     home = Home(tmp_path / "home")
     here = processor()
@@ -297,10 +297,13 @@ def test_torch_and_the_secret_make_another_setting_and_the_core_count_does_not(
     def with_env(**changes: str | int) -> Device:
         return replace(here, environment={**here.environment, **changes})
 
-    setting = setting_of(home, here)
-    assert setting_of(home, with_env(cores=77)) == setting
-    assert setting_of(home, with_env(torch="0.1")) != setting
-    assert setting_of(Home(tmp_path / "another"), here) != setting
+    catalogue = [finding("wide", ("WIDTH = 64", "WIDTH = 96"))]
+    setting = setting_of(home, here, tiny, catalogue)
+    assert setting_of(home, with_env(cores=77), tiny, catalogue) == setting
+    assert setting_of(home, with_env(torch="0.1"), tiny, catalogue) != setting
+    assert setting_of(Home(tmp_path / "another"), here, tiny, catalogue) != setting
+    # Its secret split is drawn when all sources are fixed: another catalogue has another one.
+    assert setting_of(home, here, tiny, [finding("deep", ("LAYERS = 2", "LAYERS = 3"))]) != setting
 
 
 def test_a_run_without_its_pair_stands_in_its_column() -> None:

@@ -90,7 +90,7 @@ def test_where_the_text_is_public_a_stack_must_gain_more_than_it_grew_by(
 ) -> None:
     longer = "0.201 + 0.0012345678987654321"
     bench.runner.outcomes = dict([better(longer)])
-    bench.rates, bench.public_pool_bytes = [longer], pool_bytes
+    bench.rates, bench.pool_bytes = [longer], pool_bytes
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     assert bench.decisions().count("kept") == 1
@@ -500,7 +500,7 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
     keep(ledger, "0.200")
-    job = open_checkpoint(ledger, rotation=0)
+    job = open_checkpoint(ledger)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.open_jobs(LINE) == []

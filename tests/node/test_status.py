@@ -39,7 +39,7 @@ NESTED = {
     "head": {"tree", "metric", "metric_sd", "runs"},
     "working": {"tree", "keeps", "branch"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
-    "verification": {"queued", "confirmed", "refuted", "unconfirmed", "unrunnable"},
+    "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
 
 
@@ -118,13 +118,13 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
     keep(ledger, "0.4")
     checkpoint(ledger, gain_nano=GAIN_NANO)
     keep(ledger, "0.5")
-    open_checkpoint(ledger, rotation=0)
+    open_checkpoint(ledger)
     line = line_of(ledger)
     assert line["experiments"] == {
         "total": 6, "kept": 4, "discarded": 1, "failed": 1, "rejected": 0,
     }  # fmt: skip
     assert line["verification"] == {
-        "queued": 1, "confirmed": 1, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
+        "queued": 1, "confirmed": 1, "smaller": 0, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
 

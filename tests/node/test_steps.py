@@ -22,7 +22,7 @@ EXPERIMENT = ExperimentStep(
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
     bank_nano=(2_174_000_000, 2_175_000_000),
 )
-CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,), rotation=1)
+CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
 )

@@ -38,10 +38,9 @@ def test_a_claim_is_only_a_claim(store: Store, ada: Stranger) -> None:
     assert cell.gain.value_nano == pytest.approx(6 * SD_NANO, rel=0.01)
 
 
-def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str) -> None:
-    said = attest(
-        author.key, IDEA.tree, [round(gain_sd * SD_NANO)] * 3, verdict, base=BASELINE.tree
-    )  # type: ignore[arg-type]
+def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str, claim: bytes) -> None:
+    gains = [round(gain_sd * SD_NANO)] * 4
+    said = attest(author.key, IDEA.tree, gains, verdict, base=BASELINE.tree, target=claim)
     author.publish(
         AttestBody(
             **{
@@ -58,10 +57,16 @@ def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str) ->
 def test_others_are_counted_by_key_and_their_word_is_theirs(
     home: Home, store: Store, ada: Stranger
 ) -> None:
-    ada.claims(IDEA, 6.0)
-    for number, verdict, gain_sd in ((51, "refuted", 0.0), (52, "refuted", 0.0)):
-        says(Stranger(store, Blobs(home.blobs), number=number), gain_sd, verdict, HARDWARE_CLASS)
-    says(Stranger(store, Blobs(home.blobs), number=53), 5.0, "confirmed", THERE.hardware_class)
+    claim = ada.claims(IDEA, 6.0)
+    for number, verdict, gain_sd in (
+        (51, "refuted", 0.0),
+        (52, "refuted", 0.0),
+        (54, "refuted", 5.0),
+    ):
+        other = Stranger(store, Blobs(home.blobs), number=number)
+        says(other, gain_sd, verdict, HARDWARE_CLASS, claim)
+    other = Stranger(store, Blobs(home.blobs), number=53)
+    says(other, 5.0, "confirmed", THERE.hardware_class, claim)
     (step,) = transfer_matrix(store, [HERE, THERE])
     here, there = step.cells[HARDWARE_CLASS], step.cells[THERE.hardware_class]
     assert (here.level, here.verdict, here.keys) == ("others", "refuted", 2)

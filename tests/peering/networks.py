@@ -12,8 +12,10 @@ from node.network.contract import NetworkSettings
 from node.network.limits import PeerId
 from node.peering.carrier import Connected, Disconnected, Event, Heard, Message
 from node.peering.process import NetworkProcess
+from protocol.topics import news_topic
+from tests.protocol.examples import MANIFEST
 
-TOPIC = "/arnode/test/0123456789abcdef/news"
+TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 90.0
 

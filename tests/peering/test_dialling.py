@@ -18,7 +18,9 @@ from node.peering.messages import MAX_TOLD, PEERS, Hello
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
 
-HELLO = Hello(v=1, software="arnode 0.1.0", net="main", author=bytes(32), addresses=(), digests={})
+HELLO = Hello(
+    v=1, rule=2, software="arnode 0.1.0", net="main", author=bytes(32), addresses=(), digests={}
+)
 
 
 def address(number: int, host: str = "127.0.0.1") -> Address:

@@ -1,40 +1,65 @@
-"""Peers' questions take a share of the core's time, each peer so much, and research the rest."""
+"""Peers' questions take a share of the core's time; who asks for much waits for who does not."""
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import pytest
 
 from node.network.limits import ALLOWANCES, Kind, PeerId
+from node.peering import effort
 from node.peering.carrier import Message
 from node.peering.conduct import Conduct
-from node.peering.effort import BURST_S, SHARE, Effort
+from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
 from tests.peering.members import Clock
 from tests.peering.wires import Wires
 
-ONE, OTHER = PeerId("one"), PeerId("other")
+ONE, OTHER, HONEST = PeerId("one"), PeerId("other"), PeerId("honest")
+CROWD = tuple(PeerId(f"greedy {number}") for number in range(8))
 
 
 class Scene:
-    """Questions that take as long as they say, by a clock that goes on when somebody sleeps."""
+    """Questions that take as long as they say, by a clock that goes on when somebody waits.
+
+    `size_bytes` is how long each is; `answered` is whose were answered, in order.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock, self.slept_s = Clock(), 0.0
+        self.clock, self.waited_s = Clock(), 0.0
         self.carrier = Wires().carrier("asked")
-        self.answer = Effort(Conduct(self.carrier, self.clock), self.clock).limiting(self._take)
-        self._sleep = asyncio.sleep
-        monkeypatch.setattr("node.peering.effort.asyncio.sleep", self.sleep)
+        self.hosts: dict[PeerId, str] = {}
+        self.answered: list[PeerId] = []
+        self._answer = Effort(
+            Conduct(self.carrier, self.clock),
+            self.clock,
+            host_of=lambda peer: self.hosts.get(peer, "127.0.0.1"),
+        ).limiting(self._take)
+        monkeypatch.setattr(effort, "wait_for", self._wait)
 
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s += seconds
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        await asyncio.sleep(0)  # whoever asks now is heard first
+        if not event.is_set():
+            self.waited_s += seconds
+            self.clock.now_s += seconds
+
+    async def answer(self, peer: PeerId, seconds: float, *, size_bytes: int = 100) -> Message:
+        return await self._answer(peer, [seconds, bytes(size_bytes)])
+
+    def asking(
+        self, peers: Iterable[PeerId], seconds: float, *, size_bytes: int = 100
+    ) -> list[asyncio.Task[Message]]:
+        return [
+            asyncio.create_task(self.answer(peer, seconds, size_bytes=size_bytes)) for peer in peers
+        ]
+
+    async def _take(self, peer: PeerId, question: Message) -> Message:
+        assert isinstance(question, list)
+        seconds = question[0]
+        assert isinstance(seconds, float)
         self.clock.now_s += seconds
-        await self._sleep(0)
-
-    async def _take(self, _: PeerId, question: Message) -> Message:
-        assert isinstance(question, float)
-        self.clock.now_s += question
-        return question
+        self.answered.append(peer)
+        return seconds
 
 
 @pytest.fixture
@@ -48,7 +73,7 @@ def test_a_newcomers_pages_come_without_waiting(scene: Scene) -> None:
             await scene.answer(ONE, 0.01)
 
     asyncio.run(ask())
-    assert scene.slept_s == 0
+    assert scene.waited_s == 0
 
 
 def test_beyond_their_share_questions_wait(scene: Scene) -> None:
@@ -61,6 +86,73 @@ def test_beyond_their_share_questions_wait(scene: Scene) -> None:
     took_s = 300 * 0.3
     passed_s = scene.clock.now_s - began_s
     assert (took_s - BURST_S) / passed_s == pytest.approx(SHARE, rel=0.1)
+
+
+def test_a_small_question_waits_for_nobody_who_asked_much(scene: Scene) -> None:
+    """Eight peers had their turns until the share was used up, and have 32 questions open."""
+
+    async def ask() -> None:
+        while not scene.waited_s:
+            await asyncio.gather(*scene.asking(CROWD, 0.04, size_bytes=129_000))
+        crowd = scene.asking(CROWD * 4, 0.04, size_bytes=129_000)
+        await asyncio.sleep(0)
+        for _ in range(20):
+            answered, began_s = len(scene.answered), scene.clock.now_s
+            await scene.answer(HONEST, 0.01)
+            assert scene.answered[answered:].index(HONEST) <= 1, "the one that was being answered"
+            assert scene.clock.now_s - began_s <= 0.04 + 0.01 + 1e-6
+        await asyncio.gather(*crowd)
+
+    asyncio.run(ask())
+
+
+def test_large_questions_have_their_turns_by_what_each_peer_had(scene: Scene) -> None:
+    async def ask() -> None:
+        for _ in range(10):
+            await scene.answer(ONE, 0.1, size_bytes=SMALL_BYTES)
+        asking = scene.asking([ONE] * 5 + [OTHER] * 5, 0.1, size_bytes=SMALL_BYTES)
+        await asyncio.gather(*asking)
+
+    asyncio.run(ask())
+    assert scene.answered[10:] == [OTHER] * 5 + [ONE] * 5
+
+
+def test_many_names_at_one_address_have_one_turn(scene: Scene) -> None:
+    names = [PeerId(f"name {number}") for number in range(20)]
+    scene.hosts = dict.fromkeys(names, "192.0.2.1") | {HONEST: "192.0.2.2"}
+
+    async def ask() -> None:
+        await asyncio.gather(*scene.asking(names[:10], 0.1, size_bytes=129_000))
+        new = scene.asking(names[10:], 0.1, size_bytes=129_000)
+        await asyncio.gather(*new, *scene.asking([HONEST], 0.1, size_bytes=129_000))
+
+    asyncio.run(ask())
+    assert scene.answered[10] == HONEST
+
+
+def test_debts_wear_off(scene: Scene) -> None:
+    async def ask() -> None:
+        await scene.answer(ONE, 0.2)
+        scene.clock.now_s += 60
+        await scene.answer(OTHER, 0.1)
+        await asyncio.gather(*scene.asking([OTHER, ONE], 0.1))
+
+    asyncio.run(ask())
+    assert scene.answered[2:] == [ONE, OTHER]
+
+
+def test_small_questions_are_large_ones_to_whoever_had_much(scene: Scene) -> None:
+    async def ask() -> None:
+        await scene.answer(ONE, LITTLE_DEBT_S + 1)
+        while not scene.waited_s:
+            await scene.answer(OTHER, 0.1, size_bytes=129_000)
+        waited_s = scene.waited_s
+        await scene.answer(HONEST, KEPT_S - 0.1)
+        assert scene.waited_s == waited_s, "a part of the share is kept for it"
+        await scene.answer(ONE, 0.01)
+        assert scene.waited_s > waited_s
+
+    asyncio.run(ask())
 
 
 def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene: Scene) -> None:
@@ -76,6 +168,18 @@ def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene
         assert scene.carrier.dropped == {OTHER: "it takes too much: effort"}
 
     asyncio.run(ask())
+
+
+def test_who_has_gone_is_waited_for_no_longer(scene: Scene) -> None:
+    async def ask() -> None:
+        asking = scene.asking([ONE, OTHER, HONEST], 0.1)
+        await asyncio.sleep(0)
+        asking[1].cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await scene.answer(OTHER, 0.1)
+
+    asyncio.run(ask())
+    assert scene.answered == [ONE, HONEST, OTHER]
 
 
 def test_the_loop_has_its_turn_between_any_two_answers() -> None:

@@ -23,7 +23,7 @@ from protocol.source import Source
 from tests.node.examples import LINE
 from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
 from tests.peering.wires import Wires
-from tests.protocol.examples import MANIFEST, PATCH, RESULT, sha256
+from tests.protocol.examples import MANIFEST, PATCH, REPORT, RESULT, sha256
 
 BASE = Source.of({"model.py": b"WIDTH = 4\n", "train.py": b"DEPTH = 2\n"})
 TREE = BASE.replacing("train.py", b"DEPTH = 3  # " + b"x" * (CHUNK_BYTES + 100) + b"\n")
@@ -238,6 +238,9 @@ def test_what_was_claimed_before_a_restart_is_fetched_after_it(scene: Scene) -> 
 def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
     scene.fill(scene.first)
     secret = scene.first.blobs.put(b"a log of this home")
+    assert scene.first.blobs.put(b"# A night") == REPORT.text
+    told = signed(KEYS[0], 2, REPORT)
+    scene.first.take([told])
 
     async def ask(blob: bytes, record: bytes) -> Message:
         question = write(BlobPart(blob=blob, record=record, offset=0))
@@ -248,6 +251,7 @@ def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
         unchanged = sha256(b"WIDTH = 4\n")
         answer = await ask(unchanged, PATCH_RECORD.id)
         assert answer == {"data": b"WIDTH = 4\n", "size": 10}
+        assert await ask(REPORT.text, told.id) == {"data": b"# A night", "size": 9}
         for blob, record in (
             (secret, PATCH_RECORD.id),
             (unchanged, sha256(b"no record")),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,11 +16,12 @@ from node.peering import greeting
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
 from protocol.errors import Rejected
-from tests.peering.members import Clock, Member, greet, library, member
+from tests.peering.members import Clock, Member, greet, library, member, until
 from tests.peering.wires import Wires
 
 OWN = Hello(
     v=1,
+    rule=2,
     software="arnode 0.1.0",
     net="main",
     author=bytes(32),
@@ -151,6 +153,27 @@ def test_a_peer_of_another_network_is_told_so_and_not_asked_again(
         assert not stranger.peering.greeter.is_greeted(one.carrier.peer_id)
         clock.now_s += 100
         assert one.peering.greeter.due() == []
+
+
+def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_once(
+    pair: tuple[Wires, Clock, Member, Member],
+) -> None:
+    wires, _, one, _ = pair
+    stranger = wires.carrier("stranger")
+
+    async def talk() -> None:
+        wires.connect(stranger, one.carrier)
+        one.peering.greeter.came(stranger.peer_id, dialled=False)
+        answer = await stranger.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
+        told = read(Hello, answer)
+        assert isinstance(told, Hello)
+        assert told.net == "main"
+        await until(lambda: stranger.peer_id not in one.carrier.peers)
+        assert stranger.peer_id not in one.peering.peers
+
+    asyncio.run(talk())
+    why = "it is of the network private, this node of main"
+    assert one.carrier.dropped == {stranger.peer_id: why}
 
 
 def test_a_peer_that_is_silent_twice_is_disconnected(

@@ -255,5 +255,11 @@ def test_questions_of_any_shape_are_answered_or_ended(
 
 def _hello() -> Hello:
     return Hello(
-        v=1, software="lies 1", net="main", author=bytes(32), addresses=(), digests=dict(FEW)
+        v=1,
+        rule=2,
+        software="lies 1",
+        net="main",
+        author=bytes(32),
+        addresses=(),
+        digests=dict(FEW),
     )

@@ -174,6 +174,7 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
             net=NET,
             now_ms=lambda: now_ms,
             on_new=lambda _peer, _ids: None,
+            clock=time.monotonic,
             authors=frozenset({wanted.public}),
         )
         return await taking.take(PeerId(PEER), [*(one.wire for one in records), b"no record"])

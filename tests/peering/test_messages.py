@@ -44,6 +44,7 @@ WIDE = "\U0001f642"  # four bytes
 TOPICS = [f"/arnode/{number:0{MAX_TOPIC}}" for number in range(MAX_TOPICS)]
 HELLO = Hello(
     v=1,
+    rule=2,
     software=WIDE * 64,
     net="n" * 48,
     author=ID,

@@ -36,6 +36,7 @@ from trainer.sandbox.tier import probe_tier
 
 RECORD = World().say(KEYS[0], adopt(TREES[1], unverified=True))
 SEED = bytes(range(7, 39))
+HOST = "127.0.0.1"
 
 
 def test_a_network_process_is_a_carrier() -> None:
@@ -50,11 +51,11 @@ def test_two_networks_dial_and_ask_each_other() -> None:
             assert await one.dial(other.addresses[0]) == other.peer_id
             assert one.peers == (other.peer_id,)
             arrival = await until_event(events, Connected)
-            assert arrival == Connected(peer=one.peer_id, address=None)
+            assert arrival == Connected(peer=one.peer_id, address=None, host=HOST)
             assert await one.ask(other.peer_id, ECHO, {"a": b"b"}) == [one.peer_id, {"a": b"b"}]
             assert await other.ask(one.peer_id, ECHO, None) == [other.peer_id, None]
             assert await anext(one.events()) == Connected(
-                peer=other.peer_id, address=other.addresses[0]
+                peer=other.peer_id, address=other.addresses[0], host=HOST
             )
             await one.disconnect(other.peer_id)
             assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
@@ -179,7 +180,7 @@ def test_one_that_was_killed_comes_back_under_its_name_and_serves_again() -> Non
                 await one.dial(other.addresses[0])
                 assert await one.ask(name, ECHO, 3) == [one.peer_id, 3]
                 assert await until_event(events, Connected) == Connected(
-                    peer=one.peer_id, address=None
+                    peer=one.peer_id, address=None, host=HOST
                 )
 
     run(test)

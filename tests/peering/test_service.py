@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from node.clock import EARLY_MS
 from node.network.errors import NetworkError
 from node.peering import service
 from node.peering.carrier import Message
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC, RefusedError
-from node.store.intake import EARLY_MS
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic

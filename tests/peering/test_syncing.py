@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from node.home import Home
 from node.network.errors import NetworkError
-from node.peering import exchange
+from node.network.limits import Allowance
+from node.peering import exchange, taking
 from node.peering.carrier import Message
 from node.peering.messages import HELLO, SYNC
 from node.store.intake import INTENT_MS, Quotas
+from protocol.encoding import encode
 from protocol.errors import Rejected
+from protocol.kinds import UnknownBody
 from protocol.records import Record, payload_id
 from protocol.topics import subscriptions
 from tests.peering.members import (
@@ -458,3 +461,29 @@ def test_a_peer_that_only_lacks_what_came_here_of_late_is_not_asked(meeting: Mee
 
     asyncio.run(talk())
     assert one.ids() == other.ids() == {record.id for record in news}
+
+
+def test_of_kinds_that_a_node_does_not_know_a_peer_brings_so_many_at_once(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "STRANGE_RECORDS", Allowance(per_s=0.001, burst=5))
+    body = UnknownBody(kind="prophecy", encoded=encode({}))
+    strange = [signed(key, seq, body) for key in KEYS for seq in range(3)]
+    known = [signed(KEYS[0], 10 + seq, INSIGHT) for seq in range(7)]
+    one, other = meeting.member("one"), meeting.member("other")
+    other.take([*strange, *known])
+
+    async def talk() -> None:
+        await greet(meeting.wires, one, other)
+        await pull(one, other)
+        assert one.ids() >= {record.id for record in known}, "those it knows all come"
+        assert one.store.record_count() == len(known) + 5
+        # The rest comes in time, and nobody is to blame.
+        meeting.clock.now_s += 7_000
+        await greet(meeting.wires, one, other)
+        await pull(one, other)
+        await meeting.level(one, other)
+
+    asyncio.run(talk())
+    assert one.ids() == other.ids()
+    assert one.carrier.dropped == other.carrier.dropped == {}

@@ -14,13 +14,18 @@ from protocol.kinds import (
     Cost,
     Diff,
     Env,
+    Figures,
     FileChange,
+    FoundOn,
     InsightBody,
     IntentBody,
     NoiseBody,
     Origin,
     PatchBody,
     ProfileBody,
+    ProposalCount,
+    ProposalsBody,
+    ReportBody,
     ResultBody,
     RetractBody,
     Role,
@@ -28,6 +33,7 @@ from protocol.kinds import (
     TaskBody,
 )
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
+from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
 
 AUTHOR_SEED = bytes(range(32))
@@ -74,8 +80,8 @@ PROGRAM_MANIFEST = TaskManifest(
     version=3,
     kind="program",
     files=(("lib/sort.py", sha256(b"a")), ("main.py", sha256(b"b"))),
-    metric=MetricSpec(name="wall", unit="s", direction="min", max_step_nano=10**9),
-    budget=Budget(unit="seconds", amount=300),
+    metric=MetricSpec(name="wall_s", unit="s", direction="min", max_step_nano=10**6, scale=6),
+    budget=Budget(unit="instances", amount=32),
     limits=MANIFEST.limits,
     noise_floor_nano=0,
     audit=AuditCaps(k=0, tolerance_nano=0, tau_nano=0),
@@ -84,7 +90,30 @@ PROGRAM_MANIFEST = TaskManifest(
     vocabulary_size=0,
     context=0,
     claim_rows=0,
-    evaluator="command/1",
+    evaluator="program/1",
+    program=ProgramSpec(
+        run=("python", "main.py"),
+        entry=None,
+        build=None,
+        encoding="bytes",
+        isolation="fresh",
+        judge=sha256(b"judge"),
+        fixed_files=(("data/words.txt", sha256(b"words")),),
+        instances=Instances(public=32, secret=32, fixed=()),
+        aggregate="mean",
+        guards=(Guard(name="peak_mb", scale=0, times_millionths=1_500_000, most=2_048),),
+        best_known=0,
+        impossible=-1,
+        limits=ProgramLimits(threads=1, instance_mb=16, answer_mb=16, warmup=0),
+        device="cpu",
+        scoring="judged",
+        interactive=False,
+        judge_data=(("answers.json", sha256(b"answers")),),
+        packages=sha256(b"lock"),
+        judge_packages=None,
+        llm=ModelBudget(models=("any",), calls=40, tokens=20_000),
+    ),
+    below=MANIFEST.id,
 )
 
 PROFILE = ProfileBody(
@@ -206,6 +235,49 @@ INSIGHT = InsightBody(
     evidence=(sha256(b"result"),),
 )
 RETRACT = RetractBody(target=sha256(b"result"), revoke=False, reason="The clock was wrong.")
+REPORT = ReportBody(
+    task=MANIFEST.id,
+    hardware_class="cpu-x86_64",
+    title="A night on two cores",
+    since_ms=START_MS,
+    until_ms=START_MS + 8 * 3_600_000,
+    base=BASELINE.tree,
+    head=CHANGED.tree,
+    figures=Figures.of({"experiments": 812, "kept": 9, "gain_nano": 48_000_000}),
+    text=sha256(b"# A night"),
+    size_bytes=9,
+    evidence=(sha256(b"result"),),
+)
+PROPOSALS = ProposalsBody(
+    task=MANIFEST.id,
+    hardware_class="cpu-x86_64",
+    since_ms=START_MS,
+    until_ms=START_MS + 8 * 3_600_000,
+    counts=(
+        ProposalCount(
+            proposer="knobs",
+            model=None,
+            program=None,
+            proposed=700,
+            void=0,
+            failed=12,
+            rejected=0,
+            tried=688,
+            kept=7,
+        ),
+        ProposalCount(
+            proposer="llm",
+            model="example/model-1",
+            program=sha256(b"program"),
+            proposed=130,
+            void=9,
+            failed=4,
+            rejected=3,
+            tried=114,
+            kept=2,
+        ),
+    ),
+)
 
 BODIES: dict[str, Body] = {
     "profile": PROFILE,
@@ -218,4 +290,52 @@ BODIES: dict[str, Body] = {
     "intent": INTENT,
     "insight": INSIGHT,
     "retract": RETRACT,
+    "report": REPORT,
+    "proposals": PROPOSALS,
+}
+
+# What is optional, and words that no version knows yet: valid, kept and passed on by everybody.
+VARIANTS: dict[str, Body] = {
+    "a program task": TaskBody(manifest=PROGRAM_MANIFEST),
+    "a task of a later kind": TaskBody(
+        manifest=replace(
+            MANIFEST, kind="prophecy", budget=Budget(unit="wishes", amount=3), evaluator="oracle/1"
+        )
+    ),
+    "a patch that was found elsewhere": replace(
+        PATCH,
+        found_on=FoundOn(task=PROGRAM_MANIFEST.id, hardware_class="any", patch=sha256(b"there")),
+    ),
+    "a stopped run": replace(
+        RESULT,
+        stage="screen",
+        status="stopped",
+        runs=(replace(FAILED_RUN, role="candidate", status="stopped", reason=None, step=120),),
+    ),
+    "a program's run, of the class any": replace(
+        RESULT,
+        task=PROGRAM_MANIFEST.id,
+        hardware_class="any",
+        runs=(
+            replace(
+                GOOD_RUN,
+                metric_nano=0,
+                secret_nano=-3,
+                audit=None,
+                answer=sha256(b"answer"),
+                also=Figures.of({"peak_mb": 17}),
+            ),
+        ),
+    ),
+    "a stage, a status and a role of later": replace(
+        RESULT,
+        stage="rehearsal",
+        status="frozen",
+        runs=(replace(FAILED_RUN, role="shadow", status="frozen"),),
+    ),
+    "alpha and pairs": replace(ATTEST, alpha_millionths=50_000, max_pairs=16),
+    "smaller than claimed": replace(
+        ATTEST, verdict="smaller", alpha_millionths=50_000, max_pairs=16
+    ),
+    "a verdict of later": replace(ATTEST, verdict="dreamt"),
 }

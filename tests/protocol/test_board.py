@@ -1,6 +1,7 @@
 """Boards follow from the set of records alone, and nobody gains by what should not count."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.board import Board, Row, board_of
+from protocol.attestation import AttestBody
+from protocol.board import RULE, Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
 from protocol.kinds import Env
@@ -17,6 +19,7 @@ from protocol.records import Record
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
 from tests.protocol.worlds import (
+    BASELINE,
     CLASS,
     KEYS,
     STRANGER,
@@ -68,7 +71,8 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
         assert row.tie == (ranked.count(row.rank) > 1 if row.rank else False)
     # An environment of one entry is sorted as it is.
     encoded = [msgpack.packb(dict(sorted(row.to_value().items()))) for row in shown.rows]  # type: ignore[union-attr]
-    expected = b"arnode/board/1\0" + MANIFEST.id + CLASS.encode() + b"\0" + b"".join(encoded)
+    context = b"arnode/board/%d\0" % RULE
+    expected = context + MANIFEST.id + CLASS.encode() + b"\0" + b"".join(encoded)
     assert shown.board_digest == hashlib.sha256(expected).digest()
 
 
@@ -187,45 +191,180 @@ def test_only_flags_of_the_boards_own_are_shown() -> None:
     assert rows(world)[0].flags == ("contended",)
 
 
-def opinions(*said: tuple[SigningKey, Any]) -> tuple[int, int, int]:
+def opinions(*said: tuple[SigningKey, Any]) -> tuple[int, int, int, int, int]:
     """Return what others say of the first tree, claimed by the first key."""
     world = World()
-    world.say(KEYS[0], confirm(TREES[0], STEADY))
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
     for key, body in said:
-        world.say(key, body)
+        world.say(key, body(key, claim.id) if callable(body) else body)
     (row,) = rows(world)
-    return row.confirmed, row.refuted, row.adopted
+    return row.confirmed, row.smaller, row.refuted, row.unsupported, row.adopted
+
+
+def says(
+    verdict: str, gains: Sequence[int] = STEADY, *, is_aimed: bool = True, **more: Any
+) -> Callable[[SigningKey, bytes], AttestBody]:
+    """Return what makes an attestation of the first tree, by a key, that answers a claim."""
+
+    def made(key: SigningKey, target: bytes) -> AttestBody:
+        aim = target if is_aimed else None
+        return attest(key, TREES[0], gains, verdict, target=aim, **more)
+
+    return made
+
+
+NOTHING = (0, 1, 0, -1)
+A_FIFTH = (20_000_000, 21_000_000, 19_000_000, 20_000_000, 20_000_000, 20_000_000)
 
 
 def test_others_are_keys_that_re_ran_the_claim() -> None:
     tree = TREES[0]
-    yes, no = (
-        lambda key: attest(key, tree, STEADY, "confirmed"),
-        lambda key: attest(key, tree, (0, 1, 0), "refuted"),
-    )
-    assert opinions() == (0, 0, 0)
-    assert opinions((KEYS[1], yes(KEYS[1])), (KEYS[2], no(KEYS[2]))) == (1, 1, 0)
-    assert opinions((KEYS[1], yes(KEYS[1])), (KEYS[1], yes(KEYS[1]))) == (1, 0, 0), "keys, not runs"
-    assert opinions((KEYS[1], yes(KEYS[1])), (KEYS[1], no(KEYS[1]))) == (0, 1, 0), "the last counts"
-    assert opinions((KEYS[0], yes(KEYS[0])), (KEYS[0], adopt(tree))) == (0, 0, 0), (
-        "never the author"
-    )
-    assert opinions((KEYS[1], adopt(tree)), (KEYS[2], adopt(tree))) == (0, 0, 2)
-    assert opinions((KEYS[1], adopt(tree, unverified=True))) == (0, 0, 0)
+    yes, no = says("confirmed"), says("refuted", NOTHING)
+    assert opinions() == (0, 0, 0, 0, 0)
+    assert opinions((KEYS[1], yes), (KEYS[2], no)) == (1, 0, 1, 0, 0)
+    assert opinions((KEYS[1], yes), (KEYS[1], yes)) == (1, 0, 0, 0, 0), "keys, not runs"
+    assert opinions((KEYS[1], yes), (KEYS[1], no)) == (0, 0, 1, 0, 0), "the last counts"
+    assert opinions((KEYS[0], yes), (KEYS[0], adopt(tree))) == (0, 0, 0, 0, 0), "never the author"
+    assert opinions((KEYS[1], adopt(tree)), (KEYS[2], adopt(tree))) == (0, 0, 0, 0, 2)
+    assert opinions((KEYS[1], adopt(tree, unverified=True))) == (0, 0, 0, 0, 0)
 
 
-def test_an_attestation_must_bear_out_what_it_says() -> None:
-    tree, key = TREES[0], KEYS[1]
-    assert opinions((key, attest(key, tree, (-1, -1, -1), "confirmed"))) == (0, 0, 0)
-    assert opinions((key, attest(key, tree, (1,), "confirmed"))) == (0, 0, 0), "one pair"
-    assert opinions((key, attest(key, tree, (0,), "refuted"))) == (0, 0, 0), "one pair"
-    assert opinions((key, attest(key, tree, STEADY, "unconfirmed"))) == (0, 0, 0)
+@pytest.mark.parametrize(
+    ("verdict", "gains"),
+    [
+        ("confirmed", (-1, -1, -1)),
+        ("confirmed", STEADY[:2]),  # two pairs know nothing of their noise
+        ("confirmed", (9_000_000, 10_000_000, 11_000_000)),  # one deviation, on average
+        ("confirmed", A_FIFTH),  # a gain, but not what was claimed
+        ("smaller", STEADY),
+        ("smaller", NOTHING),
+        ("refuted", NOTHING[:2]),
+        ("refuted", STEADY),
+        ("refuted", A_FIFTH),
+        ("refuted", (40_000_000, 60_000_000, 50_000_000)),  # half of it is there
+    ],
+)
+def test_a_verdict_that_its_own_runs_do_not_bear_out_is_shown_as_that(
+    verdict: str, gains: Sequence[int]
+) -> None:
+    assert opinions((KEYS[1], says(verdict, gains))) == (0, 0, 0, 1, 0)
+
+
+def test_what_was_claimed_and_less_than_it_are_two_words() -> None:
+    less, none = says("smaller", A_FIFTH), says("refuted", NOTHING)
+    assert opinions((KEYS[1], less), (KEYS[2], none)) == (0, 1, 1, 0, 0)
+
+
+def test_without_the_claim_that_it_answers_only_what_is_worse_is_refuted() -> None:
+    worse = (-60_000_000, -61_000_000, -59_000_000)
+    assert opinions((KEYS[1], says("refuted", NOTHING, is_aimed=False))) == (0, 0, 0, 1, 0)
+    assert opinions((KEYS[1], says("refuted", worse, is_aimed=False))) == (0, 0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("verdict", ["unconfirmed", "unrunnable"])
+def test_who_found_nothing_out_is_not_counted(verdict: str) -> None:
+    assert opinions((KEYS[1], says(verdict))) == (0, 0, 0, 0, 0)
 
 
 def test_an_attestation_against_another_base_answers_another_question() -> None:
-    tree, key = TREES[0], KEYS[1]
-    against = attest(key, tree, (-5, -5), "refuted", base=TREES[3])
-    assert opinions((key, against)) == (0, 0, 0)
+    against = says("refuted", (-50_000_000,) * 4, base=TREES[3])
+    assert opinions((KEYS[1], against)) == (0, 0, 0, 0, 0)
+
+
+def test_a_claim_ranks_by_the_split_on_which_it_gains_less() -> None:
+    """Screens select on the public split; the secret one is the author's own."""
+    world = World()
+    selected = confirm(TREES[0], STEADY)
+    runs = tuple(
+        replace(one, secret_nano=2 * NANO - SMALL[seed % 4] * (one.role == "candidate"))
+        for seed, one in ((one.seed, one) for one in selected.runs)
+    )
+    world.say(KEYS[0], replace(selected, runs=runs))
+    world.say(KEYS[1], confirm(TREES[1], (70_000_000,) * 4))
+    first, second = rows(world)
+    assert (first.tree, second.tree) == (TREES[1], TREES[0])
+    assert second.gain_anchor_nano == 40_000_000, "and shows that gain"
+    turned = tuple(
+        replace(one, metric_nano=one.secret_nano, secret_nano=one.metric_nano) for one in runs
+    )
+    other = World()
+    other.say(KEYS[0], replace(selected, runs=turned))
+    (row,) = rows(other)
+    assert row.gain_anchor_nano == 40_000_000
+
+
+def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
+    """Return the first tree's row, after a claim of STEADY and what others say of it."""
+    world = World()
+    claim = world.say(KEYS[0], confirm(TREES[0], STEADY, base=base, anchors=STEADY))
+    for key, made in said:
+        world.say(key, made(key, claim.id))
+    (row,) = rows(world)
+    return row
+
+
+def test_an_attested_tree_ranks_by_what_attesters_found_beside_the_anchor() -> None:
+    claimed = attested()
+    assert (claimed.attested_pairs, claimed.gain_attested_lower_nano) == (0, None)
+    assert claimed.bound_nano == claimed.gain_anchor_lower_nano
+    found = (90_000_000, 91_000_000, 89_000_000, 90_000_000)
+    row = attested((KEYS[1], says("confirmed", found)))
+    assert (row.attested_pairs, row.gain_attested_nano) == (4, 90_000_000)
+    assert row.bound_nano == row.gain_attested_lower_nano
+    assert row.gain_anchor_lower_nano == claimed.gain_anchor_lower_nano, "its own column"
+    assert claimed.bound_nano is not None
+    assert row.bound_nano is not None
+    assert row.bound_nano > claimed.bound_nano, "who re-ran it selected nothing"
+    less = attested((KEYS[1], says("smaller", A_FIFTH)))
+    assert less.bound_nano is not None
+    assert less.bound_nano < claimed.bound_nano
+
+
+def test_against_another_base_attesters_need_runs_of_the_anchor() -> None:
+    base = TREES[3]
+    without = attested((KEYS[1], says("confirmed", base=base)), base=base)
+    assert (without.confirmed, without.gain_attested_nano) == (1, None)
+    few = attested((KEYS[1], says("confirmed", base=base, anchors=STEADY[:3])), base=base)
+    assert few.gain_attested_nano is None
+    row = attested((KEYS[1], says("confirmed", base=base, anchors=SMALL)), base=base)
+    assert (row.gain_attested_nano, row.attested_pairs) == (40_000_000, 4)
+
+
+def test_neither_many_keys_nor_low_figures_move_a_rank_that_one_key_bears_out() -> None:
+    honest = (KEYS[1], says("confirmed", STEADY))
+    low = (60_000_000, 61_000_000, 59_000_000, 60_000_000)
+    alone = attested(honest).bound_nano
+    assert attested(honest, (KEYS[2], says("confirmed", low))).bound_nano == alone
+    assert attested((KEYS[2], says("confirmed", low)), honest).bound_nano == alone
+    many = [(KEYS[number], says("confirmed", STEADY)) for number in (1, 2, 3)]
+    assert attested(*many).bound_nano == alone
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("unconfirmed", A_FIFTH),
+        says("refuted", A_FIFTH),
+        says("confirmed", A_FIFTH),
+    ],
+)
+def test_only_a_gain_that_is_borne_out_ranks_a_tree(said: Any) -> None:
+    assert attested((KEYS[1], said)).gain_attested_nano is None
+
+
+def test_the_author_attests_nothing_of_the_own_row() -> None:
+    assert attested((KEYS[0], says("confirmed"))).gain_attested_nano is None
+
+
+def test_a_row_s_metric_is_of_the_runs_that_count() -> None:
+    """Of each seed the first that is ok, and no zero that a crash was written down as."""
+    world = World()
+    claim = confirm(TREES[0], STEADY)
+    first = next(one for one in claim.runs if one.role == "candidate")
+    more = (replace(first, metric_nano=9 * NANO), replace(first, seed=99, metric_nano=0))
+    world.say(KEYS[0], replace(claim, runs=(*claim.runs, *more)))
+    (row,) = rows(world)
+    assert row.metric_nano == 2 * NANO - 100_000_000
 
 
 @pytest.mark.parametrize("ends_with", ["revocation", "equivocation"])

@@ -14,12 +14,15 @@ from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
 from node.network.limits import ALLOWANCES, Kind
 from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
+from protocol.errors import Rejected
+from protocol.evidence import CRITICAL, Evidence
+from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
-from protocol.keys import is_small_order
 from protocol.kinds import body_fields
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
@@ -27,10 +30,12 @@ from protocol.records import Record, parse_record
 from protocol.topics import all_subscriptions
 from tests.protocol.examples import BODIES
 from tests.protocol.test_hardware import CARDS
+from tests.vectors import edwards
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "records.json").read_text("utf-8"))
+SIGNATURES = json.loads((ROOT / "tests" / "vectors" / "signatures.json").read_text("utf-8"))
 
 
 def section(title: str) -> str:
@@ -67,23 +72,48 @@ def test_the_example_is_the_golden_record() -> None:
 
 def test_the_tables_and_the_example_of_boards_are_those_of_the_code() -> None:
     text = section("Boards")
-    numbers = [int(word) for word in re.findall(r"\b\d{7}\b", text)]
-    assert numbers == [*T95, *LUCK]
+    numbers = [int(word) for word in re.findall(r"\b\d{6,7}\b", text)]
+    assert numbers == [*T95, *LUCK, *CRITICAL]
     gain = gain_of([31_000_000, 28_000_000, 35_000_000, 30_000_000], 10_400_000)
     assert gain is not None
     for tries, shown in ((5, "-5,993,826"), (1, "1,448,497")):
         assert f"{gain.lower_nano(10_400_000 * luck(tries)):,}" == shown
         assert shown in text
+    base = (1_256_000_000, 1_251_000_000, 1_263_000_000, 1_259_000_000)
+    gains = (31_000_000, 28_000_000, 35_000_000, 30_000_000)
+    shown = Evidence.of([(b, b - d) for b, d in zip(base, gains, strict=True)], 10_400_000)
+    assert (shown.total, shown.scatter) == (124_000_000, 2_595_840_000_000_000)
+    assert shown.bears_out(0) == "confirmed"
     assert f"{gain.reach:,}" in text
     assert f"{gain.upper_nano:,}" in text
 
 
-def test_the_keys_of_small_order_are_those_of_the_code() -> None:
-    listed = re.findall(r"^ {4}([0-9a-f]{64})$", section("Records"), flags=re.MULTILINE)
-    assert len(listed) == 7
-    for key in map(bytes.fromhex, listed):
-        assert is_small_order(key)
-        assert is_small_order(key[:31] + bytes([key[31] | 0x80]))
+def test_the_curve_of_signatures_is_the_one_that_the_vectors_are_made_on() -> None:
+    text = section("Signatures")
+    p, offset = 2**255 - 19, edwards.L - 2**252
+    assert f"L = 2^252 + {offset}" in text
+    assert p == edwards.P
+    assert edwards.BASE[1] * 5 % p == 4
+    assert edwards.BASE[0] % 2 == 0
+    (numerator, denominator) = re.findall(r"d = -(\d+)/(\d+)", text)[0]
+    x, y = edwards.BASE
+    d = -int(numerator) * pow(int(denominator), -1, p)
+    assert (-x * x + y * y - 1 - d * x * x * y * y) % p == 0
+    assert set(re.findall(r"`(A|R|S|equation)`", text)) == {
+        one["fault"] for one in SIGNATURES if one["fault"]
+    }
+
+
+def test_the_hidden_characters_are_those_of_the_code() -> None:
+    listed = section("Kinds").split("reader likes:\n")[1].split("The list is closed")[0]
+    ranges = re.findall(r"U\+([0-9A-F]{4,5})(?:–([0-9A-F]{4,6}))?", listed)
+    hidden = {
+        one for first, last in ranges for one in range(int(first, 16), int(last or first, 16) + 1)
+    }
+    hidden |= {plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
+    read = line(0, 1).read
+    for one in (*range(0xA0, 0xD800), *range(0xE000, 0x110000)):
+        assert isinstance(read(chr(one)), Rejected) == (one in hidden), hex(one)
 
 
 def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
@@ -95,6 +125,16 @@ def test_the_example_of_a_reconciliation_is_what_is_said() -> None:
     question = Initiator(RecordIndex([first, second])).open()
     answer = respond(RecordIndex([first, third, second]), question)
     assert [bytes.fromhex(line) for line in shown] == [question, answer]
+
+
+def test_the_encryption_of_private_networks_is_the_one_described() -> None:
+    text = section("Private networks")
+    listed = re.findall(r"^ {4}(?:secret|nonce|key|the stream) +([0-9a-f]+)", text, re.MULTILINE)
+    secret, nonce, key, stream = map(bytes.fromhex, listed)
+    assert (len(secret), len(nonce)) == (SECRET_BYTES, NONCE_BYTES)
+    assert hsalsa20(secret, nonce[:16]) == key
+    assert xsalsa20(secret, nonce).encrypt(bytes(len(stream))) == stream
+    assert f"sends {NONCE_BYTES} random bytes" in text
 
 
 def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
@@ -132,7 +172,7 @@ def test_families_follow_from_classes_as_described(slug: str) -> None:
 
 
 def test_every_family_and_topic_is_described() -> None:
-    described = set(re.findall(r"\| `(c[a-z0-9-]+)` \|", section("Topics")))
+    described = set(re.findall(r"\| `(any|c[a-z0-9-]+)` \|", section("Topics")))
     assert described | {"cuda-other"} == set(FAMILIES)
     for topic in all_subscriptions("NETWORK", [bytes(32)]):
         name = topic.replace("0" * 16, "TASK")

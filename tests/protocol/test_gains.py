@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.encoding import MAX_INT
-from protocol.gains import LUCK, MILLION, T95, TRIES, differences, gain_of, luck
+from protocol.gains import LUCK, MILLION, T95, TRIES, Pair, Scale, gain_in, gain_of, luck, pairs_of
 from protocol.statistics import student_t_quantile
-from tests.protocol.examples import FAILED_RUN
+from tests.protocol.examples import FAILED_RUN, MANIFEST, PROGRAM_MANIFEST
 from tests.protocol.worlds import run
 
 METRICS = st.integers(-MAX_INT, MAX_INT)
@@ -90,6 +90,28 @@ def test_pairs_are_of_one_seed_and_both_ok() -> None:
         run(5, "base", 500),  # repeated: the first counts
         run(1, "anchor", 200),
     ]
-    assert differences(runs, "base", maximised=False, secret=False) == (10, 2)
-    assert differences(runs, "base", maximised=True, secret=False) == (-10, 95, -2)
-    assert differences(runs, "anchor", maximised=False, secret=False) == (110,)
+    bits, upwards = Scale.of(MANIFEST), Scale(maximised=True, zero_fails=False)
+    assert pairs_of(runs, "base", bits, secret=False) == ((100, 90), (101, 99))
+    assert gains(pairs_of(runs, "base", upwards, secret=False)) == [-10, 95, -2]
+    assert gains(pairs_of(runs, "anchor", bits, secret=False)) == [110]
+
+
+def test_zero_is_a_failure_of_language_models_and_a_figure_of_programs() -> None:
+    runs = [
+        run(seed, role, nano, secret=nano)
+        for seed in range(2)
+        for role, nano in (("base", 5), ("candidate", 0))  # such as: no test fails any more
+    ]  # type: ignore[list-item]
+    assert pairs_of(runs, "base", Scale.of(MANIFEST), secret=True) == ()
+    assert pairs_of(runs, "base", Scale.of(PROGRAM_MANIFEST), secret=True) == ((5, 0), (5, 0))
+
+
+def test_a_rank_takes_more_pairs_than_a_row() -> None:
+    pairs = [(5, 1)] * 3
+    assert gain_in(pairs, 0) is not None
+    assert gain_in(pairs, 0, least_pairs=4) is None
+
+
+def gains(pairs: tuple[Pair, ...]) -> list[int]:
+    """Return what each pair gains."""
+    return [against - candidate for against, candidate in pairs]

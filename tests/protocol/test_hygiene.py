@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from protocol.errors import Rejected
 from protocol.hygiene import (
+    HEARD_BITS,
     MAX_FILE_BYTES,
     MAX_LINES,
+    TOLD_BITS,
+    Scored,
     check_source,
     compressed_size_bytes,
     memorised,
@@ -154,10 +157,31 @@ def test_an_f_string_that_passes_names_nothing_but_ascii(quote: str, body: str) 
         assert check(text.encode()) is not None
 
 
-def test_a_source_can_know_as_much_of_a_text_as_it_has_grown_by() -> None:
-    base = Source.of({"train.py": b"x = 1\n"})
-    grown = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
-    extra = compressed_size_bytes(grown) - compressed_size_bytes(base)
+BEFORE = Source.of({"train.py": b"x = 1\n"})
+AFTER = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
+HEARD = HEARD_BITS / 2_000  # by the runs of one confirmation of each other
+
+
+def scored(pool_bytes: int | None, *, is_public: bool = False, told_runs: int = 0) -> Scored:
+    return Scored(bytes=2_000, pool_bytes=pool_bytes, is_public=is_public, told_runs=told_runs)
+
+
+def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None:
+    extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
     assert extra > 40
-    assert memorised(base, grown, 4_000) == pytest.approx(8 * extra / 4_000)
-    assert memorised(grown, base, 4_000) == 0.0  # what shrinks has nothing to hide
+    public = scored(4_000, is_public=True)
+    assert memorised(BEFORE, AFTER, public) == pytest.approx(HEARD + 8 * extra / 4_000)
+    # What shrinks has nothing to hide.
+    assert memorised(AFTER, BEFORE, public) == pytest.approx(HEARD)
+
+
+def test_of_a_private_text_it_can_know_what_runs_before_have_told() -> None:
+    extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
+    charges = [memorised(BEFORE, AFTER, scored(4_000, told_runs=runs)) for runs in (0, 3, 10**6)]
+    assert charges == pytest.approx(
+        [HEARD, HEARD + 3 * TOLD_BITS / 4_000, HEARD + 8 * extra / 4_000]
+    )
+
+
+def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_hear_of_each_other() -> None:
+    assert memorised(BEFORE, AFTER, scored(None, told_runs=10**6)) == pytest.approx(HEARD)

@@ -1,9 +1,14 @@
 """Keys: what verifies, what never may."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from protocol import keys
 from protocol.errors import ArnodeError
 from protocol.keys import (
     BINDING_CONTEXT,
@@ -12,32 +17,15 @@ from protocol.keys import (
     SigningKey,
     bind,
     bond,
-    is_small_order,
+    is_key,
     verify,
 )
+from tests.vectors import edwards, signatures
 
-P = 2**255 - 19
-ORDER_8 = (
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-)
-SMALL_ORDER = [
-    (y | sign << 255).to_bytes(32, "little")
-    for y in (
-        0,
-        1,
-        P - 1,
-        P,
-        P + 1,
-        *(int.from_bytes(bytes.fromhex(point), "little") for point in ORDER_8),
-    )
-    for sign in (0, 1)
-]
-# R is the neutral element and s is 0: valid for A whenever h·A is the neutral element.
-FORGED = b"\1" + bytes(63)
+VECTORS: Any = json.loads((Path(edwards.__file__).parent / "signatures.json").read_text("utf-8"))
 
 
-# Message, key, R and S of the signature, whether it holds: where implementations disagree.
+# Message, key, R and S of the signature: where implementations disagree, so that none holds.
 # Source: github.com/novifinancial/ed25519-speccheck, of "Taming the many EdDSAs" (2020).
 DISPUTED = (
     (
@@ -45,94 +33,112 @@ DISPUTED = (
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "0000000000000000000000000000000000000000000000000000000000000000",
-        False,
     ),
     (
         "9bd9f44f4dcc75bd531b56b2cd280b0bb38fc1cd6d1230e14861d861de092e79",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
         "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
         "a5bb704786be79fc476f91d3f3f89b03984d8068dcf1bb7dfc6637b45450ac04",
-        False,
     ),
     (
         "aebf3f2601a0c8c5d39cc7d8911642f740b78168218da8471772b35f9d35b9ab",
         "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
         "8c4bd45aecaca5b24fb97bc10ac27ac8751a7dfe1baff8b953ec9f5833ca260e",
-        True,
     ),
     (
         "9bd9f44f4dcc75bd531b56b2cd280b0bb38fc1cd6d1230e14861d861de092e79",
         "cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d",
         "9046a64750444938de19f227bb80485e92b83fdb4b6506c160484c016cc1852f",
         "87909e14428a7a1d62e9f22f3d3ad7802db02eb2e688b6c52fcd6648a98bd009",
-        True,
     ),
     (
         "e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec4011eaccd55b53f56c",
         "cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d",
         "160a1cb0dc9c0258cd0a7d23e94d8fa878bcb1925f2c64246b2dee1796bed512",
         "5ec6bc982a269b723e0668e540911a9a6a58921d6925e434ab10aa7940551a09",
-        False,
     ),
     (
         "e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec4011eaccd55b53f56c",
         "cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d",
         "21122a84e0b5fca4052f5b1235c80a537878b38f3142356b2c2384ebad4668b7",
         "e40bc836dac0f71076f9abe3a53f9c03c1ceeeddb658d0030494ace586687405",
-        False,
     ),
     (
         "85e241a07d148b41e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec40",
         "442aad9f089ad9e14647b1ef9099a1ff4798d78589e66f28eca69c11f582a623",
         "e96f66be976d82e60150baecff9906684aebb1ef181f67a7189ac78ea23b6c0e",
         "547f7690a0e2ddcd04d87dbc3490dc19b3b3052f7ff0538cb68afb369ba3a514",
-        False,
     ),
     (
         "85e241a07d148b41e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec40",
         "442aad9f089ad9e14647b1ef9099a1ff4798d78589e66f28eca69c11f582a623",
         "8ce5b96c8f26d0ab6c47958c9e68b937104cd36e13c33566acd2fe8d38aa1942",
         "7e71f98a4734e74f2f13f06f97c20d58cc3f54b8bd0d272f42b695dd7e89a8c2",
-        False,
     ),
     (
         "9bedc267423725d473888631ebf45988bad3db83851ee85c85e241a07d148b41",
         "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
         "03be9678ac102edcd92b0210bb34d7428d12ffc5df5f37e359941266a4e35f0f",
-        False,
     ),
     (
         "9bedc267423725d473888631ebf45988bad3db83851ee85c85e241a07d148b41",
         "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
         "ca8c5b64cd208982aa38d4936621a4775aa233aa0505711d8fdcfdaa943d4908",
-        False,
     ),
     (
         "e96b7021eb39c1a163b6da4e3093dcd3f21387da4cc4572be588fafae23c155b",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
         "a9d55260f765261eb9b84e106f665e00b867287a761990d7135963ee0a7d59dc",
         "a5bb704786be79fc476f91d3f3f89b03984d8068dcf1bb7dfc6637b45450ac04",
-        False,
     ),
     (
         "39a591f5321bbe07fd5a23dc2f39d025d74526615746727ceefd6e82ae65c06f",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
         "a9d55260f765261eb9b84e106f665e00b867287a761990d7135963ee0a7d59dc",
         "a5bb704786be79fc476f91d3f3f89b03984d8068dcf1bb7dfc6637b45450ac04",
-        False,
     ),
 )
 
 
-def _unguarded(public: bytes, message: bytes) -> bool:
+def _signed(entry: Any) -> tuple[bytes, bytes, bytes]:
+    """Return a vector's key, message and signature."""
+    return (
+        bytes.fromhex(entry["public"]),
+        bytes.fromhex(entry["message"]),
+        bytes.fromhex(entry["signature"]),
+    )
+
+
+def _accepted_by_openssl(public: bytes, message: bytes, signature: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(FORGED, message)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except InvalidSignature:
         return False
     return True
+
+
+def _accepted_eightfold(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether eight times the equation holds, in whatever spelling, as ZIP 215 has it."""
+    key, r = _point_of(public), _point_of(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if key is None or r is None or s >= edwards.L:
+        return False
+    k = edwards.hashed(signature[:32], public, message)
+    difference = edwards.add(
+        edwards.multiply(s, edwards.BASE),
+        edwards.negative(edwards.add(r, edwards.multiply(k, key))),
+    )
+    return edwards.multiply(edwards.COFACTOR, difference) == edwards.NEUTRAL
+
+
+def _point_of(encoded: bytes) -> edwards.Point | None:
+    number = int.from_bytes(encoded, "little")
+    y = number % 2**255 % edwards.P
+    x = edwards.x_of(y)
+    return None if x is None else (x if x & 1 == number >> 255 else -x % edwards.P, y)
 
 
 def test_a_signature_verifies_for_its_key_message_and_nothing_else() -> None:
@@ -162,18 +168,45 @@ def test_rfc_8032_vector() -> None:
     )
 
 
-@pytest.mark.parametrize(("message", "public", "r", "s", "holds"), DISPUTED)
-def test_disputed_signatures_are_judged_alike_whichever_library_is_asked(
-    message: str, public: str, r: str, s: str, holds: bool
+@pytest.mark.parametrize(("message", "public", "r", "s"), DISPUTED)
+def test_what_libraries_are_known_to_dispute_is_no_signature(
+    message: str, public: str, r: str, s: str
 ) -> None:
-    key, signature = bytes.fromhex(public), bytes.fromhex(r + s)
-    assert verify(key, bytes.fromhex(message), signature) == holds
-    by_openssl = True
+    assert not verify(bytes.fromhex(public), bytes.fromhex(message), bytes.fromhex(r + s))
+
+
+@pytest.mark.parametrize("entry", VECTORS, ids=lambda entry: entry["name"])
+def test_a_vector_is_judged_as_the_document_says(entry: Any) -> None:
+    assert edwards.fault_of(*_signed(entry)) == entry["fault"]
+    assert verify(*_signed(entry)) == (entry["fault"] is None)
+    assert is_key(bytes.fromhex(entry["public"])) == (entry["fault"] != "A")
+
+
+def test_the_vectors_are_what_the_generator_makes_today() -> None:
+    assert signatures.vectors() == VECTORS
+    assert [entry["fault"] for entry in VECTORS].count(None) >= 7
+
+
+def test_a_library_that_multiplies_by_the_cofactor_changes_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = [_accepted_eightfold(*_signed(entry)) for entry in VECTORS]
+    assert sum(alone) > 40, "left to itself it accepts most of them"
+    monkeypatch.setattr(keys, "_accepted_by_libsodium", _accepted_eightfold)
+    keys._multiplies_by_cofactor.cache_clear()
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, bytes.fromhex(message))
-    except (InvalidSignature, ValueError):
-        by_openssl = False
-    assert holds == (by_openssl and not is_small_order(key))
+        for entry in VECTORS:
+            assert verify(*_signed(entry)) == (entry["fault"] is None), entry["name"]
+    finally:
+        keys._multiplies_by_cofactor.cache_clear()
+
+
+def test_openssl_alone_accepts_what_nobody_signed() -> None:
+    # The reason for the rule: the equation holds for keys of small order, whoever made it.
+    alone = {entry["name"] for entry in VECTORS if _accepted_by_openssl(*_signed(entry))}
+    good = {entry["name"] for entry in VECTORS if entry["fault"] is None}
+    assert good < alone
+    assert sum(name.startswith("A of small order") for name in alone) == 14
 
 
 def test_a_key_needs_a_seed_of_32_bytes() -> None:
@@ -187,25 +220,9 @@ def test_a_key_does_not_show_its_secret() -> None:
     assert seed.hex()[:8] not in repr(SigningKey.from_seed(seed))
 
 
-def test_libsodiums_fourteen_keys_are_refused() -> None:
-    assert len(set(SMALL_ORDER)) == 14
-    assert all(is_small_order(public) for public in SMALL_ORDER)
-    assert not any(
-        verify(public, f"message {i}".encode(), FORGED) for public in SMALL_ORDER for i in range(64)
-    )
-
-
-@pytest.mark.parametrize(
-    "public", SMALL_ORDER, ids=lambda public: public.hex()[:8] + public.hex()[-2:]
-)
-def test_without_the_guard_one_signature_fits_strangers_messages(public: bytes) -> None:
-    # The reason for the list: nobody signed these. A key of order n lets one in n through.
-    assert any(_unguarded(public, f"message {i}".encode()) for i in range(256))
-
-
-def test_the_neutral_element_signs_everything_without_the_guard() -> None:
-    neutral = b"\1" + bytes(31)
-    assert all(_unguarded(neutral, f"message {i}".encode()) for i in range(64))
+def test_the_fourteen_keys_of_small_order_are_refused() -> None:
+    assert len(set(signatures.small_orders())) == 14
+    assert not any(is_key(public) for public in signatures.small_orders())
 
 
 def test_a_binding_is_for_one_author_and_one_purpose() -> None:

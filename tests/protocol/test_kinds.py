@@ -29,6 +29,12 @@ from protocol.kinds import (
 from protocol.runs import MAX_SEED, ROLES, STATUSES
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
 
+OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
+    "task": frozenset({"program", "ladder"}),
+    "patch": frozenset({"found_on"}),
+    "result": frozenset({"size"}),
+    "attest": frozenset({"alpha", "pairs"}),
+}
 NATURAL = st.integers(0, MAX_INT)
 ANY_INT = st.integers(-MAX_INT, MAX_INT)
 DIGEST = st.binary(min_size=32, max_size=32)
@@ -109,7 +115,7 @@ def test_any_result_survives_its_encoding(result: ResultBody) -> None:
 def test_every_listed_field_is_required(body: Body) -> None:
     value = body.to_value()
     assert isinstance(value, dict)
-    assert set(value) == body_fields(body.kind) - {"size"}  # the one that is optional
+    assert set(value) == body_fields(body.kind) - OPTIONAL[body.kind]
     for name in value:
         missing = {key: item for key, item in value.items() if key != name}
         assert body_from_value(body.kind, missing) == Rejected(f"{name}: missing")
@@ -279,3 +285,18 @@ def test_text_that_fits_is_left_alone() -> None:
         == "Two lines, one tab: é \ufffd[0m"
     )
     assert unicodedata.is_normalized("NFC", fit_text("e\u0301" * 3, 2))
+    # A joiner, a selector and a mark that languages and emoji need.
+    shaped = "\u0645\u06cc\u200c\u062e\u0648 \U0001f469\u200d\U0001f52c \u26a0\ufe0f"
+    assert fit_line(shaped, 100) == shaped
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\u202e", "\u2066", "\u200b", "\u2028", "\ufeff", "\U000e0041", "\U000e0100", "\ue000"],
+)
+def test_text_that_hides_or_turns_is_refused_and_made_to_show(hidden: str) -> None:
+    for codec in (line(0, 9), text(9)):
+        assert codec.read(f"a{hidden}b") == Rejected(f"the hidden character U+{ord(hidden):04X}")
+    assert fit_text(f"a{hidden}b", 9) == "a\ufffdb"
+    # A line separator ends a word, as every other end of a line does.
+    assert fit_line(f"a{hidden}b", 9) == ("a b" if hidden == "\u2028" else "a\ufffdb")

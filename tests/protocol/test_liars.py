@@ -12,8 +12,11 @@ from functools import cache
 
 from protocol.attestation import AttestVerdict
 from protocol.board import Board, Row, board_of
+from protocol.evidence import Evidence
 from protocol.keys import SigningKey
 from protocol.records import Record
+from protocol.rule import Policy, judge
+from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
 from tests.protocol.worlds import CLASS, World, attest, confirm, retract
@@ -57,25 +60,26 @@ def told() -> Set:
         tree = hashlib.sha256(b"honest %d" % number).digest()
         worths[tree] = (2 + number % 4) * SD
         gains = measured(chance, worths[tree])
-        world.say(key, confirm(tree, gains))
+        claim = world.say(key, confirm(tree, gains)).id
         for other in chance.sample([one for one in honest if one is not key], HEARD):
             found = measured(chance, worths[tree])
-            world.say(other, attest(other, tree, found, verdict(found)))
+            world.say(other, attest(other, tree, found, verdict(found), target=claim))
     lies = [hashlib.sha256(b"lie %d" % number).digest() for number in range(LIARS)]
     for key, tree in zip(liars, lies, strict=True):
         gains = [CLAIMED + step for step in range(PAIRS)]  # made up, and steadier than any machine
-        world.say(key, confirm(tree, gains))
+        claim = world.say(key, confirm(tree, gains)).id
         for friend in [*liars, *sybils]:
-            world.say(friend, attest(friend, tree, gains, "confirmed"))
+            world.say(friend, attest(friend, tree, gains, "confirmed", target=claim))
         for other in chance.sample(honest, HEARD):
-            world.say(other, attest(other, tree, measured(chance, 0), "refuted"))
+            found = measured(chance, 0)
+            world.say(other, attest(other, tree, found, "refuted", target=claim))
     return Set(world, frozenset(lies), worths)
 
 
 def verdict(found: list[int]) -> AttestVerdict:
-    """Return what an honest node says of pairs like these."""
-    mean = sum(found) / len(found)
-    return "confirmed" if mean > 2 * SD / len(found) ** 0.5 else "unconfirmed"
+    """Return what an honest node says of an honest claim after pairs like these."""
+    shown = Evidence.of([(gain, 0) for gain in found], SD)
+    return "confirmed" if shown.is_above(0) else "unconfirmed"
 
 
 def board() -> Board:
@@ -106,6 +110,7 @@ def test_others_count_keys_and_liars_have_as_many_as_they_like() -> None:
     # What gives them away to whoever looks: honest nodes that re-ran them say so.
     assert {row.refuted for row in lies} == {HEARD}
     assert {row.refuted for row in honest} == {0}
+    assert sum(row.confirmed for row in honest) >= len(honest)
 
 
 def test_their_own_words_for_themselves_do_not_count() -> None:
@@ -119,6 +124,35 @@ def test_their_own_words_for_themselves_do_not_count() -> None:
 def by(key: SigningKey) -> list[Record]:
     """Return an author's records."""
     return [one for one in told().world.records if one.author == key.public]
+
+
+ATTESTERS, LOOSE = 300, Policy(alpha=0.5, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
+
+
+def test_who_confirms_at_one_half_is_not_counted_but_shown() -> None:
+    """A verdict at an alpha of 0.5 confirms every sixth null; its own runs do not bear it out."""
+    chance, world = random.Random(11), World()
+    claimant, *attesters = keys("loose", ATTESTERS + 1)
+    tree = hashlib.sha256(b"null").digest()
+    claim = world.say(claimant, confirm(tree, [2 * SD] * PAIRS)).id
+    for key in attesters:
+        found, said = verdict_at_one_half(chance)
+        world.say(key, attest(key, tree, found, said, target=claim))
+    (row,) = board_of(world.records, MANIFEST, CLASS).rows
+    assert row.unsupported + row.confirmed >= 0.1 * ATTESTERS, "so many signed it"
+    assert row.confirmed <= 0.02 * ATTESTERS
+
+
+def verdict_at_one_half(chance: random.Random) -> tuple[list[int], AttestVerdict]:
+    """Return the pairs and the verdict of somebody who re-runs a null and asks for little."""
+    noise = NoiseEstimate(sum(chance.gauss(0, SD) ** 2 for _ in range(20)), 20.0)
+    found: list[int] = []
+    while True:
+        found.append(round(chance.gauss(0, SD) - chance.gauss(0, SD)))
+        # The base is the same in all pairs, as `attest` writes them: all that scatters is here.
+        evidence = PairedEvidence(noise, (0.0,) * len(found), tuple(-float(gain) for gain in found))
+        if (said := judge(evidence, LOOSE).verdict) is not None:
+            return found, said
 
 
 def test_honest_bounds_hold_what_they_say() -> None:

@@ -79,7 +79,7 @@ def test_fields_of_a_later_version_stay_part_of_the_id() -> None:
         ({"name": "../x"}, "name: does not match [a-z0-9-]{1,48}"),
         ({"name": ""}, "name: does not match [a-z0-9-]{1,48}"),
         ({"version": 0}, "version: 0 is not in 1 … 9007199254740991"),
-        ({"kind": "game"}, "kind: none of language-model, program"),
+        ({"kind": "Game"}, "kind: does not match [a-z0-9_-]{1,32}"),
         ({"files": ()}, "files: 0 items where 1 … 8 are allowed"),
         ({"files": (("b", bytes(32)), ("a", bytes(32)))},
          "files: not sorted by name, or a name twice"),

@@ -1,5 +1,6 @@
 """What a claim is worth before anybody re-ran it, and what an author's record makes of it."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from protocol.prospects import (
     NEWCOMERS_SHARE,
     AuthorRate,
+    audit_order,
     expected_gain_sd,
     is_stack_due,
     least_lead_sd,
@@ -127,7 +129,29 @@ def test_authors_are_heard_by_what_came_of_their_claims() -> None:
     assert may_catch_up(proven, is_due=False)
 
 
-def test_nobody_is_doubted_for_gains_that_did_not_show_again() -> None:
+def test_who_claims_time_and_again_what_pairs_do_not_show_is_doubted() -> None:
+    author = AuthorRate()
+    standings = [(author := author.after("unshown")).standing for _ in range(4)]
+    assert standings == ["open", "open", "open", "doubted"]
+    assert author.after("confirmed").standing != "doubted", "one that holds makes up for them"
+    mixed = AuthorRate()
+    for _ in range(50):
+        mixed = mixed.after("unshown").after("unshown").after("confirmed")
+    assert mixed.standing == "trusted"
+
+
+def test_audits_are_drawn_by_what_came_of_an_author_and_not_by_how_much_it_claims() -> None:
+    liar, rates = b"liar", {b"liar": AuthorRate()}
+    for _ in range(20):
+        rates[liar] = rates[liar].after("unshown")
+    chance, authors = random.Random(1), [liar] * 200 + [b"a", b"b", b"c"]
+    drawn = [audit_order(authors, rates, chance) for _ in range(1000)]
+    assert all(sorted(one) == [b"a", b"b", b"c", liar] for one in drawn)
+    first = sum(one[0] == liar for one in drawn)
+    assert 0 < first < 150, "it may still prove itself"
+
+
+def test_nobody_is_doubted_for_gains_that_trials_did_not_show_again() -> None:
     unlucky = AuthorRate()
     for _ in range(100):
         unlucky = unlucky.after("unconfirmed")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import reconciliation
 from protocol.errors import Rejected
-from protocol.reconciliation import FRAME_LIMIT_BYTES, Initiator, respond
+from protocol.reconciliation import FRAME_LIMIT_BYTES, MAX_RANGES, Initiator, respond
 from protocol.record_index import RecordIndex, key_of
 from protocol.varint import encode_varint
 
@@ -191,6 +192,33 @@ def drive(index: RecordIndex, peer: Peer, **limits: int) -> tuple[int, int, Reje
         difference, message = told
         named += len(difference.have) + len(difference.need)
     return rounds, named, None
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sets(st.integers(0, 2_000), max_size=900), st.sets(st.integers(0, 2_000), max_size=900))
+def test_of_many_ranges_the_rest_comes_in_the_next_message(
+    ours: set[int], theirs: set[int]
+) -> None:
+    left, right = keys(ours), keys(theirs)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reconciliation, "MAX_RANGES", 20)
+        have, need, _ = reconcile(left, right)
+    assert have == ids(left - right)
+    assert need == ids(right - left)
+
+
+def test_of_a_message_of_nothings_no_more_is_looked_at_than_of_one_that_is_honest() -> None:
+    index = RecordIndex(sorted(keys(range(100))))
+    nothing, everything = b"\x01\x00\x00", b"\x00\x00\x02\x00"
+    named = respond(index, b"\x61" + nothing * (MAX_RANGES - 1) + everything)
+    assert isinstance(named, bytes)
+    assert len(named) > 100 * 32, "all ids, as that range asks for"
+    for more in (MAX_RANGES, 43_000):
+        answer = respond(index, b"\x61" + nothing * more + everything)
+        fingerprint = b"\x00\x00\x01" + index.fingerprint(0, 100)
+        assert isinstance(answer, bytes)
+        assert answer.endswith(fingerprint), "go on from there"
+        assert len(answer) < 64
 
 
 def test_a_peer_that_always_differs_is_left() -> None:

@@ -9,6 +9,8 @@ import pytest
 from protocol.rule import (
     DEFAULT,
     POWER,
+    QUICK,
+    VERIFY,
     Claim,
     Judgement,
     Policy,
@@ -62,6 +64,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         session_share=0.85,
     )
     assert (POWER.alpha, POWER.max_pairs) == (0.05, 16)
+    assert replace(POWER, max_pairs=20) == VERIFY
     assert (POWER.futility_probability, POWER.futility_sd) == (0.1, 0.5)
 
 
@@ -127,11 +130,29 @@ def test_a_claim_is_measured_by_the_larger_of_its_half_and_its_bound() -> None:
     assert judge(pairs, POWER, claim=Claim(gain=4.0, lower=3.5)).verdict == "refuted"
 
 
-def test_at_one_look_confirmed_goes_before_refuted() -> None:
-    pairs = pairs_with_gain(6, 10)
-    judgement = judge(pairs, DEFAULT, claim=Claim(gain=30.0))
-    assert pairs.log_e_absent(15.0) > math.log(20)
-    assert (judgement.verdict, judgement.claim) == ("confirmed", "smaller")
+def test_where_less_is_there_than_claimed_it_is_smaller_and_not_refuted() -> None:
+    pairs = pairs_with_gain(3, 4)
+    judgement = judge(pairs, POWER, claim=Claim(gain=16.0))
+    assert pairs.log_e_absent(8.0) > math.log(20)
+    assert (judgement.verdict, judgement.claim) == ("smaller", "smaller")
+    assert judgement.is_gain
+    quick = judge(pairs, QUICK, claim=Claim(gain=16.0))
+    assert quick.verdict == "smaller", "that it is less is what a quick look can tell"
+
+
+def test_what_was_claimed_is_not_refuted_while_a_smaller_gain_is_likely() -> None:
+    pairs, claim = pairs_with_gain(2, 2), Claim(gain=16.0)
+    assert pairs.log_e_absent(8.0) > math.log(20)
+    assert pairs.log_e < -math.log(POWER.alpha)
+    assert judge(pairs, POWER, claim=claim).verdict is None
+    assert judge(pairs, replace(POWER, max_pairs=2), claim=claim).verdict == "refuted"
+    assert judge(pairs, replace(QUICK, max_pairs=2), claim=claim).verdict == "unconfirmed"
+
+
+def test_a_gain_whose_size_the_pairs_leave_open_is_confirmed() -> None:
+    judgement = judge(pairs_with_gain(6, 4), DEFAULT, claim=Claim(gain=11.0))
+    assert judgement.upper < 11.0
+    assert (judgement.verdict, judgement.claim) == ("confirmed", "open")
 
 
 def test_a_claim_inside_the_interval_holds() -> None:
@@ -139,9 +160,9 @@ def test_a_claim_inside_the_interval_holds() -> None:
     assert (judgement.verdict, judgement.claim) == ("confirmed", "holds")
 
 
-def test_the_futility_stop_is_off_for_claims_of_three_deviations() -> None:
+def test_the_futility_stop_is_off_for_large_claims() -> None:
     pairs = pairs_with_gain(0.0, 2)
-    small, large = 2.9 * pairs.sd, 3.1 * pairs.sd
+    small, large = 2.4 * pairs.sd, 2.6 * pairs.sd
     assert judge(pairs, DEFAULT, claim=Claim(gain=small)).verdict == "unconfirmed"
     assert judge(pairs, DEFAULT, claim=Claim(gain=large)).verdict is None
 
@@ -187,8 +208,24 @@ def test_power_mode_confirms_gains_of_two_deviations_in_about_eleven_runs() -> N
 def test_fabricated_claims_of_four_deviations_are_refuted_and_honest_ones_are_not() -> None:
     chance, count = random.Random(23), 300
     claim = Claim(gain=4.0)
-    fabricated = [simulate(0.0, POWER, chance, claim)[0] for _ in range(count)]
-    honest = [simulate(4.0, POWER, chance, claim)[0] for _ in range(count)]
+    fabricated = [simulate(0.0, VERIFY, chance, claim)[0] for _ in range(count)]
+    honest = [simulate(4.0, VERIFY, chance, claim)[0] for _ in range(count)]
     assert sum(judgement.verdict == "refuted" for judgement in fabricated) / count >= 0.95
     assert all(judgement.verdict == "confirmed" for judgement in honest)
     assert sum(judgement.claim == "holds" for judgement in honest) / count >= 0.95
+
+
+def test_fabricated_claims_of_three_deviations_are_refuted_and_honest_ones_are_not() -> None:
+    chance, count = random.Random(24), 300
+    claim = Claim(gain=3.0)
+    fabricated = [simulate(0.0, VERIFY, chance, claim)[0].verdict for _ in range(count)]
+    honest = [simulate(3.0, VERIFY, chance, claim)[0].verdict for _ in range(count)]
+    assert fabricated.count("refuted") / count >= 0.85
+    assert honest.count("refuted") == 0
+
+
+def test_of_a_claim_of_sixteen_deviations_three_that_are_there_are_found() -> None:
+    chance, count = random.Random(25), 200
+    verdicts = [simulate(3.0, VERIFY, chance, Claim(gain=16.0))[0].verdict for _ in range(count)]
+    assert verdicts.count("smaller") / count >= 0.9
+    assert verdicts.count("refuted") / count <= 0.03

@@ -53,10 +53,21 @@ def signed(body: Body) -> Record:
         ("intent", {FAMILY}),
         ("insight", {NEWS}),
         ("retract", {COMMON}),
+        ("report", {NEWS}),
+        ("proposals", {NEWS}),
     ],
 )
 def test_every_kind_has_its_topics(kind: str, topics: set[str]) -> None:
     assert set(topics_of(signed(BODIES[kind]))) == topics
+
+
+def test_what_no_machine_changes_has_a_topic_of_its_own() -> None:
+    fixed = signed(replace(RESULT, hardware_class="any", stage="screen"))
+    assert topics_of(fixed) == (family_topic("main", TASK, "any"),)
+
+
+def test_a_stage_that_nobody_knows_travels_with_its_family() -> None:
+    assert topics_of(signed(replace(RESULT, stage="rehearsal"))) == (FAMILY,)
 
 
 @pytest.mark.parametrize(("stage", "is_news"), [("screen", False), ("keep", True)])
@@ -78,7 +89,8 @@ def test_common_news_are_part_of_every_tasks_news_and_of_nothing_else() -> None:
 
 
 def test_a_node_subscribes_to_its_family_the_news_and_the_tasks() -> None:
-    assert set(subscriptions("main", [TASK], "cpu-x86_64")) == {FAMILY, NEWS, "/arnode/main/tasks"}
+    expected = {FAMILY, family_topic("main", TASK, "any"), NEWS, "/arnode/main/tasks"}
+    assert set(subscriptions("main", [TASK], "cpu-x86_64")) == expected
     assert subscriptions("main", [], "cpu-x86_64") == (tasks_topic("main"),)
 
 

@@ -19,10 +19,12 @@ from protocol.manifest import TaskManifest
 from protocol.records import Record, parse_record, payload_id
 from protocol.source import Source
 from tests.protocol.examples import BODIES, MANIFEST, PROGRAM_MANIFEST
+from tests.protocol.examples import VARIANTS as VARIANT_BODIES
 from tests.vectors import make
 
 VECTORS: Any = json.loads((Path(make.__file__).parent / "records.json").read_text("utf-8"))
 RECORDS: Any = VECTORS["records"]
+VARIANTS: Any = VECTORS["variants"]
 REJECTS: Any = VECTORS["rejects"]
 
 
@@ -57,6 +59,15 @@ def test_a_record_is_parsed_as_it_was_written(entry: Any) -> None:
     assert isinstance(record, Record)
     assert record.body == BODIES[entry["kind"]]
     assert (record.id.hex(), record.signature.hex()) == (entry["id"], entry["signature"])
+    assert encode(_from_json(entry["value"])).hex() == entry["payload"]
+
+
+@pytest.mark.parametrize("entry", VARIANTS, ids=lambda entry: entry["variant"])
+def test_what_is_optional_or_of_later_is_a_record(entry: Any) -> None:
+    record = parse_record(bytes.fromhex(entry["wire"]))
+    assert isinstance(record, Record)
+    assert record.body == VARIANT_BODIES[entry["variant"]]
+    assert record.id.hex() == entry["id"]
     assert encode(_from_json(entry["value"])).hex() == entry["payload"]
 
 
@@ -99,7 +110,7 @@ def test_most_rejects_are_signed_so_that_only_the_named_fault_can_be_why() -> No
         head = payload_id(bytes.fromhex(entry["wire"]))
         if isinstance(head, Rejected) or author.sign(b"arnode/sig/1\0" + head[1]) != head[2]:
             unsigned.append(entry["fault"])
-    assert unsigned == list(make.rejects())[:9]
+    assert unsigned == list(make.rejects())[:10]
 
 
 @pytest.mark.parametrize(

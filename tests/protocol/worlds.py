@@ -20,10 +20,11 @@ STRANGER = SigningKey.from_seed(bytes([5] * 32))  # who says nothing in drawn wo
 TREES = tuple(hashlib.sha256(b"tree %d" % number).digest() for number in range(4))
 
 
-def run(seed: int, role: Role, nano: int) -> Run:
-    """Return a run that went well; the secret split differs a little from the public one."""
+def run(seed: int, role: Role, nano: int, *, secret: int | None = None) -> Run:
+    """Return a run that went well; unless told, the secret split differs a little."""
+    secret_nano = nano + 10**6 if secret is None else secret
     return replace(
-        GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=nano + 10**6, flags=()
+        GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=secret_nano, flags=()
     )
 
 
@@ -66,13 +67,20 @@ def attest(
     *,
     base: bytes = BASELINE,
     target: bytes | None = None,
+    anchors: Sequence[int] = (),
 ) -> AttestBody:
-    """Return an attestation by a key whose pairs gain this much."""
+    """Return an attestation by a key whose pairs gain this much, and over the anchor beside them.
+
+    `anchors` are of the first pairs.
+    """
     proof = prove_seeds(key, target=target, base=base, tree=tree)
     runs: list[Run] = []
     for pair, gain in enumerate(gains):
         seed = attestation_seed(proof, pair)
         runs += [run(seed, "base", 2 * NANO), run(seed, "candidate", 2 * NANO - gain)]
+    for pair, gain in enumerate(anchors):
+        seed = attestation_seed(proof, pair)
+        runs.append(run(seed, "anchor", 2 * NANO - gains[pair] + gain))
     return AttestBody(
         task=MANIFEST.id,
         hardware_class=CLASS,

@@ -106,6 +106,7 @@ class KeptRuns:
 class CachedRunner(Runner):
     """The production runner, which looks first whether it made a run before.
 
+    All its runs are on one secret split, whichever is asked for: the runs of a proof are shared.
     Calibration is always real: it is about this machine now. `program_of` names the source that
     is run for another one; it may leave out only what was shown to change no bit.
     """
@@ -115,14 +116,15 @@ class CachedRunner(Runner):
         task: Task,
         data: TaskData,
         *,
-        secret_rows: Rows,
+        split: bytes,
         audit_key: bytes,
         folder: Path,
         seeds: PooledSeeds,
         program_of: Callable[[Source], Source] = itself,
     ) -> None:
-        super().__init__(task, data, secret_rows=secret_rows, audit_key=audit_key)
-        self.kept = KeptRuns.here(folder, task, secret_rows)
+        super().__init__(task, data, audit_key=audit_key)
+        self.kept = KeptRuns.here(folder, task, data.secret_rows(split))
+        self._split = split
         self._seeds = seeds
         self._program_of = program_of
 
@@ -131,6 +133,7 @@ class CachedRunner(Runner):
         source: Source,
         seed: int,
         *,
+        split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: Floats | None = None,
         on_trained: Callable[[], None] = lambda: None,
@@ -144,7 +147,9 @@ class CachedRunner(Runner):
             if self.yardstick is None and source.tree != self.task.source.tree:
                 await self.calibrate(SEED_POOL[0])
             # Audited whatever is asked now: another reader of this run may want its audit.
-            kept = await super().run(source, drawn, incumbent=incumbent, on_trained=on_trained)
+            kept = await super().run(
+                source, drawn, split=self._split, incumbent=incumbent, on_trained=on_trained
+            )
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:
             return replace(kept, seed=seed)

@@ -19,9 +19,9 @@ import trio
 from libp2p.peer.id import ID
 
 from node.network.incidents import LINE_EVERY_S
-from node.network.limits import PeerId
-from node.network.program import is_record
 from node.peering.messages import HELLO
+from protocol.errors import Rejected
+from protocol.records import parse_record
 from tests.soak.handlers import PROTOCOLS, Handlers, joined, names
 from tests.soak.mutations import Mutator
 from tests.soak.questions import RECORDS, framed, questions
@@ -140,7 +140,7 @@ class Fuzzing:
     def _hear(self, chance: random.Random, count: int) -> None:
         wires = [self._wires.payload(chance) for _ in range(count)]
         forwarder = chance.choice(self.peers)
-        valid = sum(is_record(PeerId(str(forwarder)), wire) for wire in wires)
+        valid = sum(not isinstance(parse_record(wire), Rejected) for wire in wires)
         rejected = self.handlers.hear(forwarder, wires)
         # Those with a wrong signature around a known payload are neither.
         assert valid + rejected <= count, "the network's side and the core judge differently"

@@ -21,7 +21,7 @@ from libp2p.peer.id import ID
 
 from node.network import program
 from node.network.building import HostSettings
-from node.network.contract import NetworkSettings
+from node.network.contract import QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
@@ -140,7 +140,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
             await channel.send(settings.to_message())
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
-            fault = await Link(channel, Inbox(), one.carrier._answers).run(
+            fault = await Link(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS).run(
                 on_up=is_up.set, on_down=is_up.clear
             )
             core.ended = fault.message

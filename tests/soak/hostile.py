@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
@@ -23,14 +23,16 @@ from tests.adversarial.bench import (
     HONEST_SEED,
     Bench,
     benches,
+    heard_as_by_a_node,
     limited,
     watched_sandboxes,
     with_processes,
 )
-from tests.adversarial.cheat import worth
+from tests.adversarial.cheat import Cheat, leaking, remembering, worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
 from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
+from tests.trainer.runners import SPLIT
 from trainer.sandbox.tier import probe_tier
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare
@@ -40,6 +42,7 @@ SHORT_TASK = ROOT / "tests" / "tasks" / "short"
 HERE = "here"
 PLACES = (HERE, "user", "container", "pod")
 SEEDS = (2, 3, 4)
+_NEXT_SPLIT = b"the key of the next secret split"
 _FACTS = 2000  # what fits into the growth of source that tiny allows
 
 Row = dict[str, object]
@@ -156,16 +159,35 @@ def _attacked(bench: Bench, attacks: list[Attack], host: Host) -> Iterator[Row]:
 
 def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterator[Row]:
     """Weigh every cheat; an end is the same for every seed, a gain is a mean."""
-    scored, claims = bench.runner._scored, bench.honest.claims
-    assert claims is not None
+    scored, claims = bench.scored(), bench.honest_claims
     known = leaked(scored.rows[scored.public], claims[scored.public], facts=_FACTS)
     for cheat in (*REFUSED, *known, *WEIGHED):
-        if not is_wanted(cheat.name):
-            continue
-        weighed = worth(bench, cheat, seeds if cheat.ends == "ok" else seeds[:1])
-        fault = None if weighed.holds(cheat) else str(asdict(weighed))
-        _say(cheat.name, cheat.ends, fault)
-        yield {"name": cheat.name, "secret_sd": weighed.secret_sd, "fault": fault}
+        if is_wanted(cheat.name):
+            yield _weigh(bench, cheat, seeds if cheat.ends == "ok" else seeds[:1])
+    remembered = remembering(
+        scored.rows[scored.secret], claims[scored.secret], facts=_FACTS, of="a secret split"
+    )
+    there = replace(remembered, name=f"{remembered.name}, on itself", bound_sd=None)
+    if is_wanted(there.name):  # what a leak would be worth, were there one and a second use of it
+        yield _weigh(bench, there, seeds)
+    after = replace(remembered, name=f"{remembered.name}, on the next")
+    if is_wanted(after.name):
+        yield _weigh(bench, after, seeds, split=_NEXT_SPLIT)
+    printing = leaking(facts=_FACTS // 20)
+    if is_wanted(printing.name):
+        with heard_as_by_a_node():
+            outcome = bench.run(printing.source(bench.baseline))
+        is_silent = "LEAK" not in f"{outcome.log_tail}{outcome.reason}"
+        fault = None if is_silent and outcome.status == printing.ends else f"{outcome}"
+        _say(printing.name, printing.ends, fault)
+        yield {"name": printing.name, "secret_sd": None, "fault": fault}
+
+
+def _weigh(bench: Bench, cheat: Cheat, seeds: tuple[int, ...], *, split: bytes = SPLIT) -> Row:
+    weighed = worth(bench, cheat, seeds, split=split)
+    fault = None if weighed.holds(cheat) else str(asdict(weighed))
+    _say(cheat.name, cheat.ends, fault)
+    return {"name": cheat.name, "secret_sd": weighed.secret_sd, "fault": fault}
 
 
 def _honest(bench: Bench, is_wanted: Wanted) -> Iterator[Row]:

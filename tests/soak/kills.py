@@ -28,6 +28,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
+from tests.dying import dying
 from trainer.device import processor
 from trainer.sandbox.processes import family_of
 
@@ -120,7 +121,7 @@ def run_kills(
 
 def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "node", "start", "--task", str(task), *words],
+        dying([sys.executable, "-m", "node", "start", "--task", str(task), *words]),
         env={
             **os.environ,
             "ARNODE_HOME": str(home),

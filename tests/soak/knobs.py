@@ -41,7 +41,7 @@ ARMS: Mapping[str, type[Search]] = {
     "tpe": ParzenSearch,
     "uniform": UniformSearch,
 }
-_SECRET = b"one secret split for every arm"
+_SPLIT = b"the key of one secret split for every arm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,9 @@ class Bench:
     async def _run(self, source: Source, seed: int) -> Noted:
         began = time.monotonic()
         # Nobody cheats here, and an audit changes no metric.
-        outcome = await self._runner.run(source, seed, needs_audit=lambda _public, _secret: False)
+        outcome = await self._runner.run(
+            source, seed, split=_SPLIT, needs_audit=lambda _public, _secret: False
+        )
         return Noted(
             tree=source.tree.hex(),
             seed=seed,
@@ -152,10 +154,10 @@ async def open_bench(folder: Path) -> AsyncIterator[Bench]:
     task = load_task(TASK, data_dir=kept / "data")
     data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
     async with _runner(task, data) as walled:
-        behind_walls = await walled.calibrate(0)
+        behind_walls = await walled.calibrate(0, split=_SPLIT)
     with forked_runs():
         async with _runner(task, data) as runner:
-            without = await runner.calibrate(0)
+            without = await runner.calibrate(0, split=_SPLIT)
             if (without.metric_nano, without.secret_nano) != (
                 behind_walls.metric_nano,
                 behind_walls.secret_nano,
@@ -172,7 +174,6 @@ async def _runner(task: Task, data: TaskData) -> AsyncIterator[Runner]:
     runner = Runner(
         task,
         data,
-        secret_rows=data.secret_rows(_SECRET, 0),
         audit_key=b"a test's key",
     )
     try:

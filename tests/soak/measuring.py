@@ -15,7 +15,7 @@ from trainer.task import Task
 from trainer.text.data import TaskData, prepare
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.
-SECRET = b"one secret split for every proof"
+SPLIT = b"the key of one secret split for every proof"
 # A fixed part of the pool: what is said of a patch must not change with what was run since.
 MEASURED_SEEDS = SEED_POOL[:30]
 _ATTEMPTS = 3
@@ -38,7 +38,6 @@ def runner_of(
     data: TaskData,
     kept: Path,
     *,
-    rotation: int,
     seeds: PooledSeeds,
     program_of: Callable[[Source], Source] = itself,
 ) -> CachedRunner:
@@ -46,7 +45,7 @@ def runner_of(
     return CachedRunner(
         task,
         data,
-        secret_rows=data.secret_rows(SECRET, rotation),
+        split=SPLIT,
         audit_key=b"a test's key",
         folder=kept / "runs",
         seeds=seeds,
@@ -58,7 +57,7 @@ def runner_of(
 async def open_runner(task: Task, kept: Path) -> AsyncIterator[CachedRunner]:
     """A runner for measuring what is planted."""
     data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
-    runner = runner_of(task, data, kept, rotation=0, seeds=PooledSeeds("measuring"))
+    runner = runner_of(task, data, kept, seeds=PooledSeeds("measuring"))
     try:
         yield runner
     finally:

@@ -28,6 +28,7 @@ from node.home import Home
 from node.loop.steps import ExperimentStep
 from node.store.jobs import decode_outcome
 from node.store.store import Store
+from tests.dying import dying
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, hangs_up, says
 from trainer.task import Task, load_task
 from trainer.timeline import AHEAD, Stage
@@ -137,7 +138,7 @@ def _node(home: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "node", "start", "--task", "tiny", "--network", "none"]
     # A shell that runs this in the background has it, and so its children, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, env=environment) as node:
+    with subprocess.Popen(dying(command), env=environment) as node:
         try:
             yield node
         finally:

@@ -20,6 +20,7 @@ from node.store.store import Store
 from protocol.kinds import AdoptBody, ResultBody
 from protocol.runs import Run
 from protocol.statistics import student_t_quantile
+from tests.dying import dying
 from tests.soak.vitals import Sample, figures_of, watch
 
 NEEDED_SD = 5.0
@@ -52,7 +53,7 @@ def run_night(home: Path, *, minutes: float, text: Path | None = None) -> dict[s
 def _work(root: Path, *words: str) -> list[Sample]:
     """Run a node to its end; raises CalledProcessError when it does not end well."""
     command = [sys.executable, "-m", "node", "start", *words]
-    with subprocess.Popen(command, env=_environment(root)) as node:
+    with subprocess.Popen(dying(command), env=_environment(root)) as node:
         samples = watch(node, root)
     if node.returncode:
         raise subprocess.CalledProcessError(node.returncode, command)

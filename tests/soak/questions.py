@@ -32,6 +32,7 @@ def hello(net: str = "main") -> Hello:
     """Return what a peer says that has some of these records."""
     return Hello(
         v=1,
+        rule=2,
         software="fuzz 1",
         net=net,
         author=bytes(32),

@@ -28,7 +28,7 @@ from protocol.source import Source
 from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
 from tests.soak.cached import PooledSeeds, itself
-from tests.soak.measuring import runner_of
+from tests.soak.measuring import SPLIT, runner_of
 from trainer.device import processor
 from trainer.task import Task
 from trainer.text.data import prepare
@@ -59,13 +59,11 @@ async def open_stage(
     chance, seeds = random.Random(order), PooledSeeds(order)
     keep_journal = core._keep_journal  # it hears of every record
 
-    def open_session(
-        _home: Home, task: Task, progress: Progress, *, rotation: int, **_settings: object
-    ) -> Session:
+    def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
-        runner = runner_of(task, data, kept, rotation=rotation, seeds=seeds, program_of=program_of)
+        runner = runner_of(task, data, kept, seeds=seeds, program_of=program_of)
         subject = Subject.on(processor(), task.manifest, task.source)
-        return Session(task=task, subject=subject, data=data, runner=runner, rotation=rotation)
+        return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)
 
     def recorded(journal: Journal) -> None:
         keep_journal(journal)

@@ -22,6 +22,7 @@ from node.peering.invites import write_invite
 from node.peering.networks import create_network
 from node.store.store import Store
 from protocol.errors import ArnodeError
+from tests.dying import dying
 from tests.protocol.examples import MANIFEST
 from tests.soak.halves import Place
 from tests.soak.member import member_topics
@@ -186,7 +187,7 @@ class Swarm:
         with home.root.with_suffix(".log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *place.prefix,
-                *(sys.executable, *words),
+                *dying([sys.executable, *words]),
                 env={**own, "ARNODE_HOME": str(home.root)},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log if stdout is None else stdout,

@@ -59,8 +59,8 @@ def _cases(task: Task) -> Iterator[Case]:
         name="inflated",
         text=better + _NOTHING,
         claimed_sd=16,
-        code=0,
-        verdict="confirmed",
+        code=8,
+        verdict="smaller",
         word="smaller",
     )
     crash = text.replace("batches = make_dataloader(", "raise ValueError\nbatches = (")

@@ -22,10 +22,12 @@ def runner_of(
         data,
         device=device,
         compiled=compiled,
-        secret_rows=data.secret_rows(b"a node's secret", 0),
         audit_key=b"a test's key",
         patience_s=0.0,  # the tests beside this one are a crowd that never goes
     )
+
+
+SPLIT = b"the key of a secret split".ljust(32, b".")
 
 
 def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOutcome]:
@@ -34,8 +36,9 @@ def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOut
     async def measure() -> list[RunOutcome]:
         runner = runner_of(task, data)
         try:
-            calibration = await runner.calibrate(first)
-            return [calibration, *[await runner.run(task.source, seed) for seed in seeds]]
+            calibration = await runner.calibrate(first, split=SPLIT)
+            others = [await runner.run(task.source, seed, split=SPLIT) for seed in seeds]
+            return [calibration, *others]
         finally:
             await runner.close()
 

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 from protocol.source import Source
 from trainer import quiet
 from trainer.crowd import Crowd
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
+from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.harness.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
 from trainer.runner import Runner
 from trainer.sandbox.profile import Profile, Role
@@ -119,6 +119,9 @@ class ScriptedSandbox:
     def shut_gate(self) -> None:
         return
 
+    def stop_listening(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 
@@ -207,31 +210,37 @@ def _read(payload: bytes) -> tuple[int, int, "np.typing.NDArray[np.uint16]"]:
 class ScriptedPool:
     """Makes them, instead of `trainer.sandbox.pool`."""
 
-    def __init__(self, machine: Machine, profiles: Mapping[Role, Profile], rows: Rows) -> None:
-        counts = np.bincount(rows.ravel(), minlength=1 << 16).astype(np.float64)
+    def __init__(
+        self, machine: Machine, profiles: Mapping[Role, Profile], log_frequencies: Floats
+    ) -> None:
         self._machine, self._profiles = machine, profiles
-        self.log_frequencies = np.log(counts + 1.0).astype(np.float32)
+        self._log_frequencies = log_frequencies
 
     def warm(self, role: Role) -> None:
         return
 
     async def take(self, role: Role) -> Sandbox:
-        made = ScriptedSandbox(self._machine, self._profiles[role], self.log_frequencies)
+        made = ScriptedSandbox(self._machine, self._profiles[role], self._log_frequencies)
         return cast("Sandbox", made)
 
     async def close(self) -> None:
         return
 
 
-def scripted_runner(task: Task, data: TaskData, machine: Machine, **keys: object) -> Runner:
-    """Return a runner of few rows whose sandboxes are scripted; others go when one waits."""
-    few = replace(data, public_rows=data.public_rows[:ROWS])
-    secret_rows = data.secret_rows(b"a node's secret", 0)[:ROWS]
-    runner = Runner(task, few, secret_rows=secret_rows, **(keys or {"audit_key": b"a key"}))
+def scripted_runner(
+    task: Task, data: TaskData, machine: Machine, *, audit_key: bytes = b"a key"
+) -> Runner:
+    """Return a runner of few rows whose sandboxes are scripted."""
+    few = replace(
+        data,
+        public_rows=data.public_rows[:ROWS],
+        secret_rows=lambda key: data.secret_rows(key)[:ROWS],
+    )
+    runner = Runner(task, few, audit_key=audit_key)
     profiles: dict[Role, Profile] = {role: runner._stages.profile(role) for role in ROLES}
-    pool = ScriptedPool(machine, profiles, runner._scored.rows)
-    pool.log_frequencies = pool.log_frequencies[: data.vocabulary.size]
-    runner._stages._pool = pool  # type: ignore[assignment]
+    counts = np.bincount(few.public_rows.ravel(), minlength=data.vocabulary.size)
+    frequencies = np.log(counts.astype(np.float64) + 1.0).astype(np.float32)
+    runner._stages._pool = ScriptedPool(machine, profiles, frequencies)  # type: ignore[assignment]
     return runner
 
 

@@ -8,20 +8,19 @@ import pytest
 
 from protocol.source import Source
 from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
+from tests.trainer.runners import SPLIT
 from tests.trainer.test_runner import Edited
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData
 
-SPLIT = b"a node's secret"
-
 
 def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:
     return CachedRunner(
         task,
         data,
-        secret_rows=data.secret_rows(SPLIT, 0),
+        split=SPLIT,
         audit_key=b"a test's key",
         folder=folder,
         seeds=PooledSeeds("a test"),
@@ -45,7 +44,6 @@ def test_a_kept_run_is_the_real_one_to_the_bit(
         again = Runner(
             short_task,
             short_data,
-            secret_rows=short_data.secret_rows(SPLIT, 0),
             audit_key=b"a test's key",
         )
         second = runner_of(short_task, short_data, tmp_path)
@@ -53,7 +51,7 @@ def test_a_kept_run_is_the_real_one_to_the_bit(
             made = await first.run(source, seed)
             second.yardstick = again.yardstick = first.yardstick
             kept = await second.run(source, seed)
-            real = await again.run(source, seed)
+            real = await again.run(source, seed, split=SPLIT)
         finally:
             for runner in (first, second, again):
                 await runner.close()
@@ -69,23 +67,22 @@ def test_a_kept_run_is_the_real_one_to_the_bit(
 def test_a_run_is_kept_for_its_tree_seed_task_and_split_alone(
     short_task: Task, short_data: TaskData, data_dir: Path, edited: Edited, tmp_path: Path
 ) -> None:
-    def kept_for(task: Task, secret: bytes, rotation: int) -> KeptRuns:
-        return KeptRuns.here(tmp_path, task, short_data.secret_rows(secret, rotation))
+    def kept_for(task: Task, key: bytes) -> KeptRuns:
+        return KeptRuns.here(tmp_path, task, short_data.secret_rows(key))
 
     tree = short_task.source.tree
     other: Source = edited(("BATCH = 4", "BATCH = 2"))
     tiny = load_task("tiny", data_dir=data_dir)
-    here = kept_for(short_task, SPLIT, 0)
+    here = kept_for(short_task, SPLIT)
     paths = [
         here.path(tree, 1),
         here.path(tree, 2),
         here.path(other.tree, 1),
-        kept_for(short_task, SPLIT, 1).path(tree, 1),
-        kept_for(short_task, b"another secret", 0).path(tree, 1),
-        kept_for(tiny, SPLIT, 0).path(tree, 1),
+        kept_for(short_task, b"another key").path(tree, 1),
+        kept_for(tiny, SPLIT).path(tree, 1),
     ]
     assert len(set(paths)) == len(paths)
-    assert kept_for(short_task, SPLIT, 0).path(tree, 1) == here.path(tree, 1)
+    assert kept_for(short_task, SPLIT).path(tree, 1) == here.path(tree, 1)
 
 
 def test_forty_new_seeds_in_a_row_are_forty_of_the_pool() -> None:

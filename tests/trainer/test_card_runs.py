@@ -64,7 +64,6 @@ def measured(
             task,
             data,
             device=card.device,
-            secret_rows=data.secret_rows(b"a node's secret", 0),
             audit_key=b"a test's key",
             patience_s=patience_s,
         )

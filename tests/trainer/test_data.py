@@ -103,17 +103,17 @@ def test_the_floor_is_the_generators_entropy(data: TaskData) -> None:
     assert 420_000_000 < data.floor_nano < 440_000_000
 
 
-def test_secret_rows_depend_on_secret_and_rotation(data: TaskData) -> None:
-    draws = [data.secret_rows(s, r) for s, r in ((b"a", 0), (b"a", 1), (b"b", 0))]
-    assert (draws[0] == data.secret_rows(b"a", 0)).all()
-    assert all(draw.shape == data.public_rows.shape for draw in draws)
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert (draws[one] != draws[other]).any(axis=1).all()
+def test_every_key_draws_text_that_no_other_key_draws(data: TaskData) -> None:
+    one, other = data.secret_rows(b"a"), data.secret_rows(b"b")
+    assert (one == data.secret_rows(b"a")).all()
+    assert one.shape == other.shape == data.public_rows.shape
+    assert (one != other).any(axis=1).all()
+    assert data.pool_bytes is None  # there is always more
 
 
 def test_no_long_passage_of_validation_text_is_training_text(data: TaskData) -> None:
     training = decoded(data, data.training_parts[0])
-    for rows in (data.public_rows, data.secret_rows(b"a", 0)):
+    for rows in (data.public_rows, data.secret_rows(b"a")):
         text = decoded(data, rows)
         passages = [text[start : start + 200] for start in range(0, len(text) - 200, 199)]
         assert len(passages) > 500
@@ -208,15 +208,22 @@ def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, data_dir: 
     data = prepare(task, data_dir=data_dir, progress=silent, visible=[])
     splits = read_splits(diary)
     secret = "".join(splits.secret).encode()
-    rows = data.secret_rows(b"a", 0)
+    rows = data.secret_rows(b"a")
     assert rows.shape == data.public_rows.shape == (task.manifest.claim_rows, 129)
     for row in rows:  # a row may hold the end of one block and the beginning of the next
         for part in np.split(row, np.flatnonzero(row == data.vocabulary.bos)):
             assert decoded(data, part) in secret
+    assert data.spare_rows is not None  # for runs that decide nothing: no confirmation uses them
+    assert data.spare_rows.shape == rows.shape
+    draws = [data.secret_rows(bytes([key])) for key in range(40)]
+    drawn = {row.tobytes() for draw in draws for row in draw}
+    assert drawn.isdisjoint(row.tobytes() for row in data.spare_rows)
+    assert data.pool_bytes is not None
+    assert data.scored_bytes < data.pool_bytes < len(secret)
+    assert not data.is_pool_public
     assert "".join(splits.public).encode().startswith(decoded(data, data.public_rows))
-    assert (rows != data.secret_rows(b"a", 1)).any()
-    assert (rows != data.secret_rows(b"b", 0)).any()
-    assert (rows == data.secret_rows(b"a", 0)).all()
+    assert (rows != data.secret_rows(b"b")).any()
+    assert (rows == data.secret_rows(b"a")).all()
 
 
 def test_a_changed_text_is_noticed(tmp_path: Path, diary: Path) -> None:

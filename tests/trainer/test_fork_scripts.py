@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from protocol.source import Source
-from tests.trainer.runners import runner_of
+from tests.trainer.runners import SPLIT, runner_of
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task, load_task
@@ -168,7 +168,7 @@ class Bench:
     plain: RunOutcome
 
     def run(self, script: Source) -> RunOutcome:
-        run = self.runner.run(script, SEED, needs_audit=lambda *_: False)
+        run = self.runner.run(script, SEED, split=SPLIT, needs_audit=lambda *_: False)
         return self.loop.run(run)
 
 
@@ -178,7 +178,7 @@ def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
     with asyncio.Runner() as loop:
         runner = runner_of(short_task, short_data)
         try:
-            yield Bench(loop, runner, loop.run(runner.calibrate(SEED)))
+            yield Bench(loop, runner, loop.run(runner.calibrate(SEED, split=SPLIT)))
         finally:
             loop.run(runner.close())
 

@@ -5,16 +5,21 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Literal, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.runs import MAX_REASON
 from trainer.metering import (
     RunFailed,
     SlowStart,
     check_start,
+    held,
     metered_limit,
+    next_step_s,
     restarted,
     stage,
     wall_limit,
@@ -31,6 +36,7 @@ class Clocked:
         self.end: End | None = None
         self.output = ""
         self.ran_out_of_memory = False
+        self.is_heard = True
         self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
 
     def metered_s(self) -> float:
@@ -235,3 +241,85 @@ def test_a_reason_is_one_line_whatever_was_printed(said: str) -> None:
     assert len(reason) <= MAX_REASON
     assert "\n" not in reason
     assert all(character.isprintable() for character in reason)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (None, "crash"),
+        ("output", "crash"),
+        ("threads", "crash"),
+        ("files", "crash"),
+        ("killed", "crash"),
+        ("memory", "oom"),
+        ("device", "oom"),
+    ],
+)
+def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
+    end: End | Literal["device"] | None, status: str
+) -> None:
+    """How it ends, by which limit and with what on its lips, is of its choosing."""
+    words = {"crash": "it ended before it had answered everything"}
+    words["oom"] = "more memory than there is for it"
+    clocked = Clocked(0.0)
+    clocked.is_heard, clocked.output = False, "ValueError: 12 7 3"
+    clocked.ran_out_of_memory = end == "device"
+    clocked.end = None if end == "device" else end
+
+    async def block() -> None:
+        async with stage(as_sandbox(clocked), "scoring"):
+            raise SandboxEnded
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert failed.value.status == status
+    assert failed.value.reason == failed.value.unquoted == f"in scoring: {words[status]}"
+
+
+def test_a_forged_frame_says_nothing_once_secret_text_was_seen() -> None:
+    """Its tag is five bytes of the script's choosing, its size another eight."""
+    clocked = Clocked(0.0)
+    clocked.is_heard = False
+
+    async def block() -> None:
+        async with stage(as_sandbox(clocked), "scoring"):
+            raise ForgedFrame("a frame of 123456789 bytes where 4 are allowed")
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert failed.value.reason == "in scoring: not what the protocol of runs allows"
+
+
+@given(st.floats(0, 128))
+def test_a_stage_lasts_one_of_few_steps(lasted_s: float) -> None:
+    steps_s = [0.25 * 2 ** (number / 4) for number in range(37)]
+    step_s = next_step_s(lasted_s)
+    assert step_s >= lasted_s
+    assert min(abs(step_s - one) for one in steps_s) < 1e-6
+    assert step_s <= max(0.25, lasted_s * 2**0.25 + 1e-6)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_held_block_ends_with_a_step_however_it_ends(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    waited_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited_s.append(seconds)
+
+    monkeypatch.setattr("trainer.metering.asyncio.sleep", sleep)
+    clock = iter([10.0, 10.6])
+    monkeypatch.setattr("trainer.metering.time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    async def block() -> None:
+        async with held():
+            if fails:
+                raise RunFailed("crash", "now")
+
+    if fails:
+        with pytest.raises(RunFailed):
+            asyncio.run(block())
+    else:
+        asyncio.run(block())
+    assert waited_s == [pytest.approx(next_step_s(0.6) - 0.6)]

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, ConfigurationError
 from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
-from tests.trainer.runners import runner_of
+from tests.trainer.runners import SPLIT, runner_of
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task import Task
@@ -22,6 +22,7 @@ Edited = Callable[..., Source]
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
+LEAK = "print('LEAKED', tokens.flatten().tolist()[:64], flush=True)"
 
 
 def figures(outcome: RunOutcome) -> tuple[object, ...]:
@@ -36,14 +37,15 @@ def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> N
     async def measure() -> tuple[list[RunOutcome], RunOutcome]:
         async with make_runner() as runner:
             source = runner.task.source
-            alone = await runner.run(source, 5)
+            alone = await runner.run(source, 5, split=SPLIT)
             free = asyncio.Event()
-            first = asyncio.create_task(runner.run(source, 5, on_trained=free.set))
+            first = asyncio.create_task(runner.run(source, 5, split=SPLIT, on_trained=free.set))
             await free.wait()
             beside = await asyncio.gather(
-                first, runner.run(source, 5, needs_audit=lambda _public, _secret: False)
+                first,
+                runner.run(source, 5, split=SPLIT, needs_audit=lambda _public, _secret: False),
             )
-            return [alone, *beside], await runner.run(source, 6)
+            return [alone, *beside], await runner.run(source, 6, split=SPLIT)
 
     same, other = asyncio.run(measure())
     assert figures(same[0]) == figures(same[1]) == figures(same[2])
@@ -125,6 +127,11 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
         "crash",
         "in training: ValueError: there is no split 'val' here",
     ),
+    "secret text on its lips": (
+        ("            return logits\n", f"            {LEAK}\n            raise SystemExit(7)\n"),
+        "crash",
+        "in scoring: it ended before it had answered everything",
+    ),
     "ceiling of CPU seconds": (
         (LOSS, "    import time\n    while time.process_time() < 60:\n        pass\n" + LOSS),
         "timeout",
@@ -163,18 +170,27 @@ def test_each_failure_has_its_word_and_a_reason(
     limits = replace(short_task.manifest.limits, limit_s=8, warmup_limit_s=8, memory_mb=900)
     task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
 
+    leaking = edited(
+        ("            return logits\n", f"            {LEAK}\n            return logits\n")
+    )
+
     async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
         runner = runner_of(task, short_data)
         try:
-            before = await runner.calibrate(1)
+            before = await runner.calibrate(1, split=SPLIT)
             found = {
-                name: await runner.run(edited(edit), 1) for name, (edit, _, _) in FAILURES.items()
+                name: await runner.run(edited(edit), 1, split=SPLIT)
+                for name, (edit, _, _) in FAILURES.items()
             }
-            return before, found, await runner.run(task.source, 1)
+            found["leaking, and well otherwise"] = await runner.run(leaking, 1, split=SPLIT)
+            return before, found, await runner.run(task.source, 1, split=SPLIT)
         finally:
             await runner.close()
 
     before, found, after = asyncio.run(measure())
+    # Once a script has seen secret text nothing that it says is kept.
+    assert all("LEAKED" not in outcome.log_tail for outcome in found.values())
+    assert figures(found["leaking, and well otherwise"]) == figures(before)
     for name, (_, status, reason) in FAILURES.items():
         outcome = found[name]
         assert outcome.status == status, (name, outcome.reason)
@@ -237,3 +253,28 @@ def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data:
     runner = runner_of(task, short_data)
     assert not runner._stages.profile("train").single_process
     assert runner._stages.profile("serve").single_process
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"direction": "max"}, "its metric's direction is 'max', but lm-bpb/1 measures 'min'"),
+        ({"name": "val_loss"}, "its metric's name is 'val_loss', but lm-bpb/1 measures 'val_bpb'"),
+    ],
+)
+def test_a_manifest_that_turns_its_evaluators_metric_round_is_not_run(
+    short_task: Task, short_data: TaskData, changes: dict[str, str], said: str
+) -> None:
+    """Whoever announced it: losses would be published as gains."""
+    metric = replace(short_task.manifest.metric, **changes)
+    task = replace(short_task, manifest=replace(short_task.manifest, metric=metric))
+    with pytest.raises(ConfigurationError, match=said):
+        runner_of(task, short_data)
+
+
+def test_an_evaluator_that_is_not_known_here_is_not_run(
+    short_task: Task, short_data: TaskData
+) -> None:
+    manifest = replace(short_task.manifest, evaluator="lm-bpb/9")
+    with pytest.raises(ConfigurationError, match="no evaluator 'lm-bpb/9' here"):
+        runner_of(replace(short_task, manifest=manifest), short_data)

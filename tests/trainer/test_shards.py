@@ -90,7 +90,7 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     assert "".join(documents_of("public/shard_8.parquet")).startswith(
         text_of(data, data.public_rows)
     )
-    mine, other = (data.secret_rows(secret, 0) for secret in (b"mine", b"another's"))
+    mine, other = (data.secret_rows(key) for key in (b"mine", b"another's"))
     assert mine.shape == other.shape == (64, 129)
     assert (mine != other).any()
     secret_text = "".join(documents_of("secret/shard_9.parquet"))
@@ -130,7 +130,7 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
     assert all_at_once.is_complete
     assert all_at_once.training_size == data.training_size
     assert (all_at_once.public_rows == data.public_rows).all()
-    assert (all_at_once.secret_rows(b"s", 0) == data.secret_rows(b"s", 0)).all()
+    assert (all_at_once.secret_rows(b"s") == data.secret_rows(b"s")).all()
 
 
 def test_a_budget_of_tokens_needs_all_shards_first(

@@ -120,6 +120,18 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("tokens = 153_600", "tokens = 1\nseconds = 2", "budget.seconds stands beside", "one or"),
         ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is no field", "'max_step'"),
         ('direction = "min"', 'direction = "mini"', "metric.direction is 'mini'", "'min'"),
+        (
+            'direction = "min"',
+            'direction = "max"',
+            "metric.direction is 'max', but lm-bpb/1 measures 'min'",
+            'direction = "min"',
+        ),
+        (
+            'unit = "bits per byte"',
+            'unit = "nats"',
+            "metric.unit is 'nats', but lm-bpb/1 measures 'bits per byte'",
+            'unit = "bits per byte"',
+        ),
         ('kind = "language-model"', 'kind = "language"', "kind is 'language'", "'language-model'"),
         ("noise_floor = 0.0104", 'noise_floor = "low"', "noise_floor is 'low'", "a number"),
         ('["train.py"]', '"train.py"', "editable is 'train.py'", "list"),

@@ -23,7 +23,7 @@ def files() -> list[Path]:
 
 def texts_of(data: TaskData) -> dict[str, bytes]:
     spelled = [token or b"\n" for token in data.vocabulary.token_bytes]
-    secret = data.secret_rows(b"a node's secret", 0)
+    secret = data.secret_rows(b"a key")
     tokens = {
         "public": data.public_rows.ravel(),
         "secret": secret.ravel(),

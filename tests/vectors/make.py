@@ -7,6 +7,7 @@ Every reject is signed over exactly the bytes it carries unless the signature is
 
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgpack
@@ -18,6 +19,8 @@ from protocol.manifest import TaskManifest
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
 from protocol.source import Source
 from tests.protocol import examples
+from tests.vectors import edwards
+from tests.vectors.signatures import KEY, NONCE, signature_with
 
 Map = dict[str, Any]
 
@@ -35,6 +38,7 @@ def vectors() -> Map:
         "trees": [_tree(), _tree("a/b.py")],
         "tasks": [_task(examples.MANIFEST), _task(examples.PROGRAM_MANIFEST)],
         "records": [_accepted(record) for record in records()],
+        "variants": [{"variant": name, **_accepted(record)} for name, record in variants().items()],
         "rejects": [_rejected(name, wire) for name, wire in rejects().items()],
     }
 
@@ -57,6 +61,22 @@ def records() -> list[Record]:
     return chain
 
 
+def variants() -> dict[str, Record]:
+    """Return records that hold what is optional, or a word of a later version, by what it is."""
+    bodies = examples.VARIANTS.items()
+    return {
+        name: sign_record(
+            examples.AUTHOR,
+            net=MAIN_NET,
+            seq=len(examples.BODIES) + at,
+            prev=None,
+            ts_ms=examples.START_MS + at,
+            body=body,
+        )
+        for at, (name, body) in enumerate(bodies)
+    }
+
+
 def signed(payload: bytes, key: SigningKey = examples.AUTHOR) -> bytes:
     """Return a wire form of any payload, signed by `key`."""
     return bytes(msgpack.packb([payload, key.sign(SIGNATURE_CONTEXT + payload)]))
@@ -72,6 +92,21 @@ def payload_of(kind: str, change: Callable[[Map], object] = lambda _: None) -> b
 
 def _set(name: str, item: object) -> Callable[[Map], object]:
     return lambda value: value.__setitem__(name, item)
+
+
+def _optional(**items: object) -> Callable[[Map], object]:
+    """Return what adds fields to a map and keeps it sorted."""
+
+    def add(value: Map) -> None:
+        both = sorted({**value, **items}.items())
+        value.clear()
+        value.update(both)
+
+    return add
+
+
+def _as_program(body: Map) -> None:
+    body.update(kind="program", tokenizer=None, vocabulary=0, context=0, claim_rows=0)
 
 
 def _in_body(change: Callable[[Map], object]) -> Callable[[Map], object]:
@@ -112,7 +147,20 @@ def _broken_shapes() -> dict[str, bytes]:
         "one bit of the payload": wire.replace(b"main", b"mail"),
         "signed by another key": signed(payload_of("adopt"), examples.TRANSPORT),
         "an author of small order": bytes(msgpack.packb([forged, identity + bytes(32)])),
+        "an author with a torsion part": _of_torsion(),
     }
+
+
+def _of_torsion() -> bytes:
+    """Return a record whose signature holds in most libraries, under a key that is none."""
+    author = edwards.encode(edwards.add(edwards.multiply(KEY, edwards.BASE), edwards.TORSION))
+    r = edwards.encode(edwards.multiply(NONCE, edwards.BASE))
+    for ts_ms in count(examples.START_MS):
+        payload = payload_of("adopt", lambda value, ts=ts_ms: value.update(author=author, ts=ts))
+        message = SIGNATURE_CONTEXT + payload
+        if edwards.hashed(r, author, message) % edwards.COFACTOR == 0:
+            break
+    return bytes(msgpack.packb([payload, signature_with(r, author, message)]))
 
 
 def _broken_encodings() -> dict[str, bytes]:
@@ -170,6 +218,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "a transport key of small order": ("profile", _in_body(_set("transport", one))),
         "a name of 65": ("profile", _in_body(_set("name", "é" * 65))),
         "a name with an escape character": ("profile", _in_body(_set("name", "\x1b[31m"))),
+        "a name that shows nothing": ("profile", _in_body(_set("name", "\u3164"))),
         "a manifest without tokenizer": ("task", _in_body(_set("tokenizer", None))),
         "a manifest with a file twice": (
             "task",
@@ -197,11 +246,25 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "an inline diff of 8,193 bytes": ("patch", _in_body(_set("diff", {"zlib": bytes(8193)}))),
         "a title of 121": ("patch", _in_body(_set("title", "x" * 121))),
         "a title on two lines": ("patch", _in_body(_set("title", "a\nb"))),
+        "a title turned around": ("patch", _in_body(_set("title", "a \u202eb"))),
+        "a title with tag characters": ("patch", _in_body(_set("title", "a\U000e0062"))),
+        "a title with a line separator": ("patch", _in_body(_set("title", "a\u2028b"))),
+        "a why with isolates": ("patch", _in_body(_set("why", "a\n\u2067b\u2069"))),
+        "a model with a mark of order": (
+            "patch",
+            lambda value: value["body"]["origin"].update(model="a\ufeff"),
+        ),
         "nine parents": ("patch", _in_body(_set("parents", [one] * 9))),
         "an ok run without secret": ("result", ok_without_secret),
         "a crash with a metric": ("result", _in_run(_set("status", "crash"))),
         "a metric of 1.25": ("result", _in_run(_set("metric", 1.25))),
-        "a role of its own": ("result", _in_run(_set("role", "winner"))),
+        "a role in capitals": ("result", _in_run(_set("role", "Winner"))),
+        "a status of 33": ("result", _in_run(_set("status", "x" * 33))),
+        "a later status with a metric": ("result", _in_run(_set("status", "frozen"))),
+        "a stage with a space": ("result", _in_body(_set("stage", "a rehearsal"))),
+        "a step below zero": ("result", _in_run(_optional(step=-1))),
+        "an answer of 31 bytes": ("result", _in_run(_optional(answer=bytes(31)))),
+        "a further figure of 1.5": ("result", _in_run(_optional(also={"peak_mb": 1.5}))),
         "65 runs": (
             "result",
             lambda value: value["body"].update(runs=[value["body"]["runs"][1]] * 65),
@@ -212,6 +275,9 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "33 entries of env": ("result", _in_body(_set("env", {f"k{i:02}": i for i in range(33)}))),
         "an env in an env": ("result", _in_body(_set("env", {"a": {}}))),
         "a note of 501": ("result", _in_body(_set("note", "x" * 501))),
+        "a note with a selector of plane 14": ("result", _in_body(_set("note", "a\U000e0100"))),
+        "a reason with a letter of nobody's": ("result", _in_run(_set("reason", "a\ue000"))),
+        "an env with a soft hyphen": ("result", _in_body(_set("env", {"a": "b\u00ad"}))),
         "an adoption without evidence": ("adopt", _in_body(_set("evidence", None))),
         "a class with a space": ("adopt", _in_body(_set("class", "my card"))),
         "a size of 0": (
@@ -223,7 +289,11 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
             lambda value: value["body"].update(tree=value["body"]["base"]),
         ),
         "an attestation without runs": ("attest", _in_body(_set("runs", []))),
-        "a verdict of its own": ("attest", _in_body(_set("verdict", "true"))),
+        "a verdict that is empty": ("attest", _in_body(_set("verdict", ""))),
+        "alpha without pairs": ("attest", _in_body(_optional(alpha=50_000))),
+        "pairs without alpha": ("attest", _in_body(_optional(pairs=16))),
+        "an alpha of 0": ("attest", _in_body(_optional(alpha=0, pairs=16))),
+        "33 pairs": ("attest", _in_body(_optional(alpha=50_000, pairs=33))),
         "a proof of 63 bytes": ("attest", _in_body(_set("proof", bytes(63)))),
         "seeds of one's own": ("attest", _in_run(_set("seed", 1))),
         "a pair left out": ("attest", lambda value: value["body"]["runs"].__delitem__(slice(2))),
@@ -233,12 +303,48 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "noise without runs": ("noise", _in_body(_set("runs", []))),
         "an intent for two hours": ("intent", _in_body(_set("ttl_s", 7200))),
         "an intent without title": ("intent", _in_body(_set("title", ""))),
+        "an intent that says nothing": ("intent", _in_body(_set("title", "\u200b"))),
         "an insight of 601": ("insight", _in_body(_set("text", "x" * 601))),
         "an insight of nothing": ("insight", _in_body(_set("text", ""))),
+        "an insight with an Arabic mark": ("insight", _in_body(_set("text", "a\u061c"))),
         "17 pieces of evidence": ("insight", _in_body(_set("evidence", [one] * 17))),
         "a retraction of nothing": ("retract", _in_body(_set("target", None))),
         "a retraction of a record and the key": ("retract", _in_body(_set("revoke", True))),
         "a reason of 201": ("retract", _in_body(_set("reason", "x" * 201))),
+        "a language model with a scale": (
+            "task",
+            lambda value: _optional(scale=6)(value["body"]["metric"]),
+        ),
+        "a program without a program": ("task", _in_body(_as_program)),
+        "a patch found in two words": (
+            "patch",
+            _in_body(_optional(found_on={"class": "my card", "patch": None, "task": one})),
+        ),
+        "a report that ends before it begins": ("report", _in_body(_set("until", 0))),
+        "a report with a title that turns around": ("report", _in_body(_set("title", "a\u202eb"))),
+        "a model of tags": (
+            "proposals",
+            lambda value: value["body"]["counts"][1].update(model="gpt\U000e0041"),
+        ),
+        "a report of a text of 0 bytes": ("report", _in_body(_set("size", 0))),
+        "a report with 33 figures": (
+            "report",
+            _in_body(_set("figures", {f"k{i:02}": i for i in range(33)})),
+        ),
+        "counts of nothing": ("proposals", _in_body(_set("counts", []))),
+        "a proposer twice": (
+            "proposals",
+            lambda value: value["body"].update(counts=value["body"]["counts"][:1] * 2),
+        ),
+        "more kept than tried": (
+            "proposals",
+            lambda value: value["body"]["counts"][0].update(kept=689),
+        ),
+        "more outcomes than proposals": (
+            "proposals",
+            lambda value: value["body"]["counts"][0].update(void=1),
+        ),
+        "a reason with half an annotation": ("retract", _in_body(_set("reason", "a\ufff9"))),
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from protocol.units import NANO
 
 EVALUATOR = "lm-bpb/1"
+METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 Rows = NDArray[np.uint16]
 Floats = NDArray[np.float32]
@@ -124,16 +125,11 @@ def summarise_audit(claimed: Floats, audited: Doubles, tolerance: Tolerance) -> 
 
 def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
     """Return why the audit refutes the claims, if it does."""
+    # How many and by how much would tell something of secret rows that a script could choose.
     if statistics.outliers:  # tau is ten times what honest arithmetic scatters here
-        return (
-            f"claims are not what the model predicts: {statistics.outliers} of {statistics.k} "
-            f"audited positions differ by more than {tolerance.tau:.2g} nats"
-        )
+        return "claims are not what the model predicts at single audited positions"
     if statistics.mean > tolerance.mean + 3 * statistics.standard_error:
-        return (
-            f"claims are {statistics.mean:.2g} nats better than what the model predicts when the "
-            "target is withheld"
-        )
+        return "claims are better than what the model predicts when the target is withheld"
     return None
 
 

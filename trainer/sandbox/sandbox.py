@@ -74,6 +74,7 @@ class Sandbox:
         self._cpu_s = 0.0
         self._output = bytearray()
         self._output_bytes = 0
+        self._is_heard = True
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
 
@@ -196,6 +197,15 @@ class Sandbox:
         if self._gate is not None:
             self._gate.shut()
 
+    def stop_listening(self) -> None:
+        """Keep nothing of what it prints from now on, for nobody. What it said before stays."""
+        self._is_heard = False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether what it prints is kept, and may be quoted."""
+        return self._is_heard
+
     def cpu_s(self) -> float:
         """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
         with contextlib.suppress(OSError):
@@ -295,9 +305,13 @@ class Sandbox:
         assert stream is not None  # noqa: S101 -- PIPE was asked for
         while chunk := await stream.read(1 << 16):
             self._output_bytes += len(chunk)
-            self._output = (self._output + chunk)[-_TAIL_BYTES:]
+            self._keep(chunk)
             if self._output_bytes > self.profile.output_bytes:
                 self._stop("output")
+
+    def _keep(self, chunk: bytes) -> None:
+        if self._is_heard:
+            self._output = (self._output + chunk)[-_TAIL_BYTES:]
 
     async def _watch(self) -> None:
         """Kill on too much memory, files or threads, and if it cannot be watched any more."""

@@ -43,8 +43,10 @@ class TaskData:
 
     `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
     of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
-    `secret_rows(secret, rotation)` draws the rows that only the holder of the secret can know.
-    `public_pool_bytes` is the size of the text that these are drawn from, if anybody can get that.
+    `secret_rows(key)` draws the rows that only the holder of that secret key can know.
+    `pool_bytes` is the size of the text that these are drawn from, None if each draw is new text;
+    `is_pool_public` says whether anybody can get it; `spare_rows` are such of a private pool as are
+    kept apart for runs in which secret rows decide nothing.
     `training_parts` are in the manifest's order; `coming` are those that are not here yet, each
     what loads it.
     """
@@ -53,15 +55,22 @@ class TaskData:
     public_rows: Rows
     byte_counts: NDArray[np.int64]
     floor_nano: int | None
-    secret_rows: Callable[[bytes, int], Rows]
+    secret_rows: Callable[[bytes], Rows]
     training_parts: tuple[Tokens, ...]
-    public_pool_bytes: int | None = None
+    pool_bytes: int | None = None
+    is_pool_public: bool = False
+    spare_rows: Rows | None = None
     coming: tuple[Callable[[Progress], Tokens], ...] = ()
 
     @property
     def training_size(self) -> int:
         """How many training tokens are here."""
         return sum(map(len, self.training_parts))
+
+    @property
+    def scored_bytes(self) -> int:
+        """How many bytes of text the targets of a split stand for."""
+        return int(self.byte_counts[self.public_rows[:, 1:]].sum())
 
     @property
     def is_complete(self) -> bool:
@@ -201,8 +210,8 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         tokens = tokens_of(vocabulary, [document.text for document in documents])
         return rows_of(tokens, manifest.context, manifest.claim_rows)
 
-    def secret_rows(secret: bytes, rotation: int) -> Rows:
-        return split_rows(world.first_documents(world.secret_split(secret, rotation), split_bytes))
+    def secret_rows(key: bytes) -> Rows:
+        return split_rows(world.first_documents(world.secret_split(key), split_bytes))
 
     split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
     expected = dict(manifest.data)
@@ -268,21 +277,30 @@ def _prepare_text(
         visible=visible,
         progress=progress,
     )
+    # What screens let out of these rows, of which there are many more, is of no use elsewhere.
+    spare_count = max(0, min(manifest.claim_rows, len(windows) - manifest.claim_rows))
+    spare, pool = windows[:spare_count], windows[spare_count:]
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public[: manifest.claim_rows],
         byte_counts=byte_counts_of(vocabulary),
         floor_nano=None,
-        secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        secret_rows=partial(_drawn, pool, manifest.claim_rows),
+        spare_rows=np.resize(spare, public[: manifest.claim_rows].shape) if spare_count else None,
+        pool_bytes=_size_bytes(pool, vocabulary),
         training_parts=(kept("training", splits.training, 0.4),),
     )
 
 
-def _drawn(windows: Rows, count: int, secret: bytes, rotation: int) -> Rows:
-    """Return the windows that the holder of a secret draws."""
-    drawn = hmac.digest(secret, rotation.to_bytes(8, "big"), "sha256")
+def _drawn(windows: Rows, count: int, key: bytes) -> Rows:
+    """Return the windows that the holder of a secret key draws."""
+    drawn = hmac.digest(key, b"arnode/secret-rows/1", "sha256")
     order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
     return windows[sorted(order[:count])]
+
+
+def _size_bytes(windows: Rows, vocabulary: Vocabulary) -> int:
+    return int(byte_counts_of(vocabulary)[windows[:, 1:]].sum())
 
 
 def _prepare_shards(
@@ -352,6 +370,8 @@ def _prepare_shards(
         byte_counts=byte_counts_of(task.vocabulary),
         floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        pool_bytes=_size_bytes(windows, task.vocabulary),
+        is_pool_public=True,
         training_parts=tuple(tokens["training"]),
         coming=tuple(partial(load, shard) for shard in training),
     )

@@ -28,9 +28,9 @@ class Document:
     bits: float
 
 
-def secret_split(secret: bytes, rotation: int) -> bytes:
-    """Return the name of a node's own split; whoever lacks the secret cannot derive it."""
-    return b"secret\0" + hashlib.sha256(secret).digest() + rotation.to_bytes(8, "big")
+def secret_split(key: bytes) -> bytes:
+    """Return the name of the split of a secret key; whoever lacks that cannot derive it."""
+    return b"secret\0" + hashlib.sha256(key).digest()
 
 
 def document_of_seed(seed: int) -> Document:

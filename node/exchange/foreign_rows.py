@@ -1,0 +1,178 @@
+"""What other tools wrote, piece by piece: rows that were read, and text that nobody could read.
+
+The bytes of every piece are kept, so that a file comes out again as it went in.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+Form: TypeAlias = Literal["autoresearch", "pi-autoresearch", "at-home"]
+Direction: TypeAlias = Literal["min", "max"]
+
+MAX_SHOWN: Final = 600  # characters of a description
+# By the first word of a status, in lower case: `ADOPTED-WIN` is `adopted`.
+CRASHED: Final = frozenset(
+    (
+        *("abort", "aborted", "checks_failed", "crash", "crashed", "error", "fail", "failed"),
+        *("failure", "invalid", "kill", "killed", "nan", "oom", "timeout"),
+    )
+)
+DROPPED: Final = CRASHED | frozenset(
+    (
+        *("blocked", "discard", "discarded", "drop", "dropped", "neutral", "pending", "reject"),
+        *("rejected", "revert", "reverted", "skip", "skipped", "worse"),
+    )
+)
+KEPT: Final = frozenset(
+    (
+        *("accept", "accepted", "adopt", "adopted", "baseline", "best", "improved", "keep"),
+        *("keeper", "kept", "merged", "ok", "pass", "passed", "success", "win"),
+    )
+)
+_WORD = re.compile(r"[a-z_]+")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignRow:
+    """One experiment as another tool wrote it; `label` is its commit or agent's name for it.
+
+    What does not read as one (`is_read` is False) is text: its description shows it.
+    """
+
+    label: str = ""
+    metric: str = ""
+    memory_gb: str = ""
+    status: str = ""
+    description: str
+    raw: bytes
+    segment: int = 0
+    is_read: bool = True
+    source: bytes | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The metric as a number; None for a crash, whatever stands there, and for text."""
+        value = number(self.metric)
+        return None if value == 0 or word(self.status) in CRASHED else value
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it says of itself that nothing came of it."""
+        return word(self.status) in DROPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Rows that are about one metric."""
+
+    metric: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignLog:
+    """What one file holds. `header` is what comes before the first row, as it came."""
+
+    form: Form
+    segments: tuple[Segment, ...]
+    header: bytes
+    rows: tuple[ForeignRow, ...]
+
+    @property
+    def data(self) -> bytes:
+        """The file as it came."""
+        return self.header + b"".join(row.raw for row in self.rows)
+
+    @property
+    def read(self) -> tuple[ForeignRow, ...]:
+        """The experiments."""
+        return tuple(row for row in self.rows if row.is_read)
+
+    @property
+    def text_lines(self) -> list[int]:
+        """The number of the line at which each piece of text begins, from 1."""
+        found, line = [], 1 + self.header.count(b"\n")
+        for row in self.rows:
+            if not row.is_read:
+                found.append(line)
+            line += row.raw.count(b"\n")
+        return found
+
+
+@dataclass
+class Book:
+    """Rows as they are read; what lies between them belongs to the row before, or to the header."""
+
+    header: bytes = b""
+    rows: list[ForeignRow] = field(default_factory=list)
+
+    def append_raw(self, raw: bytes) -> None:
+        """Keep what is no row, such as a blank line."""
+        if self.rows:
+            self.rows[-1] = replace(self.rows[-1], raw=self.rows[-1].raw + raw)
+        else:
+            self.header += raw
+
+    def append_text(self, raw: bytes, text: str, *, segment: int) -> None:
+        """Keep what does not read."""
+        self.rows.append(
+            ForeignRow(description=shown(text.strip()), raw=raw, segment=segment, is_read=False)
+        )
+
+
+def lines_of(data: bytes) -> list[tuple[bytes, str]]:
+    """Return each line as it came and as text, without its end, whatever wrote it.
+
+    Most are UTF-8. PowerShell writes UTF-16 with a mark at its beginning, and whoever appends to
+    a file on Windows without naming an encoding writes cp1252: that is told line by line.
+    """
+    mark = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(data[:2])
+    if mark is not None:
+        whole = len(data) - len(data) % 2
+        text = data[:whole].decode(mark, "surrogatepass")
+        raws = [one.encode(mark, "surrogatepass") for one in text.split("\n")]
+        end = "\n".encode(mark)
+        raws = [raw + end for raw in raws[:-1]] + [raws[-1] + data[whole:]]
+        texts = text.split("\n")
+    else:
+        raws = data.split(b"\n")
+        raws = [raw + b"\n" for raw in raws[:-1]] + [raws[-1]]
+        texts = [_decoded(raw) for raw in raws]
+    pairs = [
+        (raw, text.rstrip("\r\n").removeprefix("\ufeff"))
+        for raw, text in zip(raws, texts, strict=True)
+    ]
+    return pairs if pairs[-1][0] else pairs[:-1]
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def shown(text: str) -> str:
+    """Return what of a text is shown, as a store can hold it: no halves of characters."""
+    return text[:MAX_SHOWN].encode("utf-8", "replace").decode()
+
+
+def word(status: str) -> str:
+    """Return what a status begins with, in lower case."""
+    found = _WORD.match(status.strip().lower())
+    return found[0] if found else ""
+
+
+def number(text: str) -> float | None:
+    """Return a finite number, which may have commas between its thousands; None for the rest."""
+    text = text.strip()
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,24 @@
+"""Secret splits: one for each confirmation, drawn when its sources are fixed, never used again.
+
+Whatever runs of earlier confirmations let out tells nothing of this one's text. The nonce is kept
+with the job, in the transaction that opens it, so that a killed confirmation goes on with its own
+split; only together with the node's secret it says which text that is.
+"""
+
+import hmac
+import secrets
+from typing import Final
+
+NONCE_BYTES: Final = 32
+
+_CONTEXT = b"arnode/secret-split/1\0"
+
+
+def fresh_nonce() -> bytes:
+    """Return what names a new split."""
+    return secrets.token_bytes(NONCE_BYTES)
+
+
+def split_key(secret: bytes, *, task: bytes, nonce: bytes) -> bytes:
+    """Return the key that a split's rows and their order are drawn with; `secret` is the node's."""
+    return hmac.digest(secret, _CONTEXT + task + nonce, "sha256")

@@ -1,0 +1,91 @@
+"""What of gossip is passed on: records of this network, now, where they belong; of what is unknown
+to this version, a little.
+
+What is no record is the fault of whoever forwarded it. All else that stays here is no proof of ill
+will: clocks and versions differ, and it may have come from somebody who could not tell. It is
+ignored and counted (`Kind.STRAYS`), and only very many are held against a peer. Nothing is lost by
+it: reconciliation brings what is to be kept.
+
+Pure, but for what unknown kinds may still take (`Judge`); clocks are passed in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from node.clock import EARLY_MS
+from node.network.limits import Allowance, PeerId, Rations
+from protocol.errors import Rejected
+from protocol.kinds import IntentBody, UnknownBody
+from protocol.records import Record, parse_record
+from protocol.topics import belongs, net_of
+
+# Of kinds that this version does not know: nobody can say what they are worth.
+UNKNOWN_BYTES: Final = 2_048
+UNKNOWN_OF_AUTHOR: Final = Allowance(per_s=0.1, burst=20)
+UNKNOWN_OF_FORWARDER: Final = Allowance(per_s=2, burst=100)
+_FOREIGN_STRAYS: Final = 10  # only somebody who means to brings a record to another network
+
+
+class Fate(Enum):
+    """What becomes of a message."""
+
+    PASSED_ON = auto()
+    IGNORED = auto()
+    REFUSED = auto()  # a fault of whoever forwarded it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A message's fate, why in a few words of ours, and how many strays it counts as."""
+
+    fate: Fate
+    why: str = ""
+    strays: int = 0
+
+
+PASSED_ON: Final = Judgement(fate=Fate.PASSED_ON)
+NO_RECORD: Final = Judgement(fate=Fate.REFUSED, why="no record")
+FOREIGN: Final = Judgement(fate=Fate.IGNORED, why="of another network", strays=_FOREIGN_STRAYS)
+ELSEWHERE: Final = Judgement(fate=Fate.IGNORED, why="of another topic", strays=1)
+EARLY: Final = Judgement(fate=Fate.IGNORED, why="early", strays=1)
+EXPIRED: Final = Judgement(fate=Fate.IGNORED, why="expired", strays=1)
+LONG: Final = Judgement(fate=Fate.IGNORED, why="of an unknown kind, and long")
+MANY: Final = Judgement(fate=Fate.IGNORED, why="of an unknown kind, and too many")
+
+
+class Judge:
+    """Judges messages by their bytes, their topic, the time and who forwarded them."""
+
+    def __init__(self, clock: Callable[[], float], now_ms: Callable[[], int]) -> None:
+        """`clock` is in seconds and never goes back, `now_ms` since 1970."""
+        self._now_ms = now_ms
+        self._of_author: Rations[bytes] = Rations(clock, UNKNOWN_OF_AUTHOR)
+        self._of_forwarder: Rations[PeerId] = Rations(clock, UNKNOWN_OF_FORWARDER)
+
+    def judge(self, topic: str, forwarder: PeerId, data: bytes) -> Judgement:
+        """Return what becomes of a message of a topic; forwarding it costs nothing yet."""
+        record = parse_record(data)
+        if isinstance(record, Rejected):
+            return NO_RECORD
+        judgement = judged(record, topic, self._now_ms())
+        if judgement is not PASSED_ON or not isinstance(record.body, UnknownBody):
+            return judgement
+        if self._of_forwarder.takes(forwarder) and self._of_author.takes(record.author):
+            return PASSED_ON
+        return MANY
+
+
+def judged(record: Record, topic: str, now_ms: int) -> Judgement:
+    """Return what becomes of a record in a topic at a time, whoever forwarded it."""
+    if record.net != net_of(topic):
+        return FOREIGN
+    if record.ts_ms > now_ms + EARLY_MS:
+        return EARLY
+    match record.body:
+        case UnknownBody():  # where it belongs, later versions know
+            return PASSED_ON if len(record.wire) <= UNKNOWN_BYTES else LONG
+        case IntentBody(ttl_s=ttl_s) if record.ts_ms + ttl_s * 1_000 + EARLY_MS < now_ms:
+            return EXPIRED
+    return PASSED_ON if belongs(record, topic) else ELSEWHERE

@@ -1,0 +1,94 @@
+"""What the pairs of an attestation bear out by themselves, in whole numbers.
+
+Whoever attests decides by the rule of `protocol.rule`, at an alpha of their choice and with what
+they know of their machine's noise. A reader knows neither, so a board computes the same e-process
+from the record's own pairs: at alpha = 0.05, with no noise known before, and without floats. It may
+be looked at after any pair, so no way of stopping makes it confirm more than 5 % of nulls.
+
+    D       = Σ base - Σ candidate (the other way round where more is better) - n · gain
+    scatter = max(n·Σc² - (Σc)² + n·Σb² - (Σb)², n·Σd² - (Σd)², 2·s²·n·(n-1))
+    shown   = D > 0 and 10^6 · D² ≥ 2 · C[n] · scatter
+
+C[n] is the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with
+h = n/2 and 2·(n-1) degrees of freedom. The scatter of the differences stands in for that of the
+runs where it is larger (a seed that is lucky for one and unlucky for the other); s is the task's
+noise floor, below which no spread is believed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from protocol.gains import MILLION, Pair
+
+BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
+
+SPOKEN: Final[tuple[BorneOut, ...]] = ("confirmed", "smaller", "refuted")
+GAINS: Final = ("confirmed", "smaller")
+
+FEWEST_PAIRS: Final = 3  # two cannot reach 1 in 20 without knowing the noise
+# By the number of pairs, from 3: of 64 runs there are at most 32.
+CRITICAL: Final = (
+    5795347, 2333198, 1471323, 1080152, 856500, 711513, 609750, 534296, 476055, 429698,
+    391894, 360456, 333884, 311119, 291389, 274117, 258865, 245296, 233140, 222186,
+    212261, 203225, 194962, 187376, 180385, 173921, 167926, 162350, 157149, 152287,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The sums over n pairs: of the differences, and n times the scatter (nano, nano squared)."""
+
+    pairs: int
+    total: int
+    scatter: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], noise_nano: int) -> "Evidence":
+        """Return what these pairs show on a task with this noise floor."""
+        n = len(pairs)
+        differences = [against - candidate for against, candidate in pairs]
+        sides = ([against for against, _ in pairs], [candidate for _, candidate in pairs])
+        return cls(
+            pairs=n,
+            total=sum(differences),
+            scatter=max(
+                sum(_scatter(side) for side in sides),
+                _scatter(differences),
+                2 * noise_nano * noise_nano * n * (n - 1),
+            ),
+        )
+
+    def is_above(self, gain_nano: int) -> bool:
+        """Whether they show that the gain is larger than this."""
+        return self._is_shown(self.total - self.pairs * gain_nano)
+
+    def is_below(self, gain_nano: int) -> bool:
+        """Whether they show that the gain is smaller than this."""
+        return self._is_shown(self.pairs * gain_nano - self.total)
+
+    def bears_out(self, least_nano: int) -> BorneOut | None:
+        """Return the verdict that they bear out on a claim of at least so much, from 0 on."""
+        is_gain, is_less = self.is_above(0), self.is_below(least_nano)
+        if is_gain:
+            return "smaller" if is_less else "confirmed"
+        return "refuted" if is_less else None
+
+    def _is_shown(self, difference: int) -> bool:
+        if not FEWEST_PAIRS <= self.pairs < FEWEST_PAIRS + len(CRITICAL) or difference <= 0:
+            return False
+        critical = CRITICAL[self.pairs - FEWEST_PAIRS]
+        return MILLION * difference**2 >= 2 * critical * self.scatter
+
+
+def least_nano(gain_nano: int, lower_nano: int) -> int:
+    """Return the gain below which a claim does not hold: half of it, or its bound if larger.
+
+    As in `protocol.rule`, and 0 if it claims none.
+    """
+    return max(0, gain_nano // 2, lower_nano)
+
+
+def _scatter(values: Sequence[int]) -> int:
+    """Return n times the sum of squares about the mean."""
+    return len(values) * sum(value * value for value in values) - sum(values) ** 2

@@ -1,0 +1,162 @@
+"""What a peer that is not ours says: what does not belong goes no further, what is unknown does."""
+
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from node.clock import clock_ms
+from node.home import Home
+from node.network.host import running_host
+from node.peering.messages import HELLO, SYNC
+from node.store.store import Store
+from protocol.keys import SigningKey
+from protocol.records import MAIN_NET
+from protocol.topics import family_topic, news_topic, tasks_topic
+from tests.bench.places import Place, place
+from tests.interop.javascript import Program, program
+from tests.network.arena import anything, meshed, run, settings
+from tests.network.cores import running_core
+from tests.protocol.examples import MANIFEST
+
+TASK = MANIFEST.id
+NEWS = news_topic(MAIN_NET, TASK)
+FAMILY = family_topic(MAIN_NET, TASK, "cpu")
+TOPICS = frozenset({NEWS, FAMILY, tasks_topic(MAIN_NET)})
+SEED = bytes(range(96, 128))
+DAY_MS = 86_400_000
+PATIENCE_S = 90.0
+NUMBERS = count()
+
+
+def record(topic: str, kind: str, body: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return what the program is told of a record; bytes in it are text."""
+    offer = changes.pop("offer", False)
+    fields = {"net": MAIN_NET, "kind": kind, "seq": next(NUMBERS), "prev": None, "ts": clock_ms()}
+    return {"topic": topic, "offer": offer, "fields": fields | {"body": body} | changes}
+
+
+def insight(text: str, **more: Any) -> dict[str, Any]:
+    return {"task": f"hex:{TASK.hex()}", "class": None, "text": text, "evidence": []} | more
+
+
+def intent() -> dict[str, Any]:
+    body = {"task": f"hex:{TASK.hex()}", "class": "cpu", "base": f"hex:{bytes(32).hex()}"}
+    return body | {"title": "a long time ago", "ttl_s": 3_600}
+
+
+async def begin(js: Program, address: str, records: list[dict[str, Any]], **more: Any) -> list[str]:
+    """Tell the program what to say and where; return the ids of what it signed."""
+    await js.tell(address=address, seed=SEED.hex(), net=MAIN_NET, records=records, **more)
+    return [(await js.fact("signed"))["id"] for _ in records]
+
+
+def test_what_does_not_belong_goes_no_further_and_is_counted(js_folder: Path) -> None:
+    now_ms = clock_ms()
+    strays = [
+        record(NEWS, "insight", insight("of another network"), net="other"),
+        record(NEWS, "insight", insight("of next year"), ts=now_ms + 365 * DAY_MS),
+        record(FAMILY, "intent", intent(), ts=now_ms - 3 * DAY_MS),
+        record(NEWS, "prophecy", {"text": "x" * 15_000}),
+        record(FAMILY, "insight", insight("news in a family's topic")),
+        record(tasks_topic(MAIN_NET), "insight", insight("news among tasks")),
+    ]
+    good = [record(NEWS, "insight", insight("news")), record(NEWS, "prophecy", {"text": "short"})]
+    good += [record(FAMILY, "intent", intent())]
+
+    async def test() -> None:
+        async with (
+            running_core(topics=TOPICS) as core,
+            running_host(settings(topics=TOPICS)) as other,
+            trio.open_nursery() as nursery,
+        ):
+            heard: list[tuple[str, bytes]] = []
+
+            async def hear(topic: str) -> None:
+                async for message in await other.subscribe(topic, anything):
+                    heard.append((topic, message.data))  # noqa: PERF401 (they have no end)
+
+            for topic in TOPICS:
+                nursery.start_soon(hear, topic)
+            await other.connect(core.address)
+            await meshed(other, core.peer_id, topic=NEWS)
+            await meshed(other, core.peer_id, topic=FAMILY)
+            async with program(js_folder, "speaker.mjs") as js:
+                await begin(js, core.address, [*strays, *good])
+                await js.tell()
+                await js.fact("spoken")
+                told = {(await core.next("heard"))[3] for _ in good}
+                while len(heard) < len(good):  # noqa: ASYNC110 (of another host's there is no event)
+                    await trio.sleep(0.01)
+                done = await core.call("ping")
+                assert isinstance(done, list)
+                _, ignored = done[2]
+                await js.tell()
+                assert (await js.fact("connected"))["peers"] == [core.peer_id], "it is not punished"
+            assert ignored == {
+                "of another network": 1,
+                "of another topic": 2,
+                "early": 1,
+                "expired": 1,
+                "of an unknown kind, and long": 1,
+            }
+            assert {data for _, data in heard} == told
+            assert len(told) == len(heard) == len(good)
+            nursery.cancel_scope.cancel()
+
+    run(test, PATIENCE_S)
+
+
+def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
+    js_folder: Path, tmp_path: Path
+) -> None:
+    """Three nodes in a row; what comes to the first is in the end at the last, byte for byte."""
+    offered = [
+        record(NEWS, "prophecy", {"text": "x" * 15_000}, offer=True),
+        record(NEWS, "insight", insight("old", mood="calm"), offer=True),
+        record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
+    ]
+    spoken = [
+        record(NEWS, "prophecy", {"text": "short", "nested": {"deeper": [1, None, True]}}),
+        record(NEWS, "insight", insight("new", mood="stormy")),
+        record(NEWS, "insight", insight("nor this"), crit=["riddle"], x={"riddle": 1}),
+    ]
+
+    async def arrive(node: Place, number: int) -> None:
+        while node.members() < number:  # noqa: ASYNC110 (of other processes there is no event)
+            await trio.sleep(0.05)
+
+    async def test(first: Place) -> None:
+        async with program(js_folder, "speaker.mjs") as js:
+            told.extend(await begin(js, first.address, [*offered, *spoken], hello=HELLO, sync=SYNC))
+            assert await js.fact("greeted") == {"net": MAIN_NET}
+            await arrive(first, len(offered))
+            with (
+                place(homes[1], first.address) as middle,
+                place(homes[2], middle.address) as last,
+            ):
+                await arrive(last, len(offered))
+                await js.tell()
+                await js.fact("spoken")
+                for node in (first, middle, last):
+                    await arrive(node, len(offered) + len(spoken))
+                assert first.look()["peers"] >= 2
+                assert last.look()["peers"] >= 1
+                await js.tell()
+                assert len((await js.fact("connected"))["peers"]) == 1, "it is not punished"
+
+    told: list[str] = []
+    homes = [tmp_path / name for name in ("first", "middle", "last")]
+    with place(homes[0]) as first:
+        run(partial(test, first), PATIENCE_S)
+    kept = []
+    for home in homes:
+        with Store.open(Home(home)) as store:
+            kept.append({one.id.hex(): one.wire for one in store.records()})
+    assert kept[0] == kept[1] == kept[2]
+    assert set(kept[0]) == set(told)
+    author = SigningKey.from_seed(SEED).public
+    with Store.open(Home(homes[2])) as store:
+        assert {one.author for one in store.records()} == {author}

@@ -1,0 +1,169 @@
+"""Secret splits: one for each confirmation, from when its sources are fixed until it is decided."""
+
+import asyncio
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from node.home import Home
+from node.loop.agenda import Goal
+from node.loop.noise import known_noise
+from node.loop.splits import NONCE_BYTES, split_key
+from node.loop.stacks import open_checkpoint
+from node.loop.steps import CheckpointStep
+from node.store.jobs import ON_A_SPLIT, Job
+from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
+from node.store.store import Store
+from protocol.encoding import encode
+from protocol.errors import ArnodeError
+from protocol.rule import DEFAULT
+from protocol.units import NANO
+from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE, TASK
+from tests.node.scripted import OUTCOME, Bench, better
+
+SECRET = b"a node's secret"  # the bench's
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    return Bench(home=home, store=store)
+
+
+def work(bench: Bench) -> None:
+    async def within() -> None:
+        async with asyncio.timeout(20):
+            await bench.research().run()
+
+    asyncio.run(within())
+
+
+def key_of(job: Job) -> bytes:
+    assert job.split is not None
+    return split_key(SECRET, task=TASK, nonce=job.split)
+
+
+def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.200"), better("0.201")])
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.goal = Goal(max_experiments=3)
+    work(bench)
+    shared = [job for kind in ON_A_SPLIT for job in bench.store.closed_jobs(LINE, kind)]
+    assert {job.kind for job in shared} == {"baseline", "checkpoint"}
+    keys = {key_of(job): len(bench.store.runs_of(job.id)) for job in shared}
+    assert len(keys) == len(shared) >= 2
+    assert {key: bench.runner.splits.count(key) for key in keys} == keys
+    others = [split for split in bench.runner.splits if split not in keys]
+    assert len(others) >= 4  # screens, rechecks, the bank
+    assert set(others) == {None}
+    kinds = ("bank", "experiment")
+    assert all(job.split is None for kind in kinds for job in bench.store.closed_jobs(LINE, kind))
+
+
+def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.200")])
+    ledger = with_baseline(bench.home, bench.store)
+    keep(ledger, "0.200")
+    job = open_checkpoint(ledger)
+    bench.runner.is_broken_from = 3
+    with pytest.raises(ArnodeError):
+        work(bench)
+    before = [split for split in bench.runner.splits if split]
+    assert before
+    bench.runner.is_broken_from = 10_000
+    bench.goal = Goal(is_on_demand=True)
+    work(bench)
+    assert bench.store.job(job.id) not in bench.store.open_jobs(LINE)
+    assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
+
+
+def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench) -> None:
+    """What is compared across confirmations is compared on the public split."""
+    head = proposal_of(BASELINE, "0.200").source
+    first = replace(OUTCOME, metric_nano=BASE_NANO - GAIN_NANO)
+    lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
+    bench.runner.outcomes = {head.tree: first}
+    bench.runner.hardness_nano = lambda split: (split or b"\0")[0] * GAIN_NANO
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.rates, bench.goal = ["0.200"], Goal(max_experiments=1)
+    work(bench)
+    second = proposal_of(head, "0.201").source.tree
+    bench.runner.outcomes = {head.tree: first, second: lucky}
+
+    def tell_truth(_count: int) -> None:  # once it is on trial
+        if bench.runner.started.count(second) == 3:
+            bench.runner.outcomes = {head.tree: first, second: first}
+
+    bench.runner.on_start = tell_truth
+    bench.rates = ["0.201"]
+    work(bench)
+    trials = bench.store.closed_jobs(LINE, "checkpoint")
+    assert [CheckpointStep.from_value(job.body).passed for job in trials] == [True, False]
+    assert not any("than before" in said for said in bench.said)
+    assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
+
+
+def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
+    keys = {
+        split_key(secret, task=task, nonce=nonce)
+        for secret in (b"mine", b"another's")
+        for task in (b"t" * 32, b"u" * 32)
+        for nonce in (bytes(NONCE_BYTES), b"\1" * NONCE_BYTES)
+    }
+    assert len(keys) == 8
+
+
+def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
+    ledger = with_baseline(bench.home, bench.store)
+    assert bench.store.runs_on_splits(TASK) == 2
+    keep(ledger, "0.200")  # a screen and a recheck: on splits that decide nothing
+    job = open_checkpoint(ledger)
+    ledger.plan_checkpoint_pair(job, CheckpointStep.from_value(job.body))
+    assert bench.store.runs_on_splits(TASK) == 2
+    for planned in bench.store.runs_of(job.id):
+        end(bench.store, planned, 1_000_000_000)
+    assert bench.store.runs_on_splits(TASK) == 4
+    assert bench.store.runs_on_splits(TASK, before_job=job.id) == 2
+    assert bench.store.runs_on_splits(bytes(32)) == 0
+
+
+def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(bench: Bench) -> None:
+    """What it had measured was on a split that twenty confirmations shared."""
+    ledger = with_baseline(bench.home, bench.store)
+    keep(ledger, "0.200")
+    job = open_checkpoint(ledger)
+    ledger.plan_checkpoint_pair(job, CheckpointStep.from_value(job.body))
+    planned = bench.store.runs_of(job.id)
+    end(bench.store, planned[0], 1_000_000_000)
+    assert isinstance(job.body, dict)
+    bench.store.update_job_body(job.id, {**job.body, "rotation": 3})
+    bench.store.close()
+    with closing(connect(bench.home.store, writing=True)) as old:
+        old.execute("ALTER TABLE job DROP COLUMN split")
+        for statement in next(step for step in MIGRATIONS if set(CONFIRM_ANEW) <= set(step)):
+            old.execute(statement)
+    bench.store = Store.open(bench.home)
+    (found,) = bench.store.open_jobs(LINE)
+    assert found.split is not None
+    assert len(found.split) == NONCE_BYTES
+    again = bench.store.runs_of(job.id)
+    assert [(run.role, run.seed, run.outcome) for run in again] == [
+        (run.role, run.seed, None) for run in planned
+    ]
+    (baseline,) = bench.store.closed_jobs(LINE, "baseline")
+    assert all(run.outcome for run in bench.store.runs_of(baseline.id))
+    bench.runner.outcomes = dict([better("0.200")])
+    bench.goal = Goal(is_on_demand=True)
+    work(bench)
+    (closed,) = bench.store.closed_jobs(LINE, "checkpoint")
+    assert CheckpointStep.from_value(closed.body).passed
+    assert set(bench.runner.splits) == {key_of(found)}
+
+
+def test_a_body_that_an_older_version_wrote_still_reads(bench: Bench) -> None:
+    step = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=())
+    value = step.to_value()
+    assert isinstance(value, dict)
+    assert encode(value) != encode({**value, "rotation": 7})
+    assert CheckpointStep.from_value({**value, "rotation": 7}) == step
