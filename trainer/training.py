@@ -50,12 +50,17 @@ class Trained:
         """What tells its weights from others."""
         return hashlib.sha256(self.weights).digest()
 
-    def is_over(self, pace: Pace) -> bool:
-        """Whether it took more than its ceiling, or left a fair start of scoring no room there."""
-        spent_s, ceiling_s = self.meter.train_s, self.request.ceiling.train_s
-        start_s = pace.at(self.meter.others_share).first_claim_s
-        is_crowded = self.meter.others_share > NOTICEABLE
-        return spent_s > ceiling_s or (is_crowded and spent_s + start_s > ceiling_s)
+    @property
+    def is_over(self) -> bool:
+        """Whether it took more than its ceiling.
+
+        Where others disturbed it, also if it left the start of scoring, which counts as training,
+        less room there than that may take: after a row it is too late to try again.
+        """
+        ceiling, start_s = self.request.ceiling, 0.0
+        if self.meter.others_share > NOTICEABLE:
+            start_s = ceiling.first_claim_s
+        return self.meter.train_s + start_s > ceiling.train_s
 
 
 class Training:
@@ -106,7 +111,7 @@ class Training:
                 break
             aside.add("train", "attempt", *trained.span_s)
             trained = await self._once(request, on_trained)
-        if pace is None or trained.failed or not trained.is_over(pace):
+        if pace is None or trained.failed or not trained.is_over:
             return trained
         return await self._excused(trained, pace, ends_s, on_trained, aside)
 
@@ -122,7 +127,7 @@ class Training:
         first = replace(
             first, request=await self._as_crowded(first, pace, aside), is_contended=True
         )
-        if not first.is_over(pace):
+        if not first.is_over:
             return first
         alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
@@ -132,7 +137,7 @@ class Training:
             last = await self._once(alone, on_trained)
             if last.failed is None and last.digest != first.digest:
                 return _failed(last, "; trained again in a quiet minute it gave other weights")
-            if last.failed or not last.is_over(pace):
+            if last.failed or not last.is_over:
                 return replace(last, is_contended=True)
         return _failed(last)
 

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from protocol.source import Source
-from trainer import quiet
+from trainer import metering, quiet
 from trainer.crowd import Crowd
 from trainer.evaluators.lm_bpb_1 import Floats
 from trainer.harness.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
@@ -43,7 +43,7 @@ class Script:
     """What a script costs where nobody disturbs it, and what it does about bad luck.
 
     `is_random`: it does not take its luck from its seed. `burns` says where it burns seconds when
-    its luck is below `content`, and how many; None: for ever. `only_once`: in its first process.
+    its luck is below `content`, and how many; None: for ever.
     """
 
     train_s: float = 4.0
@@ -54,7 +54,6 @@ class Script:
     burns: Place | None = None
     content: float = 0.0
     burnt_s: float | None = None
-    slow_starts: int = 0
 
     def source(self, task: Task) -> Source:
         """What stands for it in a task."""
@@ -68,13 +67,17 @@ HONEST = Script()
 class Machine:
     """How busy others are, how that stretches seconds, and what scripts do with theirs.
 
-    `luck` are the numbers drawn, one for each training; `audits` what audits were asked.
+    `luck` are the numbers drawn, one for each training, `scored` those of the weights that were
+    shown rows; `audits` is what audits were asked. `stretches`: a training on a crowded machine
+    takes from once to so many times as long.
     """
 
     random: Random = field(default_factory=lambda: Random(1))
     is_crowded: bool = False
     stretch: float = 1.0
+    stretches: float = 1.0
     luck: list[float] = field(default_factory=list)
+    scored: list[float] = field(default_factory=list)
     served: int = 0
     audits: list[bytes] = field(default_factory=list)
     slow_starts: int = 0
@@ -154,7 +157,9 @@ class ScriptedSandbox:
             self._spend(self._script.audit_s / _BATCHES)
             await self._burn("audit")
             return self._logits(payload)
-        self._machine.served += self._answers == 1
+        if self._answers == 1:
+            self._machine.served += 1
+            self._machine.scored.append(self._luck)
         await self._burn("first answer")
         self._spend(self._script.claim_s / _BATCHES)
         if self._answers == _BATCHES:
@@ -168,6 +173,8 @@ class ScriptedSandbox:
         random = self._machine.random if self._script.is_random else Random(str(self._job["seed"]))
         self._luck = random.gauss(0.0, 1.0)
         self._machine.luck.append(self._luck)
+        if self._machine.is_crowded and self._machine.stretches > 1.0:
+            self._machine.stretch = self._machine.random.uniform(1.0, self._machine.stretches)
         self._spend(self._script.train_s)
         await self._burn("training")
         on_begun(WEIGHTS)
@@ -250,11 +257,13 @@ ROLES: tuple[Role, ...] = ("train", "serve")
 @contextlib.contextmanager
 def watched(machine: Machine) -> Iterator[None]:
     """Let whatever looks at how busy others are see the scripted machine; minutes pass at once."""
-    share, quiet_s = Crowd.share, quiet.QUIET_S
+    share, quiet_s, step_s = Crowd.share, quiet.QUIET_S, metering._FIRST_STEP_S
     Crowd.share = lambda _crowd: machine.share  # type: ignore[method-assign]
     quiet.QUIET_S = 0.0  # type: ignore[misc]
+    metering._FIRST_STEP_S = 0.001
     try:
         yield
     finally:
         Crowd.share = share  # type: ignore[method-assign]
         quiet.QUIET_S = quiet_s  # type: ignore[misc]
+        metering._FIRST_STEP_S = step_s
