@@ -290,6 +290,7 @@ class Stages:
         caps = self._task.manifest.audit
         reference = await self._reference(request, scored, claims)
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         before_s = sandbox.metered_s()
 
         def note_first() -> None:
