@@ -21,6 +21,7 @@ from protocol.prospects import AuthorRate, audit_order
 from protocol.rule import MIN_PAIRS, POWER, QUICK, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from tests.bench.decisions import share_of
+from tests.bench.ranking import ranked
 from tests.bench.worlds import Noise, normal, skewed, student
 
 SD = 10_000_000  # the task's noise floor
@@ -84,6 +85,7 @@ def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
         ),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
         "runs_on_a_liar_at_two_sd": _months(count // 20),
+        "first_rows": ranked(count // 2),
     }
 
 

@@ -1,5 +1,5 @@
-// What needs no peer: reading and making records, judging signatures, reading a bundle, and a
-// reconciliation through the test.
+// What needs no peer: reading and making records, judging signatures, reading a bundle, what pairs
+// bear out, and a reconciliation through the test.
 
 import { readFileSync } from "node:fs";
 
@@ -7,6 +7,7 @@ import { readBundle } from "./bundle.mjs";
 import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { isSigned } from "./signature.mjs";
+import { bearsOut } from "./evidence.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
 async function records() {
@@ -52,5 +53,11 @@ async function reconcile() {
   say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
 }
 
-await { records, signatures, bundle, reconcile }[process.argv[2]]();
+async function evidence() {
+  for (const { pairs, noise, least } of (await hear()).cases) {
+    say("borne", bearsOut(pairs, noise, least));
+  }
+}
+
+await { records, signatures, bundle, evidence, reconcile }[process.argv[2]]();
 stop();

@@ -22,6 +22,8 @@ FILES = Path(__file__).parents[1] / "vectors"
 VECTORS: Any = json.loads((FILES / "records.json").read_text())
 SIGNATURES: Any = json.loads((FILES / "signatures.json").read_text("utf-8"))
 
+EVIDENCE: Any = json.loads((FILES / "evidence.json").read_text())["cases"]
+
 Key = tuple[int, bytes]
 
 
@@ -51,6 +53,17 @@ def test_js_judges_the_golden_signatures_alike() -> None:
             await js.tell(cases=SIGNATURES)
             for one in SIGNATURES:
                 assert await js.fact("judged") == {"holds": one["fault"] is None}, one["name"]
+
+    run(test)
+
+
+def test_js_finds_the_same_verdicts_borne_out() -> None:
+    async def test() -> None:
+        async with program(FOLDER, "offline.mjs", "evidence") as js:
+            await js.tell(cases=EVIDENCE)
+            for one in EVIDENCE:
+                expected = {name: one[name] for name in ("total", "scatter", "verdict")}
+                assert await js.fact("borne") == expected, one["name"]
 
     run(test)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
 from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store
+from protocol.evidence import GAINS
 from protocol.kinds import ResultBody
 
 _KINDS: tuple[JobKind, ...] = (
@@ -43,7 +44,7 @@ class Slot:
     @property
     def is_taken(self) -> bool:
         """Whether the working line or the head went on from it."""
-        return self.decision == "kept" or (self.kind, self.decision) == ("catchup", "confirmed")
+        return self.decision == "kept" or (self.kind == "catchup" and self.decision in GAINS)
 
 
 def slots_of(store: Store, line: LineKey) -> list[Slot]:

@@ -150,6 +150,8 @@ class Author:
                         proof=(proof := self._proof(tree)),
                         runs=self._attested(proof),
                         verdict="confirmed",
+                        alpha_millionths=50_000,
+                        max_pairs=20,
                     )
                 )
             if number % _NOISE == 0:
