@@ -4,15 +4,12 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from node.terminal import plain, print_json
 from protocol.errors import UsageError
-
-if TYPE_CHECKING:
-    from node.control import Message
 
 _MOST_USD = 1e6
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -71,37 +68,35 @@ def spending(
         _print_day(document)
 
 
-def _print_day(document: "Mapping[str, Message]") -> None:
-    calls, spent, limits = document["calls"], document["spent"], document["limits"]
-    assert isinstance(calls, list)  # noqa: S101 (as it is made)
-    for call in calls:
-        if isinstance(call, dict):
-            _print_call(call)
-    match spent, limits:
-        case dict(), dict():
-            words = [
-                f"{spent[name]:{form}} of {_limit(limits[name], form)} {what}"
-                for name, form, what in (
-                    ("usd", ".4f", "USD"),
-                    ("calls", ",", "questions"),
-                    ("visits", ",", "visits of coding agents"),
-                    ("tokens", ",", "tokens"),
-                )
-            ]
-            click.echo(f"{document['day']} (UTC): {'; '.join(words)}")
+def _print_day(document: Mapping[str, Any]) -> None:
+    for call in document["calls"]:
+        _print_call(call)
+    spent, limits = document["spent"], document["limits"]
+    words = [
+        f"{spent[name]:{form}} of {_limit(limits[name], form)} {what}"
+        for name, form, what in (
+            ("usd", ".4f", "USD"),
+            ("calls", ",", "questions"),
+            ("visits", ",", "visits of coding agents"),
+            ("tokens", ",", "tokens"),
+        )
+    ]
+    click.echo(f"{document['day']} (UTC): {'; '.join(words)}")
 
 
 def _limit(limit: object, form: str) -> str:
     return "any number of" if limit is None else format(limit, form)
 
 
-def _print_call(call: "Mapping[str, Message]") -> None:
+def _print_call(call: Mapping[str, Any]) -> None:
     what = "visit" if call["visit"] else "question"
     click.echo(
-        f"{call['id']:>6}  {call['ts']}  {plain(str(call['model']))}  {what}  {call['state']}"
+        f"{call['id']:>6}  {call['ts']}  {plain(call['model'])}  {what}  {call['state']}"
         f"  {call['tokens_in']:,} + {call['tokens_out']:,} tokens  {call['usd']:.6f} USD"
     )
-    match call["booked"]:
-        case {"tokens_in": int() as into, "tokens_out": int() as out, "usd": float() as usd}:
-            why = f": {plain(str(call['why']))}" if call["why"] else ""
-            click.echo(f"{'':>6}  corrected from {into:,} + {out:,} tokens, {usd:.6f} USD{why}")
+    if booked := call["booked"]:
+        why = f": {plain(call['why'])}" if call["why"] else ""
+        click.echo(
+            f"{'':>6}  corrected from {booked['tokens_in']:,} + {booked['tokens_out']:,} tokens,"
+            f" {booked['usd']:.6f} USD{why}"
+        )

@@ -19,6 +19,7 @@ from agent.worker.exchange import (
     is_bounded,
     judge,
     states_fault,
+    with_texts,
 )
 from agent.worker.messages import MAX_DETAIL
 from protocol.encoding import encode
@@ -74,7 +75,10 @@ CASES: tuple[tuple[Exchange, FaultKind, bool], ...] = (
     (met(408, b""), "timeout", True),
     (met(400, error("temperature is wrong")), "garbage", False),
     (met(307, b"", location="http://elsewhere/"), "garbage", False),
-    (met(200, PAGE), "garbage", True),
+    # A captive portal's, or what stands before a server: no model said that.
+    (met(200, PAGE), "garbage", False),
+    (met(200, b"log in", content_type="text/html; charset=utf-8"), "garbage", False),
+    (met(200, b"no route"), "garbage", False),
     (met(200, b"{garbage"), "garbage", True),
     (met(200, [1, 2]), "garbage", True),
     (met(200, {"error": {"message": "upstream is busy", "code": 429}}), "rate_limited", True),
@@ -94,7 +98,7 @@ def test_status_and_body_decide(exchange: Exchange, kind: FaultKind, may_have_co
     [
         ("no_connection", "unreachable", False),
         ("broken", "server", True),
-        ("too_much", "garbage", True),
+        ("too_much", "garbage", False),
         ("encoded", "garbage", True),
     ],
 )
@@ -152,6 +156,31 @@ def test_a_fault_beside_an_answer_is_none() -> None:
     assert not states_fault(met(200, answer))
     assert not states_fault(met(200, {**answer, "error": {"message": "also"}}))
     assert states_fault(met(200, {"choices": [], "error": {"message": "busy", "code": 503}}))
+
+
+PARTS = [
+    {"type": "reasoning", "text": "hm"}, "a", {"type": "text", "text": "b"}, {"text": "c"}, 7,
+    {"type": "output_text", "text": "d"}, {"type": "text", "text": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "text"), [(PARTS, "abcd"), ([], ""), ("plain", "plain")])
+def test_a_content_in_parts_is_its_texts(content: object, text: str) -> None:
+    document = {"choices": [{"message": {"content": content, "role": "x"}}], "usage": {"a": 1}}
+    plain = with_texts(document)
+    message = {"content": text, "role": "x"}
+    assert plain == {"choices": [{"message": message}], "usage": {"a": 1}}
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"choices": []}, {"choices": [{}, 7, None]}])
+def test_what_has_no_parts_stays_what_it_is(document: object) -> None:
+    assert with_texts(document) is document
+
+
+def test_a_traceback_is_no_reason() -> None:
+    said = "litellm.APIError: Invalid response\n\nTraceback (most recent call last):\n  File x"
+    detail = judge(met(200, {"choices": [{}]}), said=said, now_s=NOW_S).detail
+    assert detail.endswith("JSON that is no answer: litellm.APIError: Invalid response")
 
 
 def test_documents_of_too_many_parts_are_told_from_long_ones() -> None:

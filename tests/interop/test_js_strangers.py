@@ -1,5 +1,6 @@
 """What a peer that is not ours says: what does not belong goes no further, what is unknown does."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,8 @@ from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
 from node.store.quarantine import EARLY_OF_AUTHOR
 from node.store.store import Store
+from protocol.attestation import attestation_seed, prove_seeds
+from protocol.encoding import Value
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
 from protocol.topics import family_topic, news_topic, tasks_topic
@@ -20,7 +23,7 @@ from tests.bench.places import Place, place
 from tests.interop.javascript import Program, program
 from tests.network.arena import anything, meshed, run, settings
 from tests.network.cores import running_core
-from tests.protocol.examples import MANIFEST
+from tests.protocol.examples import ATTEST, FAILED_RUN, MANIFEST, RESULT
 
 TASK = MANIFEST.id
 NEWS = news_topic(MAIN_NET, TASK)
@@ -42,6 +45,34 @@ def record(topic: str, kind: str, body: dict[str, Any], **changes: Any) -> dict[
 
 def insight(text: str, **more: Any) -> dict[str, Any]:
     return {"task": f"hex:{TASK.hex()}", "class": None, "text": text, "evidence": []} | more
+
+
+def result(**changes: Any) -> Any:
+    """Return a kept result, whose words are a later version's as far as `changes` say so."""
+    frozen = replace(FAILED_RUN, role="shadow", status="frozen")
+    return (
+        told_as(replace(RESULT, stage="keep", status="frozen", runs=(frozen,)).to_value()) | changes
+    )
+
+
+def attestation(verdict: str) -> Any:
+    """Return an attestation of the program's own with a word of a later version."""
+    key, target = SigningKey.from_seed(SEED), RESULT.base
+    proof = prove_seeds(key, target=target, base=RESULT.base, tree=RESULT.tree)
+    run = replace(FAILED_RUN, seed=attestation_seed(proof, 0))
+    body = replace(ATTEST, target=target, proof=proof, runs=(run,), verdict=verdict)
+    return told_as(body.to_value())
+
+
+def told_as(value: Value) -> Any:
+    """Return what the program is told of a value: its bytes as text."""
+    if isinstance(value, bytes):
+        return f"hex:{value.hex()}"
+    if isinstance(value, list):
+        return [told_as(item) for item in value]
+    if isinstance(value, dict):
+        return {name: told_as(item) for name, item in value.items()}
+    return value
 
 
 def intent() -> dict[str, Any]:
@@ -119,6 +150,8 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "prophecy", {"text": "x" * 15_000}, offer=True),
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),
         record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
+        record(NEWS, "result", result(later=1), offer=True),
+        record(NEWS, "attest", attestation("dreamt"), offer=True),
     ]
     tomorrow = [
         record(NEWS, "insight", insight(f"of tomorrow {n}"), ts=clock_ms() + DAY_MS, offer=True)
@@ -128,6 +161,8 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "prophecy", {"text": "short", "nested": {"deeper": [1, None, True]}}),
         record(NEWS, "insight", insight("new", mood="stormy")),
         record(NEWS, "insight", insight("nor this"), crit=["riddle"], x={"riddle": 1}),
+        record(NEWS, "result", result()),
+        record(NEWS, "attest", attestation("foreseen")),
     ]
 
     async def arrive(node: Place, number: int) -> None:

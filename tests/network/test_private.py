@@ -25,7 +25,11 @@ def test_the_cipher_gives_the_known_answers() -> None:
     assert sha256(xsalsa20(KEY, NONCE).encrypt(bytes(4_194_304))).hexdigest() == STREAM_SHA256
 
 
-@pytest.mark.parametrize("nonce", [bytes(24), b"\xff" * 24, secrets.token_bytes(24)])
+@pytest.mark.parametrize(
+    "nonce",
+    [bytes(24), b"\xff" * 24, secrets.token_bytes(24)],
+    ids=["zeros", "ones", "random"],
+)
 def test_the_cipher_is_libsodiums(nonce: bytes) -> None:
     key, message = secrets.token_bytes(32), secrets.token_bytes(1000)
     boxed = crypto_secretbox(message, nonce, key)[MAC_BYTES:]
