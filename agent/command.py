@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from agent.model.novelty import repeat_of
@@ -81,7 +81,19 @@ class Edited:
     note: bytes
 
 
-Run: TypeAlias = Callable[[Job], Awaitable[Edited | Rejected]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a program: its edit, why there is none, or why it was not even started.
+
+    `remark` is what else is to be known of it, such as files that were thrown away.
+    """
+
+    result: Edited | Rejected | Silence
+    cost: Cost
+    remark: str = ""
+
+
+Run: TypeAlias = Callable[[Job], Awaitable[Ran]]
 Write: TypeAlias = Callable[[Context], str | Silence]
 
 
@@ -119,16 +131,20 @@ class CommandProposer:
         prompt = await asyncio.to_thread(self._prompt, context)
         if isinstance(prompt, Silence):
             return prompt
-        edited = await self._run(self._job(context, base, prompt))
-        found = (
-            edited if isinstance(edited, Rejected) else await self._judged(context, base, edited)
-        )
+        ran = await self._run(self._job(context, base, prompt))
+        match ran.result:
+            case Silence():
+                return ran.result
+            case Edited() as edited:
+                found = await self._judged(context, base, edited)
+            case Rejected() as found:
+                pass
         if isinstance(found, Proposal):
             self._retry_s = FIRST_RETRY_S
-            return found
+            return replace(found, cost=ran.cost)
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
-        reason = one_line(found.reason, _REASON_LIMIT)
-        return Silence(reason=reason, retry_s=retry_s, cost=Cost(calls=1))
+        reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
+        return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
     def _job(self, context: Context, base: Source, prompt: str) -> Job:
         program = context.brief and context.brief.program
@@ -172,7 +188,6 @@ class CommandProposer:
             fingerprint=mark,
             model=self._name,
             program=_program_hash(context),
-            cost=Cost(calls=1),
         )
 
 

@@ -43,13 +43,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a model said. `is_cut`: it ran into `max_tokens`. The cost is what it was charged."""
+    """What a model said. `is_cut`: it ran into `max_tokens`. The cost is what it was charged, and
+    `calls` how often it was asked until then."""
 
     text: str
     is_cut: bool
     tokens_in: int
     tokens_out: int
     usd_nano: int
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Fault:
     """Why there is no answer. `retry_s` is what the other end asked for, None if it did not.
 
     The figures are what counts against the limits though nothing came: of a question that ended
-    without a word on its cost, the most that it can have been.
+    without a word on its cost, the most that it can have been. `calls` is how often it was asked.
     """
 
     kind: FaultKind
@@ -66,6 +68,7 @@ class Fault:
     tokens_in: int = 0
     tokens_out: int = 0
     usd_nano: int = 0
+    calls: int = 1
 
 
 Complete: TypeAlias = Callable[[Question], Awaitable[Answer | Fault]]

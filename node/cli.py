@@ -79,6 +79,9 @@ COMMANDS: dict[str, Entry] = {
     "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),
     "propose": Entry("node.commands.propose", "propose", _AGENTS, "Show one proposal."),
     "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),
+    "spending": Entry(
+        "node.commands.spending", "spending", _AGENTS, "What models took; correct it."
+    ),
     "task": Entry("node.commands.tasks", "task", _HOUSEKEEPING, "List, show and prepare tasks."),
     "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),
     "config": Entry("node.commands.settings", "config", _HOUSEKEEPING, "Show and check settings."),

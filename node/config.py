@@ -46,10 +46,12 @@ class Config:
     usd_per_day: float = 5.0
     tokens_per_day: int | None = None
     calls_per_day: int | None = None
+    visits_per_day: int = 50
     agent_command: tuple[str, ...] = ()
     agent_folders: tuple[str, ...] = ()
     agent_variables: tuple[str, ...] = ()
     agent_limit_s: float = 900.0
+    agent_usd: float = 1.0
     peers_words: bool = False
     data_url: str | None = None
     gpus: tuple[str, ...] = ()
@@ -176,10 +178,12 @@ _PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
     "usd_per_day": (take.amount, "USD that models may cost a day (UTC); 0 for what is free only"),
     "tokens_per_day": (take.count, "a whole number from 1"),
     "calls_per_day": (take.count, "a whole number from 1"),
+    "visits_per_day": (take.count, "a whole number from 1"),
     "agent_command": (take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]'),
     "agent_folders": (take.words, 'folders of the home that the command needs: ["~/.claude"]'),
     "agent_variables": (take.words, 'names of variables that the command needs: ["LANG"]'),
     "agent_limit_s": (take.seconds, "a number of seconds above 0"),
+    "agent_usd": (take.amount, "USD that one proposal of a coding agent may cost; 0 if it is free"),
     "peers_words": (take.switch, "true or false"),
     "data_url": (take.filled, "the URL or folder that has a task's shards, in quotes"),
     "gpus": (take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),

@@ -59,8 +59,11 @@ class Workbench:
     task: Task
 
     def told_runs(self) -> int:
-        """How many runs of the task this node has made on secret splits that counted."""
-        if not self.home.store.exists():
+        """How many runs could have told of own text: those on splits that counted.
+
+        Generated text is new each time, and what shards hold anybody may know.
+        """
+        if self.task.recipe.name != "text" or not self.home.store.exists():
             return 0
         with Store.open_read_only(self.home) as store:
             return store.runs_on_splits(self.task.id)

@@ -34,7 +34,15 @@ from node.peering.consent import (
 from node.peering.definition import Network
 from node.power import limiting_power
 from node.progress import reporting
-from node.proposing.choice import NOBODY, Choice, choose
+from node.proposing.choice import (
+    NOBODY,
+    Choice,
+    ModelChoice,
+    OwnChoice,
+    ProgramChoice,
+    choose,
+)
+from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_slow, take_means
 from node.running import run_node
 from node.sandboxing import require_sandbox
@@ -61,6 +69,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         chosen = choose(config, means.keys, means.environment)
         if config.agent == "auto":
             print(plain(chosen.reason), file=sys.stderr)
+        _say_limits(home, config, chosen.choice, means)
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
         if text is None and is_awaited(home, config.task):
@@ -75,6 +84,19 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
             network = _network(home, config, wishes, is_own=is_own)
             asyncio.run(_run(replace(start, network=network), task))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
+
+
+def _say_limits(home: Home, config: Config, choice: Choice, means: Means) -> None:
+    """Say what bounds the bill of whoever proposes, if there can be one."""
+    match choice:
+        case ProgramChoice():
+            agent = replace(config, agent=choice.name)
+            words = terms_of(agent, home, env=means.environment).words(config)
+        case ModelChoice():
+            words = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
+        case OwnChoice():
+            return
+    print(plain(f"{choice.name}: {words}"), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ def passes_recheck(y: float, bank: Sequence[float], sd: float, policy: Policy) -
 
 
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
-    """Say whether one tree measures otherwise than before, on one secret split, by more than luck.
+    """Say whether one tree measures otherwise than before, on the same rows, by more than luck.
 
     Then the machine has changed, or the tree never was what its selected runs said.
     """

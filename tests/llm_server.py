@@ -107,6 +107,7 @@ class LlmServer:
         app.router.add_post("/{path:.*}", self._answer)
         app.router.add_get("/v1/models", self._list)
         app.router.add_get("/api/tags", self._list)
+        app.router.add_get("/v1/responses", self._upgrade)
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self._port)
@@ -130,6 +131,10 @@ class LlmServer:
         listed = [{"id": name, "object": "model"} for name in self.models]
         return web.json_response({"object": "list", "data": listed})
 
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        return web.Response(status=426)  # no WebSocket here: who asks goes on with HTTP
+
     async def _record(self, request: web.Request) -> None:
         data = await request.read()
         body = json.loads(data) if data else None
@@ -140,7 +145,7 @@ class LlmServer:
 
 
 def completion(
-    text: str | None,
+    text: str | list[object] | None,
     *,
     finish: str = "stop",
     usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
@@ -164,12 +169,12 @@ def completion(
 
 
 def says(
-    text: str | None,
+    text: str | list[object] | None,
     *,
     finish: str = "stop",
     usage: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT),
 ) -> Reply:
-    """An answer; None is a content of null."""
+    """An answer; None is a content of null, a list one in parts."""
     return sends(completion(text, finish=finish, usage=usage))
 
 

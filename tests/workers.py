@@ -12,10 +12,11 @@ from typing import Any
 from agent.completion import Message, Question
 from agent.worker.messages import Reply as Said
 from agent.worker.messages import Settings
+from agent.worker.prices import FREE
 from node.clock import clock_ms as time_of_day_ms
 from node.config import Config
 from node.home import Home
-from node.proposing.budget import ledger_of
+from node.proposing.budget import Budget, ledger_of, limits_of, passing_ledger
 from node.proposing.choice import ModelChoice, chosen_by
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
@@ -118,3 +119,16 @@ def own_worker() -> int:
     """Return the one worker of this test."""
     (pid,) = worker_programs(os.getpid())
     return pid
+
+
+@contextmanager
+def passing_budget(config: Config | None = None) -> Iterator[Budget]:
+    """A day's budget with the limits of the settings, gone afterwards."""
+    with passing_ledger() as ledger:
+        yield Budget(
+            ledger,
+            limits=limits_of(config or Config()),
+            model="agent",
+            price=FREE,
+            clock_ms=time_of_day_ms,
+        )

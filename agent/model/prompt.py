@@ -88,8 +88,8 @@ measures what you leave behind, later and elsewhere: do not run the script yours
 
 _EDITING = """\
 # What to do
-- Edit {files} in place and nothing else: any other file that is new, changed or gone makes the \
-whole change void.
+- Edit {files} in place and nothing else: a new file beside them is thrown away, and another one \
+that is changed or gone makes the whole change void.
 - One idea. When it is done, write what the change is into {title_file}: its first line a title of \
 at most 100 characters, below it in one or two sentences why it should help here."""
 
@@ -156,10 +156,18 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
     )
 
 
-def errand(context: Context, *, limit_chars: int, secret: bytes, title_file: str) -> str | Silence:
+def errand(
+    context: Context,
+    *,
+    limit_chars: int,
+    secret: bytes,
+    title_file: str,
+    shows_source: bool = False,
+) -> str | Silence:
     """Return what a coding agent is told to do in a folder with the files, or why nothing is.
 
-    At most `limit_chars` long; `title_file` is where it writes what it did.
+    At most `limit_chars` long but for the source, which one that cannot read files is shown;
+    `title_file` is where it writes what it did.
     """
     brief = context.brief
     if brief is None:
@@ -175,7 +183,9 @@ def errand(context: Context, *, limit_chars: int, secret: bytes, title_file: str
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
         return Silence(reason=reason, retry_s=_HOPELESS_S)
-    return "\n\n".join([head, *(part.text for part in _fitting(parts, left)), after])
+    source = context.source if context.crash is None else context.crash.source
+    shown = [_shown("# The files as they are", source, fence)] if shows_source else []
+    return "\n\n".join([head, *shown, *(part.text for part in _fitting(parts, left)), after])
 
 
 def fence_of(context: Context, secret: bytes) -> Fence:

@@ -55,7 +55,6 @@ _LONGEST_PAUSE_S = 3600.0
 _LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
 _NO_IDEA_S = 60.0
 _DAY_S = 86_400.0
-_NEVER_ASKED: Final = frozenset({"over_budget", "worker"})
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -259,9 +258,8 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
 
 
 def _cost_of(answer: Answer | Fault) -> Cost:
-    was_asked = isinstance(answer, Answer) or answer.kind not in _NEVER_ASKED
     return Cost(
-        calls=int(was_asked),
+        calls=answer.calls,
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
         usd_nano=answer.usd_nano,

@@ -23,7 +23,7 @@ Trouble: TypeAlias = Literal[
     "no_connection",
     "broken",  # it ended before the answer was whole
     "too_much",  # more than an answer can be
-    "encoded",  # compressed, although that was not asked for
+    "encoded",  # compressed in a way that was not asked for and cannot be read
 ]
 
 _MAX_RETRY_S: Final = 24 * 3600.0
@@ -119,6 +119,41 @@ def is_bounded(document: Any) -> bool:
     return True
 
 
+def with_texts(document: Any) -> Any:
+    """Return an answer with plain texts where a content is a list of parts; any other as it is.
+
+    Parts are OpenAI's for prompts, and some servers answer in them. What is thought is left out.
+    """
+    match document:
+        case {"choices": [*choices]} if any(map(_has_parts, choices)):
+            return document | {"choices": [_with_text(choice) for choice in choices]}
+    return document
+
+
+def _has_parts(choice: Any) -> bool:
+    match choice:
+        case {"message": {"content": [*_]}}:
+            return True
+    return False
+
+
+def _with_text(choice: Any) -> Any:
+    if not _has_parts(choice):
+        return choice
+    parts = choice["message"]["content"]
+    texts = [part if isinstance(part, str) else _text_of(part) for part in parts]
+    return choice | {"message": choice["message"] | {"content": "".join(texts)}}
+
+
+def _text_of(part: Any) -> str:
+    match part:
+        case {"type": "text" | "output_text", "text": str() as text}:
+            return text
+        case {"text": str() as text} if "type" not in part:
+            return text
+    return ""
+
+
 def states_fault(exchange: Exchange) -> bool:
     """Tell whether a body is a fault although its status is not: some gateways answer so."""
     return _stated_status(exchange.document) is not None
@@ -146,10 +181,11 @@ def _troubled(exchange: Exchange) -> Verdict:
             detail = f"{where} cannot be reached: {exchange.words}"
             return Verdict(kind="unreachable", detail=detail, may_have_cost=False)
         case "too_much":
+            # So much no model can have said, whoever it was.
             detail = f"{where} answered with more than an answer can be"
-            return Verdict(kind="garbage", detail=detail, may_have_cost=True)
+            return Verdict(kind="garbage", detail=detail, may_have_cost=False)
         case "encoded":
-            detail = f"{where} answered in an encoding that was not asked for"
+            detail = f"{where} answered in an encoding that cannot be read"
             return Verdict(kind="garbage", detail=detail, may_have_cost=True)
     detail = f"{where} broke off: {exchange.words}"
     return Verdict(kind="server", detail=detail, may_have_cost=True)
@@ -166,10 +202,19 @@ def _unsent(said: str) -> Verdict:
 
 
 def _unreadable(exchange: Exchange, said: str) -> Verdict:
-    if _PAGE.match(exchange.body):
+    if _PAGE.match(exchange.body) or "text/html" in (exchange.headers or {}).get(
+        "content-type", ""
+    ):
+        # A captive portal's, or a wrong address: no model was there.
         said = f"{exchange.place} answered with a web page, not as a model's API does"
-    elif exchange.document is None:
+        return Verdict(kind="garbage", detail=said, may_have_cost=False)
+    if exchange.document is None:
         said = f"{exchange.place} answered with what is no JSON"
+        may_be_cut = exchange.body.lstrip().startswith((b"{", b"["))
+        return Verdict(kind="garbage", detail=said, may_have_cost=may_be_cut)
+    # What litellm says of it ends in its own traceback.
+    words = said.partition("Traceback (most recent")[0].strip() or "it cannot be read"
+    said = f"{exchange.place} answered with JSON that is no answer: {words}"
     return Verdict(kind="garbage", detail=said, may_have_cost=True)
 
 

@@ -5,14 +5,25 @@ clients follow redirects and look for proxies; here none of that can happen. Imp
 alone, as httpx comes with litellm.
 """
 
+import json
+import zlib
 from contextvars import ContextVar
 from typing import Any, Final
 
 import httpx
 
-from agent.worker.exchange import BODY_BYTES, Exchange, Trouble, document_of, is_bounded
+from agent.worker.exchange import (
+    BODY_BYTES,
+    Exchange,
+    Trouble,
+    document_of,
+    is_bounded,
+    with_texts,
+)
 
 CONNECT_S: Final = 20.0
+# Some servers and what stands before them compress whatever was asked for (RFC 9110, 8.4.1).
+_WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 # The question that a task asks; its requests are noted there.
 current: Final[ContextVar[Exchange]] = ContextVar("current")
 
@@ -47,12 +58,14 @@ class NotingTransport(httpx.AsyncBaseTransport):
     async def _answer(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
         try:
-            if response.headers.get("content-encoding", "identity") != "identity":
+            encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            if encoding != "identity" and encoding not in _WINDOWS:
                 exchange.trouble = "encoded"
                 raise httpx.TransportError("an encoding that was not asked for")
+            inflate = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
             body = bytearray()
             async for chunk in response.aiter_raw():
-                body += chunk
+                body += chunk if inflate is None else _inflated(inflate, chunk, exchange)
                 if len(body) > BODY_BYTES:
                     exchange.trouble = "too_much"
                     raise httpx.TransportError("too long")
@@ -65,13 +78,33 @@ class NotingTransport(httpx.AsyncBaseTransport):
             exchange.trouble = "too_much"
             raise httpx.TransportError("too many parts")
         exchange.status = response.status_code
+        plain = with_texts(exchange.document)
+        content = exchange.body if plain is exchange.document else json.dumps(plain).encode()
+        headers = [
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if name not in ("content-encoding", "content-length")
+        ]
         return httpx.Response(
-            response.status_code, headers=response.headers, content=exchange.body, request=request
+            response.status_code, headers=headers, content=content, request=request
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._inner.aclose()
+
+
+def _inflated(inflate: Any, chunk: bytes, exchange: Exchange) -> bytes:
+    """Return what a compressed piece says, and no more than an answer can be."""
+    try:
+        said: bytes = inflate.decompress(chunk, BODY_BYTES + 1)
+    except zlib.error as fault:
+        exchange.trouble = "encoded"
+        raise httpx.TransportError("compressed, and not whole") from fault
+    if inflate.unconsumed_tail:
+        exchange.trouble = "too_much"
+        raise httpx.TransportError("too long")
+    return said
 
 
 def noting_client(*_: Any, **__: Any) -> httpx.AsyncClient:

@@ -6,7 +6,7 @@ in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of th
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from node.loop.steps import Measured
@@ -173,7 +173,24 @@ def next_of_confirmation(
 
 
 def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = None) -> Judgement:
-    """Look at these pairs once, on the secret split."""
+    """Look at these pairs once, on their secret split.
+
+    What the candidate could know by heart is taken off a gain, and says nothing against a claim:
+    readers of an attestation see the runs alone.
+    """
+    judged = _judged(pairs, reading, claim)
+    if not reading.memorised or judged.verdict not in ("refuted", "smaller"):
+        return judged
+    plain = _judged(pairs, replace(reading, memorised=0.0), claim)
+    if judged.verdict == plain.verdict:
+        return judged
+    if judged.verdict == "smaller":
+        return replace(judged, verdict=plain.verdict, claim=plain.claim)
+    is_last = len(pairs) >= reading.policy.max_pairs
+    return replace(judged, verdict="unconfirmed" if is_last else None, claim="open")
+
+
+def _judged(pairs: Sequence[Pair], reading: Reading, claim: Claim | None) -> Judgement:
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.value(_secret(pair.base)) for pair in pairs),

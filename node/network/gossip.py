@@ -94,9 +94,9 @@ class GuardedPubsub(Pubsub):
             allowed_topics=allowed_topics,
         )
         router.incidents = incidents
-        self._router = router
         self._incidents = incidents
         self._overseer = overseer
+        self._scorer = router.scorer
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
         self._readers: WeakKeyDictionary[RPCReader, PeerId] = WeakKeyDictionary()
@@ -224,7 +224,8 @@ class GuardedPubsub(Pubsub):
             return False
         if judgement.fate is Fate.REFUSED:
             self._incidents.note(peer, topic, f"an invalid message: {judgement.why}")
-            self._router.blame(forwarder, topic)
+            if self._scorer is not None:
+                self._scorer.on_invalid_message(forwarder, topic)
         elif judgement.fate is Fate.IGNORED:
             self.ignored[judgement.why] += 1
             if judgement.strays:

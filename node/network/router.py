@@ -5,7 +5,6 @@ from typing import Final
 
 import trio
 from libp2p.custom_types import TProtocol
-from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.mcache import CacheEntry, MessageCache
 from libp2p.pubsub.pb.rpc_pb2 import Message
@@ -90,11 +89,6 @@ class GuardedGossipSub(GossipSub):
     """The router with a heartbeat that goes on after a fault."""
 
     incidents: Incidents | None = None
-
-    def blame(self, peer: ID, topic: str) -> None:
-        """Count an invalid message in a peer's score."""
-        if self.scorer is not None:
-            self.scorer.on_invalid_message(peer, topic)
 
     async def heartbeat(self) -> None:
         """Keep the mesh, once in each interval."""

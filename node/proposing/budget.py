@@ -2,8 +2,8 @@
 
 The most that a question can take is reserved first: its prompt cannot have more tokens than UTF-8
 bytes, but for what a chat template adds, and its answer no more than it may. What the server says
-that it took is put in its place; of a question that ended without a word on that, all of it stays.
-A server that claims more than was reserved is believed, and said aloud.
+that it took is put in its place, but no more than the bytes allow that went and came; of a question
+that ended without a word on that, all of it stays.
 """
 
 import logging
@@ -31,6 +31,7 @@ _MINE: Final = {
     "usd_per_day": "{usd:g} USD",
     "tokens_per_day": "{tokens} tokens",
     "calls_per_day": "{calls} questions",
+    "visits_per_day": "{visits} visits of coding agents",
 }
 _log = logging.getLogger(__name__)
 
@@ -65,42 +66,59 @@ class Budget:
         """Reserve what a question can take at most, or say which limit of the day is in its way."""
         return self._reserve(self._charge(most_of(question)))
 
-    def reserve_visit(self) -> Reservation | Fault:
-        """Reserve one question that only the program which asks it can tell the tokens of."""
-        return self._reserve(Charge(tokens_in=0, tokens_out=0, usd_nano=0))
+    def reserve_visit(self, most: Charge) -> Reservation | Fault:
+        """Reserve what a coding agent's visit may cost."""
+        return self._reserve(most, is_visit=True)
 
-    def settle(self, reservation: Reservation, usage: Usage | None) -> Charge:
+    def settle(
+        self, reservation: Reservation, usage: Usage | None, *, answer_bytes: int = 0
+    ) -> Charge:
         """Count what the server says that a question took, None for no word, and return it.
 
-        A second time nothing is counted: what the first said stands.
+        More than was reserved cannot be, unless the answer is so long: no more is counted. A second
+        time nothing is: what the first said stands.
         """
-        actual = None if usage is None else self._charge(usage)
+        if usage is None:
+            return self._settle(reservation, None)
+        most = reservation.most
+        possible = Usage(
+            tokens_in=min(usage.tokens_in, most.tokens_in),
+            tokens_out=min(usage.tokens_out, max(most.tokens_out, answer_bytes)),
+        )
+        if possible != usage:
+            _log.warning(
+                "%s says that it took %d and %d tokens, which cannot be: %d and %d are counted",
+                self._model,
+                usage.tokens_in,
+                usage.tokens_out,
+                possible.tokens_in,
+                possible.tokens_out,
+            )
+        return self._settle(reservation, self._charge(possible))
+
+    def settle_visit(self, reservation: Reservation, actual: Charge | None) -> Charge:
+        """Count what a visit took, None for no word, and return it."""
+        return self._settle(reservation, actual)
+
+    def _settle(self, reservation: Reservation, actual: Charge | None) -> Charge:
         if not model_calls.settle(self._database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
-        if actual is None:
-            return reservation.most
-        most = reservation.most
-        if actual.tokens_in > most.tokens_in or actual.tokens_out > most.tokens_out:
-            _log.warning(
-                "%s says that it took %d and %d tokens where %d and %d were the most possible;"
-                " that is counted",
-                self._model,
-                actual.tokens_in,
-                actual.tokens_out,
-                most.tokens_in,
-                most.tokens_out,
-            )
-        return actual
+        return reservation.most if actual is None else actual
 
     def spent(self) -> Spending:
         """Return what today took so far."""
         return model_calls.spending_on(self._database, model_calls.day_of(self._clock_ms()))
 
-    def _reserve(self, most: Charge) -> Reservation | Fault:
+    def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | Fault:
         now_ms = self._clock_ms()
         number = model_calls.reserve(
-            self._database, limits=self._limits, model=self._model, most=most, now_ms=now_ms
+            self._database,
+            limits=self._limits,
+            model=self._model,
+            most=most,
+            now_ms=now_ms,
+            is_visit=is_visit,
         )
         if isinstance(number, int):
             return Reservation(number=number, most=most)
@@ -118,13 +136,17 @@ class Budget:
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         spent = self.spent()
         so_far = _MINE[limit].format(
-            usd=spent.usd_nano / NANO, tokens=spent.tokens, calls=spent.calls
+            usd=spent.usd_nano / NANO,
+            tokens=spent.tokens,
+            calls=spent.calls,
+            visits=spent.visits,
         )
         return Fault(
             kind="over_budget",
             detail=f"today took {so_far}, and another question could pass `{limit}`;"
             f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",
             retry_s=(midnight - now).total_seconds(),
+            calls=0,
         )
 
 
@@ -145,6 +167,7 @@ def limits_of(config: Config) -> Limits:
     """Return the limits that the settings name."""
     return Limits(
         calls=config.calls_per_day,
+        visits=config.visits_per_day,
         tokens=config.tokens_per_day,
         usd_nano=nano_of(config.usd_per_day),
     )

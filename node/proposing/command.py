@@ -5,12 +5,15 @@ a key of the node's own, the one that `llm_key` names, is passed only if the use
 """
 
 import asyncio
+import json
 import logging
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from agent.command import (
     NOTES,
@@ -18,24 +21,32 @@ from agent.command import (
     CommandProposer,
     Edited,
     Job,
-    Run,
     Write,
 )
 from agent.source.checked import Check
+from agent.told import NOTHING, last_words, told_by
+from agent.worker.prices import nano_per_token
 from node.config import Config
 from node.home import Home
+from node.proposing.billing import is_paid
+from node.proposing.budget import Budget
 from node.proposing.leaks import leaking_file, long_words
 from node.proposing.presets import OWN, PRESETS, Preset
+from node.proposing.visits import Go, Terms, Visit, counted
 from node.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
 from trainer.workshop.installed import find_program
 from trainer.workshop.limits import Limits
+from trainer.workshop.shims import behind
 from trainer.workshop.view import nameable
-from trainer.workshop.workshop import Bench, require_workshop, work
+from trainer.workshop.workshop import Bench, Work, require_workshop, work
 from trainer.workshop.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` that this is for
 _ALWAYS = ("PATH", "LANG")
+_MEASURES: Final = re.compile(r"\{(?:usd|tokens|weight)\}")
+_FREE_VISIT_USD: Final = 1.0  # what bounds the length of one that costs nothing
+_LOGGED_CHARS: Final = 16_000
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +58,7 @@ class _Command:
     argv: tuple[str, ...]
     preset: Preset
     bench: Bench
+    terms: Terms
 
 
 def command_proposer(
@@ -56,8 +68,9 @@ def command_proposer(
     env: Mapping[str, str],
     prompt: Write,
     check: Check,
+    budget: Budget,
 ) -> CommandProposer:
-    """Return the proposer that `agent` names, one of `COMMANDS`.
+    """Return the proposer that `agent` names, one of `COMMANDS`; each of its visits is counted.
 
     Raises ConfigurationError where program or folders are missing, SafetyError where no workshop
     can be had.
@@ -65,7 +78,7 @@ def command_proposer(
     require_workshop()
     command = _command(config, home, env)
     return CommandProposer(
-        _runner(command),
+        counted(_goer(command), budget, command.terms),
         name=command.name,
         argv=command.argv,
         prompt=prompt,
@@ -95,6 +108,14 @@ def command_fault(config: Config, home: Home, *, env: Mapping[str, str]) -> tupl
     return f"no log-in of {command.name} was found", preset.mend
 
 
+def terms_of(config: Config, home: Home, *, env: Mapping[str, str]) -> Terms:
+    """Return what a visit of the agent that `agent` names costs.
+
+    Raises ConfigurationError where program or folders are missing.
+    """
+    return _command(config, home, env).terms
+
+
 def _command(config: Config, home: Home, env: Mapping[str, str]) -> _Command:
     preset = PRESETS.get(config.agent, OWN)
     argv = config.agent_command or preset.argv
@@ -106,15 +127,67 @@ def _command(config: Config, home: Home, env: Mapping[str, str]) -> _Command:
     user_home = Path(env.get("HOME") or Path.home())
     if user_home.resolve() == Path(user_home.anchor):
         raise ConfigurationError(f"your home is {user_home}", "set HOME to your home folder")
+    search_path = env.get("PATH", os.defpath)
     try:
-        program = find_program(argv[0], home=user_home, search_path=env.get("PATH", os.defpath))
+        program = find_program(argv[0], home=user_home, search_path=search_path)
+        behind(program, home=user_home, search_path=search_path)
     except ConfigurationError as fault:
         hint = preset.mend if argv == preset.argv else fault.hint
         raise ConfigurationError(fault.message, hint) from fault
     name = config.agent if config.agent in PRESETS else program.name
+    bench = _bench(config, preset, home, user_home, env)
+    terms = _terms(config, preset, bench, env)
+    if not config.agent_command:
+        argv = (*argv[:-1], *_where(preset, env), argv[-1])
     return _Command(
-        name=name, argv=argv, preset=preset, bench=_bench(config, preset, home, user_home, env)
+        name=name,
+        argv=tuple(_within(terms, word) for word in argv),
+        preset=preset,
+        bench=bench,
+        terms=terms,
     )
+
+
+def _terms(config: Config, preset: Preset, bench: Bench, env: Mapping[str, str]) -> Terms:
+    known_in, known_out = config.llm_usd_in, config.llm_usd_out
+    price = preset.price
+    if known_in is not None:
+        price = replace(price, usd_nano_in=nano_per_token(known_in))
+    if known_out is not None:
+        price = replace(price, usd_nano_out=nano_per_token(known_out))
+    is_charged = config.agent_usd > 0 and (
+        bool(config.agent_variables)
+        or any(env.get(name) for name in preset.where)
+        or is_paid(preset, user_home=bench.home, variables=bench.environment)
+    )
+    return Terms(usd=config.agent_usd or _FREE_VISIT_USD, price=price, is_paid=is_charged)
+
+
+def _within(terms: Terms, word: str) -> str:
+    """Return a word of the command with what a visit may take in its place."""
+    values = {
+        "{usd}": f"{terms.stop_usd:g}",
+        "{tokens}": str(terms.stop_tokens),
+        "{weight}": str(terms.answer_weight),
+    }
+    return _MEASURES.sub(lambda found: values[found[0]], word)
+
+
+def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
+    """Return the words that tell a program where its server is."""
+    words: list[str] = []
+    for name, told in preset.where.items():
+        value = env.get(name)
+        if not value:
+            continue
+        if urlsplit(value).username or urlsplit(value).password:
+            raise ConfigurationError(
+                f"{name} has a user or a password in it, which others could read in the list of "
+                "processes",
+                f"take it out, or write the address into the file {preset.shown[0]}",
+            )
+        words += [word.replace("{value}", json.dumps(value)) for word in told]
+    return words
 
 
 def _bench(
@@ -140,6 +213,12 @@ def _bench(
         *config.agent_variables,
     }
     passed = {name: env[name] for name in sorted(variables) if name in env}
+    is_logged_in = any((user_home / name[2:]).exists() for name in preset.kept)
+    for name, own in preset.renamed.items():
+        if name in passed and name not in config.agent_variables:
+            key = passed.pop(name)
+            if own not in passed and not is_logged_in:
+                passed[own] = key
     return Bench(
         home=real_home,
         hidden=hidden,
@@ -150,8 +229,8 @@ def _bench(
     )
 
 
-def _runner(command: _Command) -> Run:
-    async def run(job: Job) -> Edited | Rejected:
+def _goer(command: _Command) -> Go:
+    async def go(job: Job) -> Visit:
         given = Given(
             editable=job.source,
             beside=job.beside,
@@ -161,19 +240,42 @@ def _runner(command: _Command) -> Run:
         try:
             done = await work(command.bench, given, job.command, note_name=TITLE_NAME)
         except ArnodeError as fault:
-            return Rejected(f"{fault.message} ({fault.hint})")
+            return _not_started(f"{fault.message} ({fault.hint})")
         except OSError as fault:
-            return Rejected(f"it could not be started ({fault.strerror})")
+            return _not_started(f"it could not be started ({fault.strerror})")
         is_failure = isinstance(done.result, Rejected)
         level = logging.INFO if is_failure else logging.DEBUG
-        _log.log(level, "%s printed: %s", command.name, plain(done.output_tail, lines=True))
-        if isinstance(done.result, Rejected):
-            return done.result
-        edited = Edited(source=done.result, note=done.note)
-        leak = await asyncio.to_thread(_leak, command.bench, job, edited)
-        return Rejected(leak) if leak else edited
+        tail = plain(done.output_tail[-_LOGGED_CHARS:], lines=True)
+        _log.log(level, "%s printed: %s", command.name, tail)
+        result, remark = await _result(command, job, done)
+        if remark and isinstance(result, Edited):
+            _log.info("%s: %s", command.name, remark)
+        told = told_by(done.output_tail, command.preset.form)
+        if done.status is None and told is not None and told != NOTHING:
+            told = None  # it was at work on more when it was ended
+        return Visit(result=result, told=told, seconds=done.seconds, remark=remark)
 
-    return run
+    return go
+
+
+def _not_started(reason: str) -> Visit:
+    return Visit(result=Rejected(reason), told=NOTHING, seconds=0.0)
+
+
+async def _result(command: _Command, job: Job, done: Work) -> tuple[Edited | Rejected, str]:
+    """Return what a program made of the files, and what else is to be said of it."""
+    words = last_words(done.output_tail, command.preset.form)
+    if isinstance(done.result, Rejected):
+        reason = done.result.reason
+        return Rejected(f"{reason}: {words}" if words and done.status != 0 else reason), ""
+    edited = Edited(source=done.result.source, note=done.note)
+    leak = await asyncio.to_thread(_leak, command.bench, job, edited)
+    if leak:
+        return Rejected(leak), ""
+    if edited.source.tree == job.source.tree:
+        return edited, f"the last it said: {words}" if words else ""
+    dropped = done.result.dropped
+    return edited, f"it added {', '.join(dropped)}: thrown away" if dropped else ""
 
 
 def _leak(bench: Bench, job: Job, edited: Edited) -> str | None:

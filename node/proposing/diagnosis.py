@@ -18,7 +18,7 @@ from node.home import Home
 from node.progress import Progress
 from node.proposing.budget import ledger_of, passing_ledger
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
-from node.proposing.command import command_fault
+from node.proposing.command import command_fault, terms_of
 from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
@@ -69,7 +69,8 @@ def diagnose(
 def _program(home: Home, config: Config, env: Mapping[str, str]) -> Diagnosis:
     fault = command_fault(config, home, env=env)
     if fault is None:
-        return Diagnosis(status="ok", detail=f"`{config.agent}` is installed")
+        words = terms_of(config, home, env=env).words(config)
+        return Diagnosis(status="ok", detail=f"`{config.agent}` is installed; {words}")
     detail, mend = fault
     return Diagnosis(status="problem", detail=detail, mend=mend)
 

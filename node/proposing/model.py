@@ -119,7 +119,8 @@ def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
         usage = outcome.usage
         if isinstance(outcome, Failure) and usage is None and not outcome.may_have_cost:
             usage = _NOTHING
-        charge = budget.settle(reservation, usage)
+        said = "" if isinstance(outcome, Failure) else outcome.text
+        charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
         if isinstance(outcome, Failure):
             return Fault(
                 kind=outcome.fault,

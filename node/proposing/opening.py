@@ -23,12 +23,14 @@ from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
-from node.proposing.visits import CountedVisits
+from node.proposing.presets import is_shown_files
 from trainer.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
 _CHARS_PER_TOKEN: Final = 3
-_ERRAND_CHARS: Final = 32_000  # of at most 4 bytes: an argument may have 128 KiB (execve(2))
+_ERRAND_CHARS: Final = 32_000  # of at most 4 bytes
+_ARGUMENT_BYTES: Final = 128 * 1024 - 1  # what an argument may have (execve(2))
+_HOPELESS_S: Final = 3600.0
 _FENCE: Final = b"arnode/prompt-fence/1"
 
 
@@ -80,17 +82,15 @@ async def open_slow(
             secret = fence_secret(home)
 
             def prompt(context: Context) -> str | Silence:
-                return errand(
-                    context, limit_chars=_ERRAND_CHARS, secret=secret, title_file=TITLE_FILE
+                told = errand(
+                    context,
+                    limit_chars=_ERRAND_CHARS,
+                    secret=secret,
+                    title_file=TITLE_FILE,
+                    shows_source=is_shown_files(choice.name),
                 )
+                return told if isinstance(told, Silence) else _fitting(told)
 
-            proposer = command_proposer(
-                replace(config, agent=choice.name),
-                home,
-                env=means.environment,
-                prompt=prompt,
-                check=check_for(task.manifest, task.source),
-            )
             with ledger_of(home) as ledger:
                 budget = Budget(
                     ledger,
@@ -99,7 +99,25 @@ async def open_slow(
                     price=FREE,
                     clock_ms=clock_ms,
                 )
-                yield CountedVisits(proposer, budget)
+                yield command_proposer(
+                    replace(config, agent=choice.name),
+                    home,
+                    env=means.environment,
+                    prompt=prompt,
+                    check=check_for(task.manifest, task.source),
+                    budget=budget,
+                )
+
+
+def _fitting(prompt: str) -> str | Silence:
+    size = len(prompt.encode("utf-8", "replace"))
+    if size <= _ARGUMENT_BYTES:
+        return prompt
+    return Silence(
+        reason=f"the prompt with the files has {size} bytes, more than the {_ARGUMENT_BYTES} of an"
+        " argument",
+        retry_s=_HOPELESS_S,
+    )
 
 
 def fence_secret(home: Home) -> bytes:

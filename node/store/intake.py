@@ -20,6 +20,7 @@ from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database
 from node.store.extracts import Extract, ManifestOf, Sort, extract_of
+from node.store.quarantine import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, keep_early
 from node.store.sifting import BATCH, known
 from node.store.tally import Tally
 from protocol.errors import Rejected
@@ -30,14 +31,6 @@ INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_REMEMBERED = 100_000  # refused ids
 _PROVEN_FACTOR = 10
 _ROOM_SHARE = 0.01  # cleared at once when the store is full
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """How much of something is kept."""
-
-    records: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +46,8 @@ class Quotas:
     unknown: int = 200
     unknown_bytes: int = 512 << 10
     unknown_in_all: int = 20_000
-    early: Share = Share(records=32, size_bytes=64 << 10)
-    early_in_all: Share = Share(records=10_000, size_bytes=32 << 20)
+    early: Share = EARLY_OF_AUTHOR
+    early_in_all: Share = EARLY_IN_ALL
     total: int = 2_000_000
 
     def of(self, sort: Sort) -> int:
@@ -126,7 +119,9 @@ def take(
             for one in fresh:
                 if one.ts_ms <= now_ms + EARLY_MS:
                     _take(database, one, tally, report, quotas, manifest_of, now_ms)
-        report.quarantined = _quarantine(database, early, quotas)
+        report.quarantined = keep_early(
+            database, early, of_author=quotas.early, in_all=quotas.early_in_all
+        )
         _make_room(database, quotas, has_unknown=any(one.sort == "unknown" for one in fresh))
     return report
 
@@ -250,40 +245,6 @@ def _derive(database: Database, one: Extract, manifest_of: ManifestOf) -> None:
     if one.sort == "news":
         boards.derive(database, one, manifest_of)
     topics.derive(database, one)
-
-
-def _quarantine(database: Database, early: Sequence[Extract], quotas: Quotas) -> int:
-    """Keep what is early as far as there is room; return how many of it that were."""
-    for one in early:
-        database.rows(
-            "INSERT INTO quarantine (id, ts_ms, wire, author) VALUES (?,?,?,?)",
-            (one.id, one.ts_ms, one.wire, one.author),
-        )
-    kept = {one.id for one in early}
-    for author in {one.author for one in early}:
-        kept -= _trim_quarantine(database, quotas.early, "author = ?", (author,))
-    if early:
-        kept -= _trim_quarantine(database, quotas.early_in_all, "TRUE", ())
-    return len(kept)
-
-
-def _trim_quarantine(
-    database: Database, share: Share, where: str, given: tuple[bytes, ...]
-) -> set[bytes]:
-    """Let go what is furthest ahead of some that are over their share; return it."""
-    counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
-    ((records, size_bytes),) = database.rows(counted, given)
-    gone = set[bytes]()
-    while records > share.records or size_bytes > share.size_bytes:
-        furthest = (
-            f"SELECT id, length(wire) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
-            " ORDER BY ts_ms DESC, id DESC LIMIT 1"
-        )
-        ((record_id, length),) = database.rows(furthest, given)
-        database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-        gone.add(record_id)
-        records, size_bytes = records - 1, size_bytes - length
-    return gone
 
 
 def _admit(database: Database, one: Extract, tally: Tally, quotas: Quotas) -> bool:

@@ -2,8 +2,8 @@
 
 `record` is the truth; `experiment`, `task`, `tally`, `membership` and what `boards` keeps follow
 from it and can be rebuilt; `job`, `planned_run`, `line` and `tried` are what the research loop
-must still know after a kill, `model_call` what models were asked today. Migrations only ever get
-appended; before one runs, the file is copied.
+must still know after a kill, `model_call` what models were asked today, `model_correction` what of
+it somebody corrected. Migrations only ever get appended; before one runs, the file is copied.
 """
 
 import sqlite3
@@ -229,8 +229,22 @@ _TENTH = (
     "ALTER TABLE quarantine ADD COLUMN author BLOB",
     "CREATE INDEX quarantine_author ON quarantine (author, ts_ms)",
 )
+# Which of them were visits of coding agents, and what somebody found that they really took.
+_ELEVENTH = (
+    "ALTER TABLE model_call ADD COLUMN visit INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE model_correction (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        call INTEGER NOT NULL,
+        ts_ms INTEGER NOT NULL,
+        tokens_in INTEGER NOT NULL,
+        tokens_out INTEGER NOT NULL,
+        usd_nano INTEGER NOT NULL,
+        why TEXT NOT NULL)""",
+    "CREATE INDEX model_correction_call ON model_correction (call)",
+)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH),
+    _ELEVENTH,
 )
 
 

@@ -59,6 +59,7 @@ def _cost(store: Store) -> Message:
         "usd_today": spent.usd_nano / NANO,
         "tokens_today": spent.tokens,
         "calls_today": spent.calls,
+        "visits_today": spent.visits,
     }
 
 

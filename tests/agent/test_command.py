@@ -15,11 +15,12 @@ from agent.command import (
     CommandProposer,
     Edited,
     Job,
+    Ran,
     Write,
     summary_of,
     words_of,
 )
-from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
+from agent.proposal import Brief, Context, Cost, Crash, Outcome, Proposal, Silence
 from agent.source.capabilities import Finding
 from agent.source.checked import Checked
 from agent.source.edits import edits_between, reapply
@@ -32,6 +33,7 @@ from protocol.source import Source
 BASE = Source.of({"train.py": b"a = 1\nb = 2\n"})
 BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
+TOOK = Cost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
 SOCKET = Finding(path="train.py", line=3, what="import", text="import socket")
 REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
@@ -46,18 +48,19 @@ CONTEXT = Context(
 
 
 def proposer(
-    *done: Edited | Rejected,
+    *done: Edited | Rejected | Silence,
     check: Checked = FIT,
     jobs: list[Job] | None = None,
     prompt: Write = lambda context: f"Seed {context.seed}.",
+    remark: str = "",
 ) -> CommandProposer:
     """A proposer whose program leaves these behind, one after the other."""
     left = list(done)
 
-    async def run(job: Job) -> Edited | Rejected:
+    async def run(job: Job) -> Ran:
         if jobs is not None:
             jobs.append(job)
-        return left.pop(0)
+        return Ran(result=left.pop(0), cost=TOOK, remark=remark)
 
     async def checked(_source: Source) -> Checked:
         return check
@@ -93,7 +96,7 @@ def test_a_proposal_says_where_it_comes_from() -> None:
     assert said.program == hashlib.sha256(b"Be bold.").digest()
     assert (said.parent, said.source, said.fingerprint) == (BASE.tree, BETTER, MARK)
     assert reapply(said.edits, BASE) == BETTER
-    assert said.cost.calls == 1
+    assert said.cost == TOOK
 
 
 def test_without_a_title_the_change_is_counted() -> None:
@@ -102,6 +105,22 @@ def test_without_a_title_the_change_is_counted() -> None:
     assert said.title == "train.py: 2 lines changed"
     assert said.key == "command:train-py-2-lines-changed"
     assert summary_of(BASE, Source.of({"train.py": b"a = 1\n"})) == "train.py: 1 line changed"
+
+
+def test_what_it_took_and_what_was_thrown_away_is_said_where_nothing_comes_of_it() -> None:
+    said = proposed(proposer(Edited(source=BASE, note=b""), remark="it added a.bak: thrown away"))
+    assert isinstance(said, Silence)
+    assert said.reason == "it changed nothing; it added a.bak: thrown away"
+    assert said.cost == TOOK
+
+
+def test_one_that_was_not_even_started_waits_as_long_as_it_is_told_to() -> None:
+    over = Silence(reason="over budget: all of it", retry_s=9.0)
+    made = proposer(over, Rejected("no"))
+    assert proposed(made) == over
+    said = proposed(made)
+    assert isinstance(said, Silence)
+    assert said.retry_s == FIRST_RETRY_S  # and that was no failure of the program's
 
 
 def test_a_title_without_letters_gets_a_key_all_the_same() -> None:

@@ -236,7 +236,7 @@ def test_a_pause_is_as_long_as_was_asked_for_within_reason(
 
 
 def test_what_was_refused_here_is_no_question() -> None:
-    assert silent(Model(Fault(kind="over_budget", detail=""))).cost.calls == 0
+    assert silent(Model(Fault(kind="over_budget", detail="", calls=0))).cost.calls == 0
 
 
 def broken() -> Source:

@@ -253,7 +253,7 @@ class Node:
         """Measure the head again if it did worse beside a missed stack than when it was adopted."""
         passed = confirmation.move == "pass"
         of_head = [pair.candidate if passed else pair.base for pair in confirmation.pairs]
-        later = [(run.secret_nano or 0) / NANO for run in of_head]
+        later = [(run.metric_nano or 0) / NANO for run in of_head]
         earlier, self.earlier = self.earlier, later
         if passed or not earlier or not self.last_stack or fmean(later) <= fmean(earlier):
             return

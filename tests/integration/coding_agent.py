@@ -144,10 +144,26 @@ def has_secret() -> bool:
     return False
 
 
-def add_file() -> None:
-    """An edit that needs a file of its own."""
+def add_files() -> None:
+    """An edit, with a copy of what was there before and what tools leave behind."""
+    shutil.copy(TRAIN, "train.py.bak")
     edit()
     Path("helper.py").write_text("x = 1\n")
+    Path(".git/objects").mkdir(parents=True)
+
+
+def tell() -> None:
+    """An edit, and what it took."""
+    edit()
+    usage = {"input_tokens": 1200, "output_tokens": 34}
+    print(json.dumps({"type": "result", "total_cost_usd": 0.25, "usage": usage}))
+
+
+def tell_and_hang() -> None:
+    """What it took until then, and no end."""
+    result = {"type": "result", "total_cost_usd": 0.01, "result": "Half done."}
+    print(json.dumps(result), flush=True)
+    hang()
 
 
 def change_program() -> None:

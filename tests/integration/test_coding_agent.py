@@ -8,6 +8,7 @@ import ast
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socketserver
@@ -25,15 +26,18 @@ from uuid import uuid4
 import pytest
 
 from agent.command import CommandProposer
-from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from agent.proposal import Brief, Context, Cost, Crash, Proposal, Silence
 from agent.source.checked import Checked
 from agent.source.edits import reapply
 from node.config import Config
 from node.home import Home
 from node.proposing import command as commands
+from node.proposing.budget import Budget
 from node.proposing.command import command_proposer
+from node.store.model_calls import Spending
 from node.vetting.inspection import inspect
 from protocol.source import Source
+from tests.workers import passing_budget
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier, TierName, probe_tier
@@ -72,6 +76,7 @@ class Desk:
 
     user: Path
     home: Home
+    budget: Budget
     token: str = field(default_factory=lambda: uuid4().hex)
 
     def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
@@ -86,6 +91,7 @@ class Desk:
             env={**os.environ, "HOME": str(self.user), "SECRET": "a secret of the node"},
             prompt=lambda context: f"Aim: {context.aim}; {{folder}} stays.",
             check=check,
+            budget=self.budget,
         )
 
     def propose(
@@ -149,8 +155,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> It
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    desk = Desk(user, home)
-    yield desk
+    with passing_budget(Config(usd_per_day=1e5)) as budget:
+        desk = Desk(user, home, budget)
+        yield desk
     assert desk.left() == []
     assert [path.name for path in temporary.iterdir()] == ["beside"]
 
@@ -232,6 +239,7 @@ def test_a_preset_keeps_the_log_in_and_nothing_beside_it(desk: Desk) -> None:
         env={**os.environ, "HOME": str(desk.user)},
         prompt=lambda _context: "",
         check=check,
+        budget=desk.budget,
     )
     said = asyncio.run(proposer.propose(told()))
     assert isinstance(said, Proposal), said
@@ -240,6 +248,49 @@ def test_a_preset_keeps_the_log_in_and_nothing_beside_it(desk: Desk) -> None:
     assert (login / ".credentials.json").read_text() == "a token renewed"
     assert (login / "settings.json").read_text() == "settings"
     assert not (login / "history").exists()
+
+
+def test_files_beside_a_good_edit_are_thrown_away_and_said(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    said = desk.propose("add_files")
+    assert isinstance(said, Proposal), said
+    assert said.source == Source.of({"train.py": b"WIDTH = 96\n"})
+    assert "it added .git, helper.py, train.py.bak: thrown away" in caplog.text
+
+
+def test_what_it_says_that_it_took_is_booked(desk: Desk) -> None:
+    said = desk.propose("tell")
+    assert isinstance(said, Proposal), said
+    assert said.cost == Cost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
+    spent = desk.budget.spent()
+    assert spent == Spending(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings", "usd"),
+    [("edit", {}, 1.0), ("fail", {"agent_usd": 0.5}, 0.5), ("edit", {"agent_usd": 0.0}, 0.0)],
+)
+def test_one_that_tells_nothing_is_booked_as_the_most_that_it_may_cost(
+    desk: Desk, behaviour: str, settings: dict[str, float], usd: float
+) -> None:
+    desk.propose(behaviour, **settings)
+    assert desk.budget.spent().usd_nano == usd * 10**9
+
+
+def test_one_that_is_ended_is_booked_in_full_whatever_it_said_before(desk: Desk) -> None:
+    reason = desk.silence("tell_and_hang", agent_limit_s=2.0)
+    assert reason == "it took longer than 2 s: Half done."
+    assert desk.budget.spent().usd_nano == 10**9
+
+
+def test_what_never_began_is_booked_as_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    proposer = desk.proposer("edit")
+    monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name="none", detail="x", mend="mend"))
+    said = asyncio.run(proposer.propose(told()))
+    assert isinstance(said, Silence)
+    assert desk.budget.spent() == Spending(calls=1, visits=1)
 
 
 def test_a_log_in_is_not_published(desk: Desk) -> None:
@@ -292,7 +343,6 @@ def test_nothing_of_the_node_or_the_user_can_be_reached(
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("add_file", "helper.py was added, which is not one of the editable files"),
         ("change_program", "program.md was changed, which is not one of the editable files"),
         ("delete", "train.py was removed"),
         ("replace_by_pipe", "train.py is no plain file any more"),
@@ -378,7 +428,7 @@ def test_who_is_let_go_of_ends(desk: Desk) -> None:
 
 
 def test_endless_output_ends_it_and_much_does_not(desk: Desk) -> None:
-    assert desk.silence("flood") == f"it printed more than {32 * MIB} bytes"
+    assert desk.silence("flood").startswith(f"it printed more than {32 * MIB} bytes")
     assert isinstance(desk.propose("talk"), Proposal)
 
 
@@ -413,6 +463,7 @@ from pathlib import Path
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
 from trainer.workshop.limits import Limits
+from tests.workers import passing_budget
 from trainer.workshop.workshop import Bench, work
 from trainer.workshop.worktree import Given
 from protocol.source import Source

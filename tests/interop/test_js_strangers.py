@@ -11,6 +11,7 @@ from node.clock import clock_ms
 from node.home import Home
 from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
+from node.store.quarantine import EARLY_OF_AUTHOR
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
@@ -26,6 +27,7 @@ NEWS = news_topic(MAIN_NET, TASK)
 FAMILY = family_topic(MAIN_NET, TASK, "cpu")
 TOPICS = frozenset({NEWS, FAMILY, tasks_topic(MAIN_NET)})
 SEED = bytes(range(96, 128))
+AUTHOR = SigningKey.from_seed(SEED).public
 DAY_MS = 86_400_000
 PATIENCE_S = 90.0
 NUMBERS = count()
@@ -118,6 +120,10 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),
         record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
     ]
+    tomorrow = [
+        record(NEWS, "insight", insight(f"of tomorrow {n}"), ts=clock_ms() + DAY_MS, offer=True)
+        for n in range(EARLY_OF_AUTHOR.records + 8)
+    ]
     spoken = [
         record(NEWS, "prophecy", {"text": "short", "nested": {"deeper": [1, None, True]}}),
         record(NEWS, "insight", insight("new", mood="stormy")),
@@ -130,7 +136,11 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
 
     async def test(first: Place) -> None:
         async with program(js_folder, "speaker.mjs") as js:
-            told.extend(await begin(js, first.address, [*offered, *spoken], hello=HELLO, sync=SYNC))
+            said = await begin(
+                js, first.address, [*offered, *spoken, *tomorrow], hello=HELLO, sync=SYNC
+            )
+            told.update(said[: -len(tomorrow)])
+            early.update(said[-len(tomorrow) :])
             assert await js.fact("greeted") == {"net": MAIN_NET}
             await arrive(first, len(offered))
             with (
@@ -147,7 +157,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
                 await js.tell()
                 assert len((await js.fact("connected"))["peers"]) == 1, "it is not punished"
 
-    told: list[str] = []
+    told, early = set[str](), set[str]()
     homes = [tmp_path / name for name in ("first", "middle", "last")]
     with place(homes[0]) as first:
         run(partial(test, first), PATIENCE_S)
@@ -156,7 +166,49 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         with Store.open(Home(home)) as store:
             kept.append({one.id.hex(): one.wire for one in store.records()})
     assert kept[0] == kept[1] == kept[2]
-    assert set(kept[0]) == set(told)
-    author = SigningKey.from_seed(SEED).public
+    assert set(kept[0]) == told
     with Store.open(Home(homes[2])) as store:
-        assert {one.author for one in store.records()} == {author}
+        assert {one.author for one in store.records()} == {AUTHOR}
+    with Store.open(Home(homes[0])) as store:
+        waiting = store.settle(now_ms=clock_ms() + 2 * DAY_MS)[1].new
+    assert len(waiting) == EARLY_OF_AUTHOR.records, "of an author who signs for tomorrow"
+    assert {one.hex() for one in waiting} < early
+
+
+def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
+    js_folder: Path, tmp_path: Path
+) -> None:
+    async def test(node: Place) -> None:
+        async with program(js_folder, "visitor.mjs", "foreign") as js:
+            await js.tell(address=node.address, hello=HELLO, author=AUTHOR.hex(), net="other")
+            assert await js.fact("told") == {"net": MAIN_NET}
+            assert await js.fact("closed") == {"again": False}, "nothing is answered after that"
+
+    with place(tmp_path / "home") as node:
+        run(partial(test, node), PATIENCE_S)
+
+
+def test_who_asks_little_waits_for_hardly_any_of_those_who_ask_much(
+    js_folder: Path, tmp_path: Path
+) -> None:
+    """Eight peers have 32 questions of 129 kB open all the time."""
+
+    async def test(node: Place) -> None:
+        async with program(js_folder, "visitor.mjs", "crowd") as js:
+            await js.tell(
+                address=node.address,
+                hello=HELLO,
+                sync=SYNC,
+                topic=NEWS,
+                net=MAIN_NET,
+                author=AUTHOR.hex(),
+                peers=8,
+                questions=20,
+            )
+            between = (await js.fact("answered"))["between"]
+            # One was being answered, and others' answers were on their way.
+            assert sorted(between)[len(between) // 2] <= 3
+            assert sum(between) <= 4 * len(between)
+
+    with place(tmp_path / "home") as node:
+        run(partial(test, node), PATIENCE_S)

@@ -130,15 +130,25 @@ def test_a_question_is_settled_once(
     assert "settled already" in caplog.text
 
 
-def test_a_claim_above_what_was_possible_is_counted_and_said_aloud(
+def test_a_claim_above_what_is_possible_counts_as_what_is_and_is_said_aloud(
     ledger: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     budget = budget_of(ledger, clock)
-    claim = Usage(tokens_in=MOST.tokens_in + 1, tokens_out=5_000)
-    assert budget.settle(reserved(budget), claim).tokens_out == 5_000
-    assert budget.spent().tokens == MOST.tokens_in + 5_001
-    assert "small says that it took" in caplog.text
+    claim = Usage(tokens_in=900_000_000, tokens_out=900_000_000)
+    assert budget.settle(reserved(budget), claim).usd_nano == MOST_USD_NANO
+    assert budget.spent().tokens == MOST_TOKENS
+    assert "which cannot be" in caplog.text
+
+
+def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(
+    ledger: Database, clock: Clock
+) -> None:
+    budget = budget_of(ledger, clock)
+    claim = Usage(tokens_in=11, tokens_out=5_000)
+    assert budget.settle(reserved(budget), claim, answer_bytes=300).tokens_out == 300
+    claim = Usage(tokens_in=11, tokens_out=250)
+    assert budget.settle(reserved(budget), claim, answer_bytes=300).tokens_out == 250
 
 
 @pytest.mark.parametrize(
@@ -195,8 +205,8 @@ def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: C
 
 def test_the_settings_are_the_limits() -> None:
     config = Config(usd_per_day=0.1, tokens_per_day=5, calls_per_day=3)
-    assert limits_of(config) == Limits(usd_nano=10**8, tokens=5, calls=3)
-    assert limits_of(Config()) == Limits(usd_nano=5 * 10**9)
+    assert limits_of(config) == Limits(usd_nano=10**8, tokens=5, calls=3, visits=50)
+    assert limits_of(Config()) == Limits(usd_nano=5 * 10**9, visits=50)
 
 
 def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(

@@ -12,10 +12,11 @@ from agent.proposal import Context, Proposal
 from agent.source.checked import Checked
 from node.config import Config
 from node.home import Home
-from node.proposing.command import COMMANDS, command_fault, command_proposer
+from node.proposing.command import COMMANDS, command_fault, command_proposer, terms_of
 from node.proposing.presets import PRESETS
 from protocol.errors import ConfigurationError, SafetyError
 from protocol.source import Source
+from tests.workers import passing_budget
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
 
@@ -69,8 +70,11 @@ def started(user: Path, config: Config, env: dict[str, str]) -> tuple[list[str],
     async def check(_source: Source) -> Checked:
         return Checked(fingerprint=b"m" * 32)
 
-    proposer = command_proposer(config, node_of(user), env=env, prompt=lambda _: "Go.", check=check)
-    said = asyncio.run(proposer.propose(CONTEXT))
+    with passing_budget(config) as budget:
+        proposer = command_proposer(
+            config, node_of(user), env=env, prompt=lambda _: "Go.", check=check, budget=budget
+        )
+        said = asyncio.run(proposer.propose(CONTEXT))
     assert isinstance(said, Proposal), said
     assert said.model == config.agent
     words, environment, seen = ast.literal_eval(said.source["train.py"].decode())
@@ -84,8 +88,12 @@ def test_claude_gets_its_words_its_log_in_and_its_own_key(user: Path) -> None:
     env = variables(user, ANTHROPIC_API_KEY="a", OPENAI_API_KEY="o", LANG="C.UTF-8", ARNODE_X="x")
     words, environment, seen = started(user, Config(agent="claude"), env)
     assert words == [
-        "-p", "Go.", "--permission-mode", "acceptEdits", "--allowedTools",
-        "Read(./**),Edit(./**)",
+        "-p", "Go.", "--permission-mode", "acceptEdits",
+        "--tools", "Read,Edit,Write",
+        "--allowedTools", "Read(./**),Edit(./**)",
+        "--disallowedTools", "Bash,PowerShell,Agent,Task,WebFetch,WebSearch,NotebookEdit",
+        "--strict-mcp-config", "--no-session-persistence",
+        "--output-format", "json", "--max-budget-usd", "0.5",
     ]  # fmt: skip
     assert environment["ANTHROPIC_API_KEY"] == "a"
     assert environment["LANG"] == "C.UTF-8"
@@ -105,15 +113,67 @@ def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> No
     assert started(user, config, env)[1]["ANTHROPIC_API_KEY"] == "a"
 
 
-def test_codex_works_in_a_wall_of_its_own_that_ours_allows(user: Path) -> None:
+def test_codex_has_no_shell_and_is_told_what_it_may_take(user: Path) -> None:
     (user / ".codex").mkdir()
     (user / ".codex" / "auth.json").touch()
-    words, _, seen = started(user, Config(agent="codex"), variables(user))
-    assert words == [
-        "exec", "--sandbox", "workspace-write", "--skip-git-repo-check",
-        "-c", "features.use_legacy_landlock=true", "Go.",
+    config = Config(agent="codex", agent_usd=2.0, llm_usd_in=4.0, llm_usd_out=10.0)
+    words, environment, seen = started(user, config, variables(user, OPENAI_API_KEY="o"))
+    assert words[:6] == [
+        "exec", "--json", "--ephemeral", "--skip-git-repo-check", "--sandbox", "danger-full-access",
     ]  # fmt: skip
+    assert {"features.shell_tool=false", "features.unified_exec=false"} < set(words)
+    limit, prompt = words[-2:]
+    assert "enforce_limit=true,limit_tokens=250000," in limit
+    assert "sampling_token_weight=2.5,prefill_token_weight=1.0" in limit
+    assert prompt == "Go."
     assert seen == [".codex", ".codex/auth.json"]
+    # Who is logged in is not made to pay by a key that is for something else.
+    assert not {"OPENAI_API_KEY", "CODEX_API_KEY"} & set(environment)
+
+
+def test_codex_without_a_log_in_gets_the_key_under_the_name_it_looks_for(user: Path) -> None:
+    _, environment, _ = started(user, Config(agent="codex"), variables(user, OPENAI_API_KEY="o"))
+    assert environment["CODEX_API_KEY"] == "o"
+    assert "OPENAI_API_KEY" not in environment
+    env = variables(user, OPENAI_API_KEY="o", CODEX_API_KEY="c")
+    assert started(user, Config(agent="codex"), env)[1]["CODEX_API_KEY"] == "c"
+
+
+def test_codex_is_told_its_server_in_words(user: Path) -> None:
+    env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL='http://127.0.0.1:8/"v1"')
+    words, environment, _ = started(user, Config(agent="codex"), env)
+    assert words[-3:] == ["-c", r'openai_base_url="http://127.0.0.1:8/\"v1\""', "Go."]
+    assert "OPENAI_BASE_URL" not in environment
+
+
+def test_an_address_with_a_password_is_put_into_no_list_of_processes(user: Path) -> None:
+    env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL="http://me:secret@127.0.0.1:8/v1")
+    message, mend = fault(user, env, agent="codex")
+    assert "OPENAI_BASE_URL has a user or a password in it" in message
+    assert "secret" not in message
+    assert "~/.codex/config.toml" in mend
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable", "is_paid"),
+    [
+        ({"agent": "claude"}, None, False),
+        ({"agent": "claude"}, "ANTHROPIC_API_KEY", True),
+        ({"agent": "claude", "agent_variables": ("LANG",)}, "LANG", True),
+        ({"agent": "claude", "agent_usd": 0.0}, "ANTHROPIC_API_KEY", False),
+        ({"agent": "codex"}, "OPENAI_BASE_URL", True),
+        ({"agent": "codex"}, None, False),
+        ({"agent": "aider"}, None, True),
+    ],
+)
+def test_what_may_cost_by_the_token_counts(
+    user: Path, settings: dict[str, Any], variable: str | None, is_paid: bool
+) -> None:
+    for name in (".claude/.credentials.json", ".codex/auth.json"):
+        (user / name).parent.mkdir(exist_ok=True)
+        (user / name).write_text("{}")
+    env = variables(user, **({variable: "x"} if variable else {}))
+    assert terms_of(Config(**settings), node_of(user), env=env).is_paid == is_paid
 
 
 def test_aider_is_told_the_files(user: Path) -> None:
@@ -190,9 +250,15 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
         async def check(_source: Source) -> Checked:
             raise AssertionError
 
-        command_proposer(
-            Config(**settings), node_of(user), env=env, prompt=str, check=check
-        )  # fmt: skip
+        with passing_budget() as budget:
+            command_proposer(
+                Config(**settings),
+                node_of(user),
+                env=env,
+                prompt=str,
+                check=check,
+                budget=budget,
+            )
 
     with pytest.raises(ConfigurationError, match="was not found"):
         make({"HOME": str(user), "PATH": "/usr/bin"}, agent="codex")

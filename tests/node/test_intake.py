@@ -16,7 +16,8 @@ from node.clock import EARLY_MS
 from node.home import Home
 from node.store.boards import BoardKey
 from node.store.extracts import Extract, extract
-from node.store.intake import INTENT_MS, Quotas, Share
+from node.store.intake import INTENT_MS, Quotas
+from node.store.quarantine import Share
 from node.store.sifting import BATCH, Sifted
 from node.store.store import Store
 from protocol.board import board_of

@@ -1,6 +1,8 @@
 """A model is asked through a real worker, of a scripted server, and charged to the token."""
 
 import asyncio
+import gzip
+import json
 import os
 import random
 import signal
@@ -36,6 +38,8 @@ from node.store.database import Database
 from node.store.model_calls import Limits
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.llm_server import (
+    TOKENS_IN,
+    TOKENS_OUT,
     LlmServer,
     Reply,
     completion,
@@ -67,10 +71,28 @@ MOST = most_of(ASKED)
 SHORT = question(timeout_s=1.0)
 # A reply, the fault that it is, and what is counted: tokens in, out, and how it stands.
 ZERO, ALL = (0, 0, "settled"), (MOST.tokens_in, MOST.tokens_out, "unknown")
+SAID = (TOKENS_IN, TOKENS_OUT, "settled")
+HI = {"type": "text", "text": "hi"}
+PRESSED = gzip.compress(json.dumps(completion("hi")).encode())
+BOMB = gzip.compress(bytes(64 << 20))
 REPLIES: dict[str, tuple[Reply, FaultKind | None, tuple[int, int, str]]] = {
     "says": (says("hi", usage=(11, 7)), None, (11, 7, "settled")),
     "is cut": (says("hi", usage=(11, 100), finish="length"), None, (11, 100, "settled")),
-    "says more": (says("hi", usage=(999, 7)), None, (999, 7, "settled")),
+    # No more tokens went than the prompt has bytes, and no more came than it may have.
+    "says more": (says("hi", usage=(9**9, 7)), None, (MOST.tokens_in, 7, "settled")),
+    "says 900 million": (
+        says("hi", usage=(11, 900_000_000)),
+        None,
+        (11, MOST.tokens_out, "settled"),
+    ),
+    "says it in parts": (says([{"type": "reasoning", "text": "hm"}, HI]), None, SAID),
+    "says it compressed": (sends(PRESSED, content_encoding="gzip"), None, SAID),
+    "compressed in part": (sends(PRESSED[:-20], content_encoding="gzip"), "garbage", ALL),
+    "compressed bomb": (sends(BOMB, content_encoding="gzip"), "garbage", ZERO),
+    "brotli": (sends(b"\x0b", content_encoding="br"), "garbage", ALL),
+    "portal": (sends(b"Please log in", kind="text/html"), "garbage", ZERO),
+    "proxy": (sends(b"no route", kind="text/plain"), "garbage", ZERO),
+    "no answer": (sends({"choices": [{"message": {"content": 7}}]}), "garbage", ALL),
     "says no usage": (says("hi", usage=None), None, ALL),
     "says nothing": (says(None, usage=(11, 7)), "empty", (11, 7, "settled")),
     "thinks only": (says("", usage=(11, 100), finish="length"), "empty", (11, 100, "settled")),
@@ -83,11 +105,11 @@ REPLIES: dict[str, tuple[Reply, FaultKind | None, tuple[int, int, str]]] = {
     "overflow": (refuses(400, "maximum context length is 9 tokens"), "overflow", ZERO),
     "redirect": (points_to("http://192.0.2.1/"), "garbage", ZERO),
     "gateway timeout": (page(504), "timeout", ALL),
-    "page": (page(), "garbage", ALL),
+    "page": (page(), "garbage", ZERO),
     "garbage": (sends(b'{"choices": ['), "garbage", ALL),
     "no object": (sends([1, 2]), "garbage", ALL),
-    "bomb": (sends({**completion("x"), "choices": [{}] * 100_000}), "garbage", ALL),
-    "too long": (sends(b"[" + b" " * (9 << 20) + b"]"), "garbage", ALL),
+    "bomb": (sends({**completion("x"), "choices": [{}] * 100_000}), "garbage", ZERO),
+    "too long": (sends(b"[" + b" " * (9 << 20) + b"]"), "garbage", ZERO),
     "hangs up": (hangs_up(), "server", ALL),
     "breaks off": (hangs_up(after_bytes=90), "server", ALL),
     "stalls": (stalls(), "timeout", ALL),

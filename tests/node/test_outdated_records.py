@@ -91,7 +91,6 @@ def old_home(home: Home) -> Home:
         store.finish_run(planned, replace(told, run=replace(told.run, reason=TITLE)))
     wires = list(_wires())
     with closing(sqlite3.connect(home.store)) as database, database:
-        database.execute("PRAGMA user_version = 6")
         database.execute("DELETE FROM meta")
         for seq, (record, body, wire) in enumerate(wires):
             database.execute(

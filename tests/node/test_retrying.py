@@ -47,7 +47,8 @@ def test_an_answer_is_given_back_as_it_is() -> None:
 )
 def test_what_may_pass_is_tried_a_few_times(kind: FaultKind, tries: int) -> None:
     outcome, waits, left = asked([fault(kind)] * 9)
-    assert (outcome, len(waits), left) == (fault(kind), tries - 1, 9 - tries)
+    expected = replace(fault(kind), calls=tries)
+    assert (outcome, len(waits), left) == (expected, tries - 1, 9 - tries)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,10 @@ def test_who_asks_for_too_long_a_wait_is_not_waited_for() -> None:
 
 def test_the_figures_of_all_tries_are_added_up() -> None:
     outcome, _, _ = asked([fault("timeout", tokens=100), ANSWER])
-    assert outcome == replace(ANSWER, tokens_in=103, tokens_out=102, usd_nano=110)
-    outcome, _, _ = asked([fault("timeout", tokens=100), fault("over_budget")])
+    assert outcome == replace(ANSWER, tokens_in=103, tokens_out=102, usd_nano=110, calls=2)
+    refused = replace(fault("over_budget"), calls=0)
+    outcome, _, _ = asked([fault("timeout", tokens=100), refused])
+    assert outcome.calls == 1
     assert (outcome.tokens_in, outcome.usd_nano) == (100, 100)
     assert isinstance(outcome, Fault)
     assert outcome.kind == "over_budget"
@@ -108,5 +111,7 @@ def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
             said.append((await ask(QUESTION), len(waits)))
         return said
 
-    ends = [(away, 3), (away, 0), (away, 1), (ANSWER, 0), (ANSWER, 1)]
+    often = [replace(away, calls=number) for number in (4, 1, 2)]
+    again = replace(ANSWER, calls=2)
+    ends = [(often[0], 3), (often[1], 0), (often[2], 1), (ANSWER, 0), (again, 1)]
     assert asyncio.run(ask_often()) == ends

@@ -1,6 +1,7 @@
 """Secret splits: one for each confirmation, from when its sources are fixed until it is decided."""
 
 import asyncio
+import itertools
 from contextlib import closing
 from dataclasses import replace
 
@@ -12,12 +13,13 @@ from node.loop.noise import known_noise
 from node.loop.splits import NONCE_BYTES, split_key
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import CheckpointStep
+from node.measuring import compare, measure
 from node.store.jobs import ON_A_SPLIT, Job
 from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
 from node.store.store import Store
 from protocol.encoding import encode
 from protocol.errors import ArnodeError
-from protocol.rule import DEFAULT
+from protocol.rule import DEFAULT, VERIFY
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, TASK
@@ -102,6 +104,28 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     assert [CheckpointStep.from_value(job.body).passed for job in trials] == [True, False]
     assert not any("than before" in said for said in bench.said)
     assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
+
+
+def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) -> None:
+    candidate = proposal_of(BASELINE, "0.200").source
+    bench.runner.outcomes = dict([better("0.200")])
+
+    async def ask() -> None:
+        session = bench.session()
+        for _ in range(2):
+            await compare(
+                session, BASELINE, candidate, policy=VERIFY, told_runs=0, on_pair=lambda *_: None
+            )
+        await measure(session, [(BASELINE, 1), (BASELINE, 2)], on_run=lambda *_: None)
+
+    asyncio.run(ask())
+    *comparisons, last = [list(group) for _, group in itertools.groupby(bench.runner.splits)]
+    assert len(comparisons) == 2
+    assert all(len(group) >= 4 for group in comparisons)
+    assert len(last) == 2
+    keys = {group[0] for group in [*comparisons, last]}
+    assert len(keys) == 3
+    assert None not in keys
 
 
 def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:

@@ -74,7 +74,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
 
 
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
-    nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0}
+    nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, sandbox="none")["cost"] == nothing
     with ledger_of(home) as ledger:
         budget = Budget(
@@ -85,10 +85,10 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
             clock_ms=clock_ms,
         )
         message = Message(role="user", content="?")
-        reservation = budget.reserve(Question(messages=(message,), max_tokens=1, timeout_s=1.0))
+        reservation = budget.reserve(Question(messages=(message,), max_tokens=7, timeout_s=1.0))
         assert isinstance(reservation, Reservation)
         budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
-    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1}
+    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}
     assert status_document(store, author=None, sandbox="none")["cost"] == told
 
 

@@ -13,7 +13,7 @@ from node.loop.trial import (
     next_of_trial,
 )
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT
+from protocol.rule import DEFAULT, VERIFY, Claim
 from protocol.runs import CONTENDED, Role, Run
 from protocol.statistics import NoiseEstimate
 from tests.node.examples import run
@@ -190,6 +190,23 @@ def test_a_gain_is_reduced_by_what_the_source_could_know_by_heart() -> None:
     assert plain.latest.gain - known.latest.gain == pytest.approx(3 * READING.noise.sd)
     all_of_it = replace(READING, memorised=8 * READING.noise.sd)
     assert next_of_confirmation(runs, all_of_it, needs_anchor=False).move == "miss"
+
+
+def test_what_could_be_known_by_heart_refutes_no_claim() -> None:
+    """Whoever reads an attestation sees the runs, which bear the claim out."""
+    claim = Claim(gain=8 * READING.noise.sd)
+    known = replace(READING, memorised=10 * READING.noise.sd, policy=VERIFY)
+    for count in range(2, VERIFY.max_pairs + 1):
+        found = next_of_confirmation(
+            pairs(*gaining(8, count)), known, needs_anchor=False, claim=claim
+        )
+        assert found.verdict != "refuted"
+        honest = next_of_confirmation(
+            pairs(*gaining(-8, count)), known, needs_anchor=False, claim=claim
+        )
+        assert honest.verdict == "refuted"
+    assert found.judgement is not None
+    assert found.judgement.verdict == "unconfirmed"
 
 
 def test_a_base_that_crashes_repeats_the_pair_a_few_times() -> None:

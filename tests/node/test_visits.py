@@ -1,37 +1,45 @@
-"""A coding agent's proposals count as questions of the day, whatever comes of them."""
+"""A coding agent's visits: what they may cost is reserved, what they say that they took booked."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 
 import pytest
 
-from agent.proposal import Context, Proposal, Silence
-from agent.worker.prices import FREE
+from agent.command import Job, Ran
+from agent.proposal import Cost, Silence
+from agent.told import Told
+from agent.worker.prices import FREE, Price
+from node.config import Config
 from node.home import Home
 from node.proposing.budget import Budget, ledger_of
-from node.proposing.visits import CountedVisits
+from node.proposing.visits import VISIT_TOKENS, Terms, Visit, counted
 from node.store.database import Database
 from node.store.model_calls import Limits, Spending
-from tests.agent.contexts import context
+from protocol.errors import Rejected
+from protocol.source import Source
 from tests.node.test_budget import Clock
 
-NOTHING = Silence(reason="it changed nothing", retry_s=1.0)
+NANO = 10**9
+JOB = Job(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
+TERMS = Terms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
+SUBSCRIBED = Terms(usd=1.0, price=TERMS.price, is_paid=False)
+TOLD = Told(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
 
 
 class Agent:
-    """Answers in vain, or breaks."""
+    """Says each time that it took this, or breaks."""
 
-    name = "claude"
-
-    def __init__(self) -> None:
+    def __init__(self, told: Told | None) -> None:
+        self.told = told
         self.visits = 0
         self.breaks = False
 
-    async def propose(self, context: Context) -> Proposal | Silence:
+    async def go(self, job: Job) -> Visit:
         self.visits += 1
         if self.breaks:
             raise OSError("gone")
-        return NOTHING
+        return Visit(result=Rejected("nothing"), told=self.told, seconds=10.0)
 
 
 @pytest.fixture
@@ -40,32 +48,108 @@ def ledger(home: Home) -> Iterator[Database]:
         yield database
 
 
-def counted(agent: Agent, ledger: Database, *, calls: int) -> tuple[CountedVisits, Budget]:
-    budget = Budget(
-        ledger, limits=Limits(calls=calls), model="claude", price=FREE, clock_ms=Clock()
-    )
-    return CountedVisits(agent, budget), budget
+def budget_of(ledger: Database, **limits: int) -> Budget:
+    return Budget(ledger, limits=Limits(**limits), model="claude", price=FREE, clock_ms=Clock())
 
 
-def test_it_is_asked_as_often_as_the_day_allows_and_then_not_before_the_next(
-    ledger: Database,
+def visit(agent: Agent, budget: Budget, terms: Terms = TERMS) -> Ran:
+    return asyncio.run(counted(agent.go, budget, terms)(JOB))
+
+
+def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
+    budget = budget_of(ledger)
+    ran = visit(Agent(TOLD), budget)
+    assert ran.cost == Cost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+    assert budget.spent() == Spending(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
+
+
+def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
+    budget = budget_of(ledger)
+    visit(Agent(Told(tokens_in=1_000, tokens_out=100)), budget)
+    assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
+
+
+def test_without_a_word_all_that_was_reserved_is_booked(ledger: Database) -> None:
+    budget = budget_of(ledger)
+    visit(Agent(None), budget)
+    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+
+
+def test_a_word_that_cannot_be_true_is_none(
+    ledger: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    agent = Agent()
-    visits, budget = counted(agent, ledger, calls=2)
-    said = [asyncio.run(visits.propose(context())) for _ in range(3)]
-    assert said[:2] == [NOTHING, NOTHING]
-    assert isinstance(said[2], Silence)
-    assert "2 questions, and another question could pass `calls_per_day`" in said[2].reason
-    assert said[2].retry_s == 12 * 3600  # the clock stands at noon
-    assert agent.visits == 2
-    assert budget.spent() == Spending(calls=2)
-    assert visits.name == "claude"
+    caplog.set_level(logging.WARNING)
+    budget = budget_of(ledger)
+    visit(Agent(Told(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
+    assert budget.spent().usd_nano == NANO
+    assert "cannot have taken" in caplog.text
 
 
-def test_one_that_breaks_counts_too(ledger: Database) -> None:
-    agent = Agent()
+def test_a_turn_that_went_beyond_is_booked_and_said(
+    ledger: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    budget = budget_of(ledger)
+    visit(Agent(Told(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
+    assert budget.spent().usd_nano == 1_500_000_000
+    assert "took 1.5000 USD where 1.0000 were allowed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limits", "visits", "words"),
+    [
+        ({"usd_nano": 3 * NANO - 1}, 2, "`usd_per_day`"),
+        ({"visits": 2}, 2, "2 visits of coding agents, and another question could pass"),
+        ({"calls": 2}, 2, "`calls_per_day`"),
+        ({"tokens": 2 * VISIT_TOKENS}, 2, "`tokens_per_day`"),
+    ],
+)
+def test_none_begins_that_could_pass_a_limit_of_the_day(
+    ledger: Database, limits: dict[str, int], visits: int, words: str
+) -> None:
+    agent = Agent(None)  # each takes all that it may, as far as anybody knows
+    budget = budget_of(ledger, **limits)
+    ran = [visit(agent, budget) for _ in range(4)]
+    refused = ran[-1].result
+    assert isinstance(refused, Silence)
+    assert words in refused.reason
+    assert refused.retry_s == 12 * 3600  # the clock stands at noon
+    assert ran[-1].cost == Cost()
+    assert agent.visits == visits
+
+
+def test_one_that_breaks_counts_in_full(ledger: Database) -> None:
+    agent = Agent(TOLD)
     agent.breaks = True
-    visits, budget = counted(agent, ledger, calls=1)
+    budget = budget_of(ledger)
     with pytest.raises(OSError, match="gone"):
-        asyncio.run(visits.propose(context()))
-    assert budget.spent() == Spending(calls=1)
+        visit(agent, budget)
+    assert budget.spent() == Spending(calls=1, visits=1, tokens=VISIT_TOKENS, usd_nano=NANO)
+
+
+def test_a_subscription_takes_tokens_and_no_usd(ledger: Database) -> None:
+    budget = budget_of(ledger, usd_nano=0, visits=2)
+    for told in (TOLD, None, None):
+        visit(Agent(told), budget, SUBSCRIBED)
+    assert budget.spent() == Spending(calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0)
+
+
+def test_a_models_questions_are_not_held_up_by_visits(ledger: Database) -> None:
+    from tests.node.test_budget import reserved
+
+    budget = budget_of(ledger, visits=1)
+    visit(Agent(TOLD), budget)
+    reserved(budget)
+    assert budget.spent().calls == 2
+
+
+def test_the_program_is_told_to_stop_at_half_as_its_last_turn_is_still_paid() -> None:
+    assert (TERMS.stop_usd, TERMS.stop_tokens, TERMS.answer_weight) == (0.5, 100_000, 6.0)
+
+
+def test_what_bounds_the_visits_is_said_in_words() -> None:
+    assert TERMS.words(Config()) == (
+        "a visit may cost 1 USD (`agent_usd`), a day 5 USD (`usd_per_day`);"
+        " at most 50 visits a day (`visits_per_day`)"
+    )
+    assert "count as 0 USD" in SUBSCRIBED.words(Config())

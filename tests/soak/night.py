@@ -63,9 +63,10 @@ def _work(root: Path, *words: str) -> list[Sample]:
 def _figures(
     root: Path, minutes: float, status: dict[str, Any], fresh: dict[str, Any]
 ) -> dict[str, object]:
-    secret = {name: [run["secret"] for run in fresh[name]["runs"]] for name in fresh}
-    gain = fmean(secret["baseline"]) - fmean(secret["head"])
-    noise_sd = stdev(secret["baseline"])
+    # On the public split: each command draws a secret one of its own.
+    public = {name: [run["metric"] for run in fresh[name]["runs"]] for name in fresh}
+    gain = fmean(public["baseline"]) - fmean(public["head"])
+    noise_sd = stdev(public["baseline"])
     published = _published_interval(root)
     table = _read_table(next((root / "journal").glob("*/results.tsv")))
     fsck = json.loads(_arnode(root, "fsck", "--json"))
@@ -86,8 +87,8 @@ def _figures(
         "fsck_ok": fsck["ok"],
         "noise_sd": round(status["noise_sd"], 5),
         "fresh_noise_sd": round(noise_sd, 5),
-        "baseline": round(fmean(secret["baseline"]), 4),
-        "head": round(fmean(secret["head"]), 4),
+        "baseline": round(fmean(public["baseline"]), 4),
+        "head": round(fmean(public["head"]), 4),
         "gain": round(gain, 4),
         "gain_sd": round(gain_sd, 1),
         "published_interval": published and [round(bound, 4) for bound in published],
@@ -113,9 +114,9 @@ def _published_interval(root: Path) -> tuple[float, float] | None:
 
 def _by_seed(runs: tuple[Run, ...], role: str) -> dict[int, float]:
     return {
-        run.seed: run.secret_nano / 1e9
+        run.seed: run.metric_nano / 1e9
         for run in runs
-        if run.role == role and run.secret_nano is not None
+        if run.role == role and run.metric_nano is not None
     }
 
 

@@ -66,7 +66,9 @@ def view(home: Path, tmp_path: Path) -> View:
         home=home,
         worktree=tmp_path / "work",
         hidden=(program / "data" / "node",),
-        installed=Installed(program=str(program / "bin" / "x"), paths=(program,), links=()),
+        installed=Installed(
+            program=str(program / "bin" / "x"), search_path="", paths=(program,), links=()
+        ),
         shown=(home / ".claude" / "settings.json",),
         kept=(home / ".tool", home / ".claude"),
     )

@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import Rejected
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.source import Source
-from trainer.workshop.worktree import Given, lay_out, note, taken
+from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
 
 GIVEN = Given(
     editable=Source.of({"train.py": b"x = 1\n", "model/net.py": b"y = 1\n"}),
@@ -30,8 +30,15 @@ def reason(folder: Path) -> str:
     return found.reason
 
 
+def files(folder: Path) -> Source:
+    found = taken(folder, GIVEN)
+    assert isinstance(found, Taken)
+    assert found.dropped == ()
+    return found.source
+
+
 def test_what_was_laid_out_comes_back(folder: Path) -> None:
-    assert taken(folder, GIVEN) == GIVEN.editable
+    assert files(folder) == GIVEN.editable
     assert (folder / "program.md").read_bytes() == b"Try.\n"
 
 
@@ -39,7 +46,7 @@ def test_edits_come_back(folder: Path) -> None:
     (folder / "model" / "net.py").write_bytes(b"\xffy")
     (folder / "new").write_bytes(b"x = 2\n")
     (folder / "new").rename(folder / "train.py")  # as editors write
-    assert taken(folder, GIVEN) == Source.of({"train.py": b"x = 2\n", "model/net.py": b"\xffy"})
+    assert files(folder) == Source.of({"train.py": b"x = 2\n", "model/net.py": b"\xffy"})
 
 
 def test_notes_and_droppings_are_left_alone(folder: Path) -> None:
@@ -48,16 +55,33 @@ def test_notes_and_droppings_are_left_alone(folder: Path) -> None:
     (folder / ".tool.history").touch()
     (folder / "model" / "__pycache__").mkdir()
     (folder / "model" / "__pycache__" / "net.pyc").touch()
-    assert taken(folder, GIVEN) == GIVEN.editable
+    assert files(folder) == GIVEN.editable
+
+
+@pytest.mark.parametrize(
+    ("add", "name"),
+    [
+        (lambda at: (at / "new.py").touch(), "new.py"),
+        (lambda at: (at / "train.py.bak").touch(), "train.py.bak"),
+        (lambda at: (at / "model" / "new.py").touch(), "model/new.py"),
+        (lambda at: (at / ".git" / "objects").mkdir(parents=True), ".git"),
+        (lambda at: (at / "link").symlink_to("/etc/passwd"), "link"),
+        (lambda at: os.mkfifo(at / "pipe"), "pipe"),
+        (lambda at: (at / "\x1b[31m\udcff").touch(), r"\x1b[31m\udcff"),
+    ],
+)  # fmt: skip
+def test_what_was_added_is_dropped_and_named(
+    folder: Path, add: Callable[[Path], object], name: str
+) -> None:
+    (folder / "train.py").write_bytes(b"x = 2\n")
+    add(folder)
+    edited = Source.of({"train.py": b"x = 2\n", "model/net.py": b"y = 1\n"})
+    assert taken(folder, GIVEN) == Taken(source=edited, dropped=(name,))
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda at: (at / "new.py").touch(), "new.py was added"),
-        (lambda at: (at / "model" / "new.py").touch(), "model/new.py was added"),
-        (lambda at: (at / "folder").mkdir(), "folder was added"),
-        (lambda at: (at / "\x1b[31m\udcff").touch(), r"\x1b[31m\udcff was added"),
         (lambda at: (at / "train.py").unlink(), "train.py was removed"),
         (lambda at: (at / "model").rename(at / ".tool"), "model/net.py was removed"),
         (lambda at: (at / "program.md").unlink(), "program.md was removed"),

@@ -20,7 +20,7 @@ from trainer.workshop.workbench import Spec
 
 End = Excess | Literal["exit", "killed", "time", "output"]
 
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 256 * 1024  # the whole of a JSON object with a long text in it
 _WATCH_INTERVAL_S = 0.1
 _GROWTH_INTERVAL_S = 1.0
 _SAID: dict[End, str] = {

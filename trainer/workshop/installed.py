@@ -2,9 +2,11 @@
 
 Coding agents are mostly installed beneath the user's home (npm, uv, pipx, a venv), where a
 workshop shows nothing that nobody named. What is found here is the program's installation and as
-little as possible of what lies beside it; what belongs to the system is shown anyway.
+little as possible of what lies beside it; what belongs to the system is shown anyway. A version
+manager's shim is not the program: what it would start is.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.workshop.shims import behind
 
 # Read-only in every workshop, as far as they exist. Of /etc one by one: a workshop of root's node
 # could read passwords and private keys there, and
@@ -45,10 +48,12 @@ _OF_ONE = ("pyvenv.cfg", "conda-meta")
 class Installed:
     """A program by its full name, what of it lies outside the system, and the links on the way.
 
-    `links` are pairs of a link and its text; a link inside one of `paths` is not listed.
+    `links` are pairs of a link and its text; a link inside one of `paths` is not listed. In
+    `search_path` the folders of what stands behind shims come before the user's own.
     """
 
     program: str
+    search_path: str
     paths: tuple[Path, ...]
     links: tuple[tuple[Path, Path], ...]
 
@@ -59,8 +64,9 @@ def installed(words: Sequence[str], *, home: Path, search_path: str) -> Installe
     Other words of the command that are full names of files (a script to interpret) belong to it.
     Raises ConfigurationError when there is no such program.
     """
-    program = find_program(words[0], home=home, search_path=search_path)
+    named = find_program(words[0], home=home, search_path=search_path)
     walk = _Walk(home=home, search_path=search_path)
+    program = walk.real(named)
     walk.add_program(program)
     for word in words[1:]:
         if word.startswith("/") and _is_file(Path(word)):
@@ -68,7 +74,12 @@ def installed(words: Sequence[str], *, home: Path, search_path: str) -> Installe
     paths = tuple(path for path in dict.fromkeys(walk.paths) if not is_in_any(path, SYSTEM))
     shown = (*SYSTEM, *paths)
     links = {link: to for link, to in walk.links.items() if not is_in_any(link, shown)}
-    return Installed(program=str(program), paths=paths, links=tuple(links.items()))
+    return Installed(
+        program=str(program),
+        search_path=os.pathsep.join([*dict.fromkeys(walk.first), search_path]),
+        paths=paths,
+        links=tuple(links.items()),
+    )
 
 
 def find_program(word: str, *, home: Path, search_path: str) -> Path:
@@ -99,8 +110,16 @@ class _Walk:
     def __init__(self, *, home: Path, search_path: str) -> None:
         self.paths: list[Path] = []
         self.links: dict[Path, Path] = {}
+        self.first: list[str] = []
         self._home = home
         self._search_path = search_path
+
+    def real(self, program: Path) -> Path:
+        """Return what a program really is, and have it found before its shim."""
+        found = behind(program, home=self._home, search_path=self._search_path)
+        if found != program:
+            self.first.append(str(found.parent))
+        return found
 
     def add_program(self, program: Path) -> None:
         waiting, known = [program], {program}
@@ -160,7 +179,7 @@ class _Walk:
         if words and Path(words[0]).name == "env":
             words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
         found = shutil.which(words[0], path=self._search_path) if words else None
-        return Path(found) if found and Path(found).is_absolute() else None
+        return self.real(Path(found)) if found and Path(found).is_absolute() else None
 
 
 def _is_of_one(prefix: Path) -> bool:

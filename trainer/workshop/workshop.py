@@ -8,13 +8,13 @@ is listed word by word, and limits; whatever it started ends with it, and with t
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import Rejected, SafetyError
-from protocol.source import Source
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
@@ -25,7 +25,7 @@ from trainer.workshop.installed import installed
 from trainer.workshop.limits import Limits, Places
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.workshop.workbench import Spec, remove_folder
-from trainer.workshop.worktree import Given, lay_out, note, taken
+from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
 
 NOTE_BYTES: Final = 4096
 _TRUNCATION_ABI = 3  # before it, Landlock lets whoever may read a file empty it
@@ -49,11 +49,16 @@ class Bench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What came of it: the editable files or why not, a note, and the end of what was printed."""
+    """What came of it: the files or why not, a note, and the end of what was printed.
 
-    result: Source | Rejected
+    `status` is the exit status, None if it was ended; `seconds` how long it took.
+    """
+
+    result: Taken | Rejected
     note: bytes
     output_tail: str
+    status: int | None
+    seconds: float
 
 
 def require_workshop() -> Tier:
@@ -93,9 +98,10 @@ async def work(
         spec, places = await asyncio.to_thread(
             _furnish, folder, bench, given, command, tier=tier, uid=uid
         )
+        began_s = time.monotonic()
         at_work = await AtWork.begin(spec, bench.limits, places)
         try:
-            return await _result(at_work, Path(spec.worktree), given, note_name)
+            return await _result(at_work, Path(spec.worktree), given, note_name, began_s)
         finally:
             await at_work.close()
     finally:
@@ -104,21 +110,25 @@ async def work(
         await asyncio.to_thread(_remove_left_over, folder)
 
 
-async def _result(at_work: AtWork, worktree: Path, given: Given, note_name: str) -> Work:
+async def _result(
+    at_work: AtWork, worktree: Path, given: Given, note_name: str, began_s: float
+) -> Work:
     status, said = await at_work.status(), b""
+    seconds = time.monotonic() - began_s
     if status is None:
-        result: Source | Rejected = Rejected(at_work.fault)
+        result: Taken | Rejected = Rejected(at_work.fault)
     elif status:
-        result = Rejected(_last_words(status, at_work.output_tail))
+        result = Rejected(f"it ended with status {status}")
     else:
         result = await asyncio.to_thread(taken, worktree, given)
         said = note(worktree, given, note_name, limit_bytes=NOTE_BYTES)
-    return Work(result=result, note=said, output_tail=at_work.output_tail)
-
-
-def _last_words(status: int, output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return f"it ended with status {status}" + (f": {lines[-1]}" if lines else "")
+    return Work(
+        result=result,
+        note=said,
+        output_tail=at_work.output_tail,
+        status=status,
+        seconds=seconds,
+    )
 
 
 def _furnish(
@@ -147,7 +157,7 @@ def _furnish(
         kept=tuple(filter(Path.exists, bench.kept)),
     )
     limits, is_full = bench.limits, tier.name == "full"
-    own = {"HOME": str(bench.home), "PWD": str(worktree)}
+    own = {"HOME": str(bench.home), "PWD": str(worktree), "PATH": view.installed.search_path}
     if not is_full:
         link_into(home, view)
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}

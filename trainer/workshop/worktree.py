@@ -1,9 +1,9 @@
 """The folder in which somebody else's program edits a task's files: laid out, then read back.
 
-What comes back is the editable files and nothing else: anything that was added, taken away, linked
-or made into something other than a plain file is refused by name, so that nothing is lost
-unnoticed. Read when no process that could write there is left, following no link. Knows nothing
-of what the files mean.
+What comes back is the editable files and nothing else. What was added beside them is dropped and
+named; a file that was taken away, linked or made into something other than a plain file is refused
+by name, so that nothing is lost unnoticed. Read when no process that could write there is left,
+following no link. Knows nothing of what the files mean.
 """
 
 import os
@@ -20,6 +20,7 @@ from protocol.source import Source
 
 _MOST_ENTRIES = 1_000  # of a folder; a few files are there and some droppings of tools
 _NAME_LIMIT = 80
+_MOST_NAMED = 5
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
 
 
@@ -48,15 +49,24 @@ def lay_out(folder: Path, given: Given) -> None:
             path.chmod(mode)
 
 
-def taken(folder: Path, given: Given) -> Source | Rejected:
-    """Return the editable files as they are now, or why not: any other change is named."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The editable files as they are now, and the names of what else was there, some of many."""
+
+    source: Source
+    dropped: tuple[str, ...]
+
+
+def taken(folder: Path, given: Given) -> Taken | Rejected:
+    """Return what is in the folder now, or why nothing of it counts."""
     to_read = {name: data for name, data in given.beside if not name.startswith(f"{given.notes}/")}
     expected = {*dict(given.editable.files), *to_read}
     try:
-        if fault := _shape_fault(folder, expected, given):
-            return Rejected(fault)
+        added = _added(folder, expected, given)
     except OSError as error:
         return Rejected(f"the folder cannot be read ({error.strerror})")
+    if isinstance(added, Rejected):
+        return added
     read = {name: _read(folder / name, name, limit_bytes=MAX_FILE_BYTES) for name in expected}
     for name, data in read.items():
         if isinstance(data, Rejected):
@@ -64,7 +74,10 @@ def taken(folder: Path, given: Given) -> Source | Rejected:
         if name in to_read and data != to_read[name]:
             return Rejected(f"{name} was changed, which is not one of the editable files")
     files = {name: data for name, data in read.items() if isinstance(data, bytes)}
-    return Source.of({name: files[name] for name, _ in given.editable.files})
+    return Taken(
+        source=Source.of({name: files[name] for name, _ in given.editable.files}),
+        dropped=tuple(sorted(added)[:_MOST_NAMED]),
+    )
 
 
 def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
@@ -76,16 +89,17 @@ def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
     return b"" if isinstance(data, Rejected) else data
 
 
-def _shape_fault(folder: Path, expected: Collection[str], given: Given) -> str | None:
-    """Return what is there and should not be, or the other way round."""
+def _added(folder: Path, expected: Collection[str], given: Given) -> list[str] | Rejected:
+    """Return the names of what is there beside what should be, or which of that is not."""
     folders = {str(parent) for name in expected for parent in Path(name).parents} - {"."}
     seen: set[str] = set()
+    added: list[str] = []
     waiting = [""]
     while waiting:
         within = waiting.pop()
         entries = list(_entries(folder / within))
         if len(entries) > _MOST_ENTRIES:
-            return "it is full of new files"
+            return Rejected("it is full of new files")
         for entry in entries:
             name = f"{within}{entry.name}"
             if name == given.notes or any(fnmatchcase(entry.name, one) for one in given.ignored):
@@ -95,9 +109,9 @@ def _shape_fault(folder: Path, expected: Collection[str], given: Given) -> str |
             elif name in expected:
                 seen.add(name)
             elif name not in folders:
-                return f"{_shown(name)} was added, which is not one of the editable files"
+                added.append(_shown(name))
     missing = sorted(set(expected) - seen)
-    return f"{missing[0]} was removed" if missing else None
+    return Rejected(f"{missing[0]} was removed") if missing else added
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

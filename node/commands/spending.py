@@ -1,0 +1,107 @@
+"""`spending`: what models and coding agents took in a day, question by question; one corrected."""
+
+import math
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from node.terminal import plain, print_json
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from node.control import Message
+
+_MOST_USD = 1e6
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("day", type=_DAY, required=False)
+@click.option("--correct", "number", type=click.IntRange(min=1), help="The question to correct.")
+@click.option(
+    "--usd", type=click.FloatRange(0, _MOST_USD, max_open=True), help="What it really cost."
+)
+@click.option("--tokens-in", type=click.IntRange(0, 10**9), help="Tokens of its prompt.")
+@click.option("--tokens-out", type=click.IntRange(0, 10**9), help="Tokens of its answer.")
+@click.option("--why", default="", help="A word on it, for yourself.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def spending(
+    day: datetime | None,
+    number: int | None,
+    usd: float | None,
+    tokens_in: int | None,
+    tokens_out: int | None,
+    why: str,
+    as_json: bool,
+) -> None:
+    """List what models and coding agents took on DAY (UTC, default: today).
+
+    `--correct N` has question N count as what `--usd`, `--tokens-in` and `--tokens-out` say, for
+    the limits of the day as well. What was booked before stays, and so does every correction.
+    """
+    from node.clock import clock_ms
+    from node.config import load_config
+    from node.home import Home
+    from node.spending import Fixed, correct_call, day_document
+
+    home = Home.locate(os.environ)
+    config = load_config(home.config, env=os.environ).config
+    figures = (usd, tokens_in, tokens_out)
+    if (number is None) != all(figure is None for figure in figures):
+        raise UsageError(
+            "a correction names a question and what it really took",
+            "`arnode spending --correct 12 --usd 0.05`",
+        )
+    if usd is not None and not math.isfinite(usd):
+        raise UsageError(f"`--usd` is {usd}", "give an amount in USD, such as 0.05")
+    if number is not None:
+        fixed = Fixed(usd=usd, tokens_in=tokens_in, tokens_out=tokens_out, why=why)
+        document = correct_call(home, config, number, fixed, now_ms=clock_ms())
+    else:
+        date = (day or datetime.fromtimestamp(clock_ms() / 1000, UTC)).strftime("%Y-%m-%d")
+        document = day_document(home, config, date)
+    if as_json:
+        print_json(dict(document))
+    elif number is not None:
+        _print_call(document)
+    else:
+        _print_day(document)
+
+
+def _print_day(document: "Mapping[str, Message]") -> None:
+    calls, spent, limits = document["calls"], document["spent"], document["limits"]
+    assert isinstance(calls, list)  # noqa: S101 (as it is made)
+    for call in calls:
+        if isinstance(call, dict):
+            _print_call(call)
+    match spent, limits:
+        case dict(), dict():
+            words = [
+                f"{spent[name]:{form}} of {_limit(limits[name], form)} {what}"
+                for name, form, what in (
+                    ("usd", ".4f", "USD"),
+                    ("calls", ",", "questions"),
+                    ("visits", ",", "visits of coding agents"),
+                    ("tokens", ",", "tokens"),
+                )
+            ]
+            click.echo(f"{document['day']} (UTC): {'; '.join(words)}")
+
+
+def _limit(limit: object, form: str) -> str:
+    return "any number of" if limit is None else format(limit, form)
+
+
+def _print_call(call: "Mapping[str, Message]") -> None:
+    what = "visit" if call["visit"] else "question"
+    click.echo(
+        f"{call['id']:>6}  {call['ts']}  {plain(str(call['model']))}  {what}  {call['state']}"
+        f"  {call['tokens_in']:,} + {call['tokens_out']:,} tokens  {call['usd']:.6f} USD"
+    )
+    match call["booked"]:
+        case {"tokens_in": int() as into, "tokens_out": int() as out, "usd": float() as usd}:
+            why = f": {plain(str(call['why']))}" if call["why"] else ""
+            click.echo(f"{'':>6}  corrected from {into:,} + {out:,} tokens, {usd:.6f} USD{why}")

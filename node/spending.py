@@ -1,0 +1,119 @@
+"""What a day's questions took, as a document, and the correction of one by whoever pays for it."""
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.worker.prices import nano_of
+from node.config import Config
+from node.control import Message
+from node.home import Home
+from node.proposing.budget import ledger_of, limits_of
+from node.store import model_calls
+from node.store.database import Database
+from node.store.model_calls import Call, Charge
+from protocol.errors import ArnodeError
+from protocol.units import NANO
+
+_GRACE_S = 120.0  # what a question may take longer than its time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """What a question really took; None leaves a figure as it is."""
+
+    usd: float | None
+    tokens_in: int | None
+    tokens_out: int | None
+    why: str
+
+
+def day_document(home: Home, config: Config, day: str) -> Mapping[str, Message]:
+    """Return what a day (UTC) took, in all and question by question, and what it may."""
+    with closing(Database.open_read_only(home.store)) as database:
+        calls = model_calls.calls_on(database, day)
+        spent = model_calls.spending_on(database, day)
+    limits = limits_of(config)
+    return {
+        "day": day,
+        "limits": {
+            "usd": None if limits.usd_nano is None else limits.usd_nano / NANO,
+            "calls": limits.calls,
+            "visits": limits.visits,
+            "tokens": limits.tokens,
+        },
+        "spent": {
+            "usd": spent.usd_nano / NANO,
+            "calls": spent.calls,
+            "visits": spent.visits,
+            "tokens": spent.tokens,
+        },
+        "calls": [dict(_document(call)) for call in calls],
+    }
+
+
+def correct_call(
+    home: Home, config: Config, number: int, fixed: Fixed, *, now_ms: int
+) -> Mapping[str, Message]:
+    """Have a question count as something else, and return it.
+
+    Raises ArnodeError where there is none of that number, or somebody may still be asking it: what
+    it is going to cost nobody knows.
+    """
+    if not home.store.exists():
+        raise _unknown(number)
+    with ledger_of(home) as database:
+        call = model_calls.call(database, number)
+        if call is None:
+            raise _unknown(number)
+        left_s = (call.ts_ms - now_ms) / 1000 + _GRACE_S
+        left_s += max(config.agent_limit_s, config.llm_timeout_s)
+        if call.state == "reserved" and left_s > 0:
+            raise ArnodeError(
+                f"question {number} may still be asked",
+                f"correct it in {math.ceil(left_s / 60)} minutes, when it is over in any case",
+            )
+        charge = Charge(
+            tokens_in=call.charge.tokens_in if fixed.tokens_in is None else fixed.tokens_in,
+            tokens_out=call.charge.tokens_out if fixed.tokens_out is None else fixed.tokens_out,
+            usd_nano=call.charge.usd_nano if fixed.usd is None else nano_of(fixed.usd),
+        )
+        model_calls.correct(database, number, charge, why=fixed.why, now_ms=now_ms)
+        corrected = model_calls.call(database, number)
+    assert corrected is not None  # noqa: S101 (nothing takes a question away)
+    return _document(corrected)
+
+
+def _document(call: Call) -> Mapping[str, Message]:
+    is_corrected = call.corrected_ms is not None
+    return {
+        "id": call.number,
+        "ts": _time(call.ts_ms),
+        "model": call.model,
+        "visit": call.is_visit,
+        "state": call.state,
+        **_figures(call.charge),
+        "booked": dict(_figures(call.booked)) if is_corrected else None,
+        "corrected": None if call.corrected_ms is None else _time(call.corrected_ms),
+        "why": call.why,
+    }
+
+
+def _figures(charge: Charge) -> Mapping[str, Message]:
+    return {
+        "tokens_in": charge.tokens_in,
+        "tokens_out": charge.tokens_out,
+        "usd": charge.usd_nano / NANO,
+    }
+
+
+def _time(ts_ms: int) -> str:
+    return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unknown(number: int) -> ArnodeError:
+    return ArnodeError(
+        f"there is no question {number}", "`arnode spending` lists today's with their numbers"
+    )
