@@ -80,6 +80,10 @@ def page(store: Store, membership: Membership) -> Iterator[str]:
     yield f"<!doctype html><meta charset=utf-8><title>arnode {name}</title><style>{_STYLE}</style>"
     yield f"<h1>{name}</h1><p>{store.record_count()} records, {len(membership.peers)} peers.</p>"
     yield "<p>Nothing here was measured by this node: authors claim it, and others re-ran it.</p>"
+    yield (
+        "<p>Nor is code read here: which tree is marked, because it does more than arithmetic, "
+        "<code>arnode verify</code> and <code>arnode show</code> say.</p>"
+    )
     for key in store.boards(membership.network.name):
         task = store.task(key.task)
         what = task.manifest.name if task else key.task.hex()[:12]

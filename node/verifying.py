@@ -61,7 +61,7 @@ class Verified:
     hardware_class: str
     step: AttestationStep
     runs: tuple[Run, ...]
-    marks: tuple[Finding, ...]
+    marks: tuple[Finding, ...] | None  # None where its files are no longer here
 
 
 def verify_claim(question: Question) -> Verified:
@@ -104,7 +104,7 @@ def _verified(home: Home, store: Store, job: Job) -> Verified:
         hardware_class=job.line.hardware_class,
         step=step,
         runs=tuple(run.outcome.run for run in store.runs_of(job.id) if run.outcome),
-        marks=marks or (),
+        marks=marks,
     )
 
 

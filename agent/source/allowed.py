@@ -43,6 +43,7 @@ _PLAIN: Final = {
     "itertools": "accumulate batched chain combinations combinations_with_replacement compress"
     " count cycle dropwhile filterfalse groupby islice pairwise permutations product repeat"
     " starmap takewhile tee zip_longest",
+    "json": "dumps loads",
     "math": "acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees dist e"
     " erf erfc exp exp2 expm1 fabs factorial floor fma fmod frexp fsum gamma gcd hypot inf isclose"
     " isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter perm pi"
@@ -54,18 +55,22 @@ _PLAIN: Final = {
     " uniform",
     "statistics": "fmean geometric_mean harmonic_mean linear_regression mean median mode pstdev"
     " pvariance quantiles stdev variance",
+    # Not the streams: the type of what is under them opens files.
+    "sys": "byteorder exit float_info maxsize platform version version_info",
     "time": "gmtime localtime monotonic monotonic_ns perf_counter perf_counter_ns process_time"
     " process_time_ns sleep strftime time time_ns",
     "typing": "Annotated Any Callable ClassVar Dict Final FrozenSet Generator Generic Iterable"
     " Iterator List Literal Mapping NamedTuple NewType Optional ParamSpec Protocol Self Sequence"
     " Set TYPE_CHECKING Tuple Type TypeAlias TypeVar Union cast final overload",
+    "warnings": "filterwarnings simplefilter warn",
 }
 _NUMPY: Final = {
     "numpy": """
     abs absolute add all allclose amax amin any append arange arccos arcsin arctan arctan2 argmax
-    argmin argpartition argsort argwhere array array_equal array_split asarray ascontiguousarray
-    atleast_1d atleast_2d average bincount bool_ broadcast_to ceil choose clip column_stack
-    concatenate convolve copy corrcoef cos cosh count_nonzero cov cross cumprod cumsum diag diff
+    argmin argpartition argsort argwhere array array2string array_equal array_split asarray
+    ascontiguousarray atleast_1d atleast_2d average bincount bool_ broadcast_to ceil choose clip
+    column_stack concatenate convolve copy corrcoef cos cosh count_nonzero cov cross cumprod cumsum
+    diag diff
     digitize divide dot dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye fft
     finfo flatnonzero flip float16 float32 float64 floor full full_like gradient greater histogram
     hstack hypot identity iinfo indices inf inner int16 int32 int64 int8 integer interp intersect1d
@@ -86,7 +91,7 @@ _NUMPY: Final = {
 }
 _TORCH: Final = {
     "torch": "amp autograd backends compiler cuda fft func linalg mps nn optim random special"
-    " utils version _dynamo _inductor",
+    " utils version xpu _dynamo _inductor",
     "torch._dynamo": "config disable graph_break mark_dynamic mark_static reset",
     "torch._dynamo.config": "",
     "torch._inductor": "config",
@@ -111,14 +116,15 @@ _TORCH: Final = {
     " get_device_name get_device_properties get_rng_state graph initial_seed is_available"
     " is_bf16_supported is_initialized is_tf32_supported make_graphed_callables manual_seed"
     " manual_seed_all max_memory_allocated max_memory_reserved mem_get_info memory_allocated"
-    " memory_reserved memory_stats memory_summary nvtx reset_peak_memory_stats seed set_device"
-    " set_per_process_memory_fraction set_rng_state set_stream set_sync_debug_mode stream"
-    " synchronize",
+    " memory_reserved memory_stats memory_summary nvtx reset_accumulated_memory_stats"
+    " reset_peak_memory_stats seed set_device set_per_process_memory_fraction"
+    " set_rng_state set_stream set_sync_debug_mode stream synchronize",
     "torch.cuda.amp": "GradScaler autocast custom_bwd custom_fwd",
     "torch.cuda.nvtx": "mark range range_pop range_push",
     "torch.func": "functional_call grad grad_and_value hessian jacfwd jacrev jvp linearize"
     " stack_module_state vjp vmap",
-    "torch.mps": "current_allocated_memory empty_cache manual_seed synchronize",
+    "torch.mps": "current_allocated_memory device_count driver_allocated_memory empty_cache"
+    " manual_seed recommended_max_memory synchronize",
     "torch.nn": "attention functional init modules parameter utils",
     "torch.nn.attention": "SDPBackend activate_flash_attention_impl flex_attention sdpa_kernel"
     " varlen",
@@ -142,6 +148,9 @@ _TORCH: Final = {
     " SequentialSampler Subset TensorDataset default_collate random_split",
     "torch.utils.flop_counter": "FlopCounterMode",
     "torch.version": "cuda hip",
+    "torch.xpu": "device_count empty_cache get_device_name get_device_properties is_available"
+    " manual_seed manual_seed_all max_memory_allocated memory_allocated memory_reserved"
+    " reset_peak_memory_stats synchronize",
 }
 _OPERATORS: Final = {
     "torch": operators.OPERATORS,
@@ -163,8 +172,13 @@ MODULES: Final[Mapping[str, frozenset[str]]] = {
     },
     **HARNESS,
 }
-# What a person or a model is told to import.
-IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - {"os"}
+# What a person or a model is told to import: not what training can do without.
+IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - {
+    "json",
+    "os",
+    "sys",
+    "warnings",
+}
 
 # What may be set in a module, outside of `torch.backends` to a constant; any other store there
 # changes what others run.

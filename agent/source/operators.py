@@ -165,7 +165,7 @@ SCHEDULES: Final = listed(
     """
     ChainedScheduler ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR
     ExponentialLR LRScheduler LambdaLR LinearLR MultiStepLR MultiplicativeLR OneCycleLR
-    PolynomialLR ReduceLROnPlateau SequentialLR StepLR
+    PolynomialLR ReduceLROnPlateau SequentialLR StepLR _LRScheduler
     """
 )
 INITS: Final = listed(

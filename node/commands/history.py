@@ -14,6 +14,7 @@ from protocol.errors import UsageError
 from protocol.units import from_nano
 
 if TYPE_CHECKING:
+    from agent.source.capabilities import Finding
     from node.store.experiments import Experiment
     from node.store.store import Store
     from protocol.encoding import Value
@@ -76,6 +77,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
                 print_foreign(imported, color=_color(home))
             return
         record = store.find(id)
+        marks = _marks(home, store, record)
         document: dict[str, object] = {
             "id": record.id.hex(),
             "kind": record.kind,
@@ -87,13 +89,14 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             "level": "here" if store.is_own(record.id) else "claimed",
             "retracted": _taken_back(store, record),
             "related": [item.hex() for item in _related(store, record)],
-            "marks": _marks(home, store, record),
+            "marks": None if marks is None else [asdict(mark) for mark in marks],
             "timeline": timeline_json(store, record),
         }
     if as_json:
         print_json(document)
         return
     body, runs = document.pop("body"), document.pop("timeline")
+    document["marks"] = _marks_shown(record, marks)
     document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
     _print_fields(document, indent="")
     click.echo()
@@ -218,17 +221,27 @@ def _in_one_line(value: object) -> str:
     return "-" if value is None else plain(str(value))
 
 
-def _marks(home: Home, store: "Store", record: "Record") -> list[dict[str, object]] | None:
+def _marks(home: Home, store: "Store", record: "Record") -> "tuple[Finding, ...] | None":
     """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
+    from node.exchange.bundle import Subject, trees_of
     from node.store.blobs import Blobs
     from node.vetting.adoption import marks_of
-    from protocol.kinds import PatchBody, ResultBody
 
-    body = record.body
-    if not isinstance(body, PatchBody | ResultBody):
+    if not isinstance(record.body, Subject):
         return None
-    marks = marks_of(store, Blobs(home.blobs), body.task, body.tree)
-    return None if marks is None else [asdict(mark) for mark in marks]
+    return marks_of(store, Blobs(home.blobs), record.body.task, trees_of(record.body)[1])
+
+
+def _marks_shown(record: "Record", marks: "tuple[Finding, ...] | None") -> "str | list[str] | None":
+    """Return what people read of it: no marks, no source here and no source at all differ."""
+    from node.exchange.bundle import Subject
+    from node.vetting.adoption import describe
+
+    if not isinstance(record.body, Subject):
+        return None
+    if marks is None:
+        return "not read, its source is not here"
+    return [describe(mark) for mark in marks] or "none"
 
 
 def _taken_back(store: "Store", record: "Record") -> str | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -11,11 +11,14 @@ from node.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
+    from agent.source.capabilities import Finding
     from node.store.imported import Imported
     from node.views.standing import Here
     from protocol.board import Board, Row
     from protocol.kinds import Env
     from protocol.manifest import TaskManifest
+
+    Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
 
 _TOP = 20
 _ID_DIGITS = 12
@@ -25,6 +28,8 @@ _LEGEND = (
     " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
     " claimed, - refuted; ? not borne out).  here: measured on this machine."
 )
+_READ = "code: what it does beyond arithmetic, as `show` has it; not here: its source is not."
+_UNREAD = "--marks reads the rows' code."
 
 
 @click.command()
@@ -41,6 +46,7 @@ _LEGEND = (
 @click.option(
     "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows of this environment."
 )
+@click.option("--marks", "is_read", is_flag=True, help="Read each row's code too, for marks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def leaderboard(
     task: str | None,
@@ -48,6 +54,7 @@ def leaderboard(
     level: str,
     top: int,
     wanted: tuple[str, ...],
+    is_read: bool,
     as_json: bool,
 ) -> None:
     """Show the board of a task and hardware class.
@@ -56,6 +63,9 @@ def leaderboard(
     claimed, on the public or the secret split, whichever is lower, and after an allowance for the
     luckiest of the author's tries; as another key measured it on its own secret split, once one
     has.
+
+    With --marks the code of the rows is read, half a second each: a mark is what a row's code does
+    beyond arithmetic that the task's baseline does not.
     """
     from node.commands.foreign import best_json
     from node.config import load_config
@@ -90,6 +100,7 @@ def leaderboard(
         and (level != "here" or row.tree in here)
         and all(_matches(row.env, name, text) for name, text in filters.items())
     ][:top]
+    marks = _marks(home, key.task, rows) if is_read else None
     if as_json:
         print_json(
             {
@@ -98,12 +109,12 @@ def leaderboard(
                 "rule": RULE,
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
-                "rows": [_as_json(row, here.get(row.tree)) for row in rows],
+                "rows": [_as_json(row, here.get(row.tree), marks) for row in rows],
                 "imported": [best_json(one, segment, top) for one, segment in segments],
             }
         )
         return
-    _print(board, rows, here, body.manifest, key.hardware_class, color=config.color)
+    _print(board, rows, here, marks, body.manifest, key.hardware_class, color=config.color)
     _print_imported(segments, top, color=config.color)
 
 
@@ -156,7 +167,30 @@ def _matches(env: "Env", name: str, text: str) -> bool:
     return str(env.get(name)) == text
 
 
-def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
+def _marks(home: Home, task: bytes, rows: "list[Row]") -> "Marks":
+    """Return what the code of each row does beyond its task's baseline."""
+    from node.store.blobs import Blobs
+    from node.store.store import Store
+    from node.vetting.adoption import marks_of
+
+    blobs = Blobs(home.blobs)
+    with Store.open_read_only(home) as store:
+        return {row.tree: marks_of(store, blobs, task, row.tree) for row in rows}
+
+
+def _marks_shown(marks: "tuple[Finding, ...] | None") -> str:
+    if marks is None:
+        return "not here"
+    return f"{len(marks)} marks" if len(marks) > 1 else f"marked: {marks[0].what}" if marks else ""
+
+
+def _as_json(row: "Row", here: "Here | None", marks: "Marks | None") -> dict[str, object]:
+    from node.vetting.adoption import describe
+
+    read: dict[str, object] = {}
+    if marks is not None:
+        found = marks[row.tree]
+        read["marks"] = None if found is None else [describe(mark) for mark in found]
     return {
         "rank": row.rank,
         "tie": row.tie,
@@ -184,6 +218,7 @@ def _as_json(row: "Row", here: "Here | None") -> dict[str, object]:
         "here": here and _here_as_json(here),
         "env": dict(row.env.items),
         "flags": list(row.flags),
+        **read,
     }
 
 
@@ -202,6 +237,7 @@ def _print(
     board: "Board",
     rows: "list[Row]",
     here: "Mapping[bytes, Here]",
+    marks: "Marks | None",
     manifest: "TaskManifest",
     hardware_class: str,
     *,
@@ -224,6 +260,8 @@ def _print(
     table.add_column("attested", no_wrap=True, justify="right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
+    if marks is not None:
+        table.add_column("code", no_wrap=True)
     has_flags = any(row.flags for row in rows)
     if has_flags:
         table.add_column("flags", overflow="fold")
@@ -239,10 +277,11 @@ def _print(
             _signed(row.gain_attested_lower_nano),
             _others_shown(row),
             Text(_here_shown(here.get(row.tree))),
+            *([] if marks is None else [_marks_shown(marks[row.tree])]),
             *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
     out.print(table)
-    out.print(_LEGEND, style="dim")
+    out.print(f"{_LEGEND}  {_UNREAD if marks is None else _READ}", style="dim")
     digests = (board.set_digest.hex()[:_ID_DIGITS], board.board_digest.hex()[:_ID_DIGITS])
     out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
 

@@ -14,6 +14,7 @@ from node.terminal import plain, print_json
 from protocol.errors import SafetyError, UsageError
 
 if TYPE_CHECKING:
+    from agent.source.capabilities import Finding
     from protocol.records import Record
     from protocol.source import Source
 
@@ -31,15 +32,18 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     from node.loop.heads import task_source
     from node.store.blobs import Blobs
     from node.store.store import Store
+    from node.vetting.adoption import describe, marks_of
 
     if Path(id).exists():
-        source, description = _from_bundle(Path(id))
+        source, description, marks = _from_bundle(Path(id))
     else:
         home = Home.locate(os.environ)
         with Store.open_read_only(home) as store:
             record = store.find(id)
             tree, description = _described(record, lambda task: task_source(store, task))
-        source = Blobs(home.blobs).get_source(tree)
+            blobs = Blobs(home.blobs)
+            source = blobs.get_source(tree)
+            marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)
     paths = [path for path, _ in source.files]
     command = _command(description, paths)
     with explaining_faults(folder):
@@ -53,16 +57,29 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         script = folder / "replay.sh"
         script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n')
         script.chmod(0o755)
+    said = [describe(mark) for mark in marks or ()]
     if as_json:
-        print_json({**description, "folder": str(folder), "files": paths, "command": command})
+        print_json(
+            {
+                **description,
+                "folder": str(folder),
+                "files": paths,
+                "command": command,
+                "marks": said,
+            }
+        )
         return
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
+    for mark in said:
+        click.echo(f"marked, it does more than arithmetic: {plain(mark)}", err=True)
 
 
-def _from_bundle(path: Path) -> "tuple[Source, dict[str, object]]":
+def _from_bundle(
+    path: Path,
+) -> "tuple[Source, dict[str, object], tuple[Finding, ...] | None]":
     from node.exchange.bundle import read_bundle
-    from node.exchange.bundle_check import check_bundle, manifest_of
+    from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 
     given = read_bundle(path)
     for finding in check_bundle(given):
@@ -79,7 +96,7 @@ def _from_bundle(path: Path) -> "tuple[Source, dict[str, object]]":
     tree, description = _described(given.subject, name_of)
     source = given.source(tree)
     assert source is not None  # noqa: S101 -- it was checked
-    return source, description
+    return source, description, marks_in(given)
 
 
 def _described(

@@ -1,6 +1,7 @@
 """`verify`: run somebody's claim again here; with `--check-only`, see what it proves by itself."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
+    from agent.source.capabilities import Finding
     from node.exchange.bundle import Bundle
     from node.verifying import Verified
 
@@ -86,8 +88,6 @@ def verify(
 
 def _tell(verified: "Verified") -> None:
     """Say what was claimed, what was measured, and what that means."""
-    from node.vetting.adoption import describe
-
     step, metric = verified.step, verified.manifest.metric
     author = step.author.hex()[:12]
     if step.gain_nano is None:
@@ -103,12 +103,24 @@ def _tell(verified: "Verified") -> None:
             f"{high:+.6f}, {len(verified.runs)} runs on {verified.hardware_class}"
         )
     click.echo(f"{step.verdict}: {plain(_meaning(verified))}")
-    for mark in verified.marks[:_SHOWN_MARKS]:
-        click.echo(f"marked: {plain(describe(mark))}")
-    if verified.marks:
-        click.echo("it does more than arithmetic, so it is never adopted without your word")
+    _tell_marks(verified.marks)
     if step.record:
         click.echo(f"signed as attestation {step.record.hex()[:12]}")
+
+
+def _tell_marks(marks: "Sequence[Finding] | None") -> None:
+    """Say what the code does beyond arithmetic, or that nobody looked."""
+    from node.vetting.adoption import describe
+
+    if marks is None:
+        click.echo("its code was not read for marks: not all of it is here")
+        return
+    for mark in marks[:_SHOWN_MARKS]:
+        click.echo(f"marked: {plain(describe(mark))}")
+    if len(marks) > _SHOWN_MARKS:
+        click.echo(f"marked: {len(marks) - _SHOWN_MARKS} more")
+    if marks:
+        click.echo("it does more than arithmetic, so it is never adopted without your word")
 
 
 def _meaning(verified: "Verified") -> str:
@@ -161,7 +173,7 @@ def _document(verified: "Verified") -> dict[str, object]:
         "verdict": step.verdict,
         "claim": step.word or None,
         "reason": step.reason or None,
-        "marks": [describe(mark) for mark in verified.marks],
+        "marks": None if verified.marks is None else [describe(mark) for mark in verified.marks],
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],
@@ -172,7 +184,8 @@ def _document(verified: "Verified") -> dict[str, object]:
 def _check(claim: str, *, as_json: bool) -> None:
     """Say what a claim proves by itself. That all fits together does not make it true."""
     from node.exchange.bundle import Subject
-    from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of
+    from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
+    from node.vetting.adoption import describe
 
     bundle = _bundle(claim)
     findings = check_bundle(bundle)
@@ -180,6 +193,7 @@ def _check(claim: str, *, as_json: bool) -> None:
     task = body.task if isinstance(body, Subject) else b""
     claimed = claimed_by(bundle.subject, manifest_of(bundle, task))
     holds = all(finding.ok for finding in findings)
+    marks = marks_in(bundle)
     if as_json:
         print_json(
             {
@@ -190,6 +204,7 @@ def _check(claim: str, *, as_json: bool) -> None:
                 "checks": [
                     {"name": one.name, "ok": one.ok, "detail": one.detail} for one in findings
                 ],
+                "marks": None if marks is None else [describe(mark) for mark in marks],
                 "claimed": claimed
                 and {
                     "gain": claimed.gain_nano / NANO,
@@ -210,6 +225,7 @@ def _check(claim: str, *, as_json: bool) -> None:
             )
         else:
             click.echo(f"key {author} signed it; it claims no gain")
+        _tell_marks(marks)
     if not holds:
         raise SafetyError("it does not hold together", "do not run or adopt it")
 

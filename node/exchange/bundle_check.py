@@ -7,7 +7,9 @@ whether it is true.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.source.capabilities import Finding as Mark
 from node.exchange.bundle import Bundle, Subject, trees_of
+from node.vetting.adoption import marks_beyond
 from protocol.board_facts import Claim, read_fact
 from protocol.errors import Rejected
 from protocol.hygiene import check_for_task
@@ -80,6 +82,20 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Claimed | None:
         lower_anchor_nano=None if anchor is None else anchor.lower_nano(),
         pairs=fact.gain.pairs,
     )
+
+
+def marks_in(bundle: Bundle) -> tuple[Mark, ...] | None:
+    """Return what its code does that the task's baseline does not; None where it is not in it.
+
+    Without the baseline everything beyond arithmetic is a mark.
+    """
+    body = bundle.subject.body
+    source = bundle.source(trees_of(body)[1]) if isinstance(body, Subject) else None
+    if source is None or not isinstance(body, Subject):
+        return None
+    manifest = manifest_of(bundle, body.task)
+    baseline = None if manifest is None else bundle.source(manifest.baseline_tree)
+    return marks_beyond(source, baseline)
 
 
 def manifest_of(bundle: Bundle, task: bytes) -> TaskManifest | None:

@@ -70,10 +70,15 @@ def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Find
         source = blobs.get_source(tree)
     except ArnodeError:
         return None
-    baseline = Source.of({})
+    baseline = None
     if body is not None and blobs.has(body.manifest.baseline_tree):
         baseline = blobs.get_source(body.manifest.baseline_tree)
-    return inspect(source, baseline=baseline).marks
+    return marks_beyond(source, baseline)
+
+
+def marks_beyond(source: Source, baseline: Source | None) -> tuple[Finding, ...]:
+    """Return what a source does that the baseline does not; without one, all beyond arithmetic."""
+    return inspect(source, baseline=baseline or Source.of({})).marks
 
 
 def describe(mark: Finding) -> str:

@@ -19,7 +19,7 @@ HABITS = """
 import os
 
 os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
-import gc, math, time
+import gc, json, math, sys, time, warnings
 from dataclasses import dataclass, asdict, field
 from functools import lru_cache, partial
 from typing import Optional
@@ -101,6 +101,10 @@ schedule = torch.optim.lr_scheduler.LambdaLR(Muon(raw.parameters()), lambda step
 with torch.autocast(device_type="cuda", dtype=torch.bfloat16), torch.inference_mode():
     torch.cuda.synchronize()
 gc.collect(); gc.freeze(); gc.disable()
+warnings.filterwarnings("ignore", category=UserWarning)
+if hasattr(torch, "xpu") and torch.xpu.is_available():
+    print(torch.xpu.get_device_name(0), torch.cuda.get_device_properties(0).clock_rate)
+print(json.dumps({"loss": 2.5, "platform": sys.platform, "weights": np.array2string(np.ones(2))}))
 if math.isnan(time.time()):
     exit(1)
 """
@@ -118,6 +122,13 @@ def marks(text: str) -> set[str]:
 TRICKS = {
     "import os\nos.system('id')": "module",
     "import os as math2\nmath2.fork()": "module",
+    "import sys\nsys.modules['os'].fork()": "module",
+    "import sys\ntype(sys.stdout.detach().detach())('x', 'w')": "module",
+    "from sys import path": "import",
+    "import sys\nsys.platform = 'x'": "harness",
+    "import json\njson.load(f)": "module",
+    "import json\njson.decoder.scanner": "module",
+    "import warnings\nwarnings.sys": "module",
     "import os\ny = [os]": "module",
     "import subprocess": "import",
     "import os": "import",
@@ -326,7 +337,7 @@ def test_the_scripts_of_the_family_are_clean(name: str, text: str) -> None:
 def test_a_script_that_does_more_is_no_mark_where_it_is_the_baseline() -> None:
     script = of((ROOT / "tests" / "tasks" / "forks" / "win_rtx.py").read_text())
     found = findings(script)
-    assert {"import json", "import argparse"} < {mark.text for mark in found}
+    assert {"import platform", "import argparse"} < {mark.text for mark in found}
     assert beyond(found, found) == ()
 
 
@@ -335,11 +346,11 @@ def test_habits_of_scripts_that_are_not_here_are_clean() -> None:
 
 
 def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
-    baseline = of('import os\nimport json\nos.environ["A"] = "1"\nX = 1\n')
+    baseline = of('import os\nimport csv\nos.environ["A"] = "1"\nX = 1\n')
     known = findings(baseline)
     assert [finding.text for finding in known] == [
         "import os",
-        "import json",
+        "import csv",
         "os.environ['A'] = '1'",
     ]
 

@@ -19,7 +19,9 @@ from node.store.store import Store
 from protocol.errors import SafetyError, UsageError
 from protocol.kinds import AttestBody
 from protocol.records import Record
+from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
+from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 
 Session = dict[str, Record]
@@ -241,6 +243,8 @@ def test_it_is_exported_checked_imported_and_replayed(
     text = arnode(capsys, "verify", str(path), "--check-only")
     assert "claims a gain of +0.020000" in text
     assert "nothing was run" in text
+    assert checked["marks"] == []
+    assert "marked" not in text
     taken = json.loads(arnode(capsys, "import", "bundle", str(path), "--json"))
     assert claim in taken["new"]
     again = json.loads(arnode(capsys, "import", "bundle", str(path), "--json"))
@@ -253,6 +257,30 @@ def test_it_is_exported_checked_imported_and_replayed(
     rows = json.loads(arnode(capsys, "leaderboard", "--json"))["rows"]
     assert [row["result"] for row in rows] == [claim]
     assert rows[0]["here"] is None
+
+
+def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
+    session: Session,
+    home: Home,
+    notebook: Notebook,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    marked = Source.of({"train.py": b"import socket\nimport subprocess\n"})
+    patch = Stranger(notebook.store, Blobs(home.blobs)).patch(BASELINE, marked)
+    path = tmp_path / "marked.bundle"
+    write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.record(patch)))
+    marks = [
+        "train.py line 1: import socket (import)",
+        "train.py line 2: import subprocess (import)",
+    ]
+    checked = json.loads(arnode(capsys, "verify", str(path), "--check-only", "--json"))
+    assert checked["marks"] == marks
+    lines = arnode(capsys, "verify", str(path), "--check-only").splitlines()
+    assert [f"marked: {mark}" for mark in marks] == lines[-3:-1]
+    assert "never adopted without your word" in lines[-1]
+    said = json.loads(arnode(capsys, "replay", str(path), str(tmp_path / "out"), "--json"))
+    assert said["marks"] == marks
 
 
 def test_a_bundle_of_another_network_is_not_taken_in(

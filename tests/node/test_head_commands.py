@@ -53,7 +53,14 @@ def test_show_lists_the_marks_of_a_patch(
         {"path": "train.py", "line": 2, "what": "import", "text": "import os"},
         {"path": "train.py", "line": 3, "what": "module", "text": "os.system('id')"},
     ]
-    assert "text=import os" in arnode(capsys, "show", marked)[0]
+    assert (
+        "marks:\n  train.py line 2: import os (import)\n"
+        "  train.py line 3: os.system('id') (module)\n"
+    ) in arnode(capsys, "show", marked)[0]
+    arnode(capsys, "adopt", marked, "--unverified")
+    adoption = ledger.store.records("adopt")[0].id.hex()
+    shown = json.loads(arnode(capsys, "show", adoption, "--json")[0])["marks"]
+    assert [mark["text"] for mark in shown] == ["import os", "os.system('id')"]
 
 
 def test_show_tells_no_marks_from_no_source(
@@ -65,6 +72,8 @@ def test_show_tells_no_marks_from_no_source(
     patch = stranger.patch(BASELINE, MARKED)
     Blobs(home.blobs).path(MARKED.tree).unlink()
     assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
+    assert "marks: not read, its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
+    assert "marks: none\n" in arnode(capsys, "show", kept.patch.hex())[0]
     profile = ledger.store.records("profile")[0].id.hex()
     assert json.loads(arnode(capsys, "show", profile, "--json")[0])["marks"] is None
 

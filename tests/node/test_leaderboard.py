@@ -9,11 +9,16 @@ import pytest
 
 from node.cli import main
 from node.home import Home
+from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody
 from protocol.manifest import Budget
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.source import Source
+from tests.node.books import with_baseline
+from tests.node.examples import HARDWARE_CLASS
+from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
@@ -81,6 +86,31 @@ def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     assert best["gain_anchor"] == 0.1
     assert best["metric"] == 1.9
     assert (second["rank"], second["here"]) == (2, None)
+
+
+def test_rows_are_read_for_marks_when_asked(
+    home: Home,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    with_baseline(home, store)
+    blobs = Blobs(home.blobs)
+    marked = Source.of({"train.py": b"import socket\nLEARNING_RATE = 0.3\n"})
+    gone = Source.of({"train.py": b"LEARNING_RATE = 0.4\n"})
+    Stranger(store, blobs, number=50).claims(marked, 6.0)
+    Stranger(store, blobs, number=51).claims(gone, 4.0)
+    blobs.path(gone.tree).unlink()
+    words = ("leaderboard", "--class", HARDWARE_CLASS)
+    assert all("marks" not in row for row in json.loads(arnode(capsys, *words, "--json"))["rows"])
+    read = json.loads(arnode(capsys, *words, "--marks", "--json"))["rows"]
+    said = {row["tree"]: row["marks"] for row in read}
+    assert said[marked.tree.hex()] == ["train.py line 1: import socket (import)"]
+    assert said[gone.tree.hex()] is None
+    table = arnode(capsys, *words, "--marks")
+    assert "marked: import" in table
+    assert "not here" in table
 
 
 def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) -> None:
