@@ -265,6 +265,8 @@ class Stages:
         """
         name = "scoring" if part == "claim" else "the audit"
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        if part == "audit":
+            sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
         def note_start(*, has_rows: bool) -> None:

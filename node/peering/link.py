@@ -126,7 +126,8 @@ class Link:
                     why: number for why, number in ignored.items() if isinstance(number, int)
                 }
             case _:
-                raise NetworkError("the network process answered a ping with something else")
+                _log.warning("the network process answered a ping with something else")
+                self._channel.close()
 
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:

@@ -18,6 +18,7 @@ from node.peering.channel import Channel
 from node.peering.child import LineBudget, child_command, printable, running_child
 from node.peering.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
+from protocol.records import sign_record
 from tests.peering.networks import (
     ECHO,
     PATIENCE_S,
@@ -31,6 +32,7 @@ from tests.peering.networks import (
     until,
     until_event,
 )
+from tests.protocol.examples import INSIGHT, START_MS
 from tests.protocol.worlds import KEYS, TREES, World, adopt
 from trainer.sandbox.tier import probe_tier
 
@@ -245,6 +247,30 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(monkeypatch: pytest.Monk
             await until(lambda: one.peer_id is None)
             await one.wait_up()
             assert own_program() != pid
+
+    run(test)
+
+
+def test_how_much_gossip_was_ignored_is_told_with_the_pings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "PING_EVERY_S", 0.1)
+
+    def foreign(seq: int) -> bytes:
+        return sign_record(
+            KEYS[0], net="other", seq=seq, prev=None, ts_ms=START_MS, body=INSIGHT
+        ).wire
+
+    async def test() -> None:
+        async with network() as one, network() as other:
+            await one.dial(other.addresses[0])
+            for seq in range(100):  # some before it knows that the other is in the topic
+                if other.ignored_messages:
+                    break
+                await one.publish(TOPIC, foreign(seq))
+                await asyncio.sleep(0.2)
+            assert other.ignored_messages.keys() == {"of another network"}
+            assert other.peers == (one.peer_id,), "a few are held against nobody"
 
     run(test)
 

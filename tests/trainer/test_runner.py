@@ -22,7 +22,10 @@ Edited = Callable[..., Source]
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
-LEAK = "print('LEAKED', tokens.flatten().tolist()[:64], flush=True)"
+# Warming up, the harness asks about nothing but zeros.
+LEAK = """            if tokens.any():
+                print('LEAKED', tokens.flatten().tolist()[:64], flush=True)
+"""
 
 
 def figures(outcome: RunOutcome) -> tuple[object, ...]:
@@ -128,7 +131,10 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
         "in training: ValueError: there is no split 'val' here",
     ),
     "secret text on its lips": (
-        ("            return logits\n", f"            {LEAK}\n            raise SystemExit(7)\n"),
+        (
+            "            return logits\n",
+            f"{LEAK}                raise SystemExit(7)\n            return logits\n",
+        ),
         "crash",
         "in scoring: it ended before it had answered everything",
     ),
@@ -171,7 +177,8 @@ def test_each_failure_has_its_word_and_a_reason(
     task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
 
     leaking = edited(
-        ("            return logits\n", f"            {LEAK}\n            return logits\n")
+        ("            return logits\n", f"{LEAK}            return logits\n"),
+        (READ, f"print('SET UP', flush=True)\n{READ}"),
     )
 
     async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
@@ -190,7 +197,9 @@ def test_each_failure_has_its_word_and_a_reason(
     before, found, after = asyncio.run(measure())
     # Once a script has seen secret text nothing that it says is kept.
     assert all("LEAKED" not in outcome.log_tail for outcome in found.values())
-    assert figures(found["leaking, and well otherwise"]) == figures(before)
+    well = found.pop("leaking, and well otherwise")
+    assert figures(well) == figures(before)
+    assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and claims, not in the audit
     for name, (_, status, reason) in FAILURES.items():
         outcome = found[name]
         assert outcome.status == status, (name, outcome.reason)
