@@ -15,7 +15,6 @@ from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.outcomes import Outcomes
 from node.loop.peers import Peers
-from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
@@ -23,6 +22,7 @@ from node.loop.verdicts import Verdicts
 from node.peering.definition import Network
 from node.store.store import Store
 from protocol.rule import Policy
+from trainer.quiet import Quiet
 
 _SALT = "proposal-seed"
 

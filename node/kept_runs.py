@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class KeptRuns:
         self._stream = stream
         self._path = path
         self._salt = salt
-        self._runs: dict[tuple[bytes, int], KeptRun] = {}
+        self._runs: defaultdict[tuple[bytes, int], list[KeptRun]] = defaultdict(list)
 
     def seed(self, block: int, number: int) -> int:
         """Return the seed of a block's pair; nobody could know it before the file was begun."""
@@ -98,13 +99,17 @@ class KeptRuns:
         return hashlib.sha256(b"split" + self._salt + self.setting).digest()
 
     def find(self, tree: bytes, seed: int) -> KeptRun | None:
-        """Return the run of a tree with a seed, if it has ended."""
-        return self._runs.get((tree, seed))
+        """Return the run of a tree with a seed, if it has ended: the first, if there are more."""
+        return next(iter(self.tries(tree, seed)), None)
+
+    def tries(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
+        """Return all of them: a base that failed may be run once more."""
+        return tuple(self._runs.get((tree, seed), ()))
 
     def keep(self, kept: KeptRun) -> None:
         """Write a run that has ended to disk."""
         _append(self._stream, self._path, kept)
-        self._runs[kept.tree, kept.run.seed] = kept
+        self._runs[kept.tree, kept.run.seed].append(kept)
 
     def take_in(self, lines: Sequence[bytes]) -> None:
         """Know what was kept before."""
@@ -113,7 +118,7 @@ class KeptRuns:
             if not isinstance(kept, KeptRun):
                 self.unread += 1
             elif kept.setting == self.setting:
-                self._runs.setdefault((kept.tree, kept.run.seed), kept)
+                self._runs[kept.tree, kept.run.seed].append(kept)
 
 
 @contextmanager

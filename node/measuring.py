@@ -147,6 +147,8 @@ async def measure(
         finally:
             trained.set()
         on_run(source, outcome)
+        if outcome.fault is not None:
+            raise outcome.fault
         return outcome
 
     try:
@@ -234,8 +236,11 @@ async def _pair(
     first = asyncio.create_task(run(order[0], on_trained=trained.set))
     try:
         await trained.wait()
-        second = await run(order[1])
-        return [await first, second]
+        outcomes = [await first, await run(order[1])]
+        for outcome in outcomes:
+            if outcome.fault is not None:
+                raise outcome.fault
+        return outcomes
     finally:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)

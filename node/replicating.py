@@ -74,7 +74,7 @@ class Replication:
     @property
     def is_open(self) -> bool:
         """Whether another pair is needed to know."""
-        return not self.candidate.refusal and self.confirmation.move == "pair"
+        return not self.candidate.refusal and self.confirmation.move in ("pair", "base")
 
     @property
     def verdict(self) -> AttestVerdict | Literal["open"]:
@@ -106,16 +106,18 @@ class Replications:
 
     def look(self, candidate: Candidate) -> Replication:
         """Judge a candidate by its whole pairs, in their order, up to the first that is not."""
+        runs: list[KeptRun] = []
         own: list[KeptRun] = []
         bases: list[KeptRun] = []
         for number in itertools.count():
-            base = self.find(self.manifest.baseline_tree, candidate.block, number)
-            mine = self.find(candidate.source.tree, candidate.block, number)
-            if base is None or mine is None:
+            seed = self.kept.seed(candidate.block, number)
+            base = self.kept.tries(self.manifest.baseline_tree, seed)
+            mine = self.kept.find(candidate.source.tree, seed)
+            if not base or mine is None:
                 break
-            bases.append(base)
+            runs += [*base, mine]
+            bases.append(base[-1])
             own.append(mine)
-        runs = [run for pair in zip(bases, own, strict=True) for run in pair]
         confirmation = next_of_confirmation(
             [_planned(at, kept) for at, kept in enumerate(runs)],
             self._reading(runs),
@@ -245,6 +247,14 @@ async def _measure_blocks(
                 break
             missing = _missing(base, pending, replications, block, number)
             await measure(session, _until(stopping, missing), on_run=keep, nonce=nonce)
+            again = [(base, seed) for seed in _half(pending, replications)]
+            await measure(session, _until(stopping, again), on_run=keep, nonce=nonce)
+
+
+def _half(pending: Sequence[Candidate], replications: Replications) -> set[int]:
+    """Return the seeds of pairs whose base is to be run once more."""
+    seeds = {replications.look(one).confirmation.unfinished for one in pending}
+    return {seed for seed in seeds if seed is not None}
 
 
 def _missing(

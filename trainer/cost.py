@@ -9,6 +9,7 @@ never of what a candidate's parent costs: that would ratchet.
 import math
 from dataclasses import dataclass
 
+OVERTIME = 2.0  # times a ceiling, which others cannot stretch a training to that is within it
 _TRAIN = 1.5
 _SERVE = 2.0  # else a script trains on in serve role
 # Up to the first answer: what is learned later contradicts that in the audit. A third of it is

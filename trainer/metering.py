@@ -37,12 +37,8 @@ class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
         self.unquoted = self.reason if unquoted is None else unquoted
 
 
-class OverCeiling(RunFailed):
-    """A timeout by what a stage cost, which a crowded machine can bring about as well."""
-
-
-class SlowStart(OverCeiling):
-    """A ceiling met before a serving script's first answer, when nothing is known of its metric."""
+class SlowStart(RunFailed):
+    """A ceiling met by a serving script that has not seen a row yet."""
 
 
 @contextlib.asynccontextmanager
@@ -101,16 +97,32 @@ async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def metered_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncIterator[None]:
-    """End the block with status `timeout` once the sandbox used so many more seconds that count."""
+async def metered_limit(
+    sandbox: Sandbox,
+    ceiling_s: float,
+    name: str,
+    *,
+    overtime_s: Callable[[], float] = lambda: 0.0,
+) -> AsyncIterator[None]:
+    """End the block with status `timeout` once the sandbox used so many more seconds that count.
+
+    `overtime_s` is asked when they are used up, how many more there are nevertheless.
+    """
     before_s = sandbox.metered_s()
     block = asyncio.current_task()
     assert block is not None  # noqa: S101 -- always inside a task
-    exceeded = False
+    allowed_s, exceeded = ceiling_s, False
+
+    def is_over() -> bool:
+        nonlocal allowed_s
+        used_s = sandbox.metered_s() - before_s
+        if used_s > allowed_s == ceiling_s:
+            allowed_s += overtime_s()
+        return used_s > allowed_s
 
     async def watch() -> None:
         nonlocal exceeded
-        while sandbox.metered_s() - before_s <= ceiling_s:  # noqa: ASYNC110
+        while not is_over():  # noqa: ASYNC110
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
         exceeded = True
         block.cancel()
@@ -119,7 +131,7 @@ async def metered_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncI
     try:
         yield
         # The watcher polls: what the last interval hid counts as well.
-        exceeded = exceeded or sandbox.metered_s() - before_s > ceiling_s
+        exceeded = exceeded or is_over()
     except asyncio.CancelledError:
         if not exceeded:
             raise
@@ -127,17 +139,21 @@ async def metered_limit(sandbox: Sandbox, ceiling_s: float, name: str) -> AsyncI
     finally:
         watcher.cancel()
     if exceeded:
-        raise OverCeiling("timeout", _too_much(sandbox, ceiling_s, name))
+        raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 
 
-def check_start(sandbox: Sandbox, used_s: float, ceiling_s: float, name: str) -> None:
-    """Raise SlowStart if a stage up to its first answer used too much."""
+def check_start(
+    sandbox: Sandbox, used_s: float, ceiling_s: float, name: str, *, has_rows: bool
+) -> None:
+    """Raise RunFailed if the start of a stage used too much: SlowStart before it has any rows."""
     if used_s > ceiling_s:
-        raise SlowStart("timeout", _too_much(sandbox, ceiling_s, name))
+        failure = RunFailed if has_rows else SlowStart
+        raise failure("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 
 
-def _too_much(sandbox: Sandbox, ceiling_s: float, name: str) -> str:
-    unit = "CPU seconds" if sandbox.profile.card is None else "seconds"
+def too_much(ceiling_s: float, name: str, *, by_clock: bool) -> str:
+    """Return what is said of a stage that used more than it may."""
+    unit = "seconds" if by_clock else "CPU seconds"
     return f"{name} used more than {ceiling_s:.2f} {unit}, the task's ceiling here"
 
 
@@ -173,9 +189,9 @@ def next_step_s(lasted_s: float) -> float:
 
 
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
-    """Run a serving stage, again with a fresh sandbox if its start was slow.
+    """Run a serving stage, again with a fresh sandbox if it was slow to get ready.
 
-    Nothing was answered but the first batch, so that starting again picks nothing.
+    It had the same weights then as now and no row yet, so that starting again picks nothing.
     """
     for _ in range(_STARTS - 1):
         with contextlib.suppress(SlowStart):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from protocol.errors import ArnodeError
 from protocol.runs import Audit, Role, Run, Status
 from trainer.cost import Cost
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
@@ -22,7 +23,8 @@ class RunOutcome:
     Metrics and audit are coarse (`trainer.coarse`). `claims` are the log-probabilities of the
     public rows by row and position, to aim later audits with. `reason` may quote the candidate,
     `unquoted` never does; neither does, nor `log_tail`, from where it saw secret text on. `stages`
-    say where the seconds went.
+    say where the seconds went. `fault`: what ended it was no doing of the candidate's, and ends
+    more than this run once it is written down.
     """
 
     seed: int
@@ -41,6 +43,7 @@ class RunOutcome:
     log_tail: str
     claims: Floats | None
     stages: tuple[Stage, ...] = ()
+    fault: ArnodeError | None = None
 
     def to_run(self, role: Role, *, quoting: bool = True) -> Run:
         """Return what a record says of it; without `quoting` no word is the candidate's."""
@@ -76,11 +79,17 @@ class Yardstick:
 
 @dataclass(slots=True)
 class Meter:
-    """Fills up while a run goes on; whatever ends the run, these figures stand."""
+    """Fills up while a run goes on; whatever ends the run, these figures stand.
+
+    `others_share` is what others used while it trained, of all processors' time; `has_rows` says
+    whether it was shown a row to score.
+    """
 
     wall_s: float = 0.0
     train_s: float = 0.0
     train_cpu_s: float = 0.0
+    others_share: float = 0.0
+    has_rows: bool = False
     first_claim_s: float = 0.0
     claim_s: float = 0.0
     claim_wall_s: float = 0.0

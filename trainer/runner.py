@@ -4,6 +4,7 @@ What the stages cost the task's baseline tree here decides what they may cost a 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -18,36 +19,25 @@ from trainer.crowd import Crowd
 from trainer.device import Device, processor
 from trainer.evaluators import check_metric
 from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.metering import OverCeiling, RunFailed
+from trainer.metering import RunFailed
 from trainer.outcome import Meter, RunOutcome, Yardstick
+from trainer.pace import Pace
 from trainer.sandbox.visible import visible_tree
 from trainer.stages import Request, Scores, Stages
-from trainer.supply import NotThereYet
 from trainer.task import Task
 from trainer.text.data import TaskData
 from trainer.timeline import Timeline, in_order
+from trainer.training import PATIENCE_S, Trained, Training
 
-_SLOWER = 1.05  # a baseline that takes this much longer means a crowded machine
-_ATTEMPTS = 3  # on one
 _CALIBRATIONS = 2
-
-
-class CeilingExceeded(Exception):  # noqa: N818 -- an outcome that `run` looks at once more
-    """A run ended at a ceiling of its cost; `outcome` says so."""
-
-    def __init__(self, outcome: RunOutcome) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-
-
-class Contended(Exception):  # noqa: N818 -- an event: the run is repeated
-    """Others used the card while a run trained on it."""
 
 
 class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
-    Raises ConfigurationError for a task whose metric is another one than its evaluator's.
+    `audit_key` is a secret: with the run it decides where the audit of its claims looks.
+    `patience_s` is how long a run that others disturbed may wait for a quiet minute. Raises
+    ConfigurationError for a task whose metric is another one than its evaluator's.
     """
 
     def __init__(
@@ -57,13 +47,21 @@ class Runner:
         *,
         device: Device | None = None,
         compiled: CompiledCode | None = None,
-        random_seed: Callable[[], int],
+        audit_key: bytes,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         check_metric(task.manifest)
         self.task = task
         self.device = device = device or processor()
         self._watching = AsyncExitStack()
-        self._stages = Stages(task, data, device=device, compiled=compiled, random_seed=random_seed)
+        self._stages = Stages(task, data, device=device, compiled=compiled, audit_key=audit_key)
+        self._training = Training(
+            self._stages,
+            baseline=task.source,
+            is_card_used=self.is_used_by_others,
+            patience_s=patience_s,
+        )
+        self._pace: Pace | None = None
 
     @property
     def yardstick(self) -> Yardstick | None:
@@ -73,6 +71,7 @@ class Runner:
     @yardstick.setter
     def yardstick(self, measured: Yardstick | None) -> None:
         self._stages.yardstick = measured
+        self._pace = None if measured is None else self._pace_from(measured.cost, share=0.0)
 
     @property
     def metric_tolerance(self) -> float:
@@ -95,6 +94,14 @@ class Runner:
             await watch.rested()
             self._stages.watch = watch
 
+    def hurry(self) -> None:
+        """Let no run wait for a quiet minute any more: `run` raises PutOff instead."""
+        self._training.hurry()
+
+    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+        """Have somebody told whenever a run begins to wait for a quiet minute."""
+        self._training.on_wait = on_wait
+
     def is_used_by_others(self) -> bool:
         """Whether others used the card noticeably since this was last asked."""
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
@@ -107,6 +114,7 @@ class Runner:
         self.yardstick = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
+        crowd = Crowd()
         try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed, split=split)
@@ -119,6 +127,7 @@ class Runner:
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
                 "`arnode doctor` looks at this machine, `arnode task check` at an own task",
             )
+        self._pace = self._pace_from(self.yardstick.cost, share=crowd.share())
         return outcome
 
     async def run(
@@ -136,8 +145,9 @@ class Runner:
         `split` is the secret key of a secret split, 32 bytes; without one it is a split that no
         other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
         are known; `incumbent` are the claims of the public rows to aim the audit with (default: the
-        baseline's); `on_trained` is called when the next run may train. Raises ValueError before
-        `calibrate`.
+        baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
+        row was shown. Raises ValueError before `calibrate`, PutOff if `hurry` was called while it
+        waited.
         """
         if self.yardstick is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -147,90 +157,37 @@ class Runner:
             split=split,
             needs_audit=needs_audit,
             incumbent=incumbent,
-            ceiling=UNLIMITED if self.yardstick is None else self._ceiling(self.yardstick.cost),
+            ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
         )
-        contended, aside = False, Timeline()
-        for left in reversed(range(_ATTEMPTS)):
-            crowd, began_s = Crowd(), time.monotonic()
-            try:
-                outcome = await self._attempt_on_all(request, on_trained, may_be_contended=not left)
-                break
-            except Contended:
-                aside.add("train", "attempt", began_s, time.monotonic())
-                continue
-            except CeilingExceeded as exceeded:
-                outcome, ended_s = exceeded.outcome, time.monotonic()
-            # Before a candidate is blamed, the baseline is timed beside it. Its metric is not
-            # known yet: repeating the run picks nothing.
-            fresh = await self._cost_now()
-            aside.add("train", "baseline", ended_s, time.monotonic())
-            if fresh is None or self.yardstick is None:
-                break
-            known = self.yardstick.cost
-            if not (crowd.is_noticeable() or fresh.exceeds(known, _SLOWER)):
-                break
-            contended = True
-            if left:
-                aside.add("train", "attempt", began_s, ended_s)
-            request = replace(request, ceiling=self._ceiling(known.at_least(fresh)))
-        if contended and CONTENDED not in outcome.flags:
-            outcome = replace(outcome, flags=(CONTENDED, *outcome.flags))
+        aside = Timeline()
+        try:
+            trained = await self._training.run(request, self._pace, on_trained, aside)
+        finally:
+            on_trained()
+        outcome = await self._scored_outcome(trained, aside)
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
-    async def _cost_now(self) -> Cost | None:
-        """What the baseline tree costs at this moment; None when even that fails."""
-        request = Request(
-            source=self.task.source,
-            seed=0,
-            split=None,
-            needs_audit=lambda _public, _secret: True,
-            incumbent=None,
-            ceiling=UNLIMITED,
-        )
-        meter = Meter()
-        outcome = await self._attempt(request, meter, lambda: None)
-        return meter.cost if outcome.status == "ok" else None
-
-    async def _attempt_on_all(
-        self, request: Request, on_trained: Callable[[], None], *, may_be_contended: bool
-    ) -> RunOutcome:
-        """Run once, again whenever it needed data that were still on their way."""
-        while True:
-            try:
-                return await self._attempt(
-                    request, Meter(), on_trained, may_be_contended=may_be_contended
-                )
-            except NotThereYet:
-                await self._stages.wait_for_data()
-
-    async def _attempt(
-        self,
-        request: Request,
-        meter: Meter,
-        on_trained: Callable[[], None],
-        *,
-        may_be_contended: bool = True,
-    ) -> RunOutcome:
-        """Run once.
-
-        Raises CeilingExceeded, which carries the outcome, if it cost too much, and Contended if
-        others kept a card from it and it may not be.
-        """
+    async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
+        """Score what was trained, once."""
+        meter, failed = trained.meter, trained.failed
         scores: Scores | None = None
-        failed: RunFailed | None = None
-        try:
+        fault: ArnodeError | None = None
+        if failed is None:
+            request = await self._as_crowded(trained, aside)
             try:
-                weights = await self._stages.train(request, meter)
-                # Before anything is known of what it is worth: repeating it picks nothing.
-                if meter.is_contended and not may_be_contended:
-                    raise Contended
-            finally:
-                on_trained()
-            scores = await self._stages.score(request, weights, meter)
-        except RunFailed as failure:
-            failed = failure
-        outcome = RunOutcome(
-            seed=request.seed,
+                scores = await self._stages.score(request, trained.weights, meter)
+            except RunFailed as failure:
+                failed = failure
+            except ArnodeError as error:
+                if not meter.has_rows:
+                    raise
+                # Whoever can bring this about must not have its run begun anew for it.
+                fault, failed = error, RunFailed("crash", f"cut off while scored: {error.message}")
+        flags = meter.card.flags if meter.card else ()
+        if trained.is_contended and CONTENDED not in flags:
+            flags = (CONTENDED, *flags)
+        return RunOutcome(
+            seed=trained.request.seed,
             status=failed.status if failed else "ok",
             metric_nano=scores.public_nano if scores else None,
             secret_nano=scores.secret_nano if scores else None,
@@ -240,19 +197,38 @@ class Runner:
             tokens=self._stages.budget_tokens,
             peak_mem_bytes=meter.peak_bytes,
             audit=scores.audit if scores else None,
-            flags=meter.card.flags if meter.card else (),
+            flags=flags,
             reason=failed.reason if failed else None,
             unquoted=failed.unquoted if failed else None,
             log_tail=meter.log_tail,
             claims=scores.claims if scores else None,
             stages=meter.timeline.stages,
+            fault=fault,
         )
-        if isinstance(failed, OverCeiling):
-            raise CeilingExceeded(outcome)
-        return outcome
 
-    def _ceiling(self, baseline: Cost) -> Cost:
-        return baseline.ceiling(
+    async def _as_crowded(self, trained: Trained, aside: Timeline) -> Request:
+        """Return the request with ceilings for scoring on a machine that is as crowded as it is.
+
+        That must be known before the first row: the baseline's own weights are scored for it.
+        """
+        request, pace, share = trained.request, self._pace, trained.meter.others_share
+        if pace is None or self.yardstick is None or self.device.cuda is not None:
+            return request
+        if not pace.knows_serving(share) and self.yardstick.weights:
+            meter, crowd, began_s = Meter(), Crowd(), time.monotonic()
+            timed = replace(request, source=self.task.source, split=None, ceiling=UNLIMITED)
+            timed = replace(timed, needs_audit=lambda _public, _secret: True, incumbent=None)
+            with contextlib.suppress(RunFailed):
+                await self._stages.score(timed, self.yardstick.weights, meter)
+                pace.learn_serving(crowd.share(), meter.cost)
+            aside.add("train", "baseline", began_s, time.monotonic())
+        serving = pace.ceiling(share)
+        return replace(request, ceiling=replace(serving, train_s=request.ceiling.train_s))
+
+    def _pace_from(self, cost: Cost, *, share: float) -> Pace:
+        return Pace(
+            cost,
+            share,
             has_token_budget=bool(self._stages.budget_tokens),
             by_clock=self.device.cuda is not None,
         )

@@ -106,6 +106,15 @@ async def ask_claims(sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], Non
     return np.concatenate(answers)
 
 
+def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
+    """Return what an audit draws with: the same for a run each time, and known to no script.
+
+    So however often an audit begins anew, it looks at the same places of the same claims.
+    """
+    digest = hmac.digest(key, b"arnode/audit/1\0" + tree + seed.to_bytes(8), "sha256")
+    return np.random.default_rng(int.from_bytes(digest))
+
+
 async def ask_audit(
     sandbox: Sandbox,
     scored: ScoredRows,

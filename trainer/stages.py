@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from protocol.source import Source
 from protocol.units import NANO
 from trainer.coarse import coarse_audit
 from trainer.compiled import CompiledCode
-from trainer.cost import UNLIMITED, Cost
+from trainer.cost import OVERTIME, UNLIMITED, Cost
+from trainer.crowd import Crowd
 from trainer.device import Device
 from trainer.evaluators import lm_bpb_1 as evaluator
 from trainer.evaluators.lm_bpb_1 import Floats, Tolerance
@@ -40,7 +41,7 @@ from trainer.outcome import Meter, Yardstick
 from trainer.sandbox.pool import WarmPool
 from trainer.sandbox.profile import Profile, Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.scoring import ScoredRows, ask_audit, ask_claims
+from trainer.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.sealed import Sealed, sealed
 from trainer.secret_splits import Claimed, SecretSplits
 from trainer.supply import Supply
@@ -102,7 +103,7 @@ class Stages:
         *,
         device: Device,
         compiled: CompiledCode | None,
-        random_seed: Callable[[], int],
+        audit_key: bytes,
     ) -> None:
         self.watch: CardWatch | None = None  # while there is one
         self.yardstick: Yardstick | None = None
@@ -112,9 +113,9 @@ class Stages:
         self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
-        self._random_seed = random_seed
+        self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
-        self._supply = Supply(data, self.budget_tokens)
+        self.supply = Supply(data, self.budget_tokens)
         self._training = asyncio.Lock()
         self._scoring = asyncio.Lock()
         self._clock = asyncio.Lock()
@@ -122,7 +123,7 @@ class Stages:
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
         await self._pool.close()
-        self._supply.close()
+        self.supply.close()
 
     @property
     def budget_tokens(self) -> int:
@@ -134,7 +135,7 @@ class Stages:
         """Return the weights that a source trains.
 
         Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come (`wait_for_data`).
+        data would have been needed than have come (`supply.grown`).
         """
         async with self._training:
             if self.watch is None:
@@ -145,12 +146,12 @@ class Stages:
                 finally:
                     meter.card = window.report
 
-    async def wait_for_data(self) -> None:
-        """Wait until there is what a run has lacked."""
-        await self._supply.grown()
-
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
-        """Return what weights are worth on both splits. Raises RunFailed."""
+        """Return what weights are worth on both splits. Raises RunFailed.
+
+        Whoever has seen a row knows its own metric or a part of it, so that nothing is repeated
+        from the first row on: `meter.has_rows` says that there was one.
+        """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
             scored = await asyncio.to_thread(self.splits.draw, request.split)
@@ -183,9 +184,15 @@ class Stages:
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
-        first = await self._supply.part(request.seed, 0)
+        first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
+        crowd, ceiling_s = Crowd(), request.ceiling.train_s
+
+        def overtime_s() -> float:
+            """On a crowded machine its end is awaited: a fair ceiling is known after it only."""
+            return (OVERTIME - 1) * ceiling_s if crowd.is_noticeable() else 0.0
+
         # From the source's arrival on, not from the data's: what a script knows of the text, or
         # the interpreter's own files, is enough to train on before there is any data.
         before_s, before_cpu_s = sandbox.metered_s(), sandbox.cpu_s()
@@ -193,7 +200,7 @@ class Stages:
         try:
             async with (
                 self._stage(sandbox, "training"),
-                metered_limit(sandbox, request.ceiling.train_s, "training"),
+                metered_limit(sandbox, ceiling_s, "training", overtime_s=overtime_s),
             ):
                 timeline.enter("train", "build")
                 if self._compiled is not None:
@@ -214,6 +221,7 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.train_s = sandbox.metered_s() - before_s
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
+            meter.others_share = crowd.share()
             await sandbox.close()
             meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
@@ -236,7 +244,7 @@ class Stages:
             with part.opened() as descriptor:
                 await sandbox.send(DATA, descriptor=descriptor)
             # Sealed ahead: to wait for it would cost the script's time.
-            ahead = asyncio.create_task(self._supply.part(request.seed, number))
+            ahead = asyncio.create_task(self.supply.part(request.seed, number))
             try:
                 tag, payload = await sandbox.receive_one(expected, on_begun=note)
                 if tag == WEIGHTS:
@@ -247,38 +255,56 @@ class Stages:
                 await asyncio.gather(ahead, return_exceptions=True)
         return payload
 
-    async def _claim(
-        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
-    ) -> Floats:
+    @contextlib.asynccontextmanager
+    async def _serving(
+        self, request: Request, weights: bytes, meter: Meter, part: Literal["claim", "audit"]
+    ) -> AsyncIterator[tuple[Sandbox, Callable[[], None]]]:
+        """A fresh sandbox that serves weights and has no row yet; what to tell its first answer.
+
+        Raises SlowStart from here, what its end and its ceilings mean from the block.
+        """
+        name = "scoring" if part == "claim" else "the audit"
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        if part == "audit":
+            sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
-        def note_first() -> None:
-            meter.first_claim_s = sandbox.metered_s() - before_s
-            check_start(sandbox, meter.first_claim_s, ceiling.first_claim_s, "the start of scoring")
-            # A script that trains on there has that much less of it before.
-            both_s = meter.train_s + meter.first_claim_s
-            check_start(sandbox, both_s, ceiling.train_s, "training with the start of scoring")
+        def note_start(*, has_rows: bool) -> None:
+            used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
+            setattr(meter, f"first_{part}_s", used_s)
+            check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
+            if part == "claim":  # a script that trains on there has that much less of it before
+                both, both_s = "training with the start of scoring", meter.train_s + used_s
+                check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
         try:
             async with held():
                 try:
                     async with (
-                        self._stage(sandbox, "scoring"),
-                        wall_limit(_SERVE_WALL_S, "scoring"),
-                        metered_limit(sandbox, ceiling.claim_s, "scoring"),
+                        self._stage(sandbox, name),
+                        wall_limit(_SERVE_WALL_S, name),
+                        metered_limit(sandbox, getattr(ceiling, f"{part}_s"), name),
                     ):
-                        meter.timeline.enter("claim", "load")
+                        meter.timeline.enter(part, "load")
                         await self._serve(sandbox, request, weights)
-                        meter.timeline.enter("claim", "score")
-                        claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
+                        meter.timeline.enter(part, "score")
+                        note_start(has_rows=False)
+                        meter.has_rows = True
+                        yield sandbox, partial(note_start, has_rows=True)
                 finally:
-                    meter.claim_s = sandbox.metered_s() - before_s
+                    setattr(meter, f"{part}_s", sandbox.metered_s() - before_s)
                     await sandbox.close()
-                    meter.note(sandbox, "claim")
+                    meter.note(sandbox, part)
         finally:
-            meter.timeline.leave("claim")
-            meter.claim_wall_s = time.monotonic() - started_s
+            meter.timeline.leave(part)
+            if part == "claim":
+                meter.claim_wall_s = time.monotonic() - started_s
+
+    async def _claim(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
+    ) -> Floats:
+        async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
+            claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
         if fault := evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
@@ -286,40 +312,13 @@ class Stages:
     async def _audit(
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Floats
     ) -> Audit:
-        random = np.random.default_rng(self._random_seed())
+        random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
         reference = await self._reference(request, scored, claims)
-        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
-        before_s = sandbox.metered_s()
-
-        def note_first() -> None:
-            meter.first_audit_s = sandbox.metered_s() - before_s
-            check_start(
-                sandbox, meter.first_audit_s, ceiling.first_audit_s, "the start of the audit"
-            )
-
-        try:
-            # The process that claimed is dead; only now is it decided what will be looked at.
-            positions = evaluator.draw_positions(claims, reference, caps.k, random)
-            async with held():
-                try:
-                    async with (
-                        self._stage(sandbox, "the audit"),
-                        wall_limit(_SERVE_WALL_S, "the audit"),
-                        metered_limit(sandbox, ceiling.audit_s, "the audit"),
-                    ):
-                        meter.timeline.enter("audit", "load")
-                        await self._serve(sandbox, request, weights)
-                        meter.timeline.enter("audit", "score")
-                        audited = await ask_audit(
-                            sandbox, scored, positions, random, on_first=note_first
-                        )
-                finally:
-                    meter.audit_s = sandbox.metered_s() - before_s
-                    await sandbox.close()
-                    meter.note(sandbox, "audit")
-        finally:
-            meter.timeline.leave("audit")
+        # The process that claimed is dead; only now is it decided what will be looked at.
+        positions = evaluator.draw_positions(claims, reference, caps.k, random)
+        async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
+            audited = await ask_audit(sandbox, scored, positions, random, on_first=note_first)
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]
@@ -394,6 +393,6 @@ class Stages:
         )
 
     def _job(self, role: Role, request: Request) -> bytes:
-        parts = 1 if self.budget_tokens else self._supply.count
+        parts = 1 if self.budget_tokens else self.supply.count
         job = run_job(role, request.seed, request.source, self._task.manifest, self._data, parts)
         return job_message(job, request.source)

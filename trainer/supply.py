@@ -59,6 +59,11 @@ class Supply:
         while not data.is_complete and len(data.training_parts) < self._wanted:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKED_S)  # a thread of the node's loads them, without an event
 
+    async def completed(self) -> None:
+        """Wait until all parts are there."""
+        while not self._data.is_complete:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKED_S)  # as above
+
     def close(self) -> None:
         """Let go of all of them; a sandbox that has one keeps it."""
         while self._kept:

@@ -23,7 +23,7 @@ from agent.model.quoting import (
     one_line,
 )
 from agent.proposal import Aim, Brief, Context, Crash, Silence
-from agent.source.allowed import MODULES
+from agent.source.allowed import IMPORTS
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
 from protocol.source import Source
@@ -217,7 +217,7 @@ def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
 Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}
 You may edit {", ".join(editable)} and nothing else."""
     rules = _MEASURED.format(
-        modules=", ".join(sorted(MODULES)),
+        modules=", ".join(sorted(IMPORTS)),
         noise_sd=brief.noise_sd,
         unit=brief.unit,
         screen_sd=DEFAULT.screen_sd,

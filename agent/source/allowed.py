@@ -1,9 +1,16 @@
-"""What training code needs, and what leads out of it: the tables of the capability lint.
+"""What training code needs: the allow-list of the capability lint. Whatever is not here is marked.
 
-Modules are named as they are imported. A component is one name of a dotted chain.
+Modules are named by their full dotted path, and of each only the names listed may be used. Which
+attributes the values behind these names may be asked for is `agent.source.attributes`' affair.
 """
 
+import builtins
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
+
+from agent.source import operators
 
 # The names of `trainer/harness/prepare.py` and `kernels.py` that a script may use; autoresearch's.
 HARNESS: Final = {
@@ -18,85 +25,278 @@ HARNESS: Final = {
 }  # fmt: skip
 OWN_PACKAGES: Final = frozenset({"agent", "bootstrap", "node", "protocol", "trainer"})
 
-MODULES: Final = frozenset(
+_PLAIN: Final = {
+    "__future__": "annotations",
+    "abc": "ABC abstractmethod",
+    "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
+    "cmath": "cos e exp inf log nan phase pi polar rect sin sqrt",
+    "collections": "ChainMap Counter OrderedDict abc defaultdict deque namedtuple",
+    "collections.abc": "Callable Collection Container Generator Hashable Iterable Iterator Mapping"
+    " MutableMapping MutableSequence Sequence Set Sized",
+    "contextlib": "ExitStack contextmanager nullcontext suppress",
+    "copy": "copy deepcopy",
+    "dataclasses": "KW_ONLY asdict astuple dataclass field fields is_dataclass replace",
+    "enum": "Enum Flag IntEnum IntFlag StrEnum auto unique",
+    "functools": "cache cached_property cmp_to_key lru_cache partial reduce total_ordering wraps",
+    "gc": "collect disable enable freeze get_count get_threshold isenabled set_threshold unfreeze",
+    "heapq": "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
+    "itertools": "accumulate batched chain combinations combinations_with_replacement compress"
+    " count cycle dropwhile filterfalse groupby islice pairwise permutations product repeat"
+    " starmap takewhile tee zip_longest",
+    "math": "acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees dist e"
+    " erf erfc exp exp2 expm1 fabs factorial floor fma fmod frexp fsum gamma gcd hypot inf isclose"
+    " isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter perm pi"
+    " pow prod radians remainder sin sinh sqrt sumprod tan tanh tau trunc ulp",
+    "numbers": "Complex Integral Number Rational Real",
+    "os": "environ",  # and of it only the settings below
+    "random": "Random betavariate choice choices expovariate gauss getrandbits getstate"
+    " normalvariate randbytes randint random randrange sample seed setstate shuffle triangular"
+    " uniform",
+    "statistics": "fmean geometric_mean harmonic_mean linear_regression mean median mode pstdev"
+    " pvariance quantiles stdev variance",
+    "time": "gmtime localtime monotonic monotonic_ns perf_counter perf_counter_ns process_time"
+    " process_time_ns sleep strftime time time_ns",
+    "typing": "Annotated Any Callable ClassVar Dict Final FrozenSet Generator Generic Iterable"
+    " Iterator List Literal Mapping NamedTuple NewType Optional ParamSpec Protocol Self Sequence"
+    " Set TYPE_CHECKING Tuple Type TypeAlias TypeVar Union cast final overload",
+}
+_NUMPY: Final = {
+    "numpy": """
+    abs absolute add all allclose amax amin any append arange arccos arcsin arctan arctan2 argmax
+    argmin argpartition argsort argwhere array array_equal array_split asarray ascontiguousarray
+    atleast_1d atleast_2d average bincount bool_ broadcast_to ceil choose clip column_stack
+    concatenate convolve copy corrcoef cos cosh count_nonzero cov cross cumprod cumsum diag diff
+    digitize divide dot dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye fft
+    finfo flatnonzero flip float16 float32 float64 floor full full_like gradient greater histogram
+    hstack hypot identity iinfo indices inf inner int16 int32 int64 int8 integer interp intersect1d
+    isclose isfinite isin isinf isnan kron lexsort less linalg linspace log log10 log1p log2
+    logaddexp logical_and logical_not logical_or logspace matmul max maximum mean median meshgrid
+    min minimum mod moveaxis multiply nan nan_to_num nanmax nanmean nanmin nanstd nansum ndarray
+    ndim nonzero not_equal ones ones_like outer pad partition percentile permute_dims pi polyfit
+    polyval power prod ptp quantile random ravel reciprocal repeat reshape roll rot90 round
+    searchsorted setdiff1d shape sign sin sinh size sort split sqrt square squeeze stack std
+    subtract sum swapaxes take take_along_axis tan tanh tile trace transpose trapezoid tril triu
+    uint16 uint32 uint64 uint8 union1d unique var vdot vstack where zeros zeros_like
+    """,
+    "numpy.fft": "fft fftfreq ifft irfft rfft rfftfreq",
+    "numpy.linalg": "cholesky cond det eig eigh eigvals eigvalsh inv lstsq matrix_power matrix_rank"
+    " norm pinv qr slogdet solve svd",
+    "numpy.random": "Generator RandomState choice default_rng normal permutation rand randint randn"
+    " random seed shuffle uniform",
+}
+_TORCH: Final = {
+    "torch": "amp autograd backends compiler cuda fft func linalg mps nn optim random special"
+    " utils version _dynamo _inductor",
+    "torch._dynamo": "config disable graph_break mark_dynamic mark_static reset",
+    "torch._dynamo.config": "",
+    "torch._inductor": "config",
+    "torch._inductor.config": "",
+    "torch.amp": "GradScaler autocast custom_bwd custom_fwd is_autocast_available",
+    "torch.autograd": "Function backward detect_anomaly enable_grad forward_ad functional grad"
+    " inference_mode no_grad set_detect_anomaly set_grad_enabled",
+    "torch.autograd.functional": "hessian hvp jacobian jvp vhp vjp",
+    "torch.backends": "cpu cuda cudnn mkldnn mps opt_einsum",
+    "torch.backends.cpu": "get_cpu_capability",
+    "torch.backends.cuda": "can_use_efficient_attention can_use_flash_attention"
+    " cudnn_sdp_enabled enable_cudnn_sdp enable_flash_sdp enable_math_sdp enable_mem_efficient_sdp"
+    " flash_sdp_enabled is_built math_sdp_enabled matmul mem_efficient_sdp_enabled"
+    " preferred_linalg_library sdp_kernel",
+    "torch.backends.cudnn": "allow_tf32 benchmark deterministic enabled is_available version",
+    "torch.backends.mkldnn": "enabled is_available",
+    "torch.backends.mps": "is_available is_built",
+    "torch.backends.opt_einsum": "enabled is_available strategy",
+    "torch.compiler": "cudagraph_mark_step_begin is_compiling reset",
+    "torch.cuda": "CUDAGraph Event OutOfMemoryError Stream amp current_device current_stream"
+    " default_stream device device_count empty_cache get_arch_list get_device_capability"
+    " get_device_name get_device_properties get_rng_state graph initial_seed is_available"
+    " is_bf16_supported is_initialized is_tf32_supported make_graphed_callables manual_seed"
+    " manual_seed_all max_memory_allocated max_memory_reserved mem_get_info memory_allocated"
+    " memory_reserved memory_stats memory_summary nvtx reset_peak_memory_stats seed set_device"
+    " set_per_process_memory_fraction set_rng_state set_stream set_sync_debug_mode stream"
+    " synchronize",
+    "torch.cuda.amp": "GradScaler autocast custom_bwd custom_fwd",
+    "torch.cuda.nvtx": "mark range range_pop range_push",
+    "torch.func": "functional_call grad grad_and_value hessian jacfwd jacrev jvp linearize"
+    " stack_module_state vjp vmap",
+    "torch.mps": "current_allocated_memory empty_cache manual_seed synchronize",
+    "torch.nn": "attention functional init modules parameter utils",
+    "torch.nn.attention": "SDPBackend activate_flash_attention_impl flex_attention sdpa_kernel"
+    " varlen",
+    "torch.nn.attention.flex_attention": "AuxRequest BlockMask and_masks create_block_mask"
+    " create_mask flex_attention noop_mask or_masks",
+    "torch.nn.attention.varlen": "varlen_attn",
+    "torch.nn.modules": "",
+    "torch.nn.parameter": "Parameter",
+    "torch.nn.utils": "clip_grad_norm_ clip_grad_value_ clip_grads_with_norm_ get_total_norm"
+    " parameters_to_vector parametrizations rnn spectral_norm vector_to_parameters weight_norm",
+    "torch.nn.utils.parametrizations": "orthogonal spectral_norm weight_norm",
+    "torch.nn.utils.rnn": "pack_padded_sequence pad_packed_sequence pad_sequence",
+    "torch.optim": "lr_scheduler swa_utils",
+    "torch.optim.swa_utils": "AveragedModel SWALR get_ema_avg_fn get_ema_multi_avg_fn"
+    " get_swa_avg_fn get_swa_multi_avg_fn update_bn",
+    "torch.random": "fork_rng get_rng_state initial_seed manual_seed seed set_rng_state",
+    "torch.utils": "checkpoint data flop_counter",
+    "torch.utils.checkpoint": "CheckpointPolicy checkpoint checkpoint_sequential"
+    " create_selective_checkpoint_contexts",
+    "torch.utils.data": "BatchSampler DataLoader Dataset IterableDataset RandomSampler"
+    " SequentialSampler Subset TensorDataset default_collate random_split",
+    "torch.utils.flop_counter": "FlopCounterMode",
+    "torch.version": "cuda hip",
+}
+_OPERATORS: Final = {
+    "torch": operators.OPERATORS,
+    "torch.nn": operators.MODULES,
+    "torch.nn.functional": operators.FUNCTIONS,
+    "torch.nn.init": operators.INITS,
+    "torch.linalg": operators.LINALG,
+    "torch.fft": operators.FFT,
+    "torch.special": operators.SPECIAL,
+    "torch.optim": operators.OPTIMIZERS,
+    "torch.optim.lr_scheduler": operators.SCHEDULES,
+}
+_LISTED: Final = {**_PLAIN, **_NUMPY, **_TORCH}
+# By dotted path: the names of each module, other modules of this table among them.
+MODULES: Final[Mapping[str, frozenset[str]]] = {
+    **{
+        path: frozenset(_LISTED.get(path, "").split()) | _OPERATORS.get(path, frozenset())
+        for path in {*_LISTED, *_OPERATORS}
+    },
+    **HARNESS,
+}
+# What a person or a model is told to import.
+IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - {"os"}
+
+# What may be set in a module, outside of `torch.backends` to a constant; any other store there
+# changes what others run.
+SWITCHES: Final = frozenset(
     {
-        "__future__", "abc", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses",
-        "enum", "functools", "gc", "heapq", "itertools", "math", "numbers", "numpy", "random",
-        "statistics", "time", "torch", "typing", *HARNESS,
+        *(f"torch.backends.cuda.matmul.allow_{what}" for what in (
+            "bf16_reduced_precision_reduction", "fp16_accumulation",
+            "fp16_reduced_precision_reduction", "tf32",
+        )),
+        "torch.backends.cuda.matmul.fp32_precision",
+        *(f"torch.backends.cudnn.{what}" for what in (
+            "allow_tf32", "benchmark", "benchmark_limit", "deterministic", "enabled",
+        )),
+        "torch.backends.mkldnn.enabled", "torch.backends.opt_einsum.enabled",
+        "torch.backends.opt_einsum.strategy",
+        *(f"torch._dynamo.config.{what}" for what in (
+            "accumulated_cache_size_limit", "accumulated_recompile_limit",
+            "allow_unspec_int_on_nn_module", "automatic_dynamic_shapes", "cache_size_limit",
+            "capture_scalar_outputs", "compiled_autograd", "optimize_ddp", "recompile_limit",
+            "suppress_errors", "verbose",
+        )),
+        *(f"torch._inductor.config.{what}" for what in (
+            "aggressive_fusion", "b2b_gemm_pass", "benchmark_kernel",
+            "coordinate_descent_check_all_directions", "coordinate_descent_tuning",
+            "epilogue_fusion", "force_fuse_int_mm_with_mul", "fx_graph_cache", "max_autotune",
+            "max_autotune_gemm", "max_autotune_gemm_backends", "max_autotune_pointwise",
+            "reorder_for_compute_comm_overlap", "shape_padding", "triton.cudagraph_trees",
+            "triton.cudagraphs", "triton.unique_kernel_names", "use_mixed_mm",
+        )),
     }
 )  # fmt: skip
-
-# Components that no chain below these modules may have: loaders, compilers of foreign code,
-# other processes, whatever writes files.
-WITHIN: Final = {
-    "torch": frozenset(
-        {
-            "ao", "classes", "contrib", "datapipes", "distributed", "export", "futures", "fx",
-            "gds", "hub", "jit", "jiterator", "library", "load_cache_artifacts", "monitor",
-            "multiprocessing", "nativert", "nccl", "numa", "onnx", "ops", "overrides", "package",
-            "profiler", "quantization", "save_cache_artifacts", "serialization", "storage",
-            "testing", "torch_version", "tunable",
-        }
-    ),
-    "numpy": frozenset({"compat", "core", "ctypeslib", "distutils", "f2py", "lib", "testing"}),
-    "gc": frozenset({"callbacks", "garbage", "get_objects", "get_referents", "get_referrers"}),
-    "typing": frozenset({"ForwardRef", "get_type_hints"}),
-    "dataclasses": frozenset({"make_dataclass"}),
-}  # fmt: skip
-TORCH_UTILS: Final = frozenset({"checkpoint", "data", "deterministic", "flop_counter"})
-# Where a script sets switches; any other store into a module changes what others run.
-SWITCHES: Final = ("torch.backends.",)
+# Settings of the environment that libraries read: no path, no program, no address among them.
+SETTINGS: Final = frozenset(
+    {
+        "CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_LAUNCH_BLOCKING",
+        "HF_HUB_DISABLE_PROGRESS_BARS",
+        "HF_HUB_DISABLE_TELEMETRY", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTORCH_ALLOC_CONF",
+        "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK", "TOKENIZERS_PARALLELISM",
+        "TORCHINDUCTOR_FX_GRAPH_CACHE",
+    }
+)  # fmt: skip
+SETTING: Final = re.compile(r"[A-Za-z0-9_.:,\[\]-]{0,100}")
+# Whose kernels a script may ask for by name: outside of the sandbox a hub is asked.
+KERNELS: Final = frozenset({"kernels-community", "varunneal"})
+GET_KERNEL: Final = "kernels.get_kernel"
 
 BUILTINS: Final = frozenset(
-    {
-        "__builtins__", "__import__", "breakpoint", "eval", "exec", "globals", "locals", "open",
-        "vars",
-    }
-)  # fmt: skip
-# Builtins that scripts have variables of the same name as; marked when called, or never bound.
-SHADOWED_BUILTINS: Final = frozenset({"compile", "help", "input"})
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+) | operators.listed(
+    """
+    Ellipsis False None NotImplemented True
+    abs all any ascii bin bool bytearray bytes callable chr classmethod complex delattr dict divmod
+    enumerate exit filter float format frozenset getattr hasattr hash hex id int isinstance
+    issubclass iter len list map max min next object oct ord pow print property quit range repr
+    reversed round set setattr slice sorted staticmethod str sum super tuple type zip
+    """
+)
+# These may only be called, and only as `capabilities` says: with them names are made of strings.
 BY_NAME: Final = frozenset({"delattr", "getattr", "hasattr", "setattr"})
 
 DUNDER_ATTRIBUTES: Final = frozenset(
     {
-        "__call__", "__enter__", "__eq__", "__exit__", "__getitem__", "__hash__", "__init__",
-        "__init_subclass__", "__iter__", "__len__", "__name__", "__next__", "__post_init__",
-        "__repr__", "__setitem__", "__str__", "__version__",
+        "__call__", "__enter__", "__exit__", "__getitem__", "__init__", "__iter__", "__len__",
+        "__name__", "__next__", "__post_init__", "__repr__", "__setitem__", "__str__",
+        "__version__",
+    }
+)  # fmt: skip
+DUNDER_METHODS: Final = frozenset(
+    {
+        "__add__", "__bool__", "__call__", "__contains__", "__enter__", "__eq__", "__exit__",
+        "__float__", "__ge__", "__getitem__", "__gt__", "__hash__", "__init__", "__int__",
+        "__iter__", "__le__", "__len__", "__lt__", "__mul__", "__neg__", "__next__",
+        "__post_init__", "__radd__", "__repr__", "__rmul__", "__setitem__", "__str__", "__sub__",
+        "__truediv__",
     }
 )  # fmt: skip
 DUNDER_NAMES: Final = frozenset({"__name__"})
 DUNDER_STORES: Final = frozenset({"__all__", "__author__", "__slots__", "__version__"})
 
-# Attributes that lead to another module, whoever has them; with and without leading underscores.
-# `torch` among them: found behind something else it is not followed any more. (`numpy` is not: it
-# is what tensors call their conversion.)
-MODULE_ATTRIBUTES: Final = frozenset(
-    {
-        "ast", "asyncio", "atexit", "bdb", "bltns", "builtins", "cffi", "codeop", "concurrent",
-        "cpp_extension", "ctypes", "ctypeslib", "dis", "faulthandler", "fcntl", "ftplib", "glob",
-        "http", "imp", "importlib", "inspect", "io", "linecache", "marshal", "mmap",
-        "multiprocessing", "np", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pkgutil",
-        "platform", "posix", "pty", "requests", "runpy", "selectors", "shelve", "shutil",
-        "smtplib", "socket", "sqlite3", "ssl", "subprocess", "sys", "sysconfig", "tarfile",
-        "telnetlib", "tempfile", "thread", "threading", "torch", "tracemalloc", "types", "urllib",
-        "webbrowser", "xmlrpc", "zipfile", "zipimport",
-    }
-)  # fmt: skip
-REFLECTIVE_ATTRIBUTES: Final = frozenset(
-    {
-        "_current_frames", "_getframe", "ag_code", "ag_frame", "co_code", "co_consts", "co_names",
-        "cr_code", "cr_frame", "exec_module", "f_back", "f_builtins", "f_code", "f_globals",
-        "f_locals", "f_trace", "find_spec", "func_code", "func_globals", "gi_code", "gi_frame",
-        "import_module", "load_module", "mro", "setprofile", "settrace", "tb_frame", "tb_next",
-    }
-)  # fmt: skip
-FILE_ATTRIBUTES: Final = frozenset(
-    {
-        "DataSource", "chmod", "download_url_to_file", "dump", "dumps", "exec", "execv",
-        "execve", "export_chrome_trace", "fork", "from_file", "fromfile", "fromregex",
-        "genfromtxt", "load", "load_library", "load_state_dict_from_url", "loads", "loadtxt",
-        "makedirs", "memmap", "mkdir", "open", "open_memmap", "popen", "putenv", "read_bytes",
-        "read_text", "rmtree", "save", "savetxt", "savez", "savez_compressed", "symlink",
-        "system", "tofile", "unlink", "urlopen", "urlretrieve", "write_bytes", "write_text",
-    }
-)  # fmt: skip
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """How a name may be used that could do more: called so, and standing alone only where said.
+
+    `keywords` may be given, those in `plain` only as a number, truth value, None, name in capitals,
+    or dict of such; those in `words` as one of these words.
+    """
+
+    positional: int = 0
+    keywords: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+    words: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    alone: frozenset[str] = frozenset()  # of "decorator", "base", "wrapped"
+
+
+_COMPILE: Final = Use(
+    positional=1,
+    keywords=frozenset({"disable", "dynamic", "fullgraph"}),
+    plain=frozenset({"options"}),
+    words={
+        "mode": frozenset(
+            {"default", "max-autotune", "max-autotune-no-cudagraphs", "reduce-overhead"}
+        ),
+        "backend": frozenset({"aot_eager", "cudagraphs", "eager", "inductor"}),
+    },
+    alone=frozenset({"decorator"}),
+)
+COMPILE_METHOD: Final = "compile"  # of every module of torch: `model.compile()`
+_ENUM: Final = Use(positional=1, alone=frozenset({"base"}))
+USES: Final[Mapping[str, Use]] = {
+    "torch.compile": _COMPILE,
+    "collections.namedtuple": Use(positional=2, keywords=frozenset({"defaults"})),
+    "dataclasses.dataclass": Use(
+        positional=1,
+        plain=frozenset({"eq", "frozen", "init", "kw_only", "order", "repr", "slots"}),
+        alone=frozenset({"decorator"}),
+    ),
+    **{f"enum.{kind}": _ENUM for kind in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")},
+    "functools.wraps": Use(positional=1),
+    "typing.NamedTuple": Use(alone=frozenset({"base"})),
+    "typing.NewType": Use(positional=2),
+    "torch.nn.attention.activate_flash_attention_impl": Use(
+        positional=1, words={"impl": frozenset({"FA2", "FA3", "FA4"})}
+    ),
+    "torch.nn.attention.flex_attention.flex_attention": Use(
+        positional=8,
+        keywords=frozenset(
+            {"block_mask", "enable_gqa", "return_aux", "return_lse", "scale", "score_mod"}
+        ),
+        plain=frozenset({"kernel_options"}),
+        alone=frozenset({"wrapped"}),
+    ),
+}

@@ -1,86 +1,242 @@
-"""Which module a name of a file stands for: followed through imports and plain assignments.
+"""What the names of a file stand for: dotted paths of modules and their contents, or else.
 
-Flow and scopes are not followed: a name that is bound to a module anywhere counts as that module
-everywhere in the file, and may stand for several. Knows nothing of what is allowed.
+Scopes are Python's own. Flow is not followed: within its scope a name stands for everything that it
+is ever bound to. A plain assignment of one name to another, or to an attribute, hands a path on.
+Knows nothing of what is allowed.
 """
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-_ROUNDS = 8  # how many plain assignments in a row are followed
-_PATHS = 8  # how many modules one name may stand for
+# What a name may stand for: more, or longer ones, and nobody knows what it is.
+_PATHS = 64
+_PARTS = 8
+
+Kind: TypeAlias = Literal["module", "class", "function", "comprehension"]
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(slots=True)
+class Binding:
+    """What a name is bound to in one scope: paths, what it is plainly assigned, or else."""
+
+    paths: set[str] = field(default_factory=set)
+    values: list[ast.expr] = field(default_factory=list)
+    is_unknown: bool = False
+    is_unclear: bool = False
+
+
+@dataclass(slots=True)
+class Scope:
+    """A module, class, function or comprehension with the names that it binds."""
+
+    kind: Kind
+    parent: "Scope | None"
+    names: dict[str, Binding] = field(default_factory=dict)
+    elsewhere: dict[str, Kind] = field(default_factory=dict)  # `global` and `nonlocal`
+
+    @property
+    def is_local(self) -> bool:
+        """Whether names bound here are looked up nowhere else."""
+        return self.kind in {"function", "comprehension"}
+
+    def owner(self, name: str) -> "Scope":
+        """Return the scope in which this one binds a name."""
+        kind, scope = self.elsewhere.get(name), self
+        while kind is not None and scope.parent is not None:
+            scope = scope.parent
+            if scope.kind == kind and (kind == "module" or name in scope.names):
+                break
+        return scope
+
+    def bind(self, name: str) -> Binding:
+        """Return the binding of a name here, a new one if need be."""
+        return self.owner(name).names.setdefault(name, Binding())
+
+    def found(self, name: str) -> Iterator[tuple["Scope", Binding]]:
+        """Yield what a name that is read here may stand for, the innermost first."""
+        start = self.owner(name)
+        scope: Scope | None = start
+        while scope is not None:
+            if (scope is start or scope.kind != "class") and name in scope.names:
+                yield scope, scope.names[name]
+                if scope.is_local:
+                    return
+            scope = scope.parent
 
 
 class Names:
     """The names of one file and the dotted paths they stand for."""
 
     def __init__(self, module: ast.Module) -> None:
-        self._paths: dict[str, set[str]] = {}
-        self._modules: set[str] = set()
-        self._bound: set[str] = set()
-        followed: list[tuple[str, ast.expr]] = []
-        for node in ast.walk(module):
-            match node:
-                case ast.Import():
-                    for alias in node.names:
-                        self._import(alias)
-                case ast.ImportFrom(module=str() as parent):
-                    for alias in node.names:
-                        name = alias.asname or alias.name
-                        self._paths.setdefault(name, set()).add(f"{parent}.{alias.name}")
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    followed.append((name, value))
-                    self._bound.add(name)
-                case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                    self._bound.add(name)
-        self._follow(followed)
+        self.top = Scope("module", None)
+        self._scopes: dict[int, Scope] = {}
+        self._plain: set[int] = set()  # names that are the one target of a plain assignment
+        nodes: list[tuple[ast.AST, Scope]] = []
+        waiting: list[tuple[ast.AST, Scope]] = [(node, self.top) for node in module.body]
+        while waiting:  # without recursion: a stranger's expressions may be deep
+            node, scope = waiting.pop()
+            nodes.append((node, scope))
+            self._scopes[id(node)] = scope
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                kind: Kind = "module" if isinstance(node, ast.Global) else "function"
+                scope.elsewhere |= dict.fromkeys(node.names, kind)
+            waiting += _inside(node, scope)
+        for node, scope in nodes:
+            if isinstance(node, ast.Assign) and len(node.targets) == 1:
+                self._assign(node.targets[0], node.value, scope)
+        for node, scope in nodes:
+            self._bind(node, scope)
+        self._follow()
 
-    def paths(self, node: ast.expr) -> Iterator[str]:
-        """Yield the dotted paths that an expression `name.attribute…` may stand for."""
+    def paths(self, node: ast.expr) -> set[str]:
+        """Return the dotted paths that an expression `name.attribute…` may stand for."""
         root, attributes = chain_of(node)
-        for path in sorted(self._paths.get(root, ())):
-            yield ".".join([path, *attributes])
+        return {".".join([path, *attributes]) for one in self._found(root) for path in one.paths}
 
-    def is_module(self, name: str) -> bool:
-        """Say whether a name is bound by `import`: it is a module for certain."""
-        return name in self._modules
+    def is_other(self, node: ast.expr) -> bool:
+        """Say whether an expression may stand for something that no path is known of."""
+        found = self._found(chain_of(node)[0])
+        return not any(one.paths for one in found) or any(map(self._is_other, found))
 
-    def is_bound(self, name: str) -> bool:
-        """Say whether a name is assigned to or an argument somewhere."""
-        return name in self._bound
+    def is_local(self, node: ast.Name) -> bool:
+        """Say whether a name is bound by a function around it: then it is never a builtin."""
+        scopes = [scope for scope, _ in self._scopes[id(node)].found(node.id)]
+        return any(scope.is_local for scope in scopes)
 
-    @staticmethod
-    def is_followed(node: ast.AST) -> bool:
-        """Say whether a module that stands alone in this statement keeps being followed."""
+    def is_unclear(self, node: ast.Name) -> bool:
+        """Say whether a name may stand for more than is followed."""
+        return any(one.is_unclear for one in self._found(node))
+
+    def is_bound(self, node: ast.Name) -> bool:
+        """Say whether a name is bound where it may be read from."""
+        return bool(self._found(node))
+
+    def is_path_bound(self, name: str) -> bool:
+        """Say whether a name of the file's own stands for a path."""
+        return name in self.top.names and bool(self.top.names[name].paths)
+
+    def values(self, node: ast.Name) -> list[ast.expr] | None:
+        """Return all that a name is plainly assigned; None if it is bound otherwise as well."""
+        found = self._found(node)
+        is_plain = bool(found) and not any(one.paths or one.is_unknown for one in found)
+        return [value for one in found for value in one.values] if is_plain else None
+
+    def is_followed(self, node: ast.AST) -> bool:
+        """Say whether a statement is a plain assignment, which hands paths on."""
+        return isinstance(node, ast.Assign) and id(node.targets[0]) in self._plain
+
+    def _found(self, root: ast.Name | None) -> list[Binding]:
+        if root is None:
+            return []
+        return [one for _, one in self._scopes[id(root)].found(root.id)]
+
+    def _is_other(self, binding: Binding) -> bool:
+        return binding.is_unknown or any(
+            not isinstance(value, ast.Constant) and not self.paths(value)
+            for value in binding.values
+        )
+
+    def _assign(self, target: ast.expr, value: ast.expr, scope: Scope) -> None:
+        if isinstance(target, ast.Name):
+            self._plain.add(id(target))
+            scope.bind(target.id).values.append(value)
+
+    def _bind(self, node: ast.AST, scope: Scope) -> None:
         match node:
-            case ast.Assign(targets=[ast.Name()]):
-                return True
-        return False
+            case ast.Import():
+                for alias in node.names:
+                    root = alias.name.split(".")[0]
+                    name, path = (alias.asname, alias.name) if alias.asname else (root, root)
+                    scope.bind(name).paths.add(path)
+            case ast.ImportFrom(module=str() as parent, level=0):
+                for alias in node.names:
+                    scope.bind(alias.asname or alias.name).paths.add(f"{parent}.{alias.name}")
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if id(node) not in self._plain:
+                scope.bind(name).is_unknown = True
+            case ast.arg(arg=name):
+                scope.bind(name).is_unknown = True
+            case (
+                ast.FunctionDef(name=str() as name)
+                | ast.AsyncFunctionDef(name=str() as name)
+                | ast.ClassDef(name=str() as name)
+                | ast.ExceptHandler(name=str() as name)
+                | ast.MatchAs(name=str() as name)
+                | ast.MatchStar(name=str() as name)
+                | ast.MatchMapping(rest=str() as name)
+            ):
+                scope.bind(name).is_unknown = True
 
-    def _import(self, alias: ast.alias) -> None:
-        root = alias.name.split(".")[0]
-        name, path = (alias.asname, alias.name) if alias.asname else (root, root)
-        self._paths.setdefault(name, set()).add(path)
-        self._modules.add(name)
-
-    def _follow(self, assignments: list[tuple[str, ast.expr]]) -> None:
-        for _ in range(_ROUNDS):
-            before = sum(map(len, self._paths.values()))
-            for name, value in assignments:
-                for path in list(self.paths(value)):
-                    known = self._paths.setdefault(name, set())
-                    if len(known) < _PATHS:
-                        known.add(path)
-                if isinstance(value, ast.Name) and value.id in self._modules:
-                    self._modules.add(name)
-            if sum(map(len, self._paths.values())) == before:
-                break
+    def _follow(self) -> None:
+        scopes = {id(scope): scope for scope in self._scopes.values()}
+        bindings = [one for scope in scopes.values() for one in scope.names.values()]
+        is_changing = True
+        while is_changing:
+            is_changing = False
+            for one in bindings:
+                new = {path for value in one.values for path in self.paths(value)} - one.paths
+                short = {path for path in new if path.count(".") < _PARTS}
+                if len(short) < len(new) or len(one.paths | short) > _PATHS:
+                    one.is_unclear = True
+                elif short:
+                    one.paths |= short
+                    is_changing = True
 
 
-def chain_of(node: ast.expr) -> tuple[str, list[str]]:
-    """Return the name and the attributes of `name.a.b`; of anything else the name is empty."""
+def chain_of(node: ast.expr) -> tuple[ast.Name | None, list[str]]:
+    """Return the name and the attributes of `name.a.b`; of anything else there is no name."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
         node = node.value
-    return (node.id if isinstance(node, ast.Name) else ""), attributes[::-1]
+    return (node if isinstance(node, ast.Name) else None), attributes[::-1]
+
+
+def _inside(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
+    """Yield what is directly in a node, with the scope in which it is evaluated."""
+    own: tuple[ast.AST, ...] = ()
+    if isinstance(node, _FUNCTIONS):
+        inner = Scope("function", scope)
+        arguments = node.args
+        parameters = [
+            *(*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs),
+            *filter(None, (arguments.vararg, arguments.kwarg)),
+        ]
+        for parameter in parameters:
+            yield parameter, inner
+        body = [node.body] if isinstance(node, ast.Lambda) else node.body
+        for part in body:
+            yield part, inner
+        for default in (*arguments.defaults, *filter(None, arguments.kw_defaults)):
+            yield default, scope
+        own = (arguments, *body)
+    elif isinstance(node, ast.ClassDef):
+        inner = Scope("class", scope)
+        for part in node.body:
+            yield part, inner
+        own = tuple(node.body)
+    elif isinstance(node, _COMPREHENSIONS):
+        inner = Scope("comprehension", scope)
+        first = node.generators[0].iter
+        yield first, scope
+        for child in ast.iter_child_nodes(node):
+            if child is not node.generators[0]:
+                yield child, inner
+        for child in ast.iter_child_nodes(node.generators[0]):
+            if child is not first:
+                yield child, inner
+        return
+    elif isinstance(node, ast.NamedExpr):
+        outer = scope
+        while outer.kind == "comprehension" and outer.parent:
+            outer = outer.parent
+        yield node.target, outer
+        own = (node.target,)
+    for child in ast.iter_child_nodes(node):
+        if not any(child is part for part in own):
+            # An annotation of a parameter is read where the function stands.
+            is_annotation = isinstance(node, ast.arg) and scope.parent is not None
+            yield child, scope.parent if is_annotation and scope.parent else scope

@@ -15,16 +15,16 @@ from node.loop.attempts import Attempt, attempt_of
 from node.loop.attestations import open_attestation
 from node.loop.branches import BranchStep, kept_in
 from node.loop.catching_up import open_catch_up
-from node.loop.doubts import open_remeasure
+from node.loop.doubts import is_head_failing, open_remeasure
 from node.loop.exploring import Exploring
 from node.loop.ideas import Idea, Ideas
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.quiet import LOOKED_S, Quiet
 from node.loop.stacks import open_checkpoint
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from protocol.rule import Policy
+from trainer.quiet import LOOKED_S, Quiet
 
 _PRIORITY = {
     "baseline": 0,
@@ -185,12 +185,20 @@ class Agenda:
         kinds = {job.kind for job in jobs}
         if line is None or kinds & _EXCLUSIVE:
             return None
+        if is_head_failing(self._ledger):
+            if jobs:
+                return None
+            if run := self._open_remeasure():
+                self._checkpoint_wanted = bool(line.stack)  # that waits for it
+                return run
+            line = self._ledger.known_line  # nothing vouched for the head: it is replaced
         if self._is_checkpoint_due():
             return None if jobs else self._open_peers_stack() or self._open_checkpoint()
         if self._ends_at_checkpoint or self._is_all_answered():
             self.is_over = self._ends_at_checkpoint or not jobs
             return None
-        if not jobs and not self.goal.is_on_demand and (run := self._open_remeasure()):
+        may_doubt = not (jobs or self.goal.is_on_demand) and self._exploring.is_at_head
+        if may_doubt and (run := self._open_remeasure()):
             return run
         if run := self._open_peers_claim(is_busy=bool(jobs)):
             return run
@@ -279,9 +287,7 @@ class Agenda:
         return self._unstarted(job)
 
     def _open_remeasure(self) -> PlannedRun | None:
-        """Measure a head in doubt again, once nothing is built on it."""
-        if not self._exploring.is_at_head:
-            return None
+        """Measure a head in doubt again."""
         job = open_remeasure(self._ledger)
         if job is None:
             return None

@@ -268,7 +268,7 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """How the checkpoint of the stack with this patch in it ended."""
     for job in reversed(store.closed_jobs(line.key, "checkpoint")):
         step = CheckpointStep.from_value(job.body)
-        if patch not in step.stack:
+        if patch not in step.stack or (step.measured and step.measured.bases_fault):
             continue
         for entry in store.experiments(line.key):  # the first: others measured it again
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)

@@ -1,9 +1,9 @@
 """A head in doubt: measured again against the one before it, and rolled back if it does not hold.
 
 In doubt is a head whose tree measures worse than in its last trial, on the public split, which all
-trials have in common; and every head once what figures depend on has changed: torch, the driver,
-the card. The doubt is kept in the store until the working line is at the head; a stack that passes
-meanwhile settles it.
+trials have in common; every head once what figures depend on has changed (torch, the driver, the
+card); and a head that fails. The doubt is kept in the store until the working line is at the head;
+a stack that passes meanwhile settles it. A head that fails is looked at before anything else.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,13 @@ from node.loop.trial import Confirmation, Reading
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
+from protocol.errors import ArnodeError
 from protocol.kinds import Env, ResultBody
 from protocol.records import Record
 from protocol.rule import has_drifted
-from protocol.runs import Run
+from protocol.runs import CONTENDED, Run
+
+_FAILURES = 2  # of the bank, one after the other: one may be an accident
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:
@@ -49,24 +52,78 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
     return changes
 
 
-def doubt_head(ledger: Ledger, because: str) -> None:
-    """Have the verified head measured again as soon as nothing is built on it."""
-    value: Value = {"tree": ledger.known_line.verified, "because": because[:200]}
+def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> None:
+    """Have the verified head measured again as soon as nothing is built on it.
+
+    At once if `is_failing`: it does not run here any more.
+    """
+    tree = ledger.known_line.verified
+    value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
     ledger.store.set_meta(meta_key("doubt", ledger.key), encode(value))
 
 
+def is_head_failing(ledger: Ledger) -> bool:
+    """Whether the verified head is in doubt as it does not run."""
+    kept = ledger.store.meta(meta_key("doubt", ledger.key))
+    doubt = decode(kept) if kept else None
+    if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
+        return False
+    return doubt.get("fails") is True
+
+
+def doubt_failing_line(ledger: Ledger) -> str | None:
+    """Look at the bank's last runs; return what is done about a line that failed twice, if it did.
+
+    What is built on the head goes back to it. The head itself is in doubt.
+    """
+    line = ledger.known_line
+    since = max((job.id for job in ledger.store.closed_jobs(line.key, "remeasure")), default=0)
+    failures = 0
+    for job in reversed(ledger.store.closed_jobs(line.key, "bank", after=since)):
+        (planned,) = ledger.store.runs_of(job.id)
+        if planned.tree != line.working or planned.outcome is None:
+            break
+        if not has_failed(planned.outcome.run):
+            break
+        failures += 1
+    if failures < _FAILURES:
+        return None
+    if line.working != line.verified:
+        ledger.move_to(line.verified, [])
+        return "the working line does not run here any more: back to the head"
+    doubt_head(ledger, "it does not run here any more", is_failing=True)
+    return "the head does not run here any more: it is in doubt"
+
+
+def has_failed(run: Run) -> bool:
+    """Whether a run says that its tree does not run here, rather than that others disturbed it."""
+    return run.status != "ok" and not (run.status == "timeout" and CONTENDED in run.flags)
+
+
 def open_remeasure(ledger: Ledger) -> Job | None:
-    """Queue what a doubt asks for; None if there is none, or nothing that it could be about."""
+    """Queue what a doubt asks for; None if there is none, or nothing that it could be about.
+
+    Raises ArnodeError if it is the baseline that fails: there is nothing to go back to.
+    """
     store, line = ledger.store, ledger.known_line
     kept = store.meta(meta_key("doubt", ledger.key))
     if kept is None:
         return None
-    doubt, step = decode(kept), None
+    doubt, step, is_failing = decode(kept), None, is_head_failing(ledger)
     if isinstance(doubt, dict) and doubt.get("tree") == line.verified:
         step = _step(ledger, str(doubt.get("because")))
     with store.transaction():
         store.forget_meta(meta_key("doubt", ledger.key))
-        return ledger.open_job("remeasure", step.to_value()) if step else None
+        if step is not None:
+            return ledger.open_job("remeasure", step.to_value())
+        if is_failing and line.verified != ledger.publication.manifest.baseline_tree:
+            _replace(ledger)
+    if is_failing and line.verified == ledger.publication.manifest.baseline_tree:
+        raise ArnodeError(
+            "the task's own baseline does not run here any more: nothing can be measured",
+            "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
+        )
+    return None
 
 
 def drift_of(
@@ -105,14 +162,18 @@ def close_remeasure(
         told = f"measured again, {step.because}: {note}"
         record = ledger.record_confirmation(step.patch, step, runs, confirmation, note=told)
         pairs = confirmation.pairs[-2:]
+        line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
         if confirmation.move == "pass":
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
-            ledger.move_to(step.tree, [pair.candidate for pair in pairs])
-        elif confirmation.move == "miss" or _has_failed(runs):
+            if not line.stack:
+                ledger.move_to(step.tree, [pair.candidate for pair in pairs])
+        elif confirmation.move == "miss" or _is_candidates_fault(runs):
             ledger.publication.retraction(step.evidence, f"measured again: {note}")
             vouching = evidence_for(ledger.store, ledger.key, step.base)
             ledger.publication.adoption(step.tree, step.base, evidence=vouching)
             ledger.move_to(step.base, [pair.base for pair in pairs])
+            if line.stack:  # the patch that is taken back leads on to what is built on it
+                ledger.go_on_at(line.working, (step.patch, *line.stack), [])
         measured = confirmation.measured(record.id)
         closed = replace(step, verdict=confirmation.verdict, measured=measured)
         ledger.store.update_job_body(job.id, closed.to_value())
@@ -136,9 +197,26 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     )
 
 
-def _has_failed(runs: Sequence[Run]) -> bool:
-    """Whether the head itself does not run any more, rather than this machine being too busy."""
-    return any(run.role == "candidate" and run.status not in ("ok", "timeout") for run in runs)
+def _is_candidates_fault(runs: Sequence[Run]) -> bool:
+    """Whether the head itself does not run any more."""
+    return any(run.role == "candidate" and has_failed(run) for run in runs)
+
+
+def _replace(ledger: Ledger) -> None:
+    """Make the head before it the head, in place of one that nothing vouches for."""
+    head = ledger.known_line.verified
+    before = next(
+        (
+            one.body.from_tree
+            for one in ledger.store.adoptions(ledger.key)
+            if one.body.to_tree == head
+        ),
+        ledger.publication.manifest.baseline_tree,
+    )
+    ledger.publication.adoption(
+        head, before, evidence=evidence_for(ledger.store, ledger.key, before)
+    )
+    ledger.move_to(before, [])
 
 
 def _trials(store: Store, job: Job) -> list[Job]:

@@ -229,7 +229,10 @@ class Exploring:
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
         for job in self._closed("checkpoint", after):
-            if roots.intersection(CheckpointStep.from_value(job.body).stack[:1]):
+            stack = CheckpointStep.from_value(job.body)
+            if stack.measured and stack.measured.bases_fault:
+                continue
+            if roots.intersection(stack.stack[:1]):
                 back.append(job.id)
             else:
                 yield job.id, "missed"

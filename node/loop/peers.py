@@ -6,7 +6,7 @@ here decides the order, never the verdict; nothing is adopted that this node did
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from agent.proposal import Proposal
 from node.loop.attestations import WantedClaim
@@ -94,10 +94,7 @@ class Peers:
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
         if not ahead:  # as nearly always: nothing else need be read
             return None
-        tried = {
-            CatchUpStep.from_value(job.body).theirs
-            for job in self._store.closed_jobs(line.key, "catchup")
-        }
+        tried = {step.theirs for step in self._caught_up()}
         rates, is_heard = self.rates(), self._hearing()
         own_nano = max(
             (row.figure_nano or 0 for row in rows if row.tree == line.verified), default=0
@@ -235,9 +232,15 @@ class Peers:
 
     def _refuted(self) -> set[bytes]:
         """Others' trees that did not hold against the head, or did not run."""
-        jobs = self._store.closed_jobs(self._ledger.key, "catchup")
-        steps = (CatchUpStep.from_value(job.body) for job in jobs)
-        return {step.theirs for step in steps if step.verdict in ("refuted", "unrunnable")}
+        return {
+            step.theirs for step in self._caught_up() if step.verdict in ("refuted", "unrunnable")
+        }
+
+    def _caught_up(self) -> Iterator[CatchUpStep]:
+        for job in self._store.closed_jobs(self._ledger.key, "catchup"):
+            step = CatchUpStep.from_value(job.body)
+            if not (step.measured and step.measured.bases_fault):  # that says nothing of theirs
+                yield step
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._ledger.explored

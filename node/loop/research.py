@@ -6,6 +6,7 @@ the one before is scored and the next proposal is written.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from node.loop.activity import Activity
@@ -23,6 +24,9 @@ from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source
 from trainer.evaluators.lm_bpb_1 import Floats
+from trainer.training import PutOff
+
+_WAITS = "a run that others disturbed waits for a quiet minute"
 
 
 class Research:
@@ -57,6 +61,8 @@ class Research:
         self.has_given_way = False
         self._incumbent: dict[bytes, Floats] = {}
         self._verdicts = verdicts
+        for runner in session.runners:
+            runner.tell_waits(lambda: activity.say(_WAITS))
 
     # Said from outside
 
@@ -79,7 +85,7 @@ class Research:
             if self._agenda.end_at_checkpoint():
                 self._paused = False
         else:
-            self._agenda.is_over = True
+            self._end()
             self.activity.say("stopping after the run at hand")
         self._wake.set()
 
@@ -89,9 +95,16 @@ class Research:
         Who says `stop` meanwhile ends that one too.
         """
         if not (self._is_stopped or self._agenda.is_over):
-            self._agenda.is_over = self.has_given_way = True
+            self.has_given_way = True
+            self._end()
             self.activity.say(why)
             self._wake.set()
+
+    def _end(self) -> None:
+        """Begin nothing more. What waits for a quiet minute is made in another session."""
+        self._agenda.is_over = True
+        for runner in self._session.runners:
+            runner.hurry()
 
     def submit(self, source: Source, *, title: str, why: str) -> None:
         """Take in a source as the next experiment; it is in the store before anything runs."""
@@ -238,7 +251,8 @@ class Research:
 
     async def _measure(self, run: PlannedRun, lane: Lane) -> None:
         try:
-            await self._measure_on(run, lane)
+            with contextlib.suppress(PutOff):
+                await self._measure_on(run, lane)
         finally:
             lane.set_free()
 
@@ -262,6 +276,8 @@ class Research:
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
+        if outcome.fault is not None:
+            raise outcome.fault
         self._verdicts.advance(job)
 
     def _remember_claims(self, tree: bytes, claims: Floats) -> None:

@@ -5,7 +5,7 @@ What the baseline tree costs here is measured anew in every session.
 """
 
 import asyncio
-import secrets
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,13 +139,14 @@ def open_session(
             visible=_shown_beside(devices),
             progress=progress,
         )
+    secret = load_secret(home)
     runner, *others = [
         Runner(
             task,
             data,
             device=device,
             compiled=_compiled(home, task, device),
-            random_seed=lambda: secrets.randbits(64),
+            audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
         )
         for device in devices
     ]
@@ -154,7 +155,7 @@ def open_session(
         subject=Subject.on(devices[0], task.manifest, task.source),
         data=data,
         runner=runner,
-        secret=load_secret(home),
+        secret=secret,
         others=tuple(others),
     )
 

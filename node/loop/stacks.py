@@ -35,7 +35,8 @@ def close_checkpoint(
 ) -> Record:
     """Record a confirmation. Passed: the working line is the verified head, and adopted.
 
-    Missed: the working line returns to the verified head; its patches stay as records.
+    Missed: the working line returns to the verified head; its patches stay as records. Where the
+    head failed beside it nothing moves: the stack waits until the head runs, or is another one.
     """
     passed = confirmation.move == "pass"
     with ledger.store.transaction():
@@ -43,7 +44,8 @@ def close_checkpoint(
         record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
         head = step.tree if passed else step.base
         pairs = confirmation.pairs[-2:]
-        ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
+        if not confirmation.is_bases_fault:
+            ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
         if passed:
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
         closed = replace(step, passed=passed, measured=confirmation.measured(record.id))

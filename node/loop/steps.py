@@ -167,6 +167,7 @@ class Measured(Mapped):
     gain_nano: int | None
     lower_nano: int | None
     upper_nano: int | None
+    bases_fault: bool | None = None  # there is no verdict, as the head failed
 
     TABLE: ClassVar = Table(
         field("record", digest()),
@@ -174,6 +175,7 @@ class Measured(Mapped):
         field("gain", nullable(integer()), "gain_nano"),
         field("lower", nullable(integer()), "lower_nano"),
         field("upper", nullable(integer()), "upper_nano"),
+        field("bases_fault", boolean(), optional=True),
     )
 
 

@@ -15,15 +15,15 @@ from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut
 from protocol.fields import fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
-from protocol.runs import CONTENDED, Run
+from protocol.runs import Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
 
 ANCHOR_PAIRS = 4
-MAX_REPEATED_PAIRS = 3
+MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
-ConfirmationMove = Literal["wait", "pair", "anchors", "pass", "miss", "unrunnable"]
+ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "unrunnable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,8 @@ class Confirmation:
     """How far a confirmation has come: what to do next, the first verdict and its judgement.
 
     `latest` looks at all pairs, also those that came after the verdict to complete the anchor's.
+    `unfinished` is the seed of the pair whose base is to be run once more; `is_bases_fault`: what
+    could not be run is the base.
     """
 
     move: ConfirmationMove
@@ -109,6 +111,8 @@ class Confirmation:
     judgement: Judgement | None
     latest: Judgement | None
     reason: str = ""
+    unfinished: int | None = None
+    is_bases_fault: bool = False
 
     @property
     def verdict(self) -> AttestVerdict:
@@ -125,6 +129,7 @@ class Confirmation:
             gain_nano=round(latest.gain * NANO) if latest else None,
             lower_nano=round(latest.lower * NANO) if latest else None,
             upper_nano=round(latest.upper * NANO) if latest else None,
+            bases_fault=True if self.is_bases_fault else None,
         )
 
 
@@ -142,25 +147,26 @@ def next_of_confirmation(
     What passes is measured on until it has `anchor_pairs` pairs. `claim` is what somebody says of
     it, which may be refuted. `for_readers`: what is found is measured on, within the policy's
     pairs, until the pairs show it to readers who know nothing of this machine's noise.
+
+    No pair is dropped: a candidate that fails ends it; a base that fails before it has seen a row
+    is run once more in its pair, once in a trial.
     """
     pairs: list[Pair] = []
-    repeated = 0
+    failures = 0  # of the base
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
-        by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}
+        by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}  # the last of each
         base, candidate = by_role.get("base"), by_role.get("candidate")
         if base is None or candidate is None:
             return Confirmation(move="wait", pairs=tuple(pairs), judgement=None, latest=None)
-        if candidate.status != "ok" and not _is_crowded_out(candidate):
+        if candidate.status != "ok":
             reason = f"the candidate ended with {candidate.status}: {candidate.reason}"
             return _ended("unrunnable", pairs, reason)
-        if base.status != "ok" or _is_crowded_out(base) or _is_crowded_out(candidate):
-            # A crash of the base, or a machine too busy to tell, repeats the pair.
-            repeated += 1
-            if repeated > MAX_REPEATED_PAIRS:
-                failed = candidate if base.status == "ok" else base
-                reason = failed.reason or "others use the machine"
-                return _ended("unrunnable", pairs, f"pairs fail here: {reason}")
-            continue
+        failures += _base_failures(runs, seed)
+        if base.status != "ok":
+            if failures < MAX_BASE_FAILURES and not base.serve_ms:
+                return replace(_ended("base", pairs, ""), unfinished=seed)
+            reason = f"the base ended with {base.status}: {base.reason}"
+            return replace(_ended("unrunnable", pairs, reason), is_bases_fault=True)
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
@@ -247,12 +253,9 @@ def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confir
     )
 
 
-def _is_crowded_out(run: Run) -> bool:
-    """Whether a run had less than its due, as others kept the machine busy.
-
-    With a budget of tokens it ran out of CPU seconds then, or its metric is the same as ever.
-    """
-    return CONTENDED in run.flags and (run.status == "timeout" or not run.tokens)
+def _base_failures(runs: Sequence[PlannedRun], seed: int) -> int:
+    ended = [_run_of(run) for run in runs if (run.seed, run.role) == (seed, "base")]
+    return sum(run is not None and run.status != "ok" for run in ended)
 
 
 def _run_of(planned: PlannedRun) -> Run | None:

@@ -15,8 +15,10 @@ from node.loop.branches import BranchStep, behind_head_sd, close_branch, kept_in
 from node.loop.catching_up import close_catch_up
 from node.loop.doubts import (
     close_remeasure,
+    doubt_failing_line,
     doubt_head,
     drift_of,
+    has_failed,
     note_surroundings,
 )
 from node.loop.ideas import Ideas
@@ -92,8 +94,7 @@ class Verdicts:
             case "baseline":
                 self._advance_baseline(job, runs)
             case "bank":
-                if runs[0].outcome:
-                    self._ledger.close_bank(job, runs[0])
+                self._advance_bank(job, runs[0])
             case "experiment":
                 self._advance_experiment(job, runs)
             case "checkpoint":
@@ -159,6 +160,13 @@ class Verdicts:
         self._noise = self._known_noise()
         self._activity.say(f"baseline measured twice: {_mean_public(ended):.4f}", record=record.id)
         self._on_record()
+
+    def _advance_bank(self, job: Job, run: PlannedRun) -> None:
+        if run.outcome is None:
+            return
+        self._ledger.close_bank(job, run)
+        if has_failed(run.outcome.run) and (told := doubt_failing_line(self._ledger)):
+            self._activity.say(told)
 
     def _advance_experiment(self, job: Job, runs: list[PlannedRun]) -> None:
         step = ExperimentStep.from_value(job.body)
@@ -243,7 +251,14 @@ class Verdicts:
     def _watch_head(
         self, job: Job, step: CheckpointStep | CatchUpStep, confirmation: Confirmation
     ) -> None:
-        """Compare the head's runs with those of its last trial; a worse one is in doubt."""
+        """Compare the head's runs with those of its last trial; a worse one is in doubt.
+
+        So is one that failed.
+        """
+        if confirmation.is_bases_fault:
+            self._activity.say("the head fails beside it: it is looked at first, the other waits")
+            doubt_head(self._ledger, "it failed beside another tree", is_failing=True)
+            return
         drift = drift_of(self._store, job, step, self._reading())
         if drift is None:
             return
@@ -276,6 +291,9 @@ class Verdicts:
             case "pair":
                 self._ledger.plan_checkpoint_pair(job, step)
                 return None
+            case "base":
+                self._plan_base(job, step.base, confirmation)
+                return None
             case "anchors":
                 self._plan_anchors(job, confirmation)
                 return None
@@ -295,6 +313,8 @@ class Verdicts:
                 return
             case "pair":
                 plan_next_pair(self._ledger, job, step)
+            case "base":
+                self._plan_base(job, step.base, confirmation)
             case "anchors":
                 self._plan_anchors(job, confirmation)
             case _:
@@ -305,6 +325,11 @@ class Verdicts:
                 self._noise = self._known_noise()
                 self._activity.attested(closed, len(confirmation.pairs))
                 self._on_record()
+
+    def _plan_base(self, job: Job, base: bytes, confirmation: Confirmation) -> None:
+        """Commit to the base of a pair once more; its other half stands."""
+        assert confirmation.unfinished is not None  # noqa: S101 -- a seed comes with that move
+        self._store.plan_run(job.id, role="base", tree=base, seed=confirmation.unfinished)
 
     def _reading(self) -> Reading:
         return Reading(

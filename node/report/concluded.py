@@ -132,6 +132,8 @@ class Concluded:
         self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
         for trial in self._trials.values():
+            if trial.measured and trial.measured.bases_fault:
+                continue  # the head failed: the stack waits
             if isinstance(trial, CheckpointStep):
                 self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
 

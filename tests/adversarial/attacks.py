@@ -10,14 +10,14 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
 from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
-from tests.trainer.runners import SPLIT, blamed_at_once
+from tests.trainer.runners import SPLIT
 from trainer import cost
 from trainer.outcome import RunOutcome
 from trainer.runner import Runner
@@ -182,9 +182,7 @@ async def run_attacks(
     baseline = runner.task.source["train.py"].decode()
     source = runner.task.source.replacing("train.py", source_of(attacks, host, baseline).encode())
     is_audited = any(attack.is_audited for attack in attacks)
-    ends_at_a_limit = attacks[0].status == "timeout"
-    blamed = blamed_at_once() if ends_at_a_limit else nullcontext()
-    with hurried(runner, attacks[0].hangs_at), _patient(), blamed:
+    with hurried(runner, attacks[0].hangs_at), _patient():
         outcome = await runner.run(
             source, HONEST_SEED, split=SPLIT, needs_audit=lambda _public, _secret: is_audited
         )

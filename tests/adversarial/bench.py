@@ -192,7 +192,8 @@ def benches(watch: Watch) -> Iterator[MakeBench]:
             runner = Runner(
                 task,
                 data,
-                random_seed=iter(range(1000)).__next__,
+                audit_key=b"a test's key",
+                patience_s=0.0,  # the tests beside this one are a crowd that never goes
             )
             return runner, await runner.calibrate(HONEST_SEED, split=SPLIT)
 

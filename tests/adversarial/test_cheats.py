@@ -2,7 +2,6 @@
 
 import math
 import os
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,6 @@ from tests.adversarial.cheat import (
     worth,
 )
 from tests.adversarial.cheats import REFUSED, leaked
-from tests.trainer.runners import blamed_at_once
 from trainer.evaluators import lm_bpb_1 as evaluator
 
 TINY_NOISE_SD = 0.0104
@@ -46,8 +44,7 @@ def test_a_cheat_is_refused(cheat: Cheat, bench: Bench) -> None:
 
 
 def check_refused(cheat: Cheat, bench: Bench) -> None:
-    with blamed_at_once() if cheat.ends == "timeout" else nullcontext():
-        outcome = bench.run(cheat.source(bench.baseline))
+    outcome = bench.run(cheat.source(bench.baseline))
     assert outcome.status == cheat.ends, (outcome.reason, outcome.metric_nano, outcome.log_tail)
     assert outcome.reason is not None
     assert outcome.reason.startswith(cheat.reason), outcome.reason

@@ -1,7 +1,9 @@
 """The lint marks what does more than arithmetic, and leaves honest training code alone."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -12,9 +14,96 @@ from protocol.source import Source
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "trainer" / "tasks"
-TINY = Source.of({"train.py": (TASKS / "tiny" / "train.py").read_bytes()})
-MOVES = tomllib.loads((TASKS / "tiny" / "moves.toml").read_text())["move"]
-SCRIPT = (ROOT / "tests" / "tasks" / "seconds" / "train.py").read_text()
+# What speedruns and forks of autoresearch do that none of the scripts here does.
+HABITS = """
+import os
+
+os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+import gc, math, time
+from dataclasses import dataclass, asdict, field
+from functools import lru_cache, partial
+from typing import Optional
+
+import numpy as np
+import torch
+import torch._dynamo as dynamo
+import torch._inductor.config as config
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.utils.data import DataLoader, TensorDataset
+
+config.coordinate_descent_tuning = True
+dynamo.config.recompile_limit = 64
+torch.backends.cuda.matmul.allow_tf32 = bool(torch.cuda.is_available())
+flex_attention = torch.compile(flex_attention, dynamic=False)
+
+
+@dataclass
+class Config:
+    depth: int = 12
+    betas: tuple = field(default_factory=lambda: (0.8, 0.95))
+    teacher: Optional["Config"] = None
+
+
+@torch.compile(dynamic=False, fullgraph=True)
+def orthogonal(grad: Tensor, steps: int = 5) -> Tensor:
+    x = grad.bfloat16() / (grad.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        a = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.02, momentum=0.95):
+        super().__init__(params, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if len(state) == 0:
+                    state["momentum_buffer"] = torch.zeros_like(p.grad)
+                state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+                p.add_(orthogonal(state["momentum_buffer"]).type_as(p), alpha=-group["lr"])
+        torch._foreach_mul_([p.data for p in group["params"]], 0.99)
+
+
+class GPT(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.transformer = nn.ModuleDict({"wte": nn.Embedding(64, 8), "h": nn.ModuleList()})
+        self.register_buffer("window", torch.tensor(4), persistent=False)
+        self.lambdas = nn.Parameter(torch.ones(config.depth))
+
+    @property
+    def device(self):
+        return self.transformer.wte.weight.device
+
+    def forward(self, input, target=None):
+        x = F.rms_norm(self.transformer.wte(input), (8,))
+        for block in self.transformer.h:
+            x = block(x)
+        logits = 15 * torch.tanh(x.float() @ self.transformer.wte.weight.T / 15)
+        return F.cross_entropy(logits.view(-1, 64), target.view(-1), ignore_index=-1)
+
+
+model = torch.compile(GPT(Config()), mode="max-autotune-no-cudagraphs")
+raw = model._orig_mod if hasattr(model, "_orig_mod") else model
+print(f"{sum(p.numel() for p in raw.parameters()):,} {asdict(raw.config)} {type(raw).__name__}")
+print("{:>8} {name}".format(1, name=raw.__class__.__name__))
+scaler = torch.amp.GradScaler("cuda", enabled=False)
+schedule = torch.optim.lr_scheduler.LambdaLR(Muon(raw.parameters()), lambda step: 1 - step / 10)
+with torch.autocast(device_type="cuda", dtype=torch.bfloat16), torch.inference_mode():
+    torch.cuda.synchronize()
+gc.collect(); gc.freeze(); gc.disable()
+if math.isnan(time.time()):
+    exit(1)
+"""
 IMPORTS = "import torch, numpy as np, random, contextlib, prepare\nfrom torch import nn\n"
 
 
@@ -27,8 +116,10 @@ def marks(text: str) -> set[str]:
 
 
 TRICKS = {
-    "import os": "import",
-    "import os as math2": "import",
+    "import os\nos.system('id')": "module",
+    "import os as math2\nmath2.fork()": "module",
+    "import os\ny = [os]": "module",
+    "import subprocess": "import",
     "from os import *": "import",
     "from torch import *": "import",
     "from os import system as zeros": "import",
@@ -51,7 +142,7 @@ TRICKS = {
     "def f():\n    import importlib": "import",
     "import trainer.harness.session": "harness",
     "from prepare import session": "harness",
-    "from numpy import load as l": "file",
+    "from numpy import load as l": "import",
     "eval('1')": "builtin",
     "f = exec": "builtin",
     "list(map(eval, x))": "builtin",
@@ -60,8 +151,8 @@ TRICKS = {
     "open('/etc/passwd').read()": "builtin",
     "input()": "builtin",
     "breakpoint()": "builtin",
-    "__import__('os').system('id')": "builtin",
-    "__builtins__['eval']": "builtin",
+    "__import__('os').system('id')": "attribute",
+    "__builtins__['eval']": "reflection",
     "globals()['x'] = 1": "builtin",
     "locals()": "builtin",
     "vars(torch)": "builtin",
@@ -75,19 +166,19 @@ TRICKS = {
     "setattr(x, name, 1)": "reflection",
     "setattr(torch, 'manual_seed', f)": "harness",
     "getattr(torch, 'hub')": "module",
-    "getattr(np, 'load')": "file",
+    "getattr(np, 'load')": "module",
     "().__class__.__bases__[0].__subclasses__()": "reflection",
     "f.__globals__['x']": "reflection",
     "x.__dict__": "reflection",
     "f.__code__ = g.__code__": "reflection",
     "x.__class__ = Y": "reflection",
     "super().__getattribute__('x')": "reflection",
-    "__loader__.load_module": "reflection",
+    "__loader__.load_module": "attribute",
     "print(__doc__)": "reflection",
     "def f():\n    'How to go on'\nprint(f.__doc__)": "reflection",
-    "(lambda: (yield))().gi_frame.f_back": "reflection",
-    "e.with_traceback(None).tb_frame": "reflection",
-    "int.mro()": "reflection",
+    "(lambda: (yield))().gi_frame.f_back": "attribute",
+    "e.with_traceback(None).tb_frame": "attribute",
+    "int.mro()": "attribute",
     "'{0.__class__}'.format(x)": "reflection",
     "'{0.a[b]}'.format(x)": "reflection",
     "'{:{a.b}}'.format(x)": "reflection",
@@ -125,8 +216,8 @@ TRICKS = {
     "np.lib.format": "module",
     "random._os.getcwd()": "module",
     "contextlib.os": "module",
-    "self.model._os": "module",
-    "x.subprocess.run(['id'])": "module",
+    "self.model._os": "attribute",
+    "x.subprocess.run(['id'])": "attribute",
     "prepare.sys": "harness",
     "prepare.session.channel": "harness",
     "prepare.evaluate_bpb = f": "harness",
@@ -134,16 +225,16 @@ TRICKS = {
     "nn.Module.forward = f": "harness",
     "del torch.nn": "harness",
     "from prepare import Tokenizer\nTokenizer.encode = f": "harness",
-    "np.load('x.npy')": "file",
-    "np.save('x', y)": "file",
-    "y.tofile('x')": "file",
-    "np.fromfile('x')": "file",
-    "np.memmap('x')": "file",
-    "torch.load('x.pt')": "file",
-    "torch.save(x, 'x.pt')": "file",
-    "n = np\nn.genfromtxt('x')": "file",
-    "torch.from_file('x')": "file",
-    "tensor.dump('x')": "file",
+    "np.load('x.npy')": "module",
+    "np.save('x', y)": "module",
+    "y.tofile('x')": "attribute",
+    "np.fromfile('x')": "module",
+    "np.memmap('x')": "module",
+    "torch.load('x.pt')": "module",
+    "torch.save(x, 'x.pt')": "module",
+    "n = np\nn.genfromtxt('x')": "module",
+    "torch.from_file('x')": "module",
+    "tensor.dump('x')": "attribute",
     "x = (": "uninspectable",
     "x = '\0'": "uninspectable",
 }
@@ -157,7 +248,7 @@ def test_what_does_not_parse_is_marked_where_it_ceases_to() -> None:
 
 @pytest.mark.parametrize("text", TRICKS)
 def test_tricks_are_marked(text: str) -> None:
-    assert TRICKS[text] in marks(IMPORTS + text + "\n") - marks(IMPORTS)
+    assert TRICKS[text] in marks(IMPORTS + text + "\n")
 
 
 @pytest.mark.parametrize(
@@ -191,30 +282,62 @@ def test_honest_code_is_clean(text: str) -> None:
     assert findings(of(IMPORTS + text + "\n")) == ()
 
 
-def test_the_tasks_baselines_and_a_script_of_autoresearchs_shape_are_clean() -> None:
-    for path in TASKS.glob("*/train.py"):
-        assert findings(of(path.read_text())) == ()
-    assert findings(of(SCRIPT)) == ()
-
-
-@pytest.mark.parametrize("move", MOVES, ids=[move["name"] for move in MOVES])
-def test_every_listed_move_is_clean(move: dict[str, list[dict[str, str]]]) -> None:
-    text = TINY["train.py"].decode()
-    for edit in move["edit"]:
+def edited(text: str, edits: list[dict[str, str]]) -> str:
+    for edit in edits:
         search, replace = edit["search"].removeprefix("\n"), edit["replace"].removeprefix("\n")
         assert text.count(search) == 1
         text = text.replace(search, replace)
-    assert findings(of(text)) == ()
+    return text
+
+
+def family() -> Iterator[tuple[str, str]]:
+    """Yield the scripts that a node meets: the tasks' own with each edit, and their relatives."""
+    for task in ("tiny", "nanochat"):
+        baseline = (TASKS / task / "train.py").read_text()
+        moves = {one["name"]: one for one in listed(task, "move")}
+        yield task, baseline
+        for one in (*moves.values(), *listed(task, "finding")):
+            edits = one.get("edit") or moves[one["move"]]["edit"]
+            yield f"{task} {one['name']}", edited(baseline, edits)
+    for path in ("gpu/autoresearch", "tasks/seconds"):
+        yield path, (ROOT / "tests" / path / "train.py").read_text()
+    for name in ("at_home", "karpathy"):
+        yield name, (ROOT / "tests" / "tasks" / "forks" / f"{name}.py").read_text()
+
+
+def listed(task: str, what: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tomllib.loads((TASKS / task / f"{what}s.toml").read_text())[what]
+    return found
+
+
+FAMILY = list(family())
+# The stranger of whom one of them asks for a kernel; the others ask for what everybody has.
+ASKED = ("'somebody/flash-attention-3'",)
+
+
+@pytest.mark.parametrize(("name", "text"), FAMILY, ids=[name for name, _ in FAMILY])
+def test_the_scripts_of_the_family_are_clean(name: str, text: str) -> None:
+    found = tuple(mark.text for mark in findings(of(text)))
+    assert found == (ASKED if name == "karpathy" else ())
+
+
+def test_a_script_that_does_more_is_no_mark_where_it_is_the_baseline() -> None:
+    script = of((ROOT / "tests" / "tasks" / "forks" / "win_rtx.py").read_text())
+    found = findings(script)
+    assert {"import json", "import argparse"} < {mark.text for mark in found}
+    assert beyond(found, found) == ()
+
+
+def test_habits_of_scripts_that_are_not_here_are_clean() -> None:
+    assert findings(of(HABITS)) == ()
 
 
 def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
-    baseline = of(
-        'import os\nos.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"\nX = 1\n'
-    )
+    baseline = of('import os\nimport json\nos.environ["A"] = "1"\nX = 1\n')
     known = findings(baseline)
     assert [finding.text for finding in known] == [
-        "import os",
-        "os.environ['PYTORCH_ALLOC_CONF']",
+        "import json",
+        "os.environ['A'] = '1'",
     ]
 
     def new(text: str) -> list[tuple[int, str]]:
@@ -222,25 +345,32 @@ def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
         return [(mark.line, mark.text) for mark in beyond(findings(patched), known)]
 
     assert new("X = 2\n") == []
-    assert new("os.environ['LD_PRELOAD'] = 'x.so'\n") == [(4, "os.environ['LD_PRELOAD']")]
-    assert new("os.system('id')\n") == [(4, "os.system('id')")]
-    assert new("y = os\n") == [(4, "os")]
-    assert new("os.environ['PYTORCH_ALLOC_CONF'] = ''\n") == [
-        (4, "os.environ['PYTORCH_ALLOC_CONF']")
+    assert new("os.environ['LD_PRELOAD'] = 'x.so'\n") == [(5, "os.environ['LD_PRELOAD'] = 'x.so'")]
+    assert new("os.system('id')\n") == [(5, "os.system('id')")]
+    assert new("y = [os]\n") == [(5, "os")]
+    # The same once more, and the same with another value, are not what the baseline does.
+    assert new("os.environ['A'] = '1'\n") == [(5, "os.environ['A'] = '1'")]
+    changed = baseline["train.py"].decode().replace('"1"', '"/tmp/x.so"')
+    assert [mark.text for mark in beyond(findings(of(changed)), known)] == [
+        "os.environ['A'] = '/tmp/x.so'"
     ]
 
 
 def test_modules_of_the_source_itself_are_its_own_affair() -> None:
     files = {"train.py": b"import model\nfrom model import GPT\nGPT(model._SIZE)\n"}
-    assert marks(files["train.py"].decode()) == {"import", "module"}
+    assert marks(files["train.py"].decode()) == {"import"}
     assert findings(Source.of({**files, "model.py": b"_SIZE = 1\n", "notes.txt": b"eval("})) == ()
     reached = Source.of(
-        {**files, "model.py": b"import os\n", "train.py": b"import model\nmodel.os\n"}
+        {**files, "model.py": b"import ssl\n", "train.py": b"import model\nmodel.ssl\n"}
     )
     assert [(mark.path, mark.what) for mark in findings(reached)] == [
         ("model.py", "import"),
         ("train.py", "module"),
     ]
+    inside = Source.of(
+        {**files, "model.py": b"X = 1\n", "train.py": b"import model\nmodel.__dict__\n"}
+    )
+    assert [mark.what for mark in findings(inside)] == ["reflection"]
 
 
 PIECES = [

@@ -16,6 +16,7 @@ from tests.bench.network import FIGURES, ROOT, run_network
 from tests.bench.peers import run_peers
 from tests.bench.pipeline import run_pipeline
 from tests.bench.records import run_records
+from tests.bench.repeats import run_repeats
 from tests.bench.swarm import run_swarm
 from tests.bench.syncing import run_syncing
 from tests.figures import provenance
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,
+    "repeats": run_repeats,
     "pipeline": run_pipeline,
     "records": run_records,
     "syncing": run_syncing,

@@ -16,7 +16,6 @@ from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.loop.peers import Peers
-from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
@@ -29,9 +28,11 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.outcome import RunOutcome
+from trainer.quiet import Quiet
 from trainer.runner import Runner
 from trainer.task import Task
 from trainer.text.data import TaskData
+from trainer.training import PutOff
 
 OUTCOME = RunOutcome(
     seed=0,
@@ -65,6 +66,7 @@ class ScriptedRunner:
     """Measures what the table says, a step of the event loop later; `started` is what it was asked.
 
     `gate` holds back the scoring of every run while it is not set, `training` its training.
+    Where there is `disturbed`, every run waits for a quiet minute until somebody is in a hurry.
     """
 
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class ScriptedRunner:
     gate: asyncio.Event | None = None
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
+    disturbed: asyncio.Event | None = None
+    on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
     splits: list[bytes | None] = field(default_factory=list)  # of the runs started
 
@@ -100,6 +104,10 @@ class ScriptedRunner:
             await asyncio.sleep(0)
             if self.training:
                 await self.training.wait()
+            if self.disturbed:
+                self.on_wait()
+                await self.disturbed.wait()
+                raise PutOff
             if len(self.started) >= self.is_broken_from:
                 raise ArnodeError("the sandbox went away", "bring it back")
         finally:
@@ -119,6 +127,13 @@ class ScriptedRunner:
 
     async def close(self) -> None:
         pass
+
+    def hurry(self) -> None:
+        if self.disturbed:
+            self.disturbed.set()
+
+    def tell_waits(self, on_wait: Callable[[], None]) -> None:
+        self.on_wait = on_wait
 
 
 class Rates:

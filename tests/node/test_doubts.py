@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,19 +13,21 @@ from node.exchange.bundling import gather
 from node.home import Home
 from node.journal.journal import Journal
 from node.loop.agenda import Goal
-from node.loop.doubts import doubt_head, note_surroundings
+from node.loop.doubts import doubt_head, has_failed, note_surroundings
 from node.loop.heads import evidence_for
 from node.loop.noise import known_noise
 from node.loop.session import Session
-from node.loop.steps import RemeasureStep
+from node.loop.steps import CheckpointStep, RemeasureStep
 from node.loop.surroundings import changes_between, decisive
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.errors import ArnodeError
 from protocol.kinds import AdoptBody, Env, ResultBody, RetractBody
 from protocol.rule import has_drifted
+from protocol.runs import CONTENDED
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM
-from tests.node.books import BASE_NANO, GAIN_NANO, ledger_of, proposal_of
-from tests.node.examples import BASELINE, LINE
+from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, proposal_of
+from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 
 HEAD = proposal_of(BASELINE, "0.201").source.tree
@@ -196,3 +200,177 @@ def test_only_what_shifts_a_metric_counts() -> None:
     before = decisive(Env.of({"torch": "2.13.0", "cores": 2, "os": "linux"}))
     now = decisive(Env.of({"torch": "2.13.0", "cores": 8, "driver": "580"}))
     assert changes_between(before, now) == "driver None → 580"
+
+
+# What does not run any more
+
+
+def crashes(bench: Bench, *trees: bytes, since: int = 0) -> None:
+    """From its so manieth run on, each of these trees crashes."""
+    fine = dict(bench.runner.outcomes)
+
+    def look(count: int) -> None:
+        bench.runner.outcomes = fine | (dict.fromkeys(trees, CRASHED) if count > since else {})
+
+    bench.runner.on_start = look
+
+
+def within(work: Coroutine[Any, Any, None]) -> None:
+    """A loop that gets nowhere is ended, not waited for."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await work
+
+    asyncio.run(limited())
+
+
+def again(bench: Bench, **changes: Any) -> Bench:
+    """Return the same node in another session."""
+    bench.runner.started.clear()
+    bench.said.clear()
+    return replace(bench, goal=Goal(max_experiments=1), **changes)
+
+
+def heads(store: Store) -> list[tuple[bytes, bytes]]:
+    moves = [record.body for record in store.records("adopt")]
+    return [(one.from_tree, one.to_tree) for one in moves if isinstance(one, AdoptBody)]
+
+
+def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(bench: Bench) -> None:
+    evidence = evidence_for(bench.store, LINE, HEAD)
+    crashes(bench, HEAD)
+    within(again(bench).research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
+    assert bench.runner.started[:2] == [HEAD, HEAD]
+    assert bench.runner.started.count(HEAD) == 3  # and once beside the head before it
+    assert (HEAD, BASELINE.tree) in heads(bench.store)
+    taken_back = [record.body for record in bench.store.records("retract")]
+    assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
+    assert any("does not run here any more" in said for said in bench.said)
+    assert bench.decisions()[-1] == "discarded"  # the session goes on with what it is for
+    assert journal_is_whole(bench)
+
+
+def test_one_failure_is_an_accident(bench: Bench) -> None:
+    fine = dict(bench.runner.outcomes)
+
+    def look(count: int) -> None:
+        bench.runner.outcomes = {**fine, HEAD: CRASHED} if count == 1 else fine
+
+    bench.runner.on_start = look
+    within(again(bench).research().run())
+    assert bench.store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
+    assert verdicts(bench.store) == []
+
+
+def test_a_run_that_others_disturbed_is_no_failure() -> None:
+    failed = run(None, status="timeout")
+    assert has_failed(failed)
+    assert not has_failed(replace(failed, flags=(CONTENDED,)))
+    assert has_failed(replace(failed, status="crash", flags=(CONTENDED,)))
+    assert not has_failed(run(1))
+
+
+def test_a_baseline_that_does_not_run_any_more_ends_the_session_with_one_error(
+    home: Home, store: Store
+) -> None:
+    bench = Bench(home=home, store=store, goal=Goal(max_experiments=1))
+    within(bench.research().run())
+    crashes(bench, BASELINE.tree)
+    with pytest.raises(ArnodeError, match="baseline does not run here any more") as caught:
+        within(again(bench).research().run())
+    assert "arnode doctor" in caught.value.hint
+    assert bench.runner.started == [BASELINE.tree] * 2
+    bench.runner.on_start = lambda _count: None
+    bench.runner.outcomes = {}
+    within(again(bench).research().run())  # mended, it goes on
+    assert bench.decisions().count("discarded") == 2
+
+
+def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Bench) -> None:
+    crashes(bench, HEAD, BASELINE.tree)
+    with pytest.raises(ArnodeError, match="baseline does not run here any more"):
+        within(again(bench).research().run())
+    assert bench.store.load_line(LINE).verified == BASELINE.tree  # type: ignore[union-attr]
+
+
+def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) -> None:
+    """What the user adopted at their own risk."""
+    ledger = ledger_of(bench.home, bench.store)
+    mine = proposal_of(BASELINE, "0.9").source
+    ledger.blobs.put_source(mine)
+    ledger.move_head(mine.tree, evidence=None)
+    crashes(bench, mine.tree)
+    within(again(bench).research().run())
+    assert bench.store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
+    assert (mine.tree, HEAD) in heads(bench.store)
+    assert bench.runner.started.count(mine.tree) == 2
+
+
+def test_a_working_line_that_does_not_run_any_more_goes_back_to_the_head(bench: Bench) -> None:
+    ledger = ledger_of(bench.home, bench.store)
+    keep(ledger, "0.7")
+    working = ledger.known_line.working
+    crashes(bench, working)
+    within(again(bench).research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert (line.verified, line.working, line.stack) == (HEAD, HEAD, ())
+    assert bench.runner.started.count(working) == 2
+
+
+@pytest.mark.parametrize("is_better", [False, True])
+def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
+    bench: Bench, is_better: bool
+) -> None:
+    """The head is replaced first; then the stack is held against the head before it."""
+    ledger = ledger_of(bench.home, bench.store)
+    kept = keep(ledger, "0.7")
+    working = ledger.known_line.working
+    fine = dict(bench.runner.outcomes)
+    better_nano = BASE_NANO - 3 * GAIN_NANO if is_better else BASE_NANO
+    fine[working] = replace(OUTCOME, metric_nano=better_nano, secret_nano=better_nano)
+    bench.runner.outcomes = fine | {HEAD: replace(CRASHED, serve_ms=0)}
+    node = again(bench, ideas=0)
+    within(node.research().run())
+    line = bench.store.load_line(LINE)
+    assert line is not None
+    assert line.verified == (working if is_better else BASELINE.tree)
+    trials = [job.body for job in bench.store.closed_jobs(LINE, "checkpoint")][1:]
+    steps = [CheckpointStep.from_value(body) for body in trials]
+    assert [(step.base, step.passed) for step in steps] == [
+        (HEAD, False),
+        (BASELINE.tree, is_better),
+    ]
+    assert [bool(step.measured and step.measured.bases_fault) for step in steps] == [True, False]
+    assert len(steps[1].stack) == 2  # the head's own patch leads there as well
+    assert steps[1].stack[1:] == (kept.patch,)
+    assert (HEAD, BASELINE.tree) in heads(bench.store)
+    assert any("the head fails beside it" in said for said in bench.said)
+    assert journal_is_whole(bench)
+
+
+def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench) -> None:
+    ledger = ledger_of(bench.home, bench.store)
+    keep(ledger, "0.7")
+    working = ledger.known_line.working
+    better_nano = BASE_NANO - 3 * GAIN_NANO
+    fine = dict(bench.runner.outcomes)
+    fine[working] = replace(OUTCOME, metric_nano=better_nano, secret_nano=better_nano)
+    failures = iter([True, False])
+
+    def look(_count: int) -> None:
+        fails = bench.runner.started[-1] == HEAD and next(failures, False)
+        bench.runner.outcomes = fine | ({HEAD: replace(CRASHED, serve_ms=0)} if fails else {})
+
+    bench.runner.on_start = look
+    within(again(bench, ideas=0).research().run())
+    assert bench.store.load_line(LINE).verified == working  # type: ignore[union-attr]
+    (job,) = bench.store.closed_jobs(LINE, "checkpoint")[1:]
+    runs = bench.store.runs_of(job.id)
+    failed = [run for run in runs if run.outcome and run.outcome.run.status != "ok"]
+    assert len(failed) == 1
+    assert [run.tree for run in runs if run.seed == failed[0].seed].count(HEAD) == 2

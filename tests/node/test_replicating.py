@@ -16,6 +16,7 @@ from node.replicating import (
     Candidate,
     Replication,
     Replications,
+    _half,
     candidates_of,
     setting_of,
 )
@@ -81,10 +82,13 @@ def kept(tmp_path: Path) -> Iterator[KeptRuns]:
 class Bench:
     """Runs as they would have been measured, of one candidate."""
 
-    def __init__(self, kept: KeptRuns, claim: float | None = None) -> None:
+    def __init__(
+        self, kept: KeptRuns, claim: float | None = None, *, block: int = 0, memorised_nano: int = 0
+    ) -> None:
         self.kept = kept
+        self.memorised_nano = memorised_nano
         self.candidate = Candidate(
-            finding=finding("lamps", gain=claim), source=BETTER, block=0, refusal=""
+            finding=finding("lamps", gain=claim), source=BETTER, block=block, refusal=""
         )
         self.replications = Replications(manifest=MANIFEST, kept=kept, policy=POWER)
 
@@ -101,7 +105,7 @@ class Bench:
                 tree=source.tree,
                 run=replace(made, seed=seed, **changes),  # type: ignore[arg-type]
                 tolerance_nano=10,
-                memorised_nano=0,
+                memorised_nano=self.memorised_nano,
             )
         )
 
@@ -165,21 +169,28 @@ def test_what_crashes_is_unrunnable_and_says_why(kept: KeptRuns) -> None:
     assert as_json(found, POWER)["reason"] == found.reason
 
 
-def test_a_crash_of_the_base_costs_another_pair_and_no_verdict(kept: KeptRuns) -> None:
+def test_a_crash_of_the_base_costs_another_run_of_it_and_no_pair(kept: KeptRuns) -> None:
     bench = Bench(kept)
-    bench.ran(0, BASELINE, None)
+    bench.ran(0, BASELINE, None, serve_ms=0)
     bench.ran(0, BETTER, SD_NANO)
     assert bench.look().is_open
-    bench.pair(1, SD_NANO)
-    assert len(bench.look().confirmation.pairs) == 1
+    assert _half([bench.candidate], bench.replications) == {kept.seed(0, 0)}
+    bench.ran(0, BASELINE, 0)
+    bench.ran(0, BETTER, 9 * SD_NANO)  # nobody runs it again; if somebody did, the first counts
+    (pair,) = bench.look().confirmation.pairs
+    assert (pair.base.status, pair.candidate.metric_nano) == ("ok", BASE_NANO - SD_NANO)
+    assert _half([bench.candidate], bench.replications) == set()
+    bench.ran(1, BASELINE, None, serve_ms=0)
+    bench.ran(1, BETTER, SD_NANO)
+    assert not bench.look().is_open
+    assert "the base ended with crash" in bench.look().reason
 
 
-def test_a_run_that_others_crowded_out_is_repeated_as_a_pair(kept: KeptRuns) -> None:
+def test_no_pair_is_dropped_because_others_used_the_card(kept: KeptRuns) -> None:
     bench = Bench(kept)
     bench.ran(0, BASELINE, 0)
     bench.ran(0, BETTER, SD_NANO, flags=(CONTENDED,), tokens=0)
-    assert bench.look().is_open
-    assert bench.look().confirmation.pairs == ()
+    assert len(bench.look().confirmation.pairs) == 1
 
 
 def test_a_pair_that_is_not_whole_waits_for_its_other_half(kept: KeptRuns) -> None:
@@ -193,15 +204,11 @@ def test_a_pair_that_is_not_whole_waits_for_its_other_half(kept: KeptRuns) -> No
 
 
 def test_what_a_source_could_know_by_heart_is_taken_off(kept: KeptRuns) -> None:
-    bench = Bench(kept)
-    bench.pair(0, SD_NANO)
-    seed = kept.seed(0, 0)
-    before = bench.look().confirmation.latest
-    known = kept.find(BETTER.tree, seed)
-    assert known is not None
+    benches = [Bench(kept), Bench(kept, block=1, memorised_nano=SD_NANO // 2)]
+    for bench in benches:
+        bench.pair(0, SD_NANO)
+    before, after = (bench.look().confirmation.latest for bench in benches)
     assert before is not None
-    kept.keep(replace(known, memorised_nano=SD_NANO // 2))
-    after = bench.look().confirmation.latest
     assert after is not None
     assert before.gain - after.gain == pytest.approx(SD_NANO / 2e9)
 

@@ -18,7 +18,6 @@ from agent.source.canonical import fingerprint
 from node.durations import parse_hours
 from node.home import Home
 from node.loop.agenda import Goal
-from node.loop.quiet import Quiet
 from node.loop.research import Research
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
@@ -31,6 +30,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
+from trainer.quiet import Quiet
 
 
 @pytest.fixture
@@ -103,6 +103,46 @@ def test_a_stop_finishes_the_run_at_hand(bench: Bench) -> None:
     settled(research.run())
     assert bench.decisions() == ["baseline", "discarded"]
     assert len(bench.runner.started) == 3
+
+
+@pytest.mark.parametrize("word", ["stop", "give way"])
+def test_a_run_that_waits_for_a_quiet_minute_is_put_off_when_the_session_ends(
+    bench: Bench, word: str
+) -> None:
+    """It has no outcome, and is made in the next session with the same seed."""
+    bench.runner.disturbed = asyncio.Event()
+    research = bench.research()
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: any("a quiet minute" in line for line in bench.said))
+            research.stop() if word == "stop" else research.give_way("other data")
+            await loop
+
+    settled(work())
+    (job,) = bench.store.open_jobs(LINE)
+    planned = bench.store.runs_of(job.id)
+    assert [run.outcome for run in planned] == [None, None]
+    bench.runner.disturbed = None
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    assert [run.seed for run in bench.store.runs_of(job.id)] == [run.seed for run in planned]
+    assert bench.decisions() == ["baseline", "discarded"]
+
+
+def test_what_cuts_a_run_off_while_it_is_scored_is_written_down_before_the_node_ends(
+    bench: Bench,
+) -> None:
+    """Started again, the node must not begin anew what a script may have cut off on purpose."""
+    fault = ArnodeError("the card has fallen off the bus", "look at it")
+    cut_off = {RATE.tree: replace(CRASHED, fault=fault)}
+    bench.runner.outcomes = cut_off
+    with pytest.raises(ArnodeError, match="fallen off the bus"):
+        settled(tried(bench).run())
+    bench.runner.outcomes = {}
+    settled(tried(bench).run())
+    assert bench.decisions() == ["baseline", "failed"]
+    assert bench.runner.started.count(RATE.tree) == 1
 
 
 def test_it_gives_way_after_the_run_at_hand_unless_it_ends_anyway(bench: Bench) -> None:

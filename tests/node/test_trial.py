@@ -7,7 +7,7 @@ import pytest
 
 from node.loop.trial import (
     ANCHOR_PAIRS,
-    MAX_REPEATED_PAIRS,
+    MAX_BASE_FAILURES,
     Reading,
     next_of_confirmation,
     next_of_trial,
@@ -23,6 +23,7 @@ BASE_NANO = 2_000_000_000
 BANK = (BASE_NANO, BASE_NANO)
 READING = Reading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
 CRASH = run(None, status="crash", reason="it fell over")
+EARLY = replace(CRASH, serve_ms=0)  # before anything was scored
 
 
 def planned(ordinal: int, role: Role, seed: int, outcome: Run | None) -> PlannedRun:
@@ -209,35 +210,61 @@ def test_what_could_be_known_by_heart_refutes_no_claim() -> None:
     assert found.judgement.verdict == "unconfirmed"
 
 
-def test_a_base_that_crashes_repeats_the_pair_a_few_times() -> None:
-    for failures in range(1, MAX_REPEATED_PAIRS + 1):
-        confirmation = next_of_confirmation(
-            pairs(*[(CRASH, measured(5))] * failures), READING, needs_anchor=False
-        )
-        assert (confirmation.move, confirmation.pairs) == ("pair", ())
-    too_many = [(CRASH, measured(5))] * (MAX_REPEATED_PAIRS + 1)
-    confirmation = next_of_confirmation(pairs(*too_many), READING, needs_anchor=False)
-    assert confirmation.move == "unrunnable"
-    assert "it fell over" in confirmation.reason
-
-
-def test_a_candidate_that_a_crowded_machine_stopped_repeats_the_pair() -> None:
-    stopped = replace(CRASH, status="timeout", flags=(CONTENDED,), reason="too slow")
-    crowded = pairs((measured(0), stopped), *gaining(8, ANCHOR_PAIRS))
-    assert confirmation_move(crowded) == "pass"
-    for clearly in (replace(stopped, flags=()), replace(stopped, status="crash")):
-        assert confirmation_move(pairs((measured(0), clearly))) == "unrunnable"
-    always = pairs(*[(measured(0), stopped)] * (MAX_REPEATED_PAIRS + 1))
-    confirmation = next_of_confirmation(always, READING, needs_anchor=False)
-    assert confirmation.move == "unrunnable"
-    assert "too slow" in confirmation.reason
-
-
-def test_a_repeated_pair_counts_once() -> None:
-    runs = pairs((CRASH, measured(8)), *gaining(8, ANCHOR_PAIRS))
+def test_a_base_that_crashes_is_run_once_more_in_its_pair() -> None:
+    runs = pairs((EARLY, measured(5)))
     confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
-    assert confirmation.move == "pass"
-    assert len(confirmation.pairs) == ANCHOR_PAIRS
+    assert (confirmation.move, confirmation.unfinished) == ("base", 1)
+    waiting = [*runs, planned(2, "base", 1, None)]
+    assert confirmation_move(waiting) == "wait"
+    whole = [*runs, planned(2, "base", 1, measured(0))]
+    confirmation = next_of_confirmation(whole, READING, needs_anchor=False)
+    assert confirmation.move == "pair"
+    assert [pair.base.status for pair in confirmation.pairs] == ["ok"]
+
+
+@pytest.mark.parametrize("is_same_pair", [True, False])
+def test_a_base_that_crashes_twice_ends_the_trial_by_its_own_fault(is_same_pair: bool) -> None:
+    once = pairs((EARLY, measured(5)))
+    if is_same_pair:
+        runs = [*once, planned(2, "base", 1, EARLY)]
+    else:
+        runs = [*once, planned(2, "base", 1, measured(0))]
+        runs += pairs((EARLY, measured(5)), first_seed=2)
+    confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
+    assert (confirmation.move, confirmation.is_bases_fault) == ("unrunnable", True)
+    assert "it fell over" in confirmation.reason
+    assert MAX_BASE_FAILURES == 2
+
+
+def test_a_base_that_saw_a_row_is_not_run_again() -> None:
+    """It knows its metric by then, and could fail whenever that is bad."""
+    confirmation = next_of_confirmation(pairs((CRASH, measured(5))), READING, needs_anchor=False)
+    assert CRASH.serve_ms
+    assert (confirmation.move, confirmation.is_bases_fault) == ("unrunnable", True)
+
+
+@pytest.mark.parametrize("flags", [(), (CONTENDED,)])
+@pytest.mark.parametrize("serve_ms", [0, 800])
+def test_a_candidate_that_fails_gets_no_second_pair(flags: tuple[str, ...], serve_ms: int) -> None:
+    """Whatever others did meanwhile, and in whichever stage."""
+    stopped = replace(CRASH, status="timeout", flags=flags, reason="too slow", serve_ms=serve_ms)
+    for base in (measured(0), EARLY):
+        confirmation = next_of_confirmation(
+            pairs(*gaining(8, 3), (base, stopped)), READING, needs_anchor=False
+        )
+        assert (confirmation.move, confirmation.is_bases_fault) == ("unrunnable", False)
+        assert "too slow" in confirmation.reason
+
+
+def test_no_pair_is_dropped_because_others_used_the_device() -> None:
+    """One that could be, by the half that did badly, would be drawn until it is good."""
+    for tokens in (0, 1000):
+        beside = replace(measured(-30), flags=(CONTENDED,), tokens=tokens)
+        confirmation = next_of_confirmation(
+            pairs((measured(0), beside), *gaining(8, 3)), READING, needs_anchor=False
+        )
+        assert len(confirmation.pairs) == ANCHOR_PAIRS
+        assert confirmation.pairs[0].candidate.metric_nano == beside.metric_nano
 
 
 def test_a_candidate_that_crashes_is_unrunnable() -> None:

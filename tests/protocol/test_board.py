@@ -67,7 +67,7 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
     assert ranks == [*ranked, *[None] * (len(ranks) - len(ranked))]
     assert ranked == sorted(ranked)
     for row in shown.rows:
-        assert (row.rank is None) == (row.anchor_pairs < 4)
+        assert (row.rank is None) == (max(row.anchor_pairs, row.attested_pairs) < 4)
         assert row.tie == (ranked.count(row.rank) > 1 if row.rank else False)
     # An environment of one entry is sorted as it is.
     encoded = [msgpack.packb(dict(sorted(row.to_value().items()))) for row in shown.rows]  # type: ignore[union-attr]

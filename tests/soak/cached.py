@@ -117,12 +117,12 @@ class CachedRunner(Runner):
         data: TaskData,
         *,
         split: bytes,
-        random_seed: Callable[[], int],
+        audit_key: bytes,
         folder: Path,
         seeds: PooledSeeds,
         program_of: Callable[[Source], Source] = itself,
     ) -> None:
-        super().__init__(task, data, random_seed=random_seed)
+        super().__init__(task, data, audit_key=audit_key)
         self.kept = KeptRuns.here(folder, task, data.secret_rows(split))
         self._split = split
         self._seeds = seeds

@@ -1,6 +1,5 @@
 """What planted patches are truly worth: measured with the pool's seeds before a node sees them."""
 
-import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -47,7 +46,7 @@ def runner_of(
         task,
         data,
         split=SPLIT,
-        random_seed=lambda: secrets.randbits(64),
+        audit_key=b"a test's key",
         folder=kept / "runs",
         seeds=seeds,
         program_of=program_of,

@@ -1,9 +1,6 @@
 """Runners of any task, and what they measure."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from unittest import mock
 
 from trainer.compiled import CompiledCode
 from trainer.device import Device
@@ -25,22 +22,12 @@ def runner_of(
         data,
         device=device,
         compiled=compiled,
-        random_seed=iter(range(1000)).__next__,
+        audit_key=b"a test's key",
+        patience_s=0.0,  # the tests beside this one are a crowd that never goes
     )
 
 
 SPLIT = b"the key of a secret split".ljust(32, b".")
-
-
-@contextmanager
-def blamed_at_once() -> Iterator[None]:
-    """Blame a source for what it cost, and not the machine.
-
-    The tests beside this one are a crowd, in which a source that is to end at a limit would be run
-    three times.
-    """
-    with mock.patch.object(Runner, "_cost_now", mock.AsyncMock(return_value=None)):
-        yield
 
 
 def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOutcome]:

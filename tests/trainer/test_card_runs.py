@@ -51,8 +51,12 @@ def measured(
     *,
     on_trained: Callable[[], None] = lambda: None,
     on_watched: Callable[[], None] = lambda: None,
+    on_wait: Callable[[], None] = lambda: None,
+    patience_s: float = 0.0,
 ) -> RunOutcome:
-    """Return a run of the baseline; `on_watched` is called when the usual load is known."""
+    """Return a run of the baseline; `on_watched` is called when the usual load is known, `on_wait`
+    when the run begins to wait for a quiet minute.
+    """
 
     async def measure() -> RunOutcome:
         (card,) = probe_cards().cards
@@ -60,8 +64,10 @@ def measured(
             task,
             data,
             device=card.device,
-            random_seed=iter(range(1000)).__next__,
+            audit_key=b"a test's key",
+            patience_s=patience_s,
         )
+        runner.tell_waits(on_wait)
         try:
             await runner.open()
             on_watched()
@@ -82,20 +88,32 @@ def test_a_run_on_a_card_that_nobody_else_uses(
 
 
 @pytest.mark.soak
-def test_a_game_beside_it_repeats_the_run_and_marks_it_at_last(
-    seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
+    seconds_task: Task,
+    seconds_data: TaskData,
+    driver: FakeDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: bool,
 ) -> None:
-    trained: list[None] = []
+    monkeypatch.setattr("trainer.quiet.QUIET_S", 1.0)
+    monkeypatch.setattr("trainer.quiet.LOOKED_S", 0.2)
+    waits: list[None] = []
 
     def play() -> None:
         driver.load.processes[GAME] = FakeProcess(mib=4000, percent=60)
 
+    def stop() -> None:
+        waits.append(None)
+        if ends:
+            del driver.load.processes[GAME]
+
     outcome = measured(
-        seconds_task, seconds_data, on_watched=play, on_trained=partial(trained.append, None)
+        seconds_task, seconds_data, on_watched=play, on_wait=stop, patience_s=600.0 if ends else 0.5
     )
-    assert (outcome.status, outcome.flags) == ("ok", ("contended",))
-    assert len(trained) == 3
-    assert [stage.name for stage in outcome.stages].count("attempt") == 2
+    assert (outcome.status, outcome.flags) == ("ok", () if ends else ("contended",))
+    assert len(waits) == 1
+    assert [stage.name for stage in outcome.stages].count("attempt") == int(ends)
 
 
 @pytest.mark.soak

@@ -1,8 +1,10 @@
 """Ceilings that hold, and what an end means."""
 
 import asyncio
+import contextlib
 import math
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Literal, cast
 
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 
 from protocol.runs import MAX_REASON
 from trainer.metering import (
-    OverCeiling,
     RunFailed,
+    SlowStart,
     check_start,
     held,
     metered_limit,
     next_step_s,
+    restarted,
     stage,
     wall_limit,
 )
@@ -82,10 +85,65 @@ def test_just_below_the_ceiling_is_no_failure() -> None:
     asyncio.run(block())
 
 
-def test_a_part_of_a_stage_has_a_ceiling_of_its_own() -> None:
-    check_start(as_sandbox(Clocked(0.0)), 0.2, 0.2, "the start of scoring")
-    with pytest.raises(OverCeiling, match=r"the start of scoring used more than 0\.20 CPU seconds"):
-        check_start(as_sandbox(Clocked(0.0)), 0.21, 0.2, "the start of scoring")
+def test_overtime_is_asked_for_once_and_ends(with_overtime: Callable[..., None]) -> None:
+    with_overtime(used_s=2.9, overtime_s=[2.0], asked=1)
+    with pytest.raises(RunFailed, match=r"more than 1\.00 CPU seconds"):
+        with_overtime(used_s=3.1, overtime_s=[2.0], asked=1)
+    with pytest.raises(RunFailed, match=r"more than 1\.00 CPU seconds"):
+        with_overtime(used_s=1.1, overtime_s=[0.0], asked=1)
+    with_overtime(used_s=0.9, overtime_s=[], asked=0)
+
+
+@pytest.fixture
+def with_overtime() -> Callable[..., None]:
+    def check(*, used_s: float, overtime_s: list[float], asked: int) -> None:
+        count = len(overtime_s)
+
+        async def block() -> None:
+            clocked = Clocked(5.0)
+            async with metered_limit(
+                as_sandbox(clocked), 1.0, "training", overtime_s=overtime_s.pop
+            ):
+                clocked.readings_s = [5.0 + used_s]
+                await asyncio.sleep(0)
+
+        try:
+            asyncio.run(block())
+        finally:
+            assert count - len(overtime_s) == asked
+
+    return check
+
+
+@pytest.mark.parametrize(("has_rows", "failure"), [(False, SlowStart), (True, RunFailed)])
+def test_a_start_has_a_ceiling_of_its_own(has_rows: bool, failure: type[RunFailed]) -> None:
+    sandbox = as_sandbox(Clocked(0.0))
+    check_start(sandbox, 0.2, 0.2, "the start of scoring", has_rows=has_rows)
+    with pytest.raises(RunFailed, match=r"the start of scoring used more than 0\.20 CPU") as failed:
+        check_start(sandbox, 0.21, 0.2, "the start of scoring", has_rows=has_rows)
+    assert type(failed.value) is failure
+
+
+def test_only_what_saw_no_row_starts_again() -> None:
+    async def started(*failures: RunFailed) -> int:
+        left, starts = list(failures), 0
+
+        async def stage() -> None:
+            nonlocal starts
+            starts += 1
+            if left:
+                raise left.pop(0)
+
+        with contextlib.suppress(RunFailed):
+            await restarted(stage)
+        return starts
+
+    slow, over = SlowStart("timeout", "x"), RunFailed("timeout", "x")
+    assert asyncio.run(started()) == 1
+    assert asyncio.run(started(slow, slow)) == 3
+    assert asyncio.run(started(slow, slow, slow, slow)) == 3
+    assert asyncio.run(started(over)) == 1
+    assert asyncio.run(started(slow, over, over)) == 2
 
 
 def test_a_cancelled_run_stays_cancelled_inside_its_limits() -> None:

@@ -1,28 +1,19 @@
 """A run from source to metric: the same bits each time, and one word for each way to fail."""
 
 import asyncio
-import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
-from tests.node.scripted import OUTCOME
-from tests.trainer.runners import SPLIT, blamed_at_once, runner_of
-from trainer.cost import Cost
-from trainer.crowd import Crowd
-from trainer.evaluators.lm_bpb_1 import Tolerance
-from trainer.metering import SlowStart
-from trainer.outcome import Meter, RunOutcome, Yardstick
-from trainer.runner import CeilingExceeded, Runner
-from trainer.stages import Request
+from tests.trainer.runners import SPLIT, runner_of
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
 from trainer.task import Task
 from trainer.text.data import TaskData
 
@@ -31,7 +22,10 @@ Edited = Callable[..., Source]
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
-LEAK = "print('LEAKED', tokens.flatten().tolist()[:64], flush=True)"
+# Warming up, the harness asks about nothing but zeros.
+LEAK = """            if tokens.any():
+                print('LEAKED', tokens.flatten().tolist()[:64], flush=True)
+"""
 
 
 def figures(outcome: RunOutcome) -> tuple[object, ...]:
@@ -137,7 +131,10 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
         "in training: ValueError: there is no split 'val' here",
     ),
     "secret text on its lips": (
-        ("            return logits\n", f"            {LEAK}\n            raise SystemExit(7)\n"),
+        (
+            "            return logits\n",
+            f"{LEAK}                raise SystemExit(7)\n            return logits\n",
+        ),
         "crash",
         "in scoring: it ended before it had answered everything",
     ),
@@ -180,18 +177,18 @@ def test_each_failure_has_its_word_and_a_reason(
     task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
 
     leaking = edited(
-        ("            return logits\n", f"            {LEAK}\n            return logits\n")
+        ("            return logits\n", f"{LEAK}            return logits\n"),
+        (READ, f"print('SET UP', flush=True)\n{READ}"),
     )
 
     async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
         runner = runner_of(task, short_data)
         try:
             before = await runner.calibrate(1, split=SPLIT)
-            with blamed_at_once():
-                found = {
-                    name: await runner.run(edited(edit), 1, split=SPLIT)
-                    for name, (edit, _, _) in FAILURES.items()
-                }
+            found = {
+                name: await runner.run(edited(edit), 1, split=SPLIT)
+                for name, (edit, _, _) in FAILURES.items()
+            }
             found["leaking, and well otherwise"] = await runner.run(leaking, 1, split=SPLIT)
             return before, found, await runner.run(task.source, 1, split=SPLIT)
         finally:
@@ -200,7 +197,9 @@ def test_each_failure_has_its_word_and_a_reason(
     before, found, after = asyncio.run(measure())
     # Once a script has seen secret text nothing that it says is kept.
     assert all("LEAKED" not in outcome.log_tail for outcome in found.values())
-    assert figures(found["leaking, and well otherwise"]) == figures(before)
+    well = found.pop("leaking, and well otherwise")
+    assert figures(well) == figures(before)
+    assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and claims, not in the audit
     for name, (_, status, reason) in FAILURES.items():
         outcome = found[name]
         assert outcome.status == status, (name, outcome.reason)
@@ -227,95 +226,6 @@ def as_record(outcome: RunOutcome) -> Run:
             )
         },
     )  # fmt: skip
-
-
-COST = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
-
-
-@pytest.mark.parametrize(
-    ("crowded", "slower", "attempts", "status", "flags"),
-    [
-        (False, 1.0, ["timeout", "ok"], "timeout", ()),  # the candidate's own fault
-        (False, 1.2, ["timeout", "ok"], "ok", ("contended",)),
-        (True, 1.0, ["timeout", "timeout", "ok"], "ok", ("contended",)),
-        (True, 1.0, ["timeout"] * 9, "timeout", ("contended",)),
-        (True, 1.0, ["ok"], "ok", ()),
-    ],
-)
-def test_a_crowded_machine_is_told_from_a_slow_candidate(
-    short_task: Task,
-    short_data: TaskData,
-    monkeypatch: pytest.MonkeyPatch,
-    crowded: bool,
-    slower: float,
-    attempts: list[Status],
-    status: Status,
-    flags: tuple[str, ...],
-) -> None:
-    runner = runner_of(short_task, short_data)
-    runner.yardstick = Yardstick(
-        cost=COST,
-        tolerance=Tolerance(1e-6, 1e-4),
-        claims=np.zeros((1, 1), np.float32),
-        weights=b"",
-    )
-    ceilings: list[float] = []
-    timed: list[None] = []
-
-    async def attempt(
-        request: Request, _meter: Meter, _on_trained: object, *, may_be_contended: bool
-    ) -> RunOutcome:
-        assert may_be_contended == (len(ceilings) == 2)  # the last attempt's figures stand
-        outcome = replace(OUTCOME, status=attempts[len(ceilings)])
-        ceilings.append(request.ceiling.train_s)
-        if outcome.status == "ok":
-            return outcome
-        raise CeilingExceeded(outcome)
-
-    async def cost_now() -> Cost:
-        timed.append(None)
-        return replace(COST, train_s=COST.train_s * slower)
-
-    monkeypatch.setattr(runner, "_attempt", attempt)
-    monkeypatch.setattr(runner, "_cost_now", cost_now)
-    monkeypatch.setattr(Crowd, "is_noticeable", lambda _crowd: crowded)
-    outcome = asyncio.run(runner.run(short_task.source, 1))
-    assert (outcome.status, outcome.flags) == (status, flags)
-    assert len(ceilings) <= 3
-    assert ceilings == sorted(ceilings)
-    assert (ceilings[-1] > ceilings[0]) == (slower > 1 and len(ceilings) > 1)
-    # Where the seconds went is told of all that was under way, not of what stands alone.
-    names = Counter(stage.name for stage in outcome.stages)
-    assert names == Counter(attempt=len(ceilings) - 1, baseline=len(timed))
-
-
-@pytest.mark.soak
-def test_one_slow_start_of_a_serving_script_is_not_its_own_fault(
-    make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A page cache that was emptied, say: only a source that is slow each time is refused."""
-    left: dict[str, int] = {}
-
-    def check(_sandbox: object, _used_s: float, ceiling_s: float, name: str) -> None:
-        if left.get(name, 0) and ceiling_s < math.inf:
-            left[name] -= 1
-            raise SlowStart("timeout", name)
-
-    monkeypatch.setattr("trainer.stages.check_start", check)
-    monkeypatch.setattr(Crowd, "is_noticeable", lambda _crowd: False)
-    monkeypatch.setattr("trainer.runner._SLOWER", 100.0)
-
-    async def measure() -> list[RunOutcome]:
-        async with make_runner() as runner:
-            outcomes = []
-            for slow_starts in (0, 2, 3):
-                left.update({"the start of scoring": slow_starts, "the start of the audit": 2})
-                outcomes.append(await runner.run(runner.task.source, 5, split=SPLIT))
-            return outcomes
-
-    honest, twice, thrice = asyncio.run(measure())
-    assert figures(twice) == figures(honest)
-    assert (thrice.status, thrice.reason) == ("timeout", "the start of scoring")
 
 
 def test_nothing_is_measured_before_the_baseline(

@@ -1,5 +1,9 @@
-"""Whether others leave this machine to its node: `arnode start --when-idle`."""
+"""Whether others leave this machine to its node: for `arnode start --when-idle`, and for a run that
+they disturbed.
+"""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final
@@ -42,3 +46,18 @@ class Quiet:
     def _since_the_last_look(self) -> float:
         crowd, self._crowd = self._crowd, Crowd()
         return crowd.share()
+
+
+async def quiet_minute(quiet: Quiet, ends_s: float, is_hurried: asyncio.Event) -> bool:
+    """Wait until it is quiet; return whether it was, by `ends_s` of `time.monotonic`.
+
+    No longer than until somebody is in a hurry.
+    """
+    while not quiet.is_quiet():
+        left_s = ends_s - time.monotonic()
+        if left_s <= 0 or is_hurried.is_set():
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOKED_S, left_s)):
+                await is_hurried.wait()
+    return True

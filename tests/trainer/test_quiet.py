@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from node.loop.quiet import LOOKED_S, QUIET_S, Quiet
+from trainer.quiet import LOOKED_S, QUIET_S, Quiet
 
 TICKS_S = 0.5  # processors' time is told in ticks of 10 ms: a look takes many
 

@@ -1,0 +1,157 @@
+"""How what could do more may be used: `torch.compile`, `getattr`, texts that stand for types."""
+
+import ast
+import re
+import string
+from collections.abc import Iterator
+
+from agent.source import allowed
+from agent.source.allowed import Use
+from agent.source.canonical import parse
+from agent.source.names import Names
+
+_CAPITALS = re.compile("[A-Z][A-Z0-9_]{0,30}")
+
+
+def is_within(call: ast.Call, use: Use) -> bool:
+    """Say whether a name is called as it may be, with nothing hidden by a star."""
+    if len(call.args) > use.positional or any(isinstance(one, ast.Starred) for one in call.args):
+        return False
+    first = next(iter(use.words.values()), None) if len(use.words) == 1 else None
+    if first is not None and not all(_is_word(one, first) for one in call.args):
+        return False
+    for keyword in call.keywords:
+        name, value = keyword.arg or "**", keyword.value
+        if name in use.words:
+            is_fine = _is_word(value, use.words[name])
+        elif name in use.plain:
+            is_fine = is_plain(value)
+        else:
+            is_fine = name in use.keywords
+        if not is_fine:
+            return False
+    return True
+
+
+def is_plain(node: ast.expr) -> bool:
+    """Say whether it is a number, truth value, None, name in capitals, or dict of such."""
+    match node:
+        case ast.Constant(value=value):
+            is_name = isinstance(value, str) and _CAPITALS.fullmatch(value) is not None
+            return value is None or isinstance(value, int | float) or is_name
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return is_plain(operand)
+        case ast.Dict(keys=keys, values=values):
+            return all(isinstance(key, ast.Constant) for key in keys) and all(map(is_plain, values))
+    return False
+
+
+def named(call: ast.Call) -> str | None:
+    """Return the attribute that `getattr(x, "name")` and its like are about; None if it is open."""
+    match call.args:
+        case [_, ast.Constant(value=str() as name), *rest] if not call.keywords:
+            return None if any(isinstance(one, ast.Starred) for one in rest) else name
+    return None
+
+
+def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
+    """Say whether `text.format(…)` formats a literal whose fields reach into nothing."""
+    if not isinstance(call, ast.Call) or not isinstance(text, ast.Constant):
+        return False
+    if not isinstance(text.value, str):
+        return False
+    try:
+        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text.value)]
+    except ValueError:
+        return True  # it raises there too
+    return not any({".", "["} & {*(name or "")} or "{" in (spec or "") for name, spec in fields)
+
+
+def foreign_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
+    """Yield what a call of `get_kernel` asks for beyond the kernels that everybody uses."""
+    if len(call.args) != 1 or call.keywords:
+        yield call
+        return
+    waiting, left = [call.args[0]], 16
+    while waiting:
+        node, left = waiting.pop(), left - 1
+        match node:
+            case _ if left < 0:
+                yield call
+                return
+            case ast.Constant(value=str() as text):
+                if text.split("/")[0] not in allowed.KERNELS:
+                    yield node
+            case ast.IfExp(body=body, orelse=other):
+                waiting += [body, other]
+            case ast.Name() if (values := names.values(node)) is not None:
+                waiting += values
+            case _:
+                yield call
+                return
+
+
+def annotations(node: ast.AST) -> Iterator[ast.Constant]:
+    """Yield the texts that stand for types: somebody may evaluate them."""
+    match node:
+        case ast.AnnAssign(annotation=found) | ast.arg(annotation=ast.expr() as found):
+            pass
+        case ast.FunctionDef(returns=ast.expr() as found):
+            pass
+        case ast.AsyncFunctionDef(returns=ast.expr() as found):
+            pass
+        case _:
+            return
+    for part in ast.walk(found):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part
+
+
+def is_type(text: ast.Constant) -> bool:
+    """Say whether a text is the name of a type and nothing that runs."""
+    module = parse(str(text.value).encode("utf-8", "replace"))
+    kinds = (
+        *(ast.Module, ast.Expr, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List),
+        *(ast.Constant, ast.BinOp, ast.BitOr, ast.Load),
+    )
+    return module is not None and all(isinstance(part, kinds) for part in ast.walk(module))
+
+
+def is_called(node: ast.AST | None, parent: ast.AST | None) -> bool:
+    """Say whether what stands in `parent` is what that calls."""
+    return isinstance(parent, ast.Call) and parent.func is node
+
+
+def is_call_of(node: ast.AST, name: str) -> bool:
+    """Say whether it calls a name, like `type(x)`."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def is_of_one(call: ast.Call) -> bool:
+    """Say whether a call has one argument, for certain."""
+    return len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred)
+
+
+def is_setting(name: ast.expr, value: ast.expr) -> bool:
+    """Say whether a variable of the environment may be set to a value."""
+    match name, value:
+        case ast.Constant(value=str() as setting), ast.Constant(value=str() as word):
+            return setting in allowed.SETTINGS and bool(allowed.SETTING.fullmatch(word))
+    return False
+
+
+def place(node: ast.AST, parent: ast.AST, names: Names) -> str:
+    """Return what a name that stands alone is there for: a decorator, a base, to be wrapped."""
+    if isinstance(parent, ast.FunctionDef | ast.ClassDef) and node in parent.decorator_list:
+        return "decorator"
+    if isinstance(parent, ast.ClassDef) and node in parent.bases:
+        return "base"
+    if isinstance(parent, ast.Call) and node in parent.args:
+        is_open = any(keyword.arg is None for keyword in parent.keywords)
+        if not is_open and names.paths(parent.func) & {"torch.compile", "functools.partial"}:
+            return "wrapped"
+    return ""
+
+
+def _is_word(node: ast.expr, words: frozenset[str]) -> bool:
+    return isinstance(node, ast.Constant) and (node.value is None or node.value in words)

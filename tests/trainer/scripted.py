@@ -1,0 +1,269 @@
+"""Sandboxes whose scripts are a few numbers, on a machine whose crowd a test decides.
+
+Stands for processes and torch alone: stages, ceilings, clocks and audits around them are the real
+ones. A script trains one number, its luck, and its model is the better the larger that is; it knows
+it, and may burn its processor seconds in any stage whenever it is bad.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from random import Random
+from typing import Literal, cast
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from protocol.source import Source
+from trainer import metering, quiet
+from trainer.crowd import Crowd
+from trainer.evaluators.lm_bpb_1 import Floats
+from trainer.harness.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.runner import Runner
+from trainer.sandbox.profile import Profile, Role
+from trainer.sandbox.sandbox import Sandbox
+from trainer.task import Task
+from trainer.text.data import TaskData
+from trainer.timeline import Start
+
+Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
+
+ROWS = 64  # of each split, in batches of 32
+_BATCHES = 2 * ROWS // 32
+_WORTH = 0.01  # of the model's scale, for one standard deviation of luck
+_CROWD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What a script costs where nobody disturbs it, and what it does about bad luck.
+
+    `is_random`: it does not take its luck from its seed. `burns` says where it burns seconds when
+    its luck is below `content`, and how many; None: for ever.
+    """
+
+    train_s: float = 4.0
+    start_s: float = 0.1
+    claim_s: float = 1.0
+    audit_s: float = 0.3
+    is_random: bool = True
+    burns: Place | None = None
+    content: float = 0.0
+    burnt_s: float | None = None
+
+    def source(self, task: Task) -> Source:
+        """What stands for it in a task."""
+        return task.source.replacing("train.py", json.dumps(asdict(self)).encode())
+
+
+HONEST = Script()
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """How busy others are, how that stretches seconds, and what scripts do with theirs.
+
+    `luck` are the numbers drawn, one for each training, `scored` those of the weights that were
+    shown rows; `audits` is what audits were asked. `stretches`: a training on a crowded machine
+    takes from once to so many times as long.
+    """
+
+    random: Random = field(default_factory=lambda: Random(1))
+    is_crowded: bool = False
+    stretch: float = 1.0
+    stretches: float = 1.0
+    luck: list[float] = field(default_factory=list)
+    scored: list[float] = field(default_factory=list)
+    served: int = 0
+    audits: list[bytes] = field(default_factory=list)
+    slow_starts: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of all processors' time, what others use."""
+        return _CROWD if self.is_crowded else 0.0
+
+    def calm_down(self) -> None:
+        """Others go."""
+        self.is_crowded, self.stretch = False, 1.0
+
+
+class ScriptedSandbox:
+    """A process of a script: the frames of `trainer.harness`, and a clock that it moves."""
+
+    has_ended = False
+    peak_memory_bytes = 1
+    start = Start(0.0, 0.0, 0.0)
+    root = 0
+
+    def __init__(self, machine: Machine, profile: Profile, log_frequencies: Floats) -> None:
+        self.profile = profile
+        self._machine = machine
+        self._log_frequencies = log_frequencies
+        self._used_s = 0.0
+        self._script = HONEST
+        self._job: Mapping[str, object] = {}
+        self._luck = 0.0
+        self._asked: list[tuple[bytes, bytes]] = []
+        self._answers = 0
+
+    def metered_s(self) -> float:
+        return self._used_s
+
+    cpu_s = metered_s
+
+    def output_tail(self) -> str:
+        return ""
+
+    def shut_gate(self) -> None:
+        return
+
+    def stop_listening(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
+        if tag == JOB:
+            self._job = json.loads(payload)
+            text = base64.b64decode(cast("dict[str, str]", self._job["files"])["train.py"])
+            with contextlib.suppress(ValueError):  # the task's own is the honest one
+                self._script = Script(**json.loads(text))
+        elif tag == WEIGHTS:
+            assert descriptor is not None
+            self._luck = float(load(os.pread(descriptor, 1 << 20, 0))["luck"][0])
+        elif tag in (CLAIM, LOGITS):
+            self._asked.append((tag, payload))
+
+    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
+        if tag == SERVING:
+            self._spend(self._script.start_s)
+            if self._machine.slow_starts:
+                self._machine.slow_starts -= 1
+                self._spend(9.0)
+            await self._burn("start")
+        if tag != ANSWER:
+            return b""
+        asked, payload = self._asked.pop()
+        self._answers += 1
+        if asked == LOGITS:
+            self._machine.audits.append(payload)
+            await self._burn("audit's first answer")
+            self._spend(self._script.audit_s / _BATCHES)
+            await self._burn("audit")
+            return self._logits(payload)
+        if self._answers == 1:
+            self._machine.served += 1
+            self._machine.scored.append(self._luck)
+        await self._burn("first answer")
+        self._spend(self._script.claim_s / _BATCHES)
+        if self._answers == _BATCHES:
+            await self._burn("claim")
+        return self._claims(payload)
+
+    async def receive_one(
+        self, expected: Mapping[bytes, int], *, on_begun: Callable[[bytes], None]
+    ) -> tuple[bytes, bytes]:
+        assert {NEED_DATA, WEIGHTS} == set(expected)
+        random = self._machine.random if self._script.is_random else Random(str(self._job["seed"]))
+        self._luck = random.gauss(0.0, 1.0)
+        self._machine.luck.append(self._luck)
+        if self._machine.is_crowded and self._machine.stretches > 1.0:
+            self._machine.stretch = self._machine.random.uniform(1.0, self._machine.stretches)
+        self._spend(self._script.train_s)
+        await self._burn("training")
+        on_begun(WEIGHTS)
+        return WEIGHTS, save({"luck": np.array([self._luck], np.float32)})
+
+    async def _burn(self, place: Place) -> None:
+        if self._script.burns != place or self._luck >= self._script.content:
+            return
+        if self._script.burnt_s is None:
+            self._used_s += 1e6
+            await asyncio.Event().wait()  # until somebody ends it
+        self._spend(self._script.burnt_s or 0.0)
+
+    def _spend(self, seconds: float) -> None:
+        self._used_s += seconds * self._machine.stretch
+
+    def _claims(self, payload: bytes) -> bytes:
+        rows, length, words = _read(payload)
+        targets = words[rows * length :].reshape(rows, length)
+        return self._log_probabilities()[targets].astype("<f4").tobytes()
+
+    def _logits(self, payload: bytes) -> bytes:
+        rows, _, _ = _read(payload)
+        logits = (self._scale() * self._log_frequencies).astype("<f4")
+        return np.tile(logits, (rows, 1)).tobytes()
+
+    def _scale(self) -> float:
+        return 0.8 + _WORTH * self._luck
+
+    def _log_probabilities(self) -> "np.typing.NDArray[np.float64]":
+        logits = (self._scale() * self._log_frequencies).astype("<f4").astype(np.float64)
+        return np.asarray(logits - np.log(np.exp(logits).sum()), dtype=np.float64)
+
+
+def _read(payload: bytes) -> tuple[int, int, "np.typing.NDArray[np.uint16]"]:
+    rows, length = (int(one) for one in np.frombuffer(payload[:8], dtype=">u4"))
+    return rows, length, np.frombuffer(payload[8:], dtype=">u2").astype(np.uint16)
+
+
+class ScriptedPool:
+    """Makes them, instead of `trainer.sandbox.pool`."""
+
+    def __init__(
+        self, machine: Machine, profiles: Mapping[Role, Profile], log_frequencies: Floats
+    ) -> None:
+        self._machine, self._profiles = machine, profiles
+        self._log_frequencies = log_frequencies
+
+    def warm(self, role: Role) -> None:
+        return
+
+    async def take(self, role: Role) -> Sandbox:
+        made = ScriptedSandbox(self._machine, self._profiles[role], self._log_frequencies)
+        return cast("Sandbox", made)
+
+    async def close(self) -> None:
+        return
+
+
+def scripted_runner(
+    task: Task, data: TaskData, machine: Machine, *, audit_key: bytes = b"a key"
+) -> Runner:
+    """Return a runner of few rows whose sandboxes are scripted."""
+    few = replace(
+        data,
+        public_rows=data.public_rows[:ROWS],
+        secret_rows=lambda key: data.secret_rows(key)[:ROWS],
+    )
+    runner = Runner(task, few, audit_key=audit_key)
+    profiles: dict[Role, Profile] = {role: runner._stages.profile(role) for role in ROLES}
+    counts = np.bincount(few.public_rows.ravel(), minlength=data.vocabulary.size)
+    frequencies = np.log(counts.astype(np.float64) + 1.0).astype(np.float32)
+    runner._stages._pool = ScriptedPool(machine, profiles, frequencies)  # type: ignore[assignment]
+    return runner
+
+
+ROLES: tuple[Role, ...] = ("train", "serve")
+
+
+@contextlib.contextmanager
+def watched(machine: Machine) -> Iterator[None]:
+    """Let whatever looks at how busy others are see the scripted machine; minutes pass at once."""
+    share, quiet_s, step_s = Crowd.share, quiet.QUIET_S, metering._FIRST_STEP_S
+    Crowd.share = lambda _crowd: machine.share  # type: ignore[method-assign]
+    quiet.QUIET_S = 0.0  # type: ignore[misc]
+    metering._FIRST_STEP_S = 0.001
+    try:
+        yield
+    finally:
+        Crowd.share = share  # type: ignore[method-assign]
+        quiet.QUIET_S = quiet_s  # type: ignore[misc]
+        metering._FIRST_STEP_S = step_s

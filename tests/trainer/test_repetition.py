@@ -1,0 +1,307 @@
+"""When a run is repeated, and that a script which knows how it did gains nothing by it.
+
+Sandboxes are scripted (`tests.trainer.scripted`), all around them is real.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from node.progress import silent
+from protocol.errors import SafetyError
+from protocol.runs import CONTENDED
+from tests.trainer.runners import SPLIT
+from tests.trainer.scripted import (
+    HONEST,
+    Machine,
+    Place,
+    Script,
+    ScriptedPool,
+    scripted_runner,
+    watched,
+)
+from trainer.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.sandbox.profile import Role
+from trainer.sandbox.sandbox import Sandbox
+from trainer.task import Task
+from trainer.text.data import TaskData
+from trainer.training import PutOff
+
+T = TypeVar("T")
+AFTER_ROWS: tuple[Place, ...] = ("first answer", "claim", "audit's first answer", "audit")
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    machine = Machine()
+    with watched(machine):
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def known(short_task: Task, short_data: TaskData) -> Runner:
+    """A runner that was calibrated on a quiet machine; others take over what it knows."""
+
+    async def calibrate() -> Runner:
+        runner = scripted_runner(short_task, short_data, Machine())
+        await runner.calibrate(1)
+        return runner
+
+    with watched(Machine()):
+        return asyncio.run(calibrate())
+
+
+@pytest.fixture
+def calibrated(
+    short_task: Task, short_data: TaskData, machine: Machine, known: Runner
+) -> Callable[[Callable[[Runner], Awaitable[T]]], T]:
+    """Return what work with a runner comes to that was calibrated on a quiet machine."""
+
+    def run(work: Callable[[Runner], Awaitable[T]]) -> T:
+        async def session() -> T:
+            runner = scripted_runner(short_task, short_data, machine)
+            runner.yardstick = known.yardstick
+            return await work(runner)
+
+        return asyncio.run(session())
+
+    return run
+
+
+Calibrated = Callable[[Callable[[Runner], Awaitable[Any]]], Any]
+
+
+@pytest.mark.parametrize("is_crowded", [False, True])
+@pytest.mark.parametrize("place", AFTER_ROWS)
+def test_nothing_is_repeated_once_a_row_was_shown(
+    calibrated: Calibrated, machine: Machine, place: Place, is_crowded: bool
+) -> None:
+    """A script that knows its metric by then could burn seconds until it likes that."""
+    machine.is_crowded = is_crowded
+
+    async def work(runner: Runner) -> RunOutcome:
+        runner._pace.learn_serving(machine.share, runner.yardstick.cost)  # type: ignore[union-attr]
+        return await runner.run(Script(burns=place, content=99.0).source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert outcome.status == "timeout"
+    assert CONTENDED not in outcome.flags  # whatever others did, it is the script's own fault
+    assert (len(machine.luck), machine.served) == (1, 1)
+
+
+@pytest.mark.parametrize(("slow_starts", "status"), [(0, "ok"), (2, "ok"), (3, "timeout")])
+def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
+    calibrated: Calibrated, machine: Machine, slow_starts: int, status: str
+) -> None:
+    """A page cache that was emptied, say: no row was shown, and nothing is trained anew."""
+
+    async def work(runner: Runner) -> RunOutcome:
+        machine.slow_starts = slow_starts
+        runner.yardstick = replace(
+            runner.yardstick, cost=replace(runner.yardstick.cost, claim_s=99.0)
+        )
+        return await runner.run(HONEST.source(runner.task), 2)
+
+    assert calibrated(work).status == status
+    assert (len(machine.luck), machine.served) == (1, int(status == "ok"))
+
+
+def test_an_audit_that_begins_anew_looks_at_the_same_places(
+    short_task: Task, short_data: TaskData, machine: Machine, known: Runner
+) -> None:
+    """Also in another session, after a kill: by a key that nobody in a sandbox has."""
+
+    async def audits(key: bytes, seed: int, *, slow_starts: int = 0) -> list[bytes]:
+        runner = scripted_runner(short_task, short_data, machine, audit_key=key)
+        cost = replace(known.yardstick.cost, audit_s=99.0)  # type: ignore[union-attr]
+        runner.yardstick = replace(known.yardstick, cost=cost)  # type: ignore[type-var]
+        machine.audits.clear()
+        claimed = runner._stages._claim
+
+        async def then_slow(*args: Any) -> Any:
+            claims = await claimed(*args)
+            machine.slow_starts = slow_starts
+            return claims
+
+        runner._stages._claim = then_slow  # type: ignore[method-assign]
+        script = Script(is_random=False).source(short_task)
+        outcome = await runner.run(script, seed, split=SPLIT)
+        assert (outcome.status, machine.slow_starts) == ("ok", 0)
+        return machine.audits[:]
+
+    first = asyncio.run(audits(b"a key", 2))
+    assert asyncio.run(audits(b"a key", 2)) == first
+    assert asyncio.run(audits(b"a key", 2, slow_starts=2)) == first
+    assert asyncio.run(audits(b"another", 2)) != first
+    assert asyncio.run(audits(b"a key", 3)) != first
+
+
+def test_a_ceiling_is_that_of_a_machine_as_crowded_as_it_is(
+    calibrated: Calibrated, machine: Machine
+) -> None:
+    """The baseline takes as much longer: a candidate that takes long is scored, as it trained."""
+
+    async def work(runner: Runner) -> list[RunOutcome]:
+        machine.is_crowded, machine.stretch = True, 1.3
+        slow = Script(train_s=5.5)  # 7.15 s here, where 6.25 s are allowed without a crowd
+        return [await runner.run(slow.source(runner.task), seed) for seed in (2, 3)]
+
+    outcomes = calibrated(work)
+    assert [(one.status, one.flags) for one in outcomes] == [("ok", (CONTENDED,))] * 2
+    # Each trained once; the baseline beside them was timed once in this session.
+    assert len(machine.luck) == 3
+    assert [[x.name for x in one.stages].count("baseline") for one in outcomes] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "trained"),
+    [
+        (Script(train_s=5.9, is_random=False), "ok", 2),
+        (Script(train_s=5.9), "timeout", 2),  # other weights: whoever picked them
+        (Script(train_s=6.9, is_random=False), "timeout", 2),  # too slow by itself
+        (Script(train_s=99.0, is_random=False), "timeout", 1),  # no crowd makes twice of it
+    ],
+)
+def test_a_disturbed_training_is_tried_again_in_a_quiet_minute(
+    calibrated: Calibrated, machine: Machine, script: Script, status: str, trained: int
+) -> None:
+    async def work(runner: Runner) -> RunOutcome:
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        runner.tell_waits(machine.calm_down)
+        return await runner.run(script.source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert (outcome.status, len(machine.luck)) == (status, trained)
+    assert (machine.served > 0) == (status == "ok")
+    assert (CONTENDED in outcome.flags) == (trained > 1)
+    assert [stage.name for stage in outcome.stages].count("attempt") == trained - 1
+    if status == "ok":
+        assert len(set(machine.luck)) == 1
+
+
+def test_other_weights_are_told_of(calibrated: Calibrated, machine: Machine) -> None:
+    async def work(runner: Runner) -> RunOutcome:
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        runner.tell_waits(machine.calm_down)
+        return await runner.run(Script(train_s=5.9).source(runner.task), 2)
+
+    assert str(calibrated(work).reason).endswith("in a quiet minute it gave other weights")
+
+
+@pytest.mark.parametrize("burnt_s", [None, 1.0, 3.0, 9.0])
+@pytest.mark.parametrize("stretch", [1.0, 1.3])
+def test_who_burns_seconds_in_training_keeps_the_first_luck_it_had(
+    calibrated: Calibrated, machine: Machine, burnt_s: float | None, stretch: float
+) -> None:
+    """However much of it, and however crowded the machine is: nothing is drawn a second time."""
+
+    async def work(runner: Runner) -> list[tuple[float, int | None]]:
+        runner.tell_waits(machine.calm_down)
+        runner._pace.learn_training(0.5, 4.0)  # type: ignore[union-attr]
+        scored = []
+        for seed in range(10):
+            machine.is_crowded, machine.stretch = True, stretch
+            machine.luck.clear()
+            script = Script(burns="training", content=0.3, burnt_s=burnt_s)
+            outcome = await runner.run(script.source(runner.task), seed, split=SPLIT)
+            if outcome.status == "ok":
+                scored.append((machine.luck[0], outcome.secret_nano))
+        return scored
+
+    scored = calibrated(work)
+    assert scored
+    better_first = sorted(scored, reverse=True)
+    assert [nano for _, nano in better_first] == sorted(nano for _, nano in scored)
+
+
+def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine: Machine) -> None:
+    """It has no outcome then, so that it is made later, with its seed."""
+
+    async def work(runner: Runner) -> None:
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        runner.tell_waits(runner.hurry)
+        free = asyncio.Event()
+        with pytest.raises(PutOff):
+            await runner.run(Script(train_s=5.9).source(runner.task), 2, on_trained=free.set)
+        assert free.is_set()
+
+    calibrated(work)
+
+
+def test_a_machine_that_is_never_quiet_ends_the_wait(
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.quiet.QUIET_S", 60.0)
+
+    async def work(runner: Runner) -> RunOutcome:
+        runner._training._patience_s = 0.0
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        return await runner.run(Script(train_s=5.9).source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert (outcome.status, outcome.flags) == ("timeout", (CONTENDED,))
+    assert outcome.reason == "training used more than 6.25 CPU seconds, the task's ceiling here"
+    assert (len(machine.luck), machine.served) == (1, 0)
+
+
+def test_a_candidate_waits_for_all_of_the_text(
+    short_task: Task,
+    short_data: TaskData,
+    machine: Machine,
+    known: Runner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It could ask for more than is there, and so be repeated whenever it wants to."""
+    monkeypatch.setattr("trainer.supply._LOOKED_S", 0.01)
+    (tokens,) = short_data.training_parts
+    data = replace(short_data, coming=(lambda _progress: tokens[:9],))
+
+    async def work() -> None:
+        runner = scripted_runner(short_task, data, machine)
+        runner.yardstick = known.yardstick
+        run = asyncio.create_task(runner.run(HONEST.source(short_task), 2))
+        await asyncio.sleep(0.05)
+        assert machine.luck == []
+        runner._stages._data.load_rest(silent)
+        assert (await run).status == "ok"
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(("takes", "has_rows"), [(2, False), (3, True)])
+def test_an_error_of_our_own_ends_a_run_that_saw_a_row(
+    calibrated: Calibrated, machine: Machine, takes: int, has_rows: bool
+) -> None:
+    """A script that can bring it about must not have its run begun anew by a node that restarts."""
+
+    async def work(runner: Runner) -> None:
+        pool = runner._stages._pool
+        assert isinstance(pool, ScriptedPool)
+        left, take = [takes], pool.take
+
+        async def failing(role: Role) -> Sandbox:
+            left[0] -= 1
+            if not left[0]:
+                raise SafetyError("the sandbox did not start", "look")
+            return await take(role)
+
+        pool.take = failing  # type: ignore[method-assign]
+        run = runner.run(HONEST.source(runner.task), 2)
+        if not has_rows:
+            with pytest.raises(SafetyError):
+                await run
+            return
+        outcome = await run
+        assert (outcome.status, outcome.metric_nano) == ("crash", None)
+        assert isinstance(outcome.fault, SafetyError)
+        assert outcome.reason == "cut off while scored: the sandbox did not start"
+
+    calibrated(work)
