@@ -155,6 +155,14 @@ class _Lint:
         mark = self._path_mark(path)
         if mark is not None:
             yield "import" if mark == "module" else mark
+        elif path in {"os", "os.environ"} and not self._only_sets():
+            yield "import"
+
+    def _only_sets(self) -> bool:
+        """Say whether the file has `os` for nothing but harmless settings of the environment."""
+        nodes = [node for node in ast.walk(self._module) if isinstance(node, ast.Attribute)]
+        chains = [node for node in nodes if "os.environ" in self._names.paths(node)]
+        return bool(chains) and all(map(self._is_setting, chains))
 
     def _from_marks(self, node: ast.ImportFrom) -> Iterator[What]:
         names = [alias.name for alias in node.names]

@@ -120,6 +120,8 @@ TRICKS = {
     "import os as math2\nmath2.fork()": "module",
     "import os\ny = [os]": "module",
     "import subprocess": "import",
+    "import os": "import",
+    "from os import environ": "import",
     "from os import *": "import",
     "from torch import *": "import",
     "from os import system as zeros": "import",
@@ -336,6 +338,7 @@ def test_what_the_baseline_does_is_no_mark_of_the_patch() -> None:
     baseline = of('import os\nimport json\nos.environ["A"] = "1"\nX = 1\n')
     known = findings(baseline)
     assert [finding.text for finding in known] == [
+        "import os",
         "import json",
         "os.environ['A'] = '1'",
     ]
