@@ -57,8 +57,8 @@ POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0
 # `verify` and audits: that a made-up claim of three deviations is not there takes longer to show
 # than that a gain of two is.
 VERIFY = replace(POWER, max_pairs=20)
-# With pairs that are repeated and runs of the anchor they fit into one record.
-VERIFY_MOST_PAIRS = 27
+# With a base that is run once more and runs of the anchor they fit into one record.
+VERIFY_MOST_PAIRS = 29
 # `verify --quick`: enough to see that something large is not there, or not all of it.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
 

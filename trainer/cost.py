@@ -31,14 +31,6 @@ class Cost:
     first_audit_s: float
     audit_s: float
 
-    def exceeds(self, other: "Cost", factor: float) -> bool:
-        """Say whether any whole stage took more than `factor` times the other's."""
-        return (
-            self.train_s > factor * other.train_s
-            or self.claim_s > factor * other.claim_s
-            or self.audit_s > factor * other.audit_s
-        )
-
     def at_least(self, other: "Cost") -> "Cost":
         """The larger of the two, stage by stage."""
         return Cost(

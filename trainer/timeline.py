@@ -4,8 +4,8 @@ train   spawn, import (ahead of the run, in a spare), build (compiling and warmi
         tokens), train (what counts: from handing over the data), export (of the weights)
 claim   spawn, import, load (of the weights), score
 audit   the same
-train   attempt (a whole one, that others on the machine disturbed: it is repeated), baseline (timed
-        once a source cost too much, to know whose fault that is)
+train   attempt (at training, that others on the machine disturbed: another stands), baseline (timed
+        on a machine as crowded as it is, for what the run may cost there)
 """
 
 import time

@@ -118,7 +118,7 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(home: Path) -> None:
     assert ["ZeroDivisionError" in turns[1]["content"] for turns in mending] == [True]
     assert "llm (small) proposes, knobs fill the gaps" in said
     assert "knobs go on meanwhile" in said
-    # To the token; of the page nobody knows what it cost.
+    # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).tokens == 2 * answer
     assert {step.tokens for step in written.values()} == {answer}

@@ -149,12 +149,12 @@ def test_a_peer_gets_the_answer_after_which_it_is_dropped() -> None:
 
             async def part() -> None:
                 _, number, *_ = await core.next("question")
-                await core.frames.send(["answer", number, bytes(500_000)])
+                await core.frames.send(["answer", number, bytes(5_000)])
                 await core.call("drop", host.peer_id, "of another network")
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(part)
-                assert await ask(host, core) == bytes(500_000)
+                assert await ask(host, core) == bytes(5_000)
             await until(lambda: not host.peers)
 
     run(test, PATIENCE_S)

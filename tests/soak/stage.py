@@ -11,11 +11,11 @@ from pathlib import Path
 from unittest import mock
 
 from agent.silent import Silent
-from node import core
+from node import assembly, books, core
+from node.books import Books
 from node.config import Config
 from node.core import Node, open_node
 from node.home import Home
-from node.journal.journal import Journal
 from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
 from node.progress import Progress, silent
@@ -57,7 +57,7 @@ async def open_stage(
     config = Config(peer_share=1.0)
     require_peer_sandbox(config)
     chance, seeds = random.Random(order), PooledSeeds(order)
-    keep_journal = core._keep_journal  # it hears of every record
+    keep_journal = Books.keep_journal  # it hears of every record
 
     def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
         data = prepare(task, data_dir=kept / "data", progress=progress)
@@ -65,14 +65,15 @@ async def open_stage(
         subject = Subject.on(processor(), task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)
 
-    def recorded(journal: Journal) -> None:
-        keep_journal(journal)
+    def recorded(own: Books) -> None:
+        keep_journal(own)
         on_record()
 
     with (
         mock.patch.object(core, "open_session", open_session),
-        mock.patch.object(core, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
-        mock.patch.object(core, "_keep_journal", recorded),
+        mock.patch.object(books, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(assembly, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(Books, "keep_journal", recorded),
         home.lock(),
     ):
         async with open_node(home, config, task, goal, proposer=Silent(), progress=silent) as node:

@@ -93,6 +93,19 @@ def test_nothing_is_repeated_once_a_row_was_shown(
     assert (len(machine.luck), machine.served) == (1, 1)
 
 
+@pytest.mark.parametrize("place", ["first answer", "audit's first answer"])
+def test_a_start_that_is_slow_once_a_row_was_shown_is_final(
+    calibrated: Calibrated, machine: Machine, place: Place
+) -> None:
+    async def work(runner: Runner) -> RunOutcome:
+        script = Script(burns=place, content=99.0, burnt_s=0.4)
+        return await runner.run(script.source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert (outcome.status, machine.served) == ("timeout", 1)
+    assert str(outcome.reason).startswith("the start of ")
+
+
 @pytest.mark.parametrize(("slow_starts", "status"), [(0, "ok"), (2, "ok"), (3, "timeout")])
 def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
     calibrated: Calibrated, machine: Machine, slow_starts: int, status: str

@@ -1,0 +1,41 @@
+"""What the baseline costs, by how crowded the machine was when it was timed."""
+
+from dataclasses import replace
+
+import pytest
+
+from trainer.cost import Cost
+from trainer.pace import Pace
+
+COST = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
+
+
+def paced(share: float) -> Pace:
+    return Pace(COST, share, has_token_budget=True, by_clock=False)
+
+
+def test_a_ceiling_follows_from_the_most_that_was_measured_in_no_greater_crowd() -> None:
+    pace = paced(0.0)
+    pace.learn_training(0.6, 5.0)
+    pace.learn_training(0.3, 6.0)  # chance: a greater crowd costs no less
+    pace.learn_serving(0.6, replace(COST, claim_s=1.4, train_s=0.0))
+    assert [pace.at(share).train_s for share in (0.0, 0.1, 0.3, 0.6, 0.9)] == [4, 4, 6, 6, 6]
+    assert [pace.at(share).claim_s for share in (0.1, 0.3, 0.6, 0.9)] == [1.0, 1.0, 1.4, 1.4]
+    assert pace.ceiling(0.6).train_s == pytest.approx(1.5 * 6 + 0.25)
+
+
+def test_a_degree_of_crowd_is_timed_once() -> None:
+    pace = paced(0.0)
+    assert pace.knows_training(0.05)
+    assert not pace.knows_training(0.3)
+    pace.learn_training(0.3, 5.0)
+    assert pace.knows_training(0.45)
+    assert not pace.knows_training(0.55)
+    assert not pace.knows_serving(0.3)
+
+
+def test_a_machine_quieter_than_any_so_far_is_taken_for_the_quietest() -> None:
+    pace = paced(0.8)
+    assert pace.at(0.0) == COST
+    pace.learn_serving(0.0, replace(COST, claim_s=0.7))
+    assert (pace.at(0.0).claim_s, pace.at(0.0).train_s) == (0.7, 4.0)
