@@ -232,8 +232,14 @@ def test_to_be_told_to_end_is_an_interrupt(
     tmp_path: Path, number: signal.Signals, ignored: str
 ) -> None:
     (tmp_path / "node.log").write_text("a line\n")
-    ignoring = f"signal.signal(signal.{ignored}, signal.SIG_IGN)" if ignored else ""
-    become = f"import os, signal, sys; {ignoring}\nos.execv(sys.argv[1], sys.argv[1:])"
+    # What starts the tests may ignore some of these itself (`nohup` does), and children inherit it.
+    become = (
+        "import os, signal, sys\n"
+        f"for number in ({int(signal.SIGINT)}, {int(signal.SIGTERM)}, {int(signal.SIGHUP)}):\n"
+        f"    is_ignored = number == {int(getattr(signal, ignored)) if ignored else 0}\n"
+        "    signal.signal(number, signal.SIG_IGN if is_ignored else signal.SIG_DFL)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", become, sys.executable, "-m", "node", "logs", "-f"],
         env={**os.environ, "ARNODE_HOME": str(tmp_path)},
@@ -244,6 +250,9 @@ def test_to_be_told_to_end_is_an_interrupt(
         assert process.stdout is not None
         assert process.stdout.readline() == "a line\n"
         process.send_signal(number)
-        _, said = process.communicate()
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()  # else a command that does not end would hold up the test for ever
     assert said.strip() == "arnode: interrupted"
     assert process.returncode == 130
