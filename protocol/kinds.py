@@ -82,7 +82,6 @@ __all__ = [
 
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 
-STAGES: Final = ("baseline", "screen", "keep", "confirm")
 MAX_NAME: Final = 64
 MAX_WHY: Final = 600
 MAX_NOTE: Final = 500
