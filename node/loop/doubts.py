@@ -64,11 +64,8 @@ def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> Non
 
 def is_head_failing(ledger: Ledger) -> bool:
     """Whether the verified head is in doubt as it does not run."""
-    kept = ledger.store.meta(meta_key("doubt", ledger.key))
-    doubt = decode(kept) if kept else None
-    if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
-        return False
-    return doubt.get("fails") is True
+    doubt = _doubt(ledger)
+    return doubt is not None and doubt.get("fails") is True
 
 
 def doubt_failing_line(ledger: Ledger) -> str | None:
@@ -106,12 +103,11 @@ def open_remeasure(ledger: Ledger) -> Job | None:
     Raises ArnodeError if it is the baseline that fails: there is nothing to go back to.
     """
     store, line = ledger.store, ledger.known_line
-    kept = store.meta(meta_key("doubt", ledger.key))
-    if kept is None:
+    if store.meta(meta_key("doubt", ledger.key)) is None:
         return None
-    doubt, step, is_failing = decode(kept), None, is_head_failing(ledger)
-    if isinstance(doubt, dict) and doubt.get("tree") == line.verified:
-        step = _step(ledger, str(doubt.get("because")))
+    doubt = _doubt(ledger)
+    step = _step(ledger, str(doubt.get("because"))) if doubt else None
+    is_failing = doubt is not None and doubt.get("fails") is True
     with store.transaction():
         store.forget_meta(meta_key("doubt", ledger.key))
         if step is not None:
@@ -179,6 +175,15 @@ def close_remeasure(
         ledger.store.update_job_body(job.id, closed.to_value())
         ledger.store.close_job(job.id)
     return record
+
+
+def _doubt(ledger: Ledger) -> dict[str, Value] | None:
+    """What is kept about the present head; None if nothing is."""
+    kept = ledger.store.meta(meta_key("doubt", ledger.key))
+    doubt = decode(kept) if kept else None
+    if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
+        return None
+    return doubt
 
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:

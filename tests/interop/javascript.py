@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -17,13 +15,13 @@ from typing import Any, Final
 import pytest
 import trio
 
+from tests.installing import installed_once, run_or_skip
+
 FOLDER: Final = Path(__file__).parent
 INSTALLED: Final = FOLDER.parents[1] / "build" / "interop"
 OLDEST_NODE: Final = 20
 ASK_S: Final = 20
 INSTALL_S: Final = 120
-# Without network npm would try again for minutes.
-NPM: Final = {"npm_config_fetch_retries": "0", "npm_config_update_notifier": "false"}
 
 
 @cache
@@ -45,18 +43,10 @@ def packages() -> Path:
     node_program()
     lock = (FOLDER / "package-lock.json").read_bytes()
     installed = INSTALLED / hashlib.sha256(lock).hexdigest()[:16]
-    if not installed.exists():
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=INSTALLED) as folder:
-            _install(Path(folder) / "new")
-            # In one step: what is there is whole, whoever else installs it at this moment.
-            if not installed.exists():
-                (Path(folder) / "new").rename(installed)
-    return installed / "node_modules"
+    return installed_once(installed, _install) / "node_modules"
 
 
 def _install(folder: Path) -> None:
-    folder.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(FOLDER / name, folder)
     # A registry that never answers keeps an installation waiting for all of its time, so that one
@@ -70,22 +60,8 @@ def _npm(folder: Path, patience_s: float, *arguments: str) -> None:
     program = shutil.which("npm")
     if program is None:
         pytest.skip("there is no npm to install js-libp2p with")
-    try:
-        done = subprocess.run(
-            [program, *arguments, "--prefer-offline"],
-            cwd=folder,
-            env=os.environ | NPM,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=patience_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"js-libp2p was not to be had within {patience_s:g} s")
-    if done.returncode != 0:
-        faults = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-        pytest.skip("js-libp2p cannot be installed: " + " ".join(faults[:3]))
+    command = [program, *arguments, "--prefer-offline"]
+    run_or_skip(command, patience_s, "js-libp2p", folder)
 
 
 class Program:

@@ -1,0 +1,53 @@
+"""What tests install for themselves, once, or skip: programs that registries have."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+# Without network npm would try again for minutes.
+_QUICK: Final = {"npm_config_fetch_retries": "0", "npm_config_update_notifier": "false"}
+
+
+def installed_once(folder: Path, install: Callable[[Path], None]) -> Path:
+    """Return `folder`, made by `install` where it is not there yet.
+
+    It appears in one step: what is there is whole, whoever else installs it at this moment.
+    """
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            new = Path(temporary) / "new"
+            new.mkdir()
+            install(new)
+            if not folder.exists():
+                new.rename(folder)
+    return folder
+
+
+def run_or_skip(
+    command: Sequence[str], patience_s: float, name: str, folder: Path | None = None
+) -> str:
+    """Return what an installer's command prints; skip the test where it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | _QUICK,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=patience_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{name} was not to be had within {patience_s:g} s")
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        faults = [line for line in said if line.startswith("npm error")] or said[-1:]
+        pytest.skip(f"{name} cannot be installed: {' '.join(faults[:3])}")
+    return done.stdout
