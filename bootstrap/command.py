@@ -5,7 +5,7 @@ import os
 import click
 
 from node.config import load_config
-from node.home import Home
+from node.home.home import Home
 from protocol.errors import UsageError
 
 _HTTP = "127.0.0.1:7842"

@@ -23,7 +23,7 @@ from rich.terminal_theme import TerminalTheme
 from agent.knobs.proposer import KnobsProposer
 from node.config import Config
 from node.core import Node, open_node
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting

@@ -19,10 +19,10 @@ from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowPropo
 from agent.silent import Silent
 from node.assembly import proposal_seed
 from node.books import Books
-from node.control import Message, call, is_running
 from node.hearing import open_briefing, open_peers
-from node.home import Home
-from node.keyfile import keep_to_oneself
+from node.home.control import Message, call, is_running
+from node.home.home import Home
+from node.home.keyfile import keep_to_oneself
 from node.loop.exploring import Exploring
 from node.loop.noise import known_noise
 from node.loop.outcomes import Outcomes

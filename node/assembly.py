@@ -8,7 +8,7 @@ from agent.proposal import Proposer, SlowProposer
 from node.books import Books, random_seed
 from node.config import Config
 from node.hearing import open_briefing, open_peers
-from node.home import Home
+from node.home.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.exploring import Exploring

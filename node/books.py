@@ -10,12 +10,12 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.clock import clock_ms
 from node.config import Config
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.home.keyfile import NodeKeys, load_keys
 from node.identity import identity_of
 from node.journal.journal import Journal
-from node.keyfile import NodeKeys, load_keys
 from node.loop.ledger import Ledger
 from node.loop.session import Subject
 from node.store.blobs import Blobs

@@ -4,10 +4,10 @@ Examining only reads and works beside a running node. Mending needs the home's l
 deletes what was damaged, and says what it did.
 """
 
-from node.faults import DamagedStoreError
-from node.home import Home
+from node.home.faults import DamagedStoreError
+from node.home.home import Home
+from node.home.keyfile import load_secret, read_keys
 from node.journal.journal import Journal
-from node.keyfile import load_secret, read_keys
 from node.progress import Progress, silent
 from node.store.blobs import Blobs
 from node.store.database import Database

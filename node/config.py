@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node import setting_values as take
-from node.faults import explaining_faults
+from node.home.faults import explaining_faults
 from node.peering.addresses import EXAMPLE
 from node.setting_values import AGENTS, NAME_LIMIT, NEAR, Setting
 from protocol.errors import ConfigurationError

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from node.config import load_config
-from node.faults import explaining_faults
-from node.files import write_file
+from node.home.faults import explaining_faults
+from node.home.files import write_file
 from protocol.errors import ConfigurationError
 
 

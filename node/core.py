@@ -15,7 +15,7 @@ from agent.proposal import Proposer, SlowProposer
 from node.assembly import Assembly
 from node.books import Books
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.loading import loading_rest
 from node.loop.activity import Activity
 from node.loop.agenda import Goal

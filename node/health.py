@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from node.config import load_config
-from node.home import Home
-from node.keyfile import read_keys
+from node.home.home import Home
+from node.home.keyfile import read_keys
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
 from trainer.cards.checks import card_fault

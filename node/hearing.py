@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from agent.proposal import Aim, Insight, PeerPatch
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
+from node.home.people import People, read_people
 from node.loop.briefing import Briefing
 from node.loop.insights import insights_of
 from node.loop.ledger import Ledger
@@ -15,7 +16,6 @@ from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import MOST_FRESH, PeerPatches
 from node.loop.peers import Peers
 from node.peering.definition import Network
-from node.people import People, read_people
 from node.proposing.program_text import ProgramText
 from node.sandboxing import require_peer_sandbox
 from protocol.errors import SafetyError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from node.config import Config
-from node.keyfile import NodeKeys
+from node.home.keyfile import NodeKeys
 from node.store.store import Store
 from protocol.keys import bind
 from protocol.kinds import ProfileBody

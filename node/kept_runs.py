@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final, TypeVar
 
-from node.faults import explaining_faults
-from node.home import PRIVATE_FOLDER
+from node.home.faults import explaining_faults
+from node.home.home import PRIVATE_FOLDER
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Codec, Mapped, Table, field, integer, word

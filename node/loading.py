@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from node.faults import explaining_faults
+from node.home.faults import explaining_faults
 from node.peering.backoff import Backoff
 from node.progress import Progress, in_thread
 from protocol.errors import ArnodeError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import node
-from node.home import Home
+from node.home.home import Home
 from node.lifeline import Lifeline
 from node.loading import GENTLY, NowAndThen, pauses
 from node.loop.research import Research

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from node.books import random_seed
 from node.config import Config, load_config
-from node.home import Home
+from node.home.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
 from node.loop.splits import fresh_nonce

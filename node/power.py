@@ -10,9 +10,9 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import write_file
-from node.home import Home
+from node.home.faults import explaining_faults
+from node.home.files import write_file
+from node.home.home import Home
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import probe_cards
 from trainer.cards.power import Lowering, lower, plan_lowering, restore

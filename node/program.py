@@ -16,9 +16,9 @@ from agent.proposal import Proposer
 from agent.silent import Silent
 from node.config import Config
 from node.core import Node, open_node
-from node.faults import explaining_faults
-from node.home import Home
-from node.keyfile import keep_to_oneself, load_keys
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from node.home.keyfile import keep_to_oneself, load_keys
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.loop.session import find_task

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.config import Config
-from node.control import Message
 from node.exchange.bundling import take_in
 from node.exchange.claims import FoundClaim, bundle_of, claim_in
-from node.home import Home
+from node.home.control import Message
+from node.home.home import Home
 from node.loop.attestations import WantedClaim
 from node.loop.research import Research
 from node.sandboxing import require_peer_sandbox

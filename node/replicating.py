@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal, cast
 
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
+from node.home.keyfile import load_secret
 from node.interrupts import heeding_interrupts
 from node.kept_runs import KeptRun, KeptRuns
-from node.keyfile import load_secret
 from node.loop.session import Session
 from node.loop.surroundings import decisive
 from node.loop.trial import Confirmation, Reading, next_of_confirmation

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from agent.worker.prices import nano_of
 from node.config import Config
-from node.control import Message
-from node.home import Home
+from node.home.control import Message
+from node.home.home import Home
 from node.proposing.budget import ledger_of, limits_of
 from node.store import model_calls
 from node.store.database import Database

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.canonical import fingerprint
-from node.control import Message, call, is_running
 from node.core import Node, open_node
-from node.home import Home
+from node.home.control import Message, call, is_running
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.attempts import Attempt, attempt_of, told_again
 from node.loop.submissions import check_submission, read_folder, title_of

@@ -17,12 +17,12 @@ from statistics import fmean
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
 from node.config import Config, load_config
-from node.control import call, is_running
 from node.core import Node, open_node
 from node.durations import span_words
 from node.exchange.claims import bundle_of, claim_in
-from node.home import Home
-from node.keyfile import read_keys
+from node.home.control import call, is_running
+from node.home.home import Home
+from node.home.keyfile import read_keys
 from node.loop.agenda import Goal
 from node.loop.attestations import asked_before, reading_of, step_of, weigh
 from node.loop.heads import task_source

@@ -13,9 +13,9 @@ from agent.completion import Message, Question
 from agent.worker.messages import Reply as Said
 from agent.worker.messages import Settings
 from agent.worker.prices import FREE
-from node.clock import clock_ms as time_of_day_ms
 from node.config import Config
-from node.home import Home
+from node.home.clock import clock_ms as time_of_day_ms
+from node.home.home import Home
 from node.proposing.budget import Budget, ledger_of, limits_of, passing_ledger
 from node.proposing.choice import ModelChoice, chosen_by
 from node.proposing.keys import ApiKeys

@@ -14,7 +14,7 @@ _EXIT_PROBLEM = 6
 def doctor(as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
     from node.health import examine
-    from node.home import Home
+    from node.home.home import Home
 
     checks = []
     for check in examine(Home.locate(os.environ)):

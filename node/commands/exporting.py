@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 

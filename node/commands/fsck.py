@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import ArnodeError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 
@@ -105,7 +105,7 @@ def revert(task: str | None) -> None:
 def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.books import open_books
     from node.config import load_config
-    from node.control import is_running
+    from node.home.control import is_running
     from node.loop.heads import manifest_of, the_line
     from node.store.store import Store
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from node.commands.timeline import print_timelines, timeline_json
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json, to_json, wants_color
 from protocol.errors import UsageError
 from protocol.units import from_nano

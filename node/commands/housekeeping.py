@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import NotRunningError
 

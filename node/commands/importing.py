@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
@@ -118,7 +118,7 @@ def at_home(path: Path, as_json: bool) -> None:
 def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
     """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
     from node.exchange.foreign_logs import read_log
-    from node.faults import explaining_faults
+    from node.home.faults import explaining_faults
     from node.store.blobs import Blobs
     from node.store.store import Store
 

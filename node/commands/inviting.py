@@ -6,8 +6,8 @@ import sys
 import click
 
 from node.config import load_config
-from node.control import call, is_running
-from node.home import Home
+from node.home.control import call, is_running
+from node.home.home import Home
 from node.peering.addresses import Address, Reach, parse_direct
 from node.terminal import print_json
 from protocol.errors import Rejected, UsageError

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import print_json
 
 
@@ -17,7 +17,7 @@ def key() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show_key(as_json: bool) -> None:
     """Print the public keys; the secret halves never leave their file."""
-    from node.keyfile import read_keys
+    from node.home.keyfile import read_keys
 
     home = Home.locate(os.environ)
     keys = read_keys(home)

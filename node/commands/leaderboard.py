@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 

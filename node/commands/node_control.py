@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from node.config import Config, load_config
-from node.home import Home
+from node.home.home import Home
 from node.terminal import print_json
 from protocol.errors import ArnodeError, UsageError
 
@@ -120,7 +120,7 @@ def status(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def peers(as_json: bool) -> None:
     """Show whom the running node is connected with."""
-    from node.control import call
+    from node.home.control import call
     from node.views.status_text import print_peers
 
     document = call(Home.locate(os.environ).socket, "peers")
@@ -153,13 +153,13 @@ def resume() -> None:
 
 
 def _call(command: str, arguments: dict[str, bool]) -> None:
-    from node.control import call
+    from node.home.control import call
 
     call(Home.locate(os.environ).socket, command, dict(arguments))
 
 
 def _status_document() -> dict[str, object]:
-    from node.control import call, is_running
+    from node.home.control import call, is_running
 
     home = Home.locate(os.environ)
     _config(home)
@@ -168,7 +168,7 @@ def _status_document() -> dict[str, object]:
         if not isinstance(document, dict):
             raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
         return dict(document)
-    from node.keyfile import read_keys
+    from node.home.keyfile import read_keys
     from node.store.store import Store
     from node.views.status import status_document
     from trainer.sandbox.tier import probe_tier

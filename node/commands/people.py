@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import print_json
 
 _SHOWN_DIGITS = 12
@@ -21,7 +21,7 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from node.people import read_people
+    from node.home.people import read_people
 
     people = read_people(Home.locate(os.environ).people)
     if as_json:
@@ -62,7 +62,7 @@ def block(key: str) -> None:
 
 
 def _change(wanted: str, which: str | None) -> None:
-    from node.people import read_people, write_people
+    from node.home.people import read_people, write_people
     from node.store.store import Store
 
     home = Home.locate(os.environ)

@@ -9,7 +9,7 @@ import click
 from node.terminal import plain, print_json
 
 if TYPE_CHECKING:
-    from node.control import Message
+    from node.home.control import Message
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import SafetyError, UsageError
 
@@ -28,7 +28,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
     It is named by its id, or by a bundle's file.
     """
-    from node.faults import explaining_faults
+    from node.home.faults import explaining_faults
     from node.loop.heads import task_source
     from node.store.blobs import Blobs
     from node.store.store import Store

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import print_json
 from protocol.errors import UsageError
 
@@ -31,9 +31,9 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
     What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
     whose gain it was. Works with and without a running node.
     """
-    from node.clock import clock_ms
     from node.config import load_config
     from node.durations import moment_before
+    from node.home.clock import clock_ms
     from node.progress import reporting
     from node.report.concluded import Span
     from node.report.lines import report_of

@@ -6,7 +6,7 @@ import os
 import click
 
 from node.config import load_config
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 
 

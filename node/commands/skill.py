@@ -22,7 +22,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     import os
 
     from node.config import load_config
-    from node.home import Home
+    from node.home.home import Home
     from node.loop.session import find_task
     from node.progress import reporting
 

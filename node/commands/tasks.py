@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.units import NANO
 
@@ -99,7 +99,7 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     What was interrupted goes on where it stopped.
     """
     from node.config import load_config
-    from node.faults import explaining_faults
+    from node.home.faults import explaining_faults
     from node.progress import reporting
     from trainer.text.data import prepare_first
     from trainer.text.pinning import pinned_task

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 

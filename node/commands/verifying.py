@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.commands.measure import EXITS, REJECTED, run_json
-from node.home import Home
+from node.home.home import Home
 from node.terminal import plain, print_json
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.home import Home
+from node.home.home import Home
 from node.lifeline import Lifeline
 from node.peering.addresses import Address, parse_address
 from protocol.errors import ArnodeError

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from node.clock import clock_ms
 from node.config import load_config
 from node.demo.cast import TASK
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.identity import identity_of
-from node.keyfile import load_keys
 from node.loop.publication import Publication
 from node.loop.session import Subject
 from node.peering.definition import Network

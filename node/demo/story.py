@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.source.edits import reapply
-from node.control import Message, call, is_running
 from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
-from node.home import Home
+from node.home.control import Message, call, is_running
+from node.home.home import Home
 from node.loop.steps import CatchUpStep
 from node.peering.definition import Network
 from node.peering.invites import write_invite

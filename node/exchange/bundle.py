@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from node.faults import explaining_faults
-from node.files import write_file
+from node.home.faults import explaining_faults
+from node.home.files import write_file
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import LIMIT_BYTES, decode
 from protocol.errors import Rejected, SafetyError, UsageError

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterator
 
-from node.clock import clock_ms
 from node.exchange.bundle import Bundle, Subject, trees_of
+from node.home.clock import clock_ms
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.intake import Report

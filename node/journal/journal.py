@@ -9,9 +9,9 @@ overwritten: it is an error, or set aside.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.faults import explaining_faults
-from node.files import write_file
-from node.home import Home
+from node.home.faults import explaining_faults
+from node.home.files import write_file
+from node.home.home import Home
 from node.journal import results
 from node.journal.notebook import Entry, Lineage, page_of
 from node.store.blobs import Blobs

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
-from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.loop.heads import evidence_for
 from node.loop.ledger import Ledger
 from node.loop.plateaus import REACH_SD

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from agent.proposal import Proposal
+from node.home.people import People
 from node.loop.attestations import WantedClaim
 from node.loop.authors import author_rates, failed_alone
 from node.loop.branches import Root
@@ -16,7 +17,6 @@ from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.offers import Offer, Offers, Ported
 from node.loop.steps import PEER, AttestationStep, CatchUpStep
-from node.people import People
 from protocol.board import Row
 from protocol.fields import fit_line
 from protocol.prospects import (

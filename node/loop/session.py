@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.home import Home
-from node.keyfile import load_secret
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from node.home.keyfile import load_secret
 from node.loop.splits import split_key
 from node.progress import Progress
 from protocol.hygiene import Scored, memorised

@@ -14,7 +14,7 @@ Bodies are canonical values; only this node writes and reads them.
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
-from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from protocol.changes import Origin
 from protocol.encoding import Value
 from protocol.errors import Rejected

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from node.clock import EARLY_MS
+from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, PeerId, Rations
 from protocol.errors import Rejected
 from protocol.kinds import IntentBody, UnknownBody

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from node.clock import clock_ms
+from node.home.clock import clock_ms
 from node.network.bridge import Bridge
 from node.network.building import HostSettings
 from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings

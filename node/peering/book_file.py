@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import write_file
-from node.home import PRIVATE_FOLDER, Home
+from node.home.faults import explaining_faults
+from node.home.files import write_file
+from node.home.home import PRIVATE_FOLDER, Home
 from node.network.limits import PeerId
 from node.peering.addresses import Address, parse_address, transport_key
 from node.peering.book import MAX_ENTRIES, Book, Entry, Source

@@ -11,7 +11,7 @@ from typing import Final
 
 from node.config import Config
 from node.config_file import change_settings
-from node.home import Home
+from node.home.home import Home
 from node.peering.addresses import parse_direct
 from node.peering.definition import NO_NETWORK, Network
 from node.peering.networks import find_network

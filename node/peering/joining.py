@@ -9,7 +9,7 @@ from pathlib import Path
 
 from node.config import load_config
 from node.config_file import change_settings
-from node.home import Home
+from node.home.home import Home
 from node.peering.definition import MAX_BOOTSTRAP, Network
 from node.peering.networks import defined_network, own_file, replace_network
 from protocol.errors import ConfigurationError

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from node.home import Home
+from node.home.home import Home
+from node.home.keyfile import NodeKeys
 from node.identity import version
-from node.keyfile import NodeKeys
 from node.network.contract import NetworkSettings
 from node.peering.addresses import Address, parse_address, seen_at
 from node.peering.book import Source

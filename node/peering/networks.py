@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import create_file, write_file
-from node.home import PRIVATE_FOLDER, Home
+from node.home.faults import explaining_faults
+from node.home.files import create_file, write_file
+from node.home.home import PRIVATE_FOLDER, Home
 from node.peering.definition import (
     MAX_FILE_BYTES,
     NO_NETWORK,

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from node.clock import clock_ms
+from node.home.clock import clock_ms
 from node.network.limits import PeerId
 from node.peering.addresses import Address
 from node.peering.answering import Librarian

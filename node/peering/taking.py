@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.clock import EARLY_MS
+from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, PeerId, Rations
 from node.peering.reading import Read, Reader
 from node.store.extracts import Extract

@@ -27,7 +27,7 @@ from agent.source.checked import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.proposing.billing import is_paid
 from node.proposing.budget import Budget
 from node.proposing.leaks import leaking_file, long_words

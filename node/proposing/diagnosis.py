@@ -14,7 +14,7 @@ from typing import Final, Literal
 from agent.completion import Answer, Fault, Message, Question
 from agent.worker.prices import Price
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.progress import Progress
 from node.proposing.budget import ledger_of, passing_ledger
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice

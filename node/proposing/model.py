@@ -20,9 +20,9 @@ from typing import Final
 from agent.completion import Answer, Complete, Fault, Question
 from agent.worker.messages import Facts, Failure, Settings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
-from node.clock import clock_ms as time_of_day_ms
 from node.config import Config
-from node.home import Home
+from node.home.clock import clock_ms as time_of_day_ms
+from node.home.home import Home
 from node.progress import Progress, silent
 from node.proposing.budget import Budget, limits_of
 from node.proposing.choice import ModelChoice

@@ -12,10 +12,10 @@ from agent.model.prompt import errand
 from agent.model.proposer import ModelLimits, ModelProposer
 from agent.proposal import Context, Silence, SlowProposer
 from agent.worker.prices import FREE
-from node.clock import clock_ms
 from node.config import Config
-from node.home import Home
-from node.keyfile import load_secret
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.home.keyfile import load_secret
 from node.progress import Progress
 from node.proposing.budget import Budget, ledger_of, limits_of
 from node.proposing.checking import check_for

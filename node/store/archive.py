@@ -6,7 +6,7 @@ Bytes that came out of the database are parsed like anybody's; what no longer re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.progress import Progress
 from node.store.database import Database
 from node.store.extracts import NO_NET, SORTS, Extract

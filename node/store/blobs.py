@@ -10,8 +10,8 @@ import os
 import re
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import remove_temporaries, sync_folder, write_file
+from node.home.faults import explaining_faults
+from node.home.files import remove_temporaries, sync_folder, write_file
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ArnodeError
 from protocol.source import Source

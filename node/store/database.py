@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from node.faults import explaining_faults
+from node.home.faults import explaining_faults
 from node.store import schema
 
 

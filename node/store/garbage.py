@@ -7,8 +7,8 @@ names. The rest was left by a process that died between writing a source and rec
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.progress import Progress
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.store import Store

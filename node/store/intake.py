@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from heapq import heapreplace
 from typing import Final
 
-from node.clock import EARLY_MS
+from node.home.clock import EARLY_MS
 from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast
 
-from node.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected

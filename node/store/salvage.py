@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from node.home import Home
+from node.home.home import Home
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Line, LineKey

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Self
 
 from node.exchange.foreign_rows import ForeignLog
-from node.home import Home
+from node.home.home import Home
 from node.progress import Progress, silent
 from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
 from node.store.archive import PREFIX_DIGITS

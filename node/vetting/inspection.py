@@ -17,7 +17,7 @@ from typing import BinaryIO
 import agent
 from agent.source.capabilities import Finding
 from agent.source.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
-from node.home import Home
+from node.home.home import Home
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES

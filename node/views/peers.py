@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from node.control import Message
+from node.home.control import Message
 from node.network.limits import PeerId
 from node.peering.addresses import transport_key
 from node.store.store import Store

@@ -7,8 +7,8 @@ from collections import Counter
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from node.clock import clock_ms
-from node.control import Message
+from node.home.clock import clock_ms
+from node.home.control import Message
 from node.loop.branches import branch_of, kept_in
 from node.loop.intents import others_intents
 from node.loop.steps import AttestationStep, CatchUpStep

@@ -17,8 +17,8 @@ from typing import Final
 
 import trio
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.limits import PeerId

@@ -19,8 +19,8 @@ from typing import Any
 
 import trio
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from node.home import Home
-from node.keyfile import load_keys
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.network.limits import PeerId
 from node.network.messages import Message, encode_message
 from node.peering.addresses import Address, parse_address

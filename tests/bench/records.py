@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 
-from node.home import Home
+from node.home.home import Home
 from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.errors import Rejected

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from node.home import Home
+from node.home.home import Home
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from tests.bench.library import NOW_MS, library

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress

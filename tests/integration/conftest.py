@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from tests.integration.nodes import DEAF_FLAGS, arnode
 from trainer.text.data import TaskData

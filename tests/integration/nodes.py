@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.home import Home
+from node.home.home import Home
 from tests.conftest import DEAF_TASK, SHORT_TASK
 
 PATIENCE_S = 240.0  # for one thing to happen on a busy machine

@@ -30,7 +30,7 @@ from agent.proposal import Brief, Context, Cost, Crash, Proposal, Silence
 from agent.source.checked import Checked
 from agent.source.edits import reapply
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.proposing import command as commands
 from node.proposing.budget import Budget
 from node.proposing.command import command_proposer

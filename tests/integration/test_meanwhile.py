@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from tests.integration.nodes import arnode, arnode_json, running_node
 from tests.trainer.hub import served, write_unpinned
 

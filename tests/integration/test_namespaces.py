@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from node.control import is_running
-from node.home import Home
-from node.keyfile import load_keys
+from node.home.control import is_running
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.store.store import Store
 from tests.integration.namespaces import OUTSIDE, PORT, Machine, World, why_not, world
 from tests.integration.nodes import COMMAND, arnode, arnode_json, environment

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from protocol.kinds import AdoptBody
 from tests.integration.nodes import (

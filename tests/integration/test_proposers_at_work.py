@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.steps import ExperimentStep
 from node.store.store import Store
 from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from tests.integration.nodes import (
     COMMAND,
     PATIENCE_S,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of, running_node
 from tests.soak.try_ import Edit, StandIn, crash, figures

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from protocol.kinds import AttestBody
 from tests.integration.claims import KEY, changed, write_claim

@@ -6,8 +6,8 @@ from pathlib import Path
 import trio
 from libp2p.pubsub.pb.rpc_pb2 import Message
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.network.host import running_host
 from node.network.judging import Judge
 from node.network.router import message_id

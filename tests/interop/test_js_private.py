@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.board import RULE

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
 from node.store.quarantine import EARLY_OF_AUTHOR

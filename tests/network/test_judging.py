@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from node.clock import EARLY_MS
+from node.home.clock import EARLY_MS
 from node.network.judging import (
     EARLY,
     ELSEWHERE,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
+from node.home.keyfile import NodeKeys
 from node.identity import Identity
-from node.keyfile import NodeKeys
 from node.loop.branches import (
     BranchStep,
     Root,

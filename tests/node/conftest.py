@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from tests.node.examples import Notebook
 

@@ -3,7 +3,7 @@
 import hashlib
 import zlib
 
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.jobs import Line, LineKey, StoredOutcome
 from node.store.store import Store

@@ -13,7 +13,7 @@ from datetime import UTC
 from pathlib import Path
 
 from agent.proposal import Cost, Proposal
-from node.home import Home
+from node.home.home import Home
 from node.loop.attestations import (
     WantedClaim,
     close_attestation,

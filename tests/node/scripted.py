@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agent.proposal import Context, Proposal, Proposer
-from node.home import Home
+from node.home.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing

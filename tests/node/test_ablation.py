@@ -7,7 +7,7 @@ import pytest
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.agenda import Goal

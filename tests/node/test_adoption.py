@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.heads import evidence_for
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs

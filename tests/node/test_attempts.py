@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.loop.attempts import Attempt, Judged, attempt_of, told_again, trailer
 from node.loop.ledger import Ledger
 from node.loop.steps import ExperimentStep

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.attestations import WantedClaim
 from node.loop.steps import AttestationStep

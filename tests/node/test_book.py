@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.network.limits import PeerId
 from node.peering.addresses import Address, Reach
 from node.peering.book import (

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from node.exchange.pull_request import kept_parts
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.branches import older_root
 from node.loop.insights import tell_insight

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.ablation import only_simplifies, open_ablation
 from node.loop.branches import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.proposal import Context
-from node.home import Home
+from node.home.home import Home
 from node.loop.briefing import Briefing
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes

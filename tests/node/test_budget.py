@@ -15,7 +15,7 @@ import pytest
 from agent.completion import Fault, Message, Question
 from agent.worker.prices import Price, Usage
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
     QUESTION_TOKENS,
@@ -279,7 +279,7 @@ def test_threads_that_ask_at_once_pass_no_limit(home: Home, clock: Clock) -> Non
 ASKER = """
 import sys
 from pathlib import Path
-from node.home import Home
+from node.home.home import Home
 from node.proposing.budget import Reservation, ledger_of
 from node.store.model_calls import Limits
 from tests.node.test_budget import QUESTION, Clock, budget_of

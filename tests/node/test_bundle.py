@@ -13,7 +13,7 @@ import pytest
 from node.exchange.bundle import Bundle, read_bundle, write_bundle
 from node.exchange.bundle_check import check_bundle
 from node.exchange.bundling import gather
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import SafetyError, UsageError

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from node.cli import COMMANDS, main
-from node.home import Home
+from node.home.home import Home
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
 EVERYDAY = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.loop.authors import author_rates, failed_alone
 from node.loop.combining import combination
 from node.loop.ideas import Idea

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from node.cli import main
-from node.home import Home
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.journal.journal import Journal
-from node.keyfile import load_keys
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.kinds import ResultBody

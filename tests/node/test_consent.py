@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from node.config import Config, load_config
-from node.home import Home
+from node.home.home import Home
 from node.peering.consent import (
     NetworkPlan,
     Offline,

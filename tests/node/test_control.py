@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.control import FRAME_LIMIT_BYTES, ControlServer, Message, call, is_running
+from node.home.control import FRAME_LIMIT_BYTES, ControlServer, Message, call, is_running
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError, UsageError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from node.checkup import examine, mend
-from node.faults import DamagedStoreError, DiskFullError
-from node.home import Home
+from node.home.faults import DamagedStoreError, DiskFullError
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
@@ -30,7 +30,7 @@ PAGE_BYTES = 4096
 WRITER = """
 import sys
 from pathlib import Path
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.store.store import Store
 from tests.node.examples import LINE, Notebook

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.completion import Fault, FaultKind
-from node.clock import clock_ms
 from node.config import Config
 from node.health import examine
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.progress import silent
 from node.proposing.budget import spent_today
 from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, chosen_by

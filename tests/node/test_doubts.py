@@ -10,7 +10,7 @@ import pytest
 
 from node.cli import main
 from node.exchange.bundling import gather
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.agenda import Goal
 from node.loop.doubts import doubt_head, has_failed, note_surroundings

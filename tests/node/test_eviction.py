@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.eviction import Claims, claims_of, make_room
 from node.store.listings import lacking, listing_of, write_listing

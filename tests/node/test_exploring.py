@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop import plateaus
 from node.loop.agenda import Goal

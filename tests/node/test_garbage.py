@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.checkup import examine
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source

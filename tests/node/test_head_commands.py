@@ -5,7 +5,7 @@ import json
 import pytest
 
 from node.cli import main
-from node.home import Home
+from node.home.home import Home
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store

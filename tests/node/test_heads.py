@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.heads import evidence_for, previous_head, the_line, tree_of
 from node.loop.ledger import Ledger
 from node.store.store import Store

@@ -6,7 +6,7 @@ import pynvml
 import pytest
 
 from node.health import Check, examine
-from node.home import Home
+from node.home.home import Home
 from tests.trainer.nvml import FakeCard, FakeDriver
 
 

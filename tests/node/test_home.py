@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from protocol.errors import ConfigurationError
 
 
@@ -65,7 +65,7 @@ def test_the_lock_dies_with_its_process_even_if_its_children_live_on(home: Home)
     program = (
         "import os, subprocess, sys\n"
         "from pathlib import Path\n"
-        "from node.home import Home\n"
+        "from node.home.home import Home\n"
         "with Home(Path(sys.argv[1])).lock():\n"
         "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
         "    print(child.pid, flush=True)\n"

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.loop import verdicts
 from node.loop.agenda import Goal
 from node.loop.insights import (

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.checkup import examine, mend
-from node.clock import EARLY_MS
-from node.home import Home
+from node.home.clock import EARLY_MS
+from node.home.home import Home
 from node.store.boards import BoardKey
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas

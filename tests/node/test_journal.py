@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal, JournalEditedError
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, LINE, TASK, Notebook

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
-from node.keyfile import load_keys, load_secret, read_keys
+from node.home.home import Home
+from node.home.keyfile import load_keys, load_secret, read_keys
 from protocol.errors import ConfigurationError
 
 
@@ -79,8 +79,8 @@ def test_nobody_can_look_into_a_process_that_holds_the_keys(home: Home) -> None:
     code = (
         "import ctypes, sys\n"
         "from pathlib import Path\n"
-        "from node.home import Home\n"
-        "from node.keyfile import load_keys\n"
+        "from node.home.home import Home\n"
+        "from node.home.keyfile import load_keys\n"
         "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
         "before = dumpable()\n"
         "load_keys(Home(Path(sys.argv[1])))\n"

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.lanes import Lane, Lanes
 from node.store.store import Store

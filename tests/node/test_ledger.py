@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.loop.ledger import Ledger
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import ExperimentStep

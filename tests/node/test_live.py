@@ -10,7 +10,7 @@ from agent.silent import Silent
 from node.books import Books
 from node.config import Config
 from node.core import Node
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.activity import Dot
 from node.loop.ledger import Ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node import loading
-from node.home import Home
+from node.home.home import Home
 from node.loading import NowAndThen, loading_rest
 from node.meanwhile import Preparation, is_awaited, preparing
 from node.progress import silent

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.store.mirror import Mirror
 from node.store.store import Store
 from protocol.kinds import TaskBody

@@ -18,9 +18,9 @@ import pytest
 from agent.completion import Answer, Complete, Fault, FaultKind, Message, Question
 from agent.worker.messages import PROMPT_BYTES, Facts
 from agent.worker.prices import FREE, Price
-from node.clock import clock_ms
 from node.config import Config
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.proposing import worker as node_worker
 from node.proposing.budget import Budget, ledger_of, most_of
 from node.proposing.choice import ModelChoice
@@ -355,7 +355,7 @@ CORE = """
 import asyncio, sys
 from pathlib import Path
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from tests.workers import asking, question
 
 async def main():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
-from node.keyfile import load_keys
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.proposing.keys import take_keys
 from tests.llm_server import LlmServer, says
 from tests.trainer.inside import inside

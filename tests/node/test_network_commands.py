@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from node.cli import main
-from node.control import ControlServer, Message
-from node.home import Home
+from node.home.control import ControlServer, Message
+from node.home.home import Home
 from node.peering.invites import MAX_ADDRESSES
 from node.peering.networks import find_network
 from tests.node.meeting import address, key

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.peering.definition import Network, read_definition, write_definition
 from node.peering.joining import join_network
 from node.peering.networks import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.proposal import Outcome
-from node.home import Home
+from node.home.home import Home
 from node.loop import outcomes as module
 from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes

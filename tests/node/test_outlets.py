@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from node.cli import main
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.journal.notebook import as_prose
 from node.store.store import Store

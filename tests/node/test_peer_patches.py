@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
 from node.loop.ledger import Ledger
 from node.loop.peer_patches import PeerPatches
 from node.loop.peers import Peers

@@ -7,7 +7,7 @@ import pynvml
 import pytest
 
 from node.commands.node_control import start
-from node.home import Home
+from node.home.home import Home
 from node.power import limiting_power
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice

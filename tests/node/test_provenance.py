@@ -6,7 +6,7 @@ import pytest
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.loop.branches import Root
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from node.home import Home
+from node.home.home import Home
 from node.kept_runs import KeptRun, KeptRuns, kept_runs
 from node.replicating import (
     NEIGHBOURS,

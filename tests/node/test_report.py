@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.proposing.budget import ledger_of
 from node.report.blocks import Bullets, Document, Paragraph, Quoted, Section, Table
 from node.report.concluded import Span, Spend

@@ -16,7 +16,7 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.durations import parse_hours
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.loop.stacks import open_checkpoint

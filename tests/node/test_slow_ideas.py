@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from agent.proposal import Context, Cost, Proposal, Silence
-from node.home import Home
+from node.home.home import Home
 from node.loop.ideas import Ideas
 from node.loop.ledger import Ledger
 from node.loop.slow_ideas import SlowIdeas

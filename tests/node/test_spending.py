@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from node.cli import main
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.proposing.budget import ledger_of
 from node.store import model_calls
 from node.store.model_calls import Charge, Limits, Spending

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.noise import known_noise
 from node.loop.splits import NONCE_BYTES, split_key

@@ -4,8 +4,8 @@ import pytest
 
 from agent.completion import Message, Question
 from agent.worker.prices import Price, Usage
-from node.clock import clock_ms
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
 from node.loop.ledger import Ledger
 from node.loop.stacks import open_checkpoint
 from node.proposing.budget import Budget, Reservation, ledger_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.faults import DamagedStoreError
+from node.home.faults import DamagedStoreError
 from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit

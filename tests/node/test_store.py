@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.database import Database
 from node.store.jobs import Line, decode_outcome
 from node.store.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.checkup import examine
-from node.faults import DamagedStoreError
-from node.home import Home
+from node.home.faults import DamagedStoreError
+from node.home.home import Home
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.records import Record, parse_record, payload_id

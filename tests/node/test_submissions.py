@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.home import Home
+from node.home.home import Home
 from node.loop.steps import SubmissionStep
 from node.loop.submissions import check_submission, read_folder, submit, summary_of, title_of
 from node.store.store import Store

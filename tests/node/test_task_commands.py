@@ -8,7 +8,7 @@ import pytest
 
 from node import verifying
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.store import intake
 from node.store.intake import INTENT_MS, Quotas
 from node.store.store import Store

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -11,7 +11,7 @@ from agent.proposal import Cost, Silence
 from agent.told import Told
 from agent.worker.prices import FREE, Price
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.proposing.budget import Budget, ledger_of
 from node.proposing.visits import VISIT_TOKENS, Terms, Visit, counted
 from node.store.database import Database

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from node.home import Home
+from node.home.home import Home
 from node.peering.book import Book
 from node.peering.reading import Reader
 from node.peering.service import Peering

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
-from node.keyfile import NodeKeys, load_keys
+from node.home.home import Home
+from node.home.keyfile import NodeKeys, load_keys
 from node.network.limits import PeerId
 from node.peering.addresses import Address, parse_address
 from node.peering.book_file import book_path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home import Home
+from node.home.home import Home
 from node.peering import ports
 from node.peering.addresses import Address, parse_address
 from node.peering.definition import Network

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.clock import EARLY_MS
+from node.home.clock import EARLY_MS
 from node.network.errors import NetworkError
 from node.peering import service
 from node.peering.carrier import Message

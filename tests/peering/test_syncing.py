@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.home import Home
+from node.home.home import Home
 from node.network.errors import NetworkError
 from node.network.limits import Allowance
 from node.peering import exchange, taking

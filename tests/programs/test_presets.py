@@ -20,7 +20,7 @@ from agent.model.prompt import errand
 from agent.proposal import Brief, Context, Proposal, Silence
 from agent.source.checked import Checked
 from node.config import Config
-from node.home import Home
+from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files
 from node.store.model_calls import Spending

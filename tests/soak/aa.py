@@ -14,7 +14,7 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import line_edit, reapply
 from node.config import Config
 from node.core import open_node
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.progress import reporting

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from node.control import ControlServer, call
-from node.control import Message as Answered
-from node.home import Home
+from node.home.control import ControlServer, call
+from node.home.control import Message as Answered
+from node.home.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import Book
 from node.peering.child import LINES_PER_MINUTE

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.checkup import examine
-from node.home import Home
-from node.keyfile import load_keys
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.store.boards import BoardKey
 from node.store.intake import Quotas
 from node.store.store import Store

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from node.checkup import examine
-from node.home import Home
+from node.home.home import Home
 from node.journal.journal import Journal
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun

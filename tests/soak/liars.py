@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from node.core import Node
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from tests.soak.crowd import AUTHORS, Crowd
 from tests.soak.grounds import noise_of_baseline, survey, without_idle

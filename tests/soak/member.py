@@ -22,11 +22,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from node.clock import clock_ms
 from node.config import Config
-from node.home import Home
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.identity import identity_of
-from node.keyfile import load_keys
 from node.loop.publication import Publication
 from node.loop.session import Subject
 from node.peering.definition import Network

@@ -24,7 +24,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent.source.literals import find_knobs
-from node.home import Home
+from node.home.home import Home
 from node.loop.steps import ExperimentStep
 from node.store.jobs import decode_outcome
 from node.store.store import Store

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from node.home import Home
+from node.home.home import Home
 from node.store.store import Store
 from protocol.kinds import AdoptBody, ResultBody
 from protocol.runs import Run

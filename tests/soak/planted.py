@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.core import Node
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.steps import AttestationStep
 from node.questions import Question

@@ -15,7 +15,7 @@ from node import assembly, books, core
 from node.books import Books
 from node.config import Config
 from node.core import Node, open_node
-from node.home import Home
+from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
 from node.progress import Progress, silent

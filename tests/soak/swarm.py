@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from node.home import Home
+from node.home.home import Home
 from node.peering.addresses import Address, parse_address
 from node.peering.definition import Network
 from node.peering.invites import write_invite

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.source.edits import reapply
-from node.home import Home
+from node.home.home import Home
 from node.loop.steps import CheckpointStep, ExperimentStep
 from node.loop.trial import Reading, next_of_trial
 from node.store.jobs import Job, LineKey

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import write_file
+from node.home.faults import explaining_faults
+from node.home.files import write_file
 from protocol.errors import ConfigurationError
 
 _KEY_DIGITS = 64

@@ -9,9 +9,9 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.faults import explaining_faults
-from node.files import create_file
-from node.home import Home
+from node.home.faults import explaining_faults
+from node.home.files import create_file
+from node.home.home import Home
 from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.faults import explaining_faults
+from node.home.faults import explaining_faults
 from protocol.errors import ConfigurationError
 
 PRIVATE_FOLDER = 0o700
