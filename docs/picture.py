@@ -26,9 +26,9 @@ from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
-from node.progress import reporting
 from node.running import run_node
 from node.sandboxing import require_sandbox
+from node.terminal.progress import reporting
 from node.views.live import draw
 
 TARGET = Path(__file__).with_name("arnode.svg")

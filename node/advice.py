@@ -30,12 +30,12 @@ from node.loop.peer_patches import MOST_SHOWN
 from node.loop.session import Subject
 from node.measuring import Workbench, find_workbench
 from node.peering.networks import defined_network
-from node.progress import reporting
 from node.proposing.choice import NOBODY, choose
 from node.proposing.opening import Means, fence_secret, open_slow, take_means
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.terminal import plain
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT

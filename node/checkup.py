@@ -8,13 +8,13 @@ from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.home.keyfile import load_secret, read_keys
 from node.journal.journal import Journal
-from node.progress import Progress, silent
 from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.salvage import salvage
 from node.store.store import Store
+from node.terminal.progress import Progress, silent
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody
 from protocol.patches import apply_packed

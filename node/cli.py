@@ -201,7 +201,7 @@ def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    from node.terminal import plain
+    from node.terminal.terminal import plain
 
     print(f"arnode: {plain(message)}", file=sys.stderr)
     if hint:

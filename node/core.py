@@ -24,10 +24,10 @@ from node.loop.ideas import Ideas
 from node.loop.research import Research
 from node.loop.session import Session, open_session
 from node.peering.definition import Network
-from node.progress import Progress, in_thread
 from node.questions import Question, take_question
 from node.store.intake import Quotas
 from node.store.store import Store
+from node.terminal.progress import Progress, in_thread
 from protocol.topics import subscriptions
 from trainer.probing import probe_devices
 from trainer.task import Task

@@ -191,10 +191,10 @@ def _key(home: Home) -> Check:
 
 def _agent(home: Home) -> Check:
     """Whoever proposes: a model is asked one tiny question, a program is looked for."""
-    from node.progress import reporting
     from node.proposing.choice import choose
     from node.proposing.diagnosis import diagnose
     from node.proposing.keys import take_keys
+    from node.terminal.progress import reporting
 
     config = load_config(home.config, env=os.environ).config
     keys = take_keys(dict(os.environ), config.llm_key)

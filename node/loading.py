@@ -16,7 +16,7 @@ from typing import Final
 
 from node.home.faults import explaining_faults
 from node.peering.backoff import Backoff
-from node.progress import Progress, in_thread
+from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
 from trainer.text.data import TaskData
 

@@ -19,10 +19,10 @@ from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
 from node.loop.splits import fresh_nonce
 from node.loop.trial import Reading
-from node.progress import in_thread, reporting
 from node.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.terminal.progress import in_thread, reporting
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy, judge

@@ -33,7 +33,6 @@ from node.peering.consent import (
 )
 from node.peering.definition import Network
 from node.power import limiting_power
-from node.progress import reporting
 from node.proposing.choice import (
     NOBODY,
     Choice,
@@ -46,7 +45,8 @@ from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_slow, take_means
 from node.running import run_node
 from node.sandboxing import require_sandbox
-from node.terminal import plain, wants_color
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import idle_cards
 from trainer.sandbox.tier import probe_tier
@@ -212,7 +212,7 @@ async def _run(
 async def _run_watched(node: Node, config: Config) -> None:
     from rich.live import Live
 
-    from node.terminal import console
+    from node.terminal.terminal import console
     from node.views.live import draw
 
     with Live(

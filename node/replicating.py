@@ -19,13 +19,13 @@ from typing import Literal, cast
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.interrupts import heeding_interrupts
 from node.kept_runs import KeptRun, KeptRuns
 from node.loop.session import Session
 from node.loop.surroundings import decisive
 from node.loop.trial import Confirmation, Reading, next_of_confirmation
 from node.measuring import Workbench, calibrated_session, measure
 from node.store.jobs import PlannedRun, StoredOutcome
+from node.terminal.interrupts import heeding_interrupts
 from node.vetting.adoption import describe
 from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict

@@ -9,7 +9,7 @@ import contextlib
 from node.core import Node
 from node.handlers import handlers
 from node.home.control import ControlServer
-from node.interrupts import heeding_interrupts
+from node.terminal.interrupts import heeding_interrupts
 
 
 async def run_node(node: Node) -> None:

@@ -24,12 +24,12 @@ from node.loop.attempts import Attempt, attempt_of, told_again
 from node.loop.submissions import check_submission, read_folder, title_of
 from node.measuring import Workbench, find_workbench
 from node.program import at_work
-from node.progress import reporting
 from node.running import run_node
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal import plain
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT

@@ -18,7 +18,6 @@ from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
 from node.config import Config, load_config
 from node.core import Node, open_node
-from node.durations import span_words
 from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running
 from node.home.home import Home
@@ -30,13 +29,14 @@ from node.loop.session import find_task
 from node.loop.steps import AttestationStep
 from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.program import at_work
-from node.progress import Progress, reporting
 from node.questions import Question
 from node.running import run_node
 from node.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store
+from node.terminal.durations import span_words
+from node.terminal.progress import Progress, reporting
 from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest

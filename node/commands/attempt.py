@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError
 
 
@@ -24,8 +24,8 @@ def demo(as_json: bool, keep: Path | None) -> None:
     from node.config import Config
     from node.demo.story import play
     from node.lifeline import temporary_folder
-    from node.progress import reporting
     from node.sandboxing import require_peer_sandbox
+    from node.terminal.progress import reporting
 
     require_peer_sandbox(Config())
     if keep is not None and keep.exists():

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 
 _EXIT_PROBLEM = 6
 

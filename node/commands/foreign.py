@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from node.terminal import plain
+from node.terminal.terminal import plain
 
 if TYPE_CHECKING:
     from node.store.imported import Imported, ImportedRow
@@ -62,7 +62,7 @@ def _row_json(one: "ImportedRow") -> dict[str, object]:
 
 def print_foreign(imported: "Imported", *, color: str, limit: int | None = None) -> None:
     """Print an imported file, or the newest of it, below a line that says what it is worth."""
-    from node.terminal import console
+    from node.terminal.terminal import console
 
     log = imported.log
     out = console(color)
@@ -97,7 +97,7 @@ def _print_rows(
     from rich.table import Table
     from rich.text import Text
 
-    from node.terminal import console
+    from node.terminal.terminal import console
 
     out = console(color)
     out.print()

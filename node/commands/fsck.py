@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError
 
 
@@ -16,7 +16,7 @@ from protocol.errors import ArnodeError
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
     from node.checkup import examine, mend, remarks
-    from node.progress import reporting
+    from node.terminal.progress import reporting
 
     home = Home.locate(os.environ)
     mended: list[str] = []
@@ -50,8 +50,8 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
-    from node.progress import reporting
     from node.store.garbage import collect
+    from node.terminal.progress import reporting
 
     home = Home.locate(os.environ)
     with home.lock(), reporting() as progress:

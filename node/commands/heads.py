@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.home.home import Home
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 
 if TYPE_CHECKING:

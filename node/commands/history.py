@@ -9,7 +9,7 @@ import click
 
 from node.commands.timeline import print_timelines, timeline_json
 from node.home.home import Home
-from node.terminal import plain, print_json, to_json, wants_color
+from node.terminal.terminal import plain, print_json, to_json, wants_color
 from protocol.errors import UsageError
 from protocol.units import from_nano
 
@@ -175,7 +175,7 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from node.terminal import console
+    from node.terminal.terminal import console
 
     task = store.task(experiments[0].task)
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import NotRunningError
 
 _SHOWN_LINES = 50

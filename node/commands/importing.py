@@ -9,7 +9,7 @@ import click
 
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:

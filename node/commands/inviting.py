@@ -9,7 +9,7 @@ from node.config import load_config
 from node.home.control import call, is_running
 from node.home.home import Home
 from node.peering.addresses import Address, Reach, parse_direct
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 from protocol.errors import Rejected, UsageError
 
 _MAX_TYPED = 1 << 16

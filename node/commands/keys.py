@@ -5,7 +5,7 @@ import os
 import click
 
 from node.home.home import Home
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 
 
 @click.group()

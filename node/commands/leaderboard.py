@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    from node.terminal import console
+    from node.terminal.terminal import console
     from protocol.board import RULE
 
     out = console(color)

@@ -16,7 +16,7 @@ from node.measuring import (
     measure,
 )
 from node.measuring import compare as compare_sources
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run

@@ -8,7 +8,7 @@ import click
 from node.commands.inviting import checked_address
 from node.config import load_config
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
 

@@ -8,7 +8,7 @@ import click
 
 from node.config import Config, load_config
 from node.home.home import Home
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError, UsageError
 
 
@@ -65,12 +65,12 @@ def start(
     The first Ctrl-C finishes the run at hand and stops, the second stops at once; whatever
     happens, the next start goes on where this one was.
     """
-    from node.durations import parse_duration, parse_hours, seconds_until
     from node.loop.agenda import Goal
     from node.peering.consent import Wishes
     from node.peering.invites import read_invite
     from node.peering.joining import join_network
     from node.program import start_node
+    from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:
         raise UsageError("--for and --until exclude each other", "give one of them")

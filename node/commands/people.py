@@ -6,7 +6,7 @@ from dataclasses import replace
 import click
 
 from node.home.home import Home
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 
 _SHOWN_DIGITS = 12
 

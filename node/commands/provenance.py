@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 
 if TYPE_CHECKING:
     from node.store.blobs import Blobs

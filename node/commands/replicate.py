@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
     from node.kept_runs import KeptRun
@@ -131,7 +131,7 @@ def _shown(
     pending: "Sequence[Candidate]", replications: "Replications"
 ) -> "Callable[[Source, KeptRun], None]":
     """Return what tells people on stderr how much there is to do, then each run as it ends."""
-    from node.durations import span_words
+    from node.terminal.durations import span_words
     from node.views.replications import PAIR_HEADER, pair_line, run_line
 
     told = {one.finding.name: _state(replications.look(one)) for one in pending}
@@ -175,7 +175,7 @@ def _tell(
     *,
     as_json: bool,
 ) -> None:
-    from node.terminal import console
+    from node.terminal.terminal import console
     from node.views import replications as views
 
     if as_json:

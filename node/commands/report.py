@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from node.home.home import Home
-from node.terminal import print_json
+from node.terminal.terminal import print_json
 from protocol.errors import UsageError
 
 _DEFAULT = "24h"
@@ -32,12 +32,12 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
     whose gain it was. Works with and without a running node.
     """
     from node.config import load_config
-    from node.durations import moment_before
     from node.home.clock import clock_ms
-    from node.progress import reporting
     from node.report.concluded import Span
     from node.report.lines import report_of
     from node.store.store import Store
+    from node.terminal.durations import moment_before
+    from node.terminal.progress import reporting
 
     if as_json and form is not None:
         raise UsageError("--json and --format exclude each other", "give one of them")

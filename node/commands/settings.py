@@ -7,7 +7,7 @@ import click
 
 from node.config import load_config
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 
 
 @click.group()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     from node.config import load_config
     from node.home.home import Home
     from node.loop.session import find_task
-    from node.progress import reporting
+    from node.terminal.progress import reporting
 
     home = Home.locate(os.environ)
     flags = {"task": task, "text": str(text) if text else None}

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
 _MOST_USD = 1e6

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
 
 
@@ -100,7 +100,7 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     """
     from node.config import load_config
     from node.home.faults import explaining_faults
-    from node.progress import reporting
+    from node.terminal.progress import reporting
     from trainer.text.data import prepare_first
     from trainer.text.pinning import pinned_task
     from trainer.text_task import text_task

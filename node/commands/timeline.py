@@ -53,7 +53,7 @@ def print_timelines(runs: list[dict[str, Any]], *, color: str) -> None:
     """Print each run's stages as a table with bars."""
     from rich.table import Table
 
-    from node.terminal import console
+    from node.terminal.terminal import console
 
     for run in runs:
         stages: list[dict[str, Any]] = run["stages"]

@@ -5,7 +5,7 @@ import os
 import click
 
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 
 _ID_DIGITS = 12

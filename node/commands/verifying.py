@@ -9,7 +9,7 @@ import click
 
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.home.home import Home
-from node.terminal import plain, print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano

@@ -16,10 +16,10 @@ from node.home.home import Home
 from node.loop.steps import CatchUpStep
 from node.peering.definition import Network
 from node.peering.invites import write_invite
-from node.progress import Progress
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
+from node.terminal.progress import Progress
 from protocol.board import Board
 from protocol.errors import ArnodeError
 from protocol.evidence import GAINS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
 from node.store.store import Store
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.kinds import ResultBody, Run
 from protocol.manifest import TaskManifest
 from protocol.records import Record

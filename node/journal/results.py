@@ -6,7 +6,7 @@ called what the task calls it.
 
 from node.journal.notebook import shown_metric
 from node.store.experiments import Experiment
-from node.terminal import plain
+from node.terminal.terminal import plain
 
 _KEPT = {"baseline", "kept", "adopted"}
 _CRASHED = {"failed", "rejected"}

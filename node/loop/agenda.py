@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from node.durations import Hours
 from node.loop.ablation import open_ablation
 from node.loop.activity import Activity
 from node.loop.attempts import Attempt, attempt_of
@@ -23,6 +22,7 @@ from node.loop.peers import Peers
 from node.loop.stacks import open_checkpoint
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
+from node.terminal.durations import Hours
 from protocol.rule import Policy
 from trainer.quiet import LOOKED_S, Quiet
 

@@ -14,7 +14,7 @@ from node.loop.branches import is_stack_full
 from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.kinds import ResultBody
 from protocol.rule import Policy
 from protocol.runs import Run

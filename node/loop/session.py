@@ -14,7 +14,7 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.loop.splits import split_key
-from node.progress import Progress
+from node.terminal.progress import Progress
 from protocol.hygiene import Scored, memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest

@@ -33,7 +33,7 @@ from node.proposing.budget import Budget
 from node.proposing.leaks import leaking_file, long_words
 from node.proposing.presets import OWN, PRESETS, Preset
 from node.proposing.visits import Go, Terms, Visit, counted
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
 from trainer.workshop.installed import find_program
 from trainer.workshop.limits import Limits

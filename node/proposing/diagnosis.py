@@ -15,7 +15,6 @@ from agent.completion import Answer, Fault, Message, Question
 from agent.worker.prices import Price
 from node.config import Config
 from node.home.home import Home
-from node.progress import Progress
 from node.proposing.budget import ledger_of, passing_ledger
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_fault, terms_of
@@ -24,6 +23,7 @@ from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
 from node.proposing.servers import OLLAMA_URL, models_at
 from node.store.database import Database
+from node.terminal.progress import Progress
 
 ANSWER_TOKENS: Final = 64  # a model that thinks first needs some
 LIMIT_S: Final = 120.0  # a server may have to load the model

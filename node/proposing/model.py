@@ -23,13 +23,13 @@ from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
 from node.config import Config
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
-from node.progress import Progress, silent
 from node.proposing.budget import Budget, limits_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
 from node.proposing.worker import ModelWorker
 from node.store.database import Database
+from node.terminal.progress import Progress, silent
 from protocol.errors import ConfigurationError
 
 # Of a model that nobody knows: some servers give 4,096 unless told, most more.

@@ -16,7 +16,6 @@ from node.config import Config
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.progress import Progress
 from node.proposing.budget import Budget, ledger_of, limits_of
 from node.proposing.checking import check_for
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
@@ -24,6 +23,7 @@ from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
 from node.proposing.presets import is_shown_files
+from node.terminal.progress import Progress
 from trainer.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.

@@ -17,10 +17,10 @@ from node.loop.steps import (
     Measured,
     RemeasureStep,
 )
-from node.progress import Progress
 from node.store.experiments import BRANCHING, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
+from node.terminal.progress import Progress
 from protocol.attestation import AttestVerdict
 from protocol.changes import Origin
 from protocol.evidence import GAINS

@@ -8,7 +8,6 @@ from typing import Final
 from node.loop.branches import kept_in
 from node.loop.heads import manifest_of, the_line
 from node.loop.noise import known_noise
-from node.progress import Progress, silent
 from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart
@@ -18,6 +17,7 @@ from node.store.imported import Imported
 from node.store.jobs import JobKind, Line
 from node.store.model_calls import Spending
 from node.store.store import Store
+from node.terminal.progress import Progress, silent
 from protocol.kinds import Env, InsightBody, ResultBody
 from protocol.manifest import MetricSpec
 from protocol.units import from_nano

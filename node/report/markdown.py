@@ -18,7 +18,7 @@ from node.report.blocks import (
     Table,
     Words,
 )
-from node.terminal import plain
+from node.terminal.terminal import plain
 
 _SHOWN: Final = 20  # of a list
 _PLOT_WIDTH = 78

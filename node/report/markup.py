@@ -3,7 +3,7 @@
 import html
 from typing import Final
 
-from node.terminal import plain
+from node.terminal.terminal import plain
 
 _VOID: Final = {"meta"}  # elements without an end
 

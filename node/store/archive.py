@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
-from node.progress import Progress
 from node.store.database import Database
 from node.store.extracts import NO_NET, SORTS, Extract
+from node.terminal.progress import Progress
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.records import Record, parse_again, parse_kept, payload_id

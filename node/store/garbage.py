@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.progress import Progress
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.store import Store
+from node.terminal.progress import Progress
 from protocol.encoding import Value, decode
 from protocol.errors import ArnodeError
 

@@ -16,13 +16,13 @@ from heapq import heapreplace
 from typing import Final
 
 from node.home.clock import EARLY_MS
-from node.progress import Progress
 from node.store import archive, boards, topics
 from node.store.database import Database
 from node.store.extracts import Extract, ManifestOf, Sort, extract_of
 from node.store.quarantine import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, keep_early
 from node.store.sifting import BATCH, known
 from node.store.tally import Tally
+from node.terminal.progress import Progress
 from protocol.errors import Rejected
 from protocol.kinds import RetractBody
 from protocol.records import Record, parse_kept

@@ -13,7 +13,6 @@ from typing import Self
 
 from node.exchange.foreign_rows import ForeignLog
 from node.home.home import Home
-from node.progress import Progress, silent
 from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
 from node.store.archive import PREFIX_DIGITS
 from node.store.blobs import Blobs
@@ -28,6 +27,7 @@ from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.sifting import Sifted
 from node.store.topics import TopicIndexes
+from node.terminal.progress import Progress, silent
 from protocol.board import RULE, Board
 from protocol.board_facts import Fact
 from protocol.encoding import Value

@@ -21,7 +21,7 @@ from node.loop.branches import branch_of, kept_in
 from node.loop.heads import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
-from node.terminal import plain
+from node.terminal.terminal import plain
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT

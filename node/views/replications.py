@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.durations import span_words
 from node.replicating import Replication
-from node.terminal import plain
+from node.terminal.durations import span_words
+from node.terminal.terminal import plain
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import from_nano

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.board import RULE
 
 _INTENTS = 3

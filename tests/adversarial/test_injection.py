@@ -20,7 +20,7 @@ from agent.model.answer import Slip, parse_answer
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Insight, Proposal, Silence
 from agent.source.stripping import strip_prose
-from node.terminal import plain
+from node.terminal.terminal import plain
 from protocol.ideas import Edit
 from protocol.source import Source
 from tests.agent.contexts import MOVES, SECRET, TINY, context, crash, edit, outcome, peer

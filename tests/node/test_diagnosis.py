@@ -10,13 +10,13 @@ from node.config import Config
 from node.health import examine
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.progress import silent
 from node.proposing.budget import spent_today
 from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, chosen_by
 from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
 from node.store.store import Store
+from node.terminal.progress import silent
 from tests.llm_server import LlmServer, refuses, says
 from tests.workers import KEY, KEYS, configured
 

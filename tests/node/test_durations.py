@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.durations import moment_before, parse_duration, parse_hours, seconds_until
+from node.terminal.durations import moment_before, parse_duration, parse_hours, seconds_until
 from protocol.errors import UsageError
 
 NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)

@@ -64,7 +64,7 @@ def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:
         width=width,
         height=height,
         color_system=None,
-        markup=False,  # as `node.terminal.console` makes it
+        markup=False,  # as `node.terminal.terminal.console` makes it
     )
     console.print(draw(node))
     assert isinstance(console.file, io.StringIO)

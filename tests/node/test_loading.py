@@ -11,7 +11,7 @@ from node import loading
 from node.home.home import Home
 from node.loading import NowAndThen, loading_rest
 from node.meanwhile import Preparation, is_awaited, preparing
-from node.progress import silent
+from node.terminal.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
 from trainer.text.data import TaskData, prepare_first
 from trainer.text.pinning import pinned_task

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from node.progress import Progress, in_thread, reporting
+from node.terminal.progress import Progress, in_thread, reporting
 
 
 def test_what_comes_of_it_and_how_far_it_was_are_told() -> None:

@@ -15,7 +15,6 @@ from typing import Any, cast
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.durations import parse_hours
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.research import Research
@@ -23,6 +22,7 @@ from node.loop.stacks import open_checkpoint
 from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
+from node.terminal.durations import parse_hours
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody
 from protocol.rule import DEFAULT

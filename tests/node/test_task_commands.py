@@ -9,7 +9,7 @@ import pytest
 from node import verifying
 from node.config import Config
 from node.home.home import Home
-from node.progress import silent
+from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_unpinned

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.terminal import plain, print_json, to_json, wants_color
+from node.terminal.terminal import plain, print_json, to_json, wants_color
 
 
 @given(st.text())

@@ -17,9 +17,9 @@ from node.core import open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
-from node.progress import reporting
 from node.running import run_node
 from node.store.store import Store
+from node.terminal.progress import reporting
 from protocol.kinds import ResultBody
 
 _AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs

@@ -18,8 +18,8 @@ from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
-from node.progress import Progress, silent
 from node.sandboxing import require_peer_sandbox
+from node.terminal.progress import Progress, silent
 from protocol.keys import SigningKey
 from protocol.kinds import Body
 from protocol.records import sign_record

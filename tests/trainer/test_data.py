@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.progress import silent
+from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from trainer.task import Task, load_task
 from trainer.tasks.tiny import world

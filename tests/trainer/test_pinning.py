@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from node.progress import silent
+from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
 from trainer.task import Task, load_task

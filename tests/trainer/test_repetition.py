@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from node.progress import silent
+from node.terminal.progress import silent
 from protocol.errors import SafetyError
 from protocol.runs import CONTENDED
 from tests.trainer.runners import SPLIT

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from node.progress import silent
+from node.terminal.progress import silent
 from tests.trainer.runners import runner_of
 from trainer import supply as supply_module
 from trainer.outcome import RunOutcome

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from node.progress import silent
+from node.terminal.progress import silent
 from protocol.errors import SafetyError, UsageError
 from trainer.task import Task, load_task
 from trainer.tasks.tiny import world

@@ -1,0 +1,1 @@
+"""What is shown in a terminal: plain text, progress, durations; and what interrupts it."""
