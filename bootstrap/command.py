@@ -4,8 +4,8 @@ import os
 
 import click
 
-from node.config import load_config
 from node.home.home import Home
+from node.settings.config import load_config
 from protocol.errors import UsageError
 
 _HTTP = "127.0.0.1:7842"

@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from agent.knobs.proposer import KnobsProposer
-from node.config import Config
 from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
 from node.running import run_node
-from node.sandboxing import require_sandbox
+from node.settings.config import Config
+from node.settings.sandboxing import require_sandbox
 from node.terminal.progress import reporting
 from node.views.live import draw
 

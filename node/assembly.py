@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from agent.proposal import Proposer, SlowProposer
 from node.books import Books, random_seed
-from node.config import Config
 from node.hearing import open_briefing, open_peers
 from node.home.home import Home
 from node.loop.activity import Activity
@@ -19,7 +18,8 @@ from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
-from node.peering.definition import Network
+from node.settings.config import Config
+from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.rule import Policy
 from trainer.quiet import Quiet

@@ -10,7 +10,6 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.config import Config
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
@@ -18,6 +17,7 @@ from node.identity import identity_of
 from node.journal.journal import Journal
 from node.loop.ledger import Ledger
 from node.loop.session import Subject
+from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.store import Store

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from agent.proposal import Proposer, SlowProposer
 from node.assembly import Assembly
 from node.books import Books
-from node.config import Config
 from node.home.home import Home
 from node.loading import loading_rest
 from node.loop.activity import Activity
@@ -23,8 +22,9 @@ from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.research import Research
 from node.loop.session import Session, open_session
-from node.peering.definition import Network
 from node.questions import Question, take_question
+from node.settings.config import Config
+from node.settings.network_definition import Network
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from node.config import load_config
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.settings.config import load_config
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
 from trainer.cards.checks import card_fault

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 
 from agent.proposal import Aim, Insight, PeerPatch
-from node.config import Config
 from node.home.home import Home
 from node.home.people import People, read_people
 from node.loop.briefing import Briefing
@@ -15,9 +14,10 @@ from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import MOST_FRESH, PeerPatches
 from node.loop.peers import Peers
-from node.peering.definition import Network
 from node.proposing.program_text import ProgramText
-from node.sandboxing import require_peer_sandbox
+from node.settings.config import Config
+from node.settings.network_definition import Network
+from node.settings.sandboxing import require_peer_sandbox
 from protocol.errors import SafetyError
 from trainer.task import Task
 

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from node.books import random_seed
-from node.config import Config, load_config
 from node.home.home import Home
 from node.loop.heads import the_line, tree_of
 from node.loop.session import Session, find_task, open_session
 from node.loop.splits import fresh_nonce
 from node.loop.trial import Reading
-from node.sandboxing import require_sandbox
+from node.settings.config import Config, load_config
+from node.settings.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.progress import in_thread, reporting

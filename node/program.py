@@ -14,7 +14,6 @@ from pathlib import Path
 from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Proposer
 from agent.silent import Silent
-from node.config import Config
 from node.core import Node, open_node
 from node.home.faults import explaining_faults
 from node.home.home import Home
@@ -31,7 +30,6 @@ from node.peering.consent import (
     is_own_task,
     plan_network,
 )
-from node.peering.definition import Network
 from node.power import limiting_power
 from node.proposing.choice import (
     NOBODY,
@@ -44,7 +42,9 @@ from node.proposing.choice import (
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_slow, take_means
 from node.running import run_node
-from node.sandboxing import require_sandbox
+from node.settings.config import Config
+from node.settings.network_definition import Network
+from node.settings.sandboxing import require_sandbox
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError

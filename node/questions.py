@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.config import Config
 from node.exchange.bundling import take_in
 from node.exchange.claims import FoundClaim, bundle_of, claim_in
 from node.home.control import Message
 from node.home.home import Home
 from node.loop.attestations import WantedClaim
 from node.loop.research import Research
-from node.sandboxing import require_peer_sandbox
+from node.settings.config import Config
+from node.settings.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import UsageError

@@ -16,7 +16,6 @@ from statistics import fmean
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
-from node.config import Config, load_config
 from node.core import Node, open_node
 from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running
@@ -31,7 +30,8 @@ from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.program import at_work
 from node.questions import Question
 from node.running import run_node
-from node.sandboxing import require_peer_sandbox, require_sandbox
+from node.settings.config import Config, load_config
+from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store

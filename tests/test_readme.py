@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from node.cli import COMMANDS
-from node.config import Config, load_config
+from node.settings.config import Config, load_config
 from tests.conftest import DEAF_TASK
 
 ROOT = Path(__file__).parent.parent
@@ -189,7 +189,7 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
     from node.proposing.choice import ModelChoice, ProgramChoice, chosen_by
     from node.proposing.keys import ApiKeys
     from node.proposing.model import settings_for
-    from node.setting_values import AGENTS
+    from node.settings.values import AGENTS
 
     page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

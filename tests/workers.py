@@ -13,7 +13,6 @@ from agent.completion import Message, Question
 from agent.worker.messages import Reply as Said
 from agent.worker.messages import Settings
 from agent.worker.prices import FREE
-from node.config import Config
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
 from node.proposing.budget import Budget, ledger_of, limits_of, passing_ledger
@@ -22,6 +21,7 @@ from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
 from node.proposing.retrying import Ladder
 from node.proposing.worker import ModelWorker
+from node.settings.config import Config
 from tests.llm_server import LlmServer, Reply, says
 from tests.peering.networks import ancestors
 

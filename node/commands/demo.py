@@ -21,10 +21,10 @@ def demo(as_json: bool, keep: Path | None) -> None:
     Nothing leaves this machine, and your own node is not touched. The four nodes and their folder
     go with the demo, whatever ends it.
     """
-    from node.config import Config
     from node.demo.story import play
     from node.lifeline import temporary_folder
-    from node.sandboxing import require_peer_sandbox
+    from node.settings.config import Config
+    from node.settings.sandboxing import require_peer_sandbox
     from node.terminal.progress import reporting
 
     require_peer_sandbox(Config())

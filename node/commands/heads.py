@@ -104,9 +104,9 @@ def revert(task: str | None) -> None:
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.books import open_books
-    from node.config import load_config
     from node.home.control import is_running
     from node.loop.heads import manifest_of, the_line
+    from node.settings.config import load_config
     from node.store.store import Store
 
     home = Home.locate(os.environ)

@@ -283,6 +283,6 @@ def _time(ts_ms: int, form: str) -> str:
 
 
 def _color(home: Home) -> str:
-    from node.config import load_config
+    from node.settings.config import load_config
 
     return load_config(home.config, env=os.environ).config.color

@@ -30,9 +30,9 @@ def import_() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
-    from node.config import load_config
     from node.exchange.bundle import read_bundle
     from node.exchange.bundling import take_in
+    from node.settings.config import load_config
     from node.store.blobs import Blobs
     from node.store.intake import Quotas
     from node.store.store import Store

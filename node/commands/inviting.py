@@ -5,10 +5,10 @@ import sys
 
 import click
 
-from node.config import load_config
 from node.home.control import call, is_running
 from node.home.home import Home
-from node.peering.addresses import Address, Reach, parse_direct
+from node.settings.addresses import Address, Reach, parse_direct
+from node.settings.config import load_config
 from node.terminal.terminal import print_json
 from protocol.errors import Rejected, UsageError
 

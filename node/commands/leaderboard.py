@@ -68,7 +68,7 @@ def leaderboard(
     beyond arithmetic that the task's baseline does not.
     """
     from node.commands.foreign import best_json
-    from node.config import load_config
+    from node.settings.config import load_config
     from node.store.store import Store
     from node.views.standing import choose_board, measured_here
     from protocol.board import RULE

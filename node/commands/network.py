@@ -6,8 +6,8 @@ import secrets
 import click
 
 from node.commands.inviting import checked_address
-from node.config import load_config
 from node.home.home import Home
+from node.settings.config import load_config
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
@@ -65,7 +65,8 @@ def show(name: str | None, as_json: bool) -> None:
 @click.option("--author", "authors", multiple=True, metavar="KEY", help="Count only these.")
 def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[str, ...]) -> None:
     """Define a new network in the home; what is there is never overwritten."""
-    from node.peering.definition import (
+    from node.peering.networks import create_network
+    from node.settings.network_definition import (
         AUTHOR_BYTES,
         MAX_AUTHORS,
         MAX_BOOTSTRAP,
@@ -73,7 +74,6 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         Network,
         key_of,
     )
-    from node.peering.networks import create_network
 
     for flag, values, most in (
         ("--bootstrap", bootstrap, MAX_BOOTSTRAP),

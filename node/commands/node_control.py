@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from node.config import Config, load_config
 from node.home.home import Home
+from node.settings.config import Config, load_config
 from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError, UsageError
 

@@ -84,7 +84,7 @@ def _candidates(
 ) -> "tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]":
     """Return all findings of the catalogue, and those that are asked for as sources."""
     from node.replicating import candidates_of
-    from node.sandboxing import require_peer_sandbox
+    from node.settings.sandboxing import require_peer_sandbox
     from protocol.errors import UsageError
     from trainer.findings import is_builtin, load_catalogue
     from trainer.task_file import nearest

@@ -31,10 +31,10 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
     What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
     whose gain it was. Works with and without a running node.
     """
-    from node.config import load_config
     from node.home.clock import clock_ms
     from node.report.concluded import Span
     from node.report.lines import report_of
+    from node.settings.config import load_config
     from node.store.store import Store
     from node.terminal.durations import moment_before
     from node.terminal.progress import reporting

@@ -5,8 +5,8 @@ import os
 
 import click
 
-from node.config import load_config
 from node.home.home import Home
+from node.settings.config import load_config
 from node.terminal.terminal import plain, print_json
 
 

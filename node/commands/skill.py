@@ -21,9 +21,9 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     """Print instructions for a coding agent: the loop, the commands, the rule."""
     import os
 
-    from node.config import load_config
     from node.home.home import Home
     from node.loop.session import find_task
+    from node.settings.config import load_config
     from node.terminal.progress import reporting
 
     home = Home.locate(os.environ)

@@ -39,9 +39,9 @@ def spending(
     `--correct N` has question N count as what `--usd`, `--tokens-in` and `--tokens-out` say, for
     the limits of the day as well. What was booked before stays, and so does every correction.
     """
-    from node.config import load_config
     from node.home.clock import clock_ms
     from node.home.home import Home
+    from node.settings.config import load_config
     from node.spending import Fixed, correct_call, day_document
 
     home = Home.locate(os.environ)

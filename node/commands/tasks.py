@@ -98,8 +98,8 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
 
     What was interrupted goes on where it stopped.
     """
-    from node.config import load_config
     from node.home.faults import explaining_faults
+    from node.settings.config import load_config
     from node.terminal.progress import reporting
     from trainer.text.data import prepare_first
     from trainer.text.pinning import pinned_task

@@ -14,7 +14,7 @@ from typing import Final
 
 from node.home.home import Home
 from node.lifeline import Lifeline
-from node.peering.addresses import Address, parse_address
+from node.settings.addresses import Address, parse_address
 from protocol.errors import ArnodeError
 
 NETWORK: Final = "demo"

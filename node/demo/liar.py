@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from node.config import load_config
 from node.demo.cast import TASK
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -18,9 +17,10 @@ from node.home.keyfile import load_keys
 from node.identity import identity_of
 from node.loop.publication import Publication
 from node.loop.session import Subject
-from node.peering.definition import Network
 from node.peering.invites import read_invite
 from node.peering.membership import taking_part
+from node.settings.config import load_config
+from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin

@@ -14,8 +14,8 @@ from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.loop.steps import CatchUpStep
-from node.peering.definition import Network
 from node.peering.invites import write_invite
+from node.settings.network_definition import Network
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 from node.network.limits import PeerId
-from node.peering.addresses import Address, Reach
+from node.settings.addresses import Address, Reach
 
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from node.config import Config
-from node.config_file import change_settings
 from node.home.home import Home
-from node.peering.addresses import parse_direct
-from node.peering.definition import NO_NETWORK, Network
 from node.peering.networks import find_network
+from node.settings.addresses import parse_direct
+from node.settings.config import Config
+from node.settings.config_file import change_settings
+from node.settings.network_definition import NO_NETWORK, Network
 from protocol.errors import Rejected
 from trainer.sandbox.tier import Tier
 from trainer.task import Task, builtin_ids

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.addresses import Address, Reach, parse_address
 from node.peering.book import TARGET_OUTBOUND, Book, Source
 from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
@@ -25,6 +24,7 @@ from node.peering.messages import (
     read,
     write,
 )
+from node.settings.addresses import Address, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
 
 _LOOKED_S = 1.0

@@ -15,8 +15,8 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from node.peering.addresses import KEY_BYTES, Address, parse_address, peer_id
-from node.peering.definition import NO_NETWORK, TASK_PATTERN, Network
+from node.settings.addresses import KEY_BYTES, Address, parse_address, peer_id
+from node.settings.network_definition import NO_NETWORK, TASK_PATTERN, Network
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected, UsageError
 from protocol.fields import NAME_PATTERN, Codec, Table, digest, field, listing, word

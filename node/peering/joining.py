@@ -7,11 +7,11 @@ node first speaks to a peer.
 from dataclasses import replace
 from pathlib import Path
 
-from node.config import load_config
-from node.config_file import change_settings
 from node.home.home import Home
-from node.peering.definition import MAX_BOOTSTRAP, Network
 from node.peering.networks import defined_network, own_file, replace_network
+from node.settings.config import load_config
+from node.settings.config_file import change_settings
+from node.settings.network_definition import MAX_BOOTSTRAP, Network
 from protocol.errors import ConfigurationError
 
 

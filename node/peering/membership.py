@@ -15,16 +15,16 @@ from node.home.home import Home
 from node.home.keyfile import NodeKeys
 from node.identity import version
 from node.network.contract import NetworkSettings
-from node.peering.addresses import Address, parse_address, seen_at
 from node.peering.book import Source
 from node.peering.book_file import book_path, read_book, write_book
-from node.peering.definition import Network
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
 from node.peering.ports import Ports
 from node.peering.process import NetworkProcess
 from node.peering.reading import Reader
 from node.peering.service import Peering
+from node.settings.addresses import Address, parse_address, seen_at
+from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 

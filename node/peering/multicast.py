@@ -24,8 +24,8 @@ from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from node.network.errors import NetworkError
-from node.peering.addresses import seen_at
 from node.peering.channel import Channel
+from node.settings.addresses import seen_at
 
 MOST_TOLD: Final = 8  # addresses of one node
 MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from node.network.errors import NetworkError
 from node.network.messages import Message
-from node.peering.addresses import Address, Reach, parse_address
 from node.peering.backoff import Backoff
 from node.peering.channel import Channel
 from node.peering.child import child_command, running_child
-from node.peering.definition import Network
+from node.settings.addresses import Address, Reach, parse_address
+from node.settings.network_definition import Network
 
 _PROGRAM = "node.peering.multicast"
 _CONTEXT = b"arnode/mdns/1\0"

@@ -14,9 +14,9 @@ from typing import Final, Literal
 from node.network.contract import MAX_PORTS, REACH
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.addresses import Address, make_address, parse_address
 from node.peering.carrier import Carrier
 from node.peering.messages import Ports, Reached, read, write
+from node.settings.addresses import Address, make_address, parse_address
 from protocol.errors import Rejected
 
 ASKED_EVERY_S: Final = 600.0  # a place is kept for an hour by arnode's relays, by others for longer

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
 from node.network.limits import PeerId
-from node.peering.addresses import Address
 from node.peering.answering import Librarian
 from node.peering.book import Book
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
@@ -39,6 +38,7 @@ from node.peering.reaching import Reaching
 from node.peering.reading import Reader
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
+from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from node.config import Config
 from node.proposing.keys import ApiKeys, is_key
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
+from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 Program: TypeAlias = Literal["claude", "codex", "aider"]

@@ -13,7 +13,6 @@ from typing import Final, Literal
 
 from agent.completion import Answer, Fault, Message, Question
 from agent.worker.prices import Price
-from node.config import Config
 from node.home.home import Home
 from node.proposing.budget import ledger_of, passing_ledger
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
@@ -22,6 +21,7 @@ from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
 from node.proposing.servers import OLLAMA_URL, models_at
+from node.settings.config import Config
 from node.store.database import Database
 from node.terminal.progress import Progress
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from node.config import Config
+from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 # Where a provider's variable is not called after its prefix.

@@ -20,7 +20,6 @@ from typing import Final
 from agent.completion import Answer, Complete, Fault, Question
 from agent.worker.messages import Facts, Failure, Settings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
-from node.config import Config
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
 from node.proposing.budget import Budget, limits_of
@@ -28,6 +27,7 @@ from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
 from node.proposing.worker import ModelWorker
+from node.settings.config import Config
 from node.store.database import Database
 from node.terminal.progress import Progress, silent
 from protocol.errors import ConfigurationError

@@ -12,7 +12,6 @@ from agent.model.prompt import errand
 from agent.model.proposer import ModelLimits, ModelProposer
 from agent.proposal import Context, Silence, SlowProposer
 from agent.worker.prices import FREE
-from node.config import Config
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_secret
@@ -23,6 +22,7 @@ from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
 from node.proposing.presets import is_shown_files
+from node.settings.config import Config
 from node.terminal.progress import Progress
 from trainer.task import Task
 

@@ -16,8 +16,8 @@ from agent.completion import Fault
 from agent.proposal import Cost, Silence
 from agent.told import Told
 from agent.worker.prices import Price, Usage, nano_of
-from node.config import Config
 from node.proposing.budget import Budget, Reservation
+from node.settings.config import Config
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from node.home.control import Message
 from node.network.limits import PeerId
-from node.peering.addresses import transport_key
+from node.settings.addresses import transport_key
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.kinds import ProfileBody

@@ -29,11 +29,11 @@ from agent.command import CommandProposer
 from agent.proposal import Brief, Context, Cost, Crash, Proposal, Silence
 from agent.source.checked import Checked
 from agent.source.edits import reapply
-from node.config import Config
 from node.home.home import Home
 from node.proposing import command as commands
 from node.proposing.budget import Budget
 from node.proposing.command import command_proposer
+from node.settings.config import Config
 from node.store.model_calls import Spending
 from node.vetting.inspection import inspect
 from protocol.source import Source

@@ -3,7 +3,7 @@
 import hashlib
 
 from node.network.limits import PeerId
-from node.peering.addresses import Address, parse_address, peer_id
+from node.settings.addresses import Address, parse_address, peer_id
 
 
 def key(number: int) -> bytes:

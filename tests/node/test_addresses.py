@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.peering.addresses import (
+from node.settings.addresses import (
     Address,
     Reach,
     parse_address,

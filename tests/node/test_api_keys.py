@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from node.config import Config
 from node.proposing.keys import (
     ApiKeys,
     is_key,
@@ -14,6 +13,7 @@ from node.proposing.keys import (
     take_keys,
     variables_of,
 )
+from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 SECRET = "sk-0123456789"

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.network.limits import PeerId
-from node.peering.addresses import Address, Reach
 from node.peering.book import (
     FAILURES_FORGOTTEN,
     HEARSAY_INTERVAL_S,
@@ -24,6 +23,7 @@ from node.peering.book import (
     Source,
 )
 from node.peering.book_file import book_path, read_book, write_book
+from node.settings.addresses import Address, Reach
 from tests.node.meeting import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S

@@ -14,7 +14,6 @@ import pytest
 
 from agent.completion import Fault, Message, Question
 from agent.worker.prices import Price, Usage
-from node.config import Config
 from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
@@ -27,6 +26,7 @@ from node.proposing.budget import (
     passing_ledger,
     spent_today,
 )
+from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import Limits, Spending
 from node.store.store import Store

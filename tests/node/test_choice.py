@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Config
 from node.proposing.choice import (
     Choice,
     Chosen,
@@ -17,6 +16,7 @@ from node.proposing.choice import (
 )
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
+from node.settings.config import Config
 from protocol.errors import ConfigurationError
 from tests.llm_server import LlmServer, says
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from node import config
-from node.config import Config, load_config
+from node.settings import config
+from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Config, load_config
 from node.home.home import Home
 from node.peering.consent import (
     NetworkPlan,
@@ -15,8 +14,9 @@ from node.peering.consent import (
     is_own_task,
     plan_network,
 )
-from node.peering.definition import Network
 from node.peering.networks import create_network
+from node.settings.config import Config, load_config
+from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
 from trainer.sandbox.tier import Tier, TierName

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from agent.completion import Fault, FaultKind
-from node.config import Config
 from node.health import examine
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -15,6 +14,7 @@ from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, chosen_
 from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
+from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import silent
 from tests.llm_server import LlmServer, refuses, says

@@ -8,13 +8,13 @@ from rich.console import Console
 
 from agent.silent import Silent
 from node.books import Books
-from node.config import Config
 from node.core import Node
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.activity import Dot
 from node.loop.ledger import Ledger
 from node.loop.stacks import open_checkpoint
+from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.views.live import draw

@@ -18,7 +18,6 @@ import pytest
 from agent.completion import Answer, Complete, Fault, FaultKind, Message, Question
 from agent.worker.messages import PROMPT_BYTES, Facts
 from agent.worker.prices import FREE, Price
-from node.config import Config
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing import worker as node_worker
@@ -34,6 +33,7 @@ from node.proposing.model import (
     settings_for,
 )
 from node.proposing.retrying import Ladder, persistent
+from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import Limits
 from protocol.errors import ArnodeError, ConfigurationError
@@ -354,7 +354,7 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
 CORE = """
 import asyncio, sys
 from pathlib import Path
-from node.config import Config
+from node.settings.config import Config
 from node.home.home import Home
 from tests.workers import asking, question
 

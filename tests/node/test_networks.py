@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.peering.definition import Network, read_definition, write_definition
 from node.peering.joining import join_network
 from node.peering.networks import (
     all_networks,
@@ -17,6 +16,7 @@ from node.peering.networks import (
     own_file,
     shipped_network,
 )
+from node.settings.network_definition import Network, read_definition, write_definition
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from tests.node.meeting import address, key, peer
 

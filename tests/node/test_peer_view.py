@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 
 from node.network.limits import PeerId
-from node.peering.addresses import peer_id
 from node.peering.greeting import Acquaintance
 from node.peering.membership import Membership
 from node.peering.messages import Hello
+from node.settings.addresses import peer_id
 from node.store.store import Store
 from node.views.peers import peers_document
 from node.views.status_text import print_peers

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from node import verifying
-from node.config import Config
 from node.home.home import Home
+from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode

@@ -10,10 +10,10 @@ from agent.command import Job, Ran
 from agent.proposal import Cost, Silence
 from agent.told import Told
 from agent.worker.prices import FREE, Price
-from node.config import Config
 from node.home.home import Home
 from node.proposing.budget import Budget, ledger_of
 from node.proposing.visits import VISIT_TOKENS, Terms, Visit, counted
+from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import Limits, Spending
 from protocol.errors import Rejected

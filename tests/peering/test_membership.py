@@ -12,12 +12,12 @@ import pytest
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
 from node.network.limits import PeerId
-from node.peering.addresses import Address, parse_address
 from node.peering.book_file import book_path
-from node.peering.definition import Network
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.reading import Reader
 from node.peering.taking import Taken, Taking
+from node.settings.addresses import Address, parse_address
+from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody

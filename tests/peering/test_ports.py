@@ -11,9 +11,9 @@ import pytest
 
 from node.home.home import Home
 from node.peering import ports
-from node.peering.addresses import Address, parse_address
-from node.peering.definition import Network
 from node.peering.ports import Ports
+from node.settings.addresses import Address, parse_address
+from node.settings.network_definition import Network
 from node.store.store import Store
 from tests.peering.networks import own_program, until
 from tests.peering.test_membership import NET, Place, place

@@ -8,10 +8,10 @@ import pytest
 
 from node.network.contract import REACH
 from node.network.limits import PeerId
-from node.peering.addresses import Address, make_address, peer_id
 from node.peering.carrier import Message
 from node.peering.messages import Ports, read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
+from node.settings.addresses import Address, make_address, peer_id
 from protocol.errors import Rejected
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires

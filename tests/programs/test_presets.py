@@ -19,10 +19,10 @@ from agent.command import TITLE_FILE
 from agent.model.prompt import errand
 from agent.proposal import Brief, Context, Proposal, Silence
 from agent.source.checked import Checked
-from node.config import Config
 from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files
+from node.settings.config import Config
 from node.store.model_calls import Spending
 from protocol.source import Source
 from tests.llm_server import LlmServer, Reply, page, refuses

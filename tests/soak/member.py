@@ -22,17 +22,17 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from node.config import Config
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.identity import identity_of
 from node.loop.publication import Publication
 from node.loop.session import Subject
-from node.peering.definition import Network
 from node.peering.invites import read_invite
 from node.peering.membership import Membership, taking_part
 from node.peering.reading import Read
+from node.settings.config import Config
+from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store

@@ -13,12 +13,12 @@ from unittest import mock
 from agent.silent import Silent
 from node import assembly, books, core
 from node.books import Books
-from node.config import Config
 from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
-from node.sandboxing import require_peer_sandbox
+from node.settings.config import Config
+from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.progress import Progress, silent
 from protocol.keys import SigningKey
 from protocol.kinds import Body

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.home import Home
-from node.peering.addresses import Address, parse_address
-from node.peering.definition import Network
 from node.peering.invites import write_invite
 from node.peering.networks import create_network
+from node.settings.addresses import Address, parse_address
+from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from tests.dying import dying

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from node.peering.addresses import EXAMPLE, Address, parse_direct
+from node.settings.addresses import EXAMPLE, Address, parse_direct
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import NAME_PATTERN
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node import setting_values as take
 from node.home.faults import explaining_faults
-from node.peering.addresses import EXAMPLE
-from node.setting_values import AGENTS, NAME_LIMIT, NEAR, Setting
+from node.settings import values as take
+from node.settings.addresses import EXAMPLE
+from node.settings.values import AGENTS, NAME_LIMIT, NEAR, Setting
 from protocol.errors import ConfigurationError
 
 COLORS = ("auto", "always", "never")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from node.peering.addresses import parse_direct
-from node.peering.definition import NO_NETWORK
+from node.settings.addresses import parse_direct
+from node.settings.network_definition import NO_NETWORK
 from protocol.errors import Rejected
 from protocol.fields import NAME_PATTERN, line
 

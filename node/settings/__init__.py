@@ -1,0 +1,1 @@
+"""What a user can set: settings, their values, addresses, definitions of networks."""
