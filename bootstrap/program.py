@@ -15,9 +15,9 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
 from node.identity import announce_profile, identity_of
-from node.peering.consent import with_settings
+from node.networks.consent import with_settings
+from node.networks.known import find_network
 from node.peering.membership import taking_part
-from node.peering.networks import find_network
 from node.settings.config import Config
 from node.settings.network_definition import TASK_BYTES, Network, key_of
 from node.store.intake import Quotas

@@ -29,7 +29,7 @@ from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import MOST_SHOWN
 from node.loop.session import Subject
 from node.measuring import Workbench, find_workbench
-from node.peering.networks import defined_network
+from node.networks.known import defined_network
 from node.proposing.choice import NOBODY, choose
 from node.proposing.opening import Means, fence_secret, open_slow, take_means
 from node.store.intake import Quotas

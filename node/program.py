@@ -22,7 +22,7 @@ from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.loop.session import find_task
 from node.meanwhile import STAND_IN, Preparation, is_awaited, preparing
-from node.peering.consent import (
+from node.networks.consent import (
     Offline,
     Terms,
     Wishes,

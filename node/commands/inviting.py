@@ -37,8 +37,8 @@ def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
     """
     from dataclasses import replace
 
-    from node.peering.invites import MAX_ADDRESSES, write_invite
-    from node.peering.networks import find_network
+    from node.networks.invites import MAX_ADDRESSES, write_invite
+    from node.networks.known import find_network
 
     home = Home.locate(os.environ)
     name = name or load_config(home.config, env=os.environ).config.net
@@ -72,8 +72,8 @@ def join(line: str, as_json: bool) -> None:
 
     With `-` for LINE it is read from standard input, which no list of processes shows.
     """
-    from node.peering.invites import read_invite
-    from node.peering.joining import join_network
+    from node.networks.invites import read_invite
+    from node.networks.joining import join_network
 
     home = Home.locate(os.environ)
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)

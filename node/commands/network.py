@@ -22,7 +22,7 @@ def network() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(name: str | None, as_json: bool) -> None:
     """Show what is known of a network, or of all."""
-    from node.peering.networks import all_networks, find_network
+    from node.networks.known import all_networks, find_network
 
     home = Home.locate(os.environ)
     config = load_config(home.config, env=os.environ).config
@@ -65,7 +65,7 @@ def show(name: str | None, as_json: bool) -> None:
 @click.option("--author", "authors", multiple=True, metavar="KEY", help="Count only these.")
 def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[str, ...]) -> None:
     """Define a new network in the home; what is there is never overwritten."""
-    from node.peering.networks import create_network
+    from node.networks.known import create_network
     from node.settings.network_definition import (
         AUTHOR_BYTES,
         MAX_AUTHORS,

@@ -66,9 +66,9 @@ def start(
     happens, the next start goes on where this one was.
     """
     from node.loop.agenda import Goal
-    from node.peering.consent import Wishes
-    from node.peering.invites import read_invite
-    from node.peering.joining import join_network
+    from node.networks.consent import Wishes
+    from node.networks.invites import read_invite
+    from node.networks.joining import join_network
     from node.program import start_node
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 

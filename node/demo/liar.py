@@ -17,7 +17,7 @@ from node.home.keyfile import load_keys
 from node.identity import identity_of
 from node.loop.publication import Publication
 from node.loop.session import Subject
-from node.peering.invites import read_invite
+from node.networks.invites import read_invite
 from node.peering.membership import taking_part
 from node.settings.config import load_config
 from node.settings.network_definition import Network

@@ -14,7 +14,7 @@ from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.loop.steps import CatchUpStep
-from node.peering.invites import write_invite
+from node.networks.invites import write_invite
 from node.settings.network_definition import Network
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
@@ -112,7 +112,7 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
 
 def _define_network(root: Path) -> None:
     """Let a bootstrap node know a network of which it is the first."""
-    from node.peering.networks import create_network
+    from node.networks.known import create_network
 
     create_network(Home(root), Network(name=NETWORK))
 

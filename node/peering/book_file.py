@@ -14,8 +14,8 @@ from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import PRIVATE_FOLDER, Home
 from node.network.limits import PeerId
+from node.networks.known import own_file
 from node.peering.book import MAX_ENTRIES, Book, Entry, Source
-from node.peering.networks import own_file
 from node.settings.addresses import Address, parse_address, transport_key
 from protocol.encoding import MAX_INT
 from protocol.errors import Rejected

@@ -6,7 +6,7 @@
     secret = "…"                   32 bytes in hex, of a private swarm
     authors = ["…"]                whose records count here, left out for everybody's
 
-It knows no files: `node.peering.networks` has them.
+It knows no files: `node.networks.known` has them.
 """
 
 import difflib

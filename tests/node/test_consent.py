@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.peering.consent import (
+from node.networks.consent import (
     NetworkPlan,
     Offline,
     Terms,
@@ -14,7 +14,7 @@ from node.peering.consent import (
     is_own_task,
     plan_network,
 )
-from node.peering.networks import create_network
+from node.networks.known import create_network
 from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError

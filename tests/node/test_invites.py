@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node.peering.invites import MAX_ADDRESSES, MAX_LINE, PREFIX, read_invite, write_invite
+from node.networks.invites import MAX_ADDRESSES, MAX_LINE, PREFIX, read_invite, write_invite
 from node.settings.addresses import Address, parse_address, peer_id
 from node.settings.network_definition import Network
 from protocol.encoding import Value, encode

@@ -13,8 +13,8 @@ import pytest
 from node.cli import main
 from node.home.control import ControlServer, Message
 from node.home.home import Home
-from node.peering.invites import MAX_ADDRESSES
-from node.peering.networks import find_network
+from node.networks.invites import MAX_ADDRESSES
+from node.networks.known import find_network
 from tests.node.meeting import address, key
 
 ADDRESS = str(address(1))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.peering.joining import join_network
-from node.peering.networks import (
+from node.networks.joining import join_network
+from node.networks.known import (
     all_networks,
     create_network,
     find_network,

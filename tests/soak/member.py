@@ -28,7 +28,7 @@ from node.home.keyfile import load_keys
 from node.identity import identity_of
 from node.loop.publication import Publication
 from node.loop.session import Subject
-from node.peering.invites import read_invite
+from node.networks.invites import read_invite
 from node.peering.membership import Membership, taking_part
 from node.peering.reading import Read
 from node.settings.config import Config

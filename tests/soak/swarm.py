@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.home import Home
-from node.peering.invites import write_invite
-from node.peering.networks import create_network
+from node.networks.invites import write_invite
+from node.networks.known import create_network
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store

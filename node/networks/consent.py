@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
-from node.peering.networks import find_network
+from node.networks.known import find_network
 from node.settings.addresses import parse_direct
 from node.settings.config import Config
 from node.settings.config_file import change_settings

@@ -1,6 +1,6 @@
 """Taking up an invite: its addresses go into the home's definition, and the network into use.
 
-Joining stores what was told and asks nobody's consent: `node.peering.consent` does, before the
+Joining stores what was told and asks nobody's consent: `node.networks.consent` does, before the
 node first speaks to a peer.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.home.home import Home
-from node.peering.networks import defined_network, own_file, replace_network
+from node.networks.known import defined_network, own_file, replace_network
 from node.settings.config import load_config
 from node.settings.config_file import change_settings
 from node.settings.network_definition import MAX_BOOTSTRAP, Network
