@@ -22,7 +22,7 @@ def demo(as_json: bool, keep: Path | None) -> None:
     go with the demo, whatever ends it.
     """
     from node.demo.story import play
-    from node.lifeline import temporary_folder
+    from node.processes.lifeline import temporary_folder
     from node.settings.config import Config
     from node.settings.sandboxing import require_peer_sandbox
     from node.terminal.progress import reporting

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
-from node.lifeline import Lifeline
+from node.processes.lifeline import Lifeline
 from node.settings.addresses import Address, parse_address
 from protocol.errors import ArnodeError
 

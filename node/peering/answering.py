@@ -5,7 +5,6 @@ subscribed to: of the others it holds what others' news needed, which is no set 
 """
 
 from node.network.limits import PeerId
-from node.peering.carrier import Message
 from node.peering.messages import (
     ANSWER_BYTES,
     After,
@@ -18,6 +17,7 @@ from node.peering.messages import (
     read,
     write,
 )
+from node.processes.carrier import Message
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from node.network.limits import PEERS_TRACKED, Kind, PeerId, PeerLimits, Verdict
 from node.network.recent import Recent
-from node.peering.carrier import Carrier
+from node.processes.carrier import Carrier
 
 SHORTEST_WAIT_S = 10.0
 LONGEST_WAIT_S = 30 * 60.0

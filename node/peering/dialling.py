@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.book import TARGET_OUTBOUND, Book, Source
-from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import (
     MAX_TOLD,
@@ -24,6 +23,7 @@ from node.peering.messages import (
     read,
     write,
 )
+from node.processes.carrier import Carrier, Message
 from node.settings.addresses import Address, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
 

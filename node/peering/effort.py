@@ -20,9 +20,9 @@ from typing import Final
 from node.network.limits import PEERS_TRACKED, Allowance, Kind, Pacer, PeerId
 from node.network.messages import encode_message
 from node.network.recent import Recent
-from node.peering.carrier import Answer, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import RefusedError
+from node.processes.carrier import Answer, Message
 
 SHARE: Final = 0.25
 # What may be taken at once after a quiet time: a newcomer's pages come without waiting.

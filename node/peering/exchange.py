@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 from node.network.limits import PeerId
-from node.peering.carrier import Carrier
 from node.peering.messages import (
     MAX_WANTED,
     SYNC,
@@ -26,6 +25,7 @@ from node.peering.messages import (
     read,
     write,
 )
+from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected

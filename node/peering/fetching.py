@@ -16,9 +16,9 @@ from typing import Final
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.carrier import Carrier
 from node.peering.conduct import Conduct
 from node.peering.messages import BLOB, BlobPart, Part, read, write
+from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
 from node.store.listings import changed_listing, lacking, listing_of, write_listing

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.carrier import Carrier, Message
 from node.peering.conduct import Conduct
 from node.peering.messages import HELLO, Hello, RefusedError, read, write
+from node.processes.carrier import Carrier, Message
 from protocol.errors import Rejected
 
 REPEATED_S = 10.0

@@ -5,8 +5,8 @@ it names; so no other file of this home can be asked for, whatever its hash.
 """
 
 from node.network.limits import PeerId
-from node.peering.carrier import Message
 from node.peering.messages import CHUNK_BYTES, BlobPart, Part, RefusedError, read, write
+from node.processes.carrier import Message
 from node.store.blobs import Blobs
 from node.store.listings import listing_of
 from node.store.store import Store

@@ -19,10 +19,10 @@ from node.peering.book import Source
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
-from node.peering.ports import Ports
-from node.peering.process import NetworkProcess
 from node.peering.reading import Reader
 from node.peering.service import Peering
+from node.processes.ports import Ports
+from node.processes.process import NetworkProcess
 from node.settings.addresses import Address, parse_address, seen_at
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs

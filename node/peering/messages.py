@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar, cast
 
 from node.network.contract import MAX_PORTS
-from node.peering.carrier import Message
+from node.processes.carrier import Message
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected

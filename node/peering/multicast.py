@@ -24,7 +24,7 @@ from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from node.network.errors import NetworkError
-from node.peering.channel import Channel
+from node.processes.channel import Channel
 from node.settings.addresses import seen_at
 
 MOST_TOLD: Final = 8  # addresses of one node

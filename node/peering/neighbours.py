@@ -13,9 +13,9 @@ from pathlib import Path
 
 from node.network.errors import NetworkError
 from node.network.messages import Message
-from node.peering.backoff import Backoff
-from node.peering.channel import Channel
-from node.peering.child import child_command, running_child
+from node.processes.backoff import Backoff
+from node.processes.channel import Channel
+from node.processes.child import child_command, running_child
 from node.settings.addresses import Address, Reach, parse_address
 from node.settings.network_definition import Network
 

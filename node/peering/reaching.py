@@ -14,8 +14,8 @@ from typing import Final, Literal
 from node.network.contract import MAX_PORTS, REACH
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.carrier import Carrier
 from node.peering.messages import Ports, Reached, read, write
+from node.processes.carrier import Carrier
 from node.settings.addresses import Address, make_address, parse_address
 from protocol.errors import Rejected
 

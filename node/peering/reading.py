@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgpack
 
 from node.network.messages import LENGTH
-from node.peering.programs import BARE, program_command
+from node.processes.programs import BARE, program_command
 from node.store.extracts import Extract, extract
 from protocol.encoding import decode
 from protocol.errors import Rejected

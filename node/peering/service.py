@@ -16,7 +16,6 @@ from node.home.clock import clock_ms
 from node.network.limits import PeerId
 from node.peering.answering import Librarian
 from node.peering.book import Book
-from node.peering.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
 from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
@@ -38,6 +37,7 @@ from node.peering.reaching import Reaching
 from node.peering.reading import Reader
 from node.peering.syncing import Syncer
 from node.peering.taking import Taking
+from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
 from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import Report

@@ -15,11 +15,11 @@ from typing import Final
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.carrier import Carrier
 from node.peering.conduct import LONGEST_WAIT_S, Conduct, Paces
 from node.peering.exchange import Exchange
 from node.peering.messages import Hello, TopicDigest
 from node.peering.taking import Taking
+from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError, Rejected

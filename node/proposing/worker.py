@@ -35,9 +35,9 @@ from agent.worker.messages import (
     Reply,
     Settings,
 )
-from node.peering.backoff import Backoff
-from node.peering.child import running_child, without_sight
-from node.peering.programs import program_command
+from node.processes.backoff import Backoff
+from node.processes.child import running_child, without_sight
+from node.processes.programs import program_command
 from protocol.errors import ArnodeError, ConfigurationError
 
 PROGRAM: Final = "agent.worker.program"

@@ -19,7 +19,7 @@ from node.home.keyfile import load_keys
 from node.network.limits import PeerId
 from node.network.messages import Message, encode_message
 from node.peering.membership import taking_part
-from node.peering.process import NetworkProcess
+from node.processes.process import NetworkProcess
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store

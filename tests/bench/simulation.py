@@ -20,12 +20,12 @@ from node.network.messages import Message, encode_message
 from node.network.router import make_router
 from node.peering.answering import Librarian
 from node.peering.book import TARGET_OUTBOUND
-from node.peering.carrier import Carrier
 from node.peering.conduct import Conduct
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import Hello, TopicDigest, write
 from node.peering.syncing import Syncer
 from node.peering.taking import Taken, Taking
+from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
 from protocol.hardware import FAMILIES

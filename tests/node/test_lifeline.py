@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.lifeline import Lifeline, remove_left, temporary_folder
+from node.processes.lifeline import Lifeline, remove_left, temporary_folder
 
 ROOT = Path(__file__).parents[2]
 # Deaf to being asked, like its own child in a session of its own. Both hold the standard output.
@@ -24,7 +24,7 @@ while True:
 """
 STARTER = """
 import asyncio, os, sys
-from node.lifeline import Lifeline, temporary_folder
+from node.processes.lifeline import Lifeline, temporary_folder
 async def main(root):
     command = [sys.executable, "-c", sys.argv[1]]
     process = await Lifeline(root).start(command, env=dict(os.environ), stdout=1, stderr=2)

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from node.network.contract import NetworkSettings
 from node.network.limits import PeerId
-from node.peering.carrier import Connected, Disconnected, Event, Heard, Message
-from node.peering.process import NetworkProcess
+from node.processes.carrier import Connected, Disconnected, Event, Heard, Message
+from node.processes.process import NetworkProcess
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST
 

@@ -10,10 +10,10 @@ import pytest
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.book import Book, Source
-from node.peering.carrier import Message
 from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
+from node.processes.carrier import Message
 from node.settings.addresses import Address, parse_address, peer_id
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires

@@ -8,10 +8,10 @@ import pytest
 
 from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.peering import effort
-from node.peering.carrier import Message
 from node.peering.conduct import Conduct
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
+from node.processes.carrier import Message
 from tests.peering.members import Clock
 from tests.peering.wires import Wires
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from node.network.errors import NetworkError
-from node.peering.carrier import Message
 from node.peering.fetching import TRIED_AGAIN_S, Fetcher
 from node.peering.messages import BLOB, CHUNK_BYTES, BlobPart, write
+from node.processes.carrier import Message
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import encode
 from protocol.kinds import Diff, PatchBody, TaskBody

@@ -12,11 +12,11 @@ import pytest
 
 from node.network.errors import NetworkError
 from node.network.limits import ALLOWANCES, Kind, PeerId
-from node.peering import child, link, process
-from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
-from node.peering.channel import Channel
-from node.peering.child import LineBudget, child_command, printable, running_child
-from node.peering.process import NetworkProcess
+from node.processes import child, link, process
+from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.processes.channel import Channel
+from node.processes.child import LineBudget, child_command, printable, running_child
+from node.processes.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.records import sign_record
 from tests.peering.networks import (
@@ -434,7 +434,7 @@ def test_settings_that_cannot_be_are_refused_at_once() -> None:
 
 
 LOOK = """
-import sys, node.peering.process
+import sys, node.processes.process
 print({"libp2p", "trio", "torch", "numpy", "sqlite3"} & sys.modules.keys())
 """
 

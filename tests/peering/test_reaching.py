@@ -8,9 +8,9 @@ import pytest
 
 from node.network.contract import REACH
 from node.network.limits import PeerId
-from node.peering.carrier import Message
 from node.peering.messages import Ports, read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
+from node.processes.carrier import Message
 from node.settings.addresses import Address, make_address, peer_id
 from protocol.errors import Rejected
 from tests.peering.members import Clock

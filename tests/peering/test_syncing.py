@@ -15,8 +15,8 @@ from node.home.home import Home
 from node.network.errors import NetworkError
 from node.network.limits import Allowance
 from node.peering import exchange, taking
-from node.peering.carrier import Message
 from node.peering.messages import HELLO, SYNC
+from node.processes.carrier import Message
 from node.store.intake import INTENT_MS, Quotas
 from protocol.encoding import encode
 from protocol.errors import Rejected

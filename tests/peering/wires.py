@@ -17,7 +17,7 @@ from node.network.messages import (
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
-from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from node.processes.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from protocol.errors import ArnodeError
 
 # Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.

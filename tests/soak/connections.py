@@ -20,11 +20,11 @@ from node.home.control import Message as Answered
 from node.home.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import Book
-from node.peering.child import LINES_PER_MINUTE
 from node.peering.messages import PEERS, Known, write
-from node.peering.process import NetworkProcess
 from node.peering.reading import Reader
 from node.peering.service import Peering
+from node.processes.child import LINES_PER_MINUTE
+from node.processes.process import NetworkProcess
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record

@@ -25,10 +25,10 @@ from node.network.contract import QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
-from node.peering.channel import Channel
-from node.peering.inbox import Inbox
-from node.peering.link import Link
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
+from node.processes.channel import Channel
+from node.processes.inbox import Inbox
+from node.processes.link import Link
 from protocol.records import Record
 from tests.peering.members import ALL_TOPICS, Clock, Member, member
 from tests.peering.test_fetching import BASE, PATCH_RECORD

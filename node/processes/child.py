@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
-from node.peering.programs import BARE, program_command
+from node.processes.programs import BARE, program_command
 from protocol.errors import SafetyError
 from trainer.sandbox.fence import fenced
 

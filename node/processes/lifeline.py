@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
-from node import guard
+from node.processes import guard
 
 _TEMPORARY: Final = "arnode-demo-"
 

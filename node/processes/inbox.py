@@ -12,7 +12,7 @@ from typing import Final
 
 from node.network.limits import PeerId
 from node.network.presence import Connected, Presence
-from node.peering.carrier import Event, Heard
+from node.processes.carrier import Event, Heard
 
 HEARD_QUEUE: Final = 1024  # of 16 KiB each at most
 

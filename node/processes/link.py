@@ -14,9 +14,9 @@ from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
-from node.peering.carrier import Answer, Connected, Heard
-from node.peering.channel import Channel
-from node.peering.inbox import Inbox
+from node.processes.carrier import Answer, Connected, Heard
+from node.processes.channel import Channel
+from node.processes.inbox import Inbox
 from protocol.errors import ArnodeError
 
 PING_EVERY_S: Final = 20.0

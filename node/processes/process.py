@@ -30,13 +30,13 @@ from node.network.errors import NetworkError
 from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES, Message
-from node.peering.backoff import Backoff
-from node.peering.carrier import Answer, Event
-from node.peering.channel import Channel
-from node.peering.child import child_command, running_child
-from node.peering.inbox import Inbox
-from node.peering.link import Link, check_size
-from node.peering.ports import Ports
+from node.processes.backoff import Backoff
+from node.processes.carrier import Answer, Event
+from node.processes.channel import Channel
+from node.processes.child import child_command, running_child
+from node.processes.inbox import Inbox
+from node.processes.link import Link, check_size
+from node.processes.ports import Ports
 
 PROGRAM: Final = "node.network.program"
 DIAL_S: Final = 30.0

@@ -1,0 +1,1 @@
+"""Processes beside the node: started, spoken to in frames, watched, ended with their parent."""
