@@ -117,9 +117,9 @@ def at_home(path: Path, as_json: bool) -> None:
 
 def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
     """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
-    from node.exchange.foreign_logs import read_log
     from node.home.faults import explaining_faults
     from node.store.blobs import Blobs
+    from node.store.foreign_logs import read_log
     from node.store.store import Store
 
     if not path.is_file():

@@ -13,7 +13,7 @@ from protocol.units import NANO, from_nano
 if TYPE_CHECKING:
     from agent.source.capabilities import Finding
     from node.store.imported import Imported
-    from node.views.standing import Here
+    from node.store.standing import Here
     from protocol.board import Board, Row
     from protocol.kinds import Env
     from protocol.manifest import TaskManifest
@@ -69,8 +69,8 @@ def leaderboard(
     """
     from node.commands.foreign import best_json
     from node.settings.config import load_config
+    from node.store.standing import choose_board, measured_here
     from node.store.store import Store
-    from node.views.standing import choose_board, measured_here
     from protocol.board import RULE
     from trainer.probing import probe_devices
 

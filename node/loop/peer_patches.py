@@ -13,7 +13,7 @@ from node.loop.ledger import Ledger
 from node.loop.offers import Offer
 from node.loop.peers import Peers
 from node.store.boards import BoardKey
-from node.views.standing import measured_here
+from node.store.standing import measured_here
 from protocol.evidence import GAINS
 from protocol.kinds import PatchBody
 from protocol.patches import unified_diff

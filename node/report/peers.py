@@ -12,8 +12,8 @@ from node.loop.steps import AttestationStep, CatchUpStep, Measured
 from node.report.concluded import Confirmation, Idea, Span
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
+from node.store.standing import Here, measured_here
 from node.store.store import Store
-from node.views.standing import Here, measured_here
 from protocol.board_facts import Claim
 from protocol.evidence import GAINS
 from protocol.gains import Gain

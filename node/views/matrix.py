@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from node.store.boards import BoardKey
+from node.store.standing import measured_here
 from node.store.store import Store
-from node.views.standing import measured_here
 from protocol.board_facts import Claim, Fact, Vote
 from protocol.evidence import SPOKEN
 from protocol.gains import Gain
