@@ -21,15 +21,15 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from agent.knobs.proposer import KnobsProposer
-from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
-from node.running import run_node
+from node.running.live import draw
+from node.running.node import Node, open_node
+from node.running.running import run_node
 from node.settings.config import Config
 from node.settings.sandboxing import require_sandbox
 from node.terminal.progress import reporting
-from node.views.live import draw
 
 TARGET = Path(__file__).with_name("arnode.svg")
 WIDTH, HEIGHT = 100, 35

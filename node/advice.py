@@ -17,9 +17,6 @@ from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import prompt
 from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
 from agent.silent import Silent
-from node.assembly import proposal_seed
-from node.books import Books
-from node.hearing import open_briefing, open_peers
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
@@ -32,6 +29,9 @@ from node.measuring import Workbench, find_workbench
 from node.networks.known import defined_network
 from node.proposing.choice import NOBODY, choose
 from node.proposing.opening import Means, fence_secret, open_slow, take_means
+from node.running.assembly import proposal_seed
+from node.running.books import Books
+from node.running.hearing import open_briefing, open_peers
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import reporting

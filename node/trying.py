@@ -16,15 +16,15 @@ from pathlib import Path
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.canonical import fingerprint
-from node.core import Node, open_node
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.attempts import Attempt, attempt_of, told_again
 from node.loop.submissions import check_submission, read_folder, title_of
 from node.measuring import Workbench, find_workbench
-from node.program import at_work
-from node.running import run_node
+from node.running.node import Node, open_node
+from node.running.program import at_work
+from node.running.running import run_node
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store

@@ -16,7 +16,6 @@ from statistics import fmean
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
-from node.core import Node, open_node
 from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running
 from node.home.home import Home
@@ -27,9 +26,10 @@ from node.loop.heads import task_source
 from node.loop.session import find_task
 from node.loop.steps import AttestationStep
 from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
-from node.program import at_work
-from node.questions import Question
-from node.running import run_node
+from node.running.node import Node, open_node
+from node.running.program import at_work
+from node.running.questions import Question
+from node.running.running import run_node
 from node.settings.config import Config, load_config
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs

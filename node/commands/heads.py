@@ -14,7 +14,7 @@ from protocol.errors import ArnodeError, SafetyError, UsageError
 
 if TYPE_CHECKING:
     from agent.source.capabilities import Finding
-    from node.books import Books
+    from node.running.books import Books
     from node.vetting.patches import PatchRecord
 
 
@@ -103,9 +103,9 @@ def revert(task: str | None) -> None:
 
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":
-    from node.books import open_books
     from node.home.control import is_running
     from node.loop.heads import manifest_of, the_line
+    from node.running.books import open_books
     from node.settings.config import load_config
     from node.store.store import Store
 

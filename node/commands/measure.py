@@ -7,7 +7,6 @@ from statistics import fmean, stdev
 
 import click
 
-from node.books import random_seed
 from node.measuring import (
     Comparison,
     calibrated_session,
@@ -16,6 +15,7 @@ from node.measuring import (
     measure,
 )
 from node.measuring import compare as compare_sources
+from node.running.books import random_seed
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement

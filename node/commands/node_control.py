@@ -69,7 +69,7 @@ def start(
     from node.networks.consent import Wishes
     from node.networks.invites import read_invite
     from node.networks.joining import join_network
-    from node.program import start_node
+    from node.running.program import start_node
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:

@@ -64,7 +64,7 @@ def verify(
     if check_only:
         _check(claim, as_json=as_json)
         return
-    from node.questions import Question
+    from node.running.questions import Question
     from node.verifying import ask_node, verify_claim
 
     question = Question(

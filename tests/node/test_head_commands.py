@@ -26,7 +26,7 @@ WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
 def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     here = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
-    monkeypatch.setattr("node.books.probe_devices", lambda *_: (here,))
+    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (here,))
     return with_baseline(home, store)
 
 

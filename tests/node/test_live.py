@@ -7,17 +7,17 @@ import pytest
 from rich.console import Console
 
 from agent.silent import Silent
-from node.books import Books
-from node.core import Node
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.loop.activity import Dot
 from node.loop.ledger import Ledger
 from node.loop.stacks import open_checkpoint
+from node.running.books import Books
+from node.running.live import draw
+from node.running.node import Node
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.views.live import draw
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

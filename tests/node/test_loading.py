@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from node import loading
 from node.home.home import Home
-from node.loading import NowAndThen, loading_rest
-from node.meanwhile import Preparation, is_awaited, preparing
+from node.running import loading
+from node.running.loading import NowAndThen, loading_rest
+from node.running.stand_in import Preparation, is_awaited, preparing
 from node.terminal.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
 from trainer.text.data import TaskData, prepare_first

@@ -8,7 +8,7 @@ import pytest
 
 from node.commands.node_control import start
 from node.home.home import Home
-from node.power import limiting_power
+from node.running.power import limiting_power
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from agent.proposal import Context, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import line_edit, reapply
-from node.core import open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import find_task
-from node.running import run_node
+from node.running.node import open_node
+from node.running.running import run_node
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting

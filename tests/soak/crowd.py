@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from node.core import Node
+from node.running.node import Node
 from protocol.source import Source
 from protocol.units import NANO
 from tests.soak.grounds import Found, Ground

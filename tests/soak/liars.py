@@ -14,9 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from node.core import Node
 from node.home.home import Home
 from node.loop.agenda import Goal
+from node.running.node import Node
 from tests.soak.crowd import AUTHORS, Crowd
 from tests.soak.grounds import noise_of_baseline, survey, without_idle
 from tests.soak.history import Slot, contents_of, runs_by_kind, slots_of

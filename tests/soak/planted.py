@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.core import Node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.steps import AttestationStep
-from node.questions import Question
+from node.running.node import Node
+from node.running.questions import Question
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.evidence import GAINS

@@ -11,12 +11,13 @@ from pathlib import Path
 from unittest import mock
 
 from agent.silent import Silent
-from node import assembly, books, core
-from node.books import Books
-from node.core import Node, open_node
 from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.session import Session, Subject
+from node.running import assembly, books
+from node.running import node as core
+from node.running.books import Books
+from node.running.node import Node, open_node
 from node.settings.config import Config
 from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.progress import Progress, silent

@@ -14,14 +14,12 @@ from pathlib import Path
 from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Proposer
 from agent.silent import Silent
-from node.core import Node, open_node
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.loop.session import find_task
-from node.meanwhile import STAND_IN, Preparation, is_awaited, preparing
 from node.networks.consent import (
     Offline,
     Terms,
@@ -30,7 +28,6 @@ from node.networks.consent import (
     is_own_task,
     plan_network,
 )
-from node.power import limiting_power
 from node.proposing.choice import (
     NOBODY,
     Choice,
@@ -41,7 +38,10 @@ from node.proposing.choice import (
 )
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_slow, take_means
-from node.running import run_node
+from node.running.node import Node, open_node
+from node.running.power import limiting_power
+from node.running.running import run_node
+from node.running.stand_in import STAND_IN, Preparation, is_awaited, preparing
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -212,8 +212,8 @@ async def _run(
 async def _run_watched(node: Node, config: Config) -> None:
     from rich.live import Live
 
+    from node.running.live import draw
     from node.terminal.terminal import console
-    from node.views.live import draw
 
     with Live(
         draw(node),

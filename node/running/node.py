@@ -12,17 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer, SlowProposer
-from node.assembly import Assembly
-from node.books import Books
 from node.home.home import Home
-from node.loading import loading_rest
 from node.loop.activity import Activity
 from node.loop.agenda import Goal
 from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.research import Research
 from node.loop.session import Session, open_session
-from node.questions import Question, take_question
+from node.running.assembly import Assembly
+from node.running.books import Books
+from node.running.loading import loading_rest
+from node.running.questions import Question, take_question
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.intake import Quotas

@@ -16,10 +16,10 @@ from typing import Final
 
 import node
 from node.home.home import Home
-from node.loading import GENTLY, NowAndThen, pauses
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
+from node.running.loading import GENTLY, NowAndThen, pauses
 from trainer.task import load_task
 from trainer.text.data import has_first
 from trainer.text.pin import NotPreparedError

@@ -29,7 +29,7 @@ from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
 if TYPE_CHECKING:
-    from node.core import Node
+    from node.running.node import Node
 
 _HISTORY = 400  # experiments that the plot shows
 _ROWS = (3, 10)  # of the table of experiments

@@ -6,9 +6,9 @@ The first interrupt ends it after the run at hand, the second at once.
 import asyncio
 import contextlib
 
-from node.core import Node
-from node.handlers import handlers
 from node.home.control import ControlServer
+from node.running.handlers import handlers
+from node.running.node import Node
 from node.terminal.interrupts import heeding_interrupts
 
 

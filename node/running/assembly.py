@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.proposal import Proposer, SlowProposer
-from node.books import Books, random_seed
-from node.hearing import open_briefing, open_peers
 from node.home.home import Home
 from node.loop.activity import Activity
 from node.loop.agenda import Agenda, Goal
@@ -18,6 +16,8 @@ from node.loop.research import Research
 from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
+from node.running.books import Books, random_seed
+from node.running.hearing import open_briefing, open_peers
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.store import Store

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from node.advice import advice, prompt_document
-from node.core import Node
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.loop.authors import author_rates
 from node.loop.submissions import check_submission
-from node.questions import Question
+from node.running.node import Node
+from node.running.questions import Question
 from node.views.peers import peers_document
 from node.views.status import status_document
 from protocol.errors import UsageError
