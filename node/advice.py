@@ -25,8 +25,8 @@ from node.loop.noise import known_noise
 from node.loop.outcomes import Outcomes
 from node.loop.peer_patches import MOST_SHOWN
 from node.loop.session import Subject
-from node.measuring import Workbench, find_workbench
 from node.networks.known import defined_network
+from node.on_demand.measuring import Workbench, find_workbench
 from node.proposing.choice import NOBODY, choose
 from node.proposing.opening import Means, fence_secret, open_slow, take_means
 from node.running.assembly import proposal_seed

@@ -2,7 +2,7 @@
 
 A catalogue is a TOML file. One that somebody handed over is untrusted text: it is read into typed
 values of bounded length, and whether its code may run is decided elsewhere. Nothing is measured
-here (`node.replicating`).
+here (`node.on_demand.replicating`).
 """
 
 import re

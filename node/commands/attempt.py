@@ -10,7 +10,7 @@ from node.terminal.terminal import print_json
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
-    from node.trying import Answer
+    from node.on_demand.trying import Answer
 
 
 @click.command("try")
@@ -29,7 +29,7 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     evaluator.
     """
     from node.loop.attempts import trailer
-    from node.trying import try_folder
+    from node.on_demand.trying import try_folder
 
     answer = try_folder(folder, why.strip(), task=task, text=text)
     if as_json:

@@ -7,14 +7,14 @@ from statistics import fmean, stdev
 
 import click
 
-from node.measuring import (
+from node.on_demand.measuring import (
     Comparison,
     calibrated_session,
     find_source,
     find_workbench,
     measure,
 )
-from node.measuring import compare as compare_sources
+from node.on_demand.measuring import compare as compare_sources
 from node.running.books import random_seed
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError

@@ -10,10 +10,10 @@ import click
 from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
-    from node.kept_runs import KeptRun
-    from node.measuring import Workbench
-    from node.replicating import Candidate, Replication, Replications
-    from node.views.replications import Effort
+    from node.on_demand.kept_runs import KeptRun
+    from node.on_demand.measuring import Workbench
+    from node.on_demand.replicating import Candidate, Replication, Replications
+    from node.on_demand.replications import Effort
     from protocol.ideas import PublishedFinding
     from protocol.source import Source
 
@@ -47,10 +47,10 @@ def replicate(
     """
     from dataclasses import replace
 
-    from node.kept_runs import kept_runs
-    from node.measuring import find_workbench
-    from node.replicating import Replications, setting_of
-    from node.views.replications import Effort
+    from node.on_demand.kept_runs import kept_runs
+    from node.on_demand.measuring import find_workbench
+    from node.on_demand.replicating import Replications, setting_of
+    from node.on_demand.replications import Effort
     from protocol.rule import POWER, QUICK
     from trainer.probing import probe_devices
 
@@ -83,7 +83,7 @@ def _candidates(
     bench: "Workbench", catalogue: Path | None, only: Sequence[str]
 ) -> "tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]":
     """Return all findings of the catalogue, and those that are asked for as sources."""
-    from node.replicating import candidates_of
+    from node.on_demand.replicating import candidates_of
     from node.settings.sandboxing import require_peer_sandbox
     from protocol.errors import UsageError
     from trainer.findings import is_builtin, load_catalogue
@@ -110,7 +110,7 @@ def _measure(
     """Run what is missing, telling of each pair as it lands; return how many runs ended."""
     import asyncio
 
-    from node.replicating import measure_open
+    from node.on_demand.replicating import measure_open
 
     pending = [one for one in candidates if replications.look(one).is_open]
     if not pending:
@@ -131,8 +131,8 @@ def _shown(
     pending: "Sequence[Candidate]", replications: "Replications"
 ) -> "Callable[[Source, KeptRun], None]":
     """Return what tells people on stderr how much there is to do, then each run as it ends."""
+    from node.on_demand.replications import PAIR_HEADER, pair_line, run_line
     from node.terminal.durations import span_words
-    from node.views.replications import PAIR_HEADER, pair_line, run_line
 
     told = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
@@ -175,8 +175,8 @@ def _tell(
     *,
     as_json: bool,
 ) -> None:
+    from node.on_demand import replications as views
     from node.terminal.terminal import console
-    from node.views import replications as views
 
     if as_json:
         print_json(

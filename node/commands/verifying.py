@@ -17,7 +17,7 @@ from protocol.units import NANO, from_nano
 if TYPE_CHECKING:
     from agent.source.capabilities import Finding
     from node.exchange.bundle import Bundle
-    from node.verifying import Verified
+    from node.on_demand.verifying import Verified
 
 _MAX_ALPHA = 0.5
 _SHOWN_MARKS = 3
@@ -64,8 +64,8 @@ def verify(
     if check_only:
         _check(claim, as_json=as_json)
         return
+    from node.on_demand.verifying import ask_node, verify_claim
     from node.running.questions import Question
-    from node.verifying import ask_node, verify_claim
 
     question = Question(
         claim=claim, pairs=pairs, alpha=alpha, is_quick=quick, is_published=not no_publish

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.kept_runs import KeptRun, kept_runs
+from node.on_demand.kept_runs import KeptRun, kept_runs
 from protocol.errors import ConfigurationError
 from protocol.runs import MAX_SEED
 from tests.node.examples import run

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from node.home.home import Home
-from node.kept_runs import KeptRun, KeptRuns, kept_runs
-from node.replicating import (
+from node.on_demand.kept_runs import KeptRun, KeptRuns, kept_runs
+from node.on_demand.replicating import (
     NEIGHBOURS,
     Candidate,
     Replication,
@@ -20,7 +20,7 @@ from node.replicating import (
     candidates_of,
     setting_of,
 )
-from node.views.replications import (
+from node.on_demand.replications import (
     PAIR_HEADER,
     Effort,
     as_json,

@@ -13,7 +13,7 @@ from node.loop.noise import known_noise
 from node.loop.splits import NONCE_BYTES, split_key
 from node.loop.stacks import open_checkpoint
 from node.loop.steps import CheckpointStep
-from node.measuring import compare, measure
+from node.on_demand.measuring import compare, measure
 from node.store.jobs import ON_A_SPLIT, Job
 from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
 from node.store.store import Store

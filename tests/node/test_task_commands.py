@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node import verifying
 from node.home.home import Home
+from node.on_demand import verifying
 from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError

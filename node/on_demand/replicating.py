@@ -3,7 +3,7 @@
 The rule is that of `compare`, for each finding by itself; nothing is recorded. A pair's seed and
 its base run are shared by several findings: each is still held against a base whose runs say
 nothing of it, so its own error rate stands, but the verdicts depend on one another. Finished runs
-are kept (`node.kept_runs`), and a verdict follows from them alone.
+are kept (`node.on_demand.kept_runs`), and a verdict follows from them alone.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from typing import Literal, cast
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.kept_runs import KeptRun, KeptRuns
 from node.loop.session import Session
 from node.loop.surroundings import decisive
 from node.loop.trial import Confirmation, Reading, next_of_confirmation
-from node.measuring import Workbench, calibrated_session, measure
+from node.on_demand.kept_runs import KeptRun, KeptRuns
+from node.on_demand.measuring import Workbench, calibrated_session, measure
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.terminal.interrupts import heeding_interrupts
 from node.vetting.adoption import describe

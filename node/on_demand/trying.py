@@ -21,7 +21,7 @@ from node.home.home import Home
 from node.loop.agenda import Goal
 from node.loop.attempts import Attempt, attempt_of, told_again
 from node.loop.submissions import check_submission, read_folder, title_of
-from node.measuring import Workbench, find_workbench
+from node.on_demand.measuring import Workbench, find_workbench
 from node.running.node import Node, open_node
 from node.running.program import at_work
 from node.running.running import run_node

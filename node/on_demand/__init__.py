@@ -1,0 +1,1 @@
+"""What a command measures by itself, without a running node or beside it."""
