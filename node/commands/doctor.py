@@ -13,8 +13,8 @@ _EXIT_PROBLEM = 6
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
-    from node.health import examine
     from node.home.home import Home
+    from node.upkeep.doctor import examine
 
     checks = []
     for check in examine(Home.locate(os.environ)):

@@ -15,8 +15,8 @@ from protocol.errors import ArnodeError
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
-    from node.checkup import examine, mend, remarks
     from node.terminal.progress import reporting
+    from node.upkeep.fsck import examine, mend, remarks
 
     home = Home.locate(os.environ)
     mended: list[str] = []

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from node.checkup import examine, mend
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
 from node.journal.journal import Journal
@@ -19,6 +18,7 @@ from node.store.blobs import Blobs
 from node.store.mirror import Mirror
 from node.store.model_calls import Charge, Limits, Spending, reserve, spending_on
 from node.store.store import Store
+from node.upkeep.fsck import examine, mend
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from agent.completion import Fault, FaultKind
-from node.health import examine
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing.budget import spent_today
@@ -17,6 +16,7 @@ from node.proposing.servers import OLLAMA_URL
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import silent
+from node.upkeep.doctor import examine
 from tests.llm_server import LlmServer, refuses, says
 from tests.workers import KEY, KEYS, configured
 

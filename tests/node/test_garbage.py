@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from node.checkup import examine
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.upkeep.fsck import examine
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, BROKEN, LINE, Notebook
 from tests.node.test_commands import arnode

@@ -5,8 +5,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from node.health import Check, examine
 from node.home.home import Home
+from node.upkeep.doctor import Check, examine
 from tests.trainer.nvml import FakeCard, FakeDriver
 
 

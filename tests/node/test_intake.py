@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.checkup import examine, mend
 from node.home.clock import EARLY_MS
 from node.home.home import Home
 from node.store.boards import BoardKey
@@ -20,6 +19,7 @@ from node.store.intake import INTENT_MS, Quotas
 from node.store.quarantine import Share
 from node.store.sifting import BATCH, Sifted
 from node.store.store import Store
+from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
 from protocol.encoding import encode
 from protocol.errors import Rejected

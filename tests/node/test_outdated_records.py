@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from node.checkup import examine, mend, remarks
 from node.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.loop.steps import ExperimentStep
 from node.store.mirror import Mirror
 from node.store.store import Store
+from node.upkeep.fsck import examine, mend, remarks
 from protocol.encoding import Value, encode
 from protocol.errors import Rejected, UsageError
 from protocol.keys import SIGNATURE_CONTEXT

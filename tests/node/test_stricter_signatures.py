@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from node.checkup import examine
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.store.store import Store
+from node.upkeep.fsck import examine
 from protocol.errors import Rejected
 from protocol.records import Record, parse_record, payload_id
 from tests.node.examples import KEY

@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from node.checkup import examine
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.store.boards import BoardKey
 from node.store.intake import Quotas
 from node.store.store import Store
+from node.upkeep.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
 from protocol.kinds import TaskBody

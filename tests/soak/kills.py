@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from node.checkup import examine
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
+from node.upkeep.fsck import examine
 from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record

@@ -1,0 +1,1 @@
+"""Whether the machine (doctor) and the home (fsck) are whole."""
