@@ -41,8 +41,8 @@ def spending(
     """
     from node.home.clock import clock_ms
     from node.home.home import Home
+    from node.proposing.day import Fixed, correct_call, day_document
     from node.settings.config import load_config
-    from node.spending import Fixed, correct_call, day_document
 
     home = Home.locate(os.environ)
     config = load_config(home.config, env=os.environ).config
