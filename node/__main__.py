@@ -1,6 +1,6 @@
 """`python -m node` is the `arnode` command."""
 
-from node.cli import main
+from node.commands.cli import main
 
 if __name__ == "__main__":
     main()

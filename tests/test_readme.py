@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import COMMANDS
+from node.commands.cli import COMMANDS
 from node.settings.config import Config, load_config
 from tests.conftest import DEAF_TASK
 
@@ -126,7 +126,7 @@ def test_what_is_not_run_is_right() -> None:
                 assert "/" not in folder or folder == ".venv/bin/activate"
             case [pip, "install", "."] if pip.endswith("/bin/pip"):
                 assert project["build-system"]["build-backend"] == "hatchling.build"
-                assert project["project"]["scripts"]["arnode"] == "node.cli:main"
+                assert project["project"]["scripts"]["arnode"] == "node.commands.cli:main"
             case _:
                 pytest.fail(f"nobody checks this line of the README: {line}")
 

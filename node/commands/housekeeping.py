@@ -67,7 +67,7 @@ def completion(shell: str) -> None:
     """Print the completion script of a shell: `eval "$(arnode completion bash)"`."""
     from click.shell_completion import get_completion_class
 
-    from node.cli import cli
+    from node.commands.cli import cli
 
     found = get_completion_class(shell)
     if found is not None:

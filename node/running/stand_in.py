@@ -27,7 +27,9 @@ from trainer.text.pin import NotPreparedError
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 
 _ROOT = Path(node.__file__).resolve().parents[1]
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from node.cli import main; main()"
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from node.commands.cli import main; main()"
+)
 _log = logging.getLogger("node")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from node.cli import COMMANDS, main
+from node.commands.cli import COMMANDS, main
 from node.home.home import Home
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
@@ -43,8 +43,8 @@ def arnode(*words: str) -> int | str | None:
 
 def test_the_command_line_is_light() -> None:
     program = (
-        "import sys, node.cli\n"
-        "try: node.cli.main(['--help'])\n"
+        "import sys, node.commands.cli\n"
+        "try: node.commands.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print(' '.join(sys.modules), file=sys.stderr)"
     )
@@ -149,7 +149,7 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
     # A shell that runs the tests in the background has interrupts ignored.
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from node.cli import main; main(sys.argv[1:])"
+        "from node.commands.cli import main; main(sys.argv[1:])"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", program, "logs", "-f"],
@@ -172,7 +172,7 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
 def test_a_reader_that_stops_early_hears_no_complaint(at_home: Home) -> None:
     at_home.prepare()
     at_home.log.write_text("a line\n" * 100_000)
-    program = "import sys; from node.cli import main; main(sys.argv[1:])"
+    program = "import sys; from node.commands.cli import main; main(sys.argv[1:])"
     reader, writer = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-c", program, "logs", "-n", "100000"],
@@ -196,7 +196,7 @@ def test_completion_is_printed_for_each_shell(
 
 
 def test_completion_completes_commands() -> None:
-    program = "import sys; sys.argv[0] = 'arnode'; from node.cli import main; main()"
+    program = "import sys; sys.argv[0] = 'arnode'; from node.commands.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

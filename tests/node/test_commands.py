@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.journal.journal import Journal

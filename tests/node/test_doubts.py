@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.journal.journal import Journal

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.home import Home
 from node.loop.ledger import Ledger
 from node.store.blobs import Blobs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.control import ControlServer, Message
 from node.home.home import Home
 from node.networks.invites import MAX_ADDRESSES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.loop.steps import ExperimentStep

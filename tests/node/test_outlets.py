@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.journal.notebook import as_prose

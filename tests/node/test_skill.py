@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from node.cli import COMMANDS
+from node.commands.cli import COMMANDS
 from node.commands.skill import instructions
 from trainer.task import Task
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from node.cli import main
+from node.commands.cli import main
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing.budget import ledger_of
