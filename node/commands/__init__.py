@@ -1,1 +1,1 @@
-"""One module per group of commands; `node.commands.cli` names them in a table and imports them when used."""
+"""One module per group of commands; `cli` names them in a table and imports them when used."""

@@ -1,8 +1,8 @@
 """API keys: taken out of the environment at the start, handed to the one process that needs one.
 
 What is in the environment is inherited by every program that is started. After `take_keys` only
-this process knows them, and nobody can look into it (`node.home.keyfile.keep_to_oneself`). A key goes
-to its own provider alone, unless the setting `llm_key` names its variable.
+this process knows them, and nobody can look into it (`node.home.keyfile.keep_to_oneself`). A key
+goes to its own provider alone, unless the setting `llm_key` names its variable.
 """
 
 import ipaddress
