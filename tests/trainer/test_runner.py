@@ -23,7 +23,8 @@ LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
 READ = "batches = make_dataloader("
 # Warming up, the harness asks about nothing but zeros.
-LEAK = """            if tokens.any():
+# Not of what the harness makes up before there is a row.
+LEAK = """            if len(tokens) > 3:
                 print('LEAKED', tokens.flatten().tolist()[:64], flush=True)
 """
 
