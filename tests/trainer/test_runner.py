@@ -114,7 +114,7 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
     "nan claims": (
         ("            return logits\n", "            return logits / 0\n"),
         "nan",
-        "nan: claimed",
+        "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero",
     ),
     "weights that do not fit": (
         (EXPORT, f"model.register_buffer('more', torch.zeros(3))\n{EXPORT}"),
