@@ -76,6 +76,8 @@ class Wrapped(nn.Module):
 val_bpb = evaluate_bpb(Wrapped(model), tokenizer, BATCH)
 """
 Edits = tuple[tuple[str, str], ...]
+RETURNED = "in scoring: TypeError: model(tokens) returned "
+UNANSWERED = "in scoring: RuntimeError: model(tokens) must answer any rows of tokens alone: "
 REFUSED: dict[str, tuple[Edits, str]] = {
     "validation text": (
         ((READ, READ.replace("train", "val")),),
@@ -100,6 +102,26 @@ REFUSED: dict[str, tuple[Edits, str]] = {
     ),
     "a loss beside the logits": (
         ((LOGITS, "            return logits, None\n"),),
+        f"{RETURNED}a tuple; it must return the logits alone",
+    ),
+    "a padded vocabulary": (
+        ((LOGITS, "            return F.pad(logits, (0, 64))\n"),),
+        f"{RETURNED}float32 [3, 128, 1088]; it must return the logits alone, floats [rows,",
+    ),
+    "logits of whole numbers": (
+        ((LOGITS, "            return logits.long()\n"),),
+        f"{RETURNED}int64 [3, ",
+    ),
+    "an exception in lines": (
+        ((LOGITS, "            raise ValueError('a head' + chr(10) + 'and more')\n"),),
+        f"{UNANSWERED}ValueError: a head",
+    ),
+    "a mask for a batch's rows": (
+        ((LOGITS, "            return logits + torch.zeros(BATCH, 1, 1)\n"),),
+        f"{UNANSWERED}RuntimeError: The size of tensor a",
+    ),
+    "what fails only on rows": (
+        ((LOGITS, "            return logits if len(tokens) == 3 else None\n"),),
         "in scoring: it ended before it had answered everything",  # no more is said: it has text
     ),
 }
@@ -206,4 +228,4 @@ def test_what_the_contract_refuses_is_said_in_a_line(
     outcome = bench.run(edited(short_task.source, edits))
     assert outcome.status == "crash"
     assert outcome.reason is not None
-    assert outcome.reason.startswith(reason)
+    assert outcome.reason.startswith(reason), outcome.reason

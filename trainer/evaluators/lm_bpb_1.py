@@ -57,7 +57,9 @@ def bits_per_byte(log_probabilities: Floats, rows: Rows, byte_counts: NDArray[np
 def find_claim_fault(log_probabilities: Floats) -> str | None:
     """Return what makes claims unacceptable by themselves, if anything does."""
     if not np.isfinite(log_probabilities).all():
-        return "nan: claimed log-probabilities are not finite"
+        return (
+            "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero"
+        )
     if (log_probabilities > 0).any():
         return "a claimed log-probability is positive"
     return None

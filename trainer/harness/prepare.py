@@ -10,7 +10,6 @@ option that asks for other data or for another evaluation changes nothing.
 import contextlib
 import mmap
 import os
-import struct
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -22,8 +21,9 @@ import torch
 from torch import nn
 
 from trainer.harness import session
-from trainer.harness.channel import ANSWER, CLAIM, DATA, LOGITS, NEED_DATA, SERVING, WEIGHTS
-from trainer.harness.tensors import load, save
+from trainer.harness.channel import DATA, NEED_DATA, WEIGHTS
+from trainer.harness.serving import serve
+from trainer.harness.tensors import save
 
 MAX_SEQ_LEN: int = session.job.context
 TIME_BUDGET: float = session.job.budget_seconds
@@ -32,8 +32,6 @@ EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
 SEED: int = session.job.seed
 VOCAB_SIZE: int = session.job.vocabulary_size
 DATASET_CHOICES: tuple[str, ...] = ("task",)
-
-_SHAPE = struct.Struct(">II")
 
 _begun: list[bool] = []  # holds something once data was asked for
 
@@ -116,7 +114,7 @@ def make_dataloader(
         raise ValueError(f"there is no split {split!r} here: only 'train' can be read")
     caller = _find_caller(sys._getframe(1))  # noqa: SLF001
     if caller and session.job.role == "serve":
-        _serve(caller)
+        serve(_unwrap(caller.model), caller.autocast)
     return _batches(B, T, device, caller)
 
 
@@ -164,7 +162,7 @@ def _batches(
     if caller is None:
         raise TypeError("a variable `model` must hold the model before the first batch is taken")
     if session.job.role == "serve":
-        _serve(caller)
+        serve(_unwrap(caller.model), caller.autocast)
     if device is None:
         device = next(caller.model.parameters()).device
     del caller
@@ -211,52 +209,6 @@ def _unwrap(model: nn.Module) -> nn.Module:
         return _unwrap(model.module)
     compiled = getattr(model, "_orig_mod", None)  # in torch.compile's wrapper
     return model if compiled is None else _unwrap(compiled)
-
-
-@torch.no_grad()
-def _serve(caller: _Caller) -> NoReturn:
-    model, autocast = _unwrap(caller.model), caller.autocast
-    weights = _receive_weights()
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        message = "what evaluate_bpb is given must be the `model` that make_dataloader has seen"
-        raise ValueError(message) from error
-    model.eval()
-    device = next(model.parameters()).device
-    with autocast:  # whatever is imported on first use: afterwards no file can be opened
-        rows = 1 if device.type == "cpu" else session.job.batch_rows  # other kernels for others
-        model(torch.zeros(rows, session.job.context, dtype=torch.long, device=device))
-    session.channel.send(SERVING)
-    while True:
-        tag, payload, _ = session.channel.receive()
-        rows, length = _SHAPE.unpack_from(payload)
-        tokens = np.frombuffer(payload, dtype=">u2", offset=_SHAPE.size).astype(np.int64)
-        inputs = torch.from_numpy(tokens[: rows * length].reshape(rows, length)).to(device)
-        extra = torch.from_numpy(tokens[rows * length :]).to(device)
-        with autocast:
-            logits = model(inputs)
-        if getattr(logits, "shape", None) != (rows, length, session.job.vocabulary_size):
-            raise TypeError("model(tokens) must return logits [rows, length, vocabulary]")
-        if tag == CLAIM:
-            answer = _log_probabilities(logits, extra.view(rows, length))
-        elif tag == LOGITS:
-            answer = logits[torch.arange(rows, device=device), extra].float()
-        else:
-            raise SystemExit(f"unknown request {tag!r}")
-        session.channel.send(ANSWER, answer.cpu().contiguous().numpy().tobytes())
-
-
-def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    flat = logits.reshape(-1, logits.size(-1)).float()
-    return -nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="none")
-
-
-def _receive_weights() -> dict[str, torch.Tensor]:
-    tag, _, descriptor = session.channel.receive()
-    if tag != WEIGHTS or descriptor is None:
-        raise SystemExit("the runner answered without weights")
-    return load(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
 
 
 __all__ = [
