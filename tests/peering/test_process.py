@@ -287,7 +287,7 @@ def test_leaving_ends_a_child_that_has_hardly_begun() -> None:
 
 CORE = """
 import asyncio, signal
-from node.peering import child
+from node.processes import child
 from protocol.errors import SafetyError
 from tests.peering.networks import network
 
