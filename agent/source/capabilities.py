@@ -3,7 +3,8 @@
 An allow-list. Of modules only the names may be used that training needs (`agent.source.allowed`),
 of values only the attributes that arithmetic needs or that the script itself defines
 (`agent.source.attributes`), of builtins only those that reach nothing; with none of them does a
-string become a name or code. All else is marked. It is hygiene for code that may one day leave the
+string become code, or a name but one of `self` that begins as no marked one does. All else is
+marked (`agent.source.lint`). It is hygiene for code that may one day leave the
 sandbox in somebody's hands, never the boundary: what it does not mark may still be hostile. Pure;
 it parses, so that a stranger's source is read in the inspector's process only.
 """
