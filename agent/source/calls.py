@@ -9,26 +9,24 @@ from agent.source import allowed
 from agent.source.allowed import Use
 from agent.source.canonical import parse
 from agent.source.names import Names
+from agent.source.options import Options
 
 _CAPITALS = re.compile("[A-Z][A-Z0-9_]{0,30}")
 
 
-def is_within(call: ast.Call, use: Use) -> bool:
-    """Say whether a name is called as it may be, with nothing hidden by a star."""
+def is_within(call: ast.Call, use: Use, options: Options) -> bool:
+    """Say whether a name is called as it may be, with no argument hidden by a star."""
     if len(call.args) > use.positional or any(isinstance(one, ast.Starred) for one in call.args):
         return False
     first = next(iter(use.words.values()), None) if len(use.words) == 1 else None
     if first is not None and not all(_is_word(one, first) for one in call.args):
         return False
     for keyword in call.keywords:
-        name, value = keyword.arg or "**", keyword.value
-        if name in use.words:
-            is_fine = _is_word(value, use.words[name])
-        elif name in use.plain:
-            is_fine = is_plain(value)
+        if keyword.arg is None:
+            entries = options.entries(keyword.value)
         else:
-            is_fine = name in use.keywords
-        if not is_fine:
+            entries = [(keyword.arg, keyword.value)]
+        if entries is None or not all(_fits(name, value, use) for name, value in entries):
             return False
     return True
 
@@ -52,6 +50,16 @@ def named(call: ast.Call) -> str | None:
         case [_, ast.Constant(value=str() as name), *rest] if not call.keywords:
             return None if any(isinstance(one, ast.Starred) for one in rest) else name
     return None
+
+
+def prefix(call: ast.Call) -> str:
+    """Return what the name surely begins with in `getattr(x, f"prefix_{n}")`; else nothing."""
+    match call.args:
+        case [_, ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]), *rest] if (
+            len(rest) < 2 and not call.keywords
+        ):
+            return "" if any(isinstance(one, ast.Starred) for one in rest) else text
+    return ""
 
 
 def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
@@ -151,6 +159,12 @@ def place(node: ast.AST, parent: ast.AST, names: Names) -> str:
         if not is_open and names.paths(parent.func) & {"torch.compile", "functools.partial"}:
             return "wrapped"
     return ""
+
+
+def _fits(name: str, value: ast.expr, use: Use) -> bool:
+    if name in use.words:
+        return _is_word(value, use.words[name])
+    return is_plain(value) if name in use.plain else name in use.keywords
 
 
 def _is_word(node: ast.expr, words: frozenset[str]) -> bool:

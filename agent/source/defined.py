@@ -31,6 +31,18 @@ def defined_in(module: ast.Module) -> Iterator[str]:
                 yield from _keys(node)
 
 
+def reached_in(module: ast.Module) -> Iterator[str]:
+    """Yield the names by which a file can ask anything, another module too, for what it holds."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Attribute(attr=name) | ast.Constant(value=str() as name):
+                yield name
+            case ast.ImportFrom(names=names):
+                yield from (alias.name for alias in names)
+            case ast.MatchClass(kwd_attrs=names):
+                yield from names
+
+
 def _held(body: list[ast.stmt]) -> Iterator[str]:
     """Yield what a class holds by its statements, within `if` and `try` as well."""
     for statement in body:

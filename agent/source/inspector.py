@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, get_args
 
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import Finding, What, beyond, findings
+from agent.source.capabilities import Finding, beyond, findings
+from agent.source.reach import What
 from agent.source.stripping import strip_prose
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected

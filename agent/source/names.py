@@ -25,8 +25,13 @@ class Binding:
 
     paths: set[str] = field(default_factory=set)
     values: list[ast.expr] = field(default_factory=list)
-    is_unknown: bool = False
+    others: int = 0  # times that it is bound in any other way
     is_unclear: bool = False
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it is bound to more than paths and what it is plainly assigned."""
+        return self.others > 0
 
 
 @dataclass(slots=True)
@@ -37,6 +42,10 @@ class Scope:
     parent: "Scope | None"
     names: dict[str, Binding] = field(default_factory=dict)
     elsewhere: dict[str, Kind] = field(default_factory=dict)  # `global` and `nonlocal`
+    depth: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.depth = 0 if self.parent is None else self.parent.depth + 1
 
     @property
     def is_local(self) -> bool:
@@ -66,6 +75,8 @@ class Scope:
                 if scope.is_local:
                     return
             scope = scope.parent
+            if scope is not None and scope.is_local:
+                scope = scope.owner(name)  # what is `global` in a function is so within it
 
 
 class Names:
@@ -74,6 +85,7 @@ class Names:
     def __init__(self, module: ast.Module) -> None:
         self.top = Scope("module", None)
         self._scopes: dict[int, Scope] = {}
+        self._read: dict[int, list[ast.Name]] = {}  # by binding: the names that may stand for it
         self._plain: set[int] = set()  # names that are the one target of a plain assignment
         nodes: list[tuple[ast.AST, Scope]] = []
         waiting: list[tuple[ast.AST, Scope]] = [(node, self.top) for node in module.body]
@@ -85,21 +97,28 @@ class Names:
                 kind: Kind = "module" if isinstance(node, ast.Global) else "function"
                 scope.elsewhere |= dict.fromkeys(node.names, kind)
             waiting += _inside(node, scope)
-        for node, scope in nodes:
+        # Outer scopes first: `nonlocal` looks for what they bind.
+        for node, scope in sorted(nodes, key=lambda one: one[1].depth):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self._assign(node.targets[0], node.value, scope)
-        for node, scope in nodes:
             self._bind(node, scope)
+        for node, _ in nodes:
+            if isinstance(node, ast.Name):
+                for one in self._found(node):
+                    self._read.setdefault(id(one), []).append(node)
         self._follow()
 
     def paths(self, node: ast.expr) -> set[str]:
-        """Return the dotted paths that an expression `name.attribute…` may stand for."""
-        root, attributes = chain_of(node)
+        """Return the dotted paths that `name.attribute…` may stand for, or `getattr` in its place.
+
+        There `getattr(x, "name")` is `x.name`, also with a constant as its default.
+        """
+        root, attributes = self._chain_of(node)
         return {".".join([path, *attributes]) for one in self._found(root) for path in one.paths}
 
     def is_other(self, node: ast.expr) -> bool:
         """Say whether an expression may stand for something that no path is known of."""
-        found = self._found(chain_of(node)[0])
+        found = self._found(self._chain_of(node)[0])
         return not any(one.paths for one in found) or any(map(self._is_other, found))
 
     def is_local(self, node: ast.Name) -> bool:
@@ -125,9 +144,36 @@ class Names:
         is_plain = bool(found) and not any(one.paths or one.is_unknown for one in found)
         return [value for one in found for value in one.values] if is_plain else None
 
+    def only(self, node: ast.AST, name: str) -> Binding | None:
+        """Return the one binding of a name where a node stands, a module's or function's."""
+        found = list(self._scopes[id(node)].found(name))
+        return found[0][1] if len(found) == 1 and found[0][0].kind != "class" else None
+
+    def mentions(self, binding: Binding) -> list[ast.Name]:
+        """Return every name of the file that may stand for a binding, where it is set as well."""
+        return self._read.get(id(binding), [])
+
     def is_followed(self, node: ast.AST) -> bool:
         """Say whether a statement is a plain assignment, which hands paths on."""
         return isinstance(node, ast.Assign) and id(node.targets[0]) in self._plain
+
+    def _chain_of(self, node: ast.expr) -> tuple[ast.Name | None, list[str]]:
+        """Return the name and the attributes of `name.a.b`; of anything else there is no name."""
+        attributes: list[str] = []
+        while True:
+            match node:
+                case ast.Attribute(value=inner, attr=name):
+                    node = inner
+                case ast.Call(
+                    func=ast.Name(id="getattr") as function,
+                    args=[inner, ast.Constant(value=str() as name)]
+                    | [inner, ast.Constant(value=str() as name), ast.Constant()],
+                    keywords=[],
+                ) if not self._found(function):
+                    node = inner
+                case _:
+                    return (node if isinstance(node, ast.Name) else None), attributes[::-1]
+            attributes.append(name)
 
     def _found(self, root: ast.Name | None) -> list[Binding]:
         if root is None:
@@ -156,9 +202,9 @@ class Names:
                 for alias in node.names:
                     scope.bind(alias.asname or alias.name).paths.add(f"{parent}.{alias.name}")
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if id(node) not in self._plain:
-                scope.bind(name).is_unknown = True
+                scope.bind(name).others += 1
             case ast.arg(arg=name):
-                scope.bind(name).is_unknown = True
+                scope.bind(name).others += 1
             case (
                 ast.FunctionDef(name=str() as name)
                 | ast.AsyncFunctionDef(name=str() as name)
@@ -168,7 +214,7 @@ class Names:
                 | ast.MatchStar(name=str() as name)
                 | ast.MatchMapping(rest=str() as name)
             ):
-                scope.bind(name).is_unknown = True
+                scope.bind(name).others += 1
 
     def _follow(self) -> None:
         scopes = {id(scope): scope for scope in self._scopes.values()}
@@ -184,15 +230,6 @@ class Names:
                 elif short:
                     one.paths |= short
                     is_changing = True
-
-
-def chain_of(node: ast.expr) -> tuple[ast.Name | None, list[str]]:
-    """Return the name and the attributes of `name.a.b`; of anything else there is no name."""
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    return (node if isinstance(node, ast.Name) else None), attributes[::-1]
 
 
 def _inside(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:

@@ -248,6 +248,38 @@ TRICKS = {
     "n = np\nn.genfromtxt('x')": "module",
     "torch.from_file('x')": "module",
     "tensor.dump('x')": "attribute",
+    "import sys\nprint('x', file=sys.stderr)": "module",
+    "x = getattr(torch.backends, 'mps', None) or 1": "module",
+    "x = [getattr(torch.backends, 'mps', None)]": "module",
+    "getattr(torch, 'hub', None)": "module",
+    "if getattr(torch, 'hub', None): pass": "module",
+    "getattr(torch, 'backends', None).cuda.torch": "module",
+    "m = getattr(torch, 'nn', None)\nm.modules.module": "module",
+    "m = getattr(torch, 'nn', x)\nm.Linear": "module",
+    "x = torch and torch.nn and 1 or nn": "module",
+    "x.compile(**options)": "reflection",
+    "torch.compile(f, **{'backend': g})": "reflection",
+    "torch.compile(f, **{'back' + 'end': g})": "reflection",
+    "torch.compile(f, **dict(pairs))": "reflection",
+    "o: dict = {}\ntorch.compile(f, **o)": "reflection",
+    "o = {'mode': mode}\ntorch.compile(f, **o)": "reflection",
+    "o = {**p}\ntorch.compile(f, **o)": "reflection",
+    "o = {}\no['dynamic'] += g\ntorch.compile(f, **o)": "reflection",
+    "o = {}\nprint(o)\ntorch.compile(f, **o)": "reflection",
+    "o = {}\nx.o = 1\ntorch.compile(f, **o)": "reflection",
+    "class A:\n    o = {}\n    g = torch.compile(f, **o)": "reflection",
+    "def c(f, **k):\n    return torch.compile(f, **k)\nc(g, backend=h)": "reflection",
+    "def c(f, **k):\n    return torch.compile(f, **k)\nc(g, **options)": "reflection",
+    "def c(f, **k):\n    return torch.compile(f, **k)\nprint(c)": "reflection",
+    "class A:\n    def c(f, **k):\n        return torch.compile(f, **k)": "reflection",
+    "def f(self):\n    getattr(self, f'mask_{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(x, f'mask_{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(self, f'{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(self, f'_{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(self, f'untyped_{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(self, f'form{x}')": "reflection",
+    "class A:\n    def f(self):\n        getattr(self, f'comp{x}')": "reflection",
+    "class A:\n    def f(self):\n        setattr(self, f'mask_{x}', 1)": "reflection",
     "x = (": "uninspectable",
     "x = '\0'": "uninspectable",
 }
@@ -288,6 +320,26 @@ def test_tricks_are_marked(text: str) -> None:
         "'a note on __class__'",
         "with contextlib.suppress(ValueError):\n    raise SystemExit",
         "type(x).__name__ + torch.__version__",
+        "options = {'dynamic': False}\ntorch.compile(f, **options)",
+        "def f():\n    o = dict(fullgraph=True)\n    return torch.compile(g, **o), torch.sin(**o)",
+        (
+            "o = {}\nif torch.cuda.is_available():\n    o['mode'] = 'max-autotune'\n"
+            "else:\n    o = {'backend': 'eager'}\no.update(dynamic=True)\n"
+            "o.update({'fullgraph': True})\n"
+            "model.compile(**o)"
+        ),
+        "torch.compile(f, **({'dynamic': False} if x else dict(options={'max_autotune': True})))",
+        (
+            "c = (lambda **k: torch.compile(**k)) if x else (lambda **k: lambda f: f)\n"
+            "@c(dynamic=False, fullgraph=True)\ndef f(x): return x"
+        ),
+        (
+            "def c(f=None, **k):\n    if f is None:\n        return lambda g: c(g, **k)\n"
+            "    return torch.compile(f, **k)\nc(f, mode='default')"
+        ),
+        "class A(nn.Module):\n    def f(self, n):\n        return getattr(self, f'mask_{n}', None)",
+        "if getattr(torch.backends, 'mps', None) and torch.backends.mps.is_available(): pass",
+        "mps = getattr(torch.backends, 'mps', None)\nok = mps is not None and mps.is_available()",
         "prepare.make_dataloader(prepare.Tokenizer.from_directory(), 1, prepare.MAX_SEQ_LEN)",
     ],
 )
@@ -385,6 +437,21 @@ def test_modules_of_the_source_itself_are_its_own_affair() -> None:
         {**files, "model.py": b"X = 1\n", "train.py": b"import model\nmodel.__dict__\n"}
     )
     assert [mark.what for mark in findings(inside)] == ["reflection"]
+
+
+def test_another_file_of_the_source_changes_nothing_that_is_followed() -> None:
+    model = (
+        b"import torch\nO = dict(dynamic=False)\ndef build(f):\n    return torch.compile(f, **O)\n"
+    )
+    for text, is_fine in {
+        "model.build(f)": True,
+        "model.O['backend'] = f": False,
+        "from model import O as p\np['backend'] = f": False,
+        "getattr(model, 'O')['backend'] = f": False,
+        "model.dict = f": False,
+    }.items():
+        source = Source.of({"train.py": f"import model\n{text}\n".encode(), "model.py": model})
+        assert bool(findings(source)) is not is_fine, text
 
 
 PIECES = [

@@ -1,0 +1,171 @@
+"""What `**options` may hand to a call: followed to dicts that nobody else can have changed.
+
+A dict is written there, or is a name's that stands for nothing but literals, is changed at
+constant keys only, and is handed on by `**` alone, which copies. Or it is a function's own
+`**options`, where the function is only ever called by its name. What is not understood is not
+followed.
+Knows nothing of what is allowed.
+"""
+
+import ast
+from collections.abc import Collection, Mapping
+from typing import Final, TypeAlias
+
+from agent.source.names import Binding, Names
+
+Entry: TypeAlias = tuple[str, ast.expr]
+_Parents: TypeAlias = Mapping[int, ast.AST]
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_MOST: Final = 256  # expressions that one `**` leads to
+
+
+class Options:
+    """Follows the options of one file; `outside` are the names that others may reach it by."""
+
+    def __init__(self, names: Names, parents: _Parents, outside: Collection[str]) -> None:
+        self._names = names
+        self._parents = parents
+        self._outside = outside
+
+    def entries(self, value: ast.expr) -> list[Entry] | None:
+        """Return all keys and values that `**value` may hand on; None if there may be others."""
+        entries: list[Entry] = []
+        waiting, seen = [value], set[int]()
+        for _ in range(_MOST):
+            if not waiting:
+                return entries
+            found = self._step(waiting.pop(), seen)
+            if found is None:
+                return None
+            entries += found[0]
+            waiting += found[1]
+        return None
+
+    def _step(self, node: ast.expr, seen: set[int]) -> tuple[list[Entry], list[ast.expr]] | None:
+        """Return the entries of an expression and what else it stands for."""
+        if (written := self._written(node)) is not None:
+            return written, []
+        if isinstance(node, ast.IfExp):
+            return [], [node.body, node.orelse]
+        if not isinstance(node, ast.Name) or node.id in self._outside:
+            return None
+        binding = self._names.only(node, node.id)
+        if binding is None or binding.paths or binding.is_unclear:
+            return None
+        if id(binding) in seen:
+            return [], []
+        seen.add(id(binding))
+        return self._handed(binding) if binding.is_unknown else self._changed(binding)
+
+    def _written(self, node: ast.expr) -> list[Entry] | None:
+        """Return what a literal or `dict(…)` holds."""
+        entries: list[Entry] = []
+        match node:
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+                        return None
+                    entries.append((key.value, value))
+                return entries
+            case ast.Call(func=ast.Name(id="dict") as function, args=[], keywords=keywords):
+                if self._names.is_bound(function) or "dict" in self._outside:
+                    return None
+                for keyword in keywords:
+                    if keyword.arg is None:
+                        return None
+                    entries.append((keyword.arg, keyword.value))
+                return entries
+        return None
+
+    def _changed(self, binding: Binding) -> tuple[list[Entry], list[ast.expr]] | None:
+        """Return what a name's dicts hold, with what is set in them."""
+        entries: list[Entry] = []
+        for name in self._names.mentions(binding):
+            if isinstance(name.ctx, ast.Store) or self._is_spread(name):
+                continue
+            change = self._change(name)
+            if change is None:
+                return None
+            entries += change
+        return entries, list(binding.values)
+
+    def _change(self, name: ast.Name) -> list[Entry] | None:
+        """Return what `name["key"] = value` or `name.update(key=value)` sets."""
+        parent = self._parents[id(name)]
+        above = self._parents.get(id(parent))
+        match parent, above:
+            case ast.Subscript(
+                value=value, slice=ast.Constant(value=str() as key), ctx=ast.Store()
+            ), ast.Assign(targets=[target], value=new) if value is name and target is parent:
+                return [(key, new)]
+            case ast.Attribute(attr="update"), ast.Call(func=function, args=[], keywords=keywords):
+                is_alone = isinstance(self._parents.get(id(above)), ast.Expr)
+                found = [(one.arg, one.value) for one in keywords if one.arg is not None]
+                is_whole = function is parent and is_alone and len(found) == len(keywords)
+                return found if is_whole else None
+            case ast.Attribute(attr="update"), ast.Call(func=function, args=[new], keywords=[]):
+                is_alone = isinstance(self._parents.get(id(above)), ast.Expr)
+                return self._written(new) if function is parent and is_alone else None
+        return None
+
+    def _handed(self, binding: Binding) -> tuple[list[Entry], list[ast.expr]] | None:
+        """Return what a function's `**options` may hold: whatever it is called with."""
+        mentions = self._names.mentions(binding)
+        if binding.values or not all(map(self._is_spread, mentions)):
+            return None
+        function = self._function_of(mentions[0], binding)
+        if function is None or binding.others != 1:
+            return None
+        parameters = {one.arg for one in (*function.args.args, *function.args.kwonlyargs)}
+        called = self._calls(function)
+        if called is None:
+            return None
+        keywords = [one for call in called for one in call.keywords if one.arg not in parameters]
+        return (
+            [(one.arg, one.value) for one in keywords if one.arg is not None],
+            [one.value for one in keywords if one.arg is None],
+        )
+
+    def _function_of(self, name: ast.Name, binding: Binding) -> _Function | None:
+        """Return the function whose `**` parameter a name is."""
+        node: ast.AST | None = name
+        while (node := self._parents.get(id(node))) is not None:
+            if isinstance(node, _Function):
+                kwarg = node.args.kwarg
+                if kwarg is not None and self._names.only(kwarg, name.id) is binding:
+                    return node if kwarg.arg == name.id else None
+        return None
+
+    def _calls(self, function: _Function) -> list[ast.Call] | None:
+        """Return every call of a function; None if it is handed on, or called by others."""
+        if isinstance(function, ast.Lambda):
+            holder: ast.AST = function
+            while isinstance(parent := self._parents[id(holder)], ast.IfExp):
+                if holder is parent.test:
+                    return None
+                holder = parent
+            if not self._names.is_followed(parent) or not isinstance(parent, ast.Assign):
+                return None
+            target = parent.targets[0]
+            name = target.id if isinstance(target, ast.Name) else ""
+        elif function.decorator_list:
+            return None
+        else:
+            holder, name = function, function.name
+        binding = self._names.only(holder, name)
+        if binding is None or name in self._outside:
+            return None
+        calls: list[ast.Call] = []
+        for mention in self._names.mentions(binding):
+            if not isinstance(mention.ctx, ast.Load):
+                continue
+            parent = self._parents[id(mention)]
+            if not isinstance(parent, ast.Call) or parent.func is not mention:
+                return None
+            calls.append(parent)
+        return calls
+
+    def _is_spread(self, name: ast.Name) -> bool:
+        parent = self._parents[id(name)]
+        return isinstance(parent, ast.keyword) and parent.arg is None
