@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
     from node.commands.provenance import print_provenance, written_lines
-    from node.loop.heads import the_line
+    from node.line.heads import the_line
     from node.store.blobs import Blobs
     from node.store.store import Store
     from node.vetting.adoption import marks_of
@@ -63,7 +63,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     A stranger's source is taken over without its comments and docstrings.
     """
-    from node.loop.heads import evidence_for, manifest_of, tree_of
+    from node.line.heads import evidence_for, manifest_of, tree_of
     from node.store.blobs import Blobs
     from node.vetting.adoption import describe, examine
 
@@ -94,7 +94,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @click.option("--task", help="Which task, when this home works on several.")
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    from node.loop.heads import evidence_for, previous_head
+    from node.line.heads import evidence_for, previous_head
 
     with _books(task) as books:
         line = books.ledger.known_line
@@ -104,7 +104,7 @@ def revert(task: str | None) -> None:
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.home.control import is_running
-    from node.loop.heads import manifest_of, the_line
+    from node.line.heads import manifest_of, the_line
     from node.running.books import open_books
     from node.settings.config import load_config
     from node.store.store import Store

@@ -13,7 +13,7 @@ from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
-from node.loop.steps import CatchUpStep
+from node.line.steps import CatchUpStep
 from node.networks.invites import write_invite
 from node.settings.network_definition import Network
 from node.store.boards import BoardKey

@@ -8,18 +8,18 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from node.loop.ablation import open_ablation
-from node.loop.activity import Activity
-from node.loop.attempts import Attempt, attempt_of
-from node.loop.attestations import open_attestation
-from node.loop.branches import BranchStep, kept_in
-from node.loop.catching_up import open_catch_up
-from node.loop.doubts import is_head_failing, open_remeasure
+from node.claims.choosing import Peers
+from node.line.ablation import open_ablation
+from node.line.activity import Activity
+from node.line.attempts import Attempt, attempt_of
+from node.line.attestation import open_attestation
+from node.line.branch import BranchStep, kept_in
+from node.line.catch_up import open_catch_up
+from node.line.checkpoint import open_checkpoint
+from node.line.drift import is_head_failing, open_remeasure
+from node.line.ledger import Ledger
 from node.loop.exploring import Exploring
 from node.loop.ideas import Idea, Ideas
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.stacks import open_checkpoint
 from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from node.terminal.durations import Hours

@@ -10,8 +10,10 @@ from statistics import fmean
 from typing import Final
 
 from agent.proposal import Aim
-from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.branches import (
+from node.claims.choosing import Peers
+from node.claims.combining import combination
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.branch import (
     Branch,
     BranchStep,
     branch_of,
@@ -20,11 +22,8 @@ from node.loop.branches import (
     open_return,
     trees_gone_on_from,
 )
-from node.loop.combining import combination
-from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.plateaus import (
+from node.line.ledger import Ledger
+from node.line.plateaus import (
     REACH_SD,
     Climb,
     Event,
@@ -34,7 +33,8 @@ from node.loop.plateaus import (
     since_rise,
     trend_of,
 )
-from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
+from node.line.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
+from node.loop.ideas import Idea
 from node.store.jobs import Job, JobKind
 from protocol.units import NANO
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from agent.proposal import Context, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
+from node.line.intents import titles_on
+from node.line.ledger import Ledger
+from node.line.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.loop.briefing import Briefing
-from node.loop.intents import titles_on
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.store.jobs import Job
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear

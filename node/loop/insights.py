@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Final
 
 from agent.proposal import Insight
-from node.loop.attempts import result_here
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import COMBINING, PEER, SUBMITTED, CheckpointStep, ExperimentStep
+from node.line.attempts import result_here
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.steps import COMBINING, PEER, SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.experiments import BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store

@@ -9,8 +9,8 @@ from typing import Final
 from agent.proposal import Crash, Decision, Outcome
 from agent.repairs import MAX_REPAIRS, repairs_of
 from agent.source.literals import knob_values
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.store.jobs import Job
 from protocol.runs import Run
 from protocol.units import from_nano

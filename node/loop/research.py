@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.attempts import Attempt
+from node.line.attestation import WantedClaim, open_attestation
+from node.line.branch import BranchStep
+from node.line.ledger import Ledger
+from node.line.session import Session
+from node.line.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.line.submissions import submit
 from node.loop.agenda import Agenda, Rest
-from node.loop.attempts import Attempt
-from node.loop.attestations import WantedClaim, open_attestation
-from node.loop.branches import BranchStep
+from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
-from node.loop.lanes import Lane, Lanes
-from node.loop.ledger import Ledger
-from node.loop.session import Session
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
-from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source

@@ -1,4 +1,4 @@
-"""What follows from the runs of a job: decided by `node.loop.trial`, written by `node.loop.ledger`.
+"""What follows from the runs of a job: decided by `node.line.trial`, written by `node.line.ledger`.
 
 Reads a line's noise from runs that nobody selected, judges each job when one of its runs has
 ended, and tells the proposer and the view. Which run comes next is the loop's (`research`).
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.source.canonical import fingerprint
-from node.loop.ablation import take_out
-from node.loop.activity import Activity, Dot
-from node.loop.attestations import close_attestation, plan_next_pair, weigh
-from node.loop.branches import BranchStep, behind_head_sd, close_branch, kept_in
-from node.loop.catching_up import close_catch_up
-from node.loop.doubts import (
+from node.line.ablation import take_out
+from node.line.activity import Activity, Dot
+from node.line.attestation import close_attestation, plan_next_pair, weigh
+from node.line.branch import BranchStep, behind_head_sd, close_branch, kept_in
+from node.line.catch_up import close_catch_up
+from node.line.checkpoint import close_checkpoint
+from node.line.drift import (
     close_remeasure,
     doubt_failing_line,
     doubt_head,
@@ -21,26 +22,25 @@ from node.loop.doubts import (
     has_failed,
     note_surroundings,
 )
-from node.loop.ideas import Ideas
-from node.loop.insights import tell_insight
-from node.loop.ledger import BASELINE_RUNS, Ledger
-from node.loop.noise import known_noise
-from node.loop.session import Session
-from node.loop.stacks import close_checkpoint
-from node.loop.steps import (
+from node.line.ledger import BASELINE_RUNS, Ledger
+from node.line.noise import known_noise
+from node.line.session import Session
+from node.line.steps import (
     AttestationStep,
     CatchUpStep,
     CheckpointStep,
     ExperimentStep,
     RemeasureStep,
 )
-from node.loop.trial import (
+from node.line.trial import (
     ANCHOR_PAIRS,
     Confirmation,
     Reading,
     next_of_confirmation,
     next_of_trial,
 )
+from node.loop.ideas import Ideas
+from node.loop.insights import tell_insight
 from node.store.jobs import Job, PlannedRun
 from protocol.errors import ArnodeError
 from protocol.rule import POWER, Claim, Policy

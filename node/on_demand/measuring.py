@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from node.home.home import Home
-from node.loop.heads import the_line, tree_of
-from node.loop.session import Session, find_task, open_session
-from node.loop.splits import fresh_nonce
-from node.loop.trial import Reading
+from node.line.heads import the_line, tree_of
+from node.line.session import Session, find_task, open_session
+from node.line.splits import fresh_nonce
+from node.line.trial import Reading
 from node.running.books import random_seed
 from node.settings.config import Config, load_config
 from node.settings.sandboxing import require_sandbox

@@ -20,12 +20,12 @@ from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.line.attestation import asked_before, reading_of, step_of, weigh
+from node.line.heads import task_source
+from node.line.session import find_task
+from node.line.steps import AttestationStep
+from node.line.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.loop.agenda import Goal
-from node.loop.attestations import asked_before, reading_of, step_of, weigh
-from node.loop.heads import task_source
-from node.loop.session import find_task
-from node.loop.steps import AttestationStep
-from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.running.node import Node, open_node
 from node.running.program import at_work
 from node.running.questions import Question

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
-from node.loop.branches import BranchStep
-from node.loop.publication import ABLATION
-from node.loop.steps import (
+from node.line.branch import BranchStep
+from node.line.publication import ABLATION
+from node.line.steps import (
     CatchUpStep,
     CheckpointStep,
     ExperimentStep,

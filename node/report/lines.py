@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.loop.branches import kept_in
-from node.loop.heads import manifest_of, the_line
-from node.loop.noise import known_noise
+from node.line.branch import kept_in
+from node.line.heads import manifest_of, the_line
+from node.line.noise import known_noise
 from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from node.loop.steps import AttestationStep, CatchUpStep, Measured
+from node.line.steps import AttestationStep, CatchUpStep, Measured
 from node.report.concluded import Confirmation, Idea, Span
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey

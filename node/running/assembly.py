@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.proposal import Proposer, SlowProposer
+from node.claims.choosing import Peers
 from node.home.home import Home
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.session import Session
 from node.loop.agenda import Agenda, Goal
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.outcomes import Outcomes
-from node.loop.peers import Peers
 from node.loop.research import Research
-from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
 from node.running.books import Books, random_seed

@@ -69,7 +69,7 @@ class Line:
 class Job:
     """One step of the loop. `body` is whatever its kind needs to go on after a kill.
 
-    `split` names the secret split of its runs (`node.loop.splits`); None: each has one of its own.
+    `split` names the secret split of its runs (`node.line.splits`); None: each has one of its own.
     """
 
     id: int

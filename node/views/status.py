@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control import Message
-from node.loop.branches import branch_of, kept_in
-from node.loop.intents import others_intents
-from node.loop.steps import AttestationStep, CatchUpStep
+from node.line.branch import branch_of, kept_in
+from node.line.intents import others_intents
+from node.line.steps import AttestationStep, CatchUpStep
 from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import HEAD_TRIALS, Line

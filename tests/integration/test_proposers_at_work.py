@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.steps import ExperimentStep
 from node.store.store import Store
 from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says

@@ -10,8 +10,7 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import NodeKeys
-from node.identity import Identity
-from node.loop.branches import (
+from node.line.branch import (
     BranchStep,
     Root,
     branch_of,
@@ -19,11 +18,12 @@ from node.loop.branches import (
     open_branch,
     open_return,
 )
-from node.loop.ledger import Ledger, RecordedExperiment
-from node.loop.session import Subject
-from node.loop.stacks import close_checkpoint, open_checkpoint
-from node.loop.steps import CheckpointStep, ExperimentStep
-from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.line.checkpoint import close_checkpoint, open_checkpoint
+from node.line.identity import Identity
+from node.line.ledger import Ledger, RecordedExperiment
+from node.line.session import Subject
+from node.line.steps import CheckpointStep, ExperimentStep
+from node.line.trial import Confirmation, Reading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store

@@ -14,18 +14,18 @@ from pathlib import Path
 
 from agent.proposal import Cost, Proposal
 from node.home.home import Home
-from node.loop.attestations import (
+from node.line.attestation import (
     WantedClaim,
     close_attestation,
     open_attestation,
     plan_next_pair,
     weigh,
 )
-from node.loop.catching_up import close_catch_up, open_catch_up
+from node.line.catch_up import close_catch_up, open_catch_up
+from node.line.ledger import Ledger, RecordedExperiment
+from node.line.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
+from node.line.trial import Reading
 from node.loop.insights import tell_insight
-from node.loop.ledger import Ledger, RecordedExperiment
-from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
-from node.loop.trial import Reading
 from node.report.concluded import Span
 from node.report.lines import report_of
 from node.report.markdown import as_markdown

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agent.proposal import Context, Proposal, Proposer
+from node.claims.choosing import Peers
 from node.home.home import Home
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.ledger import Ledger
+from node.line.session import Session
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
-from node.loop.peers import Peers
 from node.loop.research import Research
-from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
 from node.loop.verdicts import Verdicts
 from node.store.store import Store

@@ -9,9 +9,9 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.ablation import only_simplifies, open_ablation
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.steps import AttestationStep
 from node.loop.agenda import Goal
-from node.loop.steps import AttestationStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.kinds import AttestBody, PatchBody, ResultBody
@@ -121,7 +121,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.loop.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
+    monkeypatch.setattr("node.line.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     bench.ideas, bench.goal = 100, Goal(max_experiments=9)
     asyncio.run(bench.research().run())

@@ -3,8 +3,8 @@
 import pytest
 
 from node.home.home import Home
-from node.loop.heads import evidence_for
-from node.loop.ledger import Ledger
+from node.line.heads import evidence_for
+from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import describe, examine, marks_of

@@ -6,9 +6,9 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.attempts import Attempt, Judged, attempt_of, told_again, trailer
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
+from node.line.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
+from node.line.attestation import WantedClaim
+from node.line.steps import AttestationStep
+from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.agenda import Goal
-from node.loop.attestations import WantedClaim
-from node.loop.steps import AttestationStep
-from node.loop.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -7,8 +7,8 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.branches import (
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.branch import (
     BranchStep,
     Root,
     branch_of,
@@ -19,9 +19,9 @@ from node.loop.branches import (
     open_branch,
     open_return,
 )
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import AttestationStep
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.steps import AttestationStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
+from node.claims.authors import author_rates, failed_alone
+from node.claims.choosing import Peers
+from node.claims.combining import combination
 from node.home.home import Home
-from node.loop.authors import author_rates, failed_alone
-from node.loop.combining import combination
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.steps import ExperimentStep
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.publication import ABLATION
-from node.loop.steps import ExperimentStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.provenance import provenance

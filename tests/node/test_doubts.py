@@ -12,13 +12,13 @@ from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.journal.journal import Journal
+from node.line.drift import doubt_head, has_failed, note_surroundings
+from node.line.heads import evidence_for
+from node.line.noise import known_noise
+from node.line.session import Session
+from node.line.steps import CheckpointStep, RemeasureStep
+from node.line.surroundings import changes_between, decisive
 from node.loop.agenda import Goal
-from node.loop.doubts import doubt_head, has_failed, note_surroundings
-from node.loop.heads import evidence_for
-from node.loop.noise import known_noise
-from node.loop.session import Session
-from node.loop.steps import CheckpointStep, RemeasureStep
-from node.loop.surroundings import changes_between, decisive
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError

@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
+from node.claims.choosing import Peers
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop import plateaus
+from node.line import plateaus
+from node.line.branch import BranchStep, branch_of
+from node.line.drift import doubt_head
+from node.line.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
 from node.loop.agenda import Goal
-from node.loop.branches import BranchStep, branch_of
-from node.loop.doubts import doubt_head
 from node.loop.exploring import Exploring
-from node.loop.peers import Peers
-from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
 from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line

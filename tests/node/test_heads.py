@@ -3,8 +3,8 @@
 import pytest
 
 from node.home.home import Home
-from node.loop.heads import evidence_for, previous_head, the_line, tree_of
-from node.loop.ledger import Ledger
+from node.line.heads import evidence_for, previous_head, the_line, tree_of
+from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline

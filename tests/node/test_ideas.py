@@ -8,10 +8,10 @@ import pytest
 
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.kinds import IntentBody

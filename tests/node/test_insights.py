@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
+from node.line.steps import PEER, CheckpointStep, ExperimentStep, Measured
 from node.loop import verdicts
 from node.loop.agenda import Goal
 from node.loop.insights import (
@@ -21,7 +22,6 @@ from node.loop.insights import (
     lesson,
     tell_insight,
 )
-from node.loop.steps import PEER, CheckpointStep, ExperimentStep, Measured
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin

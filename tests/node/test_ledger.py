@@ -9,9 +9,9 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.ledger import Ledger
-from node.loop.stacks import open_checkpoint
-from node.loop.steps import ExperimentStep
+from node.line.checkpoint import open_checkpoint
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody

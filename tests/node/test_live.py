@@ -9,9 +9,9 @@ from rich.console import Console
 from agent.silent import Silent
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.activity import Dot
-from node.loop.ledger import Ledger
-from node.loop.stacks import open_checkpoint
+from node.line.activity import Dot
+from node.line.checkpoint import open_checkpoint
+from node.line.ledger import Ledger
 from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node

@@ -6,10 +6,10 @@ import pytest
 
 from agent.proposal import Outcome
 from node.home.home import Home
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.loop import outcomes as module
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
-from node.loop.steps import ExperimentStep
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.units import NANO

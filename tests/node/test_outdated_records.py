@@ -11,7 +11,7 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.steps import ExperimentStep
 from node.store.mirror import Mirror
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend, remarks

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from node.claims.authors import author_rates
+from node.claims.choosing import Peers
 from node.home.home import Home
 from node.home.people import People, read_people
+from node.line.ledger import Ledger
+from node.line.steps import PEER, CatchUpStep, ExperimentStep
 from node.loop.agenda import Goal
-from node.loop.authors import author_rates
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.steps import PEER, CatchUpStep, ExperimentStep
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -7,8 +7,8 @@ import pytest
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.branches import Root
-from node.loop.ledger import Ledger
+from node.line.branch import Root
+from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import examine

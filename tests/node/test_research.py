@@ -16,10 +16,10 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
+from node.line.checkpoint import open_checkpoint
+from node.line.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.loop.stacks import open_checkpoint
-from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours

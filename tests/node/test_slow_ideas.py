@@ -7,10 +7,10 @@ import pytest
 
 from agent.proposal import Context, Cost, Proposal, Silence
 from node.home.home import Home
+from node.line.ledger import Ledger
+from node.line.steps import ExperimentStep
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.steps import ExperimentStep
 from node.store.store import Store
 from protocol.kinds import PatchBody, ResultBody
 from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
+from node.line.checkpoint import open_checkpoint
+from node.line.noise import known_noise
+from node.line.splits import NONCE_BYTES, split_key
+from node.line.steps import CheckpointStep
 from node.loop.agenda import Goal
-from node.loop.noise import known_noise
-from node.loop.splits import NONCE_BYTES, split_key
-from node.loop.stacks import open_checkpoint
-from node.loop.steps import CheckpointStep
 from node.on_demand.measuring import compare, measure
 from node.store.jobs import ON_A_SPLIT, Job
 from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect

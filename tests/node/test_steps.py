@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.faults import DamagedStoreError
-from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.line.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
 

@@ -9,8 +9,8 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.steps import SubmissionStep
-from node.loop.submissions import check_submission, read_folder, submit, summary_of, title_of
+from node.line.steps import SubmissionStep
+from node.line.submissions import check_submission, read_folder, submit, summary_of, title_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.source import Source

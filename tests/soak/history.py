@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.line.steps import AttestationStep, CatchUpStep, ExperimentStep
 from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store
 from protocol.evidence import GAINS

@@ -25,7 +25,7 @@ from aiohttp import web
 
 from agent.source.literals import find_knobs
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.steps import ExperimentStep
 from node.store.jobs import decode_outcome
 from node.store.store import Store
 from tests.dying import dying

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.home.home import Home
+from node.line.steps import AttestationStep
 from node.loop.agenda import Goal
-from node.loop.steps import AttestationStep
 from node.running.node import Node
 from node.running.questions import Question
 from node.store.jobs import Job

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from agent.source.edits import reapply
 from node.home.home import Home
-from node.loop.steps import CheckpointStep, ExperimentStep
-from node.loop.trial import Reading, next_of_trial
+from node.line.steps import CheckpointStep, ExperimentStep
+from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import ResultBody

@@ -7,10 +7,10 @@ signed, whichever way it went. Nothing moves here: adopting is another step, wit
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from node.loop.ledger import Ledger
-from node.loop.noise import known_noise
-from node.loop.steps import AttestationStep
-from node.loop.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.line.ledger import Ledger
+from node.line.noise import known_noise
+from node.line.steps import AttestationStep
+from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds

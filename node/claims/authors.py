@@ -5,8 +5,8 @@ Only own measurements count. Faults of this machine, and what did not run here, 
 
 from collections.abc import Iterable, Iterator
 
-from node.loop.ledger import Ledger
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.line.ledger import Ledger
+from node.line.steps import AttestationStep, CatchUpStep, ExperimentStep
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 

@@ -14,10 +14,10 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
-from node.loop.heads import evidence_for
-from node.loop.ledger import Ledger
-from node.loop.plateaus import REACH_SD
-from node.loop.trial import Reading
+from node.line.heads import evidence_for
+from node.line.ledger import Ledger
+from node.line.plateaus import REACH_SD
+from node.line.trial import Reading
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line
 from node.store.store import Store

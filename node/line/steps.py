@@ -6,7 +6,7 @@
     attestation somebody's claim, run again as it was made
     catchup     the best tree of others against the verified head
     remeasure   the verified head against the one before it, because it is in doubt
-    branch      another tree that the working line goes on from (`node.loop.branches`)
+    branch      another tree that the working line goes on from (`node.line.branch`)
 
 Bodies are canonical values; only this node writes and reads them.
 """

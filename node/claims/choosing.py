@@ -9,14 +9,14 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from agent.proposal import Proposal
+from node.claims.authors import author_rates, failed_alone
+from node.claims.offers import Offer, Offers, Ported
 from node.home.people import People
-from node.loop.attestations import WantedClaim
-from node.loop.authors import author_rates, failed_alone
-from node.loop.branches import Root
+from node.line.attestation import WantedClaim
+from node.line.branch import Root
+from node.line.ledger import Ledger
+from node.line.steps import PEER, AttestationStep, CatchUpStep
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.offers import Offer, Offers, Ported
-from node.loop.steps import PEER, AttestationStep, CatchUpStep
 from protocol.board import Row
 from protocol.fields import fit_line
 from protocol.prospects import (

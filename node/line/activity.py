@@ -8,9 +8,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from node.loop.branches import BranchStep
-from node.loop.steps import AttestationStep
-from node.loop.trial import Confirmation
+from node.line.branch import BranchStep
+from node.line.steps import AttestationStep
+from node.line.trial import Confirmation
 from protocol.fields import fit_line
 from protocol.units import NANO
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint, parse
+from node.claims.choosing import Peers
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.steps import COMBINING, PEER, ExperimentStep
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.publication import ABLATION
-from node.loop.steps import COMBINING, PEER, ExperimentStep
 from node.store.experiments import Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged

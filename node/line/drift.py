@@ -9,10 +9,10 @@ a stack that passes meanwhile settles it. A head that fails is looked at before 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.loop.heads import evidence_for
-from node.loop.ledger import Ledger
-from node.loop.steps import CatchUpStep, CheckpointStep, RemeasureStep
-from node.loop.surroundings import (
+from node.line.heads import evidence_for
+from node.line.ledger import Ledger
+from node.line.steps import CatchUpStep, CheckpointStep, RemeasureStep
+from node.line.surroundings import (
     Surroundings,
     changes_between,
     decisive,
@@ -20,7 +20,7 @@ from node.loop.surroundings import (
     meta_key,
     surroundings_of,
 )
-from node.loop.trial import Confirmation, Reading
+from node.line.trial import Confirmation, Reading
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode

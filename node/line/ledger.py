@@ -1,20 +1,20 @@
 """The books of one line: what the loop decided, written as records and queue entries.
 
 Every method is one transaction: a patch, its result, the line's new state and the end of its job
-are on the disk together or not at all. What is decided is none of its business (`node.loop.trial`).
+are on the disk together or not at all. What is decided is none of its business (`node.line.trial`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.proposal import Proposal
-from node.identity import Identity
-from node.loop.intents import TTL_S, others_intents
-from node.loop.noise import LEAST_RUNS, unselected
-from node.loop.publication import Publication
-from node.loop.session import Subject
-from node.loop.splits import fresh_nonce
-from node.loop.steps import (
+from node.line.identity import Identity
+from node.line.intents import TTL_S, others_intents
+from node.line.noise import LEAST_RUNS, unselected
+from node.line.publication import Publication
+from node.line.session import Subject
+from node.line.splits import fresh_nonce
+from node.line.steps import (
     SUBMITTED,
     CatchUpStep,
     CheckpointStep,
@@ -22,8 +22,8 @@ from node.loop.steps import (
     RemeasureStep,
     SubmissionStep,
 )
-from node.loop.surroundings import meta_key
-from node.loop.trial import Confirmation
+from node.line.surroundings import meta_key
+from node.line.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import HEAD_TRIALS, ON_A_SPLIT, Job, JobKind, Line, LineKey, PlannedRun
 from node.store.store import Store

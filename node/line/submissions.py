@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.source.canonical import fingerprint, parse
-from node.loop.attempts import is_queued, result_here
-from node.loop.ledger import Ledger
+from node.line.attempts import is_queued, result_here
+from node.line.ledger import Ledger
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff

@@ -6,10 +6,10 @@ The rule and the pairs are a checkpoint's; the working line starts again from th
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.loop.ledger import Ledger
-from node.loop.publication import CATCHING_UP
-from node.loop.steps import CatchUpStep
-from node.loop.trial import Confirmation
+from node.line.ledger import Ledger
+from node.line.publication import CATCHING_UP
+from node.line.steps import CatchUpStep
+from node.line.trial import Confirmation
 from node.store.jobs import Job
 from protocol.changes import Origin
 from protocol.records import Record

@@ -6,7 +6,7 @@ Own runs are those that nobody selected: baselines and both sides of confirmatio
 from collections.abc import Sequence
 from statistics import median, variance
 
-from node.loop.surroundings import surroundings_of
+from node.line.surroundings import surroundings_of
 from node.store.jobs import ON_A_SPLIT, LineKey
 from node.store.store import Store
 from protocol.kinds import NoiseBody

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from node.loop.steps import Measured
+from node.line.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut

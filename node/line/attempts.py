@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Literal
 
 from agent.source.canonical import fingerprint
-from node.loop.branches import is_stack_full
-from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.line.branch import is_stack_full
+from node.line.steps import CheckpointStep, ExperimentStep, SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.terminal import plain

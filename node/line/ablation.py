@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from agent.source.canonical import fingerprint, parse
-from node.loop.attestations import WantedClaim, step_of
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import AttestationStep, CheckpointStep
-from node.loop.trial import Confirmation
+from node.line.attestation import WantedClaim, step_of
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.steps import AttestationStep, CheckpointStep
+from node.line.trial import Confirmation
 from node.store.experiments import is_branching
 from node.store.jobs import Job
 from node.store.store import Store

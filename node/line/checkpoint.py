@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.loop.ledger import Ledger
-from node.loop.publication import MAX_PARENTS, STACKING
-from node.loop.steps import CheckpointStep
-from node.loop.trial import Confirmation
+from node.line.ledger import Ledger
+from node.line.publication import MAX_PARENTS, STACKING
+from node.line.steps import CheckpointStep
+from node.line.trial import Confirmation
 from node.store.experiments import is_branching
 from node.store.jobs import Job
 from protocol.changes import Origin
