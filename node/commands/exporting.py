@@ -171,7 +171,8 @@ def _imported_data(store: "Store", wanted: str) -> bytes:
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":
     """Return a diff and the record that says most about it."""
     from node.commands.history import diff_of
-    from node.line.heads import evidence_for, manifest_of, the_line
+    from node.line.heads import manifest_of, the_line
+    from node.line.vouching import evidence_for
     from node.store.blobs import Blobs
     from protocol.patches import unified_diff
 

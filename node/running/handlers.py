@@ -6,7 +6,7 @@ from node.advice import advice, prompt_document
 from node.claims.authors import author_rates
 from node.home.control import Handler, Message
 from node.home.people import read_people
-from node.line.submissions import check_submission
+from node.line.handed_in import check_submission
 from node.running.node import Node
 from node.running.questions import Question
 from node.views.peers import peers_document

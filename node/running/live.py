@@ -18,7 +18,7 @@ from rich.text import Text
 
 from node.line.activity import DECISION_WORDS, Activity, Dot
 from node.line.branch import branch_of, kept_in
-from node.line.heads import evidence_for
+from node.line.vouching import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain

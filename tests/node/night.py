@@ -21,9 +21,14 @@ from node.line.attestation import (
     plan_next_pair,
     weigh,
 )
-from node.line.catch_up import close_catch_up, open_catch_up
+from node.line.catch_up import CatchUpStep, close_catch_up, open_catch_up
+from node.line.experiment import (
+    PEER,
+    close_experiment,
+    open_experiment,
+    plan_recheck,
+)
 from node.line.ledger import Ledger, RecordedExperiment
-from node.line.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
 from node.line.trial import Reading
 from node.loop.insights import tell_insight
 from node.report.concluded import Span
@@ -108,10 +113,12 @@ class Night:
         claim_milli: int | None = None,
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
-        job = self.ledger.open_experiment(proposal, parents, author=author, claim_milli=claim_milli)
-        step = ExperimentStep.from_value(job.body)
+        job = open_experiment(
+            self.ledger, proposal, parents, author=author, claim_milli=claim_milli
+        )
+        step = job.step
         for _ in metrics_nano[1:]:
-            self.ledger.plan_recheck(job, step)
+            plan_recheck(self.ledger, job, step)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -121,7 +128,7 @@ class Night:
             self.store.finish_run(one, StoredOutcome(run=ended, log_tail=""))
         runs = outcomes(self.store, job)
         closed = replace(step, decision=decision, gain_milli=gain_milli)
-        return self.ledger.close_experiment(job, closed, runs, note=decision)
+        return close_experiment(self.ledger, job, closed, runs, note=decision)
 
     def keep(self, proposal: Proposal, *, gain_nano: int = GAIN_NANO) -> RecordedExperiment:
         """Record an idea that is kept."""
@@ -177,7 +184,7 @@ class Night:
             is_published=True,
         )
         job = open_attestation(self.ledger, wanted)
-        step = AttestationStep.from_value(job.body)
+        step = job.step
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.ledger.publication.manifest
         while (

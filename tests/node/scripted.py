@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
+from node.loop.verdicts import Verdicts
+
 from agent.proposal import Context, Proposal, Proposer
 from node.claims.choosing import Peers
 from node.home.home import Home
@@ -19,7 +21,6 @@ from node.loop.ideas import Ideas
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.verdicts import Verdicts
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest

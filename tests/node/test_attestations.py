@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.attestation import WantedClaim
-from node.line.steps import AttestationStep
+from node.line.attestation import AttestationStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
@@ -80,7 +79,7 @@ def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
     job = bench.store.job(job_id)
     assert job is not None
     assert job.state == "done"
-    return AttestationStep.from_value(job.body)
+    return job.step
 
 
 def signed(bench: Bench) -> list[AttestBody]:

@@ -13,6 +13,7 @@ import pytest
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
 from node.journal.journal import Journal
+from node.line.experiment import ExperimentStep
 from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
 from node.store.mirror import Mirror
@@ -69,7 +70,7 @@ def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home) -> No
         with Store.open(home) as store:
             kept = [record.id.hex() for record in store.own_records() if record.kind == "result"]
             assert set(promised) <= set(kept)
-            done = [job.body for job in store.closed_jobs(LINE, "experiment")]
+            done = [job.body for job in store.closed_jobs(LINE, ExperimentStep)]
             baseline = store.experiments(limit=1)[0].id.hex()
             assert done == [{"result": bytes.fromhex(name)} for name in kept if name != baseline]
             Journal(home, store, Blobs(home.blobs), LINE).catch_up()

@@ -8,8 +8,8 @@ import pytest
 
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.line.experiment import ExperimentStep, open_experiment
 from node.line.ledger import Ledger
-from node.line.steps import ExperimentStep
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
 from node.store.blobs import Blobs
@@ -49,8 +49,8 @@ def titles(ideas: Ideas) -> list[str]:
 
 def step_of(ledger: Ledger, rate: str) -> ExperimentStep:
     """An experiment on the baseline that was good while its base moved on."""
-    job = ledger.open_experiment(proposal_of(BASELINE, rate))
-    return replace(ExperimentStep.from_value(job.body), decision="rebased")
+    job = open_experiment(ledger, proposal_of(BASELINE, rate))
+    return replace(job.step, decision="rebased")
 
 
 def test_every_idea_is_handed_out_once(home: Home, ledger: Ledger) -> None:
@@ -179,6 +179,6 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     (outcome,) = ideas.context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
     conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
-    job = ledger.store.closed_jobs(LINE, "experiment")[-1]
-    ideas.learn(job, replace(ExperimentStep.from_value(job.body), gain_milli=None))
+    job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+    ideas.learn(job, replace(job.step, gain_milli=None))
     assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]

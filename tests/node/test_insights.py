@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.line.steps import PEER, CheckpointStep, ExperimentStep, Measured
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import PEER, ExperimentStep
+from node.line.trial import Measured
 from node.loop import verdicts
 from node.loop.agenda import Goal
 from node.loop.insights import (

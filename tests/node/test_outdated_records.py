@@ -11,7 +11,7 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.line.steps import ExperimentStep
+from node.line.experiment import ExperimentStep
 from node.store.mirror import Mirror
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend, remarks
@@ -128,7 +128,7 @@ def test_records_of_then_are_read_and_sent_to_nobody(old_home: Home) -> None:
 def test_a_job_of_then_goes_on(old_home: Home) -> None:
     with Store.open(old_home) as store:
         (job,) = store.open_jobs(LINE)
-        assert ExperimentStep.from_value(job.body).title == SHOWN
+        assert job.step.title == SHOWN
         (planned,) = store.runs_of(job.id)
         assert planned.outcome is not None
         assert planned.outcome.run.reason == SHOWN

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.line.publication import ABLATION
-from node.line.steps import Measured
+from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from protocol.changes import Origin

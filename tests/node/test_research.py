@@ -16,8 +16,10 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
-from node.line.steps import SUBMITTED, CheckpointStep, ExperimentStep
+from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.experiment import ExperimentStep, open_experiment
+from node.line.heads import move_head
+from node.line.submission import SUBMITTED, open_submission
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.store.jobs import PlannedRun
@@ -450,7 +452,7 @@ def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
-    ledger.move_head(BASELINE.tree, evidence=None)
+    move_head(ledger, BASELINE.tree, evidence=None)
     assert ledger.known_line.bank_nano == ()
     bench.runner.gate = asyncio.Event()
 
@@ -504,9 +506,9 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     assert bench.store.open_jobs(LINE) == []
-    closed = bench.store.closed_jobs(LINE, "checkpoint")[0]
+    closed = bench.store.closed_jobs(LINE, CheckpointStep)[0]
     assert closed.id == job.id
-    assert CheckpointStep.from_value(closed.body).passed
+    assert closed.step.passed
 
 
 def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
@@ -562,8 +564,8 @@ def tried(bench: Bench, source: Source = RATE) -> Research:
 
 def steps_of(bench: Bench) -> list[ExperimentStep]:
     """The experiments that were closed, oldest first."""
-    jobs = bench.store.closed_jobs(LINE, "experiment")
-    return [ExperimentStep.from_value(job.body) for job in jobs]
+    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
+    return [job.step for job in jobs]
 
 
 def test_a_source_is_judged_on_a_fresh_home_and_nothing_else_is_proposed(bench: Bench) -> None:
@@ -592,7 +594,7 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
 
 def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
     settled(tried(bench).run())
-    ledger_of(bench.home, bench.store).move_head(RATE.tree, evidence=None)
+    move_head(ledger_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
     assert bench.runner.started[3:]
     assert set(bench.runner.started[3:]) == {RATE.tree}
@@ -661,9 +663,9 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     )
     ledger = with_baseline(bench.home, bench.store)
     mark = fingerprint(RATE)
-    waiting = ledger.open_submission(RATE, fingerprint=mark, title="mine", why="")
+    waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    ledger.open_experiment(idea, submission=waiting)
+    open_experiment(ledger, idea, submission=waiting)
     keep(ledger, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]
@@ -673,7 +675,7 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     (old,) = mine[1].parents
     assert bench.store.patch(old) is not None
     # What it measured against the old base is not counted again: the new one had both its runs.
-    jobs = bench.store.closed_jobs(LINE, "experiment")
+    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
     assert [len(bench.store.runs_of(job.id)) for job in jobs] == [1, 2, 2]
 
 
@@ -681,8 +683,8 @@ def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) 
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
-    ledger.open_submission(RATE, fingerprint=fingerprint(RATE), title="mine", why="")
-    ledger.move_head(RATE.tree, evidence=None)
+    open_submission(ledger, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
+    move_head(ledger, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
     assert bench.store.open_jobs(LINE) == []

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.checkpoint import open_checkpoint
+from node.line.baseline import BaselineStep
+from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.noise import known_noise
 from node.line.splits import NONCE_BYTES, split_key
-from node.line.steps import CheckpointStep
 from node.loop.agenda import Goal
 from node.on_demand.measuring import compare, measure
 from node.store.jobs import ON_A_SPLIT, Job
@@ -100,8 +100,8 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     bench.runner.on_start = tell_truth
     bench.rates = ["0.201"]
     work(bench)
-    trials = bench.store.closed_jobs(LINE, "checkpoint")
-    assert [CheckpointStep.from_value(job.body).passed for job in trials] == [True, False]
+    trials = bench.store.closed_jobs(LINE, CheckpointStep)
+    assert [job.step.passed for job in trials] == [True, False]
     assert not any("than before" in said for said in bench.said)
     assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
 
@@ -143,7 +143,7 @@ def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
     assert bench.store.runs_on_splits(TASK) == 2
     keep(ledger, "0.200")  # a screen and a recheck: on splits that decide nothing
     job = open_checkpoint(ledger)
-    ledger.plan_checkpoint_pair(job, CheckpointStep.from_value(job.body))
+    ledger.plan_checkpoint_pair(job, job.step)
     assert bench.store.runs_on_splits(TASK) == 2
     for planned in bench.store.runs_of(job.id):
         end(bench.store, planned, 1_000_000_000)
@@ -157,7 +157,7 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     ledger = with_baseline(bench.home, bench.store)
     keep(ledger, "0.200")
     job = open_checkpoint(ledger)
-    ledger.plan_checkpoint_pair(job, CheckpointStep.from_value(job.body))
+    ledger.plan_checkpoint_pair(job, job.step)
     planned = bench.store.runs_of(job.id)
     end(bench.store, planned[0], 1_000_000_000)
     assert isinstance(job.body, dict)
@@ -175,13 +175,13 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     assert [(run.role, run.seed, run.outcome) for run in again] == [
         (run.role, run.seed, None) for run in planned
     ]
-    (baseline,) = bench.store.closed_jobs(LINE, "baseline")
+    (baseline,) = bench.store.closed_jobs(LINE, BaselineStep)
     assert all(run.outcome for run in bench.store.runs_of(baseline.id))
     bench.runner.outcomes = dict([better("0.200")])
     bench.goal = Goal(is_on_demand=True)
     work(bench)
-    (closed,) = bench.store.closed_jobs(LINE, "checkpoint")
-    assert CheckpointStep.from_value(closed.body).passed
+    (closed,) = bench.store.closed_jobs(LINE, CheckpointStep)
+    assert closed.step.passed
     assert set(bench.runner.splits) == {key_of(found)}
 
 

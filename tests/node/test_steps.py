@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.faults import DamagedStoreError
-from node.line.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.submission import SubmissionStep
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
+from node.line.baseline import BaselineStep
+from node.line.experiment import ExperimentStep
 from node.store.database import Database
 from node.store.jobs import Line, decode_outcome
 from node.store.store import Store
@@ -194,11 +196,11 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
         assert [open_job.body for open_job in reader.open_jobs(LINE)] == [
             {"step": 1, "tree": BETTER.tree}
         ]
-    assert store.closed_jobs(LINE, "experiment") == []
+    assert store.closed_jobs(LINE, ExperimentStep) == []
     store.close_job(job.id)
     assert store.open_jobs(LINE) == []
-    assert [closed.id for closed in store.closed_jobs(LINE, "experiment")] == [job.id]
-    assert store.closed_jobs(LINE, "baseline") == []
+    assert [closed.id for closed in store.closed_jobs(LINE, ExperimentStep)] == [job.id]
+    assert store.closed_jobs(LINE, BaselineStep) == []
     assert store.runs_of(job.id) == [done, later]
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.line.steps import SubmissionStep
-from node.line.submissions import check_submission, read_folder, submit, summary_of, title_of
+from node.line.handed_in import check_submission, read_folder, submit, summary_of, title_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.source import Source
@@ -103,7 +102,7 @@ def test_a_source_is_queued_once_however_it_is_written(home: Home, store: Store)
     commented = SOURCE.replacing("train.py", b"# a comment\n" + SOURCE["train.py"])
     assert submit(ledger, commented, title="", why="") == mark == fingerprint(SOURCE)
     (job,) = store.open_jobs(ledger.key)
-    assert SubmissionStep.from_value(job.body).tree == SOURCE.tree
+    assert job.step.tree == SOURCE.tree
     assert mark in store.fingerprints(ledger.key.task)
 
 

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from node.line.steps import AttestationStep, CatchUpStep, ExperimentStep
 from node.store.jobs import Job, JobKind, LineKey
 from node.store.store import Store
 from protocol.evidence import GAINS
@@ -85,7 +84,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
     ended = [run.outcome.run for run in store.runs_of(job.id) if run.outcome]
     runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
     if job.kind == "experiment":
-        trial = ExperimentStep.from_value(job.body)
+        trial = job.step
         for author, patch in zip(trial.authors, trial.parents, strict=False):
             yield Slot(
                 kind=job.kind,
@@ -99,7 +98,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
                 device_s=device_s / len(trial.authors),
             )
     elif job.kind == "catchup":
-        head = CatchUpStep.from_value(job.body)
+        head = job.step
         yield Slot(
             kind=job.kind,
             author=head.author,
@@ -112,7 +111,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
             device_s=device_s,
         )
     else:
-        asked = AttestationStep.from_value(job.body)
+        asked = job.step
         if asked.part is not None:  # an own question: what a part of the head is worth
             return
         assert asked.target is not None
