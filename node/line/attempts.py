@@ -106,8 +106,9 @@ def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultB
 
 def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     """Say whether a source with this canonical AST waits for its turn or is being measured."""
-    jobs = store.open_jobs(key, ExperimentStep, SubmissionStep)
-    return any(job.step.fingerprint == mark for job in jobs)
+    measured = (job.step.fingerprint for job in store.open_jobs(key, ExperimentStep))
+    waiting = (job.step.fingerprint for job in store.open_jobs(key, SubmissionStep))
+    return mark in (*measured, *waiting)
 
 
 def told_again(attempt: Attempt) -> Attempt:

@@ -20,9 +20,9 @@ from node.line.branch import (
     open_return,
 )
 from node.line.checkpoint import close_checkpoint, open_checkpoint
-from node.line.experiment import close_experiment, open_experiment, plan_recheck
+from node.line.experiment import RecordedExperiment, close_experiment, open_experiment, plan_recheck
 from node.line.identity import Identity
-from node.line.ledger import Ledger, RecordedExperiment
+from node.line.ledger import Ledger
 from node.line.session import Subject
 from node.line.trial import Confirmation, Reading, next_of_confirmation
 from node.store.blobs import Blobs
@@ -148,7 +148,7 @@ def conclude(
     job = open_experiment(ledger, proposal)
     step = job.step
     for _ in metrics_nano[1:]:
-        plan_recheck(ledger, job, step)
+        plan_recheck(ledger, job)
     runs = finished(ledger.store, job, *metrics_nano)
     closed = replace(step, decision=decision, gain_milli=2000)
     return close_experiment(ledger, job, closed, runs, note=decision)
@@ -178,15 +178,14 @@ def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchSte
     """Let the runs of a branch end with these metrics; None is a crash."""
     runs = finished(ledger.store, job, *metrics_nano)
     behind_sd = None if None in metrics_nano else 5.0
-    return close_branch(ledger, job, job.step, runs, behind_sd)
+    return close_branch(ledger, job, runs, behind_sd)
 
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
     job = open_checkpoint(ledger)
-    step = job.step
     for _ in range(pairs):
-        ledger.plan_checkpoint_pair(job, step)
+        ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in ledger.store.runs_of(job.id):
         metric_nano: int | None = BASE_NANO + planned.ordinal
         if planned.role == "candidate":
@@ -194,7 +193,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
         end(ledger.store, planned, metric_nano)
     confirmation = confirmation_of(ledger, job)
     return close_checkpoint(
-        ledger, job, step, outcomes(ledger.store, job), confirmation, note="a checkpoint"
+        ledger, job, outcomes(ledger.store, job), confirmation, note="a checkpoint"
     )
 
 

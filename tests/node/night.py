@@ -24,11 +24,12 @@ from node.line.attestation import (
 from node.line.catch_up import CatchUpStep, close_catch_up, open_catch_up
 from node.line.experiment import (
     PEER,
+    RecordedExperiment,
     close_experiment,
     open_experiment,
     plan_recheck,
 )
-from node.line.ledger import Ledger, RecordedExperiment
+from node.line.ledger import Ledger
 from node.line.trial import Reading
 from node.loop.insights import tell_insight
 from node.report.concluded import Span
@@ -118,7 +119,7 @@ class Night:
         )
         step = job.step
         for _ in metrics_nano[1:]:
-            plan_recheck(self.ledger, job, step)
+            plan_recheck(self.ledger, job)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -160,13 +161,13 @@ class Night:
         )
         job = open_catch_up(self.ledger, step)
         for _ in range(4):
-            self.ledger.plan_checkpoint_pair(job, step)
+            self.ledger.plan_fresh_pair(job, step.base, step.tree)
         for planned in self.store.runs_of(job.id):
             gained = gain_nano if planned.role == "candidate" else 0
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
         confirmation = confirmation_of(self.ledger, job)
         runs = outcomes(self.store, job)
-        return close_catch_up(self.ledger, job, step, runs, confirmation, note="a catch-up")
+        return close_catch_up(self.ledger, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
@@ -190,12 +191,12 @@ class Night:
         while (
             weighed := weigh(self.store.runs_of(job.id), step, reading, manifest)
         ).move == "pair":
-            plan_next_pair(self.ledger, job, step)
+            plan_next_pair(self.ledger, job)
             for planned in self.store.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.ledger, job, step, outcomes(self.store, job), weighed)
+            close_attestation(self.ledger, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:

@@ -76,7 +76,7 @@ def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
             await research.run()
 
     asyncio.run(work())
-    job = bench.store.job(job_id)
+    job = bench.store.job(job_id, AttestationStep)
     assert job is not None
     assert job.state == "done"
     return job.step
@@ -184,7 +184,7 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
     bench.runner.on_start = stop
     job_id = research.attest(claiming(2.0))
     asyncio.run(research.run())
-    job = bench.store.job(job_id)
+    job = bench.store.job(job_id, AttestationStep)
     assert job is not None
     assert job.state == "open"
     before = [run.seed for run in bench.store.runs_of(job_id) if run.outcome]

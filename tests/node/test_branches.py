@@ -20,6 +20,7 @@ from node.line.branch import (
     open_return,
 )
 from node.line.heads import move_head
+from node.line.kinds import KINDS
 from node.line.ledger import Ledger
 from node.line.publication import ABLATION
 from node.store.blobs import Blobs
@@ -207,7 +208,7 @@ def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: 
     assert not step.is_taken
     assert ledger.known_line == before
     assert ledger.store.experiments(LINE)[-1].decision == "failed"
-    assert ledger.store.open_jobs(LINE) == []
+    assert ledger.store.open_jobs(LINE, *KINDS) == []
 
 
 def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> None:
@@ -239,7 +240,7 @@ def test_a_head_moved_by_hand_ends_the_branch(ledger: Ledger) -> None:
 def test_a_line_whose_branch_job_was_lost_is_judged_like_any(ledger: Ledger) -> None:
     step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
     (job,) = ledger.store.closed_jobs(LINE, BranchStep)
-    ledger.store.update_job_body(job.id, replace(step, patch=None).to_value())
+    ledger.store.update_step(job, replace(step, patch=None))
     assert branch_of(ledger.store, ledger.known_line) is None
     kept(ledger, "0.61")
     assert checkpoint(ledger, gain_nano=STEP_NANO)
@@ -347,7 +348,7 @@ def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(ledger: Ledger, hom
     )
     job = open_branch(ledger, root, why="nothing was kept", runs=1)
     runs = finished(ledger.store, job, BASE_NANO)
-    step = close_branch(ledger, job, job.step, runs, 21.0)
+    step = close_branch(ledger, job, runs, 21.0)
     assert not step.is_taken
     assert ledger.store.experiments(LINE)[-1].decision == "discarded"
 

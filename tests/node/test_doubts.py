@@ -339,8 +339,7 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     line = bench.store.load_line(LINE)
     assert line is not None
     assert line.verified == (working if is_better else BASELINE.tree)
-    trials = [job.body for job in bench.store.closed_jobs(LINE, CheckpointStep)][1:]
-    steps = [CheckpointStep.from_value(body) for body in trials]
+    steps = [job.step for job in bench.store.closed_jobs(LINE, CheckpointStep)][1:]
     assert [(step.base, step.passed) for step in steps] == [
         (HEAD, False),
         (BASELINE.tree, is_better),

@@ -272,7 +272,7 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     store.close_job(asked.id)
     then = exploring.open_next()
     assert isinstance(then, Job)
-    assert then.kind == "branch"
+    assert then.step.KIND == "branch"
 
 
 # Peers' trees

@@ -13,6 +13,7 @@ from node.line.bank import close_bank, open_bank
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment, plan_recheck
 from node.line.heads import move_head
+from node.line.kinds import KINDS
 from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -54,7 +55,7 @@ def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(ledger
     assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
     assert ledger.store.load_line(ledger.key) == line
     assert ledger.store.tried(TASK, fingerprint(BASELINE))
-    assert ledger.store.open_jobs(ledger.key) == []
+    assert ledger.store.open_jobs(ledger.key, *KINDS) == []
 
 
 def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store) -> None:
@@ -111,7 +112,7 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
 ) -> None:
     job = open_experiment(ledger, proposal_of(BASELINE, "0.2"))
     step = job.step
-    plan_recheck(ledger, job, step)
+    plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     before = [record.id for record in ledger.store.records()]
     with closing(sqlite3.connect(home.store)) as other:
@@ -127,7 +128,7 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     line = ledger.store.load_line(ledger.key)
     assert line is not None
     assert line.working == BASELINE.tree
-    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key)] == [job.id]
+    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key, *KINDS)] == [job.id]
 
 
 def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(

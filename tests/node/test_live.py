@@ -132,5 +132,5 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
 
 def test_a_line_without_a_bank_is_drawn(home: Home, store: Store) -> None:
     ledger = with_baseline(home, store)
-    ledger._save(replace(ledger.known_line, bank_nano=()))
+    ledger.save(replace(ledger.known_line, bank_nano=()))
     assert "verified head" in drawn(node_of(home, store))

@@ -58,7 +58,7 @@ def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger)
             ledger, proposal_of(BASELINE, rate), decision, None if rate == "0.8" else BASE_NANO
         )
         job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
-        learning.learn(job, job.step)
+        learning.learn(job)
     assert learning.all == outcomes_of(ledger, home).all
     assert [one.decision for one in learning.all] == ["screened_out", "failed"]
 

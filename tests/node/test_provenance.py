@@ -60,8 +60,8 @@ def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ..
         fingerprint=fingerprint(source),
     )
     job = open_experiment(ledger, proposal, parents)
-    step = books.job.step
-    plan_recheck(ledger, job, step)
+    step = job.step
+    plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     closed = replace(step, decision="kept", gain_milli=2000)
     return close_experiment(ledger, job, closed, runs, note="kept").patch

@@ -16,9 +16,11 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
+from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.heads import move_head
+from node.line.kinds import KINDS
 from node.line.submission import SUBMITTED, open_submission
 from node.loop.agenda import Goal
 from node.loop.research import Research
@@ -65,7 +67,7 @@ def test_it_stops_after_so_many_experiments(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=3)
     settled(bench.research().run())
     assert bench.decisions() == ["baseline", *["discarded"] * 3]
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []
 
 
 def test_experiments_are_counted_by_session(bench: Bench) -> None:
@@ -122,7 +124,7 @@ def test_a_run_that_waits_for_a_quiet_minute_is_put_off_when_the_session_ends(
             await loop
 
     settled(work())
-    (job,) = bench.store.open_jobs(LINE)
+    (job,) = bench.store.open_jobs(LINE, *KINDS)
     planned = bench.store.runs_of(job.id)
     assert [run.outcome for run in planned] == [None, None]
     bench.runner.disturbed = None
@@ -288,7 +290,7 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
     research = bench.research()
 
     def is_confirming() -> bool:
-        return any(job.kind == "checkpoint" for job in bench.store.open_jobs(LINE))
+        return any(job.step.KIND == "checkpoint" for job in bench.store.open_jobs(LINE, *KINDS))
 
     def pause_in_a_checkpoint(_: int) -> None:
         if is_confirming() and not research._paused:
@@ -479,19 +481,19 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
     with pytest.raises(ArnodeError):
         settled(bench.research().run())
     planned = {
-        (job.kind, run.ordinal): run.seed
-        for job in bench.store.open_jobs(LINE)
+        (job.step.KIND, run.ordinal): run.seed
+        for job in bench.store.open_jobs(LINE, *KINDS)
         for run in bench.store.runs_of(job.id)
     }
-    jobs = bench.store.open_jobs(LINE)
+    jobs = bench.store.open_jobs(LINE, *KINDS)
     bench.runner.is_broken_from = 10_000
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []
     assert "adopted" in bench.decisions()
     # What was planned before the fault was run with the seed it was planned with.
     for job in jobs:
         for run in bench.store.runs_of(job.id)[:1]:
-            assert run.seed == planned[job.kind, run.ordinal]
+            assert run.seed == planned[job.step.KIND, run.ordinal]
             assert run.outcome is not None
 
 
@@ -505,7 +507,7 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     job = open_checkpoint(ledger)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []
     closed = bench.store.closed_jobs(LINE, CheckpointStep)[0]
     assert closed.id == job.id
     assert closed.step.passed
@@ -518,7 +520,7 @@ def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     open_beside: list[int] = []
 
     def look(_: int) -> None:
-        kinds = [job.kind for job in bench.store.open_jobs(LINE)]
+        kinds = [job.step.KIND for job in bench.store.open_jobs(LINE, *KINDS)]
         if "checkpoint" in kinds:
             open_beside.append(len(kinds))
 
@@ -540,8 +542,7 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     ]
     planned = [
         run.seed
-        for kind in ("baseline", "experiment", "checkpoint")
-        for job in bench.store.closed_jobs(LINE, kind)  # type: ignore[arg-type]
+        for job in bench.store.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
         for run in bench.store.runs_of(job.id)
     ]
     assert sorted(recorded) == sorted(planned)
@@ -617,7 +618,9 @@ def test_a_source_that_a_fault_cut_off_goes_on_with_its_seed(
     bench.runner.is_broken_from = is_broken_from
     with pytest.raises(ArnodeError):
         settled(tried(bench).run())
-    planned = [run for job in bench.store.open_jobs(LINE) for run in bench.store.runs_of(job.id)]
+    planned = [
+        run for job in bench.store.open_jobs(LINE, *KINDS) for run in bench.store.runs_of(job.id)
+    ]
     bench.runner.is_broken_from = 10_000
     settled(tried(bench).run())
     assert bench.decisions() == ["baseline", "kept"]
@@ -687,4 +690,4 @@ def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) 
     move_head(ledger, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []

@@ -101,7 +101,7 @@ def test_what_it_wrote_for_a_line_that_moved_is_made_on_the_new_one(
         await settled()
         other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
         ledger.blobs.put_source(other)
-        ledger._save(replace(ledger.known_line, working=other.tree))
+        ledger.save(replace(ledger.known_line, working=other.tree))
         scribe.leave.set()
         await settled()
         idea = ideas.take()
@@ -140,7 +140,7 @@ def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
         proposal = replace(proposal_of(BASELINE, "0.7"), key="llm:x", proposer="llm")
         conclude(ledger, proposal, "failed", None)
         job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
-        ideas.learn(job, job.step)
+        ideas.learn(job)
         for _ in range(2):
             ideas.prepare()
             await settled()
