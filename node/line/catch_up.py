@@ -81,7 +81,7 @@ class CatchUpStep(HeadTrial):
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Go on until the rule knows; then the tree is the head, or it stays."""
-        confirmation = self.confirmed(desk, job, runs, claim=self.claim)
+        confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
         note = note_of(confirmation)

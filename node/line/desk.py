@@ -8,7 +8,7 @@ from node.line.activity import Activity
 from node.line.drift import note_surroundings
 from node.line.ledger import Ledger
 from node.line.session import Session
-from node.line.trial import ANCHOR_PAIRS, Confirmation, Reading
+from node.line.trial import Reading
 from node.store.jobs import Job, Step
 from protocol.rule import Policy
 from protocol.statistics import NoiseEstimate
@@ -103,12 +103,3 @@ class Desk:
         told_runs = self.store.count_runs(job.line.task, *self._on_one_split, before_job=job.id)
         memorised = self.session.memorised(*sources, told_runs=told_runs)
         return replace(self.reading(), memorised=memorised)
-
-    def plan_base(self, job: Job[Any], base: bytes, confirmation: Confirmation) -> None:
-        """Commit to the base of a pair once more; its other half stands."""
-        assert confirmation.unfinished is not None  # noqa: S101 -- a seed comes with that move
-        self.store.plan_run(job.id, role="base", tree=base, seed=confirmation.unfinished)
-
-    def plan_anchors(self, job: Job[Any], confirmation: Confirmation) -> None:
-        """Commit to the task's baseline beside the last pairs."""
-        self.ledger.plan_anchors(job, [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]])

@@ -17,7 +17,7 @@ from protocol.errors import ArnodeError
 from protocol.fields import Table, digest, field, line
 from protocol.kinds import ResultBody
 from protocol.records import Record
-from protocol.rule import POWER
+from protocol.rule import POWER, Policy
 from protocol.runs import Run
 
 
@@ -47,6 +47,11 @@ class RemeasureStep(HeadTrial):
         field("measured", MEASURED, optional=True),
     )
 
+    @property
+    def policy(self) -> Policy:
+        """Those of `compare`: one question about what is there already."""
+        return POWER
+
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""
         del store
@@ -54,8 +59,7 @@ class RemeasureStep(HeadTrial):
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Go on until the rule knows; then the head stays, or the one before it is the head."""
-        # One question about what is there already, as in `verify`.
-        confirmation = self.confirmed(desk, job, runs, policy=POWER)
+        confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
         note = note_of(confirmation)
