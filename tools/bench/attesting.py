@@ -8,16 +8,17 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
+from typing import Final
 
 from node.loop.trial import ANCHOR_PAIRS
 from protocol.evidence import SPOKEN, BorneOut, Evidence, least_nano
 from protocol.gains import Pair
-from protocol.prospects import AuthorRate, audit_order
+from protocol.prospects import AuthorRate, Outcome, audit_order
 from protocol.rule import MIN_PAIRS, POWER, QUICK, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from tests.protocol.scatter import Noise, normal, skewed, student
@@ -180,15 +181,18 @@ def _spent(
             author = order(rates, chance)
             is_liar = author.startswith(b"liar")
             judgement, _, _, pairs = chance.choice(lies if is_liar else truths)
-            said = judgement.verdict
             rates[author] = rates.get(author, AuthorRate()).after(
-                "unshown" if said == "unconfirmed" else said if said in _OUTCOMES else "unconfirmed"
+                _OUTCOMES.get(judgement.verdict, "unconfirmed")
             )
             spent[audit // _AUDITS_A_MONTH] += is_liar * 2 * pairs / _LIARS / count
     return spent
 
 
-_OUTCOMES = ("confirmed", "refuted")
+_OUTCOMES: Final[Mapping[str | None, Outcome]] = {
+    "confirmed": "confirmed",
+    "refuted": "refuted",
+    "unconfirmed": "unshown",
+}
 
 
 def _authors(name: str, count: int) -> list[bytes]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from tools.bench.streams import REACH_SD, Node
+from node.loop.plateaus import REACH_SD
+from tools.bench.streams import Node
 from tools.bench.worlds import BAD_SHARE, GOOD_SHARE
 
 Way: TypeAlias = tuple[int, ...]  # which way was gone at each fork

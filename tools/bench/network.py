@@ -30,7 +30,7 @@ def run_network(_kept: Path) -> dict[str, object]:
     if not FIGURES.exists() or not {"syncing", "peers"} <= json.loads(FIGURES.read_text()).keys():
         sys.exit("run `make bench PART=syncing` and `make bench PART=peers` first")
     units = Units.of(json.loads(FIGURES.read_text()))
-    figures = {
+    figures: dict[str, object] = {
         "days": {
             pace: {str(nodes): _rounded(day(_assumed(nodes, rate), units)) for nodes in SIZES}
             for pace, rate in PACES.items()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -83,6 +84,10 @@ def _plain(task: Task, data: TaskData, root: Path, *, seed: int) -> float:
     return time.monotonic() - started_s
 
 
+def _is_fourth(number: int, _public: float, _secret: float) -> bool:
+    return number % 4 == 0
+
+
 async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[float, float]:
     """Seconds a run at steady state, training of one beside the scoring of the one before, and the
     share of the time in which one trained.
@@ -97,7 +102,7 @@ async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[flo
         run = runner.run(
             task.source,
             first_seed + number,
-            needs_audit=lambda _public, _secret, number=number: number % 4 == 0,
+            needs_audit=partial(_is_fourth, number),
             on_trained=trained.set,
         )
         scoring.append(asyncio.create_task(run))

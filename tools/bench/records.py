@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
@@ -64,8 +65,8 @@ def _intake(kept: Path) -> dict[str, object]:
         bare_s.append(_seconds(lambda: _check_signatures(records)))
         root = kept / f"intake-{os.getpid()}-{turn}"
         with Store.open(Home(root)) as store:
-            new_s.append(_seconds(lambda store=store: store.ingest(wires, now_ms=NOW_MS)))
-            known_s.append(_seconds(lambda store=store: store.ingest(wires, now_ms=NOW_MS)))
+            new_s.append(_seconds(partial(store.ingest, wires, now_ms=NOW_MS)))
+            known_s.append(_seconds(partial(store.ingest, wires, now_ms=NOW_MS)))
         shutil.rmtree(root)
         print(f"  intake {turn + 1} of {_ROUNDS}", file=sys.stderr)
     return {

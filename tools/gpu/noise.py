@@ -33,7 +33,7 @@ async def run_noise(
             break
         outcomes.append(await session.run(f"seed {seed}", ours(), seed))
         report.figures["seeds"] = _seeds(outcomes)
-    await _sweep(session, report, memory_gib, sweep_seconds, _GRID[points])
+    await _sweep(session, report, memory_gib, sweep_seconds, list(_GRID)[points])
 
 
 def _seeds(outcomes: list[RunOutcome]) -> Figures:

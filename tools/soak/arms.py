@@ -196,7 +196,9 @@ def _coordinate(knob: Knob) -> Scalar:
 def _suggested(knob: Knob, trial: "optuna.Trial") -> Scalar:
     axis = axis_of(knob)
     if axis is None:
-        return trial.suggest_categorical(knob.name, _options(knob))
+        chosen = trial.suggest_categorical(knob.name, _options(knob))
+        assert chosen is not None, "it was no option"
+        return chosen
     whole = _whole(axis)
     if whole:
         return axis.value(trial.suggest_int(knob.name, whole[0], whole[-1]))

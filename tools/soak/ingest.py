@@ -23,7 +23,7 @@ from node.store.store import Store
 from node.upkeep.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
-from protocol.kinds import TaskBody
+from protocol.kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, START_MS
@@ -125,6 +125,7 @@ def _strangers(number: int) -> Iterator[Record]:
         gains = [chance.randrange(NANO // 10) for _ in range(4)]
         own = made.setdefault(author, [])
         kind = chance.randrange(100)
+        body: Body
         if kind < 3 and own:
             body = retract(chance.choice(own))
         elif kind < 6:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -52,7 +53,7 @@ TARGETS: tuple[Target, ...] = ("core", "run", "both")
 class Remains:
     """What a killed node left in its store, as far as later rounds are held against it."""
 
-    records: list[bytes] = field(default_factory=list)
+    records: Sequence[bytes] = field(default_factory=list)
     runs: dict[RunKey, PlannedRun] = field(default_factory=dict)
     under_way: list[str] = field(default_factory=list)
 
@@ -249,7 +250,7 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
     recorded = {run.seed for body in results for run in body.runs}
     for line in _lines(store):
         for kind in ("baseline", "experiment", "checkpoint", "branch"):
-            for job in store.closed_jobs(line, kind):  # type: ignore[arg-type]
+            for job in store.closed_jobs(line, kind):
                 if not _seeds(store, job) <= recorded:
                     problems.append(f"{kind} {job.id} is closed and not recorded")
         for job in store.open_jobs(line):
@@ -307,7 +308,7 @@ def _all_jobs(store: Store, line: LineKey) -> list[Job]:
     closed = [
         job
         for kind in ("baseline", "bank", "experiment", "checkpoint", "branch")
-        for job in store.closed_jobs(line, kind)  # type: ignore[arg-type]
+        for job in store.closed_jobs(line, kind)
     ]
     return [*closed, *store.open_jobs(line)]
 

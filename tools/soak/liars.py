@@ -10,7 +10,7 @@ Whenever the node comes to another head, a session ends and everybody works on t
 import asyncio
 import shutil
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -129,9 +129,9 @@ async def _session(
         return slots_of(store, line), runs_by_kind(store, line), moves
 
 
-def _by_way(crowd: Crowd, slots: Sequence[Slot]) -> Mapping[str, Mapping[str, int]]:
+def _by_way(crowd: Crowd, slots: Sequence[Slot]) -> Mapping[str, Mapping[str, float]]:
     """Return how many claims of each way were published and tried, at what cost, and taken."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int))
     for claim in crowd.published.values():
         counts[claim.way]["published"] += 1
     for slot in slots:

@@ -119,7 +119,7 @@ class Author:
         tree = self._blobs.put_source(source)
         is_confirmed = number % _CONFIRMED == 0
         pairs = range(4 if is_confirmed else 1)
-        runs = [self._run(role) for _ in pairs for role in ("base", "candidate")]  # type: ignore[arg-type]
+        runs = [self._run(role) for _ in pairs for role in ("base", "candidate")]
         with self._store.transaction():
             patch = publication.patch(
                 self._base,
@@ -163,7 +163,7 @@ class Author:
 
     def _attested(self, proof: bytes) -> Sequence[Run]:
         return [
-            self._run(role, seed=attestation_seed(proof, pair))  # type: ignore[arg-type]
+            self._run(role, seed=attestation_seed(proof, pair))
             for pair in range(2)
             for role in ("base", "candidate")
         ]
