@@ -1,4 +1,4 @@
-"""Keeps a `Presence` to what the connections of a swarm are.
+"""Tracks which peers a swarm has connections with, and tells of it by a `Presence`.
 
 libp2p tells of a connection after its peer could open streams on it, and of none that had to be
 taken out of the tables by force; so what it tells is only the occasion to look.
@@ -14,11 +14,16 @@ from libp2p.rcmgr import Direction
 
 from node.network.limits import PeerId
 from node.network.notifee import Notifee
+from node.network.patches import replace_removal
 from node.network.presence import Connected, Presence
 
 
-class Attendance(Notifee):
-    """Watches one swarm. `changed` is called after every look that an event gave occasion to."""
+class PeerTracker(Notifee):
+    """The peers of one swarm.
+
+    `is_relayed` tells of a connection whether it goes through a relay; `host_of` returns the IPv4
+    address that a peer is connected from, None if there is none.
+    """
 
     def __init__(
         self,
@@ -27,19 +32,23 @@ class Attendance(Notifee):
         host_of: Callable[[PeerId], str | None],
     ) -> None:
         self.presence = Presence()
-        self.changed: Callable[[], None] = lambda: None
+        self._tell: Callable[[], None] = lambda: None
         self._swarm = swarm
         self._is_relayed = is_relayed
         self._host_of = host_of
         self._connections: dict[PeerId, frozenset[INetConn]] = {}
         self._dialling: dict[PeerId, str] = {}
         self._remove = swarm.remove_conn
-        vars(swarm)["remove_conn"] = self._removed
+        replace_removal(swarm, self._removed)
         swarm.register_notifee(self)
+
+    def on_event(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called after each look that an event of the swarm gave occasion to."""
+        self._tell = tell
 
     @contextmanager
     def dialling(self, peer: PeerId, address: str) -> Iterator[None]:
-        """Know by which address a peer is being dialled."""
+        """Note by which address a peer is being dialled, for as long as the block lasts."""
         self._dialling[peer] = address
         try:
             yield
@@ -71,7 +80,7 @@ class Attendance(Notifee):
 
     def _occasion(self) -> None:
         self.look()
-        self.changed()
+        self._tell()
 
     def _removed(self, connection: SwarmConn) -> None:
         self._remove(connection)

@@ -1,4 +1,4 @@
-"""The speed patch: it caches, it forgets, and it sits on names that upstream still has."""
+"""The patches: one version is theirs, and they sit on names that upstream still has."""
 
 import importlib.metadata
 import inspect
@@ -14,13 +14,15 @@ from node.network.building import build_host
 from node.network.frames import FrameStream
 from node.network.host import running_host
 from node.network.limits import PeerId
-from node.network.speed import (
+from node.network.patches import (
     OWN_RECORD_S,
-    apply_speed_patch,
+    VERSION,
+    apply_patches,
     cached_own_record,
     read_ahead,
     release_by_halves,
 )
+from protocol.errors import ConfigurationError
 from tests.network.arena import ECHO, run, settings
 
 
@@ -32,7 +34,16 @@ class Clock:
 
 
 def test_libp2p_is_the_version_that_the_patches_and_guards_were_written_for() -> None:
-    assert importlib.metadata.version("libp2p") == "0.8.1"
+    assert importlib.metadata.version("libp2p") == VERSION
+
+
+def test_another_version_of_libp2p_is_refused_with_the_mend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.9.0")
+    with pytest.raises(ConfigurationError, match=r"libp2p 0\.9\.0 is installed") as found:
+        build_host(settings())
+    assert f"libp2p=={VERSION}" in found.value.hint
 
 
 def test_upstream_has_the_names_that_are_replaced() -> None:
@@ -48,11 +59,11 @@ def test_upstream_has_the_names_that_are_replaced() -> None:
 
 
 def test_upstream_finds_what_was_put_in_its_place() -> None:
-    apply_speed_patch()
-    apply_speed_patch()
+    apply_patches()
+    apply_patches()
     replaced = {module.env_to_send_in_RPC for module in (pubsub, gossipsub)}
     assert len(replaced) == 1
-    assert replaced.pop().__module__ == "node.network.speed"
+    assert replaced.pop().__module__ == "node.network.patches"
     assert YamuxStream._auto_tune_and_send_window_update is release_by_halves
     assert TrioTCPStream.read is read_ahead
 

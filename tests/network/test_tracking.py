@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 
 def told(host: NetworkHost) -> list[Connected | Disconnected]:
-    return list(host.attendance.presence.changes())
+    return list(host.tracker.presence.changes())
 
 
 def connections(host: NetworkHost, peer: PeerId) -> int:
