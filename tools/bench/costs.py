@@ -14,8 +14,8 @@ from libp2p.pubsub.pb.rpc_pb2 import RPC
 
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
-from node.peering.conduct import LONGEST_WAIT_S
 from node.peering.greeting import REPEATED_S
+from node.peering.syncing import LONGEST_WAIT_S
 from protocol.hardware import family_of
 from protocol.records import MAIN_NET
 from protocol.topics import family_topic, news_topic, subscriptions

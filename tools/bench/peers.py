@@ -25,9 +25,9 @@ from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.limits import PeerId
-from node.peering.answering import Librarian
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import HELLO, SYNC, Hello, write
+from node.peering.serving import RecordServer
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError
@@ -138,9 +138,9 @@ class Crowd:
             print(f"  fault {self.faults} of the peers: {fault}", file=sys.stderr, flush=True)
 
     async def _answer(self, peer: PeerId, frames: FrameStream) -> None:
-        librarian = Librarian(self.store, self.indexes)
+        records = RecordServer(self.store, self.indexes)
         while True:
-            await frames.send(await librarian.answer(peer, await frames.receive()))
+            await frames.send(await records.answer(peer, await frames.receive()))
 
     async def publish(self, rate: float) -> None:
         """Publish what authors of one class make, each record in all its topics, for ever."""

@@ -18,13 +18,13 @@ from typing import Final, cast
 from node.network.limits import PeerId
 from node.network.messages import Message, encode_message
 from node.network.router import make_router
-from node.peering.answering import Librarian
 from node.peering.book import TARGET_OUTBOUND
-from node.peering.conduct import Conduct
 from node.peering.greeting import REPEATED_S
+from node.peering.ingest import Ingest, Ingested
 from node.peering.messages import Hello, TopicDigest, write
+from node.peering.misbehaviour import Misbehaviour
+from node.peering.serving import RecordServer
 from node.peering.syncing import Syncer
-from node.peering.taking import Taken, Taking
 from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
@@ -123,16 +123,16 @@ class Node:
 
     def __post_init__(self) -> None:
         self.indexes = Indexes(self.topics)
-        # Its own class stands for carrier, store and taking: each asks for a few methods only.
+        # Its own class stands for carrier, store and intake: each asks for a few methods only.
         indexes, store = cast("TopicIndexes", self.indexes), cast("Store", self)
         carrier = cast("Carrier", self)
-        self.librarian = Librarian(store, indexes)
+        self.server = RecordServer(store, indexes)
         self.syncer = Syncer(
             carrier,
             store,
             indexes,
-            Conduct(carrier, self.world.clock),
-            taking=cast("Taking", self),
+            Misbehaviour(carrier, self.world.clock),
+            ingest=cast("Ingest", self),
             clock=self.world.clock,
         )
 
@@ -157,7 +157,7 @@ class Node:
     ) -> Message:
         assert timeout_s
         other = self.world.nodes[peer]
-        answer = await other.librarian.answer(self.name, question)
+        answer = await other.server.answer(self.name, question)
         size = len(encode_message(question)) + len(encode_message(answer))
         for side in (self, other):
             side.spent["sync questions"] += 1
@@ -183,11 +183,11 @@ class Node:
 
     # As what takes records in
 
-    async def take(self, _peer: PeerId, wires: Sequence[bytes]) -> Taken:
+    async def ingest(self, _peer: PeerId, wires: Sequence[bytes]) -> Ingested:
         new = [self.hear(self.world.by_wire[wire]) for wire in wires]
         self.spent["fetched"] += sum(new)
         self.spent["fetched in vain"] += len(new) - sum(new)
-        return Taken(new=sum(new))
+        return Ingested(new=sum(new))
 
 
 class World:

@@ -104,8 +104,8 @@ class Handlers:
 
         All that is valid of it is known there.
         """
-        taking = self.core.member.peering._taking.take(PeerId(str(peer)), wires)
-        taken = asyncio.run_coroutine_threadsafe(taking, self.core.loop).result(_ENDED_WITHIN_S)
+        ingest = self.core.member.peering._ingest.ingest(PeerId(str(peer)), wires)
+        taken = asyncio.run_coroutine_threadsafe(ingest, self.core.loop).result(_ENDED_WITHIN_S)
         assert not taken.new
         return len(taken.rejected)
 

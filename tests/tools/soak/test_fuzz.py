@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.peering import conduct, greeting
+from node.peering import greeting, syncing
 from tools.soak.connections import fuzz_connections
 from tools.soak.frames import fuzz_frames
 
@@ -24,7 +24,7 @@ def test_fuzzed_connections_leave_a_node_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(greeting, "REPEATED_S", 0.5)
-    monkeypatch.setattr(conduct, "SHORTEST_WAIT_S", 0.5)
+    monkeypatch.setattr(syncing, "SHORTEST_WAIT_S", 0.5)
     figures = fuzz_connections(tmp_path, 100, seed="short")
     assert figures["problems"] == []
     assert figures["connections"] >= 5

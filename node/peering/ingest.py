@@ -14,7 +14,7 @@ from node.store.store import Store
 from protocol.errors import Rejected
 
 # Between so many, in 2 ms of the event loop, and the next, whatever else waits has its turn.
-_SIFTED_AT_ONCE = 128
+_DEDUPED_AT_ONCE = 128
 # In 150 to 250 ms: half as many take nearly as many writes to the disk.
 _STORED_AT_ONCE = 1_024
 _MOST_TASKS = 256  # that whoever reads is told of
@@ -28,9 +28,11 @@ OnNew = Callable[[PeerId, Report], None]
 
 
 @dataclass(kw_only=True)
-class Taken:
-    """What became of some records: how many were new, how many were left for another time, and
-    what was wrong with those rejected.
+class Ingested:
+    """What became of some records.
+
+    `new`: how many were new; `left_out`: how many are left for another time; `rejected`: what was
+    wrong with the others.
     """
 
     new: int = 0
@@ -38,9 +40,11 @@ class Taken:
     rejected: list[str] = field(default_factory=list)
 
 
-class Taking:
-    """`now_ms` is since 1970, `clock` in seconds; `authors` are those whose records count in this
-    network, none for everybody's.
+class Ingest:
+    """Takes peers' records into a store, read by a process beside where they are many.
+
+    `now_ms` is in milliseconds since 1970, `clock` in seconds. Of `authors` the records count in
+    this network; none for everybody's. `on_new` is called with what a peer brought.
     """
 
     def __init__(
@@ -63,30 +67,31 @@ class Taking:
         self._records: Rations[PeerId] = Rations(clock, STRANGE_RECORDS)
         self._bytes: Rations[PeerId] = Rations(clock, STRANGE_BYTES)
 
-    async def take(
+    async def ingest(
         self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True
-    ) -> Taken:
-        """Take in what a peer sent; whether that is to its credit is for the caller to say.
+    ) -> Ingested:
+        """Take in records that a peer sent, and return what became of them.
 
-        `is_rationed`: of what says nothing to this version, and of what is early, only so much.
+        `is_rationed`: of kinds that this version does not know, and of records whose time has not
+        come, only as much as one peer may bring.
         """
-        taken = Taken()
+        ingested = Ingested()
         read = await self._read(wires)
         if is_rationed:
             rationed = [one for one in read if self._has_room(peer, one)]
-            taken.left_out, read = len(read) - len(rationed), rationed
+            ingested.left_out, read = len(read) - len(rationed), rationed
         for start in range(0, len(read), _STORED_AT_ONCE):
             some = read[start : start + _STORED_AT_ONCE]
             report = self._store.take(some, now_ms=self._now_ms(), net=self._net)
-            taken.new += len(report.new)
-            taken.rejected += report.rejected
+            ingested.new += len(report.new)
+            ingested.rejected += report.rejected
             if report.new:
                 self._on_new(peer, report)
             await asyncio.sleep(0)
-        return taken
+        return ingested
 
     def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
-        """Say whether a record is anyone's to bring, or within what a peer may bring of others."""
+        """Tell whether a record is of a known kind and timely, or within the peer's ration."""
         if isinstance(one, Rejected):
             return True
         if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:
@@ -94,13 +99,13 @@ class Taking:
         return self._records.takes(peer) and self._bytes.takes(peer, len(one.wire))
 
     async def _read(self, wires: Sequence[bytes]) -> Read:
-        """Read what of some wires is new; others' records do not count in a network of authors."""
+        """Read the wires that may be new; leave out authors whose records do not count."""
         read: Read = []
         unread: list[bytes] = []
-        for start in range(0, len(wires), _SIFTED_AT_ONCE):
-            sifted = self._store.sift(wires[start : start + _SIFTED_AT_ONCE])
-            read += map(Rejected, sifted.rejected)
-            unread += sifted.unread
+        for start in range(0, len(wires), _DEDUPED_AT_ONCE):
+            deduped = self._store.dedupe(wires[start : start + _DEDUPED_AT_ONCE])
+            read += map(Rejected, deduped.rejected)
+            unread += deduped.unread
             await asyncio.sleep(0)
         read += await self._reader.read(unread, self._store.manifests(_MOST_TASKS))
         if not self._authors:

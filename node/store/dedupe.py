@@ -17,7 +17,7 @@ BATCH: Final = 500  # at most so many ids are asked for by one statement
 
 
 @dataclass(kw_only=True)
-class Sifted:
+class Deduped:
     """What some wires are: to be read; copies of each other or of what is known; nothing."""
 
     unread: list[bytes] = field(default_factory=list)
@@ -25,24 +25,24 @@ class Sifted:
     rejected: list[str] = field(default_factory=list)
 
 
-def sift(database: Database, wires: Sequence[bytes]) -> Sifted:
+def dedupe(database: Database, wires: Sequence[bytes]) -> Deduped:
     """Tell which of these wires are to be read."""
     different = dict.fromkeys(wires)
-    sifted = Sifted(duplicates=len(wires) - len(different))
+    deduped = Deduped(duplicates=len(wires) - len(different))
     ids: dict[bytes, bytes] = {}
     for wire in different:
         head = payload_id(wire)
         if isinstance(head, Rejected):
-            sifted.rejected.append(head.reason)
+            deduped.rejected.append(head.reason)
         else:
             ids[wire] = head[0]
     seen = known(database, [*set(ids.values())])
     for wire, record_id in ids.items():
         if record_id in seen:
-            sifted.duplicates += 1
+            deduped.duplicates += 1
         else:
-            sifted.unread.append(wire)
-    return sifted
+            deduped.unread.append(wire)
+    return deduped
 
 
 def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
