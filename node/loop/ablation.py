@@ -12,10 +12,9 @@ from dataclasses import replace
 from agent.source.canonical import fingerprint, parse
 from node.loop.attestations import WantedClaim, step_of
 from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
 from node.loop.steps import AttestationStep, CheckpointStep
 from node.loop.trial import Confirmation
-from node.store.experiments import is_branching
+from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from node.loop.ledger import Ledger
-from node.loop.publication import CATCHING_UP
 from node.loop.steps import CatchUpStep
 from node.loop.trial import Confirmation
+from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job
 from protocol.changes import Origin
 from protocol.records import Record

@@ -14,9 +14,8 @@ from agent.source.canonical import fingerprint, parse
 from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.publication import ABLATION
 from node.loop.steps import COMBINING, PEER, ExperimentStep
-from node.store.experiments import Experiment
+from node.store.experiments import ABLATION, Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
 from protocol.fields import fit_line

@@ -15,9 +15,8 @@ from typing import Final
 from agent.proposal import Insight
 from node.loop.attempts import result_here
 from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
 from node.loop.steps import COMBINING, PEER, SUBMITTED, CheckpointStep, ExperimentStep
-from node.store.experiments import BRANCHING
+from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import InsightBody

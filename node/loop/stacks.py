@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from node.loop.ledger import Ledger
-from node.loop.publication import MAX_PARENTS, STACKING
+from node.loop.publication import MAX_PARENTS
 from node.loop.steps import CheckpointStep
 from node.loop.trial import Confirmation
-from node.store.experiments import is_branching
+from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job
 from protocol.changes import Origin
 from protocol.records import Record

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
 from node.loop.branches import BranchStep
-from node.loop.publication import ABLATION
 from node.loop.steps import (
     CatchUpStep,
     CheckpointStep,
@@ -17,7 +16,7 @@ from node.loop.steps import (
     Measured,
     RemeasureStep,
 )
-from node.store.experiments import BRANCHING, Experiment
+from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
 from node.terminal.progress import Progress

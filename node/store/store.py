@@ -20,7 +20,7 @@ from node.store.database import Database
 from node.store.dedupe import Deduped
 from node.store.experiments import Adoption, Experiment
 from node.store.extracts import EXTRACTS, Extract, extract
-from node.exchange.foreign_rows import ForeignLog
+from node.store.foreign_rows import ForeignLog
 from node.store.imported import Imported
 from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore

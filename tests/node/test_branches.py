@@ -20,9 +20,9 @@ from node.loop.branches import (
     open_return,
 )
 from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
 from node.loop.steps import AttestationStep
 from node.store.blobs import Blobs
+from node.store.experiments import ABLATION
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.kinds import PatchBody, ResultBody

@@ -12,9 +12,9 @@ from node.loop.combining import combination
 from node.loop.ideas import Idea
 from node.loop.ledger import Ledger
 from node.loop.peers import Peers
-from node.loop.publication import ABLATION
 from node.loop.steps import ExperimentStep
 from node.store.blobs import Blobs
+from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
 from protocol.changes import Origin

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from node.exchange.foreign_rows import (
+from node.store.foreign_rows import (
     CRASHED,
     DROPPED,
     KEPT,

@@ -12,10 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.completion import Message as Turn
 from agent.knobs.proposer import KnobsProposer
-from agent.model.prompt import prompt
-from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
 from agent.silent import Silent
 from node.home.control import Message, call, is_running
 from node.home.home import Home
@@ -27,8 +24,9 @@ from node.loop.peer_patches import MOST_SHOWN
 from node.loop.session import Subject
 from node.networks.known import defined_network
 from node.on_demand.measuring import Workbench, find_workbench
+from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import NOBODY, choose
-from node.proposing.opening import Means, fence_secret, open_slow, take_means
+from node.proposing.opening import Means, open_slow, take_means
 from node.running.assembly import proposal_seed
 from node.running.books import Books
 from node.running.hearing import open_briefing, open_peers
@@ -37,13 +35,10 @@ from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError
-from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
-from protocol.units import NANO
 from trainer.probing import probe_devices
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long
-_PROMPT_CHARS: Final = 100_000  # of one that is only shown: a model's own is cut to its context
 
 
 def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapping[str, Message]:
@@ -62,59 +57,6 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     means = take_means(os.environ, bench.config)
     with _books(bench) as books:
         return asyncio.run(_alone(bench, books, means, is_dry=is_dry))
-
-
-async def advice(
-    context: Context, proposer: Proposer, slow: SlowProposer | None
-) -> Mapping[str, Message]:
-    """Ask for one proposal: the slow proposer, if there is one, else or then the other."""
-    silence: Silence | None = None
-    if slow is not None:
-        written = await slow.propose(context)
-        if isinstance(written, Proposal):
-            return _proposed(context, written, None)
-        silence = written
-    return _proposed(context, await asyncio.to_thread(proposer.propose, context), silence)
-
-
-def prompt_document(home: Home, context: Context, who: str) -> Mapping[str, Message]:
-    """Return what a model would be asked now, and who proposes."""
-    told = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
-    turns: tuple[Turn, ...] = () if isinstance(told, Silence) else told
-    return {
-        "who": who,
-        "prompt": [{"role": turn.role, "content": turn.content} for turn in turns],
-        "silence": told.reason if isinstance(told, Silence) else None,
-    }
-
-
-def _proposed(
-    context: Context, proposal: Proposal | None, silence: Silence | None
-) -> Mapping[str, Message]:
-    cost = (proposal.cost if proposal else Cost()) + (silence.cost if silence else Cost())
-    return {
-        "proposal": None if proposal is None else _shown(context, proposal),
-        "silence": silence.reason if silence else None,
-        "cost": {
-            "calls": cost.calls,
-            "tokens_in": cost.tokens_in,
-            "tokens_out": cost.tokens_out,
-            "usd": cost.usd_nano / NANO,
-        },
-    }
-
-
-def _shown(context: Context, proposal: Proposal) -> Message:
-    return {
-        "proposer": proposal.proposer,
-        "model": proposal.model,
-        "key": proposal.key,
-        "title": proposal.title,
-        "why": proposal.why,
-        "parent": proposal.parent.hex(),
-        "tree": proposal.source.tree.hex(),
-        "diff": unified_diff(context.source, proposal.source),
-    }
 
 
 async def _alone(
