@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from node.loop.trial import ANCHOR_PAIRS
+from node.line.trial import ANCHOR_PAIRS
 from protocol.evidence import SPOKEN, BorneOut, Evidence, least_nano
 from protocol.gains import Pair
 from protocol.prospects import AuthorRate, Outcome, audit_order
