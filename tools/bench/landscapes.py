@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from node.loop.plateaus import REACH_SD
+from node.line.plateaus import REACH_SD
 from tools.bench.streams import Node
 from tools.bench.worlds import BAD_SHARE, GOOD_SHARE
 
