@@ -13,7 +13,7 @@ from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.exchange.foreign_rows import Form
+    from node.store.foreign_rows import Form
     from protocol.source import Source
 
 _ID_DIGITS = 12

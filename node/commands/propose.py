@@ -26,7 +26,7 @@ def propose(
     Whoever proposes here is asked: the model or the coding agent that `agent` names, and knobs
     where that has nothing. What a model costs is counted. Exit code 1: nobody has anything new.
     """
-    from node.advice import ask_for_advice
+    from node.on_demand.advice import ask_for_advice
 
     is_dry = dry_run or print_prompt
     document = ask_for_advice(task=task, text=text, is_dry=is_dry)
