@@ -17,7 +17,7 @@ from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import prompt
 from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
 from agent.silent import Silent
-from node.home.control import Message, call, is_running
+from node.home.control import Message, ask, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
 from node.loop.exploring import Exploring
@@ -36,7 +36,6 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
-from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
 from protocol.units import NANO
@@ -51,12 +50,9 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
 
     Raises ArnodeError.
     """
-    home = Home.locate(os.environ)
+    home = Home.here()
     if is_running(home.socket) and not (task or text):
-        answer = call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
-        if isinstance(answer, dict):
-            return answer
-        raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+        return ask(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
     keep_to_oneself()
     bench = find_workbench(task, text)
     means = take_means(os.environ, bench.config)
