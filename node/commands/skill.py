@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     """Print instructions for a coding agent: the loop, the commands, the rule."""
     from node.home.home import Home
-    from node.loop.session import find_task
+    from node.line.session import find_task
     from node.settings.config import config_of
     from node.terminal.progress import reporting
 
