@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from node.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
 
 _ID_DIGITS = 12
 
@@ -32,19 +31,19 @@ pairs_option = click.option(
 )
 
 
-def json_option(help: str = "One JSON document.") -> Decorator[F]:  # noqa: A002 (click's word)
+def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: A002 (click's word)
     """Return `--json`, which commands know as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def task_options(otherwise: str = "tiny") -> Decorator[F]:
+def task_options(otherwise: str = "tiny") -> Callable[[F], F]:
     """Return `--task` and `--text` of what works on any task; `otherwise` names the default."""
     task = click.option("--task", help=f"The task (default: {otherwise}).")
     text = click.option("--text", type=Path, help="The task of this file or folder of text.")
     return lambda command: task(text(command))
 
 
-def setting_option(name: str, help: str | None = None) -> Decorator[F]:  # noqa: A002
+def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # noqa: A002
     """Return a setting's own flag; None where it was not given, or nothing for a repeated one."""
     setting = SETTINGS[name]
     flag, kind = setting.flag, setting.kind

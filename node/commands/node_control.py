@@ -132,7 +132,7 @@ def _status_document() -> dict[str, object]:
     home = Home.here()
     config_of(home)  # a fault in it is told here too
     if is_running(home.socket):
-        return ask(home.socket, "status")
+        return dict(ask(home.socket, "status"))
     from node.home.keyfile import read_keys
     from node.views.status import status_document
     from trainer.sandbox.tier import probe_tier
