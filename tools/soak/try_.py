@@ -1,6 +1,7 @@
 """A coding agent's stand-in drives `arnode try` as autoresearch's program.md has its agent do.
 
 `program.md` beside this file is in autoresearch's manner; what an agent is told to type is taken
+from typing import Any
 from it and typed. Whether an experiment "improved" is the word of the trailer's `decision:` where
 there is one; how often the bare comparison of two numbers would have said otherwise is a figure.
 Afterwards every decision is computed again from the records.
@@ -248,7 +249,7 @@ def recomputed(home: Home) -> list[str]:
     return problems
 
 
-def _noise(store: Store, job: Job) -> NoiseEstimate:
+def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
     """The noise as it was known then: from baselines and confirmations before this job."""
     groups: dict[tuple[int, str], list[float]] = {}
     for earlier in _before(store, job.line, job.id):
@@ -262,7 +263,7 @@ def _noise(store: Store, job: Job) -> NoiseEstimate:
     return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
 
 
-def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job]:
+def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
     both = [*store.closed_jobs(line, BaselineStep), *store.closed_jobs(line, CheckpointStep)]
     return [job for job in both if job.id < job_id]
 
