@@ -56,7 +56,7 @@ def line_of(night: Night, span: Span | None = None) -> LineReport:
 # What it says
 
 
-@pytest.mark.parametrize("name", ["night.md", "night.html"])
+@pytest.mark.parametrize("name", ["night.md", "night.html", "rare.md", "empty.md"])
 def test_the_report_of_a_night_is_the_one_that_was_reviewed(night: Night, name: str) -> None:
     assert told(night)[name] == (GOLDEN / name).read_text(encoding="utf-8")
 
