@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from node.loop.branches import BranchStep
 from node.loop.steps import AttestationStep
 from node.loop.trial import Confirmation
+from node.terminal.vocabulary import word
 from protocol.fields import fit_line
 from protocol.units import NANO
 
 _RECENT = 400
-DECISION_WORDS = {
-    "screened_out": "no gain",
-    "rechecked_out": "not again",
-    "rebased": "retried",
-}
+_WORD_WIDTH = 13  # of the longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +87,9 @@ class Activity:
         self.decisions[dot.decision] += 1
         metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
         gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
-        word = DECISION_WORDS.get(dot.decision, dot.decision)
-        self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
+        self._log(
+            _line(f"{word(dot.decision):<{_WORD_WIDTH}} {metric}{gain}{dot.title}", dot.record)
+        )
 
     def branching(self, step: BranchStep) -> None:
         """The line is about to go on from another tree, or back."""
@@ -126,23 +124,24 @@ class Activity:
         self.verdicts[confirmation.verdict] += 1
         outcome = "does not hold: back to the one before it" if is_rolled_back else "stays"
         self.say(
-            f"the head in doubt {outcome} ({confirmation.verdict} after "
+            f"the head in doubt {outcome} ({word(confirmation.verdict)} after "
             f"{len(confirmation.pairs)} pairs)",
             record=record,
         )
 
     def _confirmed(self, what: str, confirmation: Confirmation, record: bytes) -> None:
         self.confirmation = None
-        verdict = confirmation.verdict
-        self.verdicts[verdict] += 1
+        self.verdicts[confirmation.verdict] += 1
         latest = confirmation.latest
         gain = (
             f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
         )
-        outcome = (
-            "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
+        verdict, adopted = word(confirmation.verdict), confirmation.move == "pass"
+        self.say(
+            f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}"
+            f"{': the head from now on' if adopted else ''}",
+            record=record,
         )
-        self.say(f"{what} {outcome} after {len(confirmation.pairs)} pairs{gain}", record=record)
 
     def attested(self, step: AttestationStep, pairs: int) -> None:
         """A claim was run again."""
@@ -151,7 +150,7 @@ class Activity:
         why = f": {step.reason}" if step.reason else ""
         whose = "a part of the head" if step.part else f"claim of {step.author.hex()[:12]}"
         self.say(
-            f"{whose} {step.verdict} after {pairs} pairs{gain}{why}",
+            f"{whose} {word(step.verdict)} after {pairs} pairs{gain}{why}",
             record=step.record,
         )
 

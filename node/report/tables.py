@@ -20,6 +20,7 @@ from node.report.gains import OriginGains
 from node.report.lines import LineReport
 from node.report.markdown import bullets, code_span, table
 from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
+from node.terminal.vocabulary import word
 from protocol.evidence import GAINS
 
 _LEVELS = (
@@ -32,9 +33,9 @@ _SHARING = (
     "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
     "have one origin, that gain is the origin's alone. The gain of a mixed stack is shared out in "
     "equal parts over its patches: an attribution, not a measurement, in a column of its own. The "
-    "device time of checkpoints, passed or missed, is shared out in the same way; the rates are of "
-    "both columns together. Gains count in the span in which their checkpoint ended. What passed "
-    "looks a little better than it is, because it had to pass."
+    "device time of checkpoints, confirmed or not, is shared out in the same way; the rates are of "
+    "both columns together. Gains count in the span in which their checkpoint ended. What was "
+    "confirmed looks a little better than it is, because it had to be."
 )
 _WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
 
@@ -96,14 +97,14 @@ def _tried(one: TriedClaim, figures: Figures) -> tuple[str, ...]:
     else:
         claimed = figures.gain(one.claimed_nano)
         here = figures.interval(one.measured) if one.measured else ""
-    word = "confirmed and adopted" if (one.way, one.here) == ("head", "confirmed") else one.here
+    told = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
     return (
         title_of(one.title),
         ", ".join(map(short, one.authors)),
         _WAYS[one.way],
         claimed,
         _others(one.others),
-        f"{word} {here}" if here not in ("", "–") else word,
+        f"{told} {here}" if here not in ("", "–") else told,
     )
 
 
@@ -118,12 +119,12 @@ def _adopted(line: LineReport) -> str:
     ]
     return (
         f"Adopted here after a confirmation here: {many(trees, 'tree')} as a whole, and"
-        f" {many(len(parts), 'patch', 'patches')} in stacks that passed."
+        f" {many(len(parts), 'patch', 'patches')} in confirmed stacks."
     )
 
 
 def _own(one: OwnClaim, figures: Figures) -> tuple[str, ...]:
-    here = one.here.verdict
+    here = word(one.here.verdict)
     gain = one.here.gain
     return (
         f"{title_of(one.title)} [{short(one.result)}]",
@@ -136,7 +137,7 @@ def _own(one: OwnClaim, figures: Figures) -> tuple[str, ...]:
 
 def _asked(one: AskedPart, figures: Figures) -> str:
     shown = f": {figures.interval(one.measured)}" if one.measured else ""
-    return f"{figures.time(one.ts_ms)} {title_of(one.title)} {one.verdict}{shown}"
+    return f"{figures.time(one.ts_ms)} {title_of(one.title)} {word(one.verdict)}{shown}"
 
 
 def _others(others: Others | None) -> str:

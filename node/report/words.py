@@ -1,6 +1,6 @@
 """What a report says of a line's research, in plain words: result, checkpoints, ideas, lessons.
 
-A passed checkpoint is never told as if it spoke for the parts of its stack.
+A confirmed checkpoint is never told as if it spoke for the parts of its stack.
 """
 
 from collections import Counter
@@ -25,22 +25,20 @@ from node.report.lines import LineReport, Report
 from node.report.markdown import bullets, code_span, words
 from node.report.peers import interval_of
 from node.report.tables import cost_part, peers_part
+from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
+from node.terminal.vocabulary import counted, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
 SHOWN: Final = 20  # of a list
+_DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
 _PLOT_WIDTH = 78
 _PLOT_HEIGHT = 12
-_OUTCOMES = {
-    "confirmed": "passed",
-    "smaller": "passed (smaller than claimed)",
-    "unrunnable": "could not run",
-}
 _FATES = {
-    "passed": "its stack passed",
-    "missed": "its stack missed its checkpoint",
+    "passed": f"its stack was {word('passed')}",
+    "missed": f"its stack was {word('missed')}",
     "open": "waits on the working line for a checkpoint",
     None: "left behind when the head moved",
 }
@@ -51,7 +49,7 @@ _WHAT = {
 }
 _STACKS = (
     "A checkpoint judges the working line against the verified head in fresh pairs of runs. "
-    "One that passed vouches for its stack as a whole, never for the parts: some of them may do "
+    "A confirmed one vouches for its stack as a whole, never for the parts: some of them may do "
     "nothing or a little harm."
 )
 
@@ -105,11 +103,8 @@ def _line(line: LineReport, figures: Figures) -> Iterator[str]:
     yield _machine(line, figures)
     yield from _progress(line)
     yield from _checkpoints(line, figures)
-    kept = [idea for idea in line.ideas if idea.is_kept]
-    yield from _ideas("Kept", kept, _kept, figures)
-    yield from _ideas("No gain", _discarded(line.ideas), _no_gain, figures)
-    for title, decision in (("Failed", "failed"), ("Rejected by the evaluator", "rejected")):
-        yield from _ideas(title, _with_decision(line.ideas, decision), _failed, figures)
+    for decision in _DECISIONS:
+        yield from _ideas(decision, line.ideas, figures)
     yield from peers_part(line, figures)
     yield from cost_part(line, figures)
     if line.lessons:
@@ -123,7 +118,7 @@ def _line(line: LineReport, figures: Figures) -> Iterator[str]:
 def _result(line: LineReport, figures: Figures) -> str:
     if line.before is None or line.after is None:
         return "The task's baseline is not measured yet."
-    counts = Counter(idea.entry.decision for idea in line.ideas)
+    counts = Counter[str](idea.entry.decision for idea in line.ideas)
     order = "less is better" if line.metric.sign > 0 else "more is better"
     before, after = figures.metric(line.before.metric), figures.metric(line.after.metric)
     moved = line.before.tree != line.after.tree
@@ -133,10 +128,7 @@ def _result(line: LineReport, figures: Figures) -> str:
         if moved
         else f"The verified head stays at {after} ({line.metric.name}, {order})."
     )
-    said.append(
-        f"{many(len(line.ideas), 'experiment')}: {counts['kept']} kept, {counts['discarded']}"
-        f" without a gain, {counts['failed']} failed, {counts['rejected']} rejected."
-    )
+    said.append(f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.")
     said += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
@@ -156,9 +148,9 @@ def _trials(line: LineReport, figures: Figures) -> list[str]:
         ("catchup", "peer's tree", "peers' trees"),
     ):
         trials = [trial for trial in line.confirmations if trial.kind == kind]
-        passed = sum(trial.verdict in GAINS for trial in trials)
         if trials:
-            said.append(f"{passed} of {many(len(trials), one, several)} passed.")
+            gains = sum(trial.verdict in GAINS for trial in trials)
+            said.append(f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.")
         elif kind == "checkpoint":
             said.append("No checkpoint ended.")
     taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
@@ -200,8 +192,7 @@ def _checkpoints(line: LineReport, figures: Figures) -> Iterator[str]:
 
 
 def _confirmation(one: Confirmation, figures: Figures) -> str:
-    outcome = _OUTCOMES.get(one.verdict, f"missed ({one.verdict})")
-    said = [f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}"]
+    said = [f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {word(one.verdict)}"]
     if one.verdict in GAINS and not one.stands:
         said.append(", taken back since")
     interval = interval_of(one.measured)
@@ -225,32 +216,24 @@ def _part(part: Part) -> str:
 # Ideas
 
 
-def _ideas(
-    title: str, ideas: Sequence[Idea], tell: Callable[[Idea], str], figures: Figures
-) -> Iterator[str]:
+def _ideas(decision: Decision, among: Iterable[Idea], figures: Figures) -> Iterator[str]:
+    ideas = [idea for idea in among if idea.entry.decision == decision]
     if ideas:
-        yield f"### {title} ({len(ideas)})"
+        if decision == "discarded":
+            ideas.sort(key=_nearest_first)
+        yield f"### {word(decision).capitalize()} ({len(ideas)})"
         told = [
             f"{title_of(idea.entry.title)}: {origin_of(idea.origin)}{by(idea.authors)}"
-            f"{tell(idea)} [{short(idea.entry.id)}]"
+            f"{_TOLD[decision](idea)} [{short(idea.entry.id)}]"
             for idea in ideas
         ]
         yield bullets(told, figures.shown)
 
 
-def _with_decision(ideas: Iterable[Idea], decision: str) -> list[Idea]:
-    return [idea for idea in ideas if idea.entry.decision == decision]
-
-
-def _discarded(ideas: Iterable[Idea]) -> list[Idea]:
-    """Near misses first: they are worth another look."""
+def _nearest_first(idea: Idea) -> tuple[int, float]:
+    """What almost gained is worth another look."""
     stage = {"rebased": 0, "rechecked_out": 1}
-
-    def order(idea: Idea) -> tuple[int, float]:
-        gain = -99.0 if idea.gain_sd is None else idea.gain_sd
-        return stage.get(idea.decision, 2), -gain
-
-    return sorted(_with_decision(ideas, "discarded"), key=order)
+    return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
 
 
 def _kept(idea: Idea) -> str:
@@ -258,19 +241,28 @@ def _kept(idea: Idea) -> str:
     return f"{gain}; {_FATES[idea.fate]}"
 
 
-def _no_gain(idea: Idea) -> str:
+def _discarded(idea: Idea) -> str:
+    told = wording(idea.decision)
     gain = deviations(idea.gain_sd)
     match idea.decision:
         case "screened_out":
-            why = f"{gain} in one run, {DEFAULT.screen_sd:g} are needed"
+            why = f": {gain} in one run, {DEFAULT.screen_sd:g} are needed"
         case "rechecked_out":
-            why = f"{gain} in its second run, {DEFAULT.recheck_sd:g} are needed"
+            why = f": {gain} in its second run, {DEFAULT.recheck_sd:g} are needed"
         case "rebased":
-            why = f"{gain}, but the working line had moved on: tried again there"
+            why = f": {gain}, {told.meaning}"
         case _:
-            why = "no gain"
-    return f", {why}"
+            why = ""
+    return f", {told.word}{why}"
 
 
 def _failed(idea: Idea) -> str:
     return f", {code_span(idea.reason or 'no reason is known')}"
+
+
+_TOLD: Final[dict[Decision, Callable[[Idea], str]]] = {
+    "kept": _kept,
+    "discarded": _discarded,
+    "failed": _failed,
+    "rejected": _failed,
+}

@@ -16,6 +16,7 @@ from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import HEAD_TRIALS, Line
 from node.store.store import Store
+from protocol.attestation import AttestVerdict
 from protocol.kinds import IntentBody, ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from node.loop.research import Research
     from node.peering.membership import Membership
 
-_SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+VERDICTS: tuple[AttestVerdict, ...] = (
+    "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable",
+)  # fmt: skip
 _VERIFYING = {*HEAD_TRIALS, "attestation"}
 
 
@@ -162,7 +166,7 @@ def _experiments(entries: list[Experiment]) -> Message:
         if entry.stage in ("screen", "keep") and entry.origin != BRANCHING
     )
     document: dict[str, Message] = {"total": sum(counts.values())}
-    return document | {decision: counts[decision] for decision in _SHOWN}
+    return document | {decision: counts[decision] for decision in DECISIONS}
 
 
 def _verification(store: Store, line: Line, entries: list[Experiment]) -> Message:
@@ -180,11 +184,6 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
         for job in store.closed_jobs(line.key, "catchup")
     )
     missed = len(confirmations) - passed - failed - refuted
-    return {
-        "queued": sum(job.kind in _VERIFYING for job in store.open_jobs(line.key)),
-        "confirmed": passed + claims["confirmed"],
-        "smaller": claims["smaller"],
-        "refuted": refuted + claims["refuted"],
-        "unconfirmed": missed + claims["unconfirmed"],
-        "unrunnable": failed + claims["unrunnable"],
-    }
+    claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
+    queued = sum(job.kind in _VERIFYING for job in store.open_jobs(line.key))
+    return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

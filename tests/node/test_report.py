@@ -281,8 +281,8 @@ def test_every_experiment_has_a_mark_of_its_own_in_the_plot(night: Night) -> Non
     marks = re.findall(r'<g class="mark (\w+)"><title>', drawn)
     assert marks == [point.mark for point in points]
     assert marks == [
-        "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "passed",
-        "kept", "missed", "passed", "discarded", "kept",
+        "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "confirmed",
+        "kept", "unconfirmed", "confirmed", "discarded", "kept",
     ]  # fmt: skip
     measured = sum(point.metric is not None for point in points)
     assert drawn.count('class="interval"') == measured == 11
@@ -404,7 +404,7 @@ def test_the_command_reads_beside_a_running_node_and_writes_nothing(
     with night.store.transaction():  # the node is writing just now
         text = arnode(capsys, "report", "--since", "1000d")
     assert text.startswith("# What happened from ")
-    assert "1 of 2 checkpoints passed." in text
+    assert "1 of 2 checkpoints confirmed." in text
     left = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
     assert {path for path in left if left[path] != before.get(path)} <= {
         home.store.with_name(f"{home.store.name}-shm"),
