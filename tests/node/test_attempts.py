@@ -157,7 +157,7 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: 
     assert (attempt.word, attempt.is_working) == ("keep", False)
     again = told_again(attempt)
     assert again.word == "discard"
-    assert "checkpoint of its stack was missed" in again.because
+    assert "kept then, but its stack was unconfirmed" in again.because
     assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
 
 
