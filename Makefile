@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where this is set, each of the many processes of a node compiles all of arnode for itself.
 export PYTHONDONTWRITEBYTECODE :=
@@ -32,9 +33,9 @@ demo: setup
 test: setup
 	@$(MAKE) --no-print-directory --jobs 2 suite check
 
-# Two files at a time, the longest first (tests/longest_first.py).
+# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
 suite: setup
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # How long each file takes, for `suite`: for when tests have become longer or shorter by much.
 durations: setup

@@ -15,6 +15,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 DURATIONS: Final = Path(__file__).with_name("durations.json")
+_PACKAGE: Final = "tests/adversarial/"  # whose files share a runner while they follow one another
 
 _ran_s: Counter[str] = Counter()  # of this session, by file
 
@@ -29,7 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # of xdist
         seconds = json.loads(DURATIONS.read_text())
-        items.sort(key=lambda item: -seconds.get(_file_of(item.nodeid), float("inf")))
+        for item in items:
+            seconds.setdefault(_file_of(item.nodeid), float("inf"))
+        package_s = sum(seconds[file] for file in seconds if file.startswith(_PACKAGE))
+        seconds |= {file: package_s for file in seconds if file.startswith(_PACKAGE)}
+        items.sort(key=lambda item: -seconds[_file_of(item.nodeid)])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
