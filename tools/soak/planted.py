@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from node.home.home import Home
 from node.line.attestation import AttestationStep
@@ -140,7 +141,7 @@ async def _as_made(
     return figures
 
 
-def _judged(store: Store, job: Job) -> Mapping[str, object]:
+def _judged(store: Store, job: Job[Any]) -> Mapping[str, object]:
     step = job.step
     return {
         "verdict": step.verdict,

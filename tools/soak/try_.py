@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agent.source.edits import reapply
 from node.home.home import Home
@@ -248,7 +249,7 @@ def recomputed(home: Home) -> list[str]:
     return problems
 
 
-def _noise(store: Store, job: Job) -> NoiseEstimate:
+def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
     """The noise as it was known then: from baselines and confirmations before this job."""
     groups: dict[tuple[int, str], list[float]] = {}
     for earlier in _before(store, job.line, job.id):
@@ -262,7 +263,7 @@ def _noise(store: Store, job: Job) -> NoiseEstimate:
     return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
 
 
-def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job]:
+def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
     both = [*store.closed_jobs(line, BaselineStep), *store.closed_jobs(line, CheckpointStep)]
     return [job for job in both if job.id < job_id]
 
