@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, task_options
 from node.terminal.terminal import plain, print_json
 
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
 @click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
-@click.option("--task", help="The task (default: the running node's, else tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@task_options("the running node's, else tiny")
+@json_option("Print one JSON document.")
 def propose(
     dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from agent.knobs.proposer import KnobsProposer
 from agent.silent import Silent
 from node.claims.peer_patches import MOST_SHOWN
-from node.home.control import Message, call, is_running
+from node.home.control import Message, ask, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
 from node.line.noise import known_noise
@@ -34,7 +34,6 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
-from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT
 from trainer.probing import probe_devices
 
@@ -46,12 +45,9 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
 
     Raises ArnodeError.
     """
-    home = Home.locate(os.environ)
+    home = Home.here()
     if is_running(home.socket) and not (task or text):
-        answer = call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
-        if isinstance(answer, dict):
-            return answer
-        raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+        return ask(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
     keep_to_oneself()
     bench = find_workbench(task, text)
     means = take_means(os.environ, bench.config)

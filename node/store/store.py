@@ -92,6 +92,7 @@ class Store(JobStore):
 
         def forget() -> None:
             del self._unmirrored[mark:]
+            self._forget_closed()
 
         with self._database.transaction(rolled_back=forget):
             yield

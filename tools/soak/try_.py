@@ -160,7 +160,7 @@ class StandIn:
             self.best = seen.metric
         else:
             self.does("back")
-        if seen.checkpoint == "missed":
+        if seen.checkpoint == "unconfirmed":
             self.types("arnode head --working > train.py")
             self.types("git diff --quiet || git commit --quiet --all -m 'back to the working line'")
         return seen
@@ -296,4 +296,4 @@ def _checkpoints(home: Home) -> list[str]:
             for line in store.lines()
             for job in store.closed_jobs(line.key, CheckpointStep)
         ]
-    return ["passed" if step.passed else "missed" for step in steps]
+    return ["confirmed" if step.passed else "unconfirmed" for step in steps]
