@@ -1,7 +1,7 @@
-"""Claims that are run again as they were made: against their own base, on seeds nobody could know.
+"""A claim is run again as it was made: against its own base, with seeds that nobody could know.
 
-A claim is judged by the rule's power mode on this machine's secret split, and what came of it is
-signed, whichever way it went. Nothing moves here: adopting is another step, with other evidence.
+The rule's power mode judges it on this machine's secret split, and the node signs the verdict,
+whichever it is. The head does not move: to adopt a tree is another trial, with other evidence.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ from node.line.desk import Desk
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
-from node.line.publication import ABLATION
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
+from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.changes import Origin
 from protocol.evidence import BorneOut, Evidence, least_nano
@@ -190,7 +191,7 @@ class AttestationStep(PairTrial):
         """Return what was found in so many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
-        return f"{self.verdict} after {pairs} pairs{gain}{why}"
+        return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
 
 
 def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:

@@ -1,6 +1,6 @@
-"""A peer's best tree on trial against the verified head; if it passes, the head is that tree.
+"""Catching up: a peer's best tree is tried against the verified head, and adopted if it passes.
 
-The rule and the pairs are a checkpoint's; the working line starts again from the new head.
+The trial is a checkpoint's; the working line starts again from the new head.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from node.line.desk import Desk
 from node.line.head_trial import HeadTrial, note_of, watch_head
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.publication import CATCHING_UP
 from node.line.trial import MEASURED, Confirmation, Measured
+from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
@@ -80,7 +80,7 @@ class CatchUpStep(HeadTrial):
         return run.tree != self.base
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then the tree is the head, or it stays."""
+        """Go on until the rule knows; then adopt the tree, or keep the head."""
         confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
@@ -110,7 +110,7 @@ def close_catch_up(
     *,
     note: str,
 ) -> Record:
-    """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
+    """Record what came of it; if it passed, move both lines to the tree."""
     step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _patch(ledger, step)
@@ -127,7 +127,7 @@ def close_catch_up(
 
 
 def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
-    """The step from the head to the tree: theirs, if it is that, else an own one made from it."""
+    """Return the patch from the head to the tree: theirs if it fits, else an own one."""
     theirs = ledger.store.patch(step.patch)
     if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
         return step.patch

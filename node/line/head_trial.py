@@ -1,19 +1,20 @@
 """What all trials against the verified head share: what is kept of them, and a look at the head."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
 from node.line.pair_trial import PairTrial
 from node.line.trial import Confirmation, Measured
 from node.store.jobs import Job
+from protocol.fields import OPTIONAL
 
 
 class HeadTrial(PairTrial):
     """A tree on trial with the verified head; what came of it is filled in when it is closed."""
 
     __slots__ = ()
-    measured: Measured | None
+    measured: Annotated[Measured | None, OPTIONAL]
 
 
 def watch_head(desk: Desk, job: Job[Any], base: bytes, confirmation: Confirmation) -> None:

@@ -12,6 +12,7 @@ from node.line.kind import JobStep
 from node.line.ledger import Ledger
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Reading, next_of_confirmation
 from node.store.jobs import Job, PlannedRun
+from protocol.fields import Digest
 from protocol.manifest import TaskManifest
 from protocol.rule import Claim, Policy
 
@@ -22,8 +23,8 @@ class PairTrial(JobStep):
     __slots__ = ()
     IS_EXCLUSIVE: ClassVar = True
     IS_ON_ONE_SPLIT: ClassVar = True
-    base: bytes
-    tree: bytes
+    base: Digest
+    tree: Digest
 
     @property
     def claim(self) -> Claim | None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.conduct import LONGEST_WAIT_S, RECONNECTED_WAIT_S
 from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE, PAGES_TOGETHER
 from node.peering.messages import BLOB, HELLO, MAX_WANTED, SYNC, Hello, write
+from node.peering.syncing import LONGEST_WAIT_S, RECONNECTED_WAIT_S
 from node.processes.carrier import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of
@@ -82,7 +82,7 @@ def _ids(count: int) -> RecordIndex:
     return RecordIndex(key_of(START_MS + n, n.to_bytes(32, "big")) for n in range(count))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ANYTHING, min_size=1, max_size=6), st.sampled_from([THEIRS, FEW]))
 def test_answers_of_any_shape_bring_nothing_and_end(
     scene: Scene, answers: list[Message], theirs: dict[str, tuple[int, bytes]]
@@ -228,7 +228,7 @@ def test_who_sends_invalid_records_is_dropped(scene: Scene) -> None:
     assert scene.liar.asked == 2, "the next page was on its way already"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(["reconcile", "want", "after", "topic", "limit", "blob", "of", "offset"]),
