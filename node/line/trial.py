@@ -35,13 +35,12 @@ from protocol.fields import (
     nullable,
 )
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
-from protocol.runs import Run
+from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
 
 ANCHOR_PAIRS = 4
 MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
-_MAX_REASON = 200  # characters, of what a record says of a failure
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
 ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "unrunnable"]
@@ -171,7 +170,7 @@ class Confirmation:
     @property
     def reason(self) -> str:
         """The same, as long as a record takes it."""
-        return fit_line(self.failure, _MAX_REASON)
+        return fit_line(self.failure, MAX_REASON)
 
     @property
     def verdict(self) -> AttestVerdict:

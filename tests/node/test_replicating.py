@@ -188,6 +188,29 @@ def test_a_crash_of_the_base_costs_another_run_of_it_and_no_pair(kept: KeptRuns)
     assert "the base ended with crash" in bench.look().reason
 
 
+def test_the_first_open_pair_of_a_block_is_made_whole_for_all_before_the_next(
+    kept: KeptRuns,
+) -> None:
+    bench, late = Bench(kept), Bench(kept)
+    late.candidate = replace(late.candidate, source=BROKEN)
+    block = [bench.candidate, late.candidate]
+    bench.pair(0, SD_NANO)
+    first, second = kept.seed(0, 0), kept.seed(0, 1)
+    assert bench.replications.missing(BASELINE, block) == [(BROKEN, first)]
+    late.ran(0, BROKEN, SD_NANO)
+    wanted = bench.replications.missing(BASELINE, block)
+    assert sorted(wanted, key=str) == sorted(
+        [(BETTER, second), (BROKEN, second), (BASELINE, second)], key=str
+    )
+    assert bench.replications.missing(BASELINE, block) == wanted  # the seed decides the order
+    bench.ran(1, BASELINE, None, serve_ms=0)
+    bench.ran(1, BETTER, SD_NANO)
+    late.ran(1, BROKEN, SD_NANO)
+    assert bench.replications.missing(BASELINE, block) == [(BASELINE, second)]
+    late.ran(1, BASELINE, None, serve_ms=0)
+    assert bench.replications.missing(BASELINE, block) == []  # both are unrunnable
+
+
 def test_no_pair_is_dropped_because_others_used_the_card(kept: KeptRuns) -> None:
     bench = Bench(kept)
     bench.ran(0, BASELINE, 0)
