@@ -12,8 +12,8 @@ from agent.source.canonical import fingerprint
 from node.line.desk import Desk
 from node.line.kind import JobStep, ended_runs
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds

@@ -1,4 +1,4 @@
-"""What peers ask each other and answer, as typed values: everything here is a stranger's word.
+"""Questions and answers of peers as typed values: everything in them is a stranger's word.
 
     /arnode/hello/1  hello → hello
     /arnode/sync/1   {reconcile, topic} → {message}          protocol/reconciliation.py
@@ -144,7 +144,7 @@ class Reconcile(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled(Mapped):
-    """The answer to it."""
+    """Answers `Reconcile`."""
 
     message: bytes
 
@@ -162,7 +162,7 @@ class Want(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records(Mapped):
-    """Those of them that are there, from the first on, as many as there is room for."""
+    """Answers `Want`: the records that are there, from the first on, as far as there is room."""
 
     wires: tuple[bytes, ...]
 
@@ -188,7 +188,7 @@ class After(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Mapped):
-    """The next of them, and the key to go on behind; nil at the end."""
+    """Answers `After`: the next records, and the key to go on behind; nil at the end."""
 
     wires: tuple[bytes, ...]
     next: bytes | None
@@ -216,7 +216,7 @@ class BlobPart(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Mapped):
-    """That part, and the size of the whole in bytes."""
+    """Answers `BlobPart`: that part, and the size of the whole in bytes."""
 
     data: bytes
     size_bytes: int
@@ -229,7 +229,7 @@ class Part(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Mapped):
-    """Asks for addresses of others."""
+    """Asks for addresses of other peers."""
 
     known: int
 
@@ -238,7 +238,7 @@ class Known(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told(Mapped):
-    """Some that the peer knows."""
+    """Answers `Known`: some that the peer knows."""
 
     addresses: tuple[str, ...]
 
@@ -247,7 +247,7 @@ class Told(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports(Mapped):
-    """Asks whether its own host answers at one of these."""
+    """Asks whether the asker's own host answers at one of these ports."""
 
     ports: tuple[int, ...]
 
@@ -256,7 +256,7 @@ class Ports(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached(Mapped):
-    """Where it did, with its own key."""
+    """Answers `Ports`: the address at which the asker answered with its own key."""
 
     address: str | None
 

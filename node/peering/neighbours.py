@@ -29,7 +29,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Neighbours:
-    """Finds them while `run` does. `listened`: where this node listens, each with its id."""
+    """Finds neighbours while `run` does. `listened` returns this node's addresses with its id."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Neighbours:
         self._found = found
 
     async def run(self) -> None:
-        """Run one process after the other, for ever."""
+        """Run one process after the other; never return."""
         await Supervisor(self._program, self._live, on_death=self._note_death).run()
 
     def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:

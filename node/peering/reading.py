@@ -52,7 +52,7 @@ _FRAMING: Final[Framing[Any]] = Framing(
 
 
 class Reader:
-    """Reads records as `extract` does."""
+    """Reads records as `extract` does, large batches in a process beside."""
 
     def __init__(self, *, processors: int | None = None) -> None:
         """`processors`: how many there are; those that this process may use unless told."""
@@ -60,7 +60,7 @@ class Reader:
         self._beside: _Beside | None = None
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return what is kept of each record, or why it is none; `tasks` are those known, by id."""
+        """Return the extract of each record, or why it is none; `tasks` are those known, by id."""
         if self._has_other and len(wires) >= MANY:
             if self._beside is None or self._beside.is_over:
                 self._beside = _Beside()

@@ -5,7 +5,6 @@ no descriptors but a file to read and one to write, and a time limit. What canno
 counts as marked.
 """
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -51,7 +50,7 @@ def inspector_command() -> list[str]:
     Raises SafetyError where there is no sandbox.
     """
     command = program_command("agent.source.inspector")
-    return fenced(command, hidden=[Home.locate(os.environ).root], is_networked=False)
+    return fenced(command, hidden=[Home.here().root], is_networked=False)
 
 
 def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> Inspection:
