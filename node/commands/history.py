@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _LEAST_DIGITS = 8
 _SHOWN = 30
-_GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 
 
 @click.command()
@@ -168,6 +167,7 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     from rich.text import Text
 
     from node.terminal.terminal import console
+    from node.terminal.vocabulary import wording
 
     task = store.task(experiments[0].task)
     table = plain_table()
@@ -178,13 +178,12 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
     for experiment in experiments:
-        good, bad = experiment.decision in _GOOD, experiment.decision in _BAD
-        style = "green" if good else "red" if bad else ""
+        told = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
         table.add_row(
             short(experiment.id),
             _time(experiment.ts_ms, "%m-%d %H:%M"),
-            Text(experiment.decision, style),
+            Text(told.word, told.style),
             "" if metric is None else f"{metric:.6f}",
             "" if gain is None else f"{gain:+.6f}",
             Text(plain(experiment.title)),

@@ -291,4 +291,7 @@ def _others_shown(row: "Row") -> str:
 def _here_shown(here: "Here | None") -> str:
     if here is None:
         return "not measured"
-    return here.verdict if here.gain is None else f"{here.verdict} {_signed(here.gain.value_nano)}"
+    from node.terminal.vocabulary import word
+
+    told = word(here.verdict)
+    return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"

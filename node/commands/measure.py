@@ -106,6 +106,8 @@ def compare(
 
     A and B are files, trees, ids, or the words baseline, head and working.
     """
+    from node.terminal.vocabulary import word
+
     bench = find_workbench(task, text)
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
     if base.tree == candidate.tree:
@@ -130,16 +132,17 @@ def compare(
             )
 
     result = asyncio.run(work())
+    told = word(result.verdict)
     if as_json:
         print_json(_comparison_json(result, policy.alpha))
     elif result.judgement:
         judged = result.judgement
         click.echo(
-            f"{result.verdict}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
+            f"{told}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
             f"{judged.upper:.6f}, {len(result.pairs)} pairs in {result.seconds:.0f} s"
         )
     if result.reason:
-        click.echo(f"{result.verdict}: {plain(result.reason)}", err=True)
+        click.echo(f"{told}: {plain(result.reason)}", err=True)
     raise SystemExit(EXITS[result.verdict])
 
 

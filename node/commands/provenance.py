@@ -59,7 +59,7 @@ def _evidence(evidence: "Evidence") -> str:
     result = "" if evidence.result is None else short(evidence.result)
     match evidence.level:
         case "stack":
-            return f"passed in a stack of {evidence.parts} ({result})"
+            return f"confirmed in a stack of {evidence.parts} ({result})"
         case "alone":
             return f"confirmed ({result})"
         case "kept":

@@ -52,14 +52,8 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
 
         print_json(report_json(found))
         return
-    from node.report.words import document_of
-
-    document = document_of(found, None)
     if form == "html":
-        from node.report.page import as_page
-
-        click.echo(as_page(document), nl=False)
+        from node.report.page import as_page as told
     else:
-        from node.report.markdown import as_markdown
-
-        click.echo(as_markdown(document), nl=False)
+        from node.report.words import as_markdown as told
+    click.echo(told(found, None), nl=False)

@@ -88,6 +88,8 @@ def verify(
 
 def _tell(verified: "Verified") -> None:
     """Say what was claimed, what was measured, and what that means."""
+    from node.terminal.vocabulary import wording
+
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
     if step.gain_nano is None:
@@ -102,7 +104,7 @@ def _tell(verified: "Verified") -> None:
             f"measured here: {step.measured_nano / NANO:+.6f}, 95 % interval {low:+.6f} to "
             f"{high:+.6f}, {len(verified.runs)} runs on {verified.hardware_class}"
         )
-    click.echo(f"{step.verdict}: {plain(_meaning(verified))}")
+    click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
     _tell_marks(verified.marks)
     if step.record:
         click.echo(f"signed as attestation {short(step.record)}")
@@ -124,25 +126,22 @@ def _tell_marks(marks: "Sequence[Finding] | None") -> None:
 
 
 def _meaning(verified: "Verified") -> str:
+    from node.terminal.vocabulary import wording
+
     step = verified.step
+    told = wording(step.verdict).meaning
     match step.verdict, step.word:
-        case "smaller", _:
-            return "there is a gain here, but a smaller one than claimed"
         case "confirmed", "holds" | "":
-            return "the gain is there"
+            return told
         case "confirmed", _:
             return "there is a gain here; that it is as large as claimed was not shown"
         case "refuted", _:
-            is_worse = (step.to_nano or 0) < 0
-            absent = "what was claimed is not there, nor any gain that shows"
-            return "it is worse than its base" if is_worse else absent
-        case "unconfirmed", _:
-            return (
-                "too few pairs to say more than that it was not refuted"
-                if step.is_quick
-                else "no gain shows in these pairs; a small one may still be there"
-            )
-    return f"{step.reason}: that says nothing of the claim"
+            return "it is worse than its base" if (step.to_nano or 0) < 0 else told
+        case "unconfirmed", _ if step.is_quick:
+            return "too few pairs to say more than that it was not refuted"
+        case "unrunnable", _:
+            return f"{step.reason}: that says nothing of the claim"
+    return told
 
 
 def _document(verified: "Verified") -> dict[str, object]:

@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-from agent.completion import FaultKind, Question
+from agent.completion import PROMPT_BYTES, FaultKind, Question
 from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
     MAX_TIMEOUT_MS,
-    PROMPT_BYTES,
     Ask,
     Cancel,
     Down,

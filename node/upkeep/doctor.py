@@ -70,7 +70,7 @@ def _python(_: Home) -> Check:
 
 def _packages(_: Home) -> Check:
     """The five package names are common on PyPI: another `node` may stand in front of ours."""
-    ours = Path(__file__).parent.parent
+    ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).parent.parent != ours:

@@ -1,7 +1,6 @@
 """A coding agent's stand-in drives `arnode try` as autoresearch's program.md has its agent do.
 
 `program.md` beside this file is in autoresearch's manner; what an agent is told to type is taken
-from typing import Any
 from it and typed. Whether an experiment "improved" is the word of the trailer's `decision:` where
 there is one; how often the bare comparison of two numbers would have said otherwise is a figure.
 Afterwards every decision is computed again from the records.
@@ -17,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agent.source.edits import reapply
 from node.home.home import Home
@@ -160,7 +160,7 @@ class StandIn:
             self.best = seen.metric
         else:
             self.does("back")
-        if seen.checkpoint == "missed":
+        if seen.checkpoint == "unconfirmed":
             self.types("arnode head --working > train.py")
             self.types("git diff --quiet || git commit --quiet --all -m 'back to the working line'")
         return seen
@@ -296,4 +296,4 @@ def _checkpoints(home: Home) -> list[str]:
             for line in store.lines()
             for job in store.closed_jobs(line.key, CheckpointStep)
         ]
-    return ["passed" if step.passed else "missed" for step in steps]
+    return ["confirmed" if step.passed else "unconfirmed" for step in steps]
