@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where this is set, each of the many processes of a node compiles all of arnode for itself.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup start test check demo bench soak gpu
+.PHONY: setup start test check suite durations demo bench soak gpu
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -26,9 +29,17 @@ start: setup
 demo: setup
 	@$(BIN)/arnode demo
 
-# Two at a time: most wait for processes of their own.
-test: setup check
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# The checks beside the tests: these wait for processes of their own now and then.
+test: setup
+	@$(MAKE) --no-print-directory --jobs 2 suite check
+
+# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
+suite: setup
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# How long each file takes, for `suite`: for when tests have become longer or shorter by much.
+durations: setup
+	@$(MAKE) --no-print-directory suite ARGS=--keep-durations
 
 check: setup
 	@$(BIN)/ruff format --check .

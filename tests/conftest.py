@@ -1,7 +1,8 @@
 """What every test may use: a short task, its data made once, a runner, a fresh home."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -13,20 +14,47 @@ from trainer.runner import Runner
 from trainer.task import Task, load_task
 from trainer.text.data import TaskData, prepare
 
+pytest_plugins = ["tests.longest_first"]
+
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
 DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
 # Continuous integration shares its processors; an example's wall-clock says nothing there.
-hypothesis.settings.register_profile("arnode", deadline=None)
+hypothesis.settings.register_profile("arnode", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=200)  # make soak
 hypothesis.settings.load_profile("arnode")
 
 MakeRunner = Callable[[], AbstractAsyncContextManager[Runner]]
 
 
+def _silent(_what: str, _share: float) -> None:
+    pass
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other workers out of a folder until the block ends, or this process."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder for what is made once and used by all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir(shared: Path) -> Path:
+    """Data of tasks, to be prepared one at a time."""
+    folder = shared / "data"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +64,8 @@ def short_task(data_dir: Path) -> Task:
 
 @pytest.fixture(scope="session")
 def short_data(short_task: Task, data_dir: Path) -> TaskData:
-    return prepare(short_task, data_dir=data_dir, progress=lambda _what, _share: None)
+    with one_at_a_time(data_dir):
+        return prepare(short_task, data_dir=data_dir, progress=_silent)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +76,8 @@ def seconds_task(data_dir: Path) -> Task:
 
 @pytest.fixture(scope="session")
 def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
-    return prepare(seconds_task, data_dir=data_dir, progress=lambda _what, _share: None)
+    with one_at_a_time(data_dir):
+        return prepare(seconds_task, data_dir=data_dir, progress=_silent)
 
 
 @pytest.fixture(scope="session")

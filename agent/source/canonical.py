@@ -7,34 +7,40 @@ sources that this node wrote; a stranger's code goes through `agent.source.inspe
 
 import ast
 import hashlib
+import threading
 import warnings
 from collections.abc import Iterator
 
 from protocol.source import Source
 
+# Threads of CPython 3.11 count the depth of a tree that they build in one place: if a collection
+# lets another one begin meanwhile, a SystemError ends either (python/cpython#106905).
+_ALONE = threading.RLock()
+
 
 def parse(data: bytes) -> ast.Module | None:
     """Return the AST of a Python file in UTF-8, or None where it has none."""
-    with warnings.catch_warnings():
-        # A candidate's odd escape sequences are its own business.
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(data.decode("utf-8"))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+    try:
+        return _tree(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def syntax_fault(data: bytes) -> tuple[int, str]:
     """Return the line, from 1, where a file that does not parse ceases to be Python, and why."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(data.decode("utf-8"))
-        except SyntaxError as fault:
-            return max(1, fault.lineno or 1), fault.msg
-        except (ValueError, RecursionError, MemoryError) as fault:
-            return 1, type(fault).__name__
+    try:
+        _tree(data)
+    except SyntaxError as fault:
+        return max(1, fault.lineno or 1), fault.msg
+    except (ValueError, RecursionError, MemoryError) as fault:
+        return 1, type(fault).__name__
     return 1, "nothing is wrong with it"
+
+
+def _tree(data: bytes) -> ast.Module:
+    with _ALONE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a candidate's odd escape sequences are its own business
+        return ast.parse(data.decode("utf-8"))
 
 
 def fingerprint(source: Source) -> bytes:

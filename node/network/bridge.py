@@ -36,7 +36,7 @@ from node.network.presence import Connected
 from protocol.errors import ArnodeError
 
 GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
-FAREWELL_S: Final = 1.0
+FAREWELL_S: Final = 5.0  # on a busy machine even a short answer takes a while to be written
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]

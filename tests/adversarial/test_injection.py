@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Fault, Message
@@ -135,7 +135,6 @@ def test_outside_of_quotes_a_prompt_says_the_same_whatever_others_write(
     assert not any(MARK in line for line in unquoted(hostile))
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.data(), st.booleans())
 def test_nor_does_any_other_text_change_it(data: st.DataObject, opted_in: bool) -> None:
     harmless = told_by(lambda: "Deeper", show_unverified_words=opted_in)
@@ -318,7 +317,6 @@ prose = st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs", "Cf"]),
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(prose, prose, prose, prose)
 def test_in_what_is_adopted_none_of_their_prose_is_left(
     one: str, other: str, third: str, fourth: str

@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import log10
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.knobs import proposer as knobs_module
@@ -276,7 +276,6 @@ OUTCOMES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(OUTCOMES, max_size=24).map(tuple), st.integers(0, 2**32))
 def test_any_history_leads_to_one_proposal_that_is_whole_and_new(
     history: tuple[Outcome, ...], seed: int

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Answer, Fault, FaultKind
@@ -287,7 +287,6 @@ def test_without_a_title_the_change_is_told_as_it_is() -> None:
     )
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.text(), st.text())
 def test_whatever_a_model_calls_it_can_be_recorded_and_shown(title: str, why: str) -> None:
     result = asked(Model(*[replacing(("LAYERS = 2", "LAYERS = 3"), title=title, why=why)] * 3))

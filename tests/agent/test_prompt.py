@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Message
@@ -101,7 +101,6 @@ def test_a_coding_agent_is_told_what_others_wrote_in_quotes_only() -> None:
     assert all(line.startswith(mark) for line in lines)
 
 
-@settings(max_examples=40)
 @given(st.integers(0, 40_000))
 def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()
@@ -126,7 +125,6 @@ def test_the_owners_program_and_the_source_are_there_word_for_word() -> None:
     assert TINY["train.py"].decode() in user.content
 
 
-@settings(max_examples=40)
 @given(st.integers(0, 60_000))
 def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything()

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.source.canonical import fingerprint, same_meaning
@@ -214,7 +214,6 @@ def is_subsequence(part: list[bytes], whole: list[bytes]) -> bool:
     return all(line in rest for line in part)
 
 
-@settings(max_examples=50)
 @given(programs(), programs(), st.data())
 def test_whatever_is_added_means_the_same_and_says_nothing(
     base: str, other: str, data: st.DataObject
@@ -230,7 +229,6 @@ def test_whatever_is_added_means_the_same_and_says_nothing(
     check(result.encode(), base.encode())
 
 
-@settings(max_examples=50)
 @given(programs(), programs())
 def test_lines_of_the_base_are_untouched(base: str, other: str) -> None:
     before = split_lines(base.encode())

@@ -8,6 +8,7 @@ import pytest
 
 from node.home.home import Home
 from node.store.store import Store
+from tests.conftest import one_at_a_time
 from tests.integration.nodes import DEAF_FLAGS, arnode
 from trainer.text.data import TaskData
 
@@ -36,11 +37,19 @@ def home(tmp_path: Path, make_home: Callable[[Path], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def worked(tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Path]) -> Path:
+def worked(
+    shared: Path, make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A home in which a session of three experiments has ended by itself. Only to be read."""
-    home = make_home(tmp_path_factory.mktemp("worked") / "home")
-    arnode(home, "start", *DEAF_FLAGS, "--max-experiments", "3")
-    return home
+    ended = shared / "worked"
+    with one_at_a_time(ended):
+        if not ended.exists():
+            begun = make_home(tmp_path_factory.mktemp("worked") / "begun")
+            arnode(begun, "start", *DEAF_FLAGS, "--max-experiments", "3")
+            begun.rename(ended)
+    own = tmp_path_factory.mktemp("worked") / "home"  # readers, too, open its database and lock it
+    shutil.copytree(ended, own, symlinks=True)
+    return own
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Real nodes as real processes: how a test starts them, talks to them and waits for them."""
 
 import contextlib
+import io
 import json
 import os
 import queue
@@ -13,7 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from node.commands.cli import main
 from node.home.home import Home
 from tests.conftest import DEAF_TASK, SHORT_TASK
 
@@ -22,6 +27,7 @@ _LOOKED_S = 0.5  # to look costs a process, which the node would have the time o
 TASK_FLAGS = ("--task", str(SHORT_TASK))
 DEAF_FLAGS = ("--task", str(DEAF_TASK))  # no confirmation makes a session long
 COMMAND = (sys.executable, "-m", "node")
+READERS = frozenset({"fsck", "key", "log", "peers", "show", "status"})  # they start nothing
 
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -52,16 +58,46 @@ def arnode(
     return done
 
 
+def answered(
+    home: Path, *words: str, code: int = 0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process, which spares a program's imports."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with (
+        mock.patch.dict(os.environ, environment(home, env), clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as caught,
+    ):
+        main(words)
+    stdout, stderr = (_written(stream) for stream in (out, err))
+    assert caught.value.code == code, f"{words}: exit {caught.value.code}\n{stdout}\n{stderr}"
+    assert "Traceback" not in stderr
+    return subprocess.CompletedProcess(words, code, stdout, stderr)
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
 def arnode_json(home: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    """Run a command with `--json` and return its document."""
-    document: dict[str, Any] = json.loads(arnode(home, *words, "--json", code=code).stdout)
+    """Run a command with `--json` and return its document; readers in this process."""
+    run = answered if words[0] in READERS else arnode
+    document: dict[str, Any] = json.loads(run(home, *words, "--json", code=code).stdout)
     assert document["v"] == 1
     return document
 
 
-def fault_of(home: Path, *words: str, code: int, env: Mapping[str, str] | None = None) -> str:
+def fault_of(
+    home: Path,
+    *words: str,
+    code: int,
+    env: Mapping[str, str] | None = None,
+    run: Callable[..., subprocess.CompletedProcess[str]] = answered,
+) -> str:
     """Run a command that must fail with one error and its mend, and return these two lines."""
-    stderr = arnode(home, *words, code=code, env=env).stderr
+    stderr = run(home, *words, code=code, env=env).stderr
     lines = stderr.splitlines()
     errors = [line for line in lines if line.startswith("arnode: ")]
     assert len(errors) == 1, stderr

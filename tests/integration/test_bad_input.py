@@ -141,7 +141,7 @@ def test_a_damaged_key_is_never_replaced(copied: Path) -> None:
 
 def test_a_home_that_is_a_file_is_no_home(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "ARNODE_HOME" in fault_of(tmp_path / "file", "start", code=6)
+    assert "ARNODE_HOME" in fault_of(tmp_path / "file", "start", code=6, run=arnode)
 
 
 # The machine
@@ -154,7 +154,7 @@ def test_without_a_sandbox_nothing_runs(copied: Path) -> None:
     if status["sandbox"] == "container":
         pytest.skip("root with the system's own Python has a sandbox without bubblewrap")
     for words in (("start",), ("run",), ("compare", "baseline", "head")):
-        fault = fault_of(copied, *words, *DEAF_FLAGS, code=7, env=nowhere)
+        fault = fault_of(copied, *words, *DEAF_FLAGS, code=7, env=nowhere, run=arnode)
         assert "bubblewrap" in fault
     assert ids(copied) == before
     assert arnode(copied, "status", env=nowhere).stdout.count("sandbox none")
@@ -162,10 +162,10 @@ def test_without_a_sandbox_nothing_runs(copied: Path) -> None:
 
 def test_a_second_node_on_one_home_is_refused(copied: Path) -> None:
     with Home(copied).lock():
-        fault = fault_of(copied, "start", *DEAF_FLAGS, code=6)
+        fault = fault_of(copied, "start", *DEAF_FLAGS, code=6, run=arnode)
         assert f"pid {os.getpid()}" in fault
         assert "arnode stop" in fault
-        assert "another node" in fault_of(copied, "revert", code=6)
+        assert "another node" in fault_of(copied, "revert", code=6, run=arnode)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_full_disk_is_one_error_and_with_room_again_the_node_goes_on(
         (home / "lock").unlink()
         before = ids(home)
         filler = fill(tmp_path / "disk", left_bytes)
-        assert "disk is full" in fault_of(home, "start", *DEAF_FLAGS, code=1)
+        assert "disk is full" in fault_of(home, "start", *DEAF_FLAGS, code=1, run=arnode)
         filler.unlink()
         assert ids(home)[: len(before)] == before
         arnode(home, "start", *DEAF_FLAGS, "--max-experiments", "1")
@@ -258,8 +258,8 @@ def test_a_corrupted_page_is_told_and_mended_from_the_records(copied: Path) -> N
         data[page * PAGE_BYTES : page * PAGE_BYTES + 64] = b"\xa5" * 64
     store.write_bytes(data)
     for words in (("log",), ("start", *DEAF_FLAGS)):
-        assert "arnode fsck" in fault_of(copied, *words, code=1)
-    assert "rebuild" in fault_of(copied, "fsck", code=1)
+        assert "arnode fsck" in fault_of(copied, *words, code=1, run=arnode)
+    assert "rebuild" in fault_of(copied, "fsck", code=1, run=arnode)
     arnode(copied, "fsck", "--rebuild")
     assert ids(copied) == before
     assert arnode_json(copied, "fsck")["problems"] == []

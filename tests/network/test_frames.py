@@ -7,7 +7,7 @@ import msgpack
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.network.errors import (
@@ -90,7 +90,6 @@ def received(*pieces: bytes, limits: FrameLimits | None = None) -> list[Message]
 
 
 @given(st.lists(plain, max_size=4), st.integers(1, 50))
-@settings(max_examples=50)
 def test_messages_come_out_as_they_went_in_however_they_are_cut(
     messages: list[Message], size: int
 ) -> None:
@@ -163,7 +162,6 @@ def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50)
 def test_any_stream_ends_in_one_of_the_errors(data: bytes) -> None:
     async def read_all() -> None:
         stream = FrameStream(Recorded([data]))

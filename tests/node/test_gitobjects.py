@@ -25,7 +25,7 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(flat=SOURCES, nested=SOURCES, folder_name=NAMES)
 def test_a_source_has_the_tree_that_git_gives_it(
     flat: dict[str, bytes], nested: dict[str, bytes], folder_name: str

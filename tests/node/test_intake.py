@@ -74,7 +74,7 @@ def ids(store: Store) -> set[bytes]:
     return {record.id for record in store.records()}
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(), st.data())
 def test_a_store_shows_the_board_of_its_set_whatever_the_order(
     records: list[Record], data: st.DataObject
@@ -217,7 +217,7 @@ def chain(count: int, key: object = STRANGER) -> list[Record]:
     return world.records
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.permutations(range(12)), st.integers(1, 12))
 def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: int) -> None:
     records = chain(12)
@@ -234,7 +234,7 @@ def test_a_quota_keeps_the_newest_whatever_came_first(order: list[int], quota: i
         assert all(key_of(record.ts_ms, record.id) in index for record in records)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(), st.integers(1, 4))
 def test_the_board_is_that_of_what_a_quota_left(records: list[Record], quota: int) -> None:
     with new_store(Quotas(news=quota)) as store:

@@ -110,7 +110,6 @@ def test_a_number_signed_twice_is_news_of_every_task() -> None:
         assert len(indexes[tasks_topic("main")]) == 0
 
 
-@settings(max_examples=25)
 @given(st.permutations(SOME), st.integers(0, len(SOME)))
 def test_membership_follows_from_the_set_in_whatever_order_it_came(
     order: list[Record], opened_after: int

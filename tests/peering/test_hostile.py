@@ -82,7 +82,7 @@ def _ids(count: int) -> RecordIndex:
     return RecordIndex(key_of(START_MS + n, n.to_bytes(32, "big")) for n in range(count))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ANYTHING, min_size=1, max_size=6), st.sampled_from([THEIRS, FEW]))
 def test_answers_of_any_shape_bring_nothing_and_end(
     scene: Scene, answers: list[Message], theirs: dict[str, tuple[int, bytes]]
@@ -228,7 +228,7 @@ def test_who_sends_invalid_records_is_dropped(scene: Scene) -> None:
     assert scene.liar.asked == 2, "the next page was on its way already"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(["reconcile", "want", "after", "topic", "limit", "blob", "of", "offset"]),

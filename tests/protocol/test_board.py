@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.attestation import AttestBody
@@ -47,7 +47,6 @@ def rows(world: World) -> list[Row]:
     return list(board(world.records).rows)
 
 
-@settings(deadline=None, max_examples=60)
 @given(worlds(), st.data())
 def test_any_order_and_repetition_gives_the_same_board(
     records: list[Record], data: st.DataObject
@@ -58,7 +57,6 @@ def test_any_order_and_repetition_gives_the_same_board(
     assert again == board(records)
 
 
-@settings(deadline=None, max_examples=60)
 @given(worlds())
 def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> None:
     shown = board(records)
@@ -76,7 +74,6 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
     assert shown.board_digest == hashlib.sha256(expected).digest()
 
 
-@settings(deadline=None, max_examples=60)
 @given(worlds())
 def test_what_a_board_does_not_read_changes_nothing(records: list[Record]) -> None:
     world = World(list(records))

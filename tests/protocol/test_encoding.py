@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.encoding import (
@@ -59,13 +59,11 @@ def _nested(depth: int) -> Value:
     return value
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_what_is_encoded_decodes_to_the_same(value: Value) -> None:
     assert decode(encode(value)) == value
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, SCALARS, min_size=2, max_size=6), st.randoms())
 def test_the_order_in_which_a_map_was_made_does_not_matter(entries: Any, random: Any) -> None:
     shuffled = list(entries.items())
@@ -73,7 +71,6 @@ def test_the_order_in_which_a_map_was_made_does_not_matter(entries: Any, random:
     assert encode(dict(shuffled)) == encode(entries)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=60))
 @example(b"")
 @example(b"\xc1")
@@ -85,7 +82,6 @@ def test_foreign_bytes_never_raise_and_decode_only_if_canonical(data: bytes) -> 
     assert isinstance(value, Rejected) or encode(value) == data
 
 
-@settings(deadline=None, max_examples=200)
 @given(VALUES, st.data())
 def test_no_other_bytes_mean_the_same(value: Value, data: Any) -> None:
     encoded = bytearray(encode(value))
@@ -198,7 +194,6 @@ def test_marks_that_came_after_unicode_3_2_do_not_decide_validity() -> None:
     assert not is_normal("a\u0301\u0323")
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.text())
 def test_text_normalised_by_this_python_is_always_accepted(text: str) -> None:
     assert is_normal(unicodedata.normalize("NFC", text))

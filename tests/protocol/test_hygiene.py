@@ -3,7 +3,7 @@
 import ast
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.errors import Rejected
@@ -142,7 +142,6 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=400)
 @given(st.sampled_from(["'", '"', "'''"]), st.lists(pieces, max_size=12).map("".join))
 @example("'", "é{x}é")
 @example("'", '{d["}"] + é}')

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.encoding import MAX_INT, Value, decode, encode
@@ -105,7 +105,6 @@ def test_each_kind_survives_its_encoding(body: Body) -> None:
     assert body.kind == next(kind for kind, entry in BODIES.items() if entry is body)
 
 
-@settings(deadline=None, max_examples=60)
 @given(results())
 def test_any_result_survives_its_encoding(result: ResultBody) -> None:
     assert _through_bytes(result) == result
@@ -268,7 +267,6 @@ def test_an_environment_is_flat_short_and_sorted() -> None:
         assert isinstance(Env.from_value(fault), Rejected), fault
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.text(st.characters()), st.integers(1, 30))
 def test_any_text_can_be_made_to_fit(raw: str, limit: int) -> None:
     for fitted, codec in (

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import reconciliation
@@ -62,7 +62,6 @@ def ids(some: set[bytes]) -> set[bytes]:
     return {item[8:] for item in some}
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 600), max_size=400),
     st.sets(st.integers(0, 600), max_size=400),
@@ -77,7 +76,6 @@ def test_it_finds_the_difference_of_any_two_sets(
     assert need == ids(right - left)
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.sets(st.integers(0, 20_000), max_size=60), st.sets(st.integers(0, 20_000), max_size=60))
 def test_it_finds_a_few_in_many(only_ours: set[int], only_theirs: set[int]) -> None:
     common = keys(range(20_001, 24_000))
@@ -95,7 +93,6 @@ def test_equal_sets_cost_one_short_message_each_way() -> None:
     assert respond(index, message) == b"\x61"
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 400)), st.sets(st.integers(0, 400)))
 def test_one_fingerprint_for_all_leads_to_the_same(ours: set[int], theirs: set[int]) -> None:
     whole = reconcile(keys(ours), keys(theirs), opened=Initiator.open_whole)
@@ -194,7 +191,6 @@ def drive(index: RecordIndex, peer: Peer, **limits: int) -> tuple[int, int, Reje
     return rounds, named, None
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.sets(st.integers(0, 2_000), max_size=900), st.sets(st.integers(0, 2_000), max_size=900))
 def test_of_many_ranges_the_rest_comes_in_the_next_message(
     ours: set[int], theirs: set[int]

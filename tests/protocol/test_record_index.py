@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Rejected
@@ -19,7 +19,6 @@ def key(number: int) -> bytes:
 NUMBERS = st.integers(0, 400)
 
 
-@settings(deadline=None)
 @given(st.sets(NUMBERS), st.lists(st.tuples(st.booleans(), NUMBERS), max_size=300))
 def test_it_is_a_sorted_set(loaded: set[int], changes: list[tuple[bool, int]]) -> None:
     index = RecordIndex(sorted(key(number) for number in loaded))
@@ -39,7 +38,6 @@ def test_it_is_a_sorted_set(loaded: set[int], changes: list[tuple[bool, int]]) -
     assert list(index.ids(0, len(ordered))) == [item[8:] for item in ordered]
 
 
-@settings(deadline=None)
 @given(st.sets(NUMBERS, max_size=300), NUMBERS, NUMBERS, st.integers(0, 40))
 def test_positions_ids_and_fingerprints_of_a_stretch(
     numbers: set[int], first: int, second: int, length: int
@@ -79,7 +77,6 @@ def test_varints_are_written_as_negentropy_does() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.sets(NUMBERS), st.sets(NUMBERS))
 def test_a_copy_stays_as_it_was_and_a_digest_is_of_the_set_alone(
     first: set[int], later: set[int]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.encoding import LIMIT_BYTES, EncodingError, decode, encode
@@ -57,7 +57,6 @@ def test_id_and_wire_are_what_the_format_says() -> None:
     assert record_id(record.payload_bytes) == record.id
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_any_changed_byte_is_rejected(data: Any) -> None:
     wire = bytearray(data.draw(st.sampled_from(WIRES)))
@@ -74,7 +73,6 @@ def test_every_flipped_bit_of_one_record_is_rejected() -> None:
         assert isinstance(parse_record(bytes(changed)), Rejected), position
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_record_cut_or_lengthened_is_rejected(data: Any) -> None:
     wire = data.draw(st.sampled_from(WIRES))
@@ -83,7 +81,6 @@ def test_a_record_cut_or_lengthened_is_rejected(data: Any) -> None:
     assert isinstance(parse_record(wire + data.draw(st.binary(min_size=1, max_size=9))), Rejected)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=200))
 def test_foreign_bytes_never_raise(data: bytes) -> None:
     assert isinstance(parse_record(data), Rejected)

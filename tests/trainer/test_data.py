@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.terminal.progress import silent
@@ -73,7 +73,6 @@ def test_every_document_of_every_part_comes_once_before_one_comes_again(small: T
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 9000))
-@settings(max_examples=30, deadline=None)
 def test_a_pool_that_is_too_small_is_gone_through_again(
     small: TaskData, seed: int, count: int
 ) -> None:

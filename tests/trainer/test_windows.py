@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.text import windows
@@ -19,7 +19,6 @@ def noise(seed: int, size: int) -> bytes:
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(64, 200))
-@settings(max_examples=40, deadline=None)
 def test_a_shared_window_is_found_wherever_it_lies(
     tmp_path_factory: pytest.TempPathFactory, in_text: int, in_file: int, length: int
 ) -> None:
@@ -44,7 +43,6 @@ def test_of_a_long_passage_every_aligned_block_lies_in_a_hit(tmp_path: Path) -> 
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
 def test_sixty_three_shared_bytes_are_no_window(
     tmp_path_factory: pytest.TempPathFactory, in_text: int, in_file: int
 ) -> None:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.world_parser import derivations
@@ -113,7 +113,6 @@ def test_totals_add_up(documents: list[world.Document]) -> None:
     st.integers(0, 2**64 - 1),
     st.data(),
 )
-@settings(max_examples=60, deadline=None)
 def test_probabilities_without_the_excluded_add_up_to_one(
     weights: list[int], seed: int, data: st.DataObject
 ) -> None:

@@ -1,4 +1,5 @@
-"""The tests that take minutes each and are no part of `make test`: how long each took."""
+"""The tests that take minutes each and are no part of `make test`, and those of drawn examples,
+with eight times as many: how long each took."""
 
 import subprocess
 import sys
@@ -12,7 +13,10 @@ def run_marked(home: Path) -> dict[str, object]:
     """Run them one after the other."""
     report = home / "report.xml"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "soak", f"--junitxml={report}"],
+        [
+            *(sys.executable, "-m", "pytest", "-m", "soak or hypothesis"),
+            *("--hypothesis-profile", "soak", f"--junitxml={report}"),
+        ],
         cwd=ROOT,
         check=False,
     )

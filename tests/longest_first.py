@@ -1,0 +1,53 @@
+"""Files whose tests take longest go first, so that no worker has a long one left at the end.
+
+A worker gets all tests of a file, because what a file makes once (a calibrated runner, a home)
+would be made again by each worker that has a part of it. How many seconds each file takes is in
+`durations.json`, which `make durations` writes; a file that is not in there goes first. In one
+process nothing is reordered.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+DURATIONS: Final = Path(__file__).with_name("durations.json")
+_PACKAGE: Final = "tests/adversarial/"  # whose files share a runner while they follow one another
+
+_ran_s: Counter[str] = Counter()  # of this session, by file
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep-durations", action="store_true", help=f"write how long files took to {DURATIONS}"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of xdist
+        seconds = json.loads(DURATIONS.read_text())
+        for item in items:
+            seconds.setdefault(_file_of(item.nodeid), float("inf"))
+        package_s = sum(seconds[file] for file in seconds if file.startswith(_PACKAGE))
+        seconds |= {file: package_s for file in seconds if file.startswith(_PACKAGE)}
+        items.sort(key=lambda item: -seconds[_file_of(item.nodeid)])
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _ran_s[_file_of(report.nodeid)] += report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("keep_durations") and not hasattr(session.config, "workerinput"):
+        known = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+        known |= {file: round(ran_s) for file, ran_s in _ran_s.items()}
+        there = {file: known[file] for file in sorted(known) if (ROOT / file).exists()}
+        DURATIONS.write_text(json.dumps(there, indent=1) + "\n")
+
+
+def _file_of(node_id: str) -> str:
+    return node_id.partition("::")[0]
