@@ -40,7 +40,7 @@ from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
 from protocol.units import NANO
-from trainer.probing import probe_devices
+from trainer.cards.probing import probe_devices
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long
 _PROMPT_CHARS: Final = 100_000  # of one that is only shown: a model's own is cut to its context

@@ -13,21 +13,21 @@ from dataclasses import replace
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from trainer.compiled import CompiledCode
-from trainer.cost import UNLIMITED, Cost
-from trainer.crowd import Crowd
-from trainer.device import Device, processor
-from trainer.evaluators import check_metric
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.metering import RunFailed
-from trainer.outcome import Meter, RunOutcome, Yardstick
-from trainer.pace import Pace
+from trainer.host.device import Device, processor
+from trainer.language_model.evaluators import check_metric
+from trainer.language_model.lm_bpb_1 import Floats
+from trainer.language_model.stages import Request, Scores, Stages
+from trainer.language_model.text.data import TaskData
+from trainer.measuring.cost import UNLIMITED, Cost
+from trainer.measuring.host_load import Crowd
+from trainer.measuring.metering import RunFailed
+from trainer.measuring.outcome import Meter, RunOutcome, Yardstick
+from trainer.measuring.pace import Pace
+from trainer.measuring.timeline import Timeline, in_order
+from trainer.measuring.training import PATIENCE_S, Trained, Training
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
-from trainer.stages import Request, Scores, Stages
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.timeline import Timeline, in_order
-from trainer.training import PATIENCE_S, Trained, Training
+from trainer.task_folder.task import Task
 
 _CALIBRATIONS = 2
 

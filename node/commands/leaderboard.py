@@ -72,7 +72,7 @@ def leaderboard(
     from node.store.standing import choose_board, measured_here
     from node.store.store import Store
     from protocol.board import RULE
-    from trainer.probing import probe_devices
+    from trainer.cards.probing import probe_devices
 
     filters = _filters(wanted)
     home = Home.locate(os.environ)

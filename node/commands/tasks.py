@@ -19,8 +19,8 @@ def task() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    from trainer.task import builtin_tasks, load_task
-    from trainer.text.pin import NotPreparedError
+    from trainer.language_model.text.pin import NotPreparedError
+    from trainer.task_folder.task import builtin_tasks, load_task
 
     home = Home.locate(os.environ)
     rows: list[dict[str, str | bool | None]] = []
@@ -47,7 +47,7 @@ def list_tasks(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
-    from trainer.task import load_task
+    from trainer.task_folder.task import load_task
 
     home = Home.locate(os.environ)
     one = load_task(name, data_dir=home.data)
@@ -101,9 +101,9 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     from node.home.faults import explaining_faults
     from node.settings.config import load_config
     from node.terminal.progress import reporting
-    from trainer.text.data import prepare_first
-    from trainer.text.pinning import pinned_task
-    from trainer.text_task import text_task
+    from trainer.language_model.text.data import prepare_first
+    from trainer.language_model.text.pinning import pinned_task
+    from trainer.language_model.text_task import text_task
 
     home = Home.locate(os.environ)
     home.prepare()

@@ -24,7 +24,7 @@ from node.loop.verdicts import Verdicts
 from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
 from node.terminal.durations import Hours
 from protocol.rule import Policy
-from trainer.quiet import LOOKED_S, Quiet
+from trainer.measuring.idle import LOOKED_S, Quiet
 
 _PRIORITY = {
     "baseline": 0,

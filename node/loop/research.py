@@ -23,8 +23,8 @@ from node.loop.submissions import submit
 from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.training import PutOff
+from trainer.language_model.lm_bpb_1 import Floats
+from trainer.measuring.training import PutOff
 
 _WAITS = "a run that others disturbed waits for a quiet minute"
 

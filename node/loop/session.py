@@ -19,13 +19,13 @@ from protocol.hygiene import Scored, memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
-from trainer.compiled import CompiledCode
-from trainer.device import Device
+from trainer.host.device import Device
+from trainer.language_model.text.data import TaskData, prepare_first
+from trainer.language_model.text_task import text_task
 from trainer.runner import Runner
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare_first
-from trainer.text_task import text_task
+from trainer.task_folder.task import Task, load_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.rule import Policy
-from trainer.quiet import Quiet
+from trainer.measuring.idle import Quiet
 
 _SALT = "proposal-seed"
 

@@ -18,7 +18,7 @@ from node.home.faults import explaining_faults
 from node.processes.backoff import Backoff
 from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
-from trainer.text.data import TaskData
+from trainer.language_model.text.data import TaskData
 
 GENTLY: Final = 10  # nice: the run at hand comes first
 FIRST_PAUSE_S: Final = 5.0

@@ -50,7 +50,7 @@ from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import idle_cards
 from trainer.sandbox.tier import probe_tier
-from trainer.task import Task, builtin_tasks, load_task
+from trainer.task_folder.task import Task, builtin_tasks, load_task
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5

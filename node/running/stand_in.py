@@ -20,9 +20,9 @@ from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.task import load_task
-from trainer.text.data import has_first
-from trainer.text.pin import NotPreparedError
+from trainer.language_model.text.data import has_first
+from trainer.language_model.text.pin import NotPreparedError
+from trainer.task_folder.task import load_task
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 

@@ -18,8 +18,8 @@ from node.home.keyfile import read_keys
 from node.settings.config import load_config
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
-from trainer.cards.checks import card_fault
-from trainer.device import processor
+from trainer.host.device import processor
+from trainer.language_model.card_checks import card_fault
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier

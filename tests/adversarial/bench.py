@@ -12,17 +12,17 @@ from pathlib import Path
 from unittest import mock
 
 from tests.trainer.runners import SPLIT
-from trainer import outcome as outcome_module
-from trainer import stages
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.host.processes import uids_in_use
+from trainer.language_model import stages
+from trainer.language_model.lm_bpb_1 import Floats, Rows
+from trainer.language_model.scoring import ScoredRows, ask_claims
+from trainer.language_model.text.data import TaskData
+from trainer.measuring import outcome as outcome_module
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.sandbox.processes import uids_in_use
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import _TAIL_BYTES, Sandbox
-from trainer.scoring import ScoredRows, ask_claims
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 HONEST_SEED = 2
 _KEEP = Sandbox._keep

@@ -16,8 +16,8 @@ import numpy as np
 
 from protocol.runs import Status
 from tests.trainer.runners import SPLIT
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.language_model.lm_bpb_1 import Floats, Rows
+from trainer.measuring.outcome import RunOutcome
 
 PIECES = Path(__file__).parent / "cheating"
 WORTHLESS_SD = 0.25

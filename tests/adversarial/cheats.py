@@ -23,7 +23,7 @@ from tests.adversarial.cheat import (
     telling_apart,
     worth,
 )
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
+from trainer.language_model.lm_bpb_1 import Floats, Rows
 
 GENEROUS = """
 
@@ -69,7 +69,7 @@ def seen_so_far(tokens):
     return 0.1 * SEEN.log()
 """
 
-FORGED = """from trainer.harness import session
+FORGED = """from trainer.language_model.harness import session
 
 if session.job.role == "serve":
     session.channel.receive()
@@ -236,7 +236,7 @@ def train_on():
         optimizer.zero_grad()
 
 
-import trainer.harness.prepare as harness
+import trainer.language_model.harness.prepare as harness
 
 end = harness.session.channel.send
 

@@ -24,7 +24,7 @@ from tests.adversarial.cheat import (
     worth,
 )
 from tests.adversarial.cheats import REFUSED, leaked
-from trainer.evaluators import lm_bpb_1 as evaluator
+from trainer.language_model import lm_bpb_1 as evaluator
 
 TINY_NOISE_SD = 0.0104
 NEXT_SPLIT = b"the key of the next secret split"

@@ -20,9 +20,9 @@ from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run, Status
 from protocol.statistics import NoiseEstimate
 from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
+from trainer.language_model.text.data import prepare
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import prepare
+from trainer.task_folder.task import Task, load_task
 
 TRIES = 100
 PASSES = DEFAULT.screen_sd

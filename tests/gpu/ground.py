@@ -19,10 +19,10 @@ from protocol.errors import ArnodeError
 from tests.gpu.bpe import learn_vocabulary
 from tests.gpu.progress import say
 from tests.gpu.text import Texts, candidates, gather, places
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, byte_counts_of, rows_of
-from trainer.text.token_cache import Tokens
-from trainer.text.vocabulary import Vocabulary, parse_ranks
+from trainer.language_model.text.data import TaskData, byte_counts_of, rows_of
+from trainer.language_model.text.token_cache import Tokens
+from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.task_folder.task import Task, load_task
 
 SCRIPT: Final = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 

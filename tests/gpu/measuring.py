@@ -20,10 +20,10 @@ from tests.gpu.ground import Ground
 from tests.gpu.progress import told
 from tests.gpu.sources import Shape
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.compiled import CompiledCode
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage
 from trainer.runner import Runner
-from trainer.timeline import Stage
+from trainer.sandbox.compiled import CompiledCode
 
 _RATE: Final = re.compile(r", ([\d,]+) tokens/s$", re.MULTILINE)
 

@@ -19,7 +19,7 @@ from tests.gpu.sources import (
     theirs,
     with_constants,
 )
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 
 def text_of(name: str) -> str:

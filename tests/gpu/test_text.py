@@ -9,8 +9,8 @@ import pytest
 from protocol.errors import ArnodeError
 from tests.gpu.bpe import learn_vocabulary
 from tests.gpu.text import Texts, candidates, gather, places
-from trainer.text.vocabulary import train_vocabulary
-from trainer.text.windows import WINDOW_BYTES
+from trainer.language_model.text.vocabulary import train_vocabulary
+from trainer.language_model.text.windows import WINDOW_BYTES
 
 WORDS = [
     "".join(random.Random(number).choices("etaoinshrdlu", k=1 + number % 9))

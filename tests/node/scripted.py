@@ -27,12 +27,12 @@ from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
-from trainer.outcome import RunOutcome
-from trainer.quiet import Quiet
+from trainer.language_model.text.data import TaskData
+from trainer.measuring.idle import Quiet
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import PutOff
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.training import PutOff
+from trainer.task_folder.task import Task
 
 OUTCOME = RunOutcome(
     seed=0,

@@ -17,7 +17,7 @@ from node.store.store import Store
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
-from trainer.timeline import Stage
+from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
 

@@ -19,9 +19,9 @@ from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
+from trainer.language_model.text.pin import NotPreparedError, write_pin
 from trainer.sandbox.tier import Tier, TierName
-from trainer.task import Task, builtin_ids, load_task
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.task_folder.task import Task, builtin_ids, load_task
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
 

@@ -13,7 +13,7 @@ from node.store.store import Store
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
 from tests.node.scripted import Bench, ScriptedRunner, better, until
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 
 CANDIDATE = proposal_of(BASELINE, "0.5").source

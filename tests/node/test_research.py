@@ -30,7 +30,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
-from trainer.quiet import Quiet
+from trainer.measuring.idle import Quiet
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.node.examples import (
     outcome,
     patch_body,
 )
-from trainer.timeline import Stage
+from trainer.measuring.timeline import Stage
 
 
 def test_own_records_form_a_chain(notebook: Notebook) -> None:

@@ -13,9 +13,9 @@ from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_unpinned
-from trainer.task import load_task
-from trainer.text import unseen
-from trainer.text.pin import PINS, NotPreparedError, write_pin
+from trainer.language_model.text import unseen
+from trainer.language_model.text.pin import PINS, NotPreparedError, write_pin
+from trainer.task_folder.task import load_task
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from protocol.runs import Audit
 from protocol.source import Source
-from trainer.device import processor
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.host.device import processor
+from trainer.language_model.lm_bpb_1 import Floats, Rows
+from trainer.language_model.text.data import TaskData
+from trainer.language_model.text.token_cache import tokens_digest, write_atomically
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.text.token_cache import tokens_digest, write_atomically
+from trainer.task_folder.task import Task
 
 # Every seed that a proof's node draws becomes one of these, for which planted patches are measured.
 SEED_POOL = tuple(range(1000, 1040))

@@ -29,8 +29,8 @@ from protocol.errors import ArnodeError
 from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
 from tests.dying import dying
-from trainer.device import processor
-from trainer.sandbox.processes import family_of
+from trainer.host.device import processor
+from trainer.host.processes import family_of
 
 SHORT = Path(__file__).parent.parent / "tasks" / "short"
 # From before the first run is planned to several experiments later.

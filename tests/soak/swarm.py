@@ -26,7 +26,7 @@ from tests.dying import dying
 from tests.protocol.examples import MANIFEST
 from tests.soak.halves import Place
 from tests.soak.member import member_topics
-from trainer.sandbox.processes import family_of
+from trainer.host.processes import family_of
 
 NETWORK: Final = "swarm"
 TOPICS: Final = member_topics(NETWORK)

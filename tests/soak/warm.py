@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import cast
 from unittest import mock
 
-from trainer.harness import boot
+from trainer.host.processes import family_of
+from trainer.language_model.harness import boot
 from trainer.sandbox import sandbox
 from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.processes import family_of
 from trainer.sandbox.profile import Profile
 
 _ROOT = Path(__file__).parent.parent.parent

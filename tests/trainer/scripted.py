@@ -19,16 +19,17 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from protocol.source import Source
-from trainer import metering, quiet
-from trainer.crowd import Crowd
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.harness.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.language_model.lm_bpb_1 import Floats
+from trainer.language_model.text.data import TaskData
+from trainer.measuring import idle as quiet
+from trainer.measuring import metering
+from trainer.measuring.host_load import Crowd
+from trainer.measuring.timeline import Start
 from trainer.runner import Runner
+from trainer.sandbox.inside.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
 from trainer.sandbox.profile import Profile, Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.timeline import Start
+from trainer.task_folder.task import Task
 
 Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
 
@@ -93,7 +94,7 @@ class Machine:
 
 
 class ScriptedSandbox:
-    """A process of a script: the frames of `trainer.harness`, and a clock that it moves."""
+    """A process of a script: the frames of a harness, and a clock that it moves."""
 
     has_ended = False
     peak_memory_bytes = 1

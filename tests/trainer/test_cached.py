@@ -10,10 +10,10 @@ from protocol.source import Source
 from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
 from tests.trainer.runners import SPLIT
 from tests.trainer.test_runner import Edited
-from trainer.outcome import RunOutcome
+from trainer.language_model.text.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task, load_task
 
 
 def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:

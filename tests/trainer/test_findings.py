@@ -11,9 +11,9 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import is_made, reapply
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.hygiene import check_for_task
-from trainer.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
-from trainer.task import Task, builtin_tasks, load_task
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.language_model.text.pin import NotPreparedError, write_pin
+from trainer.task_folder.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
+from trainer.task_folder.task import Task, builtin_tasks, load_task
 
 TINY = """
 [[finding]]

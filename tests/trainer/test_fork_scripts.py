@@ -15,10 +15,10 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.outcome import RunOutcome
+from trainer.language_model.text.data import TaskData, prepare
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
+from trainer.task_folder.task import Task, load_task
 
 FORKS = Path(__file__).parents[1] / "tasks" / "forks"
 SEED = 5

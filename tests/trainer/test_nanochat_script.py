@@ -20,11 +20,11 @@ from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.runners import measured
-from trainer.findings import load_catalogue
-from trainer.outcome import RunOutcome
-from trainer.task import Task, load_task
-from trainer.text.data import prepare
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.language_model.text.data import prepare
+from trainer.language_model.text.pin import NotPreparedError, write_pin
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.findings import load_catalogue
+from trainer.task_folder.task import Task, load_task
 
 SCRIPT = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 # tiny's data and tokens, so that nothing is downloaded

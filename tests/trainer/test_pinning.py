@@ -16,12 +16,12 @@ import pytest
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
-from trainer.task import Task, load_task
-from trainer.text import announced as announced_module
-from trainer.text import download, pinning
-from trainer.text.data import prepare, prepare_first
-from trainer.text.pin import NotPreparedError
-from trainer.text.pinning import pinned_task
+from trainer.language_model.text import announced as announced_module
+from trainer.language_model.text import download, pinning
+from trainer.language_model.text.data import prepare, prepare_first
+from trainer.language_model.text.pin import NotPreparedError
+from trainer.language_model.text.pinning import pinned_task
+from trainer.task_folder.task import Task, load_task
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
 Unpinned = Callable[..., Path]
@@ -287,7 +287,7 @@ def test_a_list_that_makes_no_splits_is_refused(
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from trainer.text import pin, pinning, shards, vocabulary
+from trainer.language_model.text import pin, pinning, shards, vocabulary
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -23,13 +23,13 @@ from tests.trainer.scripted import (
     scripted_runner,
     watched,
 )
-from trainer.outcome import RunOutcome
+from trainer.language_model.text.data import TaskData
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import PutOff
 from trainer.runner import Runner
 from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.training import PutOff
+from trainer.task_folder.task import Task
 
 T = TypeVar("T")
 AFTER_ROWS: tuple[Place, ...] = ("first answer", "claim", "audit's first answer", "audit")
@@ -251,7 +251,7 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
 def test_a_machine_that_is_never_quiet_ends_the_wait(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.quiet.QUIET_S", 60.0)
+    monkeypatch.setattr("trainer.measuring.idle.QUIET_S", 60.0)
 
     async def work(runner: Runner) -> RunOutcome:
         runner._training._patience_s = 0.0
@@ -273,7 +273,7 @@ def test_a_candidate_waits_for_all_of_the_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It could ask for more than is there, and so be repeated whenever it wants to."""
-    monkeypatch.setattr("trainer.supply._LOOKED_S", 0.01)
+    monkeypatch.setattr("trainer.language_model.supply._LOOKED_S", 0.01)
     (tokens,) = short_data.training_parts
     data = replace(short_data, coming=(lambda _progress: tokens[:9],))
 

@@ -12,10 +12,10 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.outcome import RunOutcome
+from trainer.language_model.text.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 Edited = Callable[..., Source]
 

@@ -17,9 +17,9 @@ from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
 from tests.trainer.runners import measured
-from trainer.task import Task, load_task
-from trainer.text import download
-from trainer.text.data import TaskData, has_first, prepare, prepare_first
+from trainer.language_model.text import download
+from trainer.language_model.text.data import TaskData, has_first, prepare, prepare_first
+from trainer.task_folder.task import Task, load_task
 
 TASK = """
 extends = "tiny-short"

@@ -10,8 +10,8 @@ from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.ideas import Move
 from protocol.manifest import TaskManifest
 from trainer import tasks
-from trainer.task import Task, builtin_tasks, load_task
-from trainer.text.vocabulary import parse_ranks
+from trainer.language_model.text.vocabulary import parse_ranks
+from trainer.task_folder.task import Task, builtin_tasks, load_task
 
 TINY = Path(tasks.__file__).parent / "tiny"
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from node.terminal.progress import silent
 from protocol.errors import SafetyError, UsageError
-from trainer.task import Task, load_task
+from trainer.language_model.text.data import prepare
+from trainer.language_model.text.windows import shared_windows
+from trainer.language_model.text_task import task_name, text_task
+from trainer.task_folder.task import Task, load_task
 from trainer.tasks.tiny import world
-from trainer.text.data import prepare
-from trainer.text.windows import shared_windows
-from trainer.text_task import task_name, text_task
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.timeline import Counted, Stage, Start, Timeline, counted
+from trainer.measuring.timeline import Counted, Stage, Start, Timeline, counted
 
 
 class Clock:
