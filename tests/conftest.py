@@ -9,9 +9,10 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.language_model.text.data import TaskData, prepare
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
 from trainer.runner import Runner
-from trainer.task_folder.task import Task, load_task
+from trainer.task_folder.task import Task
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
 DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"

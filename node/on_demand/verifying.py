@@ -43,8 +43,7 @@ from protocol.manifest import TaskManifest
 from protocol.runs import Run
 from protocol.units import from_nano
 from trainer.cards.probing import probe_devices
-from trainer.language_model.text.pin import NotPreparedError
-from trainer.task_folder.task import Task
+from trainer.task_folder.task import NotPreparedError, Task
 
 _POLL_S = 0.3
 # What a gain of two standard deviations takes on average: until it is known here, and until its

@@ -20,9 +20,8 @@ from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.language_model.text.data import has_first
-from trainer.language_model.text.pin import NotPreparedError
-from trainer.task_folder.task import load_task
+from trainer.kinds import has_first, load_task
+from trainer.task_folder.task import NotPreparedError
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 

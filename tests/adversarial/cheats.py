@@ -23,7 +23,7 @@ from tests.adversarial.cheat import (
     telling_apart,
     worth,
 )
-from trainer.language_model.lm_bpb_1 import Floats, Rows
+from trainer.language_model.text.arrays import LogProbs, TokenRows
 
 GENEROUS = """
 
@@ -170,7 +170,7 @@ REFUSED = (
 )
 
 
-def leaked(rows: Rows, claims: Floats, *, facts: int) -> tuple[Cheat, ...]:
+def leaked(rows: TokenRows, claims: LogProbs, *, facts: int) -> tuple[Cheat, ...]:
     """What becomes possible when a split's rows are known: the public one's may be."""
     return (
         telling_apart(rows, peek_at_known=True),

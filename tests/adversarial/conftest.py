@@ -13,7 +13,7 @@ from tests.adversarial.bench import (
     watched_sandboxes,
     with_processes,
 )
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
 from trainer.task_folder.task import Task
 
 

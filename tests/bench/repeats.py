@@ -20,9 +20,10 @@ from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run, Status
 from protocol.statistics import NoiseEstimate
 from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
-from trainer.language_model.text.data import prepare
+from trainer.kinds import load_task
+from trainer.language_model.data import prepare
 from trainer.runner import Runner
-from trainer.task_folder.task import Task, load_task
+from trainer.task_folder.task import Task
 
 TRIES = 100
 PASSES = DEFAULT.screen_sd

@@ -19,10 +19,11 @@ from protocol.errors import ArnodeError
 from tests.gpu.bpe import learn_vocabulary
 from tests.gpu.progress import say
 from tests.gpu.text import Texts, candidates, gather, places
-from trainer.language_model.text.data import TaskData, byte_counts_of, rows_of
-from trainer.language_model.text.token_cache import Tokens
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, byte_counts_of, rows_of
+from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
-from trainer.task_folder.task import Task, load_task
+from trainer.task_folder.task import Task
 
 SCRIPT: Final = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 

@@ -54,7 +54,7 @@ class Session:
         self._longest_s = 0.0
 
     async def begin(self, seed: int) -> RunOutcome:
-        """Run the baseline, which is the yardstick of all that follows. Raises ArnodeError."""
+        """Run the baseline, which is what all that follows is held against. Raises ArnodeError."""
         return await self._timed(
             "ours, the baseline", lambda: self._runner.calibrate(seed, split=SPLIT)
         )
@@ -75,9 +75,9 @@ class Session:
     @property
     def tolerance_nats(self) -> Figures:
         """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
-        if self._runner.yardstick is None:
+        if self._runner.baseline_cost is None:
             return {}
-        found = self._runner.yardstick.tolerance
+        found = self._runner.baseline_cost.audited.tolerance
         return {"mean": found.mean, "single": found.tau}
 
     @property

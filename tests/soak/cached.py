@@ -14,8 +14,8 @@ from pathlib import Path
 from protocol.runs import Audit
 from protocol.source import Source
 from trainer.host.device import processor
-from trainer.language_model.lm_bpb_1 import Floats, Rows
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
+from trainer.language_model.text.arrays import LogProbs, TokenRows
 from trainer.language_model.text.token_cache import tokens_digest, write_atomically
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
@@ -62,7 +62,7 @@ class KeptRuns:
     setting: tuple[str, ...]
 
     @classmethod
-    def here(cls, folder: Path, task: Task, secret_rows: Rows) -> "KeptRuns":
+    def here(cls, folder: Path, task: Task, secret_rows: TokenRows) -> "KeptRuns":
         """The runs of a task with this secret split on this machine."""
         return cls(
             folder=folder,
@@ -135,16 +135,16 @@ class CachedRunner(Runner):
         *,
         split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
-        incumbent: Floats | None = None,
+        incumbent: LogProbs | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
-        kept = None if self.yardstick is None else self.kept.get(source.tree, drawn)
+        kept = None if self.baseline_cost is None else self.kept.get(source.tree, drawn)
         if kept is not None:
             on_trained()
         else:
-            if self.yardstick is None and source.tree != self.task.source.tree:
+            if self.baseline_cost is None and source.tree != self.task.source.tree:
                 await self.calibrate(SEED_POOL[0])
             # Audited whatever is asked now: another reader of this run may want its audit.
             kept = await super().run(

@@ -33,9 +33,10 @@ from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
 from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
 from tests.trainer.runners import SPLIT
-from trainer.language_model.text.data import TaskData, prepare
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
 from trainer.sandbox.tier import probe_tier
-from trainer.task_folder.task import Task, load_task
+from trainer.task_folder.task import Task
 
 ROOT = Path(__file__).parents[2]
 SHORT_TASK = ROOT / "tests" / "tasks" / "short"

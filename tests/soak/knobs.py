@@ -27,10 +27,11 @@ from protocol.source import Source
 from protocol.units import NANO
 from tests.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
 from tests.soak.warm import forked_runs
-from trainer.language_model.text.data import TaskData, prepare
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
-from trainer.task_folder.task import Task, load_task
+from trainer.task_folder.task import Task
 
 RUNS = 40
 REPETITIONS = 10

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from protocol.source import Source
 from protocol.units import NANO
 from tests.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, itself
-from trainer.language_model.text.data import TaskData, prepare
+from trainer.language_model.data import TaskData, prepare
 from trainer.task_folder.task import Task
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.

@@ -28,7 +28,8 @@ from tests.soak.measuring import Worth, measure, noise_of, open_runner, worth_of
 from tests.soak.moves import Move, judged_moves
 from tests.soak.planted_patches import PLANTED, Planted
 from tests.soak.stage import Claimant, open_stage
-from trainer.task_folder.task import Task, load_task
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
 
 _BASELINE = "baseline"
 _GOOD_SD = 4.0

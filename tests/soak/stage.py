@@ -31,7 +31,7 @@ from tests.protocol.worlds import attest, confirm
 from tests.soak.cached import PooledSeeds, itself
 from tests.soak.measuring import SPLIT, runner_of
 from trainer.host.device import processor
-from trainer.language_model.text.data import prepare
+from trainer.language_model.data import prepare
 from trainer.task_folder.task import Task
 
 CLAIMED_PAIRS = 4

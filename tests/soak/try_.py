@@ -28,7 +28,8 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
-from trainer.task_folder.task import Task, load_task
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
 
 TASK = Path(__file__).parent.parent / "tasks" / "short"
 PROGRAM = Path(__file__).parent / "program.md"

@@ -3,7 +3,7 @@
 import asyncio
 
 from trainer.host.device import Device
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode

@@ -14,7 +14,7 @@ from trainer.cards import watch as card_watch
 from trainer.cards.cards import probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.processes import family_of
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.sandbox.sandbox import Sandbox
@@ -96,7 +96,7 @@ def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch,
     ends: bool,
 ) -> None:
-    monkeypatch.setattr("trainer.measuring.idle.QUIET_S", 1.0)
+    monkeypatch.setattr("trainer.measuring.idle.IDLE_S", 1.0)
     monkeypatch.setattr("trainer.measuring.idle.LOOKED_S", 0.2)
     waits: list[None] = []
 

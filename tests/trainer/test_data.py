@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
-from trainer.language_model.text.data import TaskData, prepare
+from trainer.kinds import load_task, text_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.splits import MIN_TEXT_BYTES, read_splits
-from trainer.language_model.text.token_cache import Tokens, cached_tokens
-from trainer.language_model.text_task import text_task
-from trainer.task_folder.task import Task, load_task
+from trainer.language_model.text.token_cache import cached_tokens
+from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
 
 

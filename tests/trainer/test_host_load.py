@@ -6,7 +6,7 @@ import pytest
 
 from tests.trainer.inside import inside
 from trainer.measuring import host_load as crowd
-from trainer.measuring.host_load import Crowd
+from trainer.measuring.host_load import HostLoad
 
 
 def test_what_our_own_sandboxes_use_is_ours() -> None:
@@ -24,7 +24,7 @@ def test_what_others_use_is_their_share_of_all_processors(monkeypatch: pytest.Mo
     monkeypatch.setattr(crowd, "_own_s", lambda: clock["own"])
     monkeypatch.setattr(crowd.time, "monotonic", lambda: clock["wall"])
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    watch = Crowd()
+    watch = HostLoad()
     assert watch.share() == 0.0
     clock.update(busy=105.0, own=13.0, wall=10.0)  # 2 s of 20 were not ours
     assert watch.share() == pytest.approx(0.1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
 from trainer.language_model.text.windows import shared_windows
 from trainer.sandbox.visible import INTERPRETER, PACKAGES, SHOWN_CODE, visible_tree
 

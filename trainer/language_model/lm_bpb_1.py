@@ -4,25 +4,29 @@ The candidate claims a log-probability for every token; an audit asks a fresh pr
 logits at positions drawn only then, with the target withheld, and compares. Frozen: whoever
 changes a number that comes out of here raises the string in `EVALUATOR`. numpy only.
 
-Rows are uint16 arrays [rows, context + 1]: inputs are all but the last token of a row, targets
-all but the first. Log-probabilities are natural logarithms, float32 [rows, context].
+Arrays are as `trainer.language_model.text.arrays` says.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.units import NANO
+from trainer.language_model.text.arrays import (
+    AuditedAt,
+    ByteCounts,
+    ClaimedAt,
+    Inputs,
+    Logits,
+    LogProbs,
+    Positions,
+    Targets,
+    TokenRows,
+)
 
 EVALUATOR = "lm-bpb/1"
 METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
-
-Rows = NDArray[np.uint16]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class AuditStatistics:
     outliers: int
 
 
-def bits_per_byte(log_probabilities: Floats, rows: Rows, byte_counts: NDArray[np.int64]) -> int:
+def bits_per_byte(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
     """Return the metric in 1e-9 bits per byte. Targets without bytes (BOS) do not count."""
     targets = rows[:, 1:]
     target_bytes = byte_counts[targets]
@@ -54,7 +58,7 @@ def bits_per_byte(log_probabilities: Floats, rows: Rows, byte_counts: NDArray[np
     return round(total / math.log(2) / int(target_bytes.sum()) * NANO)
 
 
-def find_claim_fault(log_probabilities: Floats) -> str | None:
+def find_claim_fault(log_probabilities: LogProbs) -> str | None:
     """Return what makes claims unacceptable by themselves, if anything does."""
     if not np.isfinite(log_probabilities).all():
         return (
@@ -66,9 +70,9 @@ def find_claim_fault(log_probabilities: Floats) -> str | None:
 
 
 def draw_positions(
-    claims: Floats, incumbent: Floats | None, k: int, random: np.random.Generator
+    claims: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
 ) -> Positions:
-    """Draw k positions [k, 2] (row, time), at most one per row.
+    """Draw k positions, at most one per row.
 
     Half uniformly, half in proportion to |claim − incumbent's claim|, which finds few but large
     lies that a uniform draw would miss.
@@ -91,8 +95,8 @@ def draw_positions(
     return np.concatenate([uniform, weighted]).astype(np.int64)
 
 
-def audit_inputs(rows: Rows, positions: Positions, random: np.random.Generator) -> Rows:
-    """Return inputs [k, context] with the true prefix up to each position and real filler after.
+def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
+    """Return k inputs with the true prefix up to each position and real filler after.
 
     The filler is another row's text, so that nothing tells an audit from a claim but the target,
     which is not there.
@@ -104,15 +108,17 @@ def audit_inputs(rows: Rows, positions: Positions, random: np.random.Generator) 
     return inputs
 
 
-def audited_log_probabilities(logits: Floats, targets: NDArray[np.uint16]) -> Doubles:
-    """Float64 log-softmax of full logits [k, vocabulary] at the targets [k]."""
+def audited_log_probabilities(logits: Logits, targets: Targets) -> AuditedAt:
+    """Float64 log-softmax of full logits at the targets."""
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)
     picked = wide[np.arange(len(wide)), targets]
     return np.asarray(picked - np.log(np.exp(wide).sum(axis=1)), dtype=np.float64)
 
 
-def summarise_audit(claimed: Floats, audited: Doubles, tolerance: Tolerance) -> AuditStatistics:
+def summarise_audit(
+    claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
+) -> AuditStatistics:
     """Compare k claims with their audits."""
     difference = claimed.astype(np.float64) - audited
     k = len(difference)
@@ -135,7 +141,7 @@ def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str |
     return None
 
 
-def calibrate(claimed: Floats, audited: Doubles, caps: Tolerance) -> Tolerance:
+def calibrate(claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
     """Return tolerances from an audit of the task's baseline tree on this machine.
 
     Ten times what the baseline's arithmetic scatters here, never above the manifest's caps.

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.lm_bpb_1 import Doubles, Floats, Positions, Rows
+from trainer.language_model.text.arrays import (
+    AuditedAt,
+    ByteCounts,
+    LogProbs,
+    Positions,
+    RowNumbers,
+    TokenRows,
+)
 from trainer.sandbox.inside.channel import ANSWER, CLAIM, LOGITS
 from trainer.sandbox.sandbox import Sandbox
 
@@ -32,19 +39,19 @@ class ScoredRows:
     """
 
     key: bytes
-    rows: Rows
-    public: NDArray[np.int64]
-    secret: NDArray[np.int64]
-    byte_counts: NDArray[np.int64]
+    rows: TokenRows
+    public: RowNumbers
+    secret: RowNumbers
+    byte_counts: ByteCounts
     vocabulary_size: int
 
     @classmethod
     def mixed(
         cls,
-        public_rows: Rows,
-        secret_rows: Rows,
+        public_rows: TokenRows,
+        secret_rows: TokenRows,
         *,
-        byte_counts: NDArray[np.int64],
+        byte_counts: ByteCounts,
         vocabulary_size: int,
         key: bytes,
     ) -> "ScoredRows":
@@ -65,19 +72,19 @@ class ScoredRows:
             vocabulary_size=vocabulary_size,
         )
 
-    def public_metric(self, claims: Floats) -> int:
+    def public_metric(self, claims: LogProbs) -> int:
         """The metric on the public split, in 1e-9 units."""
         return self._metric(claims, self.public)
 
-    def secret_metric(self, claims: Floats) -> int:
+    def secret_metric(self, claims: LogProbs) -> int:
         """The metric on the secret split, in 1e-9 units."""
         return self._metric(claims, self.secret)
 
-    def _metric(self, claims: Floats, split: NDArray[np.int64]) -> int:
+    def _metric(self, claims: LogProbs, split: RowNumbers) -> int:
         return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
 
 
-def bits_per_nat(rows: Rows, byte_counts: NDArray[np.int64]) -> float:
+def bits_per_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
     """Return the bits per byte that one nat on every target of these rows is worth."""
     target_bytes = byte_counts[rows[:, 1:]]
     return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
@@ -88,7 +95,9 @@ def batch_rows(context: int) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_TOKENS // context))
 
 
-async def ask_claims(sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], None]) -> Floats:
+async def ask_claims(
+    sandbox: Sandbox, rows: TokenRows, *, on_first: Callable[[], None]
+) -> LogProbs:
     """Return the log-probability that the served model claims for every target of the rows.
 
     `on_first` is called once the first batch is answered, before the second is sent.
@@ -122,8 +131,8 @@ async def ask_audit(
     random: np.random.Generator,
     *,
     on_first: Callable[[], None],
-) -> Doubles:
-    """Return the log-probability of the withheld target at each position [k].
+) -> AuditedAt:
+    """Return the log-probability of the withheld target at each position.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """

@@ -11,9 +11,9 @@ import secrets
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
 from trainer.language_model.coarse import coarse_metric
-from trainer.language_model.lm_bpb_1 import Floats
+from trainer.language_model.data import TaskData
 from trainer.language_model.scoring import ScoredRows, bits_per_nat
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.text.arrays import LogProbs
 
 KEY_BYTES = 32
 
@@ -26,15 +26,15 @@ class Claimed:
 
     def __init__(self) -> None:
         self._key = b""
-        self._by_tree: dict[bytes, Floats] = {}
+        self._by_tree: dict[bytes, LogProbs] = {}
 
-    def note(self, key: bytes, tree: bytes, claims: Floats) -> None:
+    def note(self, key: bytes, tree: bytes, claims: LogProbs) -> None:
         """Keep what a tree claimed on the split of a key; those of another split are forgotten."""
         if key != self._key:
             self._key, self._by_tree = key, {}
         self._by_tree[tree] = claims
 
-    def by_another(self, key: bytes, tree: bytes) -> Floats | None:
+    def by_another(self, key: bytes, tree: bytes) -> LogProbs | None:
         """Return what a tree but this one claimed on the split of a key, if any has."""
         known = self._by_tree if key == self._key else {}
         others = [claims for other, claims in known.items() if other != tree]

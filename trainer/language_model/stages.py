@@ -12,25 +12,26 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from protocol.runs import Audit, Status
-from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.coarse import coarse_audit
+from trainer.language_model.data import TaskData
 from trainer.language_model.job import HARNESS, job_message, run_job
-from trainer.language_model.lm_bpb_1 import Floats, Tolerance
+from trainer.language_model.lm_bpb_1 import Tolerance
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits
 from trainer.language_model.supply import Supply
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.text.arrays import LogProbs
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
-from trainer.measuring.cost import OVERTIME, UNLIMITED, Cost
-from trainer.measuring.host_load import Crowd
+from trainer.measuring.cost import OVERTIME, UNLIMITED
+from trainer.measuring.host_load import HostLoad
+from trainer.measuring.kind import Request, Scores
 from trainer.measuring.metering import (
     RunFailed,
     check_start,
@@ -40,7 +41,7 @@ from trainer.measuring.metering import (
     stage,
     wall_limit,
 )
-from trainer.measuring.outcome import Meter, Yardstick
+from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.measuring.timeline import Timeline
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
@@ -60,32 +61,15 @@ _CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
 _CARD_THREADS = 1024  # its workers, on a machine with many processors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One run as it was asked for. `ceiling` is what it may cost.
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What this session's audits hold claims against: the baseline's audit, and its own claims.
 
-    `split` is the key of the secret split that it shares with others, None for one of its own.
+    `log_probs` are those of the public rows.
     """
 
-    source: Source
-    seed: int
-    split: bytes | None
-    needs_audit: Callable[[int, int], bool]
-    incumbent: Floats | None
-    ceiling: Cost
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scores:
-    """What weights are worth: metrics in 1e-9 units, claims of the public rows by position.
-
-    Coarse: the exact figures stay in here (`trainer.language_model.coarse`).
-    """
-
-    claims: Floats
-    public_nano: int
-    secret_nano: int
-    audit: Audit | None
+    tolerance: Tolerance
+    log_probs: LogProbs
 
 
 class Stages:
@@ -106,7 +90,7 @@ class Stages:
         audit_key: bytes,
     ) -> None:
         self.watch: CardWatch | None = None  # while there is one
-        self.yardstick: Yardstick | None = None
+        self.baseline_cost: BaselineCost | None = None
         self._task = task
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
@@ -120,6 +104,27 @@ class Stages:
         self._scoring = asyncio.Lock()
         self._clock = asyncio.Lock()
 
+    @property
+    def metric_tolerance(self) -> float:
+        """The audit's tolerance in bits per byte; 0 before there is a baseline."""
+        if self.baseline_cost is None:
+            return 0.0
+        return self._audited.tolerance.mean * self.splits.bits_per_nat
+
+    @property
+    def _audited(self) -> Audited:
+        """What the baseline's audit found, once there was one."""
+        assert self.baseline_cost is not None  # noqa: S101 -- asked by the caller
+        return cast("Audited", self.baseline_cost.audited)
+
+    async def grown(self) -> None:
+        """Wait until the text that a run asked for in vain is there."""
+        await self.supply.grown()
+
+    async def completed(self) -> None:
+        """Wait until all text is there."""
+        await self.supply.completed()
+
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
         await self._pool.close()
@@ -131,11 +136,11 @@ class Stages:
         budget = self._task.manifest.budget
         return budget.amount if budget.unit == "tokens" else 0
 
-    async def train(self, request: Request, meter: Meter) -> bytes:
+    async def run(self, request: Request, meter: Meter) -> bytes:
         """Return the weights that a source trains.
 
         Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come (`supply.grown`).
+        data would have been needed than have come (`grown`).
         """
         async with self._training:
             if self.watch is None:
@@ -162,7 +167,7 @@ class Stages:
             if request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
                 audit = await restarted(stage)
-        return Scores(claims=known, public_nano=public, secret_nano=secret, audit=audit)
+        return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
@@ -187,11 +192,11 @@ class Stages:
         first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
-        crowd, ceiling_s = Crowd(), request.ceiling.train_s
+        host_load, ceiling_s = HostLoad(), request.ceiling.train_s
 
         def overtime_s() -> float:
-            """On a crowded machine its end is awaited: a fair ceiling is known after it only."""
-            return (OVERTIME - 1) * ceiling_s if crowd.is_noticeable() else 0.0
+            """On a loaded machine its end is awaited: a fair ceiling is known after it only."""
+            return (OVERTIME - 1) * ceiling_s if host_load.is_noticeable() else 0.0
 
         # From the source's arrival on, not from the data's: what a script knows of the text, or
         # the interpreter's own files, is enough to train on before there is any data.
@@ -221,7 +226,7 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.train_s = sandbox.metered_s() - before_s
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
-            meter.others_share = crowd.share()
+            meter.others_share = host_load.share()
             await sandbox.close()
             meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
@@ -302,7 +307,7 @@ class Stages:
 
     async def _claim(
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
-    ) -> Floats:
+    ) -> LogProbs:
         async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
             claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
         if fault := evaluator.find_claim_fault(claims):
@@ -310,7 +315,7 @@ class Stages:
         return claims
 
     async def _audit(
-        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Floats
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: LogProbs
     ) -> Audit:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
@@ -322,46 +327,46 @@ class Stages:
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]
-        if self.yardstick is None:
+        if self.baseline_cost is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
             tolerance = evaluator.calibrate(claimed, audited, limit)
         else:
-            tolerance = self.yardstick.tolerance
+            tolerance = self._audited.tolerance
         statistics = evaluator.summarise_audit(claimed, audited, tolerance)
         if fault := evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
-        if self.yardstick is None:  # not before: a baseline beyond the caps measures nothing
-            self.yardstick = Yardstick(
-                cost=meter.cost,
-                tolerance=tolerance,
-                claims=claims[scored.public],
-                weights=weights,
+        if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
+            audited_here = Audited(tolerance=tolerance, log_probs=claims[scored.public])
+            self.baseline_cost = BaselineCost(
+                cost=meter.cost, product=weights, audited=audited_here
             )
         if request.split is not None:
             self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
         return coarse_audit(statistics, tolerance)
 
     async def _reference(
-        self, request: Request, scored: ScoredRows, claims: Floats
-    ) -> Floats | None:
+        self, request: Request, scored: ScoredRows, claims: LogProbs
+    ) -> LogProbs | None:
         """Return what the audit's weighted draw holds claims against: others of the same rows.
 
         Secret rows that no other run sees decide nothing, and draw no attention.
         """
-        if self.yardstick is None:
+        if self.baseline_cost is None:
             return None
         reference = claims.copy()
-        known = self.yardstick.claims if request.incumbent is None else request.incumbent
+        known = self._audited.log_probs
+        if request.incumbent is not None:
+            known = cast("LogProbs", request.incumbent)
         reference[scored.public] = known
         if request.split is not None:
             others = self._claimed.by_another(scored.key, request.source.tree)
             if others is None:
-                others = await self._baseline_on(request, scored, self.yardstick.weights)
+                others = await self._baseline_on(request, scored, self.baseline_cost.product)
                 self._claimed.note(scored.key, _CALIBRATED, others)
             reference[scored.secret] = others
         return reference
 
-    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Floats:
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> LogProbs:
         """Return what this session's baseline claims of secret rows. Raises RunFailed."""
         asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
         secret = replace(scored, rows=scored.rows[scored.secret])

@@ -6,14 +6,11 @@ same text before it, whenever it is run.
 
 import asyncio
 
-from trainer.language_model.text.data import TaskData
+from trainer.language_model.data import TaskData
+from trainer.measuring.kind import NotThereYet
 from trainer.sandbox.sealed import Sealed
 
 _LOOKED_S = 0.5
-
-
-class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated when it is
-    """A run got as far as a part that is still on its way."""
 
 
 class Supply:

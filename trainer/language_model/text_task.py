@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import UsageError
-from trainer.language_model.text.data import tokens_of
+from trainer.language_model.data import tokens_of
 from trainer.language_model.text.splits import TextSplits, read_splits
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.language_model.text.unseen import MAX_SEEN_SHARE
 from trainer.language_model.text.vocabulary import Vocabulary, train_vocabulary
-from trainer.task_folder.task import OWN_TASKS, TASK_FILE, Task, load_task
+from trainer.task_folder.folder import OWN_TASKS, TASK_FILE
 
 # A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.
 _VOCABULARY_SIZE: Final = 1024
@@ -46,8 +46,8 @@ text = "{digest}"
 """
 
 
-def text_task(path: Path, *, data_dir: Path) -> Task:
-    """Make the task of a text file, or of a folder of them, and return it.
+def make_text_task(path: Path, *, data_dir: Path) -> str:
+    """Make the task of a text file, or of a folder of them, and return its name.
 
     Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
     """
@@ -70,7 +70,7 @@ def text_task(path: Path, *, data_dir: Path) -> Task:
         digest=splits.digest.hex(),
     )
     write_atomically(folder / TASK_FILE, content.encode())
-    return load_task(name, data_dir=data_dir)
+    return name
 
 
 def task_name(path: Path, digest: bytes) -> str:

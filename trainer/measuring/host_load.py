@@ -15,7 +15,7 @@ NOTICEABLE: Final = 0.1  # of all processors: an editor and a browser at rest st
 _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
-class Crowd:
+class HostLoad:
     """Watches from its making on."""
 
     def __init__(self) -> None:

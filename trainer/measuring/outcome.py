@@ -1,11 +1,10 @@
 """What a run gave, what it cost, and what the baseline costs: the runner's values."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from protocol.errors import ArnodeError
 from protocol.runs import Audit, Role, Run, Status
-from trainer.language_model.lm_bpb_1 import Floats, Tolerance
 from trainer.measuring.cost import Cost
 from trainer.measuring.timeline import Part, Stage, Timeline
 from trainer.sandbox.sandbox import Sandbox
@@ -15,16 +14,19 @@ if TYPE_CHECKING:
 
 _LOG_CHARACTERS = 4000
 
+# What a product answered of the public split: log-probabilities, say. Only its kind looks inside.
+Answers: TypeAlias = object
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunOutcome:
     """What this node measured of one run. Metrics in 1e-9 units, None unless status is `ok`.
 
-    Metrics and audit are as coarse as its kind of task lets them out. `claims` are the
-    log-probabilities of the public rows by row and position, to aim later audits with. `reason` may
-    quote the candidate, `unquoted` never does; neither does, nor `log_tail`, from where it saw
-    secret text on. `stages` say where the seconds went. `fault`: what ended it was no doing of the candidate's, and ends
-    more than this run once it is written down.
+    Metrics and audit are as coarse as its kind of task lets them out. `answers` are those of the
+    public split, to aim later audits with. `reason` may quote the candidate, `unquoted` never does;
+    neither does, nor `log_tail`, from where it saw what is secret on. `stages` say where the
+    seconds went. `fault`: what ended it was no doing of the candidate's, and ends more than this
+    run once it is written down.
     """
 
     seed: int
@@ -41,7 +43,7 @@ class RunOutcome:
     reason: str | None
     unquoted: str | None
     log_tail: str
-    claims: Floats | None
+    answers: Answers | None
     stages: tuple[Stage, ...] = ()
     fault: ArnodeError | None = None
 
@@ -65,16 +67,16 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Yardstick:
-    """What the task's baseline tree costs on this machine in this session, and how it audits.
+class BaselineCost:
+    """What the task's baseline tree costs on this machine in this session.
 
-    `claims` are its own of the public rows; with its `weights` it can be asked about others.
+    `product` is what it made, which can be scored again; `audited` is what its kind of task holds
+    later audits against.
     """
 
     cost: Cost
-    tolerance: Tolerance
-    claims: Floats
-    weights: bytes = field(repr=False)
+    product: bytes = field(repr=False)
+    audited: object = None
 
 
 @dataclass(slots=True)

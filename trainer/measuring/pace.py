@@ -1,7 +1,7 @@
 """What the task's baseline costs here, by how busy others keep the machine.
 
 CPU seconds stretch where neighbours share caches and cores. So a ceiling comes from a baseline that
-was timed on the machine as crowded as it is; how crowded that is nobody in a sandbox decides.
+was timed on the machine as loaded as it is; how loaded that is nobody in a sandbox decides.
 """
 
 import math
@@ -15,7 +15,7 @@ _BANDS = 4  # shares of a machine that are told apart, beside one that others le
 
 
 class Pace:
-    """Costs by crowd, of which the share of all processors' time that others use is the measure.
+    """Costs by load, of which the share of all processors' time that others use is the measure.
 
     `cost` is a whole calibration, taken at `share`; what is learned later is by stage.
     """
@@ -26,11 +26,11 @@ class Pace:
         self._serving = {_band(share): cost}
 
     def knows_training(self, share: float) -> bool:
-        """Whether training was timed on a machine as crowded."""
+        """Whether training was timed on a machine as loaded."""
         return _band(share) in self._train_s
 
     def knows_serving(self, share: float) -> bool:
-        """Whether scoring was timed on a machine as crowded."""
+        """Whether scoring was timed on a machine as loaded."""
         return _band(share) in self._serving
 
     def learn_training(self, share: float, train_s: float) -> None:
@@ -42,9 +42,9 @@ class Pace:
         self._serving[_band(share)] = cost
 
     def at(self, share: float) -> Cost:
-        """Return the most that was measured on machines no more crowded than this.
+        """Return the most that was measured on machines no more loaded than this.
 
-        A machine that is quieter than any so far is taken for the quietest of them.
+        A machine that is less loaded than any so far is taken for the least loaded of them.
         """
         trained = [self._train_s[band] for band in _up_to(self._train_s, share)]
         served = [self._serving[band] for band in _up_to(self._serving, share)]
@@ -54,7 +54,7 @@ class Pace:
         return replace(most, train_s=max(trained))
 
     def ceiling(self, share: float) -> Cost:
-        """Return what a candidate may cost on a machine that crowded."""
+        """Return what a candidate may cost on a machine that loaded."""
         return self.at(share).ceiling(**self._ways)
 
 

@@ -5,7 +5,7 @@ train   spawn, import (ahead of the run, in a spare), build (compiling and warmi
 claim   spawn, import, load (of the weights), score
 audit   the same
 train   attempt (at training, that others on the machine disturbed: another stands), baseline (timed
-        on a machine as crowded as it is, for what the run may cost there)
+        on a machine as loaded as it is, for what the run may cost there)
 """
 
 import time
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
+
+from trainer.sandbox.profile import Start
 
 Part: TypeAlias = Literal["train", "claim", "audit"]
 StageName: TypeAlias = Literal[
@@ -34,18 +36,6 @@ class Stage:
     def counts(self) -> bool:
         """Whether the device trained meanwhile, with the clock of the budget running."""
         return self.name == "train"
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """When a sandbox was asked for, when its process was there, and when torch was imported.
-
-    In seconds of `time.monotonic`.
-    """
-
-    asked_s: float
-    spawned_s: float
-    warm_s: float
 
 
 class Timeline:

@@ -1,4 +1,4 @@
-"""A run's training: once more in a quiet minute, where others on the machine disturbed it.
+"""A run's training: once more in an idle minute, where others on the machine disturbed it.
 
 Nothing is scored by then. But a script knows what it has trained, and could end late on purpose
 whenever that is bad. So what took too long and is trained again has to come to the same weights,
@@ -12,27 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from protocol.source import Source
-from trainer.language_model.stages import Request, Stages
-from trainer.language_model.supply import NotThereYet
 from trainer.measuring.cost import UNLIMITED
 from trainer.measuring.host_load import NOTICEABLE
-from trainer.measuring.idle import Quiet, quiet_minute
+from trainer.measuring.idle import Idle, idle_minute
+from trainer.measuring.kind import Measuring, NotThereYet, Request
 from trainer.measuring.metering import RunFailed, too_much
 from trainer.measuring.outcome import Meter
 from trainer.measuring.pace import Pace
 from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
-PATIENCE_S = 1800.0  # on a machine that is never quiet a run ends as it stands
+PATIENCE_S = 1800.0  # on a machine that is never idle a run ends as it stands
 
 
 class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
-    """A run was waiting for a quiet minute when somebody asked for the end of the session."""
+    """A run was waiting for an idle minute when somebody asked for the end of the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """What a training came to: weights, or why there are none.
+    """What a training came to: its product, or why there is none.
 
     `request` has the ceilings that it was held against; `span_s` is from when to when it took, by
     `time.monotonic`. `is_contended`: others disturbed it, or the one before it.
@@ -41,14 +40,14 @@ class Trained:
     request: Request
     meter: Meter
     span_s: tuple[float, float]
-    weights: bytes = b""
+    product: bytes = b""
     failed: RunFailed | None = None
     is_contended: bool = False
 
     @property
     def digest(self) -> bytes:
-        """What tells its weights from others."""
-        return hashlib.sha256(self.weights).digest()
+        """What tells its product from others."""
+        return hashlib.sha256(self.product).digest()
 
     @property
     def is_over(self) -> bool:
@@ -72,7 +71,7 @@ class Training:
 
     def __init__(
         self,
-        stages: Stages,
+        stages: Measuring,
         *,
         baseline: Source,
         is_card_used: Callable[[], bool],
@@ -87,7 +86,7 @@ class Training:
         self._was_in_vain = False  # the last wait for a card
 
     def hurry(self) -> None:
-        """Let no run wait for a quiet minute any more: it raises PutOff."""
+        """Let no run wait for an idle minute any more: it raises PutOff."""
         self._is_hurried.set()
 
     async def run(
@@ -99,7 +98,7 @@ class Training:
         """
         if request.source.tree != self._baseline.tree:
             # A script could ask for more than is there, and so choose to be repeated.
-            await self._stages.supply.completed()
+            await self._stages.completed()
         ends_s = time.monotonic() + self._patience_s
         if self._is_card_used():
             await self._wait_for_card(ends_s, on_trained)
@@ -123,15 +122,13 @@ class Training:
         on_trained: Callable[[], None],
         aside: Timeline,
     ) -> Trained:
-        """Hold what took too long on a crowded machine against what is fair."""
-        first = replace(
-            first, request=await self._as_crowded(first, pace, aside), is_contended=True
-        )
+        """Hold what took too long on a loaded machine against what is fair."""
+        first = replace(first, request=await self._as_loaded(first, pace, aside), is_contended=True)
         if not first.is_over:
             return first
         alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
-            if not await self._wait(Quiet(), ends_s, on_trained):
+            if not await self._wait(Idle(), ends_s, on_trained):
                 break
             aside.add("train", "attempt", *last.span_s)
             last = await self._once(alone, on_trained)
@@ -141,8 +138,8 @@ class Training:
                 return replace(last, is_contended=True)
         return _failed(last)
 
-    async def _as_crowded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
-        """Return the request with the ceiling of a baseline timed on a machine as crowded."""
+    async def _as_loaded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
+        """Return the request with the ceiling of a baseline timed on a machine as loaded."""
         share = trained.meter.others_share
         if not pace.knows_training(share):
             request = replace(trained.request, source=self._baseline, ceiling=UNLIMITED)
@@ -155,21 +152,21 @@ class Training:
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
         """Train once; again if data were on their way, which only the baseline's runs meet."""
         while True:
-            meter, began_s, weights = Meter(), time.monotonic(), b""
+            meter, began_s, product = Meter(), time.monotonic(), b""
             failed: RunFailed | None = None
             try:
-                weights = await self._stages.train(request, meter)
+                product = await self._stages.run(request, meter)
             except RunFailed as failure:
                 failed = failure
             except NotThereYet:
                 on_trained()
-                await self._stages.supply.grown()
+                await self._stages.grown()
                 continue
             return Trained(
                 request=request,
                 meter=meter,
                 span_s=(began_s, time.monotonic()),
-                weights=weights,
+                product=product,
                 failed=failed,
             )
 
@@ -180,19 +177,19 @@ class Training:
         """
         if self._was_in_vain and self._is_card_used():
             return False
-        quiet = Quiet(others=lambda: 0.0, is_card_used=self._is_card_used)
-        is_quiet = await self._wait(quiet, ends_s, on_trained)
-        self._was_in_vain = not is_quiet
-        return is_quiet
+        idle = Idle(others=lambda: 0.0, is_card_used=self._is_card_used)
+        is_idle = await self._wait(idle, ends_s, on_trained)
+        self._was_in_vain = not is_idle
+        return is_idle
 
-    async def _wait(self, quiet: Quiet, ends_s: float, on_trained: Callable[[], None]) -> bool:
-        """Let other runs train until a quiet minute has passed, or the patience has."""
+    async def _wait(self, idle: Idle, ends_s: float, on_trained: Callable[[], None]) -> bool:
+        """Let other runs train until an idle minute has passed, or the patience has."""
         on_trained()
         self.on_wait()
-        is_quiet = await quiet_minute(quiet, ends_s, self._is_hurried)
+        is_idle = await idle_minute(idle, ends_s, self._is_hurried)
         if self._is_hurried.is_set():
             raise PutOff
-        return is_quiet
+        return is_idle
 
 
 def _failed(trained: Trained, why: str = "") -> Trained:

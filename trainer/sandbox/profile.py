@@ -1,4 +1,4 @@
-"""What one sandbox may use, whichever tier encloses it."""
+"""What one sandbox may use, whichever tier encloses it, and when it came to be."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,3 +37,15 @@ class Profile:
     def is_gated(self) -> bool:
         """Whether it opens no more files once it sees text to score (`trainer.sandbox.gate`)."""
         return self.role == "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a sandbox was asked for, when its process was there, and when torch was imported.
+
+    In seconds of `time.monotonic`.
+    """
+
+    asked_s: float
+    spawned_s: float
+    warm_s: float

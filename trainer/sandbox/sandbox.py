@@ -23,12 +23,11 @@ from trainer.host.processes import (
     status_number,
     used_cpu_s,
 )
-from trainer.measuring.timeline import Start
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
-from trainer.sandbox.profile import Profile
+from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.tier import enclose
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]

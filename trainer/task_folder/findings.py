@@ -13,8 +13,9 @@ from protocol.errors import ConfigurationError, UsageError
 from protocol.fields import NAME_PATTERN
 from protocol.ideas import PublishedFinding
 from trainer.task_folder.fields import Fields, nearest, read_toml
+from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_folder.moves import read_edits, refuse_twins
-from trainer.task_folder.task import BUILTIN_FOLDER, Task
+from trainer.task_folder.task import Task
 
 MAX_FINDINGS: Final = 200
 MAX_FILE_BYTES: Final = 1 << 20  # hundreds of whole scripts; a slip, or not a catalogue

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from protocol.errors import ConfigurationError
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.task_folder.fields import Fields, TomlTable, read_toml
@@ -55,7 +54,6 @@ class Unpinned:
     """Shards by name only. `task` is what commands call the task; `shards` are in order."""
 
     task: str
-    title: str
     url: str
     shards: tuple[tuple[Split, str], ...]
     vocabulary_size: int
@@ -78,18 +76,6 @@ class Unpinned:
         return (self.first, *(name for _, name in self.shards if name != self.first))
 
 
-class NotPreparedError(ConfigurationError):
-    """A task whose shards are not known by hash here: it has no manifest, so no id."""
-
-    def __init__(self, unpinned: Unpinned) -> None:
-        super().__init__(
-            f"task {unpinned.task} is not prepared yet: what its data are, by hash, is not known"
-            " here",
-            f"fetch them: arnode task prepare {unpinned.task}",
-        )
-        self.unpinned = unpinned
-
-
 def listed_shards(hashes: Fields) -> tuple[Shard, ...]:
     """Return the shards that `[data.sha256]` lists as "split/name", in order."""
     shards: list[Shard] = []
@@ -108,7 +94,7 @@ def listed_shards(hashes: Fields) -> tuple[Shard, ...]:
     return tuple(shards)
 
 
-def read_unpinned(data: Fields, *, task: str, title: str) -> Unpinned:
+def read_unpinned(data: Fields, *, task: str) -> Unpinned:
     """Read a `[data]` section that names its shards without their hashes."""
     for name in ("vocabulary", "sha256"):
         if data.has(name):
@@ -124,7 +110,6 @@ def read_unpinned(data: Fields, *, task: str, title: str) -> Unpinned:
     lists.finish()
     return Unpinned(
         task=task,
-        title=title,
         url=data.text("url"),
         shards=tuple(sorted(shards)),
         vocabulary_size=data.whole("vocabulary_size", low=257, high=_MAX_VOCABULARY),

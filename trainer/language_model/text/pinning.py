@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError
 from trainer.language_model.text.patience import one_at_a_time, waited
-from trainer.language_model.text.pin import PINS, NotPreparedError, Unpinned, find_pin, write_pin
+from trainer.language_model.text.pin import PINS, Unpinned, find_pin, write_pin
 from trainer.language_model.text.shards import (
     fetch_shard,
     fetch_unknown,
@@ -21,7 +21,6 @@ from trainer.language_model.text.shards import (
 )
 from trainer.language_model.text.vocabulary import train_vocabulary
 from trainer.language_model.text.windows import Progress
-from trainer.task_folder.task import Task, load_task
 
 # As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
 # some thousand merges, and a first run would wait for it.
@@ -29,25 +28,20 @@ DOCUMENT_CHARACTERS: Final = 10_000
 VOCABULARY_CHARACTERS: Final = 200_000_000
 
 
-def pinned_task(
-    name_or_path: str | Path, *, data_dir: Path, data_url: str | None, progress: Progress
-) -> Task:
-    """Return the task of that name or folder; if its shards are not known by hash, see to that.
+def pin_shards(
+    unpinned: Unpinned, *, data_dir: Path, data_url: str | None, progress: Progress
+) -> None:
+    """Find out what shards are, unless that is known here.
 
     `data_url` is the setting: a URL or folder that takes the place of the task's own.
 
     Raises:
         ArnodeError: a shard is not to be had.
-        ConfigurationError: a shard cannot serve, or the task has a fault.
+        ConfigurationError: a shard cannot serve.
     """
-    try:
-        return load_task(name_or_path, data_dir=data_dir)
-    except NotPreparedError as fault:
-        unpinned = fault.unpinned
     with one_at_a_time(data_dir / PINS / f"{unpinned.key}.lock", progress):
         if find_pin(unpinned, data_dir) is None:
             _pin(unpinned, data_url or unpinned.url, data_dir, progress)
-    return load_task(name_or_path, data_dir=data_dir)
 
 
 def _pin(unpinned: Unpinned, source: str, data_dir: Path, progress: Progress) -> None:

@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from protocol.errors import ConfigurationError
+from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.patience import one_at_a_time, waited
 from trainer.language_model.text.pin import Shard
-from trainer.language_model.text.token_cache import Tokens, mapped_tokens
+from trainer.language_model.text.token_cache import mapped_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.language_model.text.windows import Progress
 

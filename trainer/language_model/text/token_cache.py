@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-Tokens = NDArray[np.uint16]
+from trainer.language_model.text.arrays import Tokens
 
 
 def tokens_digest(tokens: Tokens) -> bytes:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.errors import SafetyError
+from trainer.language_model.text.arrays import RowMarks, TokenRows
 from trainer.language_model.text.token_cache import cached_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.language_model.text.windows import WINDOW_BYTES, Progress, shared_windows
@@ -23,18 +23,16 @@ from trainer.sandbox.visible import visible_tree
 MAX_SEEN_SHARE: Final = 0.2  # more, and the text is one that the installation brings along
 _MAX_HITS = 1_000_000
 
-Rows = NDArray[np.uint16]
-
 
 def without_seen(
-    groups: Sequence[Rows],
+    groups: Sequence[TokenRows],
     vocabulary: Vocabulary,
     *,
     what: str,
     cache: Path,
     visible: Sequence[Path] | None,
     progress: Progress,
-) -> list[Rows]:
+) -> list[TokenRows]:
     """Return each group's rows that lie in no visible file.
 
     `visible` is what to search (default: all that sandboxes show). The search takes seconds, so
@@ -59,8 +57,8 @@ def without_seen(
 
 
 def _seen(
-    rows: Rows, vocabulary: Vocabulary, visible: Sequence[Path] | None, progress: Progress
-) -> NDArray[np.bool_]:
+    rows: TokenRows, vocabulary: Vocabulary, visible: Sequence[Path] | None, progress: Progress
+) -> RowMarks:
     contents = [b"".join(vocabulary.token_bytes[token] or b"" for token in row) for row in rows]
     starts = np.cumsum([0, *(len(content) for content in contents[:-1])])
     files = visible_tree().host_files() if visible is None else visible

@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
+from trainer.language_model.manifest import recipe_of
+from trainer.language_model.text.arrays import ByteCounts, TokenRows, Tokens
 from trainer.language_model.text.pin import SPLITS, Shard, Split
 from trainer.language_model.text.shards import shard_tokens, tokens_path
 from trainer.language_model.text.splits import read_splits
-from trainer.language_model.text.token_cache import Tokens, cached_tokens, tokens_digest
+from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
 from trainer.language_model.text.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.language_model.text.windows import Progress
 from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
 from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
-
-Rows = NDArray[np.uint16]
 
 TINY_TRAINING_BYTES: Final = 4_000_000
 # So many are looked through for text that sandboxes can read
@@ -52,20 +51,28 @@ class TaskData:
     """
 
     vocabulary: Vocabulary
-    public_rows: Rows
-    byte_counts: NDArray[np.int64]
+    public_rows: TokenRows
+    byte_counts: ByteCounts
     floor_nano: int | None
-    secret_rows: Callable[[bytes], Rows]
+    secret_rows: Callable[[bytes], TokenRows]
     training_parts: tuple[Tokens, ...]
     pool_bytes: int | None = None
     is_pool_public: bool = False
-    spare_rows: Rows | None = None
+    spare_rows: TokenRows | None = None
     coming: tuple[Callable[[Progress], Tokens], ...] = ()
 
     @property
     def training_size(self) -> int:
         """How many training tokens are here."""
         return sum(map(len, self.training_parts))
+
+    @property
+    def size(self) -> str:
+        """How much there is, in words."""
+        return (
+            f"{self.training_size:,} training tokens, {len(self.public_rows)} public rows, "
+            f"vocabulary of {self.vocabulary.size}"
+        )
 
     @property
     def scored_bytes(self) -> int:
@@ -149,7 +156,7 @@ def prepare_first(
     `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
     """
     folder = data_dir / "tokens"
-    match task.recipe.name:
+    match recipe_of(task).name:
         case "text":
             return _prepare_text(task, folder, progress, visible)
         case "shards":
@@ -161,25 +168,25 @@ def prepare_first(
 def has_first(task: Task, *, data_dir: Path) -> bool:
     """Say whether `prepare_first` has nothing to fetch for this task."""
     return all(
-        tokens_path(shard, data_dir, task.vocabulary).is_file()
+        tokens_path(shard, data_dir, recipe_of(task).vocabulary).is_file()
         for shard in (*_scored(task), *_training(task)[: _count_first(task)])
     )
 
 
 def _scored(task: Task) -> list[Shard]:
-    return [shard for shard in task.recipe.shards if shard.split != "training"]
+    return [shard for shard in recipe_of(task).shards if shard.split != "training"]
 
 
 def _training(task: Task) -> list[Shard]:
-    return [shard for shard in task.recipe.shards if shard.split == "training"]
+    return [shard for shard in recipe_of(task).shards if shard.split == "training"]
 
 
 def _count_first(task: Task) -> int:
     """How many training shards a first run needs."""
-    return 1 if task.manifest.budget.unit == "seconds" else len(task.recipe.shards)
+    return 1 if task.manifest.budget.unit == "seconds" else len(recipe_of(task).shards)
 
 
-def rows_of(tokens: Tokens, context: int, count: int) -> Rows:
+def rows_of(tokens: Tokens, context: int, count: int) -> TokenRows:
     """Return the first `count` windows of context + 1 tokens."""
     return tokens[: count * (context + 1)].reshape(count, context + 1).copy()
 
@@ -193,24 +200,24 @@ def tokens_of(vocabulary: Vocabulary, documents: Iterable[str]) -> Tokens:
     return np.array(tokens, dtype=np.uint16)
 
 
-def byte_counts_of(vocabulary: Vocabulary) -> NDArray[np.int64]:
+def byte_counts_of(vocabulary: Vocabulary) -> ByteCounts:
     """Return how many bytes each token stands for."""
     return np.array([len(token or b"") for token in vocabulary.token_bytes], dtype=np.int64)
 
 
 def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskData:
-    vocabulary, manifest = task.vocabulary, task.manifest
+    vocabulary, manifest = recipe_of(task).vocabulary, task.manifest
 
     def make_pool() -> Tokens:
         progress("writing the world's training text", 0.0)
         documents = world.first_documents(world.TRAINING_SPLIT, TINY_TRAINING_BYTES)
         return tokens_of(vocabulary, [document.text for document in documents])
 
-    def split_rows(documents: Sequence[world.Document]) -> Rows:
+    def split_rows(documents: Sequence[world.Document]) -> TokenRows:
         tokens = tokens_of(vocabulary, [document.text for document in documents])
         return rows_of(tokens, manifest.context, manifest.claim_rows)
 
-    def secret_rows(key: bytes) -> Rows:
+    def secret_rows(key: bytes) -> TokenRows:
         return split_rows(world.first_documents(world.secret_split(key), split_bytes))
 
     split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
@@ -233,7 +240,7 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
 
 
 def _check_hash(
-    task: Task, name: str, tokens: NDArray[np.uint16], expected: dict[str, bytes]
+    task: Task, name: str, tokens: Tokens | TokenRows, expected: dict[str, bytes]
 ) -> None:
     found = tokens_digest(tokens)
     if found != expected.get(name):
@@ -247,8 +254,8 @@ def _check_hash(
 def _prepare_text(
     task: Task, folder: Path, progress: Progress, visible: Sequence[Path] | None
 ) -> TaskData:
-    manifest, vocabulary = task.manifest, task.vocabulary
-    path = task.recipe.path
+    recipe, manifest = recipe_of(task), task.manifest
+    path, vocabulary = recipe.path, recipe.vocabulary
     assert path is not None  # noqa: S101 - the recipe of a text names it
     progress("reading the text", 0.0)
     splits = read_splits(path)
@@ -263,7 +270,7 @@ def _prepare_text(
         progress("turning the text into tokens", share)
         return cached_tokens(folder / f"{key}-{name}.npy", lambda: tokens_of(vocabulary, blocks))
 
-    def all_rows(tokens: Tokens) -> Rows:
+    def all_rows(tokens: Tokens) -> TokenRows:
         return rows_of(tokens, manifest.context, len(tokens) // (manifest.context + 1))
 
     public, windows = without_seen(
@@ -292,14 +299,14 @@ def _prepare_text(
     )
 
 
-def _drawn(windows: Rows, count: int, key: bytes) -> Rows:
+def _drawn(windows: TokenRows, count: int, key: bytes) -> TokenRows:
     """Return the windows that the holder of a secret key draws."""
     drawn = hmac.digest(key, b"arnode/secret-rows/1", "sha256")
     order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
     return windows[sorted(order[:count])]
 
 
-def _size_bytes(windows: Rows, vocabulary: Vocabulary) -> int:
+def _size_bytes(windows: TokenRows, vocabulary: Vocabulary) -> int:
     return int(byte_counts_of(vocabulary)[windows[:, 1:]].sum())
 
 
@@ -310,16 +317,17 @@ def _prepare_shards(
     progress: Progress,
     visible: Sequence[Path] | None,
 ) -> TaskData:
-    manifest, scored, training = task.manifest, _scored(task), deque(_training(task))
+    recipe, manifest = recipe_of(task), task.manifest
+    scored, training = _scored(task), deque(_training(task))
     order = {shard: number for number, shard in enumerate([*scored, *training])}
 
     def load(shard: Shard, told: Progress) -> Tokens:
         number = order[shard]
         return shard_tokens(
             shard,
-            source=data_url or task.recipe.url,
+            source=data_url or recipe.url,
             data_dir=data_dir,
-            vocabulary=task.vocabulary,
+            vocabulary=recipe.vocabulary,
             progress=lambda what, share: told(
                 f"shard {number + 1} of {len(order)}: {what}", (number + share) / len(order)
             ),
@@ -337,7 +345,7 @@ def _prepare_shards(
             "name shards whose column `text` holds some",
         )
 
-    def rows(split: Split, at_most: int) -> Rows:
+    def rows(split: Split, at_most: int) -> TokenRows:
         found = np.concatenate(
             [
                 rows_of(part, manifest.context, min(at_most, len(part) // (manifest.context + 1)))
@@ -358,19 +366,19 @@ def _prepare_shards(
             rows("public", 2 * manifest.claim_rows),
             rows("secret", max(most, 2 * manifest.claim_rows)),
         ],
-        task.vocabulary,
+        recipe.vocabulary,
         what=f"the data of task {task.name}",
         cache=data_dir / "tokens",
         visible=visible,
         progress=progress,
     )
     return TaskData(
-        vocabulary=task.vocabulary,
+        vocabulary=recipe.vocabulary,
         public_rows=public[: manifest.claim_rows],
-        byte_counts=byte_counts_of(task.vocabulary),
+        byte_counts=byte_counts_of(recipe.vocabulary),
         floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
-        pool_bytes=_size_bytes(windows, task.vocabulary),
+        pool_bytes=_size_bytes(windows, recipe.vocabulary),
         is_pool_public=True,
         training_parts=tuple(tokens["training"]),
         coming=tuple(partial(load, shard) for shard in training),
