@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError
-from protocol.manifest import TaskManifest
-from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.evaluators import check_metric
-from trainer.language_model.manifest import TextRecipe, read_manifest
+from trainer.language_model.manifest import read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress
 from trainer.sandbox.compiled import CompiledCode
-from trainer.task_folder.fields import Fields
-from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
 
 
@@ -27,11 +23,8 @@ class LanguageModel:
 
     harness: Final = "trainer/language_model/harness"
 
-    def read(
-        self, fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
-    ) -> tuple[TaskManifest, TextRecipe]:
-        """Read text, vocabulary, metric and limits."""
-        return read_manifest(fields, folder, source, title=title, data_dir=data_dir)
+    read = staticmethod(read_manifest)
+    check = staticmethod(check_metric)
 
     def settle(
         self,
@@ -75,10 +68,6 @@ class LanguageModel:
         from trainer.language_model.card_checks import card_fault
 
         return card_fault(card)
-
-    def check(self, manifest: TaskManifest) -> None:
-        """Refuse a metric that is not its evaluator's."""
-        check_metric(manifest)
 
     def measuring(
         self,

@@ -154,5 +154,6 @@ async def ask_audit(
 
 
 def _request(tokens: NDArray[np.generic], extra: NDArray[np.generic]) -> bytes:
+    """Return tokens [rows, context] with targets of that shape, or a time for each row [rows]."""
     header = _SHAPE.pack(*tokens.shape)
     return header + tokens.astype(">u2").tobytes() + extra.astype(">u2").tobytes()

@@ -31,9 +31,9 @@ _TEXT_CHUNK = 1 << 20
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
 Progress = Callable[[str, float], None]
-Bytes = NDArray[np.uint8]
-Hashes = NDArray[np.uint64]
-Numbers = NDArray[np.int64]
+Bytes = NDArray[np.uint8]  # [length of a text]
+Hashes = NDArray[np.uint64]  # [blocks], or [windows] of a text
+Numbers = NDArray[np.int64]  # [blocks]: which of them
 
 
 @dataclass(frozen=True, slots=True)
