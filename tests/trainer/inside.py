@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from trainer.host.device import Device
-from trainer.language_model.job import HARNESS, program_message
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded

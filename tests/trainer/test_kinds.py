@@ -30,7 +30,7 @@ class Lengths:
 
     async def run(self, request: Request, meter: Meter) -> bytes:
         self.asked.append("run")
-        if self.asked == ["run", "score", "run"]:
+        if self.asked == ["run", "score", "completed", "run"]:
             raise NotThereYet
         meter.train_s = 1.0
         return request.source["train.py"]

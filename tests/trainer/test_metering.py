@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.runs import MAX_REASON
-from trainer.language_model.job import HARNESS
+from trainer.language_model.harness import HARNESS
 from trainer.measuring.metering import (
     RunFailed,
     SlowStart,

@@ -15,7 +15,8 @@ import pytest
 from protocol.errors import SafetyError
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer.host.processes import proportional_kib, status_number
-from trainer.language_model.job import HARNESS, program_message
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 from trainer.sandbox.seccomp import path_program

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from trainer.language_model.job import HARNESS
+from trainer.language_model.harness import HARNESS
 from trainer.sandbox import tier
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import Confined

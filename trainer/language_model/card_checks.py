@@ -14,7 +14,8 @@ from typing import Final
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
-from trainer.language_model.job import HARNESS, program_message
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded

@@ -11,11 +11,9 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness.job import Job
-from trainer.language_model.kind import LanguageModel
 from trainer.language_model.scoring import batch_rows
 from trainer.sandbox.profile import Role
 
-HARNESS = LanguageModel.harness
 _ENTRY = "train.py"
 
 

@@ -11,6 +11,7 @@ from protocol.errors import ArnodeError
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.evaluators import check_metric
+from trainer.language_model.harness import HARNESS
 from trainer.language_model.manifest import read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress
@@ -21,7 +22,7 @@ from trainer.task_folder.task import NotPreparedError, Task
 class LanguageModel:
     """Prepares text, trains a model on it, scores what the model predicts of other text."""
 
-    harness: Final = "trainer/language_model/harness"
+    harness: Final = HARNESS
 
     read = staticmethod(read_manifest)
     check = staticmethod(check_metric)

@@ -22,7 +22,8 @@ from trainer.host.device import Device
 from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.coarse import coarse_audit
 from trainer.language_model.data import TaskData
-from trainer.language_model.job import HARNESS, job_message, run_job
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import job_message, run_job
 from trainer.language_model.lm_bpb_1 import Tolerance
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits
