@@ -14,7 +14,7 @@ from bootstrap.page import serving
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
-from node.identity import announce_profile, identity_of
+from node.line.identity import announce_profile, identity_of
 from node.networks.consent import with_settings
 from node.networks.known import find_network
 from node.peering.membership import taking_part

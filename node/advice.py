@@ -17,14 +17,14 @@ from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import prompt
 from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
 from agent.silent import Silent
+from node.claims.peer_patches import MOST_SHOWN
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
+from node.line.noise import known_noise
+from node.line.session import Subject
 from node.loop.exploring import Exploring
-from node.loop.noise import known_noise
 from node.loop.outcomes import Outcomes
-from node.loop.peer_patches import MOST_SHOWN
-from node.loop.session import Subject
 from node.networks.known import defined_network
 from node.on_demand.measuring import Workbench, find_workbench
 from node.proposing.choice import NOBODY, choose

@@ -28,7 +28,7 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     seed; kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: rejected by the
     evaluator.
     """
-    from node.loop.attempts import trailer
+    from node.line.attempts import trailer
     from node.on_demand.trying import try_folder
 
     answer = try_folder(folder, why.strip(), task=task, text=text)

@@ -32,7 +32,7 @@ def export() -> None:
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.journal.journal import Journal
-    from node.loop.heads import the_line
+    from node.line.heads import the_line
     from node.store.blobs import Blobs
     from node.store.store import Store
 
@@ -131,7 +131,7 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
     from node.journal.journal import MAIN, Journal
-    from node.loop.heads import the_line
+    from node.line.heads import the_line
     from node.store.blobs import Blobs
     from node.store.store import Store
 
@@ -171,7 +171,8 @@ def _imported_data(store: "Store", wanted: str) -> bytes:
 def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":
     """Return a diff and the record that says most about it."""
     from node.commands.history import diff_of
-    from node.loop.heads import evidence_for, manifest_of, the_line
+    from node.line.heads import manifest_of, the_line
+    from node.line.vouching import evidence_for
     from node.store.blobs import Blobs
     from protocol.patches import unified_diff
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.home.home import Home
+from node.line.heads import move_head
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
     from node.commands.provenance import print_provenance, written_lines
-    from node.loop.heads import the_line
+    from node.line.heads import the_line
     from node.store.blobs import Blobs
     from node.store.store import Store
     from node.vetting.adoption import marks_of
@@ -63,7 +64,8 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     A stranger's source is taken over without its comments and docstrings.
     """
-    from node.loop.heads import evidence_for, manifest_of, tree_of
+    from node.line.heads import manifest_of, tree_of
+    from node.line.vouching import evidence_for
     from node.store.blobs import Blobs
     from node.vetting.adoption import describe, examine
 
@@ -94,7 +96,8 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @click.option("--task", help="Which task, when this home works on several.")
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    from node.loop.heads import evidence_for, previous_head
+    from node.line.heads import previous_head
+    from node.line.vouching import evidence_for
 
     with _books(task) as books:
         line = books.ledger.known_line
@@ -104,7 +107,7 @@ def revert(task: str | None) -> None:
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.home.control import is_running
-    from node.loop.heads import manifest_of, the_line
+    from node.line.heads import manifest_of, the_line
     from node.running.books import open_books
     from node.settings.config import load_config
     from node.store.store import Store
@@ -127,7 +130,7 @@ def _move(
     evidence: bytes | None,
     stripped_from: "PatchRecord | None" = None,
 ) -> None:
-    books.ledger.move_head(tree, evidence=evidence, stripped_from=stripped_from)
+    move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
     mark = "" if evidence else "  (unverified: nothing here vouches for it)"
     click.echo(f"verified head is now {tree.hex()[:12]}{mark}")

@@ -20,7 +20,7 @@ def written_lines(
     store: "Store", blobs: "Blobs", line: "Line", tree: bytes
 ) -> "tuple[WrittenLine, ...]":
     """Return every line of one of a line's trees with its writer."""
-    from node.loop.heads import manifest_of
+    from node.line.heads import manifest_of
     from node.vetting.provenance import provenance
 
     return provenance(store, blobs, manifest_of(store, line), line.key, tree)

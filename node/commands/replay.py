@@ -29,7 +29,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     It is named by its id, or by a bundle's file.
     """
     from node.home.faults import explaining_faults
-    from node.loop.heads import task_source
+    from node.line.heads import task_source
     from node.store.blobs import Blobs
     from node.store.store import Store
     from node.vetting.adoption import describe, marks_of

@@ -22,7 +22,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     import os
 
     from node.home.home import Home
-    from node.loop.session import find_task
+    from node.line.session import find_task
     from node.settings.config import load_config
     from node.terminal.progress import reporting
 

@@ -21,7 +21,7 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
 
     An effect on other hardware orders what is tried here; it is never evidence.
     """
-    from node.loop.heads import tree_in
+    from node.line.heads import tree_in
     from node.store.standing import boards_of
     from node.store.store import Store
     from node.views.matrix import transfer_matrix

@@ -14,9 +14,9 @@ from node.demo.cast import TASK
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_keys
-from node.identity import identity_of
-from node.loop.publication import Publication
-from node.loop.session import Subject
+from node.line.identity import identity_of
+from node.line.publication import Publication
+from node.line.session import Subject
 from node.networks.invites import read_invite
 from node.peering.membership import taking_part
 from node.settings.config import load_config

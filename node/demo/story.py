@@ -13,7 +13,7 @@ from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
-from node.loop.steps import CatchUpStep
+from node.line.catch_up import CatchUpStep
 from node.networks.invites import write_invite
 from node.settings.network_definition import Network
 from node.store.boards import BoardKey
@@ -184,8 +184,8 @@ class _Story:
                 )
 
     def _look_at_verdicts(self, store: Store) -> None:
-        for job in store.closed_jobs(self._line, "catchup"):
-            step = CatchUpStep.from_value(job.body)
+        for job in store.closed_jobs(self._line, CatchUpStep):
+            step = job.step
             name = next((name for name, tree in self._trees.items() if tree == step.theirs), None)
             if name is None or name in self.facts.verdicts:
                 continue

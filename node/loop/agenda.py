@@ -7,37 +7,29 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from node.loop.ablation import open_ablation
-from node.loop.activity import Activity
-from node.loop.attempts import Attempt, attempt_of
-from node.loop.attestations import open_attestation
-from node.loop.branches import BranchStep, kept_in
-from node.loop.catching_up import open_catch_up
-from node.loop.doubts import is_head_failing, open_remeasure
+from node.claims.choosing import Peers
+from node.line.ablation import open_ablation
+from node.line.activity import Activity
+from node.line.attempts import Attempt, attempt_of
+from node.line.attestation import AttestationStep, open_attestation
+from node.line.bank import BankStep, open_bank
+from node.line.branch import BranchStep, kept_in
+from node.line.catch_up import open_catch_up
+from node.line.checkpoint import open_checkpoint
+from node.line.desk import Desk
+from node.line.drift import is_head_failing
+from node.line.experiment import open_experiment
+from node.line.kinds import KINDS
+from node.line.ledger import Ledger
+from node.line.remeasure import open_remeasure
 from node.loop.exploring import Exploring
 from node.loop.ideas import Idea, Ideas
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.stacks import open_checkpoint
-from node.loop.verdicts import Verdicts
-from node.store.jobs import HEAD_TRIALS, Job, PlannedRun
+from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from protocol.rule import Policy
 from trainer.measuring.idle import LOOKED_S, Idle
-
-_PRIORITY = {
-    "baseline": 0,
-    "remeasure": 1,
-    "checkpoint": 2,
-    "catchup": 3,
-    "attestation": 4,
-    "branch": 5,
-    "bank": 6,
-    "experiment": 7,
-}
-# These decide only when all their runs have ended; meanwhile nothing else begins.
-_EXCLUSIVE = {*HEAD_TRIALS, "attestation", "branch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +73,7 @@ class Agenda:
         *,
         ledger: Ledger,
         ideas: Ideas,
-        verdicts: Verdicts,
+        desk: Desk,
         exploring: Exploring,
         policy: Policy,
         goal: Goal,
@@ -96,7 +88,7 @@ class Agenda:
         self._ledger = ledger
         self._store = ledger.store
         self._ideas = ideas
-        self._verdicts = verdicts
+        self._desk = desk
         self._exploring = exploring
         self._policy = policy
         self._activity = activity
@@ -121,7 +113,7 @@ class Agenda:
         if self.goal.is_on_demand:
             self._wanted.add(mark)
 
-    def want_job(self, job: Job) -> None:
+    def want_job(self, job: Job[Any]) -> None:
         """Do not end a session on demand before this job is done."""
         self._wanted_jobs.add(job.id)
 
@@ -175,15 +167,13 @@ class Agenda:
         These are told by their job and ordinal.
         """
         self._running = running
-        queued = self._store.open_jobs(self._ledger.key)
-        jobs = [job for job in queued if job.kind in _PRIORITY]
-        jobs.sort(key=lambda job: (_PRIORITY[job.kind], job.id))
+        jobs = self._store.open_jobs(self._ledger.key, *KINDS)
+        jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         for job in jobs:
             if run := self._unstarted(job):
                 return run
         line = self._ledger.line
-        kinds = {job.kind for job in jobs}
-        if line is None or kinds & _EXCLUSIVE:
+        if line is None or any(job.step.IS_EXCLUSIVE for job in jobs):
             return None
         if is_head_failing(self._ledger):
             if jobs:
@@ -202,8 +192,9 @@ class Agenda:
             return run
         if run := self._open_peers_claim(is_busy=bool(jobs)):
             return run
-        if len(line.bank_nano) < self._policy.bank_size and "bank" not in kinds:
-            return self._unstarted(self._ledger.open_bank())
+        has_bank_run = any(isinstance(job.step, BankStep) for job in jobs)
+        if len(line.bank_nano) < self._policy.bank_size and not has_bank_run:
+            return self._unstarted(open_bank(self._ledger))
         # Without a bank there is nothing to screen against.
         if not line.bank_nano:
             return None
@@ -221,7 +212,7 @@ class Agenda:
             return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()
 
-    def _unstarted(self, job: Job) -> PlannedRun | None:
+    def _unstarted(self, job: Job[Any]) -> PlannedRun | None:
         for run in self._store.runs_of(job.id):
             if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
                 return run
@@ -269,7 +260,7 @@ class Agenda:
         """Whether this session is for what was handed in, and all of it is decided."""
         if not self.goal.is_on_demand:
             return False
-        is_open = {job.id for job in self._store.open_jobs(self._ledger.key)}
+        is_open = {job.id for job in self._store.open_jobs(self._ledger.key, AttestationStep)}
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )
@@ -283,7 +274,7 @@ class Agenda:
         self._checkpoint_wanted = False
         self._session_checkpoint_done = self._is_late
         job = open_checkpoint(self._ledger)
-        self._verdicts.advance(job)
+        self._desk.advance(job)
         return self._unstarted(job)
 
     def _open_remeasure(self) -> PlannedRun | None:
@@ -291,7 +282,7 @@ class Agenda:
         job = open_remeasure(self._ledger)
         if job is None:
             return None
-        self._verdicts.advance(job)
+        self._desk.advance(job)
         return self._unstarted(job)
 
     def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
@@ -299,13 +290,14 @@ class Agenda:
         peers = self._peers
         if peers is None or self.goal.is_on_demand or is_busy:
             return None
+        job: Job[Any]
         if not self._exploring.has_gains and (step := peers.catch_up()):
             job = open_catch_up(self._ledger, step)
         elif peers.is_due and (wanted := peers.audit()):
             job = open_attestation(self._ledger, wanted)
         else:
             return None
-        self._verdicts.advance(job)
+        self._desk.advance(job)
         return self._unstarted(job)
 
     def _open_peers_stack(self) -> PlannedRun | None:
@@ -359,18 +351,19 @@ class Agenda:
             return self._open(found)
         return self._begin(found) if found else None
 
-    def _begin(self, job: Job) -> PlannedRun | None:
+    def _begin(self, job: Job[Any]) -> PlannedRun | None:
         """Say why a branch begins or ends; plan the first runs of what has none yet."""
-        if job.kind == "branch":
-            self._activity.branching(BranchStep.from_value(job.body))
-        self._verdicts.advance(job)
+        if isinstance(job.step, BranchStep):
+            self._activity.say(f"{job.step.why}: going {job.step.title}")
+        self._desk.advance(job)
         return self._unstarted(job)
 
     def _open(self, idea: Idea) -> PlannedRun | None:
         self._is_waiting = False
         self._opened += 1
         self._ideas.mark_tried(idea.proposal.fingerprint)
-        job = self._ledger.open_experiment(
+        job = open_experiment(
+            self._ledger,
             idea.proposal,
             idea.parents,
             submission=idea.submission,

@@ -8,8 +8,8 @@ it is and marked by who says so.
 from collections.abc import Callable
 
 from agent.proposal import Aim, Brief, Context, Insight, PeerPatch
-from node.loop.intents import titles_on
-from node.loop.ledger import Ledger
+from node.line.intents import titles_on
+from node.line.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from protocol.manifest import Limits
 from protocol.units import NANO

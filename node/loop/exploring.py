@@ -7,11 +7,14 @@ evidence is counted from the last move of the head; a branch that ended leaves m
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from agent.proposal import Aim
-from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.branches import (
+from node.claims.choosing import Peers
+from node.claims.combining import combination
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.attestation import AttestationStep
+from node.line.branch import (
     Branch,
     BranchStep,
     branch_of,
@@ -20,11 +23,11 @@ from node.loop.branches import (
     open_return,
     trees_gone_on_from,
 )
-from node.loop.combining import combination
-from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.plateaus import (
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import COMBINING, ExperimentStep
+from node.line.kinds import KINDS
+from node.line.ledger import Ledger
+from node.line.plateaus import (
     REACH_SD,
     Climb,
     Event,
@@ -34,8 +37,9 @@ from node.loop.plateaus import (
     since_rise,
     trend_of,
 )
-from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
-from node.store.jobs import Job, JobKind
+from node.line.submission import SubmissionStep
+from node.loop.ideas import Idea
+from node.store.jobs import Job, S
 from protocol.units import NANO
 
 _COMBINED_A_TURN: Final = 4  # experiments of a run or two each
@@ -129,7 +133,7 @@ class Exploring:
         is_resting = spell.since == since and spell.experiments < experiments + _LOOKED_EVERY
         return spell.trend.is_plateau and not is_resting
 
-    def open_next(self) -> Job | Idea | None:
+    def open_next(self) -> Job[Any] | Idea | None:
         """Open what has its turn, or return it if it is an experiment; None if there is nothing.
 
         In turn: two patches together, a part less, another tree to go on from.
@@ -137,7 +141,7 @@ class Exploring:
         if (branch := self._branch()) is not None:
             return self.open_return(self._climb(branch).reason)
         spell = self._spell()
-        found: Job | Idea | None = None
+        found: Job[Any] | Idea | None = None
         if spell.combined < _COMBINED_A_TURN:
             found = combination(self._ledger, self._peers, noise_sd=self._noise_sd())
         if found is None and spell.simplified < _SIMPLIFIED_A_TURN:
@@ -148,13 +152,13 @@ class Exploring:
             self._looked = (spell.since, spell.experiments)
         return found
 
-    def open_return(self, why: str) -> Job | None:
+    def open_return(self, why: str) -> Job[BranchStep] | None:
         """Open the way back to the head; None if the line is on no branch."""
         if (branch := self._branch()) is None:
             return None
         return open_return(self._ledger, branch, why=why, runs=self._bank_size)
 
-    def _open_branch(self, why: str) -> Job | None:
+    def _open_branch(self, why: str) -> Job[BranchStep] | None:
         """Go on from a peer's tree that no branch began with; else from an older head."""
         avoided = trees_gone_on_from(self._ledger)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
@@ -170,8 +174,8 @@ class Exploring:
         """Return how far a branch has come, by what its bank said at each of its experiments."""
         state = self._state()
         if self._banks_then is None or self._banks_then[0] != state:
-            jobs = self._store.closed_jobs(self._ledger.key, "experiment", after=branch.job_id)
-            banks = [ExperimentStep.from_value(job.body).bank_nano for job in jobs]
+            jobs = self._store.closed_jobs(self._ledger.key, ExperimentStep, after=branch.job_id)
+            banks = [job.step.bank_nano for job in jobs]
             self._banks_then = (state, banks)
         banks, now = self._banks_then[1], self._ledger.known_line.bank_nano
         lead_sd: float | None = None
@@ -193,7 +197,7 @@ class Exploring:
 
     def _state(self) -> _State:
         """Return what changes whenever a job is opened or closed."""
-        ids = [job.id for job in self._store.open_jobs(self._ledger.key)]
+        ids = [job.id for job in self._store.open_jobs(self._ledger.key, *KINDS, SubmissionStep)]
         return self._store.last_job(), len(ids), sum(ids)
 
     def _spell(self) -> Spell:
@@ -204,32 +208,27 @@ class Exploring:
 
     def _read_spell(self) -> Spell:
         after = max(self._ledger.moved_at_job, self._store.last_job() - _LOOKED_BACK)
-        trials = [
-            (job.id, ExperimentStep.from_value(job.body))
-            for job in self._closed("experiment", after)
-        ]
+        trials = [(job.id, job.step) for job in self._closed(ExperimentStep, after)]
         events = sorted([*_decided(trials), *self._events(after)])
         back = (number for number, event in events if event == "returned")
         since = max(back, default=self._ledger.moved_at_job)
         late = [step for number, step in trials if number > since]
-        parts = self._closed("attestation", since)
+        parts = self._closed(AttestationStep, since)
         return Spell(
             since=since,
             trend=trend_of(event for _, event in events),
             experiments=len(late),
             combined=sum(step.proposer == COMBINING for step in late),
-            simplified=sum(AttestationStep.from_value(job.body).part is not None for job in parts),
+            simplified=sum(job.step.part is not None for job in parts),
         )
 
     def _events(self, after: int) -> Iterator[tuple[int, Event]]:
         """Yield what stacks and branches came to after a job, with the numbers of those jobs."""
-        branches = [
-            (job.id, BranchStep.from_value(job.body)) for job in self._closed("branch", after)
-        ]
+        branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
-        for job in self._closed("checkpoint", after):
-            stack = CheckpointStep.from_value(job.body)
+        for job in self._closed(CheckpointStep, after):
+            stack = job.step
             if stack.measured and stack.measured.bases_fault:
                 continue
             if roots.intersection(stack.stack[:1]):
@@ -244,7 +243,7 @@ class Exploring:
                 is_known = (now and now.job_id == number) or number < max(back, default=0)
                 yield number, "left" if is_known else "returned"
 
-    def _closed(self, kind: JobKind, after: int) -> list[Job]:
+    def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
         return self._store.closed_jobs(self._ledger.key, kind, after=after)
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from agent.proposal import Context, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
+from node.line.experiment import ExperimentStep
+from node.line.intents import titles_on
+from node.line.ledger import Ledger
+from node.line.submission import SUBMITTED, SubmissionStep
 from node.loop.briefing import Briefing
-from node.loop.intents import titles_on
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.steps import SUBMITTED, ExperimentStep, SubmissionStep
 from node.store.jobs import Job
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
@@ -33,7 +34,7 @@ class Idea:
 
     proposal: Proposal
     parents: tuple[bytes, ...] = ()
-    submission: Job | None = None
+    submission: Job[SubmissionStep] | None = None
     author: bytes | None = None
     claim_milli: int | None = None
     co_authors: tuple[bytes, ...] | None = None
@@ -73,9 +74,8 @@ class Ideas:
 
         `wanted`, unless empty, are the canonical ASTs that may be taken.
         """
-        jobs = self._ledger.store.open_jobs(self._ledger.key)
-        for job in (job for job in jobs if job.kind == "submission"):
-            step = SubmissionStep.from_value(job.body)
+        for job in self._ledger.store.open_jobs(self._ledger.key, SubmissionStep):
+            step = job.step
             working = self._ledger.explored
             if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
                 self._ledger.store.close_job(job.id)
@@ -118,12 +118,13 @@ class Ideas:
         """Remember that a source with this canonical AST ran."""
         self._tried.add(mark)
 
-    def learn(self, job: Job, step: ExperimentStep) -> None:
+    def learn(self, job: Job[ExperimentStep]) -> None:
         """Take in what came of an experiment."""
-        self._outcomes.learn(job, step)
+        self._outcomes.learn(job)
 
-    def try_again(self, step: ExperimentStep, patch: bytes) -> None:
+    def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
+        step = job.step
         working = self._ledger.source(self._ledger.known_line.working)
         source = reapply(step.edits, working)
         if source is None:

@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Final
 
 from agent.proposal import Insight
-from node.loop.attempts import result_here
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import COMBINING, PEER, SUBMITTED, CheckpointStep, ExperimentStep
+from node.line.attempts import result_here
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import COMBINING, PEER, ExperimentStep
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.submission import SUBMITTED
 from node.store.experiments import BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
@@ -71,10 +73,10 @@ def tell_insight(ledger: Ledger) -> None:
 
     Whatever killed the node after the checkpoint was written, the next call makes up for it.
     """
-    jobs = ledger.store.closed_jobs(ledger.key, "checkpoint")
+    jobs = ledger.store.closed_jobs(ledger.key, CheckpointStep)
     if not jobs:
         return
-    step = CheckpointStep.from_value(jobs[-1].body)
+    step = jobs[-1].step
     if step.measured is None or _is_told(ledger, step.measured.record):
         return
     series = _series(ledger, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
@@ -158,8 +160,8 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
     store, manifest = ledger.store, ledger.publication.manifest
     baseline = ledger.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
-    jobs = store.closed_jobs(ledger.key, "experiment", after=after)
-    trials = [(job, ExperimentStep.from_value(job.body)) for job in jobs if job.id < before]
+    jobs = store.closed_jobs(ledger.key, ExperimentStep, after=after)
+    trials = [(job, job.step) for job in jobs if job.id < before]
     ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
     parts = [part for patch in step.stack if (part := store.patch(patch))]
     return Series(
@@ -174,7 +176,7 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
     )
 
 
-def _tried(ledger: Ledger, job: Job, step: ExperimentStep, idea: str) -> Tried:
+def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
     found = result_here(ledger.store, ledger.key, step.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):

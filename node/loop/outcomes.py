@@ -9,8 +9,8 @@ from typing import Final
 from agent.proposal import Crash, Decision, Outcome
 from agent.repairs import MAX_REPAIRS, repairs_of
 from agent.source.literals import knob_values
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
+from node.line.experiment import ExperimentStep
+from node.line.ledger import Ledger
 from node.store.jobs import Job
 from protocol.runs import Run
 from protocol.units import from_nano
@@ -36,21 +36,22 @@ class Outcomes:
         self._task = task
         self._all: list[Outcome] = []
         self.crash: Crash | None = None
-        jobs = ledger.store.closed_jobs(ledger.key, "experiment")
+        jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
-            step = ExperimentStep.from_value(job.body)
+            step = job.step
             if number < len(jobs) - IN_FULL:
                 self._add(_decided(step))
             else:
-                self.learn(job, step)
+                self.learn(job)
 
     @property
     def all(self) -> tuple[Outcome, ...]:
         """Everything that was decided."""
         return tuple(self._all)
 
-    def learn(self, job: Job, step: ExperimentStep) -> None:
+    def learn(self, job: Job[ExperimentStep]) -> None:
         """Take in what came of an experiment; one that is tried again says nothing yet."""
+        step = job.step
         decided = _decided(step)
         if decided is None:
             return

@@ -1,26 +1,27 @@
 """The research loop of one line: it runs what the agenda says, until that is over.
 
 Everything it must remember is in the store before it acts (`ledger`), so that a killed loop goes on
-where it was; what follows from a run that ended is elsewhere (`verdicts`). While one run trains,
-the one before is scored and the next proposal is written.
+where it was; what follows from a run that ended is its job's own (`node.line.kind`). While one run
+trains, the one before is scored and the next proposal is written.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
 
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.attempts import Attempt
+from node.line.attestation import WantedClaim, open_attestation
+from node.line.baseline import BaselineStep, open_baseline
+from node.line.desk import Desk
+from node.line.handed_in import submit
+from node.line.kind import JobStep
+from node.line.kinds import KINDS
+from node.line.ledger import Ledger
+from node.line.session import Session
 from node.loop.agenda import Agenda, Rest
-from node.loop.attempts import Attempt
-from node.loop.attestations import WantedClaim, open_attestation
-from node.loop.branches import BranchStep
+from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
-from node.loop.lanes import Lane, Lanes
-from node.loop.ledger import Ledger
-from node.loop.session import Session
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
-from node.loop.submissions import submit
-from node.loop.verdicts import Verdicts
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
@@ -38,7 +39,7 @@ class Research:
         ledger: Ledger,
         session: Session,
         ideas: Ideas,
-        verdicts: Verdicts,
+        desk: Desk,
         agenda: Agenda,
         random_seed: Callable[[], int],
         on_record: Callable[[], None],
@@ -60,7 +61,7 @@ class Research:
         self._is_stopped = False
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
-        self._verdicts = verdicts
+        self._desk = desk
         for runner in session.runners:
             runner.tell_waits(lambda: activity.say(_WAITS))
 
@@ -122,7 +123,7 @@ class Research:
         job = open_attestation(self._ledger, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
-            self._verdicts.advance(job)
+            self._desk.advance(job)
         self._wake.set()
         return job.id
 
@@ -143,7 +144,7 @@ class Research:
     @property
     def noise_sd(self) -> float:
         """The standard deviation of one run as known so far, in the metric's unit."""
-        return self._verdicts.noise_sd
+        return self._desk.noise.sd()
 
     # The loop
 
@@ -173,13 +174,15 @@ class Research:
             await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
     async def _begin(self) -> None:
-        self._verdicts.begin()
-        jobs = self._store.open_jobs(self._ledger.key)
-        if self._ledger.line is None and not any(job.kind == "baseline" for job in jobs):
-            jobs.append(self._ledger.open_baseline())
+        self._desk.begin()
+        jobs = self._store.open_jobs(self._ledger.key, *KINDS)
+        if self._ledger.line is None and not any(
+            isinstance(job.step, BaselineStep) for job in jobs
+        ):
+            jobs.append(open_baseline(self._ledger))
             self._on_record()
         for job in jobs:
-            self._verdicts.advance(job)
+            self._desk.advance(job)
         if self._ledger.line is not None:
             if not self._agenda.goal.is_on_demand:  # one answer is not worth two runs of its own
                 self._ledger.forget_bank()
@@ -207,8 +210,10 @@ class Research:
 
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""
-        key, job = (run.job_id, run.ordinal), self._job(run.job_id)
-        is_foreign = self._is_foreign(job, run)
+        key, job = (run.job_id, run.ordinal), self._store.job(run.job_id, *KINDS)
+        assert job is not None  # noqa: S101 -- the agenda has just found the run in it
+        own = self._ledger.publication.author
+        is_foreign = job.step.is_foreign(run, own)
         # Two scripts in league could tell each other what one of them is scored on.
         while is_foreign and self._foreign_in_flight & self._in_flight.keys():
             await self._finish_one()
@@ -216,8 +221,8 @@ class Research:
             self._foreign_in_flight = {key}
         lane = self._lanes.of(run.job_id)
         lane.free.clear()
-        self._in_flight[key] = asyncio.create_task(self._measure(run, lane))
-        self._agenda.count(is_peers=self._is_peers(job))
+        self._in_flight[key] = asyncio.create_task(self._measure(job, run, lane))
+        self._agenda.count(is_peers=job.step.is_of_peers(own))
         if not self._agenda.goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(self._lanes.one_free())
@@ -249,16 +254,16 @@ class Research:
                 del self._in_flight[key]
                 task.result()
 
-    async def _measure(self, run: PlannedRun, lane: Lane) -> None:
+    async def _measure(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         try:
             with contextlib.suppress(PutOff):
-                await self._measure_on(run, lane)
+                await self._measure_on(job, run, lane)
         finally:
             lane.set_free()
 
-    async def _measure_on(self, run: PlannedRun, lane: Lane) -> None:
-        job = self._job(run.job_id)
-        title, stage = self._verdicts.describe(job, run)
+    async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
+        step, desk = job.step, self._desk
+        title, stage = step.describe(self._store, run)
         self.activity.running(title, stage)
         source = self._ledger.source(run.tree)
         await lane.get_ready(source, self._random_seed)
@@ -266,19 +271,21 @@ class Research:
             source,
             run.seed,
             split=self._session.split(job.split) if job.split else None,
-            needs_audit=lambda public, _secret: self._verdicts.needs_audit(job, run, public),
+            needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=lane.set_free,
         )
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
-        record = outcome.to_run(run.role, quoting=not self._is_foreign(job, run))
+        record = outcome.to_run(
+            run.role, quoting=not step.is_foreign(run, self._ledger.publication.author)
+        )
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
         self._store.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         if outcome.fault is not None:
             raise outcome.fault
-        self._verdicts.advance(job)
+        self._desk.advance(job)
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
         line = self._ledger.line
@@ -286,23 +293,3 @@ class Research:
             kept = {line.working, line.verified}
             self._incumbent = {t: c for t, c in self._incumbent.items() if t in kept}
             self._incumbent[tree] = answers
-
-    def _job(self, job_id: int) -> Job:
-        return next(job for job in self._store.open_jobs(self._ledger.key) if job.id == job_id)
-
-    def _is_foreign(self, job: Job, run: PlannedRun) -> bool:
-        """Whether a run is of a peer's code: what that prints goes into no record of ours."""
-        if job.kind == "catchup" and run.tree == CatchUpStep.from_value(job.body).base:
-            return False  # this node's own head
-        return self._is_peers(job)
-
-    def _is_peers(self, job: Job) -> bool:
-        """Whether a job is about a peer's claim, so that its runs are of the peers' share."""
-        if job.kind == "experiment":
-            return ExperimentStep.from_value(job.body).author is not None
-        if job.kind == "attestation":
-            author = AttestationStep.from_value(job.body).author
-            return author != self._ledger.publication.author
-        if job.kind == "branch":
-            return BranchStep.from_value(job.body).author is not None
-        return job.kind == "catchup"

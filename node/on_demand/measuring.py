@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from node.home.home import Home
-from node.loop.heads import the_line, tree_of
-from node.loop.session import Session, find_task, open_session
-from node.loop.splits import fresh_nonce
-from node.loop.trial import Reading
+from node.line.heads import the_line, tree_of
+from node.line.kinds import ON_ONE_SPLIT
+from node.line.session import Session, find_task, open_session
+from node.line.splits import fresh_nonce
+from node.line.trial import Reading
 from node.running.books import random_seed
 from node.settings.config import Config, load_config
 from node.settings.sandboxing import require_sandbox
@@ -66,7 +67,7 @@ class Workbench:
         if self.task.recipe.name != "text" or not self.home.store.exists():
             return 0
         with Store.open_read_only(self.home) as store:
-            return store.runs_on_splits(self.task.id)
+            return store.count_runs(self.task.id, *ON_ONE_SPLIT)
 
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:

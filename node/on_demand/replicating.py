@@ -19,9 +19,9 @@ from typing import Literal, cast
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.loop.session import Session
-from node.loop.surroundings import decisive
-from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.line.session import Session
+from node.line.surroundings import decisive
+from node.line.trial import Confirmation, Reading, next_of_confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import Workbench, calibrated_session, measure
 from node.store.jobs import PlannedRun, StoredOutcome

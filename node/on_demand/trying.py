@@ -18,9 +18,9 @@ from agent.knobs.proposer import KnobsProposer
 from agent.source.canonical import fingerprint
 from node.home.control import Message, call, is_running
 from node.home.home import Home
+from node.line.attempts import Attempt, attempt_of, told_again
+from node.line.handed_in import check_submission, read_folder, title_of
 from node.loop.agenda import Goal
-from node.loop.attempts import Attempt, attempt_of, told_again
-from node.loop.submissions import check_submission, read_folder, title_of
 from node.on_demand.measuring import Workbench, find_workbench
 from node.running.node import Node, open_node
 from node.running.program import at_work

@@ -20,12 +20,13 @@ from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.line.attestation import AttestationStep, asked_before, step_of, weigh
+from node.line.baseline import BaselineStep
+from node.line.heads import task_source
+from node.line.noise import known_noise
+from node.line.session import find_task
+from node.line.trial import ANCHOR_PAIRS, Pair, Reading, judge_pairs
 from node.loop.agenda import Goal
-from node.loop.attestations import asked_before, reading_of, step_of, weigh
-from node.loop.heads import task_source
-from node.loop.session import find_task
-from node.loop.steps import AttestationStep
-from node.loop.trial import ANCHOR_PAIRS, Pair, judge_pairs
 from node.running.node import Node, open_node
 from node.running.program import at_work
 from node.running.questions import Question
@@ -33,7 +34,7 @@ from node.running.running import run_node
 from node.settings.config import Config, load_config
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
-from node.store.jobs import Job, JobKind, LineKey
+from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
 from node.terminal.progress import Progress, reporting
@@ -75,7 +76,7 @@ def verify_claim(question: Question) -> Verified:
     else:
         job_id = _work_alone(home, question)
     with Store.open_read_only(home) as store:
-        job = None if job_id is None else store.job(job_id)
+        job = None if job_id is None else store.job(job_id, AttestationStep)
         if job is not None and job.state == "done":
             return _verified(home, store, job)
     if has_ended:
@@ -92,8 +93,8 @@ def ask_node(home: Home, question: Question) -> int:
     raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
 
 
-def _verified(home: Home, store: Store, job: Job) -> Verified:
-    step = AttestationStep.from_value(job.body)
+def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
+    step = job.step
     body = store.task(job.line.task)
     if body is None:
         raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
@@ -218,11 +219,11 @@ def _shown() -> Callable[[Store, int], bool]:
 
     def show(store: Store, job_id: int) -> bool:
         nonlocal told_cost, told_runs, told_pairs
-        job = store.job(job_id)
+        job = store.job(job_id, AttestationStep)
         body = store.task(job.line.task) if job else None
         if job is None or body is None:
             return False
-        step = AttestationStep.from_value(job.body)
+        step = job.step
         if not told_cost and (run_s := _run_seconds(store, job)) is not None:
             told_cost = True
             print(f"  {_cost(step, run_s)}", file=sys.stderr)
@@ -233,7 +234,7 @@ def _shown() -> Callable[[Store, int], bool]:
         if ended == told_runs:
             return is_done
         told_runs = ended
-        reading = reading_of(store, body.manifest, job, step)
+        reading = _reading(store, body.manifest, job)
         pairs = weigh(runs, step, reading, body.manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
@@ -247,14 +248,23 @@ def _shown() -> Callable[[Store, int], bool]:
     return show
 
 
+def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> Reading:
+    """Return how a job's metrics are read where no session is open: to show them."""
+    return Reading(
+        sign=manifest.metric.sign,
+        noise=known_noise(store, job.line, manifest.noise_floor_nano),
+        policy=job.step.policy,
+    )
+
+
 def _pair_line(pair: Pair, share: float) -> str:
     base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
     return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {'█' * round(share * 20)}"
 
 
-def _run_seconds(store: Store, job: Job) -> float | None:
+def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:
     """Return what a run took here lately, in seconds."""
-    kinds: tuple[JobKind, ...] = ("baseline", "attestation")
+    kinds = (BaselineStep, AttestationStep)
     before = [
         run.outcome.run
         for kind in kinds

@@ -13,7 +13,7 @@ from functools import partial
 
 from node.home.home import Home
 from node.home.keyfile import NodeKeys
-from node.identity import version
+from node.line.identity import version
 from node.network.contract import NetworkSettings
 from node.peering.book import Source
 from node.peering.book_file import book_path, read_book, write_book

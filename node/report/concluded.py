@@ -8,17 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
-from node.loop.branches import BranchStep
-from node.loop.publication import ABLATION
-from node.loop.steps import (
-    CatchUpStep,
-    CheckpointStep,
-    ExperimentStep,
-    Measured,
-    RemeasureStep,
-)
+from node.line.branch import BranchStep
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.publication import ABLATION
+from node.line.remeasure import RemeasureStep
+from node.line.trial import Measured
 from node.store.experiments import BRANCHING, Experiment
-from node.store.jobs import HEAD_TRIALS, Line
+from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.attestation import AttestVerdict
@@ -123,11 +121,11 @@ class Concluded:
         self._line = line
         self._entries = entries  # those of the span
         self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
-        for job in store.closed_jobs(line.key, "experiment"):
-            step = ExperimentStep.from_value(job.body)
+        for job in store.closed_jobs(line.key, ExperimentStep):
+            step = job.step
             self._steps[step.base, step.tree] = step
-        branches = store.closed_jobs(line.key, "branch")
-        begun = (BranchStep.from_value(job.body) for job in branches)
+        branches = store.closed_jobs(line.key, BranchStep)
+        begun = (job.step for job in branches)
         self._roots = {step.patch: step.author for step in begun}
         self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
@@ -205,14 +203,10 @@ class Concluded:
         return body
 
     def _head_trials(self) -> Iterator[_Step]:
-        kinds: dict[str, type[_Step]] = {
-            "checkpoint": CheckpointStep,
-            "catchup": CatchUpStep,
-            "remeasure": RemeasureStep,
-        }
-        for kind in HEAD_TRIALS:
+        kinds: tuple[type[_Step], ...] = (CheckpointStep, CatchUpStep, RemeasureStep)
+        for kind in kinds:
             for job in self._store.closed_jobs(self._line.key, kind):
-                yield kinds[kind].from_value(job.body)
+                yield job.step
 
 
 def _sd(milli: int | None) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from node.loop.publication import ABLATION, CATCHING_UP
+from node.line.publication import ABLATION, CATCHING_UP
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.store.experiments import is_branching
 from protocol.changes import Origin

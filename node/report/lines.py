@@ -5,16 +5,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.loop.branches import kept_in
-from node.loop.heads import manifest_of, the_line
-from node.loop.noise import known_noise
+from node.line.bank import BankStep
+from node.line.branch import BranchStep, kept_in
+from node.line.heads import manifest_of, the_line
+from node.line.kind import JobStep
+from node.line.noise import known_noise
 from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart
 from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
-from node.store.jobs import JobKind, Line
+from node.store.jobs import Line
 from node.store.model_calls import Spending
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
@@ -27,9 +29,9 @@ _CONFIRMATIONS = {
     "catchup": "peers' trees against the head",
     "remeasure": "the head measured again",
 }
-_MEASURED: Final[dict[JobKind, str]] = {
-    "bank": "runs to compare with",
-    "branch": "other trees to go on from",
+_MEASURED: Final[dict[type[JobStep], str]] = {
+    BankStep: "runs to compare with",
+    BranchStep: "other trees to go on from",
 }
 
 

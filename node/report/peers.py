@@ -6,9 +6,11 @@ measured here. A claim that was tried as an idea was screened, which confirms an
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from node.loop.steps import AttestationStep, CatchUpStep, Measured
+from node.line.attestation import AttestationStep
+from node.line.catch_up import CatchUpStep
+from node.line.trial import Measured
 from node.report.concluded import Confirmation, Idea, Span
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
@@ -120,8 +122,8 @@ class Peers:
         """Return peers' part in a span, given what else ended in it."""
         asked = [
             (ts_ms, job, step)
-            for job in self._store.closed_jobs(self._line, "attestation")
-            if (ts_ms := self._told_ms(job, step := AttestationStep.from_value(job.body))) in span
+            for job in self._store.closed_jobs(self._line, AttestationStep)
+            if (ts_ms := self._told_ms(job, step := job.step)) in span
         ]
         parts = [one for one in asked if one[2].part is not None]
         again = [one for one in asked if one[2].part is None]
@@ -151,8 +153,8 @@ class Peers:
         )
 
     def _as_heads(self, confirmations: Iterable[Confirmation]) -> Iterator[TriedClaim]:
-        jobs = self._store.closed_jobs(self._line, "catchup")
-        steps = [CatchUpStep.from_value(job.body) for job in jobs]
+        jobs = self._store.closed_jobs(self._line, CatchUpStep)
+        steps = [job.step for job in jobs]
         by_record = {step.measured.record: step for step in steps if step.measured}
         for one in confirmations:
             if step := by_record.get(one.entry.id):
@@ -229,7 +231,7 @@ class Peers:
             refuted=max(0, row.refuted - (is_counted and own == "refuted")),
         )
 
-    def _told_ms(self, job: Job, step: AttestationStep) -> int:
+    def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
         """When a claim was answered; one that nobody was told of, when it was asked."""
         if step.record is None or not self._store.has(step.record):
             return job.created_ms
@@ -242,7 +244,7 @@ class Peers:
         )
         return patch.title if patch else ""
 
-    def _device_ms(self, job: Job) -> int:
+    def _device_ms(self, job: Job[Any]) -> int:
         ended = (one.outcome.run for one in self._store.runs_of(job.id) if one.outcome)
         return sum(run.ms + run.serve_ms for run in ended)
 

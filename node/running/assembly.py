@@ -3,19 +3,23 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent.proposal import Proposer, SlowProposer
+from node.claims.choosing import Peers
 from node.home.home import Home
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.desk import Desk, RunNoise
+from node.line.kinds import HEAD_TRIALS, ON_ONE_SPLIT
+from node.line.noise import known_noise
+from node.line.session import Session
 from node.loop.agenda import Agenda, Goal
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.insights import tell_insight
 from node.loop.outcomes import Outcomes
-from node.loop.peers import Peers
 from node.loop.research import Research
-from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.verdicts import Verdicts
 from node.running.books import Books, random_seed
 from node.running.hearing import open_briefing, open_peers
 from node.settings.config import Config
@@ -47,17 +51,12 @@ class Assembly:
         slow: SlowProposer | None = None,
     ) -> tuple[Ideas, Research]:
         """Return the loop and where its ideas come from. `want` is told of patches to fetch."""
-        ledger, policy = (
-            self.books.ledger,
-            Policy(checkpoint_hours=self.config.checkpoint_hours),
-        )
-
-        def noise_sd() -> float:
-            return verdicts.noise_sd
-
         home, config, task = self.home, self.config, self.session.task
-        peers = open_peers(home, config, ledger, network=self.network, noise_sd=noise_sd, want=want)
-        exploring = Exploring(ledger, peers=peers, noise_sd=noise_sd, bank_size=policy.bank_size)
+        ledger, policy = self.books.ledger, Policy(checkpoint_hours=config.checkpoint_hours)
+        floor_nano = task.manifest.noise_floor_nano
+        noise = RunNoise(lambda: known_noise(ledger.store, ledger.key, floor_nano))
+        peers = open_peers(home, config, ledger, network=self.network, noise_sd=noise.sd, want=want)
+        exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, task)
         ideas = Ideas(
             ledger=ledger,
@@ -69,7 +68,7 @@ class Assembly:
                 task,
                 outcomes,
                 peers=peers,
-                noise_sd=noise_sd,
+                noise_sd=noise.sd,
                 aim=exploring.aim,
                 say=self.activity.say,
             ),
@@ -77,20 +76,24 @@ class Assembly:
             seed=proposal_seed(self.books.store),
             slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
         )
-        verdicts = Verdicts(
+        desk = Desk(
             ledger=ledger,
             session=self.session,
-            ideas=ideas,
+            learner=ideas,
             policy=policy,
             activity=self.activity,
+            head_trials=HEAD_TRIALS,
+            on_one_split=ON_ONE_SPLIT,
+            noise=noise,
             on_record=self.books.keep_journal,
+            on_stack=partial(tell_insight, ledger),
         )
         return ideas, Research(
             ledger=ledger,
             session=self.session,
             ideas=ideas,
-            verdicts=verdicts,
-            agenda=self._agenda(ideas, verdicts, exploring, peers, policy),
+            desk=desk,
+            agenda=self._agenda(ideas, desk, exploring, peers, policy),
             random_seed=random_seed,
             on_record=self.books.keep_journal,
             activity=self.activity,
@@ -99,7 +102,7 @@ class Assembly:
     def _agenda(
         self,
         ideas: Ideas,
-        verdicts: Verdicts,
+        desk: Desk,
         exploring: Exploring,
         peers: Peers | None,
         policy: Policy,
@@ -108,7 +111,7 @@ class Assembly:
         return Agenda(
             ledger=self.books.ledger,
             ideas=ideas,
-            verdicts=verdicts,
+            desk=desk,
             exploring=exploring,
             policy=policy,
             goal=self.goal,

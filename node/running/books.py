@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
-from node.identity import identity_of
 from node.journal.journal import Journal
-from node.loop.ledger import Ledger
-from node.loop.session import Subject
+from node.line.identity import identity_of
+from node.line.ledger import Ledger
+from node.line.session import Subject
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.intake import Quotas

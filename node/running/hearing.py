@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable
 
 from agent.proposal import Aim, Insight, PeerPatch
+from node.claims.choosing import Peers
+from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.home import Home
 from node.home.people import People, read_people
+from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
 from node.loop.insights import insights_of
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
-from node.loop.peer_patches import MOST_FRESH, PeerPatches
-from node.loop.peers import Peers
 from node.proposing.program_text import ProgramText
 from node.settings.config import Config
 from node.settings.network_definition import Network

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from node.loop.activity import DECISION_WORDS, Activity, Dot
-from node.loop.branches import branch_of, kept_in
-from node.loop.heads import evidence_for
+from node.line.activity import DECISION_WORDS, Activity, Dot
+from node.line.branch import branch_of, kept_in
+from node.line.vouching import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain

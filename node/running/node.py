@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer, SlowProposer
 from node.home.home import Home
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.heads import remember_folder
+from node.line.session import Session, open_session
 from node.loop.agenda import Goal
-from node.loop.heads import remember_folder
 from node.loop.ideas import Ideas
 from node.loop.research import Research
-from node.loop.session import Session, open_session
 from node.running.assembly import Assembly
 from node.running.books import Books
 from node.running.loading import loading_rest

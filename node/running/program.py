@@ -17,9 +17,9 @@ from agent.silent import Silent
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
+from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.loop.session import find_task
 from node.networks.consent import (
     Offline,
     Terms,

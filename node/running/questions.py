@@ -7,7 +7,7 @@ from node.exchange.bundling import take_in
 from node.exchange.claims import FoundClaim, bundle_of, claim_in
 from node.home.control import Message
 from node.home.home import Home
-from node.loop.attestations import WantedClaim
+from node.line.attestation import WantedClaim
 from node.loop.research import Research
 from node.settings.config import Config
 from node.settings.sandboxing import require_peer_sandbox

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 
 from node.store import jobs
 from node.store.database import Database
-from node.store.jobs import Job, JobKind, Line, LineKey, PlannedRun, StoredOutcome
+from node.store.jobs import Job, Line, LineKey, PlannedRun, S, Step, StoredOutcome
 from node.store.model_calls import Spending, spending_in, spending_on
-from protocol.encoding import Value
 from protocol.kinds import Role, Run
 
 
@@ -49,39 +48,33 @@ class JobStore:
             jobs.save_line(self._database, line)
 
     def open_job(
-        self,
-        line: LineKey,
-        kind: JobKind,
-        body: Value,
-        *,
-        created_ms: int,
-        split: bytes | None = None,
-    ) -> Job:
+        self, line: LineKey, step: S, *, created_ms: int, split: bytes | None = None
+    ) -> Job[S]:
         """Put a job into the queue; `split` names the secret split that its runs share."""
         with self._writing():
-            return jobs.open_job(self._database, line, kind, body, created_ms, split)
+            return jobs.open_job(self._database, line, step, created_ms, split)
 
-    def update_job_body(self, job_id: int, body: Value) -> None:
-        """Remember how far a job has come."""
+    def update_step(self, job: Job[Step], step: S) -> Job[S]:
+        """Remember how far a job has come; return it as it is now."""
         with self._writing():
-            jobs.update_body(self._database, job_id, body)
+            return jobs.update_step(self._database, job, step)
 
     def close_job(self, job_id: int) -> None:
         """Take a job out of the queue; its runs stay."""
         with self._writing():
             jobs.close_job(self._database, job_id)
 
-    def open_jobs(self, line: LineKey) -> list[Job]:
-        """Return the jobs in the queue of this line, oldest first."""
-        return jobs.open_jobs(self._database, line)
+    def open_jobs(self, line: LineKey, *kinds: type[S]) -> list[Job[S]]:
+        """Return the jobs of these kinds in the queue of this line, oldest first."""
+        return jobs.open_jobs(self._database, line, kinds)
 
-    def closed_jobs(self, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
-        """Return the finished jobs of this line and kind after number `after`, oldest first."""
-        return jobs.closed_jobs(self._database, line, kind, after=after)
+    def closed_jobs(self, line: LineKey, *kinds: type[S], after: int = 0) -> list[Job[S]]:
+        """Return the finished jobs of these kinds after number `after`, oldest first."""
+        return jobs.closed_jobs(self._database, line, kinds, after=after)
 
-    def job(self, job_id: int) -> Job | None:
-        """Return the job with this number."""
-        return jobs.get_job(self._database, job_id)
+    def job(self, job_id: int, *kinds: type[S]) -> Job[S] | None:
+        """Return the job with this number, if it is of one of these kinds."""
+        return jobs.get_job(self._database, job_id, kinds)
 
     def last_job(self) -> int:
         """Return the number of the latest job of any line, 0 before the first."""
@@ -101,9 +94,9 @@ class JobStore:
         """Return a job's runs in the order they were planned."""
         return jobs.runs_of(self._database, job_id)
 
-    def runs_on_splits(self, task: bytes, *, before_job: int | None = None) -> int:
-        """Return how many runs of a task ended on secret splits that count, all or before a job."""
-        return jobs.runs_on_splits(self._database, task, before_job=before_job)
+    def count_runs(self, task: bytes, *kinds: type[Step], before_job: int | None = None) -> int:
+        """Return how many runs of a task's jobs of these kinds ended, all or before a job."""
+        return jobs.count_runs(self._database, task, kinds, before_job=before_job)
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
         """Return what is kept of these runs of own records, of each that is, in their order."""

@@ -6,7 +6,7 @@ is never a free retry. What the values mean is the loop's; `Store` adds the tran
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, cast
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
@@ -16,22 +16,27 @@ from protocol.fields import without_hidden
 from protocol.kinds import Role, Run
 from trainer.measuring.timeline import Stage
 
-JobKind = Literal[
-    "baseline",
-    "experiment",
-    "checkpoint",
-    "bank",
-    "submission",
-    "attestation",
-    "catchup",
-    "remeasure",
-    "branch",
-]
 JobState = Literal["open", "done"]
-# In these a tree meets the verified head in fresh pairs.
-HEAD_TRIALS: Final[tuple[JobKind, ...]] = ("checkpoint", "catchup", "remeasure")
-# The runs of one of these are compared with each other on one secret split, which it has alone.
-ON_A_SPLIT: Final[tuple[JobKind, ...]] = ("baseline", "attestation", *HEAD_TRIALS)
+
+
+class Step(Protocol):
+    """What a job is for and how far it has come. Each kind of job has a class of its own."""
+
+    KIND: ClassVar[str]  # its word in the store
+
+    def to_value(self) -> Value:
+        """Return the body to keep."""
+        ...
+
+    @classmethod
+    def from_value(cls, value: Value) -> Self | Rejected:
+        """Return the step that a body keeps."""
+        ...
+
+
+S = TypeVar("S", bound=Step)
+S_co = TypeVar("S_co", bound=Step, covariant=True)
+
 _LIMIT_BYTES = 1 << 20  # local values may hold a log's tail, which no record does
 
 
@@ -66,17 +71,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One step of the loop. `body` is whatever its kind needs to go on after a kill.
+class Job(Generic[S_co]):
+    """One piece of the loop's work. `step` is whatever its kind needs to go on after a kill.
 
-    `split` names the secret split of its runs (`node.loop.splits`); None: each has one of its own.
+    `split` names the secret split of its runs (`node.line.splits`); None: each has one of its own.
     """
 
     id: int
     line: LineKey
-    kind: JobKind
+    step: S_co
     state: JobState
-    body: Value
     created_ms: int
     split: bytes | None = None
 
@@ -149,33 +153,22 @@ def save_line(database: Database, line: Line) -> None:
 
 
 def open_job(
-    database: Database,
-    line: LineKey,
-    kind: JobKind,
-    body: Value,
-    created_ms: int,
-    split: bytes | None,
-) -> Job:
+    database: Database, line: LineKey, step: S, created_ms: int, split: bytes | None
+) -> Job[S]:
     """Put a job into the queue."""
     number = database.insert(
         "INSERT INTO job (task, class, kind, state, body, created_ms, split)"
         " VALUES (?,?,?,'open',?,?,?)",
-        (line.task, line.hardware_class, kind, encode(body), created_ms, split),
+        (line.task, line.hardware_class, step.KIND, encode(step.to_value()), created_ms, split),
     )
-    return Job(
-        id=number,
-        line=line,
-        kind=kind,
-        state="open",
-        body=body,
-        created_ms=created_ms,
-        split=split,
-    )
+    return Job(id=number, line=line, step=step, state="open", created_ms=created_ms, split=split)
 
 
-def update_body(database: Database, job_id: int, body: Value) -> None:
+def update_step(database: Database, job: Job[Step], step: S) -> Job[S]:
     """Remember how far a job has come."""
-    database.rows("UPDATE job SET body = ? WHERE id = ?", (encode(body), job_id))
+    values = (encode(step.to_value()), job.id)
+    database.rows("UPDATE job SET body = ? WHERE id = ?", values)
+    return cast("Job[S]", replace(job, step=step))
 
 
 def close_job(database: Database, job_id: int) -> None:
@@ -183,44 +176,64 @@ def close_job(database: Database, job_id: int) -> None:
     database.rows("UPDATE job SET state = 'done' WHERE id = ?", (job_id,))
 
 
-def open_jobs(database: Database, line: LineKey) -> list[Job]:
-    """Return a line's jobs in the queue, oldest first."""
-    return _jobs(database, "state = 'open'", {"task": line.task, "class": line.hardware_class})
+def open_jobs(database: Database, line: LineKey, kinds: Sequence[type[S]]) -> list[Job[S]]:
+    """Return a line's jobs of these kinds in the queue, oldest first."""
+    return _jobs_of_line(database, line, "state = 'open'", kinds)
 
 
-def closed_jobs(database: Database, line: LineKey, kind: JobKind, *, after: int = 0) -> list[Job]:
-    """Return a line's finished jobs of one kind that come after number `after`, oldest first."""
-    values = {"task": line.task, "class": line.hardware_class, "kind": kind, "after": after}
-    return _jobs(database, "state = 'done' AND kind = :kind AND id > :after", values)
+def closed_jobs(
+    database: Database, line: LineKey, kinds: Sequence[type[S]], *, after: int = 0
+) -> list[Job[S]]:
+    """Return a line's finished jobs of these kinds that come after number `after`, oldest first."""
+    return _jobs_of_line(database, line, "state = 'done' AND id > :after", kinds, {"after": after})
 
 
-def get_job(database: Database, job_id: int) -> Job | None:
-    """Return the job with this number."""
-    rows = database.rows("SELECT task, class FROM job WHERE id = ?", (job_id,))
-    if not rows:
-        return None
-    values = {"task": rows[0][0], "class": rows[0][1], "id": job_id}
-    return _jobs(database, "id = :id", values)[0]
+def get_job(database: Database, job_id: int, kinds: Sequence[type[S]]) -> Job[S] | None:
+    """Return the job with this number, if it is of one of these kinds."""
+    found = _jobs(database, "id = :id", kinds, {"id": job_id})
+    return found[0] if found else None
 
 
-def _jobs(database: Database, condition: str, values: Mapping[str, object]) -> list[Job]:
+def _jobs_of_line(
+    database: Database,
+    line: LineKey,
+    condition: str,
+    kinds: Sequence[type[S]],
+    values: Mapping[str, object] | None = None,
+) -> list[Job[S]]:
+    of_line = {"task": line.task, "class": line.hardware_class, **(values or {})}
+    return _jobs(database, f"task = :task AND class = :class AND {condition}", kinds, of_line)
+
+
+def _jobs(
+    database: Database, condition: str, kinds: Sequence[type[S]], values: Mapping[str, object]
+) -> list[Job[S]]:
+    by_word = {kind.KIND: kind for kind in kinds}
+    words = {f"kind{number}": word for number, word in enumerate(by_word)}
+    places = ", ".join(f":{name}" for name in words)
     rows = database.rows(
         "SELECT id, task, class, kind, state, body, created_ms, split FROM job"  # noqa: S608 (constants)
-        f" WHERE task = :task AND class = :class AND {condition} ORDER BY id",
-        values,
+        f" WHERE {condition} AND kind IN ({places}) ORDER BY id",
+        {**values, **words},
     )
     return [
         Job(
             id=number,
             line=LineKey(task=task, hardware_class=hardware_class),
-            kind=kind,
+            step=_read_step(by_word[kind], body),
             state=state,
-            body=decode_body(body),
             created_ms=created_ms,
             split=split,
         )
         for number, task, hardware_class, kind, state, body, created_ms, split in rows
     ]
+
+
+def _read_step(kind: type[S], body: bytes) -> S:
+    step = kind.from_value(decode_body(body))
+    if isinstance(step, Rejected):
+        raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)
+    return step
 
 
 def plan_run(database: Database, job_id: int, role: Role, tree: bytes, seed: int) -> PlannedRun:
@@ -264,13 +277,15 @@ def _planned(
     )
 
 
-def runs_on_splits(database: Database, task: bytes, *, before_job: int | None = None) -> int:
-    """Return how many runs of a task ended on secret splits that count, all or before a job."""
-    places = ",".join("?" * len(ON_A_SPLIT))
+def count_runs(
+    database: Database, task: bytes, kinds: Sequence[type[Step]], *, before_job: int | None = None
+) -> int:
+    """Return how many runs of a task's jobs of these kinds ended, all or before a job."""
+    places = ",".join("?" * len(kinds))
     ((count,),) = database.rows(
         "SELECT count(outcome) FROM planned_run JOIN job ON job = id"  # noqa: S608 (places only)
         f" WHERE task = ? AND kind IN ({places}) AND id < coalesce(?, id + 1)",
-        (task, *ON_A_SPLIT, before_job),
+        (task, *(kind.KIND for kind in kinds), before_job),
     )
     return int(count)
 

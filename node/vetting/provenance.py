@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from node.loop.publication import CATCHING_UP, STACKING, STRIPPING
+from node.line.publication import CATCHING_UP, STACKING, STRIPPING
 from node.store.blobs import Blobs
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import LineKey

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control import Message
-from node.loop.branches import branch_of, kept_in
-from node.loop.intents import others_intents
-from node.loop.steps import AttestationStep, CatchUpStep
+from node.line.attestation import AttestationStep
+from node.line.branch import branch_of, kept_in
+from node.line.catch_up import CatchUpStep
+from node.line.intents import others_intents
+from node.line.kinds import HEAD_TRIALS
 from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
-from node.store.jobs import HEAD_TRIALS, Line
+from node.store.jobs import Line
 from node.store.store import Store
 from protocol.kinds import IntentBody, ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from node.peering.membership import Membership
 
 _SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
-_VERIFYING = {*HEAD_TRIALS, "attestation"}
 
 
 def status_document(
@@ -170,18 +171,12 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
     confirmations = [entry for entry in entries if entry.stage == "confirm"]
     passed = sum(entry.decision == "adopted" for entry in confirmations)
     failed = sum(entry.decision in ("failed", "rejected") for entry in confirmations)
-    claims = Counter(
-        AttestationStep.from_value(job.body).verdict
-        for job in store.closed_jobs(line.key, "attestation")
-    )
+    claims = Counter(job.step.verdict for job in store.closed_jobs(line.key, AttestationStep))
     # Own stacks make no claim that could be refuted; a peer's tree does.
-    refuted = sum(
-        CatchUpStep.from_value(job.body).verdict == "refuted"
-        for job in store.closed_jobs(line.key, "catchup")
-    )
+    refuted = sum(job.step.verdict == "refuted" for job in store.closed_jobs(line.key, CatchUpStep))
     missed = len(confirmations) - passed - failed - refuted
     return {
-        "queued": sum(job.kind in _VERIFYING for job in store.open_jobs(line.key)),
+        "queued": len(store.open_jobs(line.key, *HEAD_TRIALS, AttestationStep)),
         "confirmed": passed + claims["confirmed"],
         "smaller": claims["smaller"],
         "refuted": refuted + claims["refuted"],

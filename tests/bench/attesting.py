@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from node.loop.trial import ANCHOR_PAIRS
+from node.line.trial import ANCHOR_PAIRS
 from protocol.evidence import SPOKEN, BorneOut, Evidence, least_nano
 from protocol.gains import Pair
 from protocol.prospects import AuthorRate, audit_order

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
-from node.loop.trial import ANCHOR_PAIRS, Confirmation
+from node.line.trial import ANCHOR_PAIRS, Confirmation
 from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
     MOST_IN_STACK,

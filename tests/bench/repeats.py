@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from node.loop.trial import Reading, next_of_confirmation
+from node.line.trial import Reading, next_of_confirmation
 from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run, Status

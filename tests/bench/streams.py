@@ -1,6 +1,6 @@
 """A node's research in a simulated machine: the loop's course around the decisions that ship.
 
-What is decided comes from `node.loop.trial` and `protocol.rule`, run by run, as in the node; only
+What is decided comes from `node.line.trial` and `protocol.rule`, run by run, as in the node; only
 the runs are invented. The course (bank, experiments, checkpoints, a head in doubt, plateaus with
 ablations and branches) is that of `node.loop`.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
 
-from node.loop.plateaus import (
+from node.line.plateaus import (
     REACH_SD,
     BranchMove,
     Climb,
@@ -20,7 +20,7 @@ from node.loop.plateaus import (
     next_of_branch,
     since_rise,
 )
-from node.loop.trial import (
+from node.line.trial import (
     ANCHOR_PAIRS,
     Confirmation,
     Reading,

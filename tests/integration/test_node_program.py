@@ -9,6 +9,7 @@ import pytest
 
 from agent.source.edits import reapply
 from node.home.home import Home
+from node.line.kinds import KINDS
 from node.store.store import Store
 from protocol.kinds import AdoptBody
 from tests.integration.nodes import (
@@ -265,7 +266,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     assert "journal is behind" not in arnode(home, "logs").stdout
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.lines()
-        first_jobs = store.open_jobs(line.key)
+        first_jobs = store.open_jobs(line.key, *KINDS)
         first_runs = [run for job in first_jobs for run in store.runs_of(job.id)]
     with running_node(home) as node:
         node.wait_for(" sd ")

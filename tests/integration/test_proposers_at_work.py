@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.experiment import ExperimentStep
 from node.store.store import Store
 from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says
@@ -77,8 +77,8 @@ def steps_of(home: Path) -> list[ExperimentStep]:
     """What was tried, in the order in which it was decided."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.lines()
-        jobs = store.closed_jobs(line.key, "experiment")
-        return [ExperimentStep.from_value(job.body) for job in jobs]
+        jobs = store.closed_jobs(line.key, ExperimentStep)
+        return [job.step for job in jobs]
 
 
 @pytest.mark.timeout(600)

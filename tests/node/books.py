@@ -10,8 +10,8 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import NodeKeys
-from node.identity import Identity
-from node.loop.branches import (
+from node.line.baseline import close_baseline, open_baseline
+from node.line.branch import (
     BranchStep,
     Root,
     branch_of,
@@ -19,11 +19,12 @@ from node.loop.branches import (
     open_branch,
     open_return,
 )
-from node.loop.ledger import Ledger, RecordedExperiment
-from node.loop.session import Subject
-from node.loop.stacks import close_checkpoint, open_checkpoint
-from node.loop.steps import CheckpointStep, ExperimentStep
-from node.loop.trial import Confirmation, Reading, next_of_confirmation
+from node.line.checkpoint import close_checkpoint, open_checkpoint
+from node.line.experiment import RecordedExperiment, close_experiment, open_experiment, plan_recheck
+from node.line.identity import Identity
+from node.line.ledger import Ledger
+from node.line.session import Subject
+from node.line.trial import Confirmation, Reading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store
@@ -90,9 +91,11 @@ def with_baseline(
     """Return books in which the baseline is measured."""
     ledger = ledger_of(home, store, seeds=seeds, clock_ms=clock_ms)
     ledger.announce()
-    job = ledger.open_baseline()
+    job = open_baseline(
+        ledger,
+    )
     runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)
-    ledger.close_baseline(job, runs, fingerprint(BASELINE))
+    close_baseline(ledger, job, runs, fingerprint(BASELINE))
     return ledger
 
 
@@ -142,13 +145,13 @@ def conclude(
     ledger: Ledger, proposal: Proposal, decision: str, *metrics_nano: int | None
 ) -> RecordedExperiment:
     """Open an experiment, run it and record what was decided."""
-    job = ledger.open_experiment(proposal)
-    step = ExperimentStep.from_value(job.body)
+    job = open_experiment(ledger, proposal)
+    step = job.step
     for _ in metrics_nano[1:]:
-        ledger.plan_recheck(job, step)
+        plan_recheck(ledger, job)
     runs = finished(ledger.store, job, *metrics_nano)
     closed = replace(step, decision=decision, gain_milli=2000)
-    return ledger.close_experiment(job, closed, runs, note=decision)
+    return close_experiment(ledger, job, closed, runs, note=decision)
 
 
 def keep(ledger: Ledger, rate: str) -> RecordedExperiment:
@@ -175,15 +178,14 @@ def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchSte
     """Let the runs of a branch end with these metrics; None is a crash."""
     runs = finished(ledger.store, job, *metrics_nano)
     behind_sd = None if None in metrics_nano else 5.0
-    return close_branch(ledger, job, BranchStep.from_value(job.body), runs, behind_sd)
+    return close_branch(ledger, job, runs, behind_sd)
 
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
     job = open_checkpoint(ledger)
-    step = CheckpointStep.from_value(job.body)
     for _ in range(pairs):
-        ledger.plan_checkpoint_pair(job, step)
+        ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in ledger.store.runs_of(job.id):
         metric_nano: int | None = BASE_NANO + planned.ordinal
         if planned.role == "candidate":
@@ -191,7 +193,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
         end(ledger.store, planned, metric_nano)
     confirmation = confirmation_of(ledger, job)
     return close_checkpoint(
-        ledger, job, step, outcomes(ledger.store, job), confirmation, note="a checkpoint"
+        ledger, job, outcomes(ledger.store, job), confirmation, note="a checkpoint"
     )
 
 

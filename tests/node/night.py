@@ -14,18 +14,24 @@ from pathlib import Path
 
 from agent.proposal import Cost, Proposal
 from node.home.home import Home
-from node.loop.attestations import (
+from node.line.attestation import (
     WantedClaim,
     close_attestation,
     open_attestation,
     plan_next_pair,
     weigh,
 )
-from node.loop.catching_up import close_catch_up, open_catch_up
+from node.line.catch_up import CatchUpStep, close_catch_up, open_catch_up
+from node.line.experiment import (
+    PEER,
+    RecordedExperiment,
+    close_experiment,
+    open_experiment,
+    plan_recheck,
+)
+from node.line.ledger import Ledger
+from node.line.trial import Reading
 from node.loop.insights import tell_insight
-from node.loop.ledger import Ledger, RecordedExperiment
-from node.loop.steps import PEER, AttestationStep, CatchUpStep, ExperimentStep
-from node.loop.trial import Reading
 from node.report.concluded import Span
 from node.report.lines import report_of
 from node.report.markdown import as_markdown
@@ -108,10 +114,12 @@ class Night:
         claim_milli: int | None = None,
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
-        job = self.ledger.open_experiment(proposal, parents, author=author, claim_milli=claim_milli)
-        step = ExperimentStep.from_value(job.body)
+        job = open_experiment(
+            self.ledger, proposal, parents, author=author, claim_milli=claim_milli
+        )
+        step = job.step
         for _ in metrics_nano[1:]:
-            self.ledger.plan_recheck(job, step)
+            plan_recheck(self.ledger, job)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -121,7 +129,7 @@ class Night:
             self.store.finish_run(one, StoredOutcome(run=ended, log_tail=""))
         runs = outcomes(self.store, job)
         closed = replace(step, decision=decision, gain_milli=gain_milli)
-        return self.ledger.close_experiment(job, closed, runs, note=decision)
+        return close_experiment(self.ledger, job, closed, runs, note=decision)
 
     def keep(self, proposal: Proposal, *, gain_nano: int = GAIN_NANO) -> RecordedExperiment:
         """Record an idea that is kept."""
@@ -153,13 +161,13 @@ class Night:
         )
         job = open_catch_up(self.ledger, step)
         for _ in range(4):
-            self.ledger.plan_checkpoint_pair(job, step)
+            self.ledger.plan_fresh_pair(job, step.base, step.tree)
         for planned in self.store.runs_of(job.id):
             gained = gain_nano if planned.role == "candidate" else 0
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
         confirmation = confirmation_of(self.ledger, job)
         runs = outcomes(self.store, job)
-        return close_catch_up(self.ledger, job, step, runs, confirmation, note="a catch-up")
+        return close_catch_up(self.ledger, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
@@ -177,18 +185,18 @@ class Night:
             is_published=True,
         )
         job = open_attestation(self.ledger, wanted)
-        step = AttestationStep.from_value(job.body)
+        step = job.step
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.ledger.publication.manifest
         while (
             weighed := weigh(self.store.runs_of(job.id), step, reading, manifest)
         ).move == "pair":
-            plan_next_pair(self.ledger, job, step)
+            plan_next_pair(self.ledger, job)
             for planned in self.store.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.ledger, job, step, outcomes(self.store, job), weighed)
+            close_attestation(self.ledger, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:

@@ -4,22 +4,26 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 from agent.proposal import Context, Proposal, Proposer
+from node.claims.choosing import Peers
 from node.home.home import Home
-from node.loop.activity import Activity
+from node.line.activity import Activity
+from node.line.desk import Desk, RunNoise
+from node.line.kinds import HEAD_TRIALS, ON_ONE_SPLIT
+from node.line.ledger import Ledger
+from node.line.noise import known_noise
+from node.line.session import Session
 from node.loop.agenda import Agenda, Goal
 from node.loop.briefing import Briefing
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
+from node.loop.insights import tell_insight
 from node.loop.outcomes import Outcomes
-from node.loop.peers import Peers
 from node.loop.research import Research
-from node.loop.session import Session
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.verdicts import Verdicts
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
@@ -207,23 +211,29 @@ class Bench:
         session = self.session()
         ideas = ideas_on(ledger, session.task, Rates(self.ideas, self.rates), slow=self.slow)
         activity = Activity(self.said.append)
-        verdicts = Verdicts(
+        floor_nano = session.task.manifest.noise_floor_nano
+        noise = RunNoise(lambda: known_noise(self.store, ledger.key, floor_nano))
+        desk = Desk(
             ledger=ledger,
             session=session,
-            ideas=ideas,
+            learner=ideas,
             policy=self.policy,
             activity=activity,
+            head_trials=HEAD_TRIALS,
+            on_one_split=ON_ONE_SPLIT,
+            noise=noise,
             on_record=lambda: None,
+            on_stack=partial(tell_insight, ledger),
         )
         peers = self.peers and self.peers(ledger)
         agenda = Agenda(
             ledger=ledger,
             ideas=ideas,
-            verdicts=verdicts,
+            desk=desk,
             exploring=Exploring(
                 ledger,
                 peers=peers,
-                noise_sd=lambda: verdicts.noise_sd,
+                noise_sd=noise.sd,
                 bank_size=self.policy.bank_size,
             ),
             policy=self.policy,
@@ -238,7 +248,7 @@ class Bench:
             ledger=ledger,
             session=session,
             ideas=ideas,
-            verdicts=verdicts,
+            desk=desk,
             agenda=agenda,
             random_seed=iter(range(10_000)).__next__,
             on_record=lambda: None,

@@ -9,9 +9,10 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.ablation import only_simplifies, open_ablation
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.attestation import AttestationStep
+from node.line.checkpoint import CheckpointStep
 from node.loop.agenda import Goal
-from node.loop.steps import AttestationStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.kinds import AttestBody, PatchBody, ResultBody
@@ -59,7 +60,7 @@ def bench(home: Home, store: Store) -> Bench:
 
 
 def asked(store: Store) -> list[AttestationStep]:
-    return [AttestationStep.from_value(job.body) for job in store.closed_jobs(LINE, "attestation")]
+    return [job.step for job in store.closed_jobs(LINE, AttestationStep)]
 
 
 def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with(
@@ -82,7 +83,7 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
         if isinstance(record.body, ResultBody) and record.body.patch == line.stack[0]
     )
     assert {run.role for run in keep.runs} == {"base", "candidate"}
-    assert not bench.store.closed_jobs(LINE, "checkpoint")[1:]  # nothing to confirm in it
+    assert not bench.store.closed_jobs(LINE, CheckpointStep)[1:]  # nothing to confirm in it
     journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
     journal.catch_up()
     assert journal.check() == []
@@ -121,7 +122,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.loop.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
+    monkeypatch.setattr("node.line.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     bench.ideas, bench.goal = 100, Goal(max_experiments=9)
     asyncio.run(bench.research().run())

@@ -3,8 +3,9 @@
 import pytest
 
 from node.home.home import Home
-from node.loop.heads import evidence_for
-from node.loop.ledger import Ledger
+from node.line.heads import move_head
+from node.line.ledger import Ledger
+from node.line.vouching import evidence_for
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import describe, examine, marks_of
@@ -58,7 +59,7 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
     assert candidate.stripped_from.id == patch
 
     blobs.put_source(candidate.source)
-    ledger.move_head(CLEAN.tree, evidence=None, stripped_from=candidate.stripped_from)
+    move_head(ledger, CLEAN.tree, evidence=None, stripped_from=candidate.stripped_from)
     (own,) = ledger.store.records("patch", ledger.store.own_records()[0].author)
     assert isinstance(own.body, PatchBody)
     assert (own.body.base, own.body.tree) == (WORDY.tree, CLEAN.tree)

@@ -6,9 +6,10 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.attempts import Attempt, Judged, attempt_of, told_again, trailer
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
+from node.line.attempts import Attempt, Judged, attempt_of, told_again, trailer
+from node.line.experiment import close_experiment, open_experiment
+from node.line.ledger import Ledger
+from node.line.submission import open_submission
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -74,13 +75,13 @@ def test_nothing_is_known_before_the_baseline(home: Home, store: Store) -> None:
 def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> None:
     mark = fingerprint(SOURCE)
     assert asked(ledger) is None
-    job = ledger.open_submission(SOURCE, fingerprint=mark, title="mine", why="")
+    job = open_submission(ledger, SOURCE, fingerprint=mark, title="mine", why="")
     assert asked(ledger) is None
-    experiment = ledger.open_experiment(proposal_of(BASELINE, "0.9"), submission=job)
+    experiment = open_experiment(ledger, proposal_of(BASELINE, "0.9"), submission=job)
     assert asked(ledger) is None
-    step = replace(ExperimentStep.from_value(experiment.body), decision="screened_out")
+    step = replace(experiment.step, decision="screened_out")
     runs = finished(ledger.store, experiment, BASE_NANO)
-    ledger.close_experiment(experiment, step, runs, note="")
+    close_experiment(ledger, experiment, step, runs, note="")
     assert asked(ledger) is not None
 
 

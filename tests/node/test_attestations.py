@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
+from node.line.attestation import AttestationStep, WantedClaim
+from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.agenda import Goal
-from node.loop.attestations import WantedClaim
-from node.loop.steps import AttestationStep
-from node.loop.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
@@ -77,10 +76,10 @@ def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
             await research.run()
 
     asyncio.run(work())
-    job = bench.store.job(job_id)
+    job = bench.store.job(job_id, AttestationStep)
     assert job is not None
     assert job.state == "done"
-    return AttestationStep.from_value(job.body)
+    return job.step
 
 
 def signed(bench: Bench) -> list[AttestBody]:
@@ -185,7 +184,7 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
     bench.runner.on_start = stop
     job_id = research.attest(claiming(2.0))
     asyncio.run(research.run())
-    job = bench.store.job(job_id)
+    job = bench.store.job(job_id, AttestationStep)
     assert job is not None
     assert job.state == "open"
     before = [run.seed for run in bench.store.runs_of(job_id) if run.outcome]

@@ -7,9 +7,9 @@ import pytest
 from node.exchange.pull_request import kept_parts
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.branches import older_root
+from node.line.branch import older_root
+from node.line.ledger import Ledger
 from node.loop.insights import tell_insight
-from node.loop.ledger import Ledger
 from node.report.concluded import Span
 from node.report.lines import LineReport, report_of
 from node.report.markdown import as_markdown

@@ -7,8 +7,8 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.ablation import only_simplifies, open_ablation
-from node.loop.branches import (
+from node.line.ablation import only_simplifies, open_ablation
+from node.line.branch import (
     BranchStep,
     Root,
     branch_of,
@@ -19,9 +19,10 @@ from node.loop.branches import (
     open_branch,
     open_return,
 )
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import AttestationStep
+from node.line.heads import move_head
+from node.line.kinds import KINDS
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin
@@ -114,7 +115,7 @@ def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(ledge
     with ledger.store.transaction():
         ledger.publication.retraction(evidence, "it did not hold")
     ledger.blobs.put_source(rated("0.9"))
-    ledger.move_head(rated("0.9").tree, evidence=None)
+    move_head(ledger, rated("0.9").tree, evidence=None)
     adopt_better(ledger, "0.95", 4)
     assert root_of(ledger).tree == rated("0.7").tree
     go_on(ledger, root_of(ledger), BASE_NANO)
@@ -207,7 +208,7 @@ def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: 
     assert not step.is_taken
     assert ledger.known_line == before
     assert ledger.store.experiments(LINE)[-1].decision == "failed"
-    assert ledger.store.open_jobs(LINE) == []
+    assert ledger.store.open_jobs(LINE, *KINDS) == []
 
 
 def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> None:
@@ -223,7 +224,7 @@ def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> Non
 
 def test_a_head_moved_by_hand_meanwhile_is_not_left(ledger: Ledger) -> None:
     job = open_branch(ledger, root_of(ledger), why="nothing was kept", runs=1)
-    ledger.move_head(BASELINE.tree, evidence=None)
+    move_head(ledger, BASELINE.tree, evidence=None)
     step = end_branch(ledger, job, BASE_NANO)
     assert not step.is_taken
     line = ledger.known_line
@@ -232,14 +233,14 @@ def test_a_head_moved_by_hand_meanwhile_is_not_left(ledger: Ledger) -> None:
 
 def test_a_head_moved_by_hand_ends_the_branch(ledger: Ledger) -> None:
     go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
-    ledger.move_head(BASELINE.tree, evidence=None)
+    move_head(ledger, BASELINE.tree, evidence=None)
     assert branch_of(ledger.store, ledger.known_line) is None
 
 
 def test_a_line_whose_branch_job_was_lost_is_judged_like_any(ledger: Ledger) -> None:
     step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
-    (job,) = ledger.store.closed_jobs(LINE, "branch")
-    ledger.store.update_job_body(job.id, replace(step, patch=None).to_value())
+    (job,) = ledger.store.closed_jobs(LINE, BranchStep)
+    ledger.store.update_step(job, replace(step, patch=None))
     assert branch_of(ledger.store, ledger.known_line) is None
     kept(ledger, "0.61")
     assert checkpoint(ledger, gain_nano=STEP_NANO)
@@ -292,7 +293,7 @@ def test_what_a_branch_began_with_is_no_part_to_be_asked_about(ledger: Ledger) -
     checkpoint(ledger, gain_nano=5 * STEP_NANO)
     asked: list[bytes | None] = []
     while job := open_ablation(ledger):
-        asked.append(AttestationStep.from_value(job.body).part)
+        asked.append(job.step.part)
         ledger.store.close_job(job.id)
     assert step.patch not in asked
 
@@ -347,7 +348,7 @@ def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(ledger: Ledger, hom
     )
     job = open_branch(ledger, root, why="nothing was kept", runs=1)
     runs = finished(ledger.store, job, BASE_NANO)
-    step = close_branch(ledger, job, BranchStep.from_value(job.body), runs, 21.0)
+    step = close_branch(ledger, job, runs, 21.0)
     assert not step.is_taken
     assert ledger.store.experiments(LINE)[-1].decision == "discarded"
 

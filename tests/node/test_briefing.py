@@ -6,8 +6,8 @@ import pytest
 
 from agent.proposal import Context
 from node.home.home import Home
+from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
 from node.store.store import Store

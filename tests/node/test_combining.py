@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
+from node.claims.authors import author_rates, failed_alone
+from node.claims.choosing import Peers
+from node.claims.combining import combination
 from node.home.home import Home
-from node.loop.authors import author_rates, failed_alone
-from node.loop.combining import combination
+from node.line.experiment import close_experiment, open_experiment
+from node.line.heads import move_head
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.publication import ABLATION
-from node.loop.steps import ExperimentStep
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.provenance import provenance
@@ -46,7 +47,7 @@ def with_row(row: str, at: int, base: Source = BASE) -> Source:
 def ledger(home: Home, store: Store) -> Ledger:
     ledger = with_baseline(home, store)
     ledger.blobs.put_source(BASE)
-    ledger.move_head(BASE.tree, evidence=None)
+    move_head(ledger, BASE.tree, evidence=None)
     return ledger
 
 
@@ -61,12 +62,10 @@ def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) ->
         fingerprint=fingerprint(source),
     )
     nano = BASE_NANO - round(gain_sd * SD_NANO)
-    job = ledger.open_experiment(proposal)
+    job = open_experiment(ledger, proposal)
     runs = finished(ledger.store, job, nano)
-    step = replace(
-        ExperimentStep.from_value(job.body), decision="kept", gain_milli=round(1000 * gain_sd)
-    )
-    return ledger.close_experiment(job, step, runs, note="kept").patch
+    step = replace(job.step, decision="kept", gain_milli=round(1000 * gain_sd))
+    return close_experiment(ledger, job, step, runs, note="kept").patch
 
 
 def missed(ledger: Ledger, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
@@ -217,12 +216,12 @@ def test_its_author_is_credited_and_not_charged_if_it_fails(
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
     idea = combined(ledger, peers_of(ledger))
     assert idea is not None
-    job = ledger.open_experiment(
-        idea.proposal, idea.parents, author=idea.author, claim_milli=idea.claim_milli
+    job = open_experiment(
+        ledger, idea.proposal, idea.parents, author=idea.author, claim_milli=idea.claim_milli
     )
     runs = finished(ledger.store, job, BASE_NANO)
-    step = replace(ExperimentStep.from_value(job.body), decision="screened_out", gain_milli=-3000)
-    ledger.close_experiment(job, step, runs, note="no gain")
+    step = replace(job.step, decision="screened_out", gain_milli=-3000)
+    close_experiment(ledger, job, step, runs, note="no gain")
     assert failed_alone(ledger) == set()
     assert ada.key.public not in author_rates(ledger, ())
     lines = provenance(ledger.store, Blobs(home.blobs), MANIFEST, LINE, idea.proposal.source.tree)

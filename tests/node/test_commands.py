@@ -17,6 +17,7 @@ from node.store.store import Store
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
+from tests.node.steps import FreeStep
 from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
@@ -102,7 +103,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     assert isinstance(record.body, ResultBody)
     assert json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"] == []
     run = record.body.runs[0]
-    job = store.open_job(LINE, "experiment", {}, created_ms=5)
+    job = store.open_job(LINE, FreeStep({}), created_ms=5)
     planned = store.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
     stages = (
         Stage(part="train", name="import", start_ms=0, end_ms=2_500),

@@ -22,6 +22,7 @@ from node.upkeep.fsck import examine, mend
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
+from tests.node.steps import FreeStep
 
 KILLS = 10
 PAGE_BYTES = 4096
@@ -30,6 +31,7 @@ PAGE_BYTES = 4096
 WRITER = """
 import sys
 from pathlib import Path
+from tests.node.steps import FreeStep
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.store.store import Store
@@ -44,7 +46,7 @@ with home.lock(), Store.open(home) as store:
     while True:
         with store.transaction():
             result = notebook.kept()
-            job = store.open_job(LINE, "experiment", {"result": result.id}, created_ms=0)
+            job = store.open_job(LINE, FreeStep({"result": result.id}), created_ms=0)
             store.close_job(job.id)
         print(result.id.hex(), flush=True)
         journal.catch_up()
@@ -69,7 +71,7 @@ def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home) -> No
         with Store.open(home) as store:
             kept = [record.id.hex() for record in store.own_records() if record.kind == "result"]
             assert set(promised) <= set(kept)
-            done = [job.body for job in store.closed_jobs(LINE, "experiment")]
+            done = [job.step.value for job in store.closed_jobs(LINE, FreeStep)]
             baseline = store.experiments(limit=1)[0].id.hex()
             assert done == [{"result": bytes.fromhex(name)} for name in kept if name != baseline]
             Journal(home, store, Blobs(home.blobs), LINE).catch_up()

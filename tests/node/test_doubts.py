@@ -12,13 +12,15 @@ from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
 from node.journal.journal import Journal
+from node.line.checkpoint import CheckpointStep
+from node.line.drift import doubt_head, has_failed, note_surroundings
+from node.line.heads import move_head
+from node.line.noise import known_noise
+from node.line.remeasure import RemeasureStep
+from node.line.session import Session
+from node.line.surroundings import changes_between, decisive
+from node.line.vouching import evidence_for
 from node.loop.agenda import Goal
-from node.loop.doubts import doubt_head, has_failed, note_surroundings
-from node.loop.heads import evidence_for
-from node.loop.noise import known_noise
-from node.loop.session import Session
-from node.loop.steps import CheckpointStep, RemeasureStep
-from node.loop.surroundings import changes_between, decisive
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
@@ -72,9 +74,7 @@ def journal_is_whole(bench: Bench) -> bool:
 
 
 def verdicts(store: Store) -> list[str]:
-    return [
-        RemeasureStep.from_value(job.body).verdict for job in store.closed_jobs(LINE, "remeasure")
-    ]
+    return [job.step.verdict for job in store.closed_jobs(LINE, RemeasureStep)]
 
 
 def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) -> None:
@@ -302,7 +302,7 @@ def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) ->
     ledger = ledger_of(bench.home, bench.store)
     mine = proposal_of(BASELINE, "0.9").source
     ledger.blobs.put_source(mine)
-    ledger.move_head(mine.tree, evidence=None)
+    move_head(ledger, mine.tree, evidence=None)
     crashes(bench, mine.tree)
     within(again(bench).research().run())
     assert bench.store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
@@ -339,8 +339,7 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     line = bench.store.load_line(LINE)
     assert line is not None
     assert line.verified == (working if is_better else BASELINE.tree)
-    trials = [job.body for job in bench.store.closed_jobs(LINE, "checkpoint")][1:]
-    steps = [CheckpointStep.from_value(body) for body in trials]
+    steps = [job.step for job in bench.store.closed_jobs(LINE, CheckpointStep)][1:]
     assert [(step.base, step.passed) for step in steps] == [
         (HEAD, False),
         (BASELINE.tree, is_better),
@@ -369,7 +368,7 @@ def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench
     bench.runner.on_start = look
     within(again(bench, ideas=0).research().run())
     assert bench.store.load_line(LINE).verified == working  # type: ignore[union-attr]
-    (job,) = bench.store.closed_jobs(LINE, "checkpoint")[1:]
+    (job,) = bench.store.closed_jobs(LINE, CheckpointStep)[1:]
     runs = bench.store.runs_of(job.id)
     failed = [run for run in runs if run.outcome and run.outcome.run.status != "ok"]
     assert len(failed) == 1

@@ -18,6 +18,7 @@ from protocol.patches import file_changes
 from protocol.records import sign_record
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, HARDWARE_CLASS, LINE, MANIFEST, TASK, Notebook
+from tests.node.steps import FreeStep
 from tests.protocol.examples import PATCH
 
 STRANGER = SigningKey.from_seed(bytes([9] * 32))
@@ -84,7 +85,7 @@ def test_what_own_records_jobs_and_lines_name_stays(
     notebook.kept()
     job = put(blobs, source(0), used_s=0)
     peers = put(blobs, source(1), used_s=1)
-    store.open_job(LINE, "peer", {"tree": job}, created_ms=1)
+    store.open_job(LINE, FreeStep({"tree": job}), created_ms=1)
     make_room(blobs, claims_of(store), to_bytes=0)
     assert not blobs.has(peers)
     for tree in (job, BASELINE.tree, BETTER.tree):

@@ -9,15 +9,19 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
+from node.claims.choosing import Peers
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop import plateaus
+from node.line import plateaus
+from node.line.branch import BranchStep, branch_of
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.drift import doubt_head
+from node.line.experiment import COMBINING, ExperimentStep
+from node.line.heads import move_head
+from node.line.remeasure import RemeasureStep
 from node.loop.agenda import Goal
-from node.loop.branches import BranchStep, branch_of
-from node.loop.doubts import doubt_head
 from node.loop.exploring import Exploring
-from node.loop.peers import Peers
-from node.loop.steps import COMBINING, AttestationStep, CheckpointStep, ExperimentStep
 from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line
@@ -90,12 +94,12 @@ def line_of(store: Store) -> Line:
 
 
 def branches(store: Store) -> list[BranchStep]:
-    return [BranchStep.from_value(job.body) for job in store.closed_jobs(LINE, "branch")]
+    return [job.step for job in store.closed_jobs(LINE, BranchStep)]
 
 
 def experiments(store: Store) -> list[ExperimentStep]:
-    jobs = store.closed_jobs(LINE, "experiment")
-    return [ExperimentStep.from_value(job.body) for job in jobs]
+    jobs = store.closed_jobs(LINE, ExperimentStep)
+    return [job.step for job in jobs]
 
 
 def is_whole(bench: Bench) -> bool:
@@ -123,7 +127,7 @@ def test_where_nothing_is_kept_the_line_goes_on_from_an_older_head(bench: Bench)
 
 def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     work(bench, 11)
-    (job,) = bench.store.closed_jobs(LINE, "branch")
+    (job,) = bench.store.closed_jobs(LINE, BranchStep)
     runs = [one.outcome.run.metric_nano for one in bench.store.runs_of(job.id) if one.outcome]
     assert len(runs) == DEFAULT.bank_size
     latest = experiments(bench.store)[-1]
@@ -151,8 +155,8 @@ def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench)
     work(bench, 11)
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (best.tree, best.tree, ())
-    (job,) = bench.store.closed_jobs(LINE, "checkpoint")[1:]
-    judged = CheckpointStep.from_value(job.body)
+    (job,) = bench.store.closed_jobs(LINE, CheckpointStep)[1:]
+    judged = job.step
     (step,) = branches(bench.store)
     assert judged.passed
     assert (judged.base, judged.stack[0]) == (HEAD.tree, step.patch)
@@ -166,7 +170,7 @@ def test_a_confirmation_is_not_spent_on_a_branch_that_is_below_the_head(bench: B
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209"]
     work(bench, 9)
     assert line_of(bench.store).working == better.tree
-    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 1
+    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 1
     bench.rates = [f"0.4{number}" for number in range(9)]
     work(bench, 2)  # in another session it goes on where it was
     assert branch_of(bench.store, line_of(bench.store)) is not None
@@ -177,7 +181,7 @@ def test_what_is_kept_is_judged_before_the_line_leaves_its_head(bench: Bench) ->
     measures(bench, better, HEAD_NANO - 2 * SD_NANO)
     bench.rates = ["0.209", *(f"0.3{number}" for number in range(20))]
     work(bench, 15)
-    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 2
+    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 2
     assert branches(bench.store) == []
     assert line_of(bench.store).verified == better.tree
 
@@ -213,7 +217,7 @@ def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) 
     research.stop(at_checkpoint=True)
     asyncio.run(research.run())
     assert any("stopping after the run at hand" in line for line in bench.said)
-    assert len(bench.store.closed_jobs(LINE, "checkpoint")) == 1
+    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 1
 
 
 # In turn
@@ -227,7 +231,7 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
     lines = b"".join(b"C%d = 1\n" % number for number in range(30))
     base = Source.of({"train.py": lines})
     ledger.blobs.put_source(base)
-    ledger.move_head(base.tree, evidence=None)
+    move_head(ledger, base.tree, evidence=None)
     for at, name in ((2, b"FIRST"), (25, b"SECOND")):
         rows = lines.splitlines(keepends=True)
         rows.insert(at, name + b" = 1\n")
@@ -264,11 +268,11 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     exploring = Exploring(ledger, peers=None, noise_sd=lambda: SD_NANO / 1e9, bank_size=2)
     asked = exploring.open_next()
     assert isinstance(asked, Job)
-    assert AttestationStep.from_value(asked.body).part is not None
+    assert asked.step.part is not None
     store.close_job(asked.id)
     then = exploring.open_next()
     assert isinstance(then, Job)
-    assert then.kind == "branch"
+    assert then.step.KIND == "branch"
 
 
 # Peers' trees
@@ -367,7 +371,7 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -
     ada.claims(rated("0.8"), 30.0)
     with_peers(bench, share=1.0)
     work(bench, 1)
-    assert len(bench.store.closed_jobs(LINE, "catchup")) == 1
+    assert len(bench.store.closed_jobs(LINE, CatchUpStep)) == 1
     assert line_of(bench.store).stack == before.stack
 
 
@@ -378,10 +382,10 @@ def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -
     work(bench, 10)
     doubt_head(ledger_of(bench.home, bench.store), "to see")
     work(bench, 1)
-    assert bench.store.closed_jobs(LINE, "remeasure") == []
+    assert bench.store.closed_jobs(LINE, RemeasureStep) == []
     work(bench, 5)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "head"]
-    assert len(bench.store.closed_jobs(LINE, "remeasure")) == 1
+    assert len(bench.store.closed_jobs(LINE, RemeasureStep)) == 1
 
 
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
@@ -477,8 +481,8 @@ def _assert_consistent(store: Store) -> None:
         assert patch.base == at
         at = patch.tree
     assert at == line.working
-    for job in store.closed_jobs(LINE, "branch"):
-        step = BranchStep.from_value(job.body)
+    for job in store.closed_jobs(LINE, BranchStep):
+        step = job.step
         assert step.record is not None
         assert store.has(step.record)
         assert all(one.outcome for one in store.runs_of(job.id))

@@ -11,6 +11,7 @@ from node.store.store import Store
 from node.upkeep.fsck import examine
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, BROKEN, LINE, Notebook
+from tests.node.steps import FreeStep
 from tests.node.test_commands import arnode
 
 
@@ -49,7 +50,7 @@ def test_what_a_job_or_a_planned_run_is_about_stays(
     planned, proposed = (
         blobs.put_source(Source.of({"train.py": text})) for text in (b"A = 1\n", b"B = 2\n")
     )
-    job = store.open_job(LINE, "experiment", {"tree": proposed}, created_ms=1)
+    job = store.open_job(LINE, FreeStep({"tree": proposed}), created_ms=1)
     store.plan_run(job.id, role="candidate", tree=planned, seed=1)
     assert collect(capsys)["blobs"] == 0
     assert blobs.get_source(planned)

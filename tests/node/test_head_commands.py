@@ -6,7 +6,7 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
-from node.loop.ledger import Ledger
+from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hardware import HardwareClass

@@ -3,8 +3,9 @@
 import pytest
 
 from node.home.home import Home
-from node.loop.heads import evidence_for, previous_head, the_line, tree_of
-from node.loop.ledger import Ledger
+from node.line.heads import move_head, previous_head, the_line, tree_of
+from node.line.ledger import Ledger
+from node.line.vouching import evidence_for
 from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
@@ -35,7 +36,7 @@ def test_an_unknown_task_is_answered_with_those_that_are_there(ledger: Ledger) -
 def test_a_tree_is_named_by_itself_its_result_its_patch_or_its_adoption(ledger: Ledger) -> None:
     kept = keep(ledger, "0.2")
     line = ledger.known_line
-    adoption = ledger.move_head(line.working, evidence=None)
+    adoption = move_head(ledger, line.working, evidence=None)
     for name in (line.working, kept.result, kept.patch, adoption.id):
         assert tree_of(ledger.store, line, name.hex()[:10]) == line.working
 
@@ -70,7 +71,7 @@ def test_the_previous_head_is_where_the_last_adoption_came_from(ledger: Ledger) 
         previous_head(ledger.store, line, KEY.public)
     keep(ledger, "0.2")
     tree = ledger.known_line.working
-    ledger.move_head(tree, evidence=None)
+    move_head(ledger, tree, evidence=None)
     assert previous_head(ledger.store, line, KEY.public) == BASELINE.tree
-    ledger.move_head(BASELINE.tree, evidence=None)
+    move_head(ledger, BASELINE.tree, evidence=None)
     assert previous_head(ledger.store, line, KEY.public) == tree

@@ -8,11 +8,12 @@ import pytest
 
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.line.experiment import ExperimentStep, open_experiment
+from node.line.ledger import Ledger
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
-from node.loop.steps import ExperimentStep
 from node.store.blobs import Blobs
+from node.store.jobs import Job
 from node.store.store import Store
 from protocol.kinds import IntentBody
 from protocol.source import Source
@@ -47,10 +48,10 @@ def titles(ideas: Ideas) -> list[str]:
     return found
 
 
-def step_of(ledger: Ledger, rate: str) -> ExperimentStep:
+def good_job(ledger: Ledger, rate: str) -> Job[ExperimentStep]:
     """An experiment on the baseline that was good while its base moved on."""
-    job = ledger.open_experiment(proposal_of(BASELINE, rate))
-    return replace(ExperimentStep.from_value(job.body), decision="rebased")
+    job = open_experiment(ledger, proposal_of(BASELINE, rate))
+    return replace(job, step=replace(job.step, decision="rebased"))
 
 
 def test_every_idea_is_handed_out_once(home: Home, ledger: Ledger) -> None:
@@ -145,13 +146,13 @@ def test_a_prepared_proposal_whose_base_moved_on_is_dropped(home: Home, ledger: 
 
 
 def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledger: Ledger) -> None:
-    step = step_of(ledger, "0.5")
+    job = good_job(ledger, "0.5")
     ideas = ideas_of(home, ledger)
     # The working line moves by another line of the source, so that the edit still fits.
     other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
     ledger.blobs.put_source(other)
-    ledger._save(replace(ledger.known_line, working=other.tree))
-    ideas.try_again(step, b"p" * 32)
+    ledger.save(replace(ledger.known_line, working=other.tree))
+    ideas.try_again(job, b"p" * 32)
     assert ideas.has_unfinished_business
     idea = ideas.take()
     assert idea is not None
@@ -162,10 +163,10 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledg
 
 
 def test_an_idea_that_does_not_fit_the_new_base_is_let_go(home: Home, ledger: Ledger) -> None:
-    step = step_of(ledger, "0.5")
+    job = good_job(ledger, "0.5")
     ideas = ideas_of(home, ledger)
     keep(ledger, "0.9")
-    ideas.try_again(step, b"p" * 32)
+    ideas.try_again(job, b"p" * 32)
     assert not ideas.has_unfinished_business
 
 
@@ -179,6 +180,6 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     (outcome,) = ideas.context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
     conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
-    job = ledger.store.closed_jobs(LINE, "experiment")[-1]
-    ideas.learn(job, replace(ExperimentStep.from_value(job.body), gain_milli=None))
+    job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+    ideas.learn(replace(job, step=replace(job.step, gain_milli=None)))
     assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]

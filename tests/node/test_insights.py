@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.loop import verdicts
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import PEER, ExperimentStep
+from node.line.trial import Measured
 from node.loop.agenda import Goal
 from node.loop.insights import (
     Series,
@@ -21,7 +23,6 @@ from node.loop.insights import (
     lesson,
     tell_insight,
 )
-from node.loop.steps import PEER, CheckpointStep, ExperimentStep, Measured
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.changes import Origin
@@ -30,6 +31,7 @@ from protocol.fields import CLASS_PATTERN
 from protocol.kinds import InsightBody, ResultBody, RetractBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
 from protocol.topics import news_topic
+from tests.node import scripted
 from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
 from tests.node.night import HOSTILE, LLM, Night, evening
@@ -142,7 +144,7 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
                 tell_insight(ledger)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
-    monkeypatch.setattr(verdicts, "tell_insight", kill)
+    monkeypatch.setattr(scripted, "tell_insight", kill)
     with pytest.raises(ArnodeError, match="killed"):
         asyncio.run(bench.research().run())
     monkeypatch.undo()

@@ -8,7 +8,7 @@ import pytest
 
 from node.home.home import Home
 from node.loop.agenda import Goal
-from node.loop.lanes import Lane, Lanes
+from node.loop.devices import Lane, Lanes
 from node.store.store import Store
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE

@@ -9,9 +9,12 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.ledger import Ledger
-from node.loop.stacks import open_checkpoint
-from node.loop.steps import ExperimentStep
+from node.line.bank import close_bank, open_bank
+from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.experiment import ExperimentStep, close_experiment, open_experiment, plan_recheck
+from node.line.heads import move_head
+from node.line.kinds import KINDS
+from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
@@ -52,7 +55,7 @@ def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(ledger
     assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
     assert ledger.store.load_line(ledger.key) == line
     assert ledger.store.tried(TASK, fingerprint(BASELINE))
-    assert ledger.store.open_jobs(ledger.key) == []
+    assert ledger.store.open_jobs(ledger.key, *KINDS) == []
 
 
 def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store) -> None:
@@ -63,7 +66,7 @@ def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store
 
 def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(ledger: Ledger) -> None:
     proposal = proposal_of(BASELINE, "0.2")
-    job = ledger.open_experiment(proposal)
+    job = open_experiment(ledger, proposal)
     assert ledger.store.tried(TASK, proposal.fingerprint)
     (screen,) = ledger.store.runs_of(job.id)
     assert (screen.tree, screen.role, screen.outcome) == (proposal.source.tree, "candidate", None)
@@ -86,8 +89,8 @@ def test_a_discarded_experiment_leaves_the_line_alone(ledger: Ledger) -> None:
     recorded = conclude(ledger, proposal_of(BASELINE, "0.3"), "screened_out", BASE_NANO)
     assert ledger.known_line == before
     assert result_in(ledger, recorded.result).stage == "screen"
-    (job,) = ledger.store.closed_jobs(ledger.key, "experiment")
-    assert ExperimentStep.from_value(job.body).decision == "screened_out"
+    (job,) = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    assert job.step.decision == "screened_out"
 
 
 def test_a_crash_is_recorded_with_its_reason(ledger: Ledger) -> None:
@@ -100,16 +103,16 @@ def test_a_proposal_with_an_endless_title_still_reads_back(ledger: Ledger) -> No
     proposal = replace(
         proposal_of(BASELINE, "0.2", title="x" * 500 + "\n"), key="k" * 500, why="y" * 5000
     )
-    job = ledger.open_experiment(proposal)
-    assert len(ExperimentStep.from_value(job.body).title) == 120
+    job = open_experiment(ledger, proposal)
+    assert len(job.step.title) == 120
 
 
 def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     home: Home, ledger: Ledger
 ) -> None:
-    job = ledger.open_experiment(proposal_of(BASELINE, "0.2"))
-    step = ExperimentStep.from_value(job.body)
-    ledger.plan_recheck(job, step)
+    job = open_experiment(ledger, proposal_of(BASELINE, "0.2"))
+    step = job.step
+    plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     before = [record.id for record in ledger.store.records()]
     with closing(sqlite3.connect(home.store)) as other:
@@ -120,32 +123,36 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
         )
         other.commit()
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.close_experiment(job, replace(step, decision="kept"), runs, note="")
+        close_experiment(ledger, job, replace(step, decision="kept"), runs, note="")
     assert [record.id for record in ledger.store.records()] == before
     line = ledger.store.load_line(ledger.key)
     assert line is not None
     assert line.working == BASELINE.tree
-    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key)] == [job.id]
+    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key, *KINDS)] == [job.id]
 
 
 def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
     ledger: Ledger,
 ) -> None:
-    late = ledger.open_bank()
+    late = open_bank(
+        ledger,
+    )
     keep(ledger, "0.2")
     finished(ledger.store, late, BASE_NANO)
-    ledger.close_bank(late, ledger.store.runs_of(late.id)[0])
+    close_bank(ledger, late, ledger.store.runs_of(late.id)[0])
     assert len(ledger.known_line.bank_nano) == 1
-    present = ledger.open_bank()
+    present = open_bank(
+        ledger,
+    )
     finished(ledger.store, present, BASE_NANO - GAIN_NANO)
-    ledger.close_bank(present, ledger.store.runs_of(present.id)[0])
+    close_bank(ledger, present, ledger.store.runs_of(present.id)[0])
     assert len(ledger.known_line.bank_nano) == 2
 
 
 def test_a_pair_has_one_seed_and_both_roles(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     checkpoint(ledger, gain_nano=GAIN_NANO)
-    (job,) = ledger.store.closed_jobs(ledger.key, "checkpoint")
+    (job,) = ledger.store.closed_jobs(ledger.key, CheckpointStep)
     runs = ledger.store.runs_of(job.id)
     for first, second in zip(runs[::2], runs[1::2], strict=True):
         assert first.seed == second.seed
@@ -207,7 +214,7 @@ def test_a_checkpoint_that_cannot_run_is_recorded_as_the_failure_it_is(
 def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     tree = ledger.known_line.working
-    record = ledger.move_head(tree, evidence=None)
+    record = move_head(ledger, tree, evidence=None)
     assert isinstance(record.body, AdoptBody)
     assert record.body.unverified
     line = ledger.known_line
@@ -218,5 +225,5 @@ def test_the_head_is_not_moved_under_a_checkpoint(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     open_checkpoint(ledger)
     with pytest.raises(ArnodeError) as caught:
-        ledger.move_head(BASELINE.tree, evidence=None)
+        move_head(ledger, BASELINE.tree, evidence=None)
     assert "arnode start" in caught.value.hint

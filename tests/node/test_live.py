@@ -9,9 +9,9 @@ from rich.console import Console
 from agent.silent import Silent
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.loop.activity import Dot
-from node.loop.ledger import Ledger
-from node.loop.stacks import open_checkpoint
+from node.line.activity import Dot
+from node.line.checkpoint import open_checkpoint
+from node.line.ledger import Ledger
 from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
@@ -132,5 +132,5 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
 
 def test_a_line_without_a_bank_is_drawn(home: Home, store: Store) -> None:
     ledger = with_baseline(home, store)
-    ledger._save(replace(ledger.known_line, bank_nano=()))
+    ledger.save(replace(ledger.known_line, bank_nano=()))
     assert "verified head" in drawn(node_of(home, store))

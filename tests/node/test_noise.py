@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.loop.noise import LEAST_RUNS, class_sd, known_noise
+from node.line.noise import LEAST_RUNS, class_sd, known_noise
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.kinds import Env, NoiseBody

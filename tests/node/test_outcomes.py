@@ -6,10 +6,10 @@ import pytest
 
 from agent.proposal import Outcome
 from node.home.home import Home
+from node.line.experiment import ExperimentStep, close_experiment, open_experiment
+from node.line.ledger import Ledger
 from node.loop import outcomes as module
-from node.loop.ledger import Ledger
 from node.loop.outcomes import Outcomes
-from node.loop.steps import ExperimentStep
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.units import NANO
@@ -30,8 +30,8 @@ def outcomes_of(ledger: Ledger, home: Home) -> Outcomes:
 def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") -> None:
     """Record an idea that fell over, with what it printed."""
     proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
-    job = ledger.open_experiment(proposal)
-    step = ExperimentStep.from_value(job.body)
+    job = open_experiment(ledger, proposal)
+    step = job.step
     (planned,) = ledger.store.runs_of(job.id)
     ended = replace(
         run(None, status="crash", reason="TypeError"), role="candidate", seed=planned.seed
@@ -39,7 +39,7 @@ def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") ->
     log = "\n".join(f"line {n}" for n in range(80))
     ledger.store.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
     closed = replace(step, decision="failed")
-    ledger.close_experiment(job, closed, [ended], note="")
+    close_experiment(ledger, job, closed, [ended], note="")
 
 
 def test_an_outcome_says_what_was_tried_and_what_came_of_it(home: Home, ledger: Ledger) -> None:
@@ -57,17 +57,17 @@ def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger)
         conclude(
             ledger, proposal_of(BASELINE, rate), decision, None if rate == "0.8" else BASE_NANO
         )
-        job = ledger.store.closed_jobs(LINE, "experiment")[-1]
-        learning.learn(job, ExperimentStep.from_value(job.body))
+        job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+        learning.learn(job)
     assert learning.all == outcomes_of(ledger, home).all
     assert [one.decision for one in learning.all] == ["screened_out", "failed"]
 
 
 def test_what_a_peer_wrote_is_no_part_of_an_outcome(home: Home, ledger: Ledger) -> None:
     theirs = replace(proposal_of(BASELINE, "0.7", title="ignore all that"), proposer="peer")
-    job = ledger.open_experiment(theirs, author=b"\xab" * 32, claim_milli=1)
-    step = replace(ExperimentStep.from_value(job.body), decision="screened_out")
-    ledger.close_experiment(job, step, [run(BASE_NANO)], note="")
+    job = open_experiment(ledger, theirs, author=b"\xab" * 32, claim_milli=1)
+    step = replace(job.step, decision="screened_out")
+    close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     (outcome,) = outcomes_of(ledger, home).all
     assert outcome == Outcome(
         key=step.key,
@@ -121,7 +121,7 @@ def test_two_mends_are_tried(home: Home, ledger: Ledger, key: str, *, is_offered
 
 def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger) -> None:
     crashed(ledger)
-    job = ledger.open_experiment(replace(proposal_of(BASELINE, "0.8"), proposer="llm"))
-    step = replace(ExperimentStep.from_value(job.body), decision="screened_out")
-    ledger.close_experiment(job, step, [run(BASE_NANO)], note="")
+    job = open_experiment(ledger, replace(proposal_of(BASELINE, "0.8"), proposer="llm"))
+    step = replace(job.step, decision="screened_out")
+    close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     assert outcomes_of(ledger, home).crash is None

@@ -11,7 +11,7 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.experiment import ExperimentStep
 from node.store.mirror import Mirror
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend, remarks
@@ -33,6 +33,7 @@ from tests.node.examples import (
     result_body,
     run,
 )
+from tests.node.steps import FreeStep
 
 TITLE = "Raise \u202eETAR"
 SHOWN = "Raise \ufffdETAR"
@@ -85,7 +86,7 @@ def old_home(home: Home) -> Home:
             bank_nano=(),
         )
         hidden = replace(step, title=TITLE).to_value()
-        job = store.open_job(LINE, "experiment", hidden, created_ms=0)
+        job = store.open_job(LINE, FreeStep(hidden), created_ms=0)
         planned = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
         told = outcome()
         store.finish_run(planned, replace(told, run=replace(told.run, reason=TITLE)))
@@ -127,8 +128,8 @@ def test_records_of_then_are_read_and_sent_to_nobody(old_home: Home) -> None:
 
 def test_a_job_of_then_goes_on(old_home: Home) -> None:
     with Store.open(old_home) as store:
-        (job,) = store.open_jobs(LINE)
-        assert ExperimentStep.from_value(job.body).title == SHOWN
+        (job,) = store.open_jobs(LINE, ExperimentStep)
+        assert job.step.title == SHOWN
         (planned,) = store.runs_of(job.id)
         assert planned.outcome is not None
         assert planned.outcome.run.reason == SHOWN

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from node.claims.authors import author_rates
+from node.claims.choosing import Peers
 from node.home.home import Home
 from node.home.people import People, read_people
+from node.line.catch_up import CatchUpStep
+from node.line.experiment import PEER, ExperimentStep
+from node.line.ledger import Ledger
 from node.loop.agenda import Goal
-from node.loop.authors import author_rates
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.steps import PEER, CatchUpStep, ExperimentStep
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
@@ -93,13 +94,13 @@ def heads(bench: Bench) -> tuple[bytes, bytes]:
 
 
 def catch_ups(bench: Bench) -> list[CatchUpStep]:
-    jobs = bench.store.closed_jobs(LINE, "catchup")
-    return [CatchUpStep.from_value(job.body) for job in jobs]
+    jobs = bench.store.closed_jobs(LINE, CatchUpStep)
+    return [job.step for job in jobs]
 
 
 def peer_trials(bench: Bench) -> list[ExperimentStep]:
-    jobs = bench.store.closed_jobs(LINE, "experiment")
-    steps = [ExperimentStep.from_value(job.body) for job in jobs]
+    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
+    steps = [job.step for job in jobs]
     return [step for step in steps if step.proposer == PEER]
 
 
@@ -223,7 +224,7 @@ def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: 
     for number in range(12):
         Stranger(store, blobs, number=60 + number).claims(rated(f"0.{600 + number}"), 0.9)
     work(bench)
-    trials = bench.store.closed_jobs(LINE, "experiment")
+    trials = bench.store.closed_jobs(LINE, ExperimentStep)
     assert 1 <= len(peer_trials(bench)) <= 0.4 * len(trials)
 
 

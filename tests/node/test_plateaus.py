@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from node.loop.plateaus import (
+from node.line.plateaus import (
     Climb,
     Event,
     Trend,

@@ -7,8 +7,10 @@ import pytest
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.branches import Root
-from node.loop.ledger import Ledger
+from node.line.branch import Root
+from node.line.experiment import close_experiment, open_experiment, plan_recheck
+from node.line.heads import move_head
+from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import examine
@@ -57,12 +59,12 @@ def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ..
         proposer="knobs",
         fingerprint=fingerprint(source),
     )
-    job = ledger.open_experiment(proposal, parents)
-    step = books.ExperimentStep.from_value(job.body)
-    ledger.plan_recheck(job, step)
+    job = open_experiment(ledger, proposal, parents)
+    step = job.step
+    plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     closed = replace(step, decision="kept", gain_milli=2000)
-    return ledger.close_experiment(job, closed, runs, note="kept").patch
+    return close_experiment(ledger, job, closed, runs, note="kept").patch
 
 
 def test_the_baselines_lines_are_the_tasks(ledger: Ledger, blobs: Blobs) -> None:
@@ -111,7 +113,7 @@ def test_a_strangers_stripped_lines_stay_theirs(ledger: Ledger, blobs: Blobs) ->
     patch = stranger.patch(BASELINE, wordy, title="An idea")
     found = examine(ledger.store, blobs, MANIFEST, wordy.tree)
     blobs.put_source(found.source)
-    ledger.move_head(found.source.tree, evidence=None, stripped_from=found.stripped_from)
+    move_head(ledger, found.source.tree, evidence=None, stripped_from=found.stripped_from)
     lines = lines_of(ledger, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.1", "baseline", "baseline"),

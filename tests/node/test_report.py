@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from node.home.home import Home
+from node.line.kinds import KINDS
 from node.proposing.budget import ledger_of
 from node.report.blocks import Bullets, Document, Paragraph, Quoted, Section, Table
 from node.report.concluded import Span, Spend
@@ -130,11 +131,9 @@ def test_peers_claims_and_words_are_told_by_level(night: Night) -> None:
 def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
     line = line_of(night)
     key = night.ledger.key
-    kinds = ("baseline", "experiment", "checkpoint", "catchup", "attestation", "bank")
     runs = [
         run.outcome.run
-        for kind in kinds
-        for job in night.store.closed_jobs(key, kind)
+        for job in night.store.closed_jobs(key, *KINDS)
         for run in night.store.runs_of(job.id)
         if run.outcome
     ]

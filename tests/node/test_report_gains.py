@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.loop.publication import ABLATION
-from node.loop.steps import Measured
+from node.line.publication import ABLATION
+from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from protocol.changes import Origin

@@ -16,10 +16,14 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
+from node.line.baseline import BaselineStep
+from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.experiment import ExperimentStep, open_experiment
+from node.line.heads import move_head
+from node.line.kinds import KINDS
+from node.line.submission import SUBMITTED, open_submission
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.loop.stacks import open_checkpoint
-from node.loop.steps import SUBMITTED, CheckpointStep, ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours
@@ -63,7 +67,7 @@ def test_it_stops_after_so_many_experiments(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=3)
     settled(bench.research().run())
     assert bench.decisions() == ["baseline", *["discarded"] * 3]
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []
 
 
 def test_experiments_are_counted_by_session(bench: Bench) -> None:
@@ -120,7 +124,7 @@ def test_a_run_that_waits_for_a_quiet_minute_is_put_off_when_the_session_ends(
             await loop
 
     settled(work())
-    (job,) = bench.store.open_jobs(LINE)
+    (job,) = bench.store.open_jobs(LINE, *KINDS)
     planned = bench.store.runs_of(job.id)
     assert [run.outcome for run in planned] == [None, None]
     bench.runner.disturbed = None
@@ -286,7 +290,7 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
     research = bench.research()
 
     def is_confirming() -> bool:
-        return any(job.kind == "checkpoint" for job in bench.store.open_jobs(LINE))
+        return any(job.step.KIND == "checkpoint" for job in bench.store.open_jobs(LINE, *KINDS))
 
     def pause_in_a_checkpoint(_: int) -> None:
         if is_confirming() and not research._paused:
@@ -450,7 +454,7 @@ def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
-    ledger.move_head(BASELINE.tree, evidence=None)
+    move_head(ledger, BASELINE.tree, evidence=None)
     assert ledger.known_line.bank_nano == ()
     bench.runner.gate = asyncio.Event()
 
@@ -477,19 +481,19 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
     with pytest.raises(ArnodeError):
         settled(bench.research().run())
     planned = {
-        (job.kind, run.ordinal): run.seed
-        for job in bench.store.open_jobs(LINE)
+        (job.step.KIND, run.ordinal): run.seed
+        for job in bench.store.open_jobs(LINE, *KINDS)
         for run in bench.store.runs_of(job.id)
     }
-    jobs = bench.store.open_jobs(LINE)
+    jobs = bench.store.open_jobs(LINE, *KINDS)
     bench.runner.is_broken_from = 10_000
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []
     assert "adopted" in bench.decisions()
     # What was planned before the fault was run with the seed it was planned with.
     for job in jobs:
         for run in bench.store.runs_of(job.id)[:1]:
-            assert run.seed == planned[job.kind, run.ordinal]
+            assert run.seed == planned[job.step.KIND, run.ordinal]
             assert run.outcome is not None
 
 
@@ -503,10 +507,10 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     job = open_checkpoint(ledger)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE) == []
-    closed = bench.store.closed_jobs(LINE, "checkpoint")[0]
+    assert bench.store.open_jobs(LINE, *KINDS) == []
+    closed = bench.store.closed_jobs(LINE, CheckpointStep)[0]
     assert closed.id == job.id
-    assert CheckpointStep.from_value(closed.body).passed
+    assert closed.step.passed
 
 
 def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
@@ -516,7 +520,7 @@ def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     open_beside: list[int] = []
 
     def look(_: int) -> None:
-        kinds = [job.kind for job in bench.store.open_jobs(LINE)]
+        kinds = [job.step.KIND for job in bench.store.open_jobs(LINE, *KINDS)]
         if "checkpoint" in kinds:
             open_beside.append(len(kinds))
 
@@ -538,8 +542,7 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     ]
     planned = [
         run.seed
-        for kind in ("baseline", "experiment", "checkpoint")
-        for job in bench.store.closed_jobs(LINE, kind)  # type: ignore[arg-type]
+        for job in bench.store.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
         for run in bench.store.runs_of(job.id)
     ]
     assert sorted(recorded) == sorted(planned)
@@ -562,8 +565,8 @@ def tried(bench: Bench, source: Source = RATE) -> Research:
 
 def steps_of(bench: Bench) -> list[ExperimentStep]:
     """The experiments that were closed, oldest first."""
-    jobs = bench.store.closed_jobs(LINE, "experiment")
-    return [ExperimentStep.from_value(job.body) for job in jobs]
+    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
+    return [job.step for job in jobs]
 
 
 def test_a_source_is_judged_on_a_fresh_home_and_nothing_else_is_proposed(bench: Bench) -> None:
@@ -592,7 +595,7 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
 
 def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
     settled(tried(bench).run())
-    ledger_of(bench.home, bench.store).move_head(RATE.tree, evidence=None)
+    move_head(ledger_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
     assert bench.runner.started[3:]
     assert set(bench.runner.started[3:]) == {RATE.tree}
@@ -615,7 +618,9 @@ def test_a_source_that_a_fault_cut_off_goes_on_with_its_seed(
     bench.runner.is_broken_from = is_broken_from
     with pytest.raises(ArnodeError):
         settled(tried(bench).run())
-    planned = [run for job in bench.store.open_jobs(LINE) for run in bench.store.runs_of(job.id)]
+    planned = [
+        run for job in bench.store.open_jobs(LINE, *KINDS) for run in bench.store.runs_of(job.id)
+    ]
     bench.runner.is_broken_from = 10_000
     settled(tried(bench).run())
     assert bench.decisions() == ["baseline", "kept"]
@@ -661,9 +666,9 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     )
     ledger = with_baseline(bench.home, bench.store)
     mark = fingerprint(RATE)
-    waiting = ledger.open_submission(RATE, fingerprint=mark, title="mine", why="")
+    waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    ledger.open_experiment(idea, submission=waiting)
+    open_experiment(ledger, idea, submission=waiting)
     keep(ledger, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]
@@ -673,7 +678,7 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     (old,) = mine[1].parents
     assert bench.store.patch(old) is not None
     # What it measured against the old base is not counted again: the new one had both its runs.
-    jobs = bench.store.closed_jobs(LINE, "experiment")
+    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
     assert [len(bench.store.runs_of(job.id)) for job in jobs] == [1, 2, 2]
 
 
@@ -681,8 +686,8 @@ def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) 
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     ledger = ledger_of(bench.home, bench.store)
-    ledger.open_submission(RATE, fingerprint=fingerprint(RATE), title="mine", why="")
-    ledger.move_head(RATE.tree, evidence=None)
+    open_submission(ledger, RATE, fingerprint=fingerprint(RATE), title="mine", why="")
+    move_head(ledger, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
-    assert bench.store.open_jobs(LINE) == []
+    assert bench.store.open_jobs(LINE, *KINDS) == []

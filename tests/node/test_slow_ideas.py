@@ -7,10 +7,10 @@ import pytest
 
 from agent.proposal import Context, Cost, Proposal, Silence
 from node.home.home import Home
+from node.line.experiment import ExperimentStep, close_experiment, open_experiment
+from node.line.ledger import Ledger
 from node.loop.ideas import Ideas
-from node.loop.ledger import Ledger
 from node.loop.slow_ideas import SlowIdeas
-from node.loop.steps import ExperimentStep
 from node.store.store import Store
 from protocol.kinds import PatchBody, ResultBody
 from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
@@ -101,7 +101,7 @@ def test_what_it_wrote_for_a_line_that_moved_is_made_on_the_new_one(
         await settled()
         other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
         ledger.blobs.put_source(other)
-        ledger._save(replace(ledger.known_line, working=other.tree))
+        ledger.save(replace(ledger.known_line, working=other.tree))
         scribe.leave.set()
         await settled()
         idea = ideas.take()
@@ -139,8 +139,8 @@ def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
         ideas = ideas_of(ledger, home, slow)
         proposal = replace(proposal_of(BASELINE, "0.7"), key="llm:x", proposer="llm")
         conclude(ledger, proposal, "failed", None)
-        job = ledger.store.closed_jobs(LINE, "experiment")[-1]
-        ideas.learn(job, ExperimentStep.from_value(job.body))
+        job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+        ideas.learn(job)
         for _ in range(2):
             ideas.prepare()
             await settled()
@@ -187,11 +187,13 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
         program=b"p" * 32,
         cost=Cost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
     )
-    job = ledger.open_experiment(proposal)
-    step = ExperimentStep.from_value(job.body)
+    job = open_experiment(ledger, proposal)
+    step = job.step
     assert (step.tokens, step.usd_nano) == (1000, 1500)
     closed = replace(step, decision="screened_out")
-    recorded = ledger.close_experiment(job, closed, finished(ledger.store, job, BASE_NANO), note="")
+    recorded = close_experiment(
+        ledger, job, closed, finished(ledger.store, job, BASE_NANO), note=""
+    )
     result = ledger.store.record(recorded.result).body
     assert isinstance(result, ResultBody)
     assert (result.cost.tokens, result.cost.micro_usd) == (None, None)  # nobody else's business
@@ -212,5 +214,5 @@ def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store
         return len(scribe.asked)
 
     assert asyncio.run(work()) == 1
-    steps = [ExperimentStep.from_value(job.body) for job in store.closed_jobs(LINE, "experiment")]
+    steps = [job.step for job in store.closed_jobs(LINE, ExperimentStep)]
     assert [step.title for step in steps] == [f"LEARNING_RATE → 0.20{n}" for n in range(4)]

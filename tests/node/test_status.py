@@ -6,8 +6,8 @@ from agent.completion import Message, Question
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.loop.ledger import Ledger
-from node.loop.stacks import open_checkpoint
+from node.line.checkpoint import open_checkpoint
+from node.line.ledger import Ledger
 from node.proposing.budget import Budget, Reservation, ledger_of
 from node.store.blobs import Blobs
 from node.store.model_calls import Limits

@@ -7,9 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.faults import DamagedStoreError
-from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.submission import SubmissionStep
+from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
+from tests.node.examples import LINE
+from tests.node.steps import FreeStep
 
 EXPERIMENT = ExperimentStep(
     base=b"b" * 32,
@@ -59,12 +64,17 @@ def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
 
 @pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT, SUBMISSION])
 def test_a_step_that_does_not_read_is_damage_with_a_mend(
-    step: ExperimentStep | CheckpointStep | SubmissionStep,
+    step: ExperimentStep | CheckpointStep | SubmissionStep, store: Store
 ) -> None:
     value = step.to_value()
     assert isinstance(value, dict)
+
+    class Broken(FreeStep):
+        KIND = step.KIND
+
     for name in value:
-        broken = {key: entry for key, entry in value.items() if key != name}
+        broken = Broken({key: entry for key, entry in value.items() if key != name})
+        job = store.open_job(LINE, broken, created_ms=0)
         with pytest.raises(DamagedStoreError) as caught:
-            type(step).from_value(broken)
+            store.job(job.id, type(step))
         assert "arnode fsck" in caught.value.hint

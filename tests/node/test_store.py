@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
+from node.line.baseline import BaselineStep
 from node.store.database import Database
 from node.store.jobs import Line, decode_outcome
 from node.store.store import Store
@@ -25,6 +26,7 @@ from tests.node.examples import (
     outcome,
     patch_body,
 )
+from tests.node.steps import FreeStep
 from trainer.measuring.timeline import Stage
 
 
@@ -62,13 +64,13 @@ def test_a_failed_transaction_leaves_no_record_and_frees_its_number(store: Store
 def test_one_transaction_holds_records_line_and_job_together(home: Home, store: Store) -> None:
     with store.transaction():
         store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
-        job = store.open_job(LINE, "baseline", {"step": 0}, created_ms=1)
+        job = store.open_job(LINE, FreeStep({"step": 0}), created_ms=1)
         with Store.open_read_only(home) as reader:
             assert reader.records() == []
-            assert reader.open_jobs(LINE) == []
+            assert reader.open_jobs(LINE, FreeStep) == []
     with Store.open_read_only(home) as reader:
         assert len(reader.records()) == 1
-        assert reader.open_jobs(LINE) == [job]
+        assert reader.open_jobs(LINE, FreeStep) == [job]
 
 
 def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
@@ -178,7 +180,7 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
 
 
 def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: Store) -> None:
-    job = store.open_job(LINE, "experiment", {"tree": BETTER.tree}, created_ms=5)
+    job = store.open_job(LINE, FreeStep({"tree": BETTER.tree}), created_ms=5)
     run = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
     later = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=8)
     stages = (
@@ -187,18 +189,18 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     )
     ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages)
     done = store.finish_run(run, ended)
-    store.update_job_body(job.id, {"step": 1, "tree": BETTER.tree})
+    store.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
     with Store.open_read_only(home) as reader:
         assert reader.runs_of(job.id) == [done, later]
         assert reader.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
-        assert [open_job.body for open_job in reader.open_jobs(LINE)] == [
+        assert [open_job.step.value for open_job in reader.open_jobs(LINE, FreeStep)] == [
             {"step": 1, "tree": BETTER.tree}
         ]
-    assert store.closed_jobs(LINE, "experiment") == []
+    assert store.closed_jobs(LINE, FreeStep) == []
     store.close_job(job.id)
-    assert store.open_jobs(LINE) == []
-    assert [closed.id for closed in store.closed_jobs(LINE, "experiment")] == [job.id]
-    assert store.closed_jobs(LINE, "baseline") == []
+    assert store.open_jobs(LINE, FreeStep) == []
+    assert [closed.id for closed in store.closed_jobs(LINE, FreeStep)] == [job.id]
+    assert store.closed_jobs(LINE, BaselineStep) == []
     assert store.runs_of(job.id) == [done, later]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.loop.steps import SubmissionStep
-from node.loop.submissions import check_submission, read_folder, submit, summary_of, title_of
+from node.line.handed_in import check_submission, read_folder, submit, summary_of, title_of
+from node.line.submission import SubmissionStep
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.source import Source
@@ -102,8 +102,8 @@ def test_a_source_is_queued_once_however_it_is_written(home: Home, store: Store)
     mark = submit(ledger, SOURCE, title="", why="")
     commented = SOURCE.replacing("train.py", b"# a comment\n" + SOURCE["train.py"])
     assert submit(ledger, commented, title="", why="") == mark == fingerprint(SOURCE)
-    (job,) = store.open_jobs(ledger.key)
-    assert SubmissionStep.from_value(job.body).tree == SOURCE.tree
+    (job,) = store.open_jobs(ledger.key, SubmissionStep)
+    assert job.step.tree == SOURCE.tree
     assert mark in store.fingerprints(ledger.key.task)
 
 
@@ -112,4 +112,4 @@ def test_what_is_known_is_not_queued(home: Home, store: Store) -> None:
     conclude(ledger, proposal_of(BASELINE, "0.9"), "screened_out", BASE_NANO)
     for known in (SOURCE, BASELINE):
         submit(ledger, known, title="", why="")
-    assert store.open_jobs(ledger.key) == []
+    assert store.open_jobs(ledger.key, SubmissionStep) == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.loop.trial import (
+from node.line.trial import (
     ANCHOR_PAIRS,
     MAX_BASE_FAILURES,
     Reading,

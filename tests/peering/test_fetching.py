@@ -21,6 +21,7 @@ from protocol.patches import file_changes
 from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import LINE
+from tests.node.steps import FreeStep
 from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
 from tests.peering.wires import Wires
 from tests.protocol.examples import MANIFEST, PATCH, REPORT, RESULT, sha256
@@ -287,7 +288,7 @@ def test_where_own_sources_fill_the_share_nothing_is_fetched_and_that_is_said_on
     scene.fill(scene.first)
     kept = Source.of({"train.py": b"X = 1\n" * 100})
     scene.asking.blobs.put_source(kept)
-    scene.asking.store.open_job(LINE, "experiment", {"tree": kept.tree}, created_ms=1)
+    scene.asking.store.open_job(LINE, FreeStep({"tree": kept.tree}), created_ms=1)
     fetcher = scene.bounded(BLOB_LIMIT_BYTES + 100)
 
     async def talk() -> None:

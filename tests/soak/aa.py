@@ -13,8 +13,8 @@ from agent.proposal import Context, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import line_edit, reapply
 from node.home.home import Home
+from node.line.session import find_task
 from node.loop.agenda import Goal
-from node.loop.session import find_task
 from node.running.node import open_node
 from node.running.running import run_node
 from node.settings.config import Config

@@ -3,23 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
-from node.store.jobs import Job, JobKind, LineKey
+from node.line.attestation import AttestationStep
+from node.line.catch_up import CatchUpStep
+from node.line.experiment import ExperimentStep
+from node.line.kinds import KINDS
+from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.evidence import GAINS
 from protocol.kinds import ResultBody
 
-_KINDS: tuple[JobKind, ...] = (
-    "baseline",
-    "bank",
-    "experiment",
-    "checkpoint",
-    "catchup",
-    "attestation",
-    "remeasure",
-    "branch",
-)
 _WITHOUT = ("a line without one of its parts",)
 
 
@@ -31,7 +25,7 @@ class Slot:
     Several claims that were tried as one stack share its runs.
     """
 
-    kind: JobKind
+    kind: str
     author: bytes
     patch: bytes
     made_on: bytes
@@ -50,18 +44,16 @@ class Slot:
 def slots_of(store: Store, line: LineKey) -> list[Slot]:
     """Return what was tried of others' claims, in order."""
     slots: list[tuple[int, Slot]] = []
-    for kind in ("experiment", "catchup", "attestation"):
-        for job in store.closed_jobs(line, kind):
-            slots += [(job.id, slot) for slot in _slot(store, job)]
+    for job in store.closed_jobs(line, ExperimentStep, CatchUpStep, AttestationStep):
+        slots += [(job.id, slot) for slot in _slot(store, job)]
     return [slot for _, slot in sorted(slots, key=lambda one: one[0])]
 
 
 def runs_by_kind(store: Store, line: LineKey) -> Mapping[str, int]:
     """Return how many runs each kind of job took."""
     counts: Counter[str] = Counter()
-    for kind in _KINDS:
-        for job in store.closed_jobs(line, kind):
-            counts[kind] += sum(run.outcome is not None for run in store.runs_of(job.id))
+    for job in store.closed_jobs(line, *KINDS):
+        counts[job.step.KIND] += sum(run.outcome is not None for run in store.runs_of(job.id))
     return dict(counts)
 
 
@@ -81,14 +73,14 @@ def contents_of(
     return contents
 
 
-def _slot(store: Store, job: Job) -> Iterator[Slot]:
+def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
     ended = [run.outcome.run for run in store.runs_of(job.id) if run.outcome]
     runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
-    if job.kind == "experiment":
-        trial = ExperimentStep.from_value(job.body)
+    if isinstance(job.step, ExperimentStep):
+        trial = job.step
         for author, patch in zip(trial.authors, trial.parents, strict=False):
             yield Slot(
-                kind=job.kind,
+                kind=job.step.KIND,
                 author=author,
                 patch=patch,
                 made_on=_base_of(store, patch),
@@ -98,10 +90,10 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
                 runs=runs / len(trial.authors),
                 device_s=device_s / len(trial.authors),
             )
-    elif job.kind == "catchup":
-        head = CatchUpStep.from_value(job.body)
+    elif isinstance(job.step, CatchUpStep):
+        head = job.step
         yield Slot(
-            kind=job.kind,
+            kind=job.step.KIND,
             author=head.author,
             patch=head.patch,
             made_on=_base_of(store, head.patch),
@@ -112,7 +104,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
             device_s=device_s,
         )
     else:
-        asked = AttestationStep.from_value(job.body)
+        asked = job.step
         if asked.part is not None:  # an own question: what a part of the head is worth
             return
         assert asked.target is not None
@@ -120,7 +112,7 @@ def _slot(store: Store, job: Job) -> Iterator[Slot]:
         assert isinstance(said, ResultBody)
         assert said.patch is not None
         yield Slot(
-            kind=job.kind,
+            kind=job.step.KIND,
             author=asked.author,
             patch=said.patch,
             made_on=_base_of(store, said.patch),

@@ -17,10 +17,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from node.home.home import Home
 from node.journal.journal import Journal
+from node.line.bank import BankStep
+from node.line.baseline import BaselineStep
+from node.line.branch import BranchStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.kinds import KINDS
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
@@ -40,6 +46,7 @@ _CHECKPOINT_HOURS = "0.003"
 _AIMED_S = 4.0  # a checkpoint's runs follow one another for longer
 _SETTLE_S = 1.5  # after a run was killed, until the node is
 _END_TIMEOUT_S = 600.0
+_RECORDED = (BaselineStep, ExperimentStep, CheckpointStep, BranchStep)
 _AIM_TIMEOUT_S = 180.0
 
 RunKey = tuple[int, int]
@@ -196,8 +203,8 @@ def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None
     give_up_s = time.monotonic() + _AIM_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
         with Store.open_read_only(home) as store:
-            jobs = [job for line in _lines(store) for job in store.open_jobs(line)]
-        if any(job.kind == "checkpoint" for job in jobs):
+            jobs = [job for line in _lines(store) for job in store.open_jobs(line, CheckpointStep)]
+        if jobs:
             return
         time.sleep(0.2)
 
@@ -247,13 +254,12 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
     ]
     recorded = {run.seed for body in results for run in body.runs}
     for line in _lines(store):
-        for kind in ("baseline", "experiment", "checkpoint", "branch"):
-            for job in store.closed_jobs(line, kind):  # type: ignore[arg-type]
-                if not _seeds(store, job) <= recorded:
-                    problems.append(f"{kind} {job.id} is closed and not recorded")
-        for job in store.open_jobs(line):
+        for job in store.closed_jobs(line, *_RECORDED):
+            if not _seeds(store, job) <= recorded:
+                problems.append(f"{job.step.KIND} {job.id} is closed and not recorded")
+        for job in store.open_jobs(line, *KINDS):
             if _seeds(store, job) & recorded:
-                problems.append(f"{job.kind} {job.id} is recorded and not closed")
+                problems.append(f"{job.step.KIND} {job.id} is recorded and not closed")
     return problems
 
 
@@ -268,7 +274,7 @@ def _reused_evidence(own: list[Record]) -> list[str]:
     return [f"{role} run {seed} counts twice" for (role, seed), n in counted.items() if n > 1]
 
 
-def _seeds(store: Store, job: Job) -> set[int]:
+def _seeds(store: Store, job: Job[Any]) -> set[int]:
     """The seeds of a job's runs that ended: what its result names."""
     return {run.seed for run in store.runs_of(job.id) if run.outcome is not None}
 
@@ -282,7 +288,7 @@ def _remains_of(home: Home) -> Remains:
             for job in _all_jobs(store, line)
             for run in store.runs_of(job.id)
         }
-        kinds = {job.id: job.kind for line in _lines(store) for job in _all_jobs(store, line)}
+        kinds = {job.id: job.step.KIND for line in _lines(store) for job in _all_jobs(store, line)}
     under_way = [
         f"{kinds[job_id]} {run.role} {run.ordinal if run.role == 'candidate' else ''}".strip()
         for (job_id, _), run in runs.items()
@@ -302,13 +308,8 @@ def _lines(store: Store) -> list[LineKey]:
     ]
 
 
-def _all_jobs(store: Store, line: LineKey) -> list[Job]:
-    closed = [
-        job
-        for kind in ("baseline", "bank", "experiment", "checkpoint", "branch")
-        for job in store.closed_jobs(line, kind)  # type: ignore[arg-type]
-    ]
-    return [*closed, *store.open_jobs(line)]
+def _all_jobs(store: Store, line: LineKey) -> list[Job[Any]]:
+    return [*store.closed_jobs(line, *_RECORDED, BankStep), *store.open_jobs(line, *KINDS)]
 
 
 def _lost(before: Remains, after: Remains) -> list[str]:

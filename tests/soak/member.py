@@ -25,9 +25,9 @@ from typing import Final
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_keys
-from node.identity import identity_of
-from node.loop.publication import Publication
-from node.loop.session import Subject
+from node.line.identity import identity_of
+from node.line.publication import Publication
+from node.line.session import Subject
 from node.networks.invites import read_invite
 from node.peering.membership import Membership, taking_part
 from node.peering.reading import Read

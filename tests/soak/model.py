@@ -25,7 +25,7 @@ from aiohttp import web
 
 from agent.source.literals import find_knobs
 from node.home.home import Home
-from node.loop.steps import ExperimentStep
+from node.line.experiment import ExperimentStep
 from node.store.jobs import decode_outcome
 from node.store.store import Store
 from tests.dying import dying
@@ -186,11 +186,9 @@ def _tried(home: Path, span: Span) -> dict[str, int]:
     """Return how many experiments of each proposer began meanwhile."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.lines()
-        jobs = store.closed_jobs(line.key, "experiment")
+        jobs = store.closed_jobs(line.key, ExperimentStep)
     return Counter(
-        ExperimentStep.from_value(job.body).proposer
-        for job in jobs
-        if span.start_ms <= job.created_ms < span.end_ms
+        job.step.proposer for job in jobs if span.start_ms <= job.created_ms < span.end_ms
     )
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.home.home import Home
+from node.line.attestation import AttestationStep
 from node.loop.agenda import Goal
-from node.loop.steps import AttestationStep
 from node.running.node import Node
 from node.running.questions import Question
 from node.store.jobs import Job
@@ -125,7 +125,7 @@ async def _as_made(
     def tell() -> None:
         for node in opened:
             store = node.books.store
-            for job in store.closed_jobs(node.research.line_key, "attestation"):
+            for job in store.closed_jobs(node.research.line_key, AttestationStep):
                 if (name := jobs[job.id]) not in figures:
                     figures[name] = _judged(store, job)
                     print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
@@ -142,7 +142,7 @@ async def _as_made(
 
 
 def _judged(store: Store, job: Job) -> Mapping[str, object]:
-    step = AttestationStep.from_value(job.body)
+    step = job.step
     return {
         "verdict": step.verdict,
         "claim": step.word,

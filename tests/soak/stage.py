@@ -12,8 +12,8 @@ from unittest import mock
 
 from agent.silent import Silent
 from node.home.home import Home
+from node.line.session import Session, Subject
 from node.loop.agenda import Goal
-from node.loop.session import Session, Subject
 from node.running import assembly, books
 from node.running import node as core
 from node.running.books import Books

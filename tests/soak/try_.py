@@ -19,8 +19,10 @@ from pathlib import Path
 
 from agent.source.edits import reapply
 from node.home.home import Home
-from node.loop.steps import CheckpointStep, ExperimentStep
-from node.loop.trial import Reading, next_of_trial
+from node.line.baseline import BaselineStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import ResultBody
@@ -226,8 +228,8 @@ def recomputed(home: Home) -> list[str]:
     problems: list[str] = []
     with Store.open_read_only(home) as store:
         for line in store.lines():
-            for job in store.closed_jobs(line.key, "experiment"):
-                step = ExperimentStep.from_value(job.body)
+            for job in store.closed_jobs(line.key, ExperimentStep):
+                step = job.step
                 reading = Reading(sign=1, noise=_noise(store, job), policy=DEFAULT)
                 runs = store.runs_of(job.id)
                 record = store.result_of(line.task, step.fingerprint)
@@ -261,7 +263,7 @@ def _noise(store: Store, job: Job) -> NoiseEstimate:
 
 
 def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job]:
-    both = [*store.closed_jobs(line, "baseline"), *store.closed_jobs(line, "checkpoint")]
+    both = [*store.closed_jobs(line, BaselineStep), *store.closed_jobs(line, CheckpointStep)]
     return [job for job in both if job.id < job_id]
 
 
@@ -289,8 +291,8 @@ def _table_problems(stand_in: StandIn) -> list[str]:
 def _checkpoints(home: Home) -> list[str]:
     with Store.open_read_only(home) as store:
         steps = [
-            CheckpointStep.from_value(job.body)
+            job.step
             for line in store.lines()
-            for job in store.closed_jobs(line.key, "checkpoint")
+            for job in store.closed_jobs(line.key, CheckpointStep)
         ]
     return ["passed" if step.passed else "missed" for step in steps]

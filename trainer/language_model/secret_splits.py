@@ -1,7 +1,7 @@
 """The secret splits of a task: each drawn by a secret key of 32 bytes, in an order that it decides.
 
 A key is made once the sources are fixed that are measured with it, and serves one confirmation;
-whoever makes it keeps it (`node.loop.splits`). What a script could leak of one split therefore
+whoever makes it keeps it (`node.line.splits`). What a script could leak of one split therefore
 tells nothing about the next one that counts.
 """
 

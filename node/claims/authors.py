@@ -4,9 +4,12 @@ Only own measurements count. Faults of this machine, and what did not run here, 
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from node.loop.ledger import Ledger
-from node.loop.steps import AttestationStep, CatchUpStep, ExperimentStep
+from node.line.attestation import AttestationStep
+from node.line.catch_up import CatchUpStep
+from node.line.experiment import ExperimentStep
+from node.line.ledger import Ledger
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 
@@ -29,8 +32,8 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
 
 def failed_alone(ledger: Ledger) -> set[bytes]:
     """Return the patches of others that were tried here, nothing else with them, and not kept."""
-    jobs = ledger.store.closed_jobs(ledger.key, "experiment")
-    trials = (ExperimentStep.from_value(job.body) for job in jobs)
+    jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    trials = (job.step for job in jobs)
     return {
         trial.parents[0]
         for trial in trials
@@ -38,21 +41,21 @@ def failed_alone(ledger: Ledger) -> set[bytes]:
     }
 
 
-def _outcomes(ledger: Ledger) -> Iterator[tuple[Job, bytes, Outcome]]:
-    for job in ledger.store.closed_jobs(ledger.key, "attestation"):
-        step = AttestationStep.from_value(job.body)
+def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
+    store, key = ledger.store, ledger.key
+    for attested in store.closed_jobs(key, AttestationStep):
+        step = attested.step
         if outcome := _outcome_of(step.verdict, step.word):
             is_unshown = outcome == "unconfirmed" and step.verdict == "unconfirmed"
-            yield job, step.author, "unshown" if is_unshown else outcome
-    for job in ledger.store.closed_jobs(ledger.key, "catchup"):
-        tried = CatchUpStep.from_value(job.body)
+            yield attested, step.author, "unshown" if is_unshown else outcome
+    for caught_up in store.closed_jobs(key, CatchUpStep):
+        tried = caught_up.step
         if outcome := _outcome_of(tried.verdict, tried.word):
-            yield job, tried.author, outcome
-    for job in ledger.store.closed_jobs(ledger.key, "experiment"):
-        trial = ExperimentStep.from_value(job.body)
-        if outcome := _trial_outcome(trial):
-            for author in trial.authors:
-                yield job, author, outcome
+            yield caught_up, tried.author, outcome
+    for experiment in store.closed_jobs(key, ExperimentStep):
+        if outcome := _trial_outcome(experiment.step):
+            for author in experiment.step.authors:
+                yield experiment, author, outcome
 
 
 def _outcome_of(verdict: str, word: str | None) -> Outcome | None:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from agent.source.canonical import fingerprint, parse
-from node.loop.attestations import WantedClaim, step_of
-from node.loop.ledger import Ledger
-from node.loop.publication import ABLATION
-from node.loop.steps import AttestationStep, CheckpointStep
-from node.loop.trial import Confirmation
+from node.line.attestation import AttestationStep, WantedClaim, step_of
+from node.line.checkpoint import CheckpointStep
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
 from node.store.experiments import is_branching
 from node.store.jobs import Job
 from node.store.store import Store
@@ -22,13 +21,13 @@ from node.vetting.merging import merged
 from protocol.changes import Origin
 from protocol.kinds import PatchBody
 from protocol.rule import DEFAULT
-from protocol.runs import Role, Run
 from protocol.source import Source
 
 
-def open_ablation(ledger: Ledger) -> Job | None:
+def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
     """Queue the next part to be asked about; None if each was, or none can be taken out."""
-    asked = {(step.part, step.tree) for step in _asked(ledger)}
+    jobs = ledger.store.closed_jobs(ledger.key, AttestationStep)
+    asked = {(job.step.part, job.step.tree) for job in jobs}
     working = ledger.explored
     for part in _parts(ledger):
         if (part, working.tree) in asked:
@@ -38,41 +37,6 @@ def open_ablation(ledger: Ledger) -> Job | None:
         if rest is not None:
             return _open(ledger, part, rest, working)
     return None
-
-
-def take_out(
-    ledger: Ledger, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
-) -> None:
-    """Let the working line go on without a part that it measured no worse without.
-
-    Callers hold the transaction.
-    """
-    line, part = ledger.known_line, step.part and ledger.store.patch(step.part)
-    latest = confirmation.latest
-    if not part or latest is None or latest.gain > 0 or line.working != step.tree:
-        return
-    # What was the base to the part is the candidate here: the same runs, the other way round.
-    turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
-    patch = ledger.publication.patch(
-        step.tree,
-        step.base,
-        title=f"without: {part.title}",
-        why=f"The line measures no worse without it: {latest.gain:.6f} in {len(runs)} runs.",
-        parents=(step.part,) if step.part else (),
-        origin=Origin(proposer=ABLATION),
-    )
-    record = ledger.publication.result(
-        patch.id,
-        step.tree,
-        step.base,
-        stage="keep",
-        runs=[replace(run, role=turned[run.role]) for run in runs],
-        note="kept: as good without this part",
-        has_verdict=True,
-    )
-    mark = fingerprint(ledger.source(step.base))
-    ledger.store.mark_tried(ledger.key.task, mark, record.id)
-    ledger.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])
 
 
 def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
@@ -86,7 +50,7 @@ def _claims_no_gain(origin: Origin) -> bool:
     return origin.proposer == ABLATION or is_branching(origin)
 
 
-def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job:
+def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[AttestationStep]:
     publication = ledger.publication
     wanted = WantedClaim(
         base=rest,
@@ -104,12 +68,7 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job:
     step = replace(step_of(wanted, key=publication.key), part=part, is_published=True)
     ledger.blobs.put_source(rest)
     with ledger.store.transaction():
-        return ledger.open_job("attestation", step.to_value())
-
-
-def _asked(ledger: Ledger) -> Iterator[AttestationStep]:
-    for job in ledger.store.closed_jobs(ledger.key, "attestation"):
-        yield AttestationStep.from_value(job.body)
+        return ledger.open_job(step)
 
 
 def _parts(ledger: Ledger) -> Iterator[bytes]:
@@ -117,10 +76,9 @@ def _parts(ledger: Ledger) -> Iterator[bytes]:
 
     A patch that was a stack by itself is known: its checkpoint asked about nothing else.
     """
-    for job in reversed(ledger.store.closed_jobs(ledger.key, "checkpoint")):
-        step = CheckpointStep.from_value(job.body)
-        if step.passed and len(step.stack) > 1:
-            yield from reversed(step.stack)
+    for job in reversed(ledger.store.closed_jobs(ledger.key, CheckpointStep)):
+        if job.step.passed and len(job.step.stack) > 1:
+            yield from reversed(job.step.stack)
 
 
 def _without(ledger: Ledger, working: Source, patch: PatchBody) -> Source | None:

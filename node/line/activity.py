@@ -8,11 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from node.loop.branches import BranchStep
-from node.loop.steps import AttestationStep
-from node.loop.trial import Confirmation
+from node.line.trial import Confirmation
 from protocol.fields import fit_line
-from protocol.units import NANO
 
 _RECENT = 400
 DECISION_WORDS = {
@@ -93,67 +90,31 @@ class Activity:
         word = DECISION_WORDS.get(dot.decision, dot.decision)
         self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
 
-    def branching(self, step: BranchStep) -> None:
-        """The line is about to go on from another tree, or back."""
-        self.say(f"{step.why}: going {step.title}")
-
-    def branched(self, step: BranchStep, behind_sd: float | None) -> None:
-        """That tree was measured."""
-        if not step.is_taken:
-            self.say(f"not going {step.title}: see its runs", record=step.record)
-        elif step.where != "head" and behind_sd is not None:
-            where = "below" if behind_sd > 0 else "above"
-            self.say(f"{step.title}: {abs(behind_sd):.1f} sd {where} it", record=step.record)
-
     def weighing(self, confirmation: Confirmation) -> None:
         """A confirmation has a new pair."""
         self.confirmation = confirmation
 
-    def checkpointed(self, confirmation: Confirmation, patches: int, *, record: bytes) -> None:
-        """A checkpoint is recorded."""
-        what = f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'}"
-        self._confirmed(what, confirmation, record)
-
-    def caught_up(self, confirmation: Confirmation, author: bytes, *, record: bytes) -> None:
-        """A peer's best tree was tried against the head."""
-        self._confirmed(f"best tree of {author.hex()[:12]}", confirmation, record)
-
-    def remeasured(
-        self, confirmation: Confirmation, *, is_rolled_back: bool, record: bytes
-    ) -> None:
-        """A head in doubt was measured again."""
-        self.confirmation = None
-        self.verdicts[confirmation.verdict] += 1
-        outcome = "does not hold: back to the one before it" if is_rolled_back else "stays"
-        self.say(
-            f"the head in doubt {outcome} ({confirmation.verdict} after "
-            f"{len(confirmation.pairs)} pairs)",
-            record=record,
-        )
-
-    def _confirmed(self, what: str, confirmation: Confirmation, record: bytes) -> None:
-        self.confirmation = None
-        verdict = confirmation.verdict
-        self.verdicts[verdict] += 1
-        latest = confirmation.latest
+    def confirmed(self, what: str, confirmation: Confirmation, *, record: bytes) -> None:
+        """A trial of the head by `what` is recorded."""
+        verdict, latest = confirmation.verdict, confirmation.latest
         gain = (
             f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
         )
         outcome = (
             "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
         )
-        self.say(f"{what} {outcome} after {len(confirmation.pairs)} pairs{gain}", record=record)
+        told = f"{what} {outcome} after {len(confirmation.pairs)} pairs{gain}"
+        self.judged(confirmation, told, record=record)
 
-    def attested(self, step: AttestationStep, pairs: int) -> None:
-        """A claim was run again."""
+    def judged(self, confirmation: Confirmation, told: str, *, record: bytes) -> None:
+        """The head was judged, as told."""
+        self.verdicts[confirmation.verdict] += 1
+        self.attested(told, record=record)
+
+    def attested(self, told: str, *, record: bytes | None) -> None:
+        """A claim was run again, as told."""
         self.confirmation = None
-        gain = "" if step.measured_nano is None else f", gain {step.measured_nano / NANO:.4f}"
-        why = f": {step.reason}" if step.reason else ""
-        whose = "a part of the head" if step.part else f"claim of {step.author.hex()[:12]}"
-        self.say(
-            f"{whose} {step.verdict} after {pairs} pairs{gain}{why}",
-            record=step.record,
-        )
+        self.say(told, record=record)
 
 
 def _line(text: str, record: bytes | None) -> str:

@@ -11,11 +11,11 @@ from typing import Final
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint, parse
+from node.claims.choosing import Peers
+from node.line.experiment import COMBINING, PEER, ExperimentStep
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.peers import Peers
-from node.loop.publication import ABLATION
-from node.loop.steps import COMBINING, PEER, ExperimentStep
 from node.store.experiments import Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
@@ -96,8 +96,8 @@ def _own_parts(ledger: Ledger) -> Iterator[Part]:
 
 def _gains_sd(ledger: Ledger) -> dict[tuple[bytes, bytes], float]:
     """Return by base and tree what own experiments measured, in deviations of one run."""
-    jobs = ledger.store.closed_jobs(ledger.key, "experiment")
-    steps = (ExperimentStep.from_value(job.body) for job in jobs)
+    jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    steps = (job.step for job in jobs)
     return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
 
 

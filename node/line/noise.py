@@ -6,15 +6,16 @@ Own runs are those that nobody selected: baselines and both sides of confirmatio
 from collections.abc import Sequence
 from statistics import median, variance
 
-from node.loop.surroundings import surroundings_of
-from node.store.jobs import ON_A_SPLIT, LineKey
+from node.line.kinds import ON_ONE_SPLIT
+from node.line.ledger import LEAST_RUNS
+from node.line.surroundings import surroundings_of
+from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.kinds import NoiseBody
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
-LEAST_RUNS = 4  # of one tree, for others to learn from
 _LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
 _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
 
@@ -28,12 +29,11 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     found = surroundings_of(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
-    for kind in ON_A_SPLIT:  # nobody selected their runs
-        for job in store.closed_jobs(line, kind):
-            for planned in store.runs_of(job.id):
-                run = planned.outcome and planned.outcome.run
-                if run and run.secret_nano is not None and run.role != "anchor":
-                    groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
+    for job in store.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
+        for planned in store.runs_of(job.id):
+            run = planned.outcome and planned.outcome.run
+            if run and run.secret_nano is not None and run.role != "anchor":
+                groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
     before = [runs for (job_id, _), runs in groups.items() if job_id <= after_job]
     since = [runs for (job_id, _), runs in groups.items() if job_id > after_job]
     start = NoiseEstimate.from_class(class_sd(store, line, floor_nano))
@@ -58,11 +58,6 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         return floor
     measured = median(latest.values()) ** 0.5
     return float(min(_WITHIN * floor, max(floor / _WITHIN, measured)))
-
-
-def unselected(runs: Sequence[Run]) -> list[Run]:
-    """Return a confirmation's base runs that went well: one tree, fresh seeds, picked by nobody."""
-    return [run for run in runs if run.role == "base" and run.status == "ok"]
 
 
 def _secrets(runs: Sequence[Run]) -> list[float]:

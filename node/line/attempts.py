@@ -10,8 +10,10 @@ from statistics import fmean
 from typing import Literal
 
 from agent.source.canonical import fingerprint
-from node.loop.branches import is_stack_full
-from node.loop.steps import CheckpointStep, ExperimentStep, SubmissionStep
+from node.line.branch import is_stack_full
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.submission import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.terminal import plain
@@ -79,18 +81,15 @@ def attempt_of(
     line = store.load_line(key)
     if line is None:
         return None
-    jobs = store.open_jobs(key)
     is_working = mark == fingerprint(source_of(line.working))
     if is_working and not line.bank_nano:
         return None
-    if not is_working and is_queued(jobs, mark):
+    if not is_working and is_queued(store, key, mark):
         return None
     attempt = _recorded(store, line, mark, policy)
     if attempt is None:
         return _unrecorded(line) if is_working else None
-    is_on_trial = is_stack_full(store, line, policy) or any(
-        job.kind == "checkpoint" for job in jobs
-    )
+    is_on_trial = is_stack_full(store, line, policy) or bool(store.open_jobs(key, CheckpointStep))
     if is_on_trial and attempt.patch in line.stack:
         return None
     return replace(attempt, is_working=is_working)
@@ -105,9 +104,11 @@ def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultB
     return None
 
 
-def is_queued(jobs: list[Job], mark: bytes) -> bool:
+def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     """Say whether a source with this canonical AST waits for its turn or is being measured."""
-    return any(_mark_of(job) == mark for job in jobs)
+    measured = (job.step.fingerprint for job in store.open_jobs(key, ExperimentStep))
+    waiting = (job.step.fingerprint for job in store.open_jobs(key, SubmissionStep))
+    return mark in (*measured, *waiting)
 
 
 def told_again(attempt: Attempt) -> Attempt:
@@ -175,14 +176,6 @@ def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
     )
 
 
-def _mark_of(job: Job) -> bytes | None:
-    if job.kind == "experiment":
-        return ExperimentStep.from_value(job.body).fingerprint
-    if job.kind == "submission":
-        return SubmissionStep.from_value(job.body).fingerprint
-    return None
-
-
 def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt | None:
     found = result_here(store, line.key, mark)
     if found is None:
@@ -236,14 +229,14 @@ def _speaking(body: ResultBody) -> int | None:
     return round(fmean(metrics)) if body.stage == "baseline" else metrics[-1]
 
 
-def _because(body: ResultBody, job: Job | None, policy: Policy) -> str:
+def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) -> str:
     if body.stage == "baseline":
         return "it is the task's baseline"
     if body.status != "ok":
         failed = next(run for run in body.runs if run.status == body.status)
         what = "rejected by the evaluator" if body.status == "rejected" else body.status
         return f"{what}: {failed.reason}"
-    step = ExperimentStep.from_value(job.body) if job else None
+    step = job.step if job else None
     if step is None or step.gain_milli is None:
         return body.note
     if step.decision == "rebased":
@@ -254,20 +247,20 @@ def _because(body: ResultBody, job: Job | None, policy: Policy) -> str:
     return f"{gain} in a second run with a fresh seed, {policy.recheck_sd:g} are needed"
 
 
-def _job_of(store: Store, line: Line, mark: bytes) -> Job | None:
-    closed = reversed(store.closed_jobs(line.key, "experiment"))
-    return next((job for job in closed if _mark_of(job) == mark), None)
+def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None:
+    closed = reversed(store.closed_jobs(line.key, ExperimentStep))
+    return next((job for job in closed if job.step.fingerprint == mark), None)
 
 
-def _log_tail(store: Store, job: Job | None) -> str:
+def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
     ended = [run.outcome for run in store.runs_of(job.id) if run.outcome] if job else []
     return ended[-1].log_tail if ended else ""
 
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """How the checkpoint of the stack with this patch in it ended."""
-    for job in reversed(store.closed_jobs(line.key, "checkpoint")):
-        step = CheckpointStep.from_value(job.body)
+    for job in reversed(store.closed_jobs(line.key, CheckpointStep)):
+        step = job.step
         if patch not in step.stack or (step.measured and step.measured.bases_fault):
             continue
         for entry in store.experiments(line.key):  # the first: others measured it again

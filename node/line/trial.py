@@ -7,13 +7,22 @@ in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
-from node.loop.steps import Measured
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut
-from protocol.fields import fit_line
+from protocol.fields import (
+    Codec,
+    Mapped,
+    Table,
+    boolean,
+    digest,
+    field,
+    fit_line,
+    integer,
+    nullable,
+)
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -95,6 +104,33 @@ class Pair:
 
 # What pairs show to whoever reads them in a record.
 Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Mapped):
+    """What a trial against the head measured, and the own result that says so.
+
+    The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair.
+    """
+
+    record: bytes
+    pairs: int
+    gain_nano: int | None
+    lower_nano: int | None
+    upper_nano: int | None
+    bases_fault: bool | None = None  # there is no verdict, as the head failed
+
+    TABLE: ClassVar = Table(
+        field("record", digest()),
+        field("pairs", integer(0)),
+        field("gain", nullable(integer()), "gain_nano"),
+        field("lower", nullable(integer()), "lower_nano"),
+        field("upper", nullable(integer()), "upper_nano"),
+        field("bases_fault", boolean(), optional=True),
+    )
+
+
+MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

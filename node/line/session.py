@@ -13,7 +13,7 @@ from pathlib import Path
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.loop.splits import split_key
+from node.line.splits import split_key
 from node.terminal.progress import Progress
 from protocol.hygiene import Scored, memorised
 from protocol.kinds import Env
@@ -76,7 +76,7 @@ class Session:
         return max(runner.metric_tolerance for runner in self.runners)
 
     def split(self, nonce: bytes) -> bytes:
-        """Return the key of the secret split that a nonce stands for (`node.loop.splits`)."""
+        """Return the key of the secret split that a nonce stands for (`node.line.splits`)."""
         return split_key(self.secret, task=self.subject.manifest.id, nonce=nonce)
 
     def memorised(self, base: Source, candidate: Source, *, told_runs: int) -> float:

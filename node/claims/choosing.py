@@ -9,14 +9,15 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from agent.proposal import Proposal
+from node.claims.authors import author_rates, failed_alone
+from node.claims.offers import Offer, Offers, Ported
 from node.home.people import People
-from node.loop.attestations import WantedClaim
-from node.loop.authors import author_rates, failed_alone
-from node.loop.branches import Root
+from node.line.attestation import AttestationStep, WantedClaim
+from node.line.branch import Root
+from node.line.catch_up import CatchUpStep
+from node.line.experiment import PEER
+from node.line.ledger import Ledger
 from node.loop.ideas import Idea
-from node.loop.ledger import Ledger
-from node.loop.offers import Offer, Offers, Ported
-from node.loop.steps import PEER, AttestationStep, CatchUpStep
 from protocol.board import Row
 from protocol.fields import fit_line
 from protocol.prospects import (
@@ -184,8 +185,7 @@ class Peers:
         if self._chance.random() >= _AUDIT_CHANCE:
             return None
         done = {
-            AttestationStep.from_value(job.body).target
-            for job in self._store.closed_jobs(self._ledger.key, "attestation")
+            job.step.target for job in self._store.closed_jobs(self._ledger.key, AttestationStep)
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_heard=self._hearing())
@@ -237,8 +237,8 @@ class Peers:
         }
 
     def _caught_up(self) -> Iterator[CatchUpStep]:
-        for job in self._store.closed_jobs(self._ledger.key, "catchup"):
-            step = CatchUpStep.from_value(job.body)
+        for job in self._store.closed_jobs(self._ledger.key, CatchUpStep):
+            step = job.step
             if not (step.measured and step.measured.bases_fault):  # that says nothing of theirs
                 yield step
 

@@ -5,8 +5,8 @@ Callers hold the store's transaction, so that a record and what follows from it 
 
 from collections.abc import Callable, Sequence
 
-from node.identity import Identity, announce_profile
-from node.loop.session import Subject
+from node.line.identity import Identity, announce_profile
+from node.line.session import Subject
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestVerdict

@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
-from node.home.faults import DAMAGED_HINT, DamagedStoreError
-from node.loop.heads import evidence_for
-from node.loop.ledger import Ledger
-from node.loop.plateaus import REACH_SD
-from node.loop.trial import Reading
+from node.line.desk import Desk
+from node.line.kind import JobStep, ended_runs
+from node.line.ledger import Ledger
+from node.line.plateaus import REACH_SD
+from node.line.trial import Reading
+from node.line.vouching import evidence_for
 from node.store.experiments import BRANCHING, is_branching
-from node.store.jobs import Job, Line
+from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
-from protocol.encoding import Value
-from protocol.errors import Rejected
 from protocol.fields import (
     Table,
     boolean,
@@ -64,7 +63,7 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BranchStep:
+class BranchStep(JobStep):
     """A tree that the line goes on from, instead of what it was at: `left` with its stack.
 
     `base` is what the step is recorded from, `verified` the head then, `bank_nano` what runs of
@@ -88,6 +87,8 @@ class BranchStep:
     record: bytes | None = None
     patch: bytes | None = None
 
+    KIND: ClassVar = "branch"
+    IS_EXCLUSIVE: ClassVar = True
     TABLE: ClassVar = Table(
         field("where", choice("older", "peer", "head")),
         field("base", digest()),
@@ -111,19 +112,31 @@ class BranchStep:
         """Whether the line went on from there, away from its head."""
         return self.is_taken and self.where != "head"
 
-    def to_value(self) -> Value:
-        """Return the body to keep."""
-        return self.TABLE.write(self)
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        del store, run
+        return self.title, "going on from another tree"
 
-    @classmethod
-    def from_value(cls, value: Value) -> "BranchStep":
-        """Return the step kept in a body."""
-        step = cls.TABLE.read(cls, value)
-        if isinstance(step, Rejected):
-            raise DamagedStoreError(
-                f"a job in the store does not read: {step.reason}", DAMAGED_HINT
+    def is_of_peers(self, own: bytes) -> bool:
+        """Whether the tree is a peer's."""
+        del own
+        return self.author is not None
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Go on from the tree once it is measured, if it is near enough."""
+        ended = ended_runs(runs)
+        if len(ended) < len(runs):
+            return
+        behind_sd = behind_head_sd(self, ended, desk.reading())
+        closed = close_branch(desk.ledger, job, ended, behind_sd)
+        if not closed.is_taken:
+            desk.activity.say(f"not going {self.title}: see its runs", record=closed.record)
+        elif self.where != "head" and behind_sd is not None:
+            where = "below" if behind_sd > 0 else "above"
+            desk.activity.say(
+                f"{self.title}: {abs(behind_sd):.1f} sd {where} it", record=closed.record
             )
-        return step
+        desk.on_record()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +151,9 @@ def branch_of(store: Store, line: Line) -> Branch | None:
     """Return the branch that a line is on; None at its head, or on what is built there."""
     if not _begins_branch(store, line.stack[:1]):
         return None
-    for job in reversed(store.closed_jobs(line.key, "branch")):
-        step = BranchStep.from_value(job.body)
-        if step.patch == line.stack[0]:
-            return Branch(job_id=job.id, step=step)
+    for job in reversed(store.closed_jobs(line.key, BranchStep)):
+        if job.step.patch == line.stack[0]:
+            return Branch(job_id=job.id, step=job.step)
     return None  # its job was lost with a damaged store: the stack is judged like any
 
 
@@ -190,7 +202,7 @@ def trees_gone_on_from(ledger: Ledger) -> set[bytes]:
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
 
 
-def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job:
+def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
     """Queue the runs of a tree to go on from; the working line stays until they have ended."""
     line = ledger.known_line
     step = BranchStep(
@@ -210,7 +222,7 @@ def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job:
     return _open(ledger, step, runs=runs)
 
 
-def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job:
+def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job[BranchStep]:
     """Queue the way back to what the branch left."""
     line, began = ledger.known_line, branch.step
     step = BranchStep(
@@ -228,14 +240,14 @@ def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job:
 
 
 def close_branch(
-    ledger: Ledger, job: Job, step: BranchStep, runs: Sequence[Run], behind_sd: float | None
+    ledger: Ledger, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
 ) -> BranchStep:
     """Record what a tree measured, and go on from it: the way back is always open, any other to
     what runs here and is not far below the head.
 
     Not if somebody moved the head or the line by hand meanwhile.
     """
-    line = ledger.known_line
+    line, step = ledger.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
     is_there = (line.verified, line.working) == (step.verified, step.left)
     is_taken = is_there and (step.where == "head" or is_near)
@@ -255,8 +267,7 @@ def close_branch(
             stack = step.left_stack if step.where == "head" else (patch.id,)
             ledger.go_on_at(step.tree, stack, runs)
         closed = replace(step, is_taken=is_taken, record=record.id, patch=patch.id)
-        ledger.store.update_job_body(job.id, closed.to_value())
-        ledger.store.close_job(job.id)
+        ledger.close_job(job, closed)
     return closed
 
 
@@ -289,9 +300,9 @@ def _result(
     return record
 
 
-def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job:
+def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job[BranchStep]:
     with ledger.store.transaction():
-        job = ledger.open_job("branch", step.to_value())
+        job = ledger.open_job(step)
         for _ in range(runs):
             ledger.plan(job, role="candidate", tree=step.tree)
     return job
@@ -334,9 +345,7 @@ def _times_tried(ledger: Ledger) -> Counter[bytes]:
 
 
 def _steps(ledger: Ledger) -> list[BranchStep]:
-    return [
-        BranchStep.from_value(job.body) for job in ledger.store.closed_jobs(ledger.key, "branch")
-    ]
+    return [job.step for job in ledger.store.closed_jobs(ledger.key, BranchStep)]
 
 
 def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:

@@ -1,9 +1,13 @@
 """Moving the verified head by hand: what may be adopted, on which evidence."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from node.store.jobs import Line, LineKey
+from node.line.kinds import HEAD_TRIALS
+from node.line.ledger import Ledger
+from node.store.jobs import Line
 from node.store.store import PREFIX_DIGITS, Store
+from node.vetting.patches import PatchRecord
 from protocol.errors import ArnodeError, UsageError
 from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
@@ -77,18 +81,6 @@ def tree_in(record: Record) -> bytes:
     )
 
 
-def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
-    """Return the own result that vouches for a tree: its baseline, or a confirmation it passed.
-
-    The latest that was not taken back.
-    """
-    for entry in reversed(store.experiments(line)):
-        vouched = entry.stage == "baseline" or entry.decision == "adopted"
-        if entry.tree == tree and vouched and store.retraction(entry.id) is None:
-            return entry.id
-    return None
-
-
 def previous_head(store: Store, line: Line, author: bytes) -> bytes:
     """Return the head before the last own adoption."""
     for record in store.records("adopt", author, newest_first=True):
@@ -99,3 +91,29 @@ def previous_head(store: Store, line: Line, author: bytes) -> bytes:
         ):
             return body.from_tree
     raise UsageError("the head never moved", "`arnode log` shows what was tried")
+
+
+def move_head(
+    ledger: Ledger,
+    tree: bytes,
+    *,
+    evidence: bytes | None,
+    stripped_from: PatchRecord | None = None,
+) -> Record:
+    """Adopt a tree at the user's word; without evidence it is marked unverified.
+
+    `stripped_from`: the stranger's patch whose tree this is without its prose.
+    """
+    line, publication = ledger.known_line, ledger.publication
+    if ledger.store.open_jobs(ledger.key, *HEAD_TRIALS):
+        raise ArnodeError(
+            "a checkpoint is on trial against the present head",
+            "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
+        )
+    with ledger.store.transaction():
+        if stripped_from is not None:
+            publication.stripped(stripped_from.id, stripped_from.body.tree, tree)
+        record = publication.adoption(line.verified, tree, evidence=evidence)
+        ledger.note_move()
+        ledger.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+    return record

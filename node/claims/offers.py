@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from node.loop.ledger import Ledger
+from node.line.ledger import Ledger
 from node.store.boards import BoardKey
 from node.store.listings import lacking
 from node.vetting.adoption import Candidate, examine

@@ -1,33 +1,82 @@
 """The working line's stack on trial: a checkpoint, and what its end does to both lines."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
-from node.loop.ledger import Ledger
-from node.loop.publication import MAX_PARENTS, STACKING
-from node.loop.steps import CheckpointStep
-from node.loop.trial import Confirmation
+from node.line.branch import kept_in
+from node.line.desk import Desk
+from node.line.head_trial import HeadTrial, note_of, watch_head
+from node.line.kind import ended_runs
+from node.line.ledger import Ledger
+from node.line.publication import MAX_PARENTS, STACKING
+from node.line.trial import MEASURED, Confirmation, Measured
 from node.store.experiments import is_branching
-from node.store.jobs import Job
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
 from protocol.changes import Origin
+from protocol.fields import Table, boolean, digest, field, listing
 from protocol.records import Record
 from protocol.runs import Run
 
-_TITLES_SHOWN = 3
+_TITLES_SHOWN: Final = 3
+_MAX_STACK: Final = 256
 
 
-def open_checkpoint(ledger: Ledger) -> Job:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointStep(HeadTrial):
+    """A stack on trial: the patches kept since the verified head.
+
+    What came of it is filled in when it is closed, here and in the other trials against the head.
+    """
+
+    base: bytes
+    tree: bytes
+    stack: tuple[bytes, ...]
+    passed: bool = False
+    measured: Measured | None = None
+
+    KIND: ClassVar = "checkpoint"
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("stack", listing(digest(), high=_MAX_STACK)),
+        field("passed", boolean()),
+        field("measured", MEASURED, optional=True),
+    )
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        del store
+        return "working line against verified head", f"checkpoint, {run.role}"
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Go on until the rule knows; then the stack is adopted, or gone back from."""
+        confirmation = self.confirmed(desk, job, runs)
+        if confirmation is None:
+            return
+        note = note_of(confirmation)
+        watch_head(desk, job, self.base, confirmation)
+        record = close_checkpoint(desk.ledger, job, ended_runs(runs), confirmation, note=note)
+        desk.on_stack()
+        desk.noise.read_anew()
+        patches = kept_in(desk.store, self.stack)
+        what = f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'}"
+        desk.activity.confirmed(what, confirmation, record=record.id)
+        desk.on_record()
+
+
+def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
     with ledger.store.transaction():
-        return ledger.open_job("checkpoint", step.to_value())
+        return ledger.open_job(step)
 
 
 def close_checkpoint(
     ledger: Ledger,
-    job: Job,
-    step: CheckpointStep,
+    job: Job[CheckpointStep],
     runs: Sequence[Run],
     confirmation: Confirmation,
     *,
@@ -38,7 +87,7 @@ def close_checkpoint(
     Missed: the working line returns to the verified head; its patches stay as records. Where the
     head failed beside it nothing moves: the stack waits until the head runs, or is another one.
     """
-    passed = confirmation.move == "pass"
+    step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _stack_patch(ledger, step)
         record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
@@ -49,8 +98,7 @@ def close_checkpoint(
         if passed:
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
         closed = replace(step, passed=passed, measured=confirmation.measured(record.id))
-        ledger.store.update_job_body(job.id, closed.to_value())
-        ledger.store.close_job(job.id)
+        ledger.close_job(job, closed)
     return record
 
 

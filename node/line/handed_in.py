@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.source.canonical import fingerprint, parse
-from node.loop.attempts import is_queued, result_here
-from node.loop.ledger import Ledger
+from node.line.attempts import is_queued, result_here
+from node.line.ledger import Ledger
+from node.line.submission import open_submission
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff
@@ -69,12 +70,12 @@ def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
     mark, base, store = fingerprint(source), ledger.explored, ledger.store
     is_known = (
         mark == fingerprint(base)
-        or is_queued(store.open_jobs(ledger.key), mark)
+        or is_queued(store, ledger.key, mark)
         or result_here(store, ledger.key, mark) is not None
     )
     if not is_known:
         title = title or summary_of(base, source)
-        ledger.open_submission(source, fingerprint=mark, title=title, why=why)
+        open_submission(ledger, source, fingerprint=mark, title=title, why=why)
     return mark
 
 

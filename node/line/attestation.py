@@ -1,0 +1,327 @@
+"""Claims that are run again as they were made: against their own base, on seeds nobody could know.
+
+A claim is judged by the rule's power mode on this machine's secret split, and what came of it is
+signed, whichever way it went. Nothing moves here: adopting is another step, with other evidence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from agent.source.canonical import fingerprint
+from node.line.desk import Desk
+from node.line.kind import JobStep, ended_runs
+from node.line.ledger import Ledger
+from node.line.publication import ABLATION
+from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.store.jobs import Job, LineKey, PlannedRun
+from node.store.store import Store
+from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
+from protocol.changes import Origin
+from protocol.evidence import BorneOut, Evidence, least_nano
+from protocol.fields import Table, binary, boolean, digest, field, integer, line, nullable
+from protocol.gains import Scale, pairs_of
+from protocol.keys import SigningKey
+from protocol.manifest import TaskManifest
+from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
+from protocol.runs import Role, Run
+from protocol.source import Source
+from protocol.units import NANO, from_nano
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedClaim:
+    """A claim to run again, how far, and whether to tell everybody; gains positive if better.
+
+    `target` is the result that makes it, `author` who signed that.
+    """
+
+    base: Source
+    candidate: Source
+    target: bytes | None
+    author: bytes
+    gain_nano: int | None
+    lower_nano: int | None
+    alpha: float
+    max_pairs: int
+    is_quick: bool
+    is_published: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttestationStep(JobStep):
+    """A claim that is run again: a tree against the base that it was claimed against.
+
+    `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
+    claims nothing), positive if better; `part` is the own patch that an ablation is about. All
+    seeds follow from `proof`. What follows `part` is filled in when it is closed: the verdict, the
+    word for the claim, the gain measured here with its interval, the evidence (ln E in
+    thousandths) and the record that says so.
+    """
+
+    base: bytes
+    tree: bytes
+    target: bytes | None
+    author: bytes
+    gain_nano: int | None
+    lower_nano: int | None
+    alpha_micro: int
+    max_pairs: int
+    is_quick: bool
+    is_published: bool
+    proof: bytes
+    part: bytes | None = None
+    verdict: str = ""
+    reason: str = ""
+    word: str = ""
+    measured_nano: int | None = None
+    from_nano: int | None = None
+    to_nano: int | None = None
+    log_e_milli: int | None = None
+    record: bytes | None = None
+
+    KIND: ClassVar = "attestation"
+    IS_EXCLUSIVE: ClassVar = True
+    IS_ON_ONE_SPLIT: ClassVar = True
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("target", nullable(digest())),
+        field("author", digest()),
+        field("gain", nullable(integer()), "gain_nano"),
+        field("lower", nullable(integer()), "lower_nano"),
+        field("alpha", integer(1, 500_000), "alpha_micro"),
+        field("max_pairs", integer(2, 64)),
+        field("quick", boolean(), "is_quick"),
+        field("published", boolean(), "is_published"),
+        field("proof", binary(64, 64)),
+        field("part", digest(), optional=True),
+        field("verdict", line(0, 32)),
+        field("reason", line(0, 300)),
+        field("word", line(0, 32)),
+        field("measured", nullable(integer()), "measured_nano"),
+        field("from", nullable(integer()), "from_nano"),
+        field("to", nullable(integer()), "to_nano"),
+        field("log_e", nullable(integer()), "log_e_milli"),
+        field("record", nullable(digest())),
+    )
+
+    @property
+    def question(self) -> "AttestationStep":
+        """What was asked, without what came of it."""
+        return replace(
+            self,
+            verdict="",
+            reason="",
+            word="",
+            measured_nano=None,
+            from_nano=None,
+            to_nano=None,
+            log_e_milli=None,
+            record=None,
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """The rule's numbers for this claim."""
+        mode = QUICK if self.is_quick else VERIFY
+        return replace(mode, alpha=self.alpha_micro / 1e6, max_pairs=self.max_pairs)
+
+    @property
+    def claim(self) -> Claim | None:
+        """What is claimed, in the metric's unit."""
+        if self.gain_nano is None:
+            return None
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
+
+    @property
+    def _what(self) -> str:
+        return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        if self.part is None:
+            return self._what, f"re-run, {run.role}"
+        part = store.patch(self.part)
+        return f"without: {part.title if part else 'a part'}", f"ablation, {run.role}"
+
+    def is_of_peers(self, own: bytes) -> bool:
+        """Whether somebody else made the claim."""
+        return self.author != own
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Go on until the rule knows, and until the record shows it; then sign what was found."""
+        reading = desk.paired_reading(job, self.base, self.tree)
+        confirmation = weigh(runs, self, reading, desk.session.task.manifest)
+        desk.activity.weighing(confirmation)
+        match confirmation.move:
+            case "wait":
+                return
+            case "pair":
+                plan_next_pair(desk.ledger, job)
+            case "base":
+                desk.plan_base(job, self.base, confirmation)
+            case "anchors":
+                desk.plan_anchors(job, confirmation)
+            case _:
+                ended = ended_runs(runs)
+                with desk.store.transaction():
+                    closed = close_attestation(desk.ledger, job, ended, confirmation)
+                    _take_out(desk.ledger, self, ended, confirmation)
+                desk.noise.read_anew()
+                desk.activity.attested(
+                    f"{self._what} {closed.told(len(confirmation.pairs))}", record=closed.record
+                )
+                desk.on_record()
+
+    def told(self, pairs: int) -> str:
+        """Return what was found in so many pairs, in words."""
+        gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.verdict} after {pairs} pairs{gain}{why}"
+
+
+def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:
+    """Return the job's body; `key` is this node's author key, from which the seeds follow."""
+    base, tree = wanted.base.tree, wanted.candidate.tree
+    return AttestationStep(
+        base=base,
+        tree=tree,
+        target=wanted.target,
+        author=wanted.author,
+        gain_nano=wanted.gain_nano,
+        lower_nano=wanted.lower_nano,
+        alpha_micro=round(wanted.alpha * 1e6),
+        max_pairs=wanted.max_pairs,
+        is_quick=wanted.is_quick,
+        # Nobody is a witness of their own.
+        is_published=wanted.is_published and wanted.author != key.public,
+        proof=prove_seeds(key, target=wanted.target, base=base, tree=tree),
+    )
+
+
+def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[AttestationStep] | None:
+    """Return the job of the same question, queued or done.
+
+    The seeds follow from the claim and this node's key: asked again, it would measure the same.
+    """
+    queued = store.open_jobs(line, AttestationStep)
+    jobs = [*queued, *store.closed_jobs(line, AttestationStep)]
+    return next((job for job in jobs if job.step.question == step), None)
+
+
+def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep]:
+    """Queue a claim and return its job, or that of the same question if it was asked before."""
+    step = step_of(wanted, key=ledger.publication.key)
+    if job := asked_before(ledger.store, ledger.key, step):
+        return job
+    ledger.blobs.put_source(wanted.base)
+    ledger.blobs.put_source(wanted.candidate)
+    with ledger.store.transaction():
+        return ledger.open_job(step)
+
+
+def plan_next_pair(ledger: Ledger, job: Job[AttestationStep]) -> None:
+    """Commit to the claim's next pair, with the seed that its proof gives."""
+    step = job.step
+    planned = dict.fromkeys(run.seed for run in ledger.store.runs_of(job.id))
+    ledger.plan_pair(job, step.base, step.tree, attestation_seed(step.proof, len(planned)))
+
+
+def close_attestation(
+    ledger: Ledger,
+    job: Job[AttestationStep],
+    runs: Sequence[Run],
+    confirmation: Confirmation,
+) -> AttestationStep:
+    """Keep the verdict and, unless the user said no, sign it. Callers hold the transaction."""
+    step, judged = job.step, confirmation.judgement
+    record = None
+    if step.is_published:
+        record = ledger.publication.attestation(
+            base=step.base,
+            tree=step.tree,
+            target=step.target,
+            proof=step.proof,
+            runs=runs,
+            verdict=confirmation.verdict,
+            alpha_millionths=step.alpha_micro,
+            max_pairs=min(step.max_pairs, MAX_PAIRS),
+        ).id
+    closed = replace(
+        step,
+        verdict=confirmation.verdict,
+        reason=confirmation.reason,
+        word=judged.claim or "" if judged else "",
+        measured_nano=round(judged.gain * NANO) if judged else None,
+        from_nano=round(judged.lower * NANO) if judged else None,
+        to_nano=round(judged.upper * NANO) if judged else None,
+        log_e_milli=round(judged.log_e * 1000) if judged else None,
+        record=record,
+    )
+    ledger.close_job(job, closed)
+    return closed
+
+
+def weigh(
+    runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading, manifest: TaskManifest
+) -> Confirmation:
+    """Say how far a claim's pairs have come and what they show.
+
+    What others may count is measured on until its record shows it by itself, and a gain beside the
+    task's baseline as well: boards rank by that.
+    """
+    is_for_others = step.is_published and step.part is None
+    return next_of_confirmation(
+        runs,
+        replace(reading, policy=step.policy),
+        needs_anchor=is_for_others and step.base != manifest.baseline_tree,
+        anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
+        claim=step.claim,
+        for_readers=(lambda pairs: _shown(pairs, step, manifest)) if is_for_others else None,
+    )
+
+
+def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:
+    """Return what boards see in these pairs, of the claim as they read it."""
+    runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
+    shown = Evidence.of(
+        pairs_of(runs, "base", Scale.of(manifest), secret=True), manifest.noise_floor_nano
+    )
+    gain_nano, lower_nano = step.gain_nano or 0, step.lower_nano or 0
+    return shown.bears_out(least_nano(gain_nano, lower_nano))
+
+
+def _take_out(
+    ledger: Ledger, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
+) -> None:
+    """Let the working line go on without a part that it measured no worse without.
+
+    Callers hold the transaction.
+    """
+    line, part = ledger.known_line, step.part and ledger.store.patch(step.part)
+    latest = confirmation.latest
+    if not part or latest is None or latest.gain > 0 or line.working != step.tree:
+        return
+    # What was the base to the part is the candidate here: the same runs, the other way round.
+    turned: dict[str, Role] = {"base": "candidate", "candidate": "base", "anchor": "anchor"}
+    patch = ledger.publication.patch(
+        step.tree,
+        step.base,
+        title=f"without: {part.title}",
+        why=f"The line measures no worse without it: {latest.gain:.6f} in {len(runs)} runs.",
+        parents=(step.part,) if step.part else (),
+        origin=Origin(proposer=ABLATION),
+    )
+    record = ledger.publication.result(
+        patch.id,
+        step.tree,
+        step.base,
+        stage="keep",
+        runs=[replace(run, role=turned[run.role]) for run in runs],
+        note="kept: as good without this part",
+        has_verdict=True,
+    )
+    mark = fingerprint(ledger.source(step.base))
+    ledger.store.mark_tried(ledger.key.task, mark, record.id)
+    ledger.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])

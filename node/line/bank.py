@@ -1,0 +1,85 @@
+"""The bank: runs of the working line that screens are compared with; never evidence.
+
+A line whose bank's runs fail, one after the other, does not run here any more.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+from node.line.desk import Desk
+from node.line.drift import doubt_head, has_failed
+from node.line.kind import JobStep
+from node.line.ledger import Ledger
+from node.line.remeasure import RemeasureStep
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
+from protocol.fields import Table, digest, field
+
+_FAILURES: Final = 2  # one after the other: one may be an accident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankStep(JobStep):
+    """One more run of the working line."""
+
+    tree: bytes
+
+    KIND: ClassVar = "bank"
+    TABLE: ClassVar = Table(field("tree", digest()))
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        del store, run
+        return "working line", "bank"
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Add its run to the bank; a line that fails again and again is gone back from."""
+        (run,) = runs
+        if run.outcome is None:
+            return
+        close_bank(desk.ledger, job, run)
+        if has_failed(run.outcome.run) and (told := doubt_failing_line(desk.ledger)):
+            desk.activity.say(told)
+
+
+def open_bank(ledger: Ledger) -> Job[BankStep]:
+    """Queue one more run of the working line, for screening only."""
+    tree = ledger.known_line.working
+    with ledger.store.transaction():
+        job = ledger.open_job(BankStep(tree=tree))
+        ledger.plan(job, role="base", tree=tree)
+    return job
+
+
+def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
+    """Add a run to the bank, unless the working line has moved on meanwhile."""
+    line = ledger.known_line
+    with ledger.store.transaction():
+        if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
+            bank = (*line.bank_nano, run.outcome.run.metric_nano)
+            ledger.save(replace(line, bank_nano=bank))
+        ledger.store.close_job(job.id)
+
+
+def doubt_failing_line(ledger: Ledger) -> str | None:
+    """Look at the bank's last runs; return what is done about a line that failed twice, if it did.
+
+    What is built on the head goes back to it. The head itself is in doubt.
+    """
+    line, store = ledger.known_line, ledger.store
+    since = max((job.id for job in store.closed_jobs(line.key, RemeasureStep)), default=0)
+    failures = 0
+    for job in reversed(store.closed_jobs(line.key, BankStep, after=since)):
+        (planned,) = store.runs_of(job.id)
+        if planned.tree != line.working or planned.outcome is None:
+            break
+        if not has_failed(planned.outcome.run):
+            break
+        failures += 1
+    if failures < _FAILURES:
+        return None
+    if line.working != line.verified:
+        ledger.move_to(line.verified, [])
+        return "the working line does not run here any more: back to the head"
+    doubt_head(ledger, "it does not run here any more", is_failing=True)
+    return "the head does not run here any more: it is in doubt"

@@ -1,0 +1,143 @@
+"""A peer's best tree on trial against the verified head; if it passes, the head is that tree.
+
+The rule and the pairs are a checkpoint's; the working line starts again from the new head.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from node.line.desk import Desk
+from node.line.head_trial import HeadTrial, note_of, watch_head
+from node.line.kind import ended_runs
+from node.line.ledger import Ledger
+from node.line.publication import CATCHING_UP
+from node.line.trial import MEASURED, Confirmation, Measured
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
+from protocol.changes import Origin
+from protocol.fields import Table, digest, field, integer, line
+from protocol.records import Record
+from protocol.rule import Claim
+from protocol.runs import Run
+from protocol.units import NANO, from_nano
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUpStep(HeadTrial):
+    """Somebody's tree on trial against the verified head: `theirs` without its prose is `tree`.
+
+    `target` is their result, `patch` their patch, `gain_nano` and `lower_nano` what follows from
+    their figures for a step from `base` and at least, positive if better. `verdict` and the word
+    for the claim are filled in when it is closed.
+    """
+
+    base: bytes
+    tree: bytes
+    theirs: bytes
+    patch: bytes
+    target: bytes
+    author: bytes
+    gain_nano: int
+    lower_nano: int | None = None
+    verdict: str = ""
+    word: str | None = None
+    measured: Measured | None = None
+
+    KIND: ClassVar = "catchup"
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("theirs", digest()),
+        field("patch", digest()),
+        field("target", digest()),
+        field("author", digest()),
+        field("gain", integer(), "gain_nano"),
+        field("lower", integer(), "lower_nano", optional=True),
+        field("verdict", line(0, 32)),
+        field("word", line(0, 32), optional=True),
+        field("measured", MEASURED, optional=True),
+    )
+
+    @property
+    def claim(self) -> Claim:
+        """What is claimed of the step, in the metric's unit."""
+        return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        del store
+        return self._what, f"catching up, {run.role}"
+
+    def is_of_peers(self, own: bytes) -> bool:
+        """A tree of others always is."""
+        del own
+        return True
+
+    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+        """Whether a run is of the peer's tree, and not of this node's own head."""
+        del own
+        return run.tree != self.base
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Go on until the rule knows; then the tree is the head, or it stays."""
+        confirmation = self.confirmed(desk, job, runs, claim=self.claim)
+        if confirmation is None:
+            return
+        note = note_of(confirmation)
+        watch_head(desk, job, self.base, confirmation)
+        record = close_catch_up(desk.ledger, job, ended_runs(runs), confirmation, note=note)
+        desk.noise.read_anew()
+        desk.activity.confirmed(self._what, confirmation, record=record.id)
+        desk.on_record()
+
+    @property
+    def _what(self) -> str:
+        return f"best tree of {self.author.hex()[:12]}"
+
+
+def open_catch_up(ledger: Ledger, step: CatchUpStep) -> Job[CatchUpStep]:
+    """Queue a tree to be tried against the verified head."""
+    with ledger.store.transaction():
+        return ledger.open_job(step)
+
+
+def close_catch_up(
+    ledger: Ledger,
+    job: Job[CatchUpStep],
+    runs: Sequence[Run],
+    confirmation: Confirmation,
+    *,
+    note: str,
+) -> Record:
+    """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
+    step, passed = job.step, confirmation.move == "pass"
+    with ledger.store.transaction():
+        patch = _patch(ledger, step)
+        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
+        if passed:
+            ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
+        judged = confirmation.judgement
+        word = judged.claim if judged else None
+        measured = confirmation.measured(record.id)
+        closed = replace(step, verdict=confirmation.verdict, word=word, measured=measured)
+        ledger.close_job(job, closed)
+    return record
+
+
+def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
+    """The step from the head to the tree: theirs, if it is that, else an own one made from it."""
+    theirs = ledger.store.patch(step.patch)
+    if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
+        return step.patch
+    if step.tree != step.theirs:
+        ledger.publication.stripped(step.patch, step.theirs, step.tree)
+    return ledger.publication.patch(
+        step.base,
+        step.tree,
+        title=f"catch up: {theirs.title if theirs else step.theirs.hex()[:12]}",
+        why=f"The best of its board, by {step.author.hex()[:12]}, confirmed here.",
+        parents=(step.patch,),
+        origin=Origin(proposer=CATCHING_UP),
+    ).id

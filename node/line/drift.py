@@ -1,0 +1,116 @@
+"""Whether the machine or the head has drifted, and the doubt about a head that follows from it.
+
+In doubt is a head whose tree measures worse than in its last trial, on the public split, which all
+trials have in common; every head once what figures depend on has changed (torch, the driver, the
+card); and a head that fails. The doubt is kept in the store until the working line is at the head;
+a stack that passes meanwhile settles it. A head that fails is looked at before anything else.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from node.line.ledger import Ledger
+from node.line.surroundings import (
+    Surroundings,
+    changes_between,
+    decisive,
+    keep_surroundings,
+    meta_key,
+    surroundings_of,
+)
+from node.line.trial import Reading
+from node.store.jobs import Job, PlannedRun, Step
+from node.store.store import Store
+from protocol.encoding import Value, decode, encode
+from protocol.kinds import Env
+from protocol.rule import has_drifted
+from protocol.runs import CONTENDED, Run
+
+
+def note_surroundings(ledger: Ledger, env: Env) -> str | None:
+    """Remember what this line is measured in; return what has changed since it last was, if so.
+
+    Then what is known of its noise is a guess again, the bank is forgotten, the head in doubt.
+    """
+    store, line, now = ledger.store, ledger.key, decisive(env)
+    before = surroundings_of(store, line)
+    if before and before.env == now:
+        return None
+    changes = changes_between(before.env, now) if before else None
+    with store.transaction():
+        after_job = store.last_job() if before else 0
+        keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
+        if changes:
+            ledger.forget_bank()
+            doubt_head(ledger, changes)
+    return changes
+
+
+def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> None:
+    """Have the verified head measured again as soon as nothing is built on it.
+
+    At once if `is_failing`: it does not run here any more.
+    """
+    tree = ledger.known_line.verified
+    value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
+    ledger.store.set_meta(meta_key("doubt", ledger.key), encode(value))
+
+
+def is_head_failing(ledger: Ledger) -> bool:
+    """Whether the verified head is in doubt as it does not run."""
+    doubt = doubt_of(ledger)
+    return doubt is not None and doubt.get("fails") is True
+
+
+def is_in_doubt(ledger: Ledger) -> bool:
+    """Whether a doubt is kept, about whichever head."""
+    return ledger.store.meta(meta_key("doubt", ledger.key)) is not None
+
+
+def forget_doubt(ledger: Ledger) -> None:
+    """Let go of what is kept: it is looked at, or its head is no longer the head."""
+    ledger.store.forget_meta(meta_key("doubt", ledger.key))
+
+
+def doubt_of(ledger: Ledger) -> dict[str, Value] | None:
+    """Return what is kept about the present head; None if nothing is."""
+    kept = ledger.store.meta(meta_key("doubt", ledger.key))
+    doubt = decode(kept) if kept else None
+    if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
+        return None
+    return doubt
+
+
+def has_failed(run: Run) -> bool:
+    """Whether a run says that its tree does not run here, rather than that others disturbed it."""
+    return run.status != "ok" and not (run.status == "timeout" and CONTENDED in run.flags)
+
+
+def drift_of(
+    store: Store, job: Job[Any], head: bytes, reading: Reading, trials: Sequence[type[Step]]
+) -> float | None:
+    """Return by how much the head measured worse (> 0) or better in a trial than in the last.
+
+    In the metric's unit, on the public split: that of a trial's own is text that no other trial
+    saw. None if that is within what chance does, or there is no other trial of it; `trials` are the
+    kinds of job that are such.
+    """
+    later = _publics(store.runs_of(job.id), head, reading)
+    for trial in reversed(store.closed_jobs(job.line, *trials)):
+        if trial.id >= job.id:
+            continue
+        earlier = _publics(store.runs_of(trial.id), head, reading)
+        if not earlier or not later:
+            continue
+        if not has_drifted(earlier, later, reading.noise.sd):
+            return None
+        return sum(later) / len(later) - sum(earlier) / len(earlier)
+    return None
+
+
+def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
+    return [
+        reading.value(run.outcome.run.metric_nano)
+        for run in runs
+        if run.tree == tree and run.outcome and run.outcome.run.metric_nano is not None
+    ]

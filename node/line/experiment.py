@@ -1,0 +1,288 @@
+"""Experiments: a proposal against the working line, a screen and then a recheck.
+
+What passes against a base that has moved on meanwhile is tried again on the new one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+from agent.proposal import Proposal
+from node.line.activity import Dot
+from node.line.desk import Desk
+from node.line.kind import JobStep, ended_runs
+from node.line.ledger import Ledger
+from node.line.submission import SUBMITTED, SubmissionStep
+from node.line.trial import Reading, next_of_trial
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
+from protocol.changes import Origin
+from protocol.fields import (
+    Codec,
+    Table,
+    digest,
+    field,
+    fit_line,
+    fit_text,
+    integer,
+    line,
+    listing,
+    nullable,
+    text,
+)
+from protocol.ideas import Edit
+from protocol.runs import Run
+from protocol.units import NANO
+
+PEER: Final = "peer"  # the proposer of what somebody else's record claims
+COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
+
+_MAX_EDIT_TEXT: Final = 4096
+_MAX_EDITS: Final = 64
+_EDIT_TABLE: Final = Table(
+    field("path", line(1, 256)),
+    field("search", text(_MAX_EDIT_TEXT)),
+    field("replace", text(_MAX_EDIT_TEXT)),
+)
+_EDIT: Final = Codec(lambda value: _EDIT_TABLE.read(Edit, value), _EDIT_TABLE.write)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentStep(JobStep):
+    """A proposal as it was made. `bank_nano` is what its base measured when it was proposed.
+
+    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation) and the
+    bank that it was judged against are filled in when it is closed: they are what proposers
+    learn from, and the decision follows from them again. What was handed in has no `edits`. A
+    peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
+    stack of several claims has `co_authors`, one for each claim after the first. `model` and
+    `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
+    """
+
+    base: bytes
+    tree: bytes
+    fingerprint: bytes
+    key: str
+    title: str
+    why: str
+    proposer: str
+    edits: tuple[Edit, ...]
+    bank_nano: tuple[int, ...]
+    parents: tuple[bytes, ...] = ()
+    decision: str = ""
+    gain_milli: int | None = None
+    author: bytes | None = None
+    claim_milli: int | None = None
+    co_authors: tuple[bytes, ...] | None = None
+    model: str | None = None
+    program: bytes | None = None
+    tokens: int | None = None
+    usd_nano: int | None = None
+
+    KIND: ClassVar = "experiment"
+    TABLE: ClassVar = Table(
+        field("base", digest()),
+        field("tree", digest()),
+        field("fingerprint", digest()),
+        field("key", line(1, 120)),
+        field("title", line(1, 120)),
+        field("why", text(600)),
+        field("proposer", line(1, 64)),
+        field("edits", listing(_EDIT, high=_MAX_EDITS)),
+        field("bank", listing(integer(), high=8), "bank_nano"),
+        field("parents", listing(digest(), high=8)),
+        field("decision", line(0, 32)),
+        field("gain", nullable(integer()), "gain_milli"),
+        field("author", digest(), optional=True),
+        field("claim", integer(), "claim_milli", optional=True),
+        field("co_authors", listing(digest(), high=8), optional=True),
+        field("model", line(1, 80), optional=True),
+        field("program", digest(), optional=True),
+        field("tokens", integer(0), optional=True),
+        field("usd", integer(0), "usd_nano", optional=True),
+    )
+
+    @property
+    def origin(self) -> Origin:
+        """Who thought of it, as its patch says."""
+        return Origin(proposer=self.proposer, model=self.model, program=self.program)
+
+    @property
+    def authors(self) -> tuple[bytes, ...]:
+        """Whose claims it tries, one for each claim; of an own idea nobody's."""
+        return () if self.author is None else (self.author, *(self.co_authors or ()))
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        del store
+        return self.title, "recheck" if run.ordinal else "screen"
+
+    def is_of_peers(self, own: bytes) -> bool:
+        """Whether it tries a peer's claim."""
+        del own
+        return self.author is not None
+
+    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+        """Whether a run is audited: a screen that fails on its claim is not."""
+        return run.ordinal > 0 or desk.reading().is_promising(public_nano, self._bank(desk.ledger))
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Recheck what passed its screen; record what is decided."""
+        reading, bank = desk.reading(), self._bank(desk.ledger)
+        is_current = self.base == desk.ledger.known_line.working
+        move = next_of_trial(runs, bank, reading, is_current=is_current)
+        if move == "wait":
+            return
+        if move == "run":
+            plan_recheck(desk.ledger, job)
+            return
+        ended = ended_runs(runs)
+        gain = _gain_sd(ended[-1], bank, reading)
+        decision = {
+            "keep": "kept",
+            "rebase": "rebased",
+            "fail": "rejected" if ended[-1].status == "rejected" else "failed",
+            "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
+        }[move]
+        note = _note(decision, ended, gain)
+        gain_milli = None if gain is None else round(gain * 1000)
+        step = replace(self, decision=decision, gain_milli=gain_milli, bank_nano=bank)
+        record = close_experiment(desk.ledger, job, step, ended, note=note)
+        closed = replace(job, step=step)
+        desk.learner.learn(closed)
+        if decision == "rebased" and step.edits:
+            desk.learner.try_again(closed, record.patch)
+        metric_nano = ended[-1].metric_nano
+        desk.activity.concluded(
+            Dot(
+                title=self.title,
+                decision=decision,
+                metric=None if metric_nano is None else metric_nano / NANO,
+                gain_sd=gain,
+                record=record.result,
+            )
+        )
+        desk.on_record()
+
+    def _bank(self, ledger: Ledger) -> tuple[int, ...]:
+        line = ledger.known_line
+        is_current = self.base == line.working and line.bank_nano
+        return line.bank_nano if is_current else self.bank_nano
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedExperiment:
+    """The ids of the two records that an experiment is."""
+
+    patch: bytes
+    result: bytes
+
+
+def open_experiment(
+    ledger: Ledger,
+    proposal: Proposal,
+    parents: tuple[bytes, ...] = (),
+    *,
+    submission: Job[SubmissionStep] | None = None,
+    author: bytes | None = None,
+    claim_milli: int | None = None,
+    co_authors: tuple[bytes, ...] | None = None,
+) -> Job[ExperimentStep]:
+    """Queue a proposal's screen; from now on its canonical AST counts as tried.
+
+    `submission` is the job that it waited as, which ends with this; `author`, `claim_milli`
+    and `co_authors` are peers', and what they say it gains.
+    """
+    step = ExperimentStep(
+        base=proposal.parent,
+        tree=ledger.blobs.put_source(proposal.source),
+        fingerprint=proposal.fingerprint,
+        key=fit_line(proposal.key, 120),
+        title=fit_line(proposal.title, 120),
+        why=fit_text(proposal.why, 600),
+        proposer=proposal.proposer,
+        edits=proposal.edits,
+        bank_nano=ledger.known_line.bank_nano,
+        parents=parents,
+        author=author,
+        claim_milli=claim_milli,
+        co_authors=co_authors,
+        model=proposal.model and fit_line(proposal.model, 80),
+        program=proposal.program,
+        tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
+        usd_nano=proposal.cost.usd_nano or None,
+    )
+    with ledger.store.transaction():
+        job = ledger.open_job(step)
+        ledger.plan(job, role="candidate", tree=step.tree)
+        if submission:
+            ledger.store.close_job(submission.id)
+        ledger.store.mark_tried(ledger.key.task, step.fingerprint)
+    return job
+
+
+def plan_recheck(ledger: Ledger, job: Job[ExperimentStep]) -> None:
+    """Queue the second run of a promising proposal."""
+    ledger.plan(job, role="candidate", tree=job.step.tree)
+
+
+def close_experiment(
+    ledger: Ledger,
+    job: Job[ExperimentStep],
+    step: ExperimentStep,
+    runs: Sequence[Run],
+    *,
+    note: str,
+) -> RecordedExperiment:
+    """Record a decided proposal with its runs; a kept one becomes the working line.
+
+    One that was handed in and whose base moved on is queued again: no edits could carry it
+    over, and what it measured counts against the old base only.
+    """
+    kept = step.decision == "kept"
+    store = ledger.store
+    with store.transaction():
+        patch = ledger.publication.patch(
+            step.base,
+            step.tree,
+            title=step.title,
+            why=step.why,
+            parents=step.parents,
+            origin=step.origin,
+        )
+        record = ledger.publication.result(
+            patch.id,
+            step.base,
+            step.tree,
+            stage="keep" if kept else "screen",
+            runs=runs,
+            note=note,
+        )
+        store.mark_tried(ledger.key.task, step.fingerprint, record.id)
+        if kept:
+            ledger.go_on_from(step.tree, patch.id, runs[1:])
+        if step.decision == "rebased" and step.proposer == SUBMITTED:
+            ledger.open_job(
+                SubmissionStep(
+                    tree=step.tree,
+                    fingerprint=step.fingerprint,
+                    title=step.title,
+                    why=step.why,
+                    parents=(patch.id,),
+                )
+            )
+        ledger.close_job(job, step)
+    return RecordedExperiment(patch=patch.id, result=record.id)
+
+
+def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: Reading) -> float | None:
+    if run.metric_nano is None or not bank_nano:
+        return None
+    bank = reading.values(bank_nano)
+    return (sum(bank) / len(bank) - reading.value(run.metric_nano)) / reading.noise.sd
+
+
+def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
+    if gain_sd is None:
+        return f"{decision}: {runs[-1].reason}"
+    return f"{decision}: {gain_sd:+.2f} noise sd against the bank in run {len(runs)}"

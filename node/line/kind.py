@@ -1,0 +1,56 @@
+"""What every kind of job has in common: what the agenda asks of it, and what it does.
+
+A kind is one class: its fields are what a job of it remembers between its runs, so that a killed
+node goes on where it was; its methods say how its runs are told of, whose they are, and what
+follows from them. `node.line.kinds` lists them all.
+"""
+
+from typing import Any, ClassVar
+
+from node.line.desk import Desk
+from node.store.jobs import Job, PlannedRun
+from node.store.store import Store
+from protocol.fields import Mapped
+from protocol.runs import Run
+
+
+class JobStep(Mapped):
+    """What a job is for and how far it has come. Bodies are this node's own, never sent."""
+
+    __slots__ = ()
+    KIND: ClassVar[str]  # its word in the store
+    # It decides only when all its runs have ended; meanwhile nothing else begins.
+    IS_EXCLUSIVE: ClassVar[bool] = False
+    # Its runs are compared with each other on one secret split, which it has alone.
+    IS_ON_ONE_SPLIT: ClassVar[bool] = False
+
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Decide what the job does next, given its runs, and write it down."""
+        raise NotImplementedError
+
+    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+        """Return what a run is about and which stage it is, for people."""
+        raise NotImplementedError
+
+    def is_of_peers(self, own: bytes) -> bool:
+        """Whether the job is about a peer's claim, so that its runs are of the peers' share.
+
+        `own` is this node's author.
+        """
+        del own
+        return False
+
+    def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
+        """Whether a run is of a peer's code: what that prints goes into no record of ours."""
+        del run
+        return self.is_of_peers(own)
+
+    def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
+        """Whether a run is audited, given its claim on the public split; all that can count are."""
+        del desk, run, public_nano
+        return True
+
+
+def ended_runs(runs: list[PlannedRun]) -> list[Run]:
+    """Return the runs that have ended, in the order they were planned."""
+    return [run.outcome.run for run in runs if run.outcome]

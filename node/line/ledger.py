@@ -1,0 +1,241 @@
+"""The books of one line: what the loop decided, written as records and queue entries.
+
+Every method is one transaction: a patch, its result, the line's new state and the end of its job
+are on the disk together or not at all. What is decided is none of its business (`node.line.trial`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+from agent.proposal import Proposal
+from node.line.identity import Identity
+from node.line.intents import TTL_S, others_intents
+from node.line.publication import Publication
+from node.line.session import Subject
+from node.line.splits import fresh_nonce
+from node.line.surroundings import meta_key
+from node.line.trial import Confirmation
+from node.store.blobs import Blobs
+from node.store.jobs import Job, Line, LineKey, Step
+from node.store.store import Store
+from protocol.encoding import decode, encode
+from protocol.errors import ArnodeError
+from protocol.fields import fit_line
+from protocol.records import Record
+from protocol.runs import Role, Run
+from protocol.source import Source
+
+LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
+
+
+class Kind(Step, Protocol):
+    """A kind of job, as far as the ledger looks: whether its runs share a secret split."""
+
+    IS_ON_ONE_SPLIT: ClassVar[bool]
+
+
+class Tried(Protocol):
+    """A tree that is on trial against a base."""
+
+    @property
+    def base(self) -> bytes:
+        """What it is held against."""
+
+    @property
+    def tree(self) -> bytes:
+        """What is on trial."""
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class Ledger:
+    """Writes one line's history. `line` is None before the baseline is measured."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        identity: Identity,
+        subject: Subject,
+        clock_ms: Callable[[], int],
+        random_seed: Callable[[], int],
+    ) -> None:
+        self.store = store
+        self.key = LineKey(task=subject.manifest.id, hardware_class=subject.hardware_class)
+        self.line = store.load_line(self.key)
+        self.blobs = blobs
+        self.subject = subject
+        self.publication = Publication(
+            store=store, blobs=blobs, identity=identity, subject=subject, clock_ms=clock_ms
+        )
+        self._clock_ms = clock_ms
+        self._random_seed = random_seed
+
+    @property
+    def known_line(self) -> Line:
+        """The line, once its baseline is measured."""
+        if self.line is None:
+            raise ArnodeError("the baseline is not measured yet", "start the node first")
+        return self.line
+
+    @property
+    def explored(self) -> Source:
+        """Where the node explores: the working line, before its first run the task's baseline."""
+        return self.source(self.line.working) if self.line else self.subject.source
+
+    def source(self, tree: bytes) -> Source:
+        """The exact source of a tree that ran here."""
+        return self.blobs.get_source(tree)
+
+    def others_intents(self) -> list[Record]:
+        """What others say that they are trying on this line now."""
+        return others_intents(
+            self.store, self.key, author=self.publication.author, now_ms=self._clock_ms()
+        )
+
+    def intend(self, proposal: Proposal) -> None:
+        """Say that this is about to be tried."""
+        with self.store.transaction():
+            self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
+
+    def announce(self) -> None:
+        """Record who works here on which task, where that is not known yet."""
+        with self.store.transaction():
+            self.publication.announce()
+
+    def begin_at(self, tree: bytes, runs: Sequence[Run]) -> None:
+        """Let both lines begin at the baseline's tree, with these runs of it as the bank."""
+        self.save(
+            Line(
+                task=self.key.task,
+                hardware_class=self.key.hardware_class,
+                verified=tree,
+                working=tree,
+                stack=(),
+                bank_nano=_public(runs),
+                checkpoint_ms=self._clock_ms(),
+            )
+        )
+
+    # The working line
+
+    def go_on_from(self, tree: bytes, patch: bytes, runs: Sequence[Run]) -> None:
+        """Make a tree the working line, by a patch, with these runs of it as the bank."""
+        self.go_on_at(tree, (*self.known_line.stack, patch), runs)
+
+    def go_on_at(self, tree: bytes, stack: tuple[bytes, ...], runs: Sequence[Run]) -> None:
+        """Let the working line be a tree that a stack leads to from the head, with these runs."""
+        line = self.known_line
+        self.save(replace(line, working=tree, stack=stack, bank_nano=_public(runs)))
+
+    def forget_bank(self) -> None:
+        """Let screens of a new session wait for new runs: another day measures a little off."""
+        if self.line and self.line.bank_nano:
+            self.save(replace(self.line, bank_nano=()))
+
+    # Trials of the verified head
+
+    def plan_fresh_pair(self, job: Job[Any], base: bytes, candidate: bytes) -> None:
+        """Commit to a pair with a seed that nobody could know."""
+        self.plan_pair(job, base, candidate, self._random_seed())
+
+    def plan_anchors(self, job: Job[Any], seeds: Sequence[int]) -> None:
+        """Queue the baseline tree beside the last pairs, with their seeds."""
+        with self.store.transaction():
+            for seed in seeds:
+                tree = self.subject.source.tree
+                self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
+
+    def record_confirmation(
+        self,
+        patch: bytes,
+        step: Tried,
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        *,
+        note: str,
+    ) -> Record:
+        """Record what pairs with the head came to; part of whatever follows from it.
+
+        Others of the class learn of the noise from the base runs, if there are enough.
+        """
+        record = self.publication.result(
+            patch,
+            step.base,
+            step.tree,
+            stage="confirm",
+            runs=runs,
+            note=note,
+            has_verdict=confirmation.judgement is not None,
+        )
+        if len(fresh := _unselected(runs)) >= LEAST_RUNS:
+            self.publication.noise(step.base, fresh)
+        return record
+
+    def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
+        """Let both lines begin anew at a tree, with these runs of it as the bank."""
+        if tree != self.known_line.verified:
+            self.note_move()
+        self.save(
+            replace(
+                self.known_line,
+                verified=tree,
+                working=tree,
+                stack=(),
+                bank_nano=_public(runs),
+                checkpoint_ms=self._clock_ms(),
+            )
+        )
+
+    @property
+    def moved_at_job(self) -> int:
+        """The number of the last job before the verified head last moved; 0 if it never did."""
+        kept = self.store.meta(meta_key("moved", self.key))
+        value = decode(kept) if kept else 0
+        return value if isinstance(value, int) else 0
+
+    def note_move(self) -> None:
+        """Remember that the verified head moves now."""
+        self.store.set_meta(meta_key("moved", self.key), encode(self.store.last_job()))
+
+    # Jobs and their runs
+
+    def open_job(self, step: K) -> Job[K]:
+        """Put a job of this line into the queue, with a secret split of its own if it needs one."""
+        split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
+        return self.store.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
+
+    def close_job(self, job: Job[Any], step: Step) -> None:
+        """Take a job out of the queue, with what came of it. Callers hold the transaction."""
+        self.store.update_step(job, step)
+        self.store.close_job(job.id)
+
+    def plan_pair(self, job: Job[Any], base: bytes, candidate: bytes, seed: int) -> None:
+        """Commit to a pair: one seed, base and candidate in random order."""
+        order: list[tuple[Role, bytes]] = [("base", base), ("candidate", candidate)]
+        if self._random_seed() % 2:
+            order.reverse()
+        with self.store.transaction():
+            for role, tree in order:
+                self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
+
+    def plan(self, job: Job[Any], *, role: Role, tree: bytes) -> None:
+        """Commit to one run of a tree."""
+        self.store.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
+
+    def save(self, line: Line) -> None:
+        """Remember where the line stands."""
+        self.store.save_line(line)
+        self.line = line
+
+
+def _public(runs: Sequence[Run]) -> tuple[int, ...]:
+    return tuple(run.metric_nano for run in runs if run.metric_nano is not None)
+
+
+def _unselected(runs: Sequence[Run]) -> list[Run]:
+    """Return a confirmation's base runs that went well: one tree, fresh seeds, picked by nobody."""
+    return [run for run in runs if run.role == "base" and run.status == "ok"]

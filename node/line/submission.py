@@ -1,0 +1,48 @@
+"""A source that was handed in and waits for its turn as an experiment (`node.line.handed_in`)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from node.line.ledger import Ledger
+from node.store.jobs import Job
+from protocol.fields import Mapped, Table, digest, field, fit_line, fit_text, line, listing, text
+from protocol.source import Source
+
+SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionStep(Mapped):
+    """A source that was handed in. Its base is the working line when its turn comes."""
+
+    tree: bytes
+    fingerprint: bytes
+    title: str
+    why: str
+    parents: tuple[bytes, ...] = ()
+
+    KIND: ClassVar = "submission"
+    IS_ON_ONE_SPLIT: ClassVar = False  # it has no runs
+    TABLE: ClassVar = Table(
+        field("tree", digest()),
+        field("fingerprint", digest()),
+        field("title", line(1, 120)),
+        field("why", text(600)),
+        field("parents", listing(digest(), high=8)),
+    )
+
+
+def open_submission(
+    ledger: Ledger, source: Source, *, fingerprint: bytes, title: str, why: str
+) -> Job[SubmissionStep]:
+    """Queue a source that was handed in; from now on its canonical AST counts as tried."""
+    step = SubmissionStep(
+        tree=ledger.blobs.put_source(source),
+        fingerprint=fingerprint,
+        title=fit_line(title, 120),
+        why=fit_text(why, 600),
+    )
+    with ledger.store.transaction():
+        job = ledger.open_job(step)
+        ledger.store.mark_tried(ledger.key.task, fingerprint)
+    return job
