@@ -53,7 +53,7 @@ OUTCOME = RunOutcome(
     reason=None,
     unquoted=None,
     log_tail="",
-    claims=None,
+    answers=None,
 )
 CRASHED = replace(
     OUTCOME,

@@ -90,13 +90,13 @@ class KeptRuns:
         said = json.loads(path.read_bytes())
         audit = said.pop("audit")
         flags = tuple(said.pop("flags"))
-        return RunOutcome(**said, audit=audit and Audit(**audit), flags=flags, claims=None)
+        return RunOutcome(**said, audit=audit and Audit(**audit), flags=flags, answers=None)
 
     def put(self, tree: bytes, outcome: RunOutcome) -> None:
         """Keep a run whose end the source and the seed decide."""
         if outcome.status not in _DETERMINED:
             return
-        said = asdict(replace(outcome, claims=None, stages=()))
+        said = asdict(replace(outcome, answers=None, stages=()))
         del said["claims"], said["stages"]  # the one is large, the other no other run's
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
