@@ -97,7 +97,7 @@ class KeptRuns:
         if outcome.status not in _DETERMINED:
             return
         said = asdict(replace(outcome, answers=None, stages=()))
-        del said["claims"], said["stages"]  # the one is large, the other no other run's
+        del said["answers"], said["stages"]  # the one is large, the other no other run's
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(said).encode())
