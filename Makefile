@@ -39,14 +39,14 @@ check: setup
 # PART=decisions|attesting|swarm|explore|repeats|pipeline|records|syncing|peers|crowding|
 # network, else all; figures are kept in docs/bench.json.
 bench: setup
-	@$(BIN)/python -m tests.bench $(PART)
+	@$(BIN)/python -m tools.bench $(PART)
 
 # PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json; without a card
 # at toy size. No environment: where a card is lent there may be no network to fill one from.
 gpu:
-	@$(PYTHON) -m tests.gpu $(PART) $(ARGS)
+	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars|knobs|
 # model; figures are appended to docs/soak.jsonl.
 soak: setup
-	@$(BIN)/python -m tests.soak $(PART)
+	@$(BIN)/python -m tools.soak $(PART)

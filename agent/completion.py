@@ -6,7 +6,11 @@ is a value, because a model that is away, slow or talks nonsense is an ordinary 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
+
+from protocol.fields import Mapped, utf8
+
+PROMPT_BYTES: Final = 2 << 20  # of one message
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 FaultKind: TypeAlias = Literal[
@@ -25,11 +29,11 @@ FaultKind: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Mapped):
     """One turn of a conversation."""
 
     role: Role
-    content: str
+    content: Annotated[str, utf8(PROMPT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

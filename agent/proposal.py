@@ -5,15 +5,22 @@ its time and may have nothing. Neither decides what is kept. Texts of others are
 wrote them: whoever shows one makes it harmless first (`agent.model.quoting`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from agent.source.literals import Scalar
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 
 Decision = Literal["screened_out", "rechecked_out", "kept", "failed", "rejected"]
+DECISION_WORDS: Final[Mapping[Decision, str]] = {
+    "kept": "kept",
+    "rechecked_out": "rechecked out",
+    "screened_out": "screened out",
+    "failed": "failed",
+    "rejected": "rejected",
+}
 Level = Literal["claimed", "others", "here"]
 Aim = Literal["improve", "elsewhere", "combine", "simplify"]
 

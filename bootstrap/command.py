@@ -1,11 +1,11 @@
 """`arnode bootstrap run`: the command line of a well-known node."""
 
-import os
-
 import click
 
+from node.commands.basics import setting_option
 from node.home.home import Home
-from node.settings.config import load_config
+from node.settings.config import config_of
+from node.settings.values import Given
 from protocol.errors import UsageError
 
 _HTTP = "127.0.0.1:7842"
@@ -18,12 +18,8 @@ def bootstrap() -> None:
 
 @bootstrap.command()
 @click.option("--network", metavar="NAME", help="The network to serve (default: the one in use).")
-@click.option(
-    "--listen", multiple=True, metavar="ADDR", help="Where to listen, like /ip4/0.0.0.0/tcp/4001."
-)
-@click.option(
-    "--bootstrap", "others", multiple=True, metavar="ADDR", help="Another such node to know."
-)
+@setting_option("listen")
+@setting_option("bootstrap", "Another such node to know.")
 @click.option(
     "--http",
     default=_HTTP,
@@ -38,19 +34,12 @@ def bootstrap() -> None:
     show_default=True,
     help="Pass connections on to nodes that nobody can dial.",
 )
-def run(
-    network: str | None,
-    listen: tuple[str, ...],
-    others: tuple[str, ...],
-    http: str,
-    relays: bool,
-) -> None:
+def run(network: str | None, http: str, relays: bool, **flags: Given) -> None:
     """Serve a network until stopped: Ctrl-C, or SIGTERM."""
     from bootstrap.program import run_bootstrap
 
-    flags = {"net": network, "listen": listen or None, "bootstrap": others or None}
-    home = Home.locate(os.environ)
-    config = load_config(home.config, env=os.environ, flags=flags).config
+    home = Home.here()
+    config = config_of(home, {"net": network, **flags})
     run_bootstrap(
         home, config, http=None if http == "none" else _host_and_port(http), relays=relays
     )

@@ -13,22 +13,9 @@ its word; whether the runs bear the verdict out is for readers to see.
 
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from protocol.fields import (
-    CLASS_PATTERN,
-    WORD_PATTERN,
-    Codec,
-    Mapped,
-    Table,
-    binary,
-    digest,
-    field,
-    integer,
-    listing,
-    nullable,
-    word,
-)
+from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Word, binary, integer
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 
@@ -59,31 +46,17 @@ class AttestBody(Mapped):
     """
 
     kind: ClassVar = "attest"
-    task: bytes
-    hardware_class: str
+    task: Digest
+    hardware_class: ClassName
     env: Env
-    base: bytes
-    tree: bytes
-    target: bytes | None
-    proof: bytes
-    runs: tuple[Run, ...]
-    verdict: str
-    alpha_millionths: int | None = None
-    max_pairs: int | None = None
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("env", Codec(Env.from_value, Env.to_value)),
-        field("base", digest()),
-        field("tree", digest()),
-        field("target", nullable(digest())),
-        field("proof", binary(64, 64)),
-        field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
-        field("verdict", word(WORD_PATTERN)),
-        field("alpha", integer(1, _MILLION), "alpha_millionths", optional=True),
-        field("pairs", integer(1, MAX_PAIRS), "max_pairs", optional=True),
-    )
+    base: Digest
+    tree: Digest
+    target: Digest | None
+    proof: Annotated[bytes, binary(64, 64)]
+    runs: Annotated[tuple[Run, ...], Items(1, MAX_RUNS)]
+    verdict: Word
+    alpha_millionths: Annotated[int | None, integer(1, _MILLION), Named("alpha"), OPTIONAL] = None
+    max_pairs: Annotated[int | None, integer(1, MAX_PAIRS), Named("pairs"), OPTIONAL] = None
 
     def proof_by(self, author: bytes) -> Signature:
         """Return what this author must have signed."""

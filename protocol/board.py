@@ -20,7 +20,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import ClassVar, Final
+from typing import Annotated, Final
 
 from protocol.board_facts import (
     Claim,
@@ -31,19 +31,7 @@ from protocol.board_facts import (
     read_withdrawal,
 )
 from protocol.encoding import encode
-from protocol.fields import (
-    FLAG_PATTERN,
-    Codec,
-    Mapped,
-    Table,
-    boolean,
-    digest,
-    field,
-    integer,
-    listing,
-    nullable,
-    word,
-)
+from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word, integer
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of
@@ -65,55 +53,29 @@ class Row(Mapped):
     whose own runs do not bear out what they say.
     """
 
-    rank: int | None
+    rank: Positive | None
     tie: bool
-    tree: bytes
-    author: bytes
-    result: bytes
-    metric_nano: int
-    anchor_pairs: int
-    gain_anchor_nano: int | None
-    gain_anchor_lower_nano: int | None
-    attested_pairs: int
-    gain_attested_nano: int | None
-    gain_attested_lower_nano: int | None
-    pairs: int
-    gain_nano: int
-    gain_lower_nano: int
-    tries: int
-    confirmed: int
-    smaller: int
-    refuted: int
-    unsupported: int
-    adopted: int
+    tree: Digest
+    author: Digest
+    result: Digest
+    metric_nano: Annotated[int, Named("metric")]
+    anchor_pairs: Natural
+    gain_anchor_nano: Annotated[int | None, Named("gain_anchor")]
+    gain_anchor_lower_nano: Annotated[int | None, Named("gain_anchor_lower")]
+    attested_pairs: Natural
+    gain_attested_nano: Annotated[int | None, Named("gain_attested")]
+    gain_attested_lower_nano: Annotated[int | None, Named("gain_attested_lower")]
+    pairs: Annotated[int, integer(2)]
+    gain_nano: Annotated[int, Named("gain")]
+    gain_lower_nano: Annotated[int, Named("gain_lower")]
+    tries: Positive
+    confirmed: Natural
+    smaller: Natural
+    refuted: Natural
+    unsupported: Natural
+    adopted: Natural
     env: Env
-    flags: tuple[str, ...]
-
-    TABLE: ClassVar = Table(
-        field("rank", nullable(integer(1))),
-        field("tie", boolean()),
-        field("tree", digest()),
-        field("author", digest()),
-        field("result", digest()),
-        field("metric", integer(), "metric_nano"),
-        field("anchor_pairs", integer(0)),
-        field("gain_anchor", nullable(integer()), "gain_anchor_nano"),
-        field("gain_anchor_lower", nullable(integer()), "gain_anchor_lower_nano"),
-        field("attested_pairs", integer(0)),
-        field("gain_attested", nullable(integer()), "gain_attested_nano"),
-        field("gain_attested_lower", nullable(integer()), "gain_attested_lower_nano"),
-        field("pairs", integer(2)),
-        field("gain", integer(), "gain_nano"),
-        field("gain_lower", integer(), "gain_lower_nano"),
-        field("tries", integer(1)),
-        field("confirmed", integer(0)),
-        field("smaller", integer(0)),
-        field("refuted", integer(0)),
-        field("unsupported", integer(0)),
-        field("adopted", integer(0)),
-        field("env", Codec(Env.from_value, Env.to_value)),
-        field("flags", listing(word(FLAG_PATTERN), high=2)),
-    )
+    flags: Annotated[tuple[Word, ...], Items(0, 2)]
 
     @property
     def found_gain(self) -> int:

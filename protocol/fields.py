@@ -1,52 +1,114 @@
-"""Frozen field tables: how a map of a record becomes a typed value, and back.
+"""How a map of a record becomes a typed value, and back: frozen dataclasses of annotated fields.
 
-A table lists a map's fields with the limits of each. Reading checks every listed field, ignores
-the others (the record's payload keeps them) and answers with the first fault as a `Rejected`.
-Limits of text count code points. Whatever a table accepts once must be accepted for ever.
+A dataclass that is a `Mapped` says once what its map holds. Each field's type and what is noted of
+it (`Annotated`) are how it is read, with its limits, and written:
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class FileChange(Mapped):
+        path: RelativePath
+        old: Digest | None                             # nil stands for None
+        size_bytes: Annotated[Natural, Named("size")]  # has another name in the map
+        note: Annotated[str | None, line(1, 80), OPTIONAL] = None  # left out for None, never nil
+
+Fields are read in the order in which they stand. Reading checks every one of them, ignores what
+else is in a map (the record's payload keeps it) and answers with the first fault as a `Rejected`.
+Limits of text count code points. Whatever is accepted once must be accepted for ever.
 """
 
-import itertools
-import re
-import unicodedata
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from enum import Enum
+from types import NoneType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
-from protocol.encoding import MAX_INT, Value
+from protocol.codecs import (
+    CLASS_PATTERN,
+    FLAG_PATTERN,
+    NAME_PATTERN,
+    WORD_PATTERN,
+    Codec,
+    any_map,
+    binary,
+    boolean,
+    choice,
+    digest,
+    fit_line,
+    fit_text,
+    integer,
+    line,
+    listing,
+    nullable,
+    pair,
+    relative_path,
+    strictly_rising,
+    text,
+    utf8,
+    without_hidden,
+    word,
+)
+from protocol.encoding import Value
 from protocol.errors import Rejected
 
+__all__ = [
+    "CLASS_PATTERN",
+    "FLAG_PATTERN",
+    "NAME_PATTERN",
+    "OPTIONAL",
+    "UNWRITTEN",
+    "WORD_PATTERN",
+    "ClassName",
+    "Codec",
+    "Digest",
+    "Field",
+    "Items",
+    "Mapped",
+    "ModelName",
+    "Named",
+    "NamedDigest",
+    "Natural",
+    "Positive",
+    "RelativePath",
+    "Table",
+    "Valued",
+    "Word",
+    "any_map",
+    "binary",
+    "boolean",
+    "choice",
+    "codec_of",
+    "digest",
+    "field",
+    "fit_line",
+    "fit_text",
+    "integer",
+    "line",
+    "listing",
+    "nullable",
+    "pair",
+    "relative_path",
+    "strictly_rising",
+    "text",
+    "utf8",
+    "without_hidden",
+    "word",
+]
+
 T = TypeVar("T")
-
-CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
-NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
-FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
-WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that later versions extend
-# Relative, forward slashes, no component that is hidden, "." or "..".
-_COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
-_PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
-_MAX_PATH = 128
-# Unicode's category Cc, which is closed for ever, without and with tab and newline.
-_CONTROL_BUT_BREAKS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
-_CONTROL = "\t\n" + _CONTROL_BUT_BREAKS
-# What shows nothing, turns text around, ends a line or means what each reader likes; written out,
-# so that no version of Unicode changes it. Not among them: the joiners U+200C and U+200D and the
-# variation selectors U+180B-180F and U+FE00-FE0F, without which languages and emoji are misspelt.
-_HIDDEN = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
-) + "".join(chr(plane << 16 | last) for plane in range(1, 14) for last in (0xFFFE, 0xFFFF))
-_NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
-_NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
-_IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
-
-
-@dataclass(frozen=True, slots=True)
-class Codec(Generic[T]):
-    """How one field's value is read, with its limits, and written."""
-
-    read: Callable[[Value], T | Rejected]
-    write: Callable[[T], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +139,15 @@ class Table:
             (entry.name, entry.codec.read, entry.attribute, entry.optional) for entry in fields
         ]
         self.names: Final = frozenset(entry.name for entry in fields)
+
+    @classmethod
+    def of(cls, kind: type) -> Self:
+        """Return the table that a dataclass's annotations are, in the order of its fields."""
+        annotations: dict[str, object] = {}
+        for one in reversed(kind.__mro__):
+            annotations |= inspect.get_annotations(one)
+        entries = (_entry(attribute, noted) for attribute, noted in annotations.items())
+        return cls(*(entry for entry in entries if entry is not None))
 
     def read(
         self,
@@ -113,26 +184,29 @@ class Table:
         }
 
 
-def _same(value: Any) -> Value:
-    return value  # type: ignore[no-any-return]
+@runtime_checkable
+class Valued(Protocol):
+    """What stands in records as a value of its own."""
 
+    def to_value(self) -> Value:
+        """Return the value that stands for it."""
 
-def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
-    """An int in low … high; never a bool."""
-
-    def read(value: Value) -> int | Rejected:
-        if type(value) is not int:
-            return Rejected("not an int")
-        return value if low <= value <= high else Rejected(f"{value} is not in {low} … {high}")
-
-    return Codec(read, _same)
+    @classmethod
+    def from_value(cls, value: Value) -> Self | Rejected:
+        """Return what `value` stands for, or the first reason why it stands for none."""
 
 
 class Mapped:
-    """A value that stands in records as a map: a dataclass with a table of its fields."""
+    """A value that stands in records as a map: a dataclass, whose fields are those of the map."""
 
     __slots__ = ()
     TABLE: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        """Make the table, once: a class with slots is made anew, with what the first one had."""
+        super().__init_subclass__()
+        if "TABLE" not in vars(cls):
+            cls.TABLE = Table.of(cls)
 
     def to_value(self) -> Value:
         """Return the map that stands for it."""
@@ -148,162 +222,86 @@ class Mapped:
         return None
 
 
-def boolean() -> Codec[bool]:
-    """True or false; never 0 or 1."""
-    return Codec(lambda value: value if type(value) is bool else Rejected("not a bool"), _same)
+class Named(NamedTuple):
+    """Notes a field's name in the map, where it is not the attribute's."""
+
+    name: str
 
 
-def binary(low: int, high: int) -> Codec[bytes]:
-    """Bytes, low … high of them."""
+class Items(NamedTuple):
+    """Notes how many items a `tuple[…, ...]` may have."""
 
-    def read(value: Value) -> bytes | Rejected:
-        if type(value) is not bytes:
-            return Rejected("not bytes")
-        if low <= len(value) <= high:
-            return value
-        return Rejected(f"{len(value)} bytes where {low} … {high} are allowed")
-
-    return Codec(read, _same)
+    low: int
+    high: int
 
 
-def digest() -> Codec[bytes]:
-    """A sha256, a key or an id: 32 bytes."""
-    return binary(32, 32)
+class _Mark(Enum):
+    OPTIONAL = "left out of the map for None, and never nil"
+    UNWRITTEN = "no field of the map"
 
 
-def line(low: int, high: int) -> Codec[str]:
-    """Text on one line: no control or hidden characters, low … high code points."""
-    return _text(low, high, forbidden=_NOT_IN_LINES)
+OPTIONAL: Final = _Mark.OPTIONAL
+UNWRITTEN: Final = _Mark.UNWRITTEN
+
+Digest: TypeAlias = Annotated[bytes, digest()]
+Natural: TypeAlias = Annotated[int, integer(0)]  # 0, 1, 2 …
+Positive: TypeAlias = Annotated[int, integer(1)]
+Word: TypeAlias = Annotated[str, word(WORD_PATTERN)]
+ModelName: TypeAlias = Annotated[str, line(1, 80)]  # a language model's
+RelativePath: TypeAlias = Annotated[str, relative_path()]
+NamedDigest: TypeAlias = tuple[RelativePath, Digest]  # of a file
+ClassName: TypeAlias = Annotated[str, word(CLASS_PATTERN), Named("class")]
 
 
-def text(high: int) -> Codec[str]:
-    """Text of at most `high` code points; of control and hidden ones only newline and tab."""
-    return _text(0, high, forbidden=_NOT_IN_TEXT)
+def codec_of(annotation: object) -> Codec[Any]:
+    """Return how what is annotated so is read and written.
 
-
-def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
-    def read(value: Value) -> str | Rejected:
-        if type(value) is not str:
-            return Rejected("not text")
-        if not low <= len(value) <= high:
-            return Rejected(f"{len(value)} characters where {low} … {high} are allowed")
-        found = forbidden.search(value)
-        if found is None:
-            return value
-        if _IS_HIDDEN.match(found[0]):
-            return Rejected(f"the hidden character U+{ord(found[0]):04X}")
-        return Rejected("a control character")
-
-    return Codec(read, _same)
-
-
-def word(pattern: str) -> Codec[str]:
-    """Text that matches the whole pattern."""
-    expression = re.compile(pattern)
-
-    def read(value: Value) -> str | Rejected:
-        if type(value) is not str:
-            return Rejected("not text")
-        return value if expression.fullmatch(value) else Rejected(f"does not match {pattern}")
-
-    return Codec(read, _same)
-
-
-def choice(*words: str) -> Codec[str]:
-    """One of these words."""
-
-    def read(value: Value) -> str | Rejected:
-        if type(value) is not str or value not in words:
-            return Rejected("none of " + ", ".join(words))
-        return value
-
-    return Codec(read, _same)
-
-
-def relative_path() -> Codec[str]:
-    """A relative path that stays below its folder and hides nothing, on any system."""
-
-    def read(value: Value) -> str | Rejected:
-        if type(value) is str and len(value) <= _MAX_PATH and _PATH.fullmatch(value):
-            return value
-        return Rejected("not a plain relative path")
-
-    return Codec(read, _same)
-
-
-def any_map() -> Codec[Value]:
-    """A map, whatever it holds."""
-    return Codec(lambda value: value if type(value) is dict else Rejected("not a map"), _same)
-
-
-def nullable(codec: Codec[T]) -> Codec[T | None]:
-    """The same, or nil."""
-
-    def read(value: Value) -> T | Rejected | None:
-        return None if value is None else codec.read(value)
-
-    return Codec(read, lambda item: None if item is None else codec.write(item))
-
-
-def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]:
-    """A list of low … high items, as a tuple."""
-
-    def read(value: Value) -> tuple[T, ...] | Rejected:
-        if type(value) is not list:
-            return Rejected("not a list")
-        if not low <= len(value) <= high:
-            return Rejected(f"{len(value)} items where {low} … {high} are allowed")
-        items: list[T] = []
-        for index, entry in enumerate(value):
-            item = codec.read(entry)
-            if isinstance(item, Rejected):
-                return Rejected(f"[{index}]: {item.reason}")
-            items.append(item)
-        return tuple(items)
-
-    return Codec(read, lambda items: [codec.write(item) for item in items])
-
-
-def pair(first: Codec[str], second: Codec[bytes]) -> Codec[tuple[str, bytes]]:
-    """A list of two: a name and a digest."""
-
-    def read(value: Value) -> tuple[str, bytes] | Rejected:
-        if type(value) is not list or len(value) != 2:
-            return Rejected("not a pair")
-        left, right = first.read(value[0]), second.read(value[1])
-        if isinstance(left, Rejected):
-            return left
-        return right if isinstance(right, Rejected) else (left, right)
-
-    return Codec(read, lambda item: [item[0], item[1]])
-
-
-def strictly_rising(names: list[str]) -> bool:
-    """Tell whether the names are sorted and none occurs twice."""
-    return all(left < right for left, right in itertools.pairwise(names))
-
-
-def without_hidden(value: Value) -> Value:
-    """Return a value with U+FFFD for each hidden character, as `line` and `text` want it."""
-    if type(value) is str:
-        return value if value.isascii() else _IS_HIDDEN.sub("\ufffd", value)
-    if type(value) is list:
-        return [without_hidden(item) for item in value]
-    if type(value) is dict:
-        return {name: without_hidden(item) for name, item in value.items()}
-    return value
-
-
-def fit_line(raw: str, limit: int) -> str:
-    """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
-    return fit_text(" ".join(raw.split()), limit)
-
-
-def fit_text(raw: str, limit: int) -> str:
-    """Return `raw` made acceptable to `text`: NFC, no control or hidden characters, cut to `limit`.
-
-    A prefix of NFC text is NFC, so cutting comes last.
+    Raises:
+        TypeError: neither its type nor what is noted of it says so.
     """
-    encodable = raw.encode("utf-8", "replace").decode("utf-8")
-    shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
-    return unicodedata.normalize("NFC", shown)[:limit]
+    kind, notes, has_none = _taken_apart(annotation)
+    noted = (note for note in notes if isinstance(note, Codec))
+    codec = next(noted, None) or _codec_of_type(kind, notes)
+    return nullable(codec) if has_none and OPTIONAL not in notes else codec
+
+
+def _entry(attribute: str, annotation: object) -> Field | None:
+    """Return a field's line of the table; None of what is no field of the map."""
+    _, notes, _ = _taken_apart(annotation)
+    if UNWRITTEN in notes or ClassVar in (annotation, get_origin(annotation)):
+        return None
+    name = next((note.name for note in notes if isinstance(note, Named)), attribute)
+    return Field(name, codec_of(annotation), attribute, OPTIONAL in notes)
+
+
+def _taken_apart(annotation: object) -> tuple[object, list[object], bool]:
+    """Return the bare type, what is noted of it, and whether None may stand in its place."""
+    notes: list[object] = []
+    has_none = False
+    while True:
+        match get_origin(annotation), get_args(annotation):
+            case origin, (inner, *more) if origin is Annotated:
+                annotation = inner
+                notes += more
+            case _, (inner, none) if none is NoneType:
+                annotation, has_none = inner, True
+            case _:
+                return annotation, notes, has_none
+
+
+def _codec_of_type(kind: object, notes: list[object]) -> Codec[Any]:
+    sizes = [note for note in notes if isinstance(note, Items)]
+    match get_origin(kind), get_args(kind):
+        case None, _ if kind is bool:
+            return boolean()
+        case None, _ if kind is int:
+            return integer()
+        case None, _ if isinstance(kind, type) and issubclass(kind, Valued):
+            return Codec(kind.from_value, kind.to_value)
+        case origin, words if origin is Literal:
+            return choice(*words)
+        case origin, (item, end) if origin is tuple and end is ... and sizes:
+            return listing(codec_of(item), low=sizes[0].low, high=sizes[0].high)
+        case origin, (first, second) if origin is tuple and second is not ...:
+            return pair(codec_of(first), codec_of(second))
+    raise TypeError(f"what {kind} is read by and written as is not said: note a codec")

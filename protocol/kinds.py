@@ -18,29 +18,25 @@ does not know: a record with one is kept, passed on, and counts for nothing.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from protocol.attestation import AttestBody
 from protocol.changes import Diff, FileChange, FoundOn, Origin
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
-    CLASS_PATTERN,
-    WORD_PATTERN,
-    Codec,
+    OPTIONAL,
+    ClassName,
+    Digest,
+    Items,
     Mapped,
-    Table,
+    Named,
+    Positive,
+    Word,
     binary,
-    boolean,
-    digest,
-    field,
-    integer,
     line,
-    listing,
-    nullable,
     strictly_rising,
     text,
-    word,
 )
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
@@ -97,19 +93,11 @@ class ProfileBody(Mapped):
     """
 
     kind: ClassVar = "profile"
-    name: str
-    version: str
-    transport: bytes
-    binding: bytes
-    classes: tuple[str, ...]
-
-    TABLE: ClassVar = Table(
-        field("name", line(1, MAX_NAME)),
-        field("version", line(0, 32)),
-        field("transport", digest()),
-        field("binding", binary(64, 64)),
-        field("classes", listing(word(CLASS_PATTERN), high=_MAX_CLASSES)),
-    )
+    name: Annotated[str, line(1, MAX_NAME)]
+    version: Annotated[str, line(0, 32)]
+    transport: Digest
+    binding: Annotated[bytes, binary(64, 64)]
+    classes: Annotated[tuple[ClassName, ...], Items(0, _MAX_CLASSES)]
 
     def binds(self, author: bytes) -> bool:
         """Tell whether the transport key vouches for this author."""
@@ -145,32 +133,16 @@ class PatchBody(Mapped):
     """The step from a base tree to a tree; the tree is the authority, the diff is to read."""
 
     kind: ClassVar = "patch"
-    task: bytes
-    base: bytes
-    tree: bytes
-    files: tuple[FileChange, ...]
+    task: Digest
+    base: Digest
+    tree: Digest
+    files: Annotated[tuple[FileChange, ...], Items(1, MAX_FILES)]
     diff: Diff
-    title: str
-    why: str
-    parents: tuple[bytes, ...]
+    title: Annotated[str, line(1, MAX_TITLE)]
+    why: Annotated[str, text(MAX_WHY)]
+    parents: Annotated[tuple[Digest, ...], Items(0, _MAX_PARENTS)]
     origin: Origin
-    found_on: FoundOn | None = None
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("base", digest()),
-        field("tree", digest()),
-        field(
-            "files",
-            listing(Codec(FileChange.from_value, FileChange.to_value), low=1, high=MAX_FILES),
-        ),
-        field("diff", Codec(Diff.from_value, Diff.to_value)),
-        field("title", line(1, MAX_TITLE)),
-        field("why", text(MAX_WHY)),
-        field("parents", listing(digest(), high=_MAX_PARENTS)),
-        field("origin", Codec(Origin.from_value, Origin.to_value)),
-        field("found_on", Codec(FoundOn.from_value, FoundOn.to_value), optional=True),
-    )
+    found_on: Annotated[FoundOn | None, OPTIONAL] = None
 
     def _fault(self) -> str | None:
         if not strictly_rising([change.path for change in self.files]):
@@ -187,33 +159,18 @@ class ResultBody(Mapped):
     """
 
     kind: ClassVar = "result"
-    task: bytes
-    hardware_class: str
+    task: Digest
+    hardware_class: ClassName
     env: Env
-    patch: bytes | None
-    base: bytes
-    tree: bytes
-    stage: str
-    status: str
-    runs: tuple[Run, ...]
+    patch: Digest | None
+    base: Digest
+    tree: Digest
+    stage: Word
+    status: Word
+    runs: Annotated[tuple[Run, ...], Items(0, MAX_RUNS)]
     cost: Cost
-    note: str
-    size_bytes: int | None = None
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("env", Codec(Env.from_value, Env.to_value)),
-        field("patch", nullable(digest())),
-        field("base", digest()),
-        field("tree", digest()),
-        field("stage", word(WORD_PATTERN)),
-        field("status", word(WORD_PATTERN)),
-        field("runs", listing(Codec(Run.from_value, Run.to_value), high=MAX_RUNS)),
-        field("cost", Codec(Cost.from_value, Cost.to_value)),
-        field("note", text(MAX_NOTE)),
-        field("size", integer(1), "size_bytes", optional=True),
-    )
+    note: Annotated[str, text(MAX_NOTE)]
+    size_bytes: Annotated[Positive | None, Named("size"), OPTIONAL] = None
 
     def _fault(self) -> str | None:
         if self.stage == "baseline":
@@ -233,21 +190,12 @@ class AdoptBody(Mapped):
     """The verified head of (task, class) moved; without evidence only as `unverified`."""
 
     kind: ClassVar = "adopt"
-    task: bytes
-    hardware_class: str
-    from_tree: bytes
-    to_tree: bytes
-    evidence: bytes | None
+    task: Digest
+    hardware_class: ClassName
+    from_tree: Annotated[Digest, Named("from")]
+    to_tree: Annotated[Digest, Named("to")]
+    evidence: Digest | None
     unverified: bool
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("from", digest(), "from_tree"),
-        field("to", digest(), "to_tree"),
-        field("evidence", nullable(digest())),
-        field("unverified", boolean()),
-    )
 
     def _fault(self) -> str | None:
         if self.evidence is None and not self.unverified:

@@ -20,29 +20,27 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     NAME_PATTERN,
-    WORD_PATTERN,
-    Codec,
+    OPTIONAL,
+    UNWRITTEN,
+    Digest,
+    Items,
     Mapped,
-    Table,
-    choice,
-    digest,
-    field,
-    integer,
+    Named,
+    NamedDigest,
+    Natural,
+    Positive,
+    Word,
     line,
-    listing,
-    nullable,
-    pair,
-    relative_path,
     strictly_rising,
     word,
 )
-from protocol.program import METRIC_NAME, ProgramSpec, power_of_ten
+from protocol.program import METRIC_NAME, PowerOfTen, ProgramSpec
 from protocol.source import tree_id
 
 TaskKind: TypeAlias = Literal["language-model", "program"]
@@ -62,19 +60,11 @@ class MetricSpec(Mapped):
     a language model are in 1e-9 units.
     """
 
-    name: str
-    unit: str
+    name: Annotated[str, word(METRIC_NAME)]
+    unit: Annotated[str, line(0, 16)]
     direction: Direction
-    max_step_nano: int
-    scale: int | None = None
-
-    TABLE: ClassVar = Table(
-        field("name", word(METRIC_NAME)),
-        field("unit", line(0, 16)),
-        field("direction", choice("min", "max")),
-        field("max_step", integer(1), "max_step_nano"),
-        field("scale", power_of_ten(), optional=True),
-    )
+    max_step_nano: Annotated[Positive, Named("max_step")]
+    scale: Annotated[PowerOfTen | None, OPTIONAL] = None
 
     @property
     def sign(self) -> int:
@@ -86,100 +76,61 @@ class MetricSpec(Mapped):
 class Budget(Mapped):
     """What a run may spend: `unit` is a `BudgetUnit`, or a word of a later version."""
 
-    unit: str
-    amount: int
-
-    TABLE: ClassVar = Table(
-        field("unit", word(WORD_PATTERN)),
-        field("amount", integer(1)),
-    )
+    unit: Word
+    amount: Positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Mapped):
     """The ceilings of a run, equal for everybody."""
 
-    limit_s: int
-    warmup_limit_s: int
-    memory_mb: int
-    weights_mb: int
-    max_source_growth_bytes: int
-
-    TABLE: ClassVar = Table(
-        field("limit_s", integer(1)),
-        field("warmup_limit_s", integer(0)),
-        field("memory_mb", integer(1)),
-        field("weights_mb", integer(0)),
-        field("max_source_growth", integer(0), "max_source_growth_bytes"),
-    )
+    limit_s: Positive
+    warmup_limit_s: Natural
+    memory_mb: Positive
+    weights_mb: Natural
+    max_source_growth_bytes: Annotated[Natural, Named("max_source_growth")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCaps(Mapped):
     """How many positions an audit draws, and caps for what calibration may allow."""
 
-    k: int
-    tolerance_nano: int
-    tau_nano: int
-
-    TABLE: ClassVar = Table(
-        field("k", integer(0)),
-        field("tolerance", integer(0), "tolerance_nano"),
-        field("tau", integer(0), "tau_nano"),
-    )
+    k: Natural
+    tolerance_nano: Annotated[Natural, Named("tolerance")]
+    tau_nano: Annotated[Natural, Named("tau")]
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that what is hashed is hashed once
-class TaskManifest:
+class TaskManifest(Mapped):
     """What is optimised, by hash.
 
     `kind` is a `TaskKind`, or a word of a later version. `received` is the encoding as it came when
     it holds fields that this version does not know: the id covers those too.
     """
 
-    name: str
-    version: int
-    kind: str
-    files: tuple[tuple[str, bytes], ...]
+    name: Annotated[str, word(NAME_PATTERN)]
+    version: Positive
+    kind: Word
+    files: Annotated[tuple[NamedDigest, ...], Items(1, MAX_FILES)]
     metric: MetricSpec
     budget: Budget
     limits: Limits
-    noise_floor_nano: int
+    noise_floor_nano: Annotated[Natural, Named("noise_floor")]
     audit: AuditCaps
-    data: tuple[tuple[str, bytes], ...]
-    tokenizer: bytes | None
-    vocabulary_size: int
-    context: int
-    claim_rows: int
-    evaluator: str
-    program: ProgramSpec | None = None
-    below: bytes | None = None
-    received: bytes | None = dataclasses.field(default=None, repr=False)
-
-    TABLE: ClassVar = Table(
-        field("name", word(NAME_PATTERN)),
-        field("version", integer(1)),
-        field("kind", word(WORD_PATTERN)),
-        field("files", listing(pair(relative_path(), digest()), low=1, high=MAX_FILES)),
-        field("metric", Codec(MetricSpec.from_value, MetricSpec.to_value)),
-        field("budget", Codec(Budget.from_value, Budget.to_value)),
-        field("limits", Codec(Limits.from_value, Limits.to_value)),
-        field("noise_floor", integer(0), "noise_floor_nano"),
-        field("audit", Codec(AuditCaps.from_value, AuditCaps.to_value)),
-        field("data", listing(pair(relative_path(), digest()), high=_MAX_DATA)),
-        field("tokenizer", nullable(digest())),
-        field("vocabulary", integer(0), "vocabulary_size"),
-        field("context", integer(0)),
-        field("claim_rows", integer(0)),
-        field("evaluator", word(_EVALUATOR)),
-        field("program", Codec(ProgramSpec.from_value, ProgramSpec.to_value), optional=True),
-        field("ladder", digest(), "below", optional=True),
-    )
+    data: Annotated[tuple[NamedDigest, ...], Items(0, _MAX_DATA)]
+    tokenizer: Digest | None
+    vocabulary_size: Annotated[Natural, Named("vocabulary")]
+    context: Natural
+    claim_rows: Natural
+    evaluator: Annotated[str, word(_EVALUATOR)]
+    program: Annotated[ProgramSpec | None, OPTIONAL] = None
+    below: Annotated[Digest | None, Named("ladder"), OPTIONAL] = None
+    received: Annotated[bytes | None, UNWRITTEN] = dataclasses.field(default=None, repr=False)
 
     @property
     def encoded(self) -> bytes:
         """The canonical encoding, of which the id is the hash."""
-        return encode(self.TABLE.write(self)) if self.received is None else self.received
+        return encode(super().to_value()) if self.received is None else self.received
 
     @cached_property
     def id(self) -> bytes:
@@ -194,15 +145,15 @@ class TaskManifest:
     def to_value(self) -> Value:
         """Return the map that stands for it, unknown fields included."""
         if self.received is None:
-            return self.TABLE.write(self)
+            return super().to_value()
         value = decode(self.received, limit_bytes=len(self.received))
         assert not isinstance(value, Rejected)  # noqa: S101 - it was encoded by from_value
         return value
 
     @classmethod
-    def from_value(cls, value: Value) -> "TaskManifest | Rejected":
+    def from_value(cls, value: Value) -> Self | Rejected:
         """Return the manifest that `value` stands for."""
-        manifest = cls.TABLE.read(cls, value, fault=cls._fault)
+        manifest = super().from_value(value)
         if isinstance(manifest, Rejected):
             return manifest
         received = encode(value)

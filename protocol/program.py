@@ -13,21 +13,21 @@ words here (an encoding, a way to isolate, to aggregate, to score) it does not r
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, Final, TypeAlias
 
 from protocol.fields import (
-    WORD_PATTERN,
-    Codec,
+    OPTIONAL,
+    Digest,
+    Items,
     Mapped,
-    Table,
-    boolean,
-    digest,
-    field,
+    ModelName,
+    Named,
+    NamedDigest,
+    Natural,
+    Positive,
+    Word,
     integer,
     line,
-    listing,
-    pair,
-    relative_path,
     strictly_rising,
     word,
 )
@@ -36,8 +36,6 @@ MIN_SCALE: Final = -12
 MAX_SCALE: Final = 15
 MAX_FIXED_INSTANCES: Final = 64
 METRIC_NAME: Final = r"[a-z0-9_]{1,32}"
-_MAX_ARGUMENTS = 32
-_MAX_ARGUMENT = 200
 _MAX_FIXED_FILES = 64
 _MAX_JUDGE_DATA = 64
 _MAX_GUARDS = 16
@@ -45,28 +43,19 @@ _MAX_MODELS = 16
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
-def power_of_ten() -> Codec[int]:
-    """A power of ten: a figure is round(value * 10^scale), in whole numbers below 2^53."""
-    return integer(MIN_SCALE, MAX_SCALE)
-
-
-def _arguments() -> Codec[tuple[str, ...]]:
-    return listing(line(1, _MAX_ARGUMENT), low=1, high=_MAX_ARGUMENTS)
+# A power of ten: a figure is round(value * 10^scale), in whole numbers below 2^53.
+PowerOfTen: TypeAlias = Annotated[int, integer(MIN_SCALE, MAX_SCALE)]
+_Argument: TypeAlias = Annotated[str, line(1, 200)]
+_Arguments: TypeAlias = Annotated[tuple[_Argument, ...], Items(1, 32)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instances(Mapped):
     """How many instances a run draws of either split, or the names of those that never change."""
 
-    public: int
-    secret: int
-    fixed: tuple[str, ...]
-
-    TABLE: ClassVar = Table(
-        field("public", integer(0)),
-        field("secret", integer(0)),
-        field("fixed", listing(line(1, _MAX_ARGUMENT), high=MAX_FIXED_INSTANCES)),
-    )
+    public: Natural
+    secret: Natural
+    fixed: Annotated[tuple[_Argument, ...], Items(0, MAX_FIXED_INSTANCES)]
 
     def _fault(self) -> str | None:
         if bool(self.fixed) == bool(self.public or self.secret):
@@ -80,17 +69,10 @@ class Instances(Mapped):
 class Guard(Mapped):
     """What must hold beside the metric: at most `times_millionths` of the base's, or `most`."""
 
-    name: str
-    scale: int
-    times_millionths: int | None = None
-    most: int | None = None
-
-    TABLE: ClassVar = Table(
-        field("name", word(METRIC_NAME)),
-        field("scale", power_of_ten()),
-        field("times", integer(1), "times_millionths", optional=True),
-        field("most", integer(), optional=True),
-    )
+    name: Annotated[str, word(METRIC_NAME)]
+    scale: PowerOfTen
+    times_millionths: Annotated[Positive | None, Named("times"), OPTIONAL] = None
+    most: Annotated[int | None, OPTIONAL] = None
 
     def _fault(self) -> str | None:
         neither = self.times_millionths is None and self.most is None
@@ -101,81 +83,45 @@ class Guard(Mapped):
 class ProgramLimits(Mapped):
     """The ceilings of one instance beside the task's own; `warmup` counts throw-away calls."""
 
-    threads: int
-    instance_mb: int
-    answer_mb: int
-    warmup: int
-
-    TABLE: ClassVar = Table(
-        field("threads", integer(1)),
-        field("instance_mb", integer(1)),
-        field("answer_mb", integer(1)),
-        field("warmup", integer(0)),
-    )
+    threads: Positive
+    instance_mb: Positive
+    answer_mb: Positive
+    warmup: Natural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBudget(Mapped):
     """Which language models a candidate may ask in a run, how often, and for how many tokens."""
 
-    models: tuple[str, ...]
-    calls: int
-    tokens: int
-
-    TABLE: ClassVar = Table(
-        field("models", listing(line(1, 80), low=1, high=_MAX_MODELS)),
-        field("calls", integer(1)),
-        field("tokens", integer(1)),
-    )
+    models: Annotated[tuple[ModelName, ...], Items(1, _MAX_MODELS)]
+    calls: Positive
+    tokens: Positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec(Mapped):
     """How a program is built, run and judged; everything that a number depends on."""
 
-    run: tuple[str, ...] | None
-    entry: str | None
-    build: tuple[str, ...] | None
-    encoding: str
-    isolation: str
-    judge: bytes
-    fixed_files: tuple[tuple[str, bytes], ...]
+    run: Annotated[_Arguments | None, OPTIONAL]
+    entry: Annotated[str | None, word(_ENTRY), OPTIONAL]
+    build: Annotated[_Arguments | None, OPTIONAL]
+    encoding: Word
+    isolation: Word
+    judge: Digest
+    fixed_files: Annotated[tuple[NamedDigest, ...], Items(0, _MAX_FIXED_FILES)]
     instances: Instances
-    aggregate: str
-    guards: tuple[Guard, ...]
-    best_known: int | None
-    impossible: int | None
+    aggregate: Word
+    guards: Annotated[tuple[Guard, ...], Items(0, _MAX_GUARDS)]
+    best_known: Annotated[int | None, OPTIONAL]
+    impossible: Annotated[int | None, OPTIONAL]
     limits: ProgramLimits
-    device: str
-    scoring: str
+    device: Word
+    scoring: Word
     interactive: bool
-    judge_data: tuple[tuple[str, bytes], ...]
-    packages: bytes | None
-    judge_packages: bytes | None
-    llm: ModelBudget | None
-
-    TABLE: ClassVar = Table(
-        field("run", _arguments(), optional=True),
-        field("entry", word(_ENTRY), optional=True),
-        field("build", _arguments(), optional=True),
-        field("encoding", word(WORD_PATTERN)),
-        field("isolation", word(WORD_PATTERN)),
-        field("judge", digest()),
-        field("fixed_files", listing(pair(relative_path(), digest()), high=_MAX_FIXED_FILES)),
-        field("instances", Codec(Instances.from_value, Instances.to_value)),
-        field("aggregate", word(WORD_PATTERN)),
-        field("guards", listing(Codec(Guard.from_value, Guard.to_value), high=_MAX_GUARDS)),
-        field("best_known", integer(), optional=True),
-        field("impossible", integer(), optional=True),
-        field("limits", Codec(ProgramLimits.from_value, ProgramLimits.to_value)),
-        field("device", word(WORD_PATTERN)),
-        field("scoring", word(WORD_PATTERN)),
-        field("interactive", boolean()),
-        field("judge_data", listing(pair(relative_path(), digest()), high=_MAX_JUDGE_DATA)),
-        field("packages", digest(), optional=True),
-        field("judge_packages", digest(), optional=True),
-        field("llm", Codec(ModelBudget.from_value, ModelBudget.to_value), optional=True),
-    )
+    judge_data: Annotated[tuple[NamedDigest, ...], Items(0, _MAX_JUDGE_DATA)]
+    packages: Annotated[Digest | None, OPTIONAL]
+    judge_packages: Annotated[Digest | None, OPTIONAL]
+    llm: Annotated[ModelBudget | None, OPTIONAL]
 
     def _fault(self) -> str | None:
         if (self.run is None) == (self.entry is None):

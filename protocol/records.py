@@ -15,19 +15,20 @@ Whether a record is known, wanted, or too early is for others to say.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final, NewType
+from typing import Annotated, Final, NewType, TypeAlias
 
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     NAME_PATTERN,
-    Table,
+    OPTIONAL,
+    Digest,
+    Items,
+    Mapped,
+    Named,
+    Natural,
     any_map,
-    digest,
-    field,
     integer,
-    listing,
-    nullable,
     without_hidden,
     word,
 )
@@ -58,35 +59,22 @@ MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16
 _SIGNATURE_BYTES = 64
+_Name: TypeAlias = Annotated[str, word(r"[a-z0-9_]{1,24}")]  # of a kind, or a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Envelope:
-    v: int
-    net: str
-    kind: str
-    author: bytes
-    seq: int
-    prev: bytes | None
-    ts_ms: int
-    body: Value
-    refs: tuple[bytes, ...] | None
-    crit: tuple[str, ...] | None
-    x: Value
-
-    TABLE: ClassVar = Table(
-        field("v", integer(1, 1)),
-        field("net", word(NAME_PATTERN)),
-        field("kind", word(r"[a-z0-9_]{1,24}")),
-        field("author", digest()),
-        field("seq", integer(0)),
-        field("prev", nullable(digest())),
-        field("ts", integer(0), "ts_ms"),
-        field("body", any_map()),
-        field("refs", listing(digest(), high=MAX_REFS), optional=True),
-        field("crit", listing(word(r"[a-z0-9_]{1,24}"), high=_MAX_CRIT), optional=True),
-        field("x", any_map(), optional=True),
-    )
+class _Envelope(Mapped):
+    v: Annotated[int, integer(1, 1)]
+    net: Annotated[str, word(NAME_PATTERN)]
+    kind: _Name
+    author: Digest
+    seq: Natural
+    prev: Digest | None
+    ts_ms: Annotated[Natural, Named("ts")]
+    body: Annotated[Value, any_map()]
+    refs: Annotated[tuple[Digest, ...] | None, Items(0, MAX_REFS), OPTIONAL]
+    crit: Annotated[tuple[_Name, ...] | None, Items(0, _MAX_CRIT), OPTIONAL]
+    x: Annotated[Value, any_map(), OPTIONAL]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +168,7 @@ def _read(
         return value
     if is_outdated:
         value = without_hidden(value)
-    envelope = _Envelope.TABLE.read(_Envelope, value)
+    envelope = _Envelope.from_value(value)
     if isinstance(envelope, Rejected):
         return envelope
     if not is_key(envelope.author):
@@ -241,7 +229,7 @@ def sign_record(
         crit=None,
         x=None,
     )
-    payload = encode(_Envelope.TABLE.write(envelope))
+    payload = encode(envelope.to_value())
     record = parse_record(_wire(payload, key.sign(SIGNATURE_CONTEXT + payload)))
     if isinstance(record, Rejected):
         raise EncodingError(

@@ -10,23 +10,9 @@ An intent is advisory and forgotten after a day. A retraction takes back one own
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
-from protocol.fields import (
-    CLASS_PATTERN,
-    Codec,
-    Mapped,
-    Table,
-    boolean,
-    digest,
-    field,
-    integer,
-    line,
-    listing,
-    nullable,
-    text,
-    word,
-)
+from protocol.fields import ClassName, Digest, Items, Mapped, Named, integer, line, text
 from protocol.runs import MAX_RUNS, Env, Run
 
 MAX_INTENT_S: Final = 3600
@@ -41,19 +27,11 @@ class NoiseBody(Mapped):
     """An A/A measurement: runs of one tree with different seeds."""
 
     kind: ClassVar = "noise"
-    task: bytes
-    hardware_class: str
+    task: Digest
+    hardware_class: ClassName
     env: Env
-    tree: bytes
-    runs: tuple[Run, ...]
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("env", Codec(Env.from_value, Env.to_value)),
-        field("tree", digest()),
-        field("runs", listing(Codec(Run.from_value, Run.to_value), low=1, high=MAX_RUNS)),
-    )
+    tree: Digest
+    runs: Annotated[tuple[Run, ...], Items(1, MAX_RUNS)]
 
     def _fault(self) -> str | None:
         if any(run.role != "base" for run in self.runs):
@@ -66,19 +44,11 @@ class IntentBody(Mapped):
     """Somebody is about to try this, for `ttl_s` seconds from the record's time."""
 
     kind: ClassVar = "intent"
-    task: bytes
-    hardware_class: str
-    base: bytes
-    title: str
-    ttl_s: int
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("base", digest()),
-        field("title", line(1, MAX_TITLE)),
-        field("ttl_s", integer(1, MAX_INTENT_S)),
-    )
+    task: Digest
+    hardware_class: ClassName
+    base: Digest
+    title: Annotated[str, line(1, MAX_TITLE)]
+    ttl_s: Annotated[int, integer(1, MAX_INTENT_S)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +56,10 @@ class InsightBody(Mapped):
     """What a series of results taught; of one hardware class, or of all."""
 
     kind: ClassVar = "insight"
-    task: bytes
-    hardware_class: str | None
-    message: str
-    evidence: tuple[bytes, ...]
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", nullable(word(CLASS_PATTERN)), "hardware_class"),
-        field("text", text(MAX_INSIGHT), "message"),
-        field("evidence", listing(digest(), high=MAX_EVIDENCE)),
-    )
+    task: Digest
+    hardware_class: ClassName | None
+    message: Annotated[str, text(MAX_INSIGHT), Named("text")]
+    evidence: Annotated[tuple[Digest, ...], Items(0, MAX_EVIDENCE)]
 
     def _fault(self) -> str | None:
         return None if self.message else "text: empty"
@@ -107,15 +70,9 @@ class RetractBody(Mapped):
     """An author takes back an own record, or the own key (`revoke`, without a target)."""
 
     kind: ClassVar = "retract"
-    target: bytes | None
+    target: Digest | None
     revoke: bool
-    reason: str
-
-    TABLE: ClassVar = Table(
-        field("target", nullable(digest())),
-        field("revoke", boolean()),
-        field("reason", line(0, _MAX_REASON)),
-    )
+    reason: Annotated[str, line(0, _MAX_REASON)]
 
     def _fault(self) -> str | None:
         if (self.target is None) != self.revoke:

@@ -12,27 +12,27 @@ Roles and statuses are words of which a reader knows some. A run with another on
 same: with another role it is in no pair, with another status it has no metric.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from protocol.encoding import Value
 from protocol.errors import Rejected
 from protocol.fields import (
-    FLAG_PATTERN,
-    WORD_PATTERN,
-    Codec,
+    OPTIONAL,
+    Digest,
+    Items,
     Mapped,
-    Table,
-    digest,
-    field,
+    Named,
+    Natural,
+    Positive,
+    Word,
     integer,
     line,
-    listing,
-    nullable,
     word,
 )
 
+T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]
 Role: TypeAlias = Literal["base", "candidate", "anchor"]
 
@@ -56,17 +56,10 @@ _NUMBER = integer()
 class Audit(Mapped):
     """Claim less audit over `k` positions: mean, its standard error and the largest difference."""
 
-    k: int
-    mean_nano: int
-    se_nano: int
-    max_nano: int
-
-    TABLE: ClassVar = Table(
-        field("k", integer(1)),
-        field("mean", integer(), "mean_nano"),
-        field("se", integer(0), "se_nano"),
-        field("max", integer(), "max_nano"),
-    )
+    k: Positive
+    mean_nano: Annotated[int, Named("mean")]
+    se_nano: Annotated[Natural, Named("se")]
+    max_nano: Annotated[int, Named("max")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +80,8 @@ class Figures:
     @classmethod
     def from_value(cls, value: Value) -> "Figures | Rejected":
         """Return the figures that `value` stands for."""
-        if type(value) is not dict or len(value) > _MAX_FIGURES:
-            return Rejected(f"not a map of at most {_MAX_FIGURES}")
-        entries: dict[str, int] = {}
-        for name, entry in value.items():
-            key, number = _MAP_KEY.read(name), _NUMBER.read(entry)
-            for part in (key, number):
-                if isinstance(part, Rejected):
-                    return Rejected(f"{name}: {part.reason}")
-            if not isinstance(number, Rejected):
-                entries[name] = number
-        return cls.of(entries)
+        entries = _read_entries(value, _NUMBER.read, most=_MAX_FIGURES)
+        return entries if isinstance(entries, Rejected) else cls.of(entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,41 +95,22 @@ class Run(Mapped):
     in the units of the task.
     """
 
-    seed: int
-    role: str
-    status: str
-    metric_nano: int | None
-    secret_nano: int | None
-    ms: int
-    cpu_ms: int
-    serve_ms: int
-    tokens: int
-    peak_mem_bytes: int
-    flags: tuple[str, ...] = ()
-    reason: str | None = None
+    seed: Annotated[int, integer(0, MAX_SEED)]
+    role: Word
+    status: Word
+    metric_nano: Annotated[int | None, Named("metric")]
+    secret_nano: Annotated[int | None, Named("secret")]
+    ms: Natural
+    cpu_ms: Natural
+    serve_ms: Natural
+    tokens: Natural
+    peak_mem_bytes: Annotated[Natural, Named("peak_mem")]
+    flags: Annotated[tuple[Word, ...], Items(0, _MAX_FLAGS)] = ()
+    reason: Annotated[str | None, line(0, MAX_REASON)] = None
     audit: Audit | None = None
-    step: int | None = None
-    answer: bytes | None = None
-    also: Figures | None = None
-
-    TABLE: ClassVar = Table(
-        field("seed", integer(0, MAX_SEED)),
-        field("role", word(WORD_PATTERN)),
-        field("status", word(WORD_PATTERN)),
-        field("metric", nullable(integer()), "metric_nano"),
-        field("secret", nullable(integer()), "secret_nano"),
-        field("ms", integer(0)),
-        field("cpu_ms", integer(0)),
-        field("serve_ms", integer(0)),
-        field("tokens", integer(0)),
-        field("peak_mem", integer(0), "peak_mem_bytes"),
-        field("flags", listing(word(FLAG_PATTERN), high=_MAX_FLAGS)),
-        field("reason", nullable(line(0, MAX_REASON))),
-        field("audit", nullable(Codec(Audit.from_value, Audit.to_value))),
-        field("step", integer(0), optional=True),
-        field("answer", digest(), optional=True),
-        field("also", Codec(Figures.from_value, Figures.to_value), optional=True),
-    )
+    step: Annotated[Natural | None, OPTIONAL] = None
+    answer: Annotated[Digest | None, OPTIONAL] = None
+    also: Annotated[Figures | None, OPTIONAL] = None
 
     def _fault(self) -> str | None:
         measured = self.status == "ok"
@@ -176,29 +141,34 @@ class Env:
     @classmethod
     def from_value(cls, value: Value) -> "Env | Rejected":
         """Return the environment that `value` stands for."""
-        if type(value) is not dict or len(value) > _MAX_ENV:
-            return Rejected(f"not a map of at most {_MAX_ENV}")
-        entries: dict[str, str | int] = {}
-        for name, entry in value.items():
-            item = _NUMBER.read(entry) if type(entry) is int else _ENV_TEXT.read(entry)
-            for part in (_MAP_KEY.read(name), item):
-                if isinstance(part, Rejected):
-                    return Rejected(f"{name}: {part.reason}")
-            if not isinstance(item, Rejected):
-                entries[name] = item
-        return cls.of(entries)
+        entries: dict[str, str | int] | Rejected = _read_entries(value, _read_env, most=_MAX_ENV)
+        return entries if isinstance(entries, Rejected) else cls.of(entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost(Mapped):
     """What an experiment cost. LLM tokens and money only if the user publishes them."""
 
-    device_ms: int
-    tokens: int | None = None
-    micro_usd: int | None = None
+    device_ms: Natural
+    tokens: Annotated[Natural | None, OPTIONAL] = None
+    micro_usd: Annotated[Natural | None, OPTIONAL] = None
 
-    TABLE: ClassVar = Table(
-        field("device_ms", integer(0)),
-        field("tokens", integer(0), optional=True),
-        field("micro_usd", integer(0), optional=True),
-    )
+
+def _read_env(value: Value) -> str | int | Rejected:
+    return _NUMBER.read(value) if type(value) is int else _ENV_TEXT.read(value)
+
+
+def _read_entries(
+    value: Value, read: Callable[[Value], T | Rejected], *, most: int
+) -> dict[str, T] | Rejected:
+    if type(value) is not dict or len(value) > most:
+        return Rejected(f"not a map of at most {most}")
+    entries: dict[str, T] = {}
+    for name, entry in value.items():
+        key, item = _MAP_KEY.read(name), read(entry)
+        if isinstance(key, Rejected):
+            return Rejected(f"{name}: {key.reason}")
+        if isinstance(item, Rejected):
+            return Rejected(f"{name}: {item.reason}")
+        entries[name] = item
+    return entries

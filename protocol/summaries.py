@@ -11,21 +11,19 @@ board: both are their author's word.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from protocol.fields import (
-    CLASS_PATTERN,
-    FLAG_PATTERN,
-    Codec,
+    ClassName,
+    Digest,
+    Items,
     Mapped,
-    Table,
-    digest,
-    field,
+    ModelName,
+    Named,
+    Natural,
+    Word,
     integer,
     line,
-    listing,
-    nullable,
-    word,
 )
 from protocol.remarks import MAX_EVIDENCE, MAX_TITLE
 from protocol.runs import Figures
@@ -39,31 +37,17 @@ class ReportBody(Mapped):
     """A session's report: from when to when, from which head to which, in figures and a text."""
 
     kind: ClassVar = "report"
-    task: bytes
-    hardware_class: str
-    title: str
-    since_ms: int
-    until_ms: int
-    base: bytes
-    head: bytes
+    task: Digest
+    hardware_class: ClassName
+    title: Annotated[str, line(1, MAX_TITLE)]
+    since_ms: Annotated[Natural, Named("since")]
+    until_ms: Annotated[Natural, Named("until")]
+    base: Digest
+    head: Digest
     figures: Figures
-    text: bytes
-    size_bytes: int
-    evidence: tuple[bytes, ...]
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("title", line(1, MAX_TITLE)),
-        field("since", integer(0), "since_ms"),
-        field("until", integer(0), "until_ms"),
-        field("base", digest()),
-        field("head", digest()),
-        field("figures", Codec(Figures.from_value, Figures.to_value)),
-        field("text", digest()),
-        field("size", integer(1, MAX_REPORT_BYTES), "size_bytes"),
-        field("evidence", listing(digest(), high=MAX_EVIDENCE)),
-    )
+    text: Digest
+    size_bytes: Annotated[int, integer(1, MAX_REPORT_BYTES), Named("size")]
+    evidence: Annotated[tuple[Digest, ...], Items(0, MAX_EVIDENCE)]
 
     def _fault(self) -> str | None:
         return "until: before since" if self.until_ms < self.since_ms else None
@@ -78,27 +62,15 @@ class ProposalCount(Mapped):
     `kept` were kept.
     """
 
-    proposer: str
-    model: str | None
-    program: bytes | None
-    proposed: int
-    void: int
-    failed: int
-    rejected: int
-    tried: int
-    kept: int
-
-    TABLE: ClassVar = Table(
-        field("proposer", word(FLAG_PATTERN)),
-        field("model", nullable(line(1, 80))),
-        field("program", nullable(digest())),
-        field("proposed", integer(0)),
-        field("void", integer(0)),
-        field("failed", integer(0)),
-        field("rejected", integer(0)),
-        field("tried", integer(0)),
-        field("kept", integer(0)),
-    )
+    proposer: Word
+    model: ModelName | None
+    program: Digest | None
+    proposed: Natural
+    void: Natural
+    failed: Natural
+    rejected: Natural
+    tried: Natural
+    kept: Natural
 
     def _fault(self) -> str | None:
         if self.void + self.failed + self.rejected + self.tried > self.proposed:
@@ -111,24 +83,11 @@ class ProposalsBody(Mapped):
     """How often what each proposer, model and program wrote was kept, failed, or cheated."""
 
     kind: ClassVar = "proposals"
-    task: bytes
-    hardware_class: str
-    since_ms: int
-    until_ms: int
-    counts: tuple[ProposalCount, ...]
-
-    TABLE: ClassVar = Table(
-        field("task", digest()),
-        field("class", word(CLASS_PATTERN), "hardware_class"),
-        field("since", integer(0), "since_ms"),
-        field("until", integer(0), "until_ms"),
-        field(
-            "counts",
-            listing(
-                Codec(ProposalCount.from_value, ProposalCount.to_value), low=1, high=MAX_COUNTS
-            ),
-        ),
-    )
+    task: Digest
+    hardware_class: ClassName
+    since_ms: Annotated[Natural, Named("since")]
+    until_ms: Annotated[Natural, Named("until")]
+    counts: Annotated[tuple[ProposalCount, ...], Items(1, MAX_COUNTS)]
 
     def _fault(self) -> str | None:
         if self.until_ms < self.since_ms:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.configuration import written
 from node.commands.cli import COMMANDS
-from node.settings.config import Config, load_config
+from node.settings.config import SETTINGS, Config, load_config
 from tests.conftest import DEAF_TASK
 
 ROOT = Path(__file__).parent.parent
@@ -172,11 +173,24 @@ def test_the_picture_loads_nothing_from_a_host() -> None:
 
 def test_the_page_on_configuration_lists_exactly_the_settings() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == written(page), "python docs/configuration.py writes it anew"
     rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", page, re.MULTILINE))
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     assert rows == {
         name: "none" if value is None else json.dumps(value) for name, value in defaults.items()
     }
+
+
+def test_the_page_on_configuration_names_the_flags_of_start() -> None:
+    from node.commands.node_control import start
+
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(
+        r"^`arnode start` has the flags (.*?) for nine", page, re.DOTALL | re.MULTILINE
+    )
+    flags = [SETTINGS[one.name].option for one in start.params if one.name in SETTINGS]
+    assert len(flags) == 9
+    assert set(re.findall(r"`(--[a-z-]+)`", sentence)) == set(flags)
 
 
 def test_the_configuration_page_s_example_is_a_right_one() -> None:

@@ -13,14 +13,14 @@ from typing import Final
 
 from agent.model.facts import CATEGORIES, category, facts, known_names, said_constant
 from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
-from agent.proposal import Context, Decision, Outcome, PeerPatch
+from agent.proposal import DECISION_WORDS, Context, Outcome, PeerPatch
 from agent.source.hunks import hunks_of
 from protocol.hardware import family_of
 
 _LATEST = 12
 _BEST = 8
 _FAILURES = 8
-_NEAR_MISSES = 8
+_RECHECKED_OUT = 8
 _MOST_TRIED = 6
 _REPEATED = 3  # so often, and an idea is among those tried most
 _COUNTED = 500  # of the newest, in every sum
@@ -31,13 +31,6 @@ _INTENTS = 16
 _MAX_REASON = 200
 _IMPLAUSIBLE_SD = 100.0
 
-_SAYS: Final[dict[Decision, str]] = {
-    "kept": "kept",
-    "rechecked_out": "near miss",
-    "screened_out": "no gain",
-    "failed": "failed",
-    "rejected": "rejected by the evaluator",
-}
 _LEVELS: Final = {
     "here": "measured here",
     "others": "re-run by others",
@@ -71,7 +64,7 @@ def gain_words(gain_sd: float) -> str:
 def outcome_row(outcome: Outcome, known: frozenset[str], *, shows_unverified: bool) -> str:
     """Return on one line what came of an experiment; words of others only where it was kept."""
     is_open = outcome.author is None or outcome.decision == "kept" or shows_unverified
-    words = _SAYS[outcome.decision]
+    words = DECISION_WORDS[outcome.decision]
     if outcome.gain_sd is not None:
         words += f" {gain_words(outcome.gain_sd)}"
     whose = "a peer's idea" if outcome.author is not None else ""
@@ -113,9 +106,9 @@ class _Writer:
         )
         yield self._outcomes("latest", "the latest, newest last", latest, 1)
         yield self._outcomes(
-            "near misses",
-            "near misses: the first run gained, a fresh seed did not bear it out",
-            [one for one in by_gain if one.decision == "rechecked_out"][:_NEAR_MISSES],
+            "rechecked out",
+            "rechecked out: the first run gained, a fresh seed did not bear it out",
+            [one for one in by_gain if one.decision == "rechecked_out"][:_RECHECKED_OUT],
             5,
         )
         yield self._outcomes("failures", "earlier failures", list(_failures(earlier)), 3)
@@ -144,7 +137,9 @@ class _Writer:
         if not self._history:
             return "## So far\nNothing was tried yet."
         count = Counter(one.decision for one in self._history)
-        words = ", ".join(f"{count[one]} {_SAYS[one]}" for one in _SAYS if count[one])
+        words = ", ".join(
+            f"{count[one]} {DECISION_WORDS[one]}" for one in DECISION_WORDS if count[one]
+        )
         plateau = next(
             (age for age, one in enumerate(reversed(self._history)) if one.decision == "kept"),
             len(self._history),

@@ -13,26 +13,29 @@ import ast
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, Final, get_args
 
 from agent.source.canonical import parse, syntax_fault
 from agent.source.defined import defined_in, reached_in
 from agent.source.lint import Lint
 from agent.source.names import Names
 from agent.source.reach import Own, What
+from protocol.fields import Mapped, Positive, line
 from protocol.source import Source
 
+MAX_PATH: Final = 256  # characters, of a finding told to another process
+MAX_TEXT: Final = 200
 _KINDS: tuple[What, ...] = get_args(What)  # of several reasons for one mark the first is named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Mapped):
     """One thing beyond arithmetic: where (lines count from 1), which kind, the code in question."""
 
-    path: str
-    line: int
+    path: Annotated[str, line(1, MAX_PATH)]
+    line: Positive
     what: What
-    text: str
+    text: Annotated[str, line(0, MAX_TEXT)]
 
 
 def findings(source: Source) -> tuple[Finding, ...]:

@@ -12,26 +12,22 @@ limits on itself before it reads, nothing else opened. What starts it is `node.v
 import resource
 import sys
 from dataclasses import dataclass
-from typing import ClassVar, Final, get_args
+from typing import Annotated, Final, TypeAlias
 
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import Finding, beyond, findings
-from agent.source.reach import What
+from agent.source.capabilities import MAX_PATH, MAX_TEXT, Finding, beyond, findings
 from agent.source.stripping import strip_prose
-from protocol.encoding import Value, decode, encode
+from protocol.encoding import decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
     Codec,
-    Table,
+    Digest,
+    Items,
+    Mapped,
     binary,
-    choice,
-    digest,
-    field,
     fit_line,
-    integer,
     line,
     listing,
-    nullable,
     pair,
 )
 from protocol.hygiene import MAX_FILE_BYTES
@@ -42,68 +38,31 @@ MESSAGE_BYTES: Final = 4 * MAX_FILES * MAX_FILE_BYTES
 CPU_S: Final = 5  # an honest source of 1,000 lines takes a tenth of a second
 MEMORY_BYTES: Final = 1 << 30  # the AST of 256 KiB of `1,1,1` takes some 100 MB
 _MAX_MARKS = 100
-_MAX_TEXT = 200
-_MAX_PATH = 256
 
-_FILES: Final = listing(pair(line(1, _MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
+_FILES: Final = listing(pair(line(1, MAX_PATH), binary(0, MAX_FILE_BYTES)), high=MAX_FILES)
 _SOURCE: Final = Codec(
     lambda value: _source(_FILES.read(value)), lambda source: _FILES.write(source.files)
 )
-_FINDING_TABLE: Final = Table(
-    field("path", line(1, _MAX_PATH)),
-    field("line", integer(1)),
-    field("what", choice(*get_args(What))),
-    field("text", line(0, _MAX_TEXT)),
-)
-_FINDING: Final = Codec(lambda value: _FINDING_TABLE.read(Finding, value), _FINDING_TABLE.write)
+_Source: TypeAlias = Annotated[Source, _SOURCE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Mapped):
     """A tree, the task's baseline, and the base to strip it against, if it is to be stripped."""
 
-    tree: Source
-    baseline: Source
-    base: Source | None
-
-    TABLE: ClassVar = Table(
-        field("tree", _SOURCE), field("baseline", _SOURCE), field("base", nullable(_SOURCE))
-    )
-
-    def to_value(self) -> Value:
-        """Return the message."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Request | Rejected":
-        """Return the request that a message is."""
-        return cls.TABLE.read(cls, value)
+    tree: _Source
+    baseline: _Source
+    base: _Source | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Mapped):
     """What the tree does that the baseline does not, its fingerprint, and it without prose."""
 
-    marks: tuple[Finding, ...]
-    fingerprint: bytes
-    stripped: Source | None
-    refusal: str | None
-
-    TABLE: ClassVar = Table(
-        field("marks", listing(_FINDING, high=_MAX_MARKS)),
-        field("fingerprint", digest()),
-        field("stripped", nullable(_SOURCE)),
-        field("refusal", nullable(line(0, _MAX_TEXT))),
-    )
-
-    def to_value(self) -> Value:
-        """Return the message."""
-        return self.TABLE.write(self)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Answer | Rejected":
-        """Return the answer that a message is."""
-        return cls.TABLE.read(cls, value)
+    marks: Annotated[tuple[Finding, ...], Items(0, _MAX_MARKS)]
+    fingerprint: Digest
+    stripped: _Source | None
+    refusal: Annotated[str | None, line(0, MAX_TEXT)]
 
 
 def answer(request: Request) -> Answer:
@@ -114,7 +73,7 @@ def answer(request: Request) -> Answer:
         marks=tuple(_shown(mark) for mark in marks[:_MAX_MARKS]),
         fingerprint=fingerprint(request.tree),
         stripped=result if isinstance(result, Source) else None,
-        refusal=fit_line(result.reason, _MAX_TEXT) if isinstance(result, Rejected) else None,
+        refusal=fit_line(result.reason, MAX_TEXT) if isinstance(result, Rejected) else None,
     )
 
 
@@ -139,5 +98,5 @@ def _source(files: tuple[tuple[str, bytes], ...] | Rejected) -> Source | Rejecte
 
 
 def _shown(mark: Finding) -> Finding:
-    text = fit_line(mark.text, _MAX_TEXT)
+    text = fit_line(mark.text, MAX_TEXT)
     return Finding(path=mark.path, line=mark.line, what=mark.what, text=text)

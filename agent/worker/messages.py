@@ -14,28 +14,24 @@ be NFC; nothing else is free text. Either side believes the other no further tha
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Literal, TypeAlias, get_args
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from agent.completion import FaultKind, Message, Role
+from agent.completion import FaultKind, Message
 from agent.worker.prices import MAX_TOKENS, Price, Usage
-from protocol.encoding import MAX_INT, Value, decode, encode
+from protocol.encoding import decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
-    Codec,
+    Items,
     Mapped,
-    Table,
-    boolean,
-    choice,
+    Named,
+    Positive,
     integer,
     line,
-    listing,
-    nullable,
+    utf8,
     word,
 )
-from protocol.fields import field as entry
 
 LENGTH: Final = struct.Struct(">I")  # stands before each frame
-PROMPT_BYTES: Final = 2 << 20  # of one message
 TEXT_BYTES: Final = 1 << 20  # of an answer
 FRAME_BYTES: Final = 4 << 20
 MAX_MESSAGES: Final = 64
@@ -44,34 +40,8 @@ MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
 MAX_KEY: Final = 4_096
 _MAX_NAME = 160
 _MAX_URL = 2_048
+_KEY = rf"[\x21-\x7e]{{1,{MAX_KEY}}}"
 DownReason: TypeAlias = Literal["not_installed", "fault"]
-
-
-def utf8(high: int) -> Codec[str]:
-    """Text as UTF-8, at most `high` bytes; what is no Unicode is written as `?`."""
-
-    def read(value: Value) -> str | Rejected:
-        if type(value) is not bytes:
-            return Rejected("not bytes")
-        if len(value) > high:
-            return Rejected(f"{len(value)} bytes where {high} are allowed")
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return Rejected("not UTF-8")
-
-    return Codec(read, lambda text: text.encode("utf-8", "replace"))
-
-
-_MESSAGE_TABLE: Final = Table(
-    entry("role", choice(*get_args(Role))), entry("content", utf8(PROMPT_BYTES))
-)
-_MESSAGE: Final = Codec(lambda value: _MESSAGE_TABLE.read(Message, value), _MESSAGE_TABLE.write)
-_USAGE_TABLE: Final = Table(
-    entry("tokens_in", integer(0, MAX_TOKENS)), entry("tokens_out", integer(0, MAX_TOKENS))
-)
-_USAGE: Final = Codec(lambda value: _USAGE_TABLE.read(Usage, value), _USAGE_TABLE.write)
-_ID: Final = integer(1, MAX_INT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +49,9 @@ class Settings(Mapped):
     """Which model is asked, where and with what key."""
 
     kind: ClassVar = "settings"
-    model: str
-    api_base: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-
-    TABLE: ClassVar = Table(
-        entry("model", line(1, _MAX_NAME)),
-        entry("api_base", nullable(line(1, _MAX_URL))),
-        entry("api_key", nullable(word(rf"[\x21-\x7e]{{1,{MAX_KEY}}}"))),
-    )
+    model: Annotated[str, line(1, _MAX_NAME)]
+    api_base: Annotated[str | None, line(1, _MAX_URL)] = None
+    api_key: Annotated[str | None, word(_KEY)] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +59,10 @@ class Ask(Mapped):
     """A question, numbered by the core."""
 
     kind: ClassVar = "ask"
-    id: int
-    messages: tuple[Message, ...]
-    max_tokens: int
-    timeout_ms: int
-
-    TABLE: ClassVar = Table(
-        entry("id", _ID),
-        entry("messages", listing(_MESSAGE, low=1, high=MAX_MESSAGES)),
-        entry("max_tokens", integer(1, MAX_TOKENS)),
-        entry("timeout_ms", integer(1, MAX_TIMEOUT_MS)),
-    )
+    id: Positive
+    messages: Annotated[tuple[Message, ...], Items(1, MAX_MESSAGES)]
+    max_tokens: Annotated[int, integer(1, MAX_TOKENS)]
+    timeout_ms: Annotated[int, integer(1, MAX_TIMEOUT_MS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +70,7 @@ class Cancel(Mapped):
     """Nobody waits for the answer any more."""
 
     kind: ClassVar = "cancel"
-    id: int
-
-    TABLE: ClassVar = Table(entry("id", _ID))
+    id: Positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,17 +78,10 @@ class Facts(Mapped):
     """What is known of the model; None is not known."""
 
     kind: ClassVar = "facts"
-    provider: str | None
+    provider: Annotated[str | None, line(1, _MAX_NAME)]
     price: Price | None
-    context_tokens: int | None
-    answer_tokens: int | None
-
-    TABLE: ClassVar = Table(
-        entry("provider", nullable(line(1, _MAX_NAME))),
-        entry("price", nullable(Codec(Price.from_value, Price.to_value))),
-        entry("context", nullable(integer(1, MAX_TOKENS)), "context_tokens"),
-        entry("answer", nullable(integer(1, MAX_TOKENS)), "answer_tokens"),
-    )
+    context_tokens: Annotated[int | None, integer(1, MAX_TOKENS), Named("context")]
+    answer_tokens: Annotated[int | None, integer(1, MAX_TOKENS), Named("answer")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +90,7 @@ class Down(Mapped):
 
     kind: ClassVar = "down"
     reason: DownReason
-    detail: str
-
-    TABLE: ClassVar = Table(
-        entry("reason", choice(*get_args(DownReason))), entry("detail", line(0, MAX_DETAIL))
-    )
+    detail: Annotated[str, line(0, MAX_DETAIL)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +98,10 @@ class Reply(Mapped):
     """What the model said. `usage` is None where nobody told."""
 
     kind: ClassVar = "reply"
-    id: int
-    text: str
+    id: Positive
+    text: Annotated[str, utf8(TEXT_BYTES)]
     is_cut: bool
     usage: Usage | None
-
-    TABLE: ClassVar = Table(
-        entry("id", _ID),
-        entry("text", utf8(TEXT_BYTES)),
-        entry("is_cut", boolean()),
-        entry("usage", nullable(_USAGE)),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,21 +109,12 @@ class Failure(Mapped):
     """Why there is no answer. Without `may_have_cost` the model cannot have worked."""
 
     kind: ClassVar = "failure"
-    id: int
+    id: Positive
     fault: FaultKind
-    detail: str
-    retry_ms: int | None
+    detail: Annotated[str, line(0, MAX_DETAIL)]
+    retry_ms: Annotated[int | None, integer(0, MAX_TIMEOUT_MS)]
     usage: Usage | None
     may_have_cost: bool
-
-    TABLE: ClassVar = Table(
-        entry("id", _ID),
-        entry("fault", choice(*get_args(FaultKind))),
-        entry("detail", line(0, MAX_DETAIL)),
-        entry("retry_ms", nullable(integer(0, MAX_TIMEOUT_MS))),
-        entry("usage", nullable(_USAGE)),
-        entry("may_have_cost", boolean()),
-    )
 
 
 FromCore: TypeAlias = Settings | Ask | Cancel

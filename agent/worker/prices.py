@@ -6,20 +6,20 @@ is charged. Knows nothing of who sells them.
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import ClassVar, Final
+from typing import Annotated, Final
 
-from protocol.fields import Mapped, Table, field, integer, nullable
+from protocol.fields import Mapped, Named, integer
 
 MAX_TOKENS: Final = 1_000_000_000  # of one question; what says more than that says nothing
 MAX_USD_NANO: Final = 10**6  # for a token: a thousand USD for a million of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Mapped):
     """How many tokens a question took: of the prompt, and of the answer with all thoughts."""
 
-    tokens_in: int
-    tokens_out: int
+    tokens_in: Annotated[int, integer(0, MAX_TOKENS)]
+    tokens_out: Annotated[int, integer(0, MAX_TOKENS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +29,11 @@ class Price(Mapped):
     A prompt of more than `dear_above` tokens costs, with its answer, the dear price for each.
     """
 
-    usd_nano_in: int
-    usd_nano_out: int
-    dear_above: int | None = None
-    dear_nano_in: int = 0
-    dear_nano_out: int = 0
-
-    TABLE: ClassVar = Table(
-        field("in", integer(0, MAX_USD_NANO), "usd_nano_in"),
-        field("out", integer(0, MAX_USD_NANO), "usd_nano_out"),
-        field("dear_above", nullable(integer(0, MAX_TOKENS))),
-        field("dear_in", integer(0, MAX_USD_NANO), "dear_nano_in"),
-        field("dear_out", integer(0, MAX_USD_NANO), "dear_nano_out"),
-    )
+    usd_nano_in: Annotated[int, integer(0, MAX_USD_NANO), Named("in")]
+    usd_nano_out: Annotated[int, integer(0, MAX_USD_NANO), Named("out")]
+    dear_above: Annotated[int | None, integer(0, MAX_TOKENS)] = None
+    dear_nano_in: Annotated[int, integer(0, MAX_USD_NANO), Named("dear_in")] = 0
+    dear_nano_out: Annotated[int, integer(0, MAX_USD_NANO), Named("dear_out")] = 0
 
     def cost_nano(self, usage: Usage) -> int:
         """Return 1e-9 USD for a question that took so many tokens."""

@@ -53,8 +53,9 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
         if outcome := _outcome_of(tried.verdict, tried.word):
             yield caught_up, tried.author, outcome
     for experiment in store.closed_jobs(key, ExperimentStep):
-        if outcome := _trial_outcome(experiment.step):
-            for author in experiment.step.authors:
+        authors = experiment.step.authors  # mostly nobody's: own ideas
+        if authors and (outcome := _trial_outcome(experiment.step)):
+            for author in authors:
                 yield experiment, author, outcome
 
 

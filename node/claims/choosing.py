@@ -16,8 +16,8 @@ from node.line.attestation import AttestationStep, WantedClaim
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
+from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.loop.ideas import Idea
 from protocol.board import Row
 from protocol.fields import fit_line
 from protocol.prospects import (

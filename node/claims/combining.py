@@ -13,10 +13,9 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint, parse
 from node.claims.choosing import Peers
 from node.line.experiment import COMBINING, PEER, ExperimentStep
+from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
-from node.loop.ideas import Idea
-from node.store.experiments import Experiment
+from node.store.experiments import ABLATION, Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
 from protocol.fields import fit_line

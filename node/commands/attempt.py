@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, task_options
 from node.terminal.terminal import print_json
 from protocol.units import NANO, from_nano
 
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
 )
-@click.option("--task", help="The task (default: the running node's, else tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@task_options("the running node's, else tiny")
+@json_option("Print one JSON document.")
 def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
     """Measure and judge the edited source in this folder against the working line.
 

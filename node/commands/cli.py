@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -30,67 +31,75 @@ class Entry:
     summary: str
 
 
-_EVERYDAY = "Commands"
-_RUNNING = "The running node"
-_HEAD = "Measuring, and moving the head"
-_PEOPLE = "Other people"
-_HISTORY = "History"
-_AGENTS = "Coding agents"
-_HOUSEKEEPING = "Housekeeping"
+# By heading: where a command is, `node.commands` if that is not said, and its line there.
+_SECTIONS = {
+    "Commands": {
+        "start": ("node_control", "Run the node here."),
+        "status": ("node_control", "Say how things stand."),
+        "try": ("attempt", "Measure and judge your edit."),
+        "head": ("heads", "Print the verified head."),
+        "leaderboard": ("leaderboard", "Show what is claimed and known."),
+        "verify": ("verifying", "Run somebody's claim again here."),
+        "log": ("history", "List this node's experiments."),
+        "show": ("history", "Show one record in full."),
+        "report": ("report", "Say what happened overnight."),
+        "doctor": ("doctor", "Check this machine."),
+    },
+    "The running node": {
+        "stop": ("node_control", "Stop it, resumably."),
+        "pause": ("node_control", "Pause its research."),
+        "resume": ("node_control", "Go on after a pause."),
+        "logs": ("housekeeping", "Show what it says."),
+    },
+    "Measuring, and moving the head": {
+        "run": ("measure", "Measure a source."),
+        "compare": ("measure", "Test two sources in pairs."),
+        "replicate": ("replicate", "Try published findings here."),
+        "adopt": ("heads", "Move the verified head."),
+        "revert": ("heads", "Undo the last move."),
+    },
+    "History": {
+        "diff": ("history", "Print an experiment's diff."),
+        "replay": ("replay", "Lay out an experiment again."),
+        "export": ("exporting", "Write it for other tools."),
+        "import": ("importing", "Take in bundles and logs."),
+    },
+    "Other people": {
+        "demo": ("demo", "Show a network on this machine."),
+        "transfer": ("transfer", "Patch by hardware class."),
+        "peers": ("node_control", "Show who is connected."),
+        "invite": ("inviting", "Print a line to join by."),
+        "join": ("inviting", "Join a network by such a line."),
+        "bootstrap": ("bootstrap.command", "Run a node that others find."),
+        "network": ("network", "Show and make networks."),
+        "friends": ("people", "Whose claims come first."),
+        "block": ("people", "Whose claims to leave alone."),
+    },
+    "Coding agents": {
+        "propose": ("propose", "Show one proposal."),
+        "skill": ("skill", "Print instructions for an agent."),
+        "spending": ("spending", "What models took; correct it."),
+    },
+    "Housekeeping": {
+        "task": ("tasks", "List, show and prepare tasks."),
+        "key": ("keys", "Show the node's public keys."),
+        "config": ("settings", "Show and check settings."),
+        "paths": ("housekeeping", "Say where things are."),
+        "fsck": ("fsck", "Check and mend the home."),
+        "gc": ("fsck", "Remove what nobody needs."),
+        "completion": ("housekeeping", "Print shell completion."),
+    },
+}
 
-COMMANDS: dict[str, Entry] = {
-    "start": Entry("node.commands.node_control", "start", _EVERYDAY, "Run the node here."),
-    "status": Entry("node.commands.node_control", "status", _EVERYDAY, "Say how things stand."),
-    "try": Entry("node.commands.attempt", "try_", _EVERYDAY, "Measure and judge your edit."),
-    "head": Entry("node.commands.heads", "head", _EVERYDAY, "Print the verified head."),
-    "leaderboard": Entry(
-        "node.commands.leaderboard", "leaderboard", _EVERYDAY, "Show what is claimed and known."
-    ),
-    "verify": Entry(
-        "node.commands.verifying", "verify", _EVERYDAY, "Run somebody's claim again here."
-    ),
-    "log": Entry("node.commands.history", "log", _EVERYDAY, "List this node's experiments."),
-    "show": Entry("node.commands.history", "show", _EVERYDAY, "Show one record in full."),
-    "report": Entry("node.commands.report", "report", _EVERYDAY, "Say what happened overnight."),
-    "doctor": Entry("node.commands.doctor", "doctor", _EVERYDAY, "Check this machine."),
-    "stop": Entry("node.commands.node_control", "stop", _RUNNING, "Stop it, resumably."),
-    "pause": Entry("node.commands.node_control", "pause", _RUNNING, "Pause its research."),
-    "resume": Entry("node.commands.node_control", "resume", _RUNNING, "Go on after a pause."),
-    "logs": Entry("node.commands.housekeeping", "logs", _RUNNING, "Show what it says."),
-    "run": Entry("node.commands.measure", "run", _HEAD, "Measure a source."),
-    "compare": Entry("node.commands.measure", "compare", _HEAD, "Test two sources in pairs."),
-    "replicate": Entry(
-        "node.commands.replicate", "replicate", _HEAD, "Try published findings here."
-    ),
-    "adopt": Entry("node.commands.heads", "adopt", _HEAD, "Move the verified head."),
-    "revert": Entry("node.commands.heads", "revert", _HEAD, "Undo the last move."),
-    "diff": Entry("node.commands.history", "diff", _HISTORY, "Print an experiment's diff."),
-    "replay": Entry("node.commands.replay", "replay", _HISTORY, "Lay out an experiment again."),
-    "export": Entry("node.commands.exporting", "export", _HISTORY, "Write it for other tools."),
-    "import": Entry("node.commands.importing", "import_", _HISTORY, "Take in bundles and logs."),
-    "demo": Entry("node.commands.demo", "demo", _PEOPLE, "Show a network on this machine."),
-    "transfer": Entry("node.commands.transfer", "transfer", _PEOPLE, "Patch by hardware class."),
-    "peers": Entry("node.commands.node_control", "peers", _PEOPLE, "Show who is connected."),
-    "invite": Entry("node.commands.inviting", "invite", _PEOPLE, "Print a line to join by."),
-    "join": Entry("node.commands.inviting", "join", _PEOPLE, "Join a network by such a line."),
-    "bootstrap": Entry("bootstrap.command", "bootstrap", _PEOPLE, "Run a node that others find."),
-    "network": Entry("node.commands.network", "network", _PEOPLE, "Show and make networks."),
-    "friends": Entry("node.commands.people", "friends", _PEOPLE, "Whose claims come first."),
-    "block": Entry("node.commands.people", "block", _PEOPLE, "Whose claims to leave alone."),
-    "propose": Entry("node.commands.propose", "propose", _AGENTS, "Show one proposal."),
-    "skill": Entry("node.commands.skill", "skill", _AGENTS, "Print instructions for an agent."),
-    "spending": Entry(
-        "node.commands.spending", "spending", _AGENTS, "What models took; correct it."
-    ),
-    "task": Entry("node.commands.tasks", "task", _HOUSEKEEPING, "List, show and prepare tasks."),
-    "key": Entry("node.commands.keys", "key", _HOUSEKEEPING, "Show the node's public keys."),
-    "config": Entry("node.commands.settings", "config", _HOUSEKEEPING, "Show and check settings."),
-    "paths": Entry("node.commands.housekeeping", "paths", _HOUSEKEEPING, "Say where things are."),
-    "fsck": Entry("node.commands.fsck", "fsck", _HOUSEKEEPING, "Check and mend the home."),
-    "gc": Entry("node.commands.fsck", "gc", _HOUSEKEEPING, "Remove what nobody needs."),
-    "completion": Entry(
-        "node.commands.housekeeping", "completion", _HOUSEKEEPING, "Print shell completion."
-    ),
+COMMANDS = {
+    name: Entry(
+        module=module if "." in module else f"node.commands.{module}",
+        attribute=f"{name}_" if iskeyword(name) else name,
+        section=section,
+        summary=summary,
+    )
+    for section, commands in _SECTIONS.items()
+    for name, (module, summary) in commands.items()
 }
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from node.commands.basics import json_option
 from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON document.")
+@json_option("Print the facts as one JSON document.")
 @click.option("--keep", type=Path, help="Keep the nodes' homes and logs in this folder.")
 def demo(as_json: bool, keep: Path | None) -> None:
     """Show what arnode is for: four nodes on this machine, one of which lies. About 3 minutes.

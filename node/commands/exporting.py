@@ -1,7 +1,6 @@
 """`export`: what this node did, for other tools and people."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, line_option, reading, short
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
+    from node.store.blobs import Blobs
     from node.store.store import Store
     from protocol.records import Record
 
-_ID_DIGITS = 12
 _BRANCH = "arnode/head"
 
 
@@ -27,21 +27,18 @@ def export() -> None:
 
 
 @export.command("results.tsv")
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 @click.option("--imported", metavar="ID", help="What was imported under this id, as it came.")
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.journal.journal import Journal
     from node.line.heads import the_line
-    from node.store.blobs import Blobs
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         if imported is not None:
             sys.stdout.buffer.write(_imported_data(store, imported))
             return
-        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
+        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
         sys.stdout.write(journal.expected_table())
 
 
@@ -49,14 +46,12 @@ def results(task: str | None, imported: str | None) -> None:
 def jsonl() -> None:
     """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
     from node.commands.history import diff_of, experiment_json
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         for experiment in store.experiments():
             text = None
             if experiment.patch is not None:
-                text = diff_of(home, store, store.record(experiment.patch))
+                text = diff_of(store, blobs, store.record(experiment.patch))
             document = {"v": 1, **experiment_json(experiment), "diff": text}
             click.echo(json.dumps(document))
 
@@ -66,18 +61,15 @@ def jsonl() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The file [arnode-ID.bundle here]."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write everything about one experiment into one file, to be checked anywhere."""
     from node.exchange.bundle import write_bundle
     from node.exchange.bundling import gather
-    from node.store.blobs import Blobs
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        gathered = gather(store, Blobs(home.blobs), store.find(id))
-    path = output or Path(f"arnode-{gathered.about.hex()[:_ID_DIGITS]}.bundle")
+    with reading() as (store, blobs):
+        gathered = gather(store, blobs, store.find(id))
+    path = output or Path(f"arnode-{short(gathered.about)}.bundle")
     size = write_bundle(path, gathered)
     if as_json:
         print_json(
@@ -98,46 +90,39 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 
 @export.command()
 @click.argument("id", metavar="ID", required=False)
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        text = _diff(home, store, id, task)[0]
+    with reading() as (store, blobs):
+        text = _diff(store, blobs, id, task)[0]
     # A file gets the bytes as they are; a terminal would obey some of them.
     sys.stdout.write(plain(text, lines=True) if sys.stdout.isatty() else text)
 
 
 @export.command()
 @click.argument("id", metavar="ID", required=False)
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write the text of a pull request with its evidence to stdout."""
     from node.exchange.pull_request import describe
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        text, record = _diff(home, store, id, task)
+    with reading() as (store, blobs):
+        text, record = _diff(store, blobs, id, task)
         click.echo(describe(store, record, text), nl=False)
 
 
 @export.command()
 @click.argument("repository", type=click.Path(path_type=Path))
 @click.option("--name", default=_BRANCH, show_default=True, help="The branch to make or move on.")
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
     from node.journal.journal import MAIN, Journal
     from node.line.heads import the_line
-    from node.store.blobs import Blobs
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        journal = Journal(home, store, Blobs(home.blobs), the_line(store, task).key)
+    with reading() as (store, blobs):
+        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
     if not (journal.path / ".git").is_dir():
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
     fetched = subprocess.run(
@@ -163,24 +148,24 @@ def _imported_data(store: "Store", wanted: str) -> bytes:
 
     everything = store.imported()
     if (found := named(everything, wanted)) is None:
-        known = ", ".join(one.id.hex()[:_ID_DIGITS] for one in everything) or "none"
+        known = ", ".join(short(one.id) for one in everything) or "none"
         raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
     return found.log.data
 
 
-def _diff(home: Home, store: "Store", wanted: str | None, task: str | None) -> "tuple[str, Record]":
+def _diff(
+    store: "Store", blobs: "Blobs", wanted: str | None, task: str | None
+) -> "tuple[str, Record]":
     """Return a diff and the record that says most about it."""
     from node.commands.history import diff_of
     from node.line.heads import manifest_of, the_line
     from node.line.vouching import evidence_for
-    from node.store.blobs import Blobs
     from protocol.patches import unified_diff
 
     if wanted is not None:
         record = store.find(wanted)
-        return diff_of(home, store, record), record
+        return diff_of(store, blobs, record), record
     line = the_line(store, task)
-    blobs = Blobs(home.blobs)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
     evidence = evidence_for(store, line.key, line.verified)
     if line.verified == baseline.tree or evidence is None:

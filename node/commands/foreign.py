@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from node.commands.basics import hex_or_none, plain_table, short
 from node.terminal.terminal import plain
 
 if TYPE_CHECKING:
     from node.store.imported import Imported, ImportedRow
-
-_ID_DIGITS = 12
 
 
 def foreign_json(imported: "Imported") -> dict[str, object]:
@@ -56,7 +55,7 @@ def _row_json(one: "ImportedRow") -> dict[str, object]:
         "memory_gb": one.row.memory_gb,
         "status": one.row.status,
         "description": one.row.description,
-        "tree": None if one.tree is None else one.tree.hex(),
+        "tree": hex_or_none(one.tree),
     }
 
 
@@ -94,7 +93,6 @@ def print_best(imported: "Imported", segment: int, count: int, *, color: str) ->
 def _print_rows(
     imported: "Imported", rows: "Sequence[ImportedRow]", metric: str, of: str, *, color: str
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from node.terminal.terminal import console
@@ -103,10 +101,10 @@ def _print_rows(
     out.print()
     out.print(
         f"imported from {plain(imported.name)} ({imported.log.form},"
-        f" {imported.id.hex()[:_ID_DIGITS]}): unsigned, unverified, on no board; {of}",
+        f" {short(imported.id)}): unsigned, unverified, on no board; {of}",
         style="bold",
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for name in ("commit", "status"):
         table.add_column(name, no_wrap=True)
     table.add_column(plain(metric), justify="right", no_wrap=True)
@@ -117,7 +115,7 @@ def _print_rows(
             Text(plain(one.row.label)),
             Text(plain(one.row.status)),
             "" if one.row.value is None else f"{one.row.value:.6f}",
-            "" if one.tree is None else one.tree.hex()[:_ID_DIGITS],
+            "" if one.tree is None else short(one.tree),
             Text(plain(one.row.description)),
         )
     out.print(table)

@@ -1,10 +1,10 @@
 """`fsck`: is everything whole, `--rebuild` to mend it; `gc`: remove what nobody needs."""
 
-import os
 from dataclasses import asdict
 
 import click
 
+from node.commands.basics import json_option
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError
@@ -12,13 +12,13 @@ from protocol.errors import ArnodeError
 
 @click.command()
 @click.option("--rebuild", is_flag=True, help="Mend what can be mended; damaged files are kept.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
     from node.terminal.progress import reporting
     from node.upkeep.fsck import examine, mend, remarks
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     mended: list[str] = []
     with reporting() as progress:
         if rebuild:
@@ -47,13 +47,13 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
     from node.store.garbage import collect
     from node.terminal.progress import reporting
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)
     if as_json:

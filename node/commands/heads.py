@@ -1,6 +1,5 @@
 """`head`, `adopt` and `revert`: what the node vouches for, and moving it by hand."""
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, line_option, reading, short
 from node.home.home import Home
 from node.line.heads import move_head
 from node.terminal.terminal import plain
@@ -20,23 +20,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 @click.option("--working", is_flag=True, help="The working line instead: explored, not verified.")
 @click.option("--provenance", is_flag=True, help="Who wrote each line, and what was measured.")
-@click.option("--json", "as_json", is_flag=True, help="With --provenance: every line as JSON.")
+@json_option("With --provenance: every line as JSON.")
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
     from node.commands.provenance import print_provenance, written_lines
     from node.line.heads import the_line
-    from node.store.blobs import Blobs
-    from node.store.store import Store
     from node.vetting.adoption import marks_of
 
     if as_json and not provenance:
         raise UsageError("the source itself is no JSON", "use --json with --provenance")
-    home = Home.locate(os.environ)
-    blobs = Blobs(home.blobs)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         line = the_line(store, task)
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
@@ -57,7 +53,7 @@ def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> No
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 @click.option("--unverified", is_flag=True, help="Adopt although nothing here vouches for it.")
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     """Move the verified head to the tree of a record; the record says if nothing vouches for it.
@@ -72,18 +68,18 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     with _books(task) as books:
         line = books.ledger.known_line
         wanted = tree_of(books.store, line, id)
-        blobs = Blobs(Home.locate(os.environ).blobs)
+        blobs = Blobs(Home.here().blobs)
         candidate = examine(books.store, blobs, manifest_of(books.store, line), wanted)
         tree, marks = candidate.source.tree, candidate.marks
         if marks and not unverified:
             raise SafetyError(
-                f"tree {wanted.hex()[:12]} does more than arithmetic: {_summary(marks)}",
+                f"tree {short(wanted)} does more than arithmetic: {_summary(marks)}",
                 "read it (`arnode diff`), and take the risk with --unverified",
             )
         evidence = evidence_for(books.store, line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
-                f"no confirmation here vouches for tree {tree.hex()[:12]}",
+                f"no confirmation here vouches for tree {short(tree)}",
                 "confirm it (`arnode compare`), or take the risk with --unverified",
             )
         blobs.put_source(candidate.source)
@@ -93,7 +89,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
 
 @click.command()
-@click.option("--task", help="Which task, when this home works on several.")
+@line_option
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
     from node.line.heads import previous_head
@@ -109,17 +105,16 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
     from node.home.control import is_running
     from node.line.heads import manifest_of, the_line
     from node.running.books import open_books
-    from node.settings.config import load_config
-    from node.store.store import Store
+    from node.settings.config import config_of
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     if is_running(home.socket):
         raise ArnodeError(
             "the node is running and works on its head",
             "stop it first (`arnode stop`), then try again",
         )
-    config = load_config(home.config, env=os.environ).config
-    with Store.open_read_only(home) as store:
+    config = config_of(home)
+    with reading() as (store, _):
         manifest = manifest_of(store, the_line(store, task))
     return open_books(home, config, manifest)
 
@@ -133,7 +128,7 @@ def _move(
     move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
     mark = "" if evidence else "  (unverified: nothing here vouches for it)"
-    click.echo(f"verified head is now {tree.hex()[:12]}{mark}")
+    click.echo(f"verified head is now {short(tree)}{mark}")
 
 
 def _summary(marks: "Sequence[Finding]") -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from node.commands.basics import hex_or_none, json_option, plain_table, reading, short
 from node.commands.timeline import print_timelines, timeline_json
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json, to_json, wants_color
@@ -15,27 +16,24 @@ from protocol.units import from_nano
 
 if TYPE_CHECKING:
     from agent.source.capabilities import Finding
+    from node.store.blobs import Blobs
     from node.store.experiments import Experiment
     from node.store.store import Store
     from protocol.encoding import Value
     from protocol.records import Record
 
-_ID_DIGITS = 12
 _LEAST_DIGITS = 8
 _SHOWN = 30
-_GOOD, _BAD = {"kept", "adopted"}, {"failed", "rejected"}
 
 
 @click.command()
 @click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
-@click.option("--json", "as_json", is_flag=True, help="All of them (or the limit) as JSON.")
+@json_option("All of them (or the limit) as JSON.")
 def log(limit: int | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
     from node.commands.foreign import foreign_json, print_foreign
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, _):
         wanted = limit if as_json or limit else _SHOWN
         experiments = store.experiments(newest_first=True, limit=wanted)
         imported = store.imported()
@@ -52,12 +50,12 @@ def log(limit: int | None, as_json: bool) -> None:
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
-            print_foreign(one, color=_color(home), limit=wanted)
+            print_foreign(one, color=_color(), limit=wanted)
 
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Show one record with everything about it, or an imported file.
 
@@ -65,19 +63,17 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     """
     from node.commands.foreign import foreign_json, print_foreign
     from node.store.imported import named
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         imported = named(store.imported(), id) if len(id) >= _LEAST_DIGITS else None
         if imported is not None:
             if as_json:
                 print_json({"imported": foreign_json(imported)})
             else:
-                print_foreign(imported, color=_color(home))
+                print_foreign(imported, color=_color())
             return
         record = store.find(id)
-        marks = _marks(home, store, record)
+        marks = _marks(store, blobs, record)
         document: dict[str, object] = {
             "id": record.id.hex(),
             "kind": record.kind,
@@ -102,46 +98,42 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     click.echo()
     _print_fields({"body": body}, indent="")
     if runs:
-        print_timelines(cast("list[dict[str, Any]]", runs), color=_color(home))
+        print_timelines(cast("list[dict[str, Any]]", runs), color=_color())
 
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Print the diff of a patch, or of the experiment or adoption that used it."""
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         record = store.find(id)
-        text = diff_of(home, store, record)
+        text = diff_of(store, blobs, record)
     if as_json:
         print_json({"id": record.id.hex(), "diff": text})
         return
-    coloured = wants_color(_color(home), os.environ)
+    coloured = wants_color(_color(), os.environ)
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in text.splitlines():
         shown = plain(line, lines=True)
         click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
 
 
-def diff_of(home: Home, store: "Store", record: "Record") -> str:
+def diff_of(store: "Store", blobs: "Blobs", record: "Record") -> str:
     """Return the unified diff that a record is about."""
-    from node.store.blobs import Blobs
     from protocol.errors import ArnodeError, Rejected
     from protocol.kinds import AdoptBody, PatchBody, ResultBody
     from protocol.patches import unified_diff, unpack_diff
 
     body = record.body
-    blobs = Blobs(home.blobs)
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
     if isinstance(body, ResultBody) and body.patch is not None:
         body = store.record(body.patch).body
     if not isinstance(body, PatchBody):
         raise UsageError(
-            f"{record.id.hex()[:_ID_DIGITS]} is a {record.kind} without a patch",
+            f"{short(record.id)} is a {record.kind} without a patch",
             "give the id of an experiment: see `arnode log`",
         )
     packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
@@ -165,20 +157,20 @@ def experiment_json(experiment: "Experiment") -> dict[str, object]:
         "decision": experiment.decision,
         "tree": experiment.tree.hex(),
         "parent": experiment.parent.hex(),
-        "patch": None if experiment.patch is None else experiment.patch.hex(),
+        "patch": hex_or_none(experiment.patch),
         "task": experiment.task.hex(),
         "class": experiment.hardware_class,
     }
 
 
 def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from node.terminal.terminal import console
+    from node.terminal.vocabulary import wording
 
     task = store.task(experiments[0].task)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("id", no_wrap=True)
     table.add_column("time", no_wrap=True)
     table.add_column("decision", no_wrap=True)
@@ -186,18 +178,17 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
     for experiment in experiments:
-        good, bad = experiment.decision in _GOOD, experiment.decision in _BAD
-        style = "green" if good else "red" if bad else ""
+        told = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
         table.add_row(
-            experiment.id.hex()[:_ID_DIGITS],
+            short(experiment.id),
             _time(experiment.ts_ms, "%m-%d %H:%M"),
-            Text(experiment.decision, style),
+            Text(told.word, told.style),
             "" if metric is None else f"{metric:.6f}",
             "" if gain is None else f"{gain:+.6f}",
             Text(plain(experiment.title)),
         )
-    console(_color(Home.locate(os.environ))).print(table)
+    console(_color()).print(table)
 
 
 def _print_fields(fields: "dict[str, object]", *, indent: str) -> None:
@@ -221,15 +212,14 @@ def _in_one_line(value: object) -> str:
     return "-" if value is None else plain(str(value))
 
 
-def _marks(home: Home, store: "Store", record: "Record") -> "tuple[Finding, ...] | None":
+def _marks(store: "Store", blobs: "Blobs", record: "Record") -> "tuple[Finding, ...] | None":
     """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
     from node.exchange.bundle import Subject, trees_of
-    from node.store.blobs import Blobs
     from node.vetting.adoption import marks_of
 
     if not isinstance(record.body, Subject):
         return None
-    return marks_of(store, Blobs(home.blobs), record.body.task, trees_of(record.body)[1])
+    return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
 
 
 def _marks_shown(record: "Record", marks: "tuple[Finding, ...] | None") -> "str | list[str] | None":
@@ -282,7 +272,7 @@ def _time(ts_ms: int, form: str) -> str:
     return datetime.fromtimestamp(ts_ms / 1000).astimezone().strftime(form)
 
 
-def _color(home: Home) -> str:
-    from node.settings.config import load_config
+def _color() -> str:
+    from node.settings.config import config_of
 
-    return load_config(home.config, env=os.environ).config.color
+    return config_of(Home.here()).color

@@ -1,7 +1,6 @@
 """`paths`, `logs`, `completion`."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from node.commands.basics import json_option
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.errors import NotRunningError
@@ -19,10 +19,10 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def paths(as_json: bool) -> None:
     """Say where everything is. ARNODE_HOME moves it all."""
-    home = Home.locate(os.environ)
+    home = Home.here()
     places = {
         "home": home.root,
         "store": home.store,
@@ -46,10 +46,10 @@ def paths(as_json: bool) -> None:
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
 @click.option("-n", "--limit", type=click.IntRange(0), default=_SHOWN_LINES, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="JSON lines.")
+@json_option("JSON lines.")
 def logs(follow: bool, limit: int, as_json: bool) -> None:
     """Show what the node says."""
-    path = Home.locate(os.environ).log
+    path = Home.here().log
     if not path.exists():
         raise NotRunningError("no node has run on this home yet", "start one: `arnode start`")
     lines = path.read_text("utf-8", "replace").splitlines()

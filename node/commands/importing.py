@@ -1,22 +1,21 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, short
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
 
 if TYPE_CHECKING:
-    from node.exchange.foreign_rows import Form
+    from node.store.foreign_rows import Form
     from protocol.source import Source
 
-_ID_DIGITS = 12
 _RESULTS = "results.tsv"
 
 
@@ -27,19 +26,19 @@ def import_() -> None:
 
 @import_.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
     from node.exchange.bundle import read_bundle
     from node.exchange.bundling import take_in
-    from node.settings.config import load_config
+    from node.settings.config import config_of
     from node.store.blobs import Blobs
     from node.store.intake import Quotas
     from node.store.store import Store
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     given = read_bundle(path)
-    config = load_config(home.config, env=os.environ).config
+    config = config_of(home)
     quotas = Quotas(total=config.max_records)
     with home.lock(), Store.open(home, quotas=quotas) as store:
         report = take_in(store, Blobs(home.blobs), given, net=config.net)
@@ -72,14 +71,14 @@ def bundle(path: Path, as_json: bool) -> None:
         "blobs": len(given.blobs),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    click.echo(f"{plain(str(path))}: {told}; see `arnode show {given.about.hex()[:_ID_DIGITS]}`")
+    click.echo(f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`")
 
 
 @import_.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--branch", help="Take the rows' sources from this branch [HEAD, in a repository].")
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
     """Take in autoresearch's results.tsv, or a folder with one and its git branch.
 
@@ -95,7 +94,7 @@ def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> 
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--branch", help="Take the rows' sources from this branch.")
 @click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
     """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with its metric.
 
@@ -106,7 +105,7 @@ def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) 
 
 @import_.command("at-home")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def at_home(path: Path, as_json: bool) -> None:
     """Take in at-home result records: JSON, a list of it, or lines of it.
 
@@ -128,7 +127,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
         log = read_log(form, path.read_bytes(), str(path))
     labels = {row.label for row in log.read}
     sources = _sources(path.parent, branch, edited, labels)
-    home = Home.locate(os.environ)
+    home = Home.here()
     with home.lock(), Store.open(home) as store:
         identity, is_new = store.keep_imported(
             Blobs(home.blobs),
@@ -164,7 +163,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
     click.echo(
         f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they rank on no board:"
-        f" see `arnode show {identity.hex()[:_ID_DIGITS]}`"
+        f" see `arnode show {short(identity)}`"
     )
 
 

@@ -5,10 +5,11 @@ import sys
 
 import click
 
+from node.commands.basics import json_option
 from node.home.control import call, is_running
 from node.home.home import Home
 from node.settings.addresses import Address, Reach, parse_direct
-from node.settings.config import load_config
+from node.settings.config import config_of, load_config
 from node.terminal.terminal import print_json
 from protocol.errors import Rejected, UsageError
 
@@ -28,7 +29,7 @@ _NEARNESS = {
 @click.option(
     "--address", "given", multiple=True, metavar="ADDR", help="Where this node is reached."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
     """Print a line that others join this network by: `arnode join LINE`.
 
@@ -40,8 +41,8 @@ def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
     from node.networks.invites import MAX_ADDRESSES, write_invite
     from node.networks.known import find_network
 
-    home = Home.locate(os.environ)
-    name = name or load_config(home.config, env=os.environ).config.net
+    home = Home.here()
+    name = name or config_of(home).net
     network = find_network(home, name).network
     told = [checked_address(text, "--address") for text in given]
     addresses = dict.fromkeys((*told, *_running_addresses(home, name), *network.bootstrap))
@@ -66,7 +67,7 @@ def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("line")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def join(line: str, as_json: bool) -> None:
     """Keep the network of an invite and use it from now on.
 
@@ -75,7 +76,7 @@ def join(line: str, as_json: bool) -> None:
     from node.networks.invites import read_invite
     from node.networks.joining import join_network
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)
     path = join_network(home, network)
     if as_json:

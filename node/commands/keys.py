@@ -1,9 +1,8 @@
 """`key show`: the public halves of the node's keys."""
 
-import os
-
 import click
 
+from node.commands.basics import json_option
 from node.home.home import Home
 from node.terminal.terminal import print_json
 
@@ -14,12 +13,12 @@ def key() -> None:
 
 
 @key.command("show")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def show_key(as_json: bool) -> None:
     """Print the public keys; the secret halves never leave their file."""
     from node.home.keyfile import read_keys
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     keys = read_keys(home)
     author, transport = keys.author.public.hex(), keys.transport.public.hex()
     if as_json:

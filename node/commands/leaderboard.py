@@ -1,11 +1,11 @@
 """`leaderboard`: what is claimed, what others say, and what this node measured."""
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from node.commands.basics import board_option, json_option, plain_table, reading, short
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO, from_nano
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
 
 _TOP = 20
-_ID_DIGITS = 12
 _LEVELS = ("claimed", "others", "here")
 _LEGEND = (
     "claimed: what its author's key signed.  attested: at least so much, as another key measured"
@@ -33,7 +32,7 @@ _UNREAD = "--marks reads the rows' code."
 
 
 @click.command()
-@click.option("--task", help="Which task, when there are boards of several.")
+@board_option
 @click.option("--class", "hardware_class", help="The hardware class (default: this machine's).")
 @click.option(
     "--level",
@@ -47,7 +46,7 @@ _UNREAD = "--marks reads the rows' code."
     "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows of this environment."
 )
 @click.option("--marks", "is_read", is_flag=True, help="Read each row's code too, for marks.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def leaderboard(
     task: str | None,
     hardware_class: str | None,
@@ -68,16 +67,14 @@ def leaderboard(
     beyond arithmetic that the task's baseline does not.
     """
     from node.commands.foreign import best_json
-    from node.settings.config import load_config
+    from node.settings.config import config_of
     from node.store.standing import choose_board, measured_here
-    from node.store.store import Store
     from protocol.board import RULE
     from trainer.cards.probing import probe_devices
 
     filters = _filters(wanted)
-    home = Home.locate(os.environ)
-    config = load_config(home.config, env=os.environ).config
-    with Store.open_read_only(home) as store:
+    config = config_of(Home.here())
+    with reading() as (store, _):
         imported = store.imported()
         key = choose_board(
             store,
@@ -100,7 +97,7 @@ def leaderboard(
         and (level != "here" or row.tree in here)
         and all(_matches(row.env, name, text) for name, text in filters.items())
     ][:top]
-    marks = _marks(home, key.task, rows) if is_read else None
+    marks = _marks(key.task, rows) if is_read else None
     if as_json:
         print_json(
             {
@@ -167,14 +164,11 @@ def _matches(env: "Env", name: str, text: str) -> bool:
     return str(env.get(name)) == text
 
 
-def _marks(home: Home, task: bytes, rows: "list[Row]") -> "Marks":
+def _marks(task: bytes, rows: "list[Row]") -> "Marks":
     """Return what the code of each row does beyond its task's baseline."""
-    from node.store.blobs import Blobs
-    from node.store.store import Store
     from node.vetting.adoption import marks_of
 
-    blobs = Blobs(home.blobs)
-    with Store.open_read_only(home) as store:
+    with reading() as (store, blobs):
         return {row.tree: marks_of(store, blobs, task, row.tree) for row in rows}
 
 
@@ -243,7 +237,6 @@ def _print(
     *,
     color: str,
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from node.terminal.terminal import console
@@ -254,7 +247,7 @@ def _print(
     if not rows:
         out.print("no row of this kind")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for name in ("rank", "tree", "claimed gain", "at least", manifest.metric.name, "tries"):
         table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
     table.add_column("attested", no_wrap=True, justify="right")
@@ -269,7 +262,7 @@ def _print(
         rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}"
         table.add_row(
             rank,
-            row.tree.hex()[:_ID_DIGITS],
+            short(row.tree),
             _signed(row.gain_anchor_nano),
             _signed(row.gain_anchor_lower_nano),
             f"{row.metric_nano / NANO:.6f}",
@@ -282,7 +275,7 @@ def _print(
         )
     out.print(table)
     out.print(f"{_LEGEND}  {_UNREAD if marks is None else _READ}", style="dim")
-    digests = (board.set_digest.hex()[:_ID_DIGITS], board.board_digest.hex()[:_ID_DIGITS])
+    digests = (short(board.set_digest), short(board.board_digest))
     out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
 
 
@@ -298,4 +291,7 @@ def _others_shown(row: "Row") -> str:
 def _here_shown(here: "Here | None") -> str:
     if here is None:
         return "not measured"
-    return here.verdict if here.gain is None else f"{here.verdict} {_signed(here.gain.value_nano)}"
+    from node.terminal.vocabulary import word
+
+    told = word(here.verdict)
+    return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"

@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 
 import click
 
+from node.commands.basics import json_option, pairs_option, task_options
 from node.on_demand.measuring import (
     Comparison,
     calibrated_session,
@@ -39,9 +40,8 @@ REJECTED = 7
     multiple=True,
     help="A run with this seed; may be given again.",
 )
-@click.option("--task", default=None, help="The task (default: tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@task_options()
+@json_option("Print one JSON document.")
 def run(
     source: str,
     seeds: int,
@@ -96,10 +96,9 @@ def run(
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16).")
-@click.option("--task", default=None, help="The task (default: tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@pairs_option
+@task_options()
+@json_option("Print one JSON document.")
 def compare(
     a: str, b: str, pairs: int | None, task: str | None, text: Path | None, as_json: bool
 ) -> None:
@@ -107,6 +106,8 @@ def compare(
 
     A and B are files, trees, ids, or the words baseline, head and working.
     """
+    from node.terminal.vocabulary import word
+
     bench = find_workbench(task, text)
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
     if base.tree == candidate.tree:
@@ -131,16 +132,17 @@ def compare(
             )
 
     result = asyncio.run(work())
+    told = word(result.verdict)
     if as_json:
         print_json(_comparison_json(result, policy.alpha))
     elif result.judgement:
         judged = result.judgement
         click.echo(
-            f"{result.verdict}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
+            f"{told}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
             f"{judged.upper:.6f}, {len(result.pairs)} pairs in {result.seconds:.0f} s"
         )
     if result.reason:
-        click.echo(f"{result.verdict}: {plain(result.reason)}", err=True)
+        click.echo(f"{told}: {plain(result.reason)}", err=True)
     raise SystemExit(EXITS[result.verdict])
 
 

@@ -1,13 +1,13 @@
 """`network show` and `network init`: the networks that this node knows, and a new one."""
 
-import os
 import secrets
 
 import click
 
+from node.commands.basics import json_option
 from node.commands.inviting import checked_address
 from node.home.home import Home
-from node.settings.config import load_config
+from node.settings.config import config_of
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
@@ -19,13 +19,13 @@ def network() -> None:
 
 @network.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def show(name: str | None, as_json: bool) -> None:
     """Show what is known of a network, or of all."""
     from node.networks.known import all_networks, find_network
 
-    home = Home.locate(os.environ)
-    config = load_config(home.config, env=os.environ).config
+    home = Home.here()
+    config = config_of(home)
     networks = all_networks(home) if name is None else [find_network(home, name)]
     if as_json:
         rows = [
@@ -92,7 +92,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         keys.add(key)
     addresses = dict.fromkeys(checked_address(text, "--bootstrap") for text in bootstrap)
     path = create_network(
-        Home.locate(os.environ),
+        Home.here(),
         Network(
             name=name,
             bootstrap=tuple(addresses),

@@ -1,18 +1,16 @@
 """`friends` and `block`: whose claims this node looks at first, and whose not at all."""
 
-import os
 from dataclasses import replace
 
 import click
 
+from node.commands.basics import json_option, reading, short
 from node.home.home import Home
 from node.terminal.terminal import print_json
 
-_SHOWN_DIGITS = 12
-
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 @click.pass_context
 def friends(ctx: click.Context, as_json: bool) -> None:
     """List, add or remove friends: their claims are looked at before other newcomers'.
@@ -23,7 +21,7 @@ def friends(ctx: click.Context, as_json: bool) -> None:
         return
     from node.home.people import read_people
 
-    people = read_people(Home.locate(os.environ).people)
+    people = read_people(Home.here().people)
     if as_json:
         print_json(
             {
@@ -63,10 +61,9 @@ def block(key: str) -> None:
 
 def _change(wanted: str, which: str | None) -> None:
     from node.home.people import read_people, write_people
-    from node.store.store import Store
 
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
+    home = Home.here()
+    with reading() as (store, _):
         key = store.find_author(wanted)
     home.prepare()
     people = read_people(home.people)
@@ -80,4 +77,4 @@ def _change(wanted: str, which: str | None) -> None:
             pass
     write_people(home.people, people)
     word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is nobody special")
-    click.echo(f"{key.hex()[:_SHOWN_DIGITS]} {word}")
+    click.echo(f"{short(key)} {word}")

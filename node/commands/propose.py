@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, task_options
 from node.terminal.terminal import plain, print_json
 
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
 @click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
-@click.option("--task", help="The task (default: the running node's, else tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@task_options("the running node's, else tiny")
+@json_option("Print one JSON document.")
 def propose(
     dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
 ) -> None:
@@ -26,7 +26,7 @@ def propose(
     Whoever proposes here is asked: the model or the coding agent that `agent` names, and knobs
     where that has nothing. What a model costs is counted. Exit code 1: nobody has anything new.
     """
-    from node.advice import ask_for_advice
+    from node.on_demand.advice import ask_for_advice
 
     is_dry = dry_run or print_prompt
     document = ask_for_advice(task=task, text=text, is_dry=is_dry)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import hex_or_none, short
 from node.terminal.terminal import plain, print_json
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from node.store.jobs import Line
     from node.store.store import Store
     from node.vetting.provenance import Evidence, Writer, WrittenLine
-
-_ID_DIGITS = 12
 
 
 def written_lines(
@@ -53,14 +52,14 @@ def print_provenance(lines: "Sequence[WrittenLine]", tree: bytes, *, as_json: bo
 def _author(writer: "Writer") -> str:
     if writer.whose != "foreign" or writer.author is None:
         return writer.name
-    return f"{writer.name} {writer.author.hex()[:_ID_DIGITS]}"
+    return f"{writer.name} {short(writer.author)}"
 
 
 def _evidence(evidence: "Evidence") -> str:
-    result = "" if evidence.result is None else evidence.result.hex()[:_ID_DIGITS]
+    result = "" if evidence.result is None else short(evidence.result)
     match evidence.level:
         case "stack":
-            return f"passed in a stack of {evidence.parts} ({result})"
+            return f"confirmed in a stack of {evidence.parts} ({result})"
         case "alone":
             return f"confirmed ({result})"
         case "kept":
@@ -90,4 +89,4 @@ def _as_json(line: "WrittenLine") -> dict[str, object]:
 
 
 def _hex(digest: bytes | None) -> str | None:
-    return None if digest is None else digest.hex()
+    return hex_or_none(digest)

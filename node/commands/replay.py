@@ -1,7 +1,6 @@
 """`replay`: an experiment laid out in a folder, to be read and run again."""
 
 import json
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.home.home import Home
+from node.commands.basics import json_option, reading
 from node.terminal.terminal import plain, print_json
 from protocol.errors import SafetyError, UsageError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("id", metavar="ID|BUNDLE")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write an experiment's exact source, environment and command into a new folder.
 
@@ -30,18 +29,14 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     """
     from node.home.faults import explaining_faults
     from node.line.heads import task_source
-    from node.store.blobs import Blobs
-    from node.store.store import Store
     from node.vetting.adoption import describe, marks_of
 
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
     else:
-        home = Home.locate(os.environ)
-        with Store.open_read_only(home) as store:
+        with reading() as (store, blobs):
             record = store.find(id)
             tree, description = _described(record, lambda task: task_source(store, task))
-            blobs = Blobs(home.blobs)
             source = blobs.get_source(tree)
             marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)
     paths = [path for path, _ in source.files]

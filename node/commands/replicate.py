@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, pairs_option, task_options
 from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.argument("catalogue", type=Path, required=False)
-@click.option("--task", default=None, help="The task (default: tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
+@task_options()
 @click.option("--only", multiple=True, metavar="NAME", help="This finding; may be given again.")
-@click.option("--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16).")
+@pairs_option
 @click.option("--quick", is_flag=True, help="Four pairs at most: only large gains show.")
 @click.option("--fresh", is_flag=True, help="Forget the runs that are kept from before.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option("Print one JSON document.")
 def replicate(
     catalogue: Path | None,
     task: str | None,

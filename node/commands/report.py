@@ -1,10 +1,10 @@
 """`report`: what happened overnight, from the store alone."""
 
-import os
 from datetime import datetime
 
 import click
 
+from node.commands.basics import json_option, reading
 from node.home.home import Home
 from node.terminal.terminal import print_json
 from protocol.errors import UsageError
@@ -24,7 +24,7 @@ _DEFAULT = "24h"
     "--format", "form", type=click.Choice(["md", "html"]), help="Markdown (the default) or a page."
 )
 @click.option("--task", help="Of one task, where this home works on several.")
-@click.option("--json", "as_json", is_flag=True, help="Everything in it as one JSON document.")
+@json_option("Everything in it as one JSON document.")
 def report(since: str, form: str | None, task: str | None, as_json: bool) -> None:
     """Say what happened: `arnode report --since 12h --format html > night.html`.
 
@@ -34,34 +34,26 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
     from node.home.clock import clock_ms
     from node.report.concluded import Span
     from node.report.lines import report_of
-    from node.settings.config import load_config
-    from node.store.store import Store
+    from node.settings.config import config_of
     from node.terminal.durations import moment_before
     from node.terminal.progress import reporting
 
     if as_json and form is not None:
         raise UsageError("--json and --format exclude each other", "give one of them")
-    home = Home.locate(os.environ)
-    net = load_config(home.config, env=os.environ).config.net
+    net = config_of(Home.here()).net
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(since, now).timestamp() * 1000)
     span = Span(since_ms=since_ms, until_ms=until_ms)
-    with Store.open_read_only(home) as store, reporting() as progress:
+    with reading() as (store, _), reporting() as progress:
         found = report_of(store, span, net=net, task=task, progress=progress)
     if as_json:
         from node.report.document import report_json
 
         print_json(report_json(found))
         return
-    from node.report.words import document_of
-
-    document = document_of(found, None)
     if form == "html":
-        from node.report.page import as_page
-
-        click.echo(as_page(document), nl=False)
+        from node.report.page import as_page as told
     else:
-        from node.report.markdown import as_markdown
-
-        click.echo(as_markdown(document), nl=False)
+        from node.report.words import as_markdown as told
+    click.echo(told(found, None), nl=False)

@@ -5,6 +5,7 @@ import os
 
 import click
 
+from node.commands.basics import json_option
 from node.home.home import Home
 from node.settings.config import load_config
 from node.terminal.terminal import plain, print_json
@@ -16,10 +17,10 @@ def config() -> None:
 
 
 @config.command("show")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def show_config(as_json: bool) -> None:
     """Print every setting, its value and where it came from."""
-    settings = load_config(Home.locate(os.environ).config, env=os.environ)
+    settings = load_config(Home.here().config, env=os.environ)
     values = dataclasses.asdict(settings.config)
     if as_json:
         print_json({"config": values, "origins": dict(settings.origins)})
@@ -34,12 +35,12 @@ def show_config(as_json: bool) -> None:
 @config.command("path")
 def config_path() -> None:
     """Print where the file is or would be."""
-    click.echo(Home.locate(os.environ).config)
+    click.echo(Home.here().config)
 
 
 @config.command("check")
 def check_config() -> None:
     """Say whether the settings are right."""
-    path = Home.locate(os.environ).config
+    path = Home.here().config
     load_config(path, env=os.environ)
     click.echo(f"{path}: {'right' if path.exists() else 'not there, so the defaults hold'}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import json_option, task_options
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
 
@@ -14,21 +15,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--task", help="The task (default: tiny).")
-@click.option("--text", type=Path, help="The task of this file or folder of text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@task_options()
+@json_option("Print one JSON document.")
 def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     """Print instructions for a coding agent: the loop, the commands, the rule."""
-    import os
-
     from node.home.home import Home
     from node.line.session import find_task
-    from node.settings.config import load_config
+    from node.settings.config import config_of
     from node.terminal.progress import reporting
 
-    home = Home.locate(os.environ)
-    flags = {"task": task, "text": str(text) if text else None}
-    config = load_config(home.config, env=os.environ, flags=flags).config
+    home = Home.here()
+    config = config_of(home, {"task": task, "text": text})
     wanted = Path(config.text) if config.text and task is None else None
     with reporting() as progress:
         found = find_task(home, name=config.task, text=wanted, progress=progress)

@@ -1,13 +1,13 @@
 """`spending`: what models and coding agents took in a day, question by question; one corrected."""
 
 import math
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from node.commands.basics import json_option
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
@@ -24,7 +24,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option("--tokens-in", type=click.IntRange(0, 10**9), help="Tokens of its prompt.")
 @click.option("--tokens-out", type=click.IntRange(0, 10**9), help="Tokens of its answer.")
 @click.option("--why", default="", help="A word on it, for yourself.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option("Print one JSON document.")
 def spending(
     day: datetime | None,
     number: int | None,
@@ -42,10 +42,10 @@ def spending(
     from node.home.clock import clock_ms
     from node.home.home import Home
     from node.proposing.day import Fixed, correct_call, day_document
-    from node.settings.config import load_config
+    from node.settings.config import config_of
 
-    home = Home.locate(os.environ)
-    config = load_config(home.config, env=os.environ).config
+    home = Home.here()
+    config = config_of(home)
     figures = (usd, tokens_in, tokens_out)
     if (number is None) != all(figure is None for figure in figures):
         raise UsageError(

@@ -1,10 +1,10 @@
 """`task list|show|prepare`."""
 
-import os
 from pathlib import Path
 
 import click
 
+from node.commands.basics import json_option, short
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
@@ -16,14 +16,14 @@ def task() -> None:
 
 
 @task.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
     from trainer.kinds import load_task
     from trainer.task_folder.folder import builtin_tasks
     from trainer.task_folder.task import NotPreparedError
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     rows: list[dict[str, str | bool | None]] = []
     for name in builtin_tasks():
         task_id: str | None = None
@@ -45,12 +45,12 @@ def list_tasks(as_json: bool) -> None:
 
 @task.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option("Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
     from trainer.kinds import load_task
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     one = load_task(name, data_dir=home.data)
     manifest, limits = one.manifest, one.manifest.limits
     if as_json:
@@ -82,7 +82,7 @@ def show(name: str, as_json: bool) -> None:
         "limits": f"{limits.limit_s} s, {limits.memory_mb} MB, weights {limits.weights_mb} MB",
         "noise": f"{manifest.noise_floor_nano / NANO:.4f} (standard deviation of one run)",
         "editable": ", ".join(one.editable),
-        "baseline": manifest.baseline_tree.hex()[:12],
+        "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
@@ -100,14 +100,14 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     What was interrupted goes on where it stopped.
     """
     from node.home.faults import explaining_faults
-    from node.settings.config import load_config
+    from node.settings.config import config_of
     from node.terminal.progress import reporting
     from trainer import kinds
     from trainer.kinds import settled_task, text_task
 
-    home = Home.locate(os.environ)
+    home = Home.here()
     home.prepare()
-    url = load_config(home.config, env=os.environ).config.data_url
+    url = config_of(home).data_url
     with reporting() as progress, explaining_faults(home.data):
         if text is None:
             wanted = name or "tiny"

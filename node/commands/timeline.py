@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from node.commands.basics import plain_table
+
 if TYPE_CHECKING:
     from node.store.jobs import StoredOutcome
     from node.store.store import Store
@@ -51,7 +53,6 @@ def _run_json(outcome: "StoredOutcome") -> dict[str, object]:
 
 def print_timelines(runs: list[dict[str, Any]], *, color: str) -> None:
     """Print each run's stages as a table with bars."""
-    from rich.table import Table
 
     from node.terminal.terminal import console
 
@@ -60,7 +61,7 @@ def print_timelines(runs: list[dict[str, Any]], *, color: str) -> None:
         whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
         click.echo()
         click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}):")
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = plain_table()
         for title in ("sandbox", "stage"):
             table.add_column(title, no_wrap=True)
         for title in ("at", "took"):

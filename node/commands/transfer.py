@@ -1,21 +1,18 @@
 """`transfer`: what a patch did on each kind of hardware, as far as anybody knows."""
 
-import os
-
 import click
 
-from node.home.home import Home
+from node.commands.basics import board_option, hex_or_none, json_option, reading, short
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO, from_nano
 
-_ID_DIGITS = 12
 _TITLE_WIDTH = 48
 
 
 @click.command()
 @click.argument("wanted", metavar="[ID]", required=False)
-@click.option("--task", help="Which task, when there are boards of several.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@board_option
+@json_option()
 def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
     """Show patch × hardware class: what was measured here, re-run by others, or only claimed.
 
@@ -23,10 +20,9 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
     """
     from node.line.heads import tree_in
     from node.store.standing import boards_of
-    from node.store.store import Store
     from node.views.matrix import transfer_matrix
 
-    with Store.open_read_only(Home.locate(os.environ)) as store:
+    with reading() as (store, _):
         tree = tree_in(store.find(wanted)) if wanted else None
         keys = boards_of(store, task)
         steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
@@ -37,7 +33,7 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
                 "task": body and {"id": body.manifest.id.hex(), "name": body.manifest.name},
                 "patches": [
                     {
-                        "patch": step.patch.hex() if step.patch else None,
+                        "patch": hex_or_none(step.patch),
                         "base": step.base.hex(),
                         "tree": step.tree.hex(),
                         "title": step.title,
@@ -62,7 +58,7 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
         click.echo("nobody claims or measured a gain yet: `arnode leaderboard`", err=True)
         return
     for step in steps:
-        click.echo(f"{step.tree.hex()[:_ID_DIGITS]}  {plain(step.title)[:_TITLE_WIDTH]}")
+        click.echo(f"{short(step.tree)}  {plain(step.title)[:_TITLE_WIDTH]}")
         for name, cell in step.cells.items():
             gain = f"{cell.gain.value_nano / NANO:+.6f}" if cell.gain else "–"
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""

@@ -1,12 +1,12 @@
 """`verify`: run somebody's claim again here; with `--check-only`, see what it proves by itself."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import hex_or_none, json_option, reading, short
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
@@ -41,7 +41,7 @@ _SHOWN_MARKS = 3
 @click.option("--check-only", is_flag=True, help="Check that it holds together; run nothing.")
 @click.option("--no-publish", is_flag=True, help="Sign no attestation of what came of it.")
 @click.option("--detach", is_flag=True, help="Leave it to the running node and do not wait.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option()
 def verify(
     claim: str,
     pairs: int | None,
@@ -71,7 +71,7 @@ def verify(
         claim=claim, pairs=pairs, alpha=alpha, is_quick=quick, is_published=not no_publish
     )
     if detach:
-        job_id = ask_node(Home.locate(os.environ), question)
+        job_id = ask_node(Home.here(), question)
         if as_json:
             print_json({"job": job_id})
         else:
@@ -88,8 +88,10 @@ def verify(
 
 def _tell(verified: "Verified") -> None:
     """Say what was claimed, what was measured, and what that means."""
+    from node.terminal.vocabulary import wording
+
     step, metric = verified.step, verified.manifest.metric
-    author = step.author.hex()[:12]
+    author = short(step.author)
     if step.gain_nano is None:
         click.echo(f"key {author} claims no gain")
     else:
@@ -102,10 +104,10 @@ def _tell(verified: "Verified") -> None:
             f"measured here: {step.measured_nano / NANO:+.6f}, 95 % interval {low:+.6f} to "
             f"{high:+.6f}, {len(verified.runs)} runs on {verified.hardware_class}"
         )
-    click.echo(f"{step.verdict}: {plain(_meaning(verified))}")
+    click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
     _tell_marks(verified.marks)
     if step.record:
-        click.echo(f"signed as attestation {step.record.hex()[:12]}")
+        click.echo(f"signed as attestation {short(step.record)}")
 
 
 def _tell_marks(marks: "Sequence[Finding] | None") -> None:
@@ -124,25 +126,22 @@ def _tell_marks(marks: "Sequence[Finding] | None") -> None:
 
 
 def _meaning(verified: "Verified") -> str:
+    from node.terminal.vocabulary import wording
+
     step = verified.step
+    told = wording(step.verdict).meaning
     match step.verdict, step.word:
-        case "smaller", _:
-            return "there is a gain here, but a smaller one than claimed"
         case "confirmed", "holds" | "":
-            return "the gain is there"
+            return told
         case "confirmed", _:
             return "there is a gain here; that it is as large as claimed was not shown"
         case "refuted", _:
-            is_worse = (step.to_nano or 0) < 0
-            absent = "what was claimed is not there, nor any gain that shows"
-            return "it is worse than its base" if is_worse else absent
-        case "unconfirmed", _:
-            return (
-                "too few pairs to say more than that it was not refuted"
-                if step.is_quick
-                else "no gain shows in these pairs; a small one may still be there"
-            )
-    return f"{step.reason}: that says nothing of the claim"
+            return "it is worse than its base" if (step.to_nano or 0) < 0 else told
+        case "unconfirmed", _ if step.is_quick:
+            return "too few pairs to say more than that it was not refuted"
+        case "unrunnable", _:
+            return f"{step.reason}: that says nothing of the claim"
+    return told
 
 
 def _document(verified: "Verified") -> dict[str, object]:
@@ -177,7 +176,7 @@ def _document(verified: "Verified") -> dict[str, object]:
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],
-        "attestation": step.record.hex() if step.record else None,
+        "attestation": hex_or_none(step.record),
     }
 
 
@@ -216,7 +215,7 @@ def _check(claim: str, *, as_json: bool) -> None:
     else:
         for one in findings:
             click.echo(f"{'ok' if one.ok else 'FAULT':<6} {one.name:<9} {plain(one.detail)}")
-        author = bundle.subject.author.hex()[:12]
+        author = short(bundle.subject.author)
         if claimed is not None:
             click.echo(
                 f"key {author} claims a gain of {claimed.gain_nano / NANO:+.6f}"
@@ -233,11 +232,8 @@ def _check(claim: str, *, as_json: bool) -> None:
 def _bundle(claim: str) -> "Bundle":
     from node.exchange.bundle import read_bundle
     from node.exchange.claims import bundle_of
-    from node.store.blobs import Blobs
-    from node.store.store import Store
 
     if Path(claim).is_file():  # needs no home
         return read_bundle(Path(claim))
-    home = Home.locate(os.environ)
-    with Store.open_read_only(home) as store:
-        return bundle_of(store, Blobs(home.blobs), claim)
+    with reading() as (store, blobs):
+        return bundle_of(store, blobs, claim)

@@ -4,7 +4,6 @@ It lies through the front door, with records as valid as anybody's.
 """
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from node.line.publication import Publication
 from node.line.session import Subject
 from node.networks.invites import read_invite
 from node.peering.membership import taking_part
-from node.settings.config import load_config
+from node.settings.config import config_of
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -40,7 +39,7 @@ _RATE = (b"LEARNING_RATE = 1e-2\n", b"LEARNING_RATE = 1.002e-2\n")
 
 def main() -> None:
     """Publish the lie and stay until stopped."""
-    home = Home.locate(os.environ)
+    home = Home.here()
     network = read_invite(sys.argv[1])
     task = load_task(TASK, data_dir=home.data)
     with home.lock(), Store.open(home) as store:
@@ -56,7 +55,7 @@ def idle_patch(task: Task) -> Source:
 async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
     keys, blobs = load_keys(home), Blobs(home.blobs)
     subject = Subject.on(processor(), task.manifest, task.source)
-    config = load_config(home.config, env=os.environ, flags={"net": network.name}).config
+    config = config_of(home, {"net": network.name})
     publication = Publication(
         store=store,
         blobs=blobs,

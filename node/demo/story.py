@@ -20,6 +20,7 @@ from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.progress import Progress
+from node.terminal.vocabulary import word
 from protocol.board import Board
 from protocol.errors import ArnodeError
 from protocol.evidence import GAINS
@@ -196,7 +197,7 @@ class _Story:
             adopted = "; the checker adopts it" if step.verdict in GAINS else ""
             self._say(
                 f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
-                f"secret text: {self.facts.measured[name]:+.4f}, {step.verdict}{adopted}"
+                f"secret text: {self.facts.measured[name]:+.4f}, {word(step.verdict)}{adopted}"
             )
 
     def _compare_boards(self) -> None:

@@ -55,7 +55,7 @@ def describe(store: Store, record: Record, diff: str) -> str:
         f"- on {body.hardware_class}: {environment}",
         f"- signed by key {record.author.hex()[:_ID_DIGITS]}, record `{record.id.hex()}`",
         "",
-        "A stack that passed vouches for the stack, not for its parts.",
+        "A confirmed stack vouches for the stack, not for its parts.",
         f"`arnode export bundle {short}` writes all of it into one file that",
         "`arnode verify FILE --check-only` checks anywhere.",
         "",

@@ -125,6 +125,25 @@ def call(
     return _value_of(reply)
 
 
+def ask(
+    path: Path,
+    command: str,
+    arguments: Mapping[str, Message] | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> dict[str, Message]:
+    """Send a command whose reply is a document. Raises ArnodeError if it is something else."""
+    reply = call(path, command, arguments, timeout_s=timeout_s)
+    if not isinstance(reply, dict):
+        raise nonsense()
+    return reply
+
+
+def nonsense() -> ArnodeError:
+    """Return the error about a reply that is not what was asked for."""
+    return ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+
+
 def is_running(path: Path) -> bool:
     """Say whether a node answers there."""
     try:

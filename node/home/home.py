@@ -34,6 +34,11 @@ class Home:
 
         return cls(user_data_path("arnode", appauthor=False))
 
+    @classmethod
+    def here(cls) -> "Home":
+        """Return the home that this process's own environment means."""
+        return cls.locate(os.environ)
+
     @property
     def store(self) -> Path:
         """The SQLite database."""

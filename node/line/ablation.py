@@ -13,8 +13,7 @@ from agent.source.canonical import fingerprint, parse
 from node.line.attestation import AttestationStep, WantedClaim, step_of
 from node.line.checkpoint import CheckpointStep
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
-from node.store.experiments import is_branching
+from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged

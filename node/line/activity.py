@@ -9,14 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.line.trial import Confirmation
+from node.terminal.vocabulary import word
 from protocol.fields import fit_line
 
 _RECENT = 400
-DECISION_WORDS = {
-    "screened_out": "no gain",
-    "rechecked_out": "not again",
-    "rebased": "retried",
-}
+_WORD_WIDTH = 13  # of the longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +84,9 @@ class Activity:
         self.decisions[dot.decision] += 1
         metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
         gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
-        word = DECISION_WORDS.get(dot.decision, dot.decision)
-        self._log(_line(f"{word:<9} {metric}{gain}{dot.title}", dot.record))
+        self._log(
+            _line(f"{word(dot.decision):<{_WORD_WIDTH}} {metric}{gain}{dot.title}", dot.record)
+        )
 
     def weighing(self, confirmation: Confirmation) -> None:
         """A confirmation has a new pair."""
@@ -96,14 +94,12 @@ class Activity:
 
     def confirmed(self, what: str, confirmation: Confirmation, *, record: bytes) -> None:
         """A trial of the head by `what` is recorded."""
-        verdict, latest = confirmation.verdict, confirmation.latest
+        latest, verdict = confirmation.latest, word(confirmation.verdict)
         gain = (
             f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""
         )
-        outcome = (
-            "passed: adopted as head" if confirmation.move == "pass" else f"missed ({verdict})"
-        )
-        told = f"{what} {outcome} after {len(confirmation.pairs)} pairs{gain}"
+        adopted = ": the head from now on" if confirmation.move == "pass" else ""
+        told = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
         self.judged(confirmation, told, record=record)
 
     def judged(self, confirmation: Confirmation, told: str, *, record: bytes) -> None:

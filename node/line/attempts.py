@@ -17,6 +17,7 @@ from node.line.submission import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.terminal import plain
+from node.terminal.vocabulary import wording
 from protocol.kinds import ResultBody
 from protocol.rule import Policy
 from protocol.runs import Run
@@ -124,7 +125,7 @@ def told_again(attempt: Attempt) -> Attempt:
         )
     before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
     if attempt.judged and attempt.judged.word == "missed":
-        because = f"{before}: kept then, but the checkpoint of its stack was missed"
+        because = f"{before}: kept then, but its stack was {wording(attempt.judged.word).word}"
         return replace(attempt, word="discard", because=because)
     moved = "; the working line has moved on since" if attempt.word == "keep" else ""
     return replace(attempt, because=f"{before}: {attempt.because}{moved}")
@@ -168,10 +169,12 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
 
 
 def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
+    outcome, note = wording(judged.word).word, plain(judged.note)
+    said = note if note.startswith(outcome) else f"{outcome}: {note}"
     if judged.word == "passed":
-        return f"passed: {plain(judged.note)}"
+        return said
     return (
-        f"missed: {plain(judged.note)}; the working line went back to "
+        f"{said}; the working line went back to "
         f"{attempt.working.hex()[:12]}: arnode head --working > train.py"
     )
 
@@ -234,13 +237,13 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
         return "it is the task's baseline"
     if body.status != "ok":
         failed = next(run for run in body.runs if run.status == body.status)
-        what = "rejected by the evaluator" if body.status == "rejected" else body.status
+        what = wording("rejected").meaning if body.status == "rejected" else body.status
         return f"{what}: {failed.reason}"
     step = job.step if job else None
     if step is None or step.gain_milli is None:
         return body.note
     if step.decision == "rebased":
-        return "it was good, but the working line moved on; its change was tried again there"
+        return wording("rebased").meaning
     gain = f"{step.gain_milli / 1000:+.2f} noise sd against the working line"
     if step.decision == "screened_out":
         return f"{gain}, {policy.screen_sd:g} are needed"

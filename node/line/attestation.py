@@ -12,10 +12,11 @@ from agent.source.canonical import fingerprint
 from node.line.desk import Desk
 from node.line.kind import JobStep, ended_runs
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
+from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.changes import Origin
 from protocol.evidence import BorneOut, Evidence, least_nano
@@ -178,7 +179,7 @@ class AttestationStep(JobStep):
         """Return what was found in so many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
-        return f"{self.verdict} after {pairs} pairs{gain}{why}"
+        return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
 
 
 def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:

@@ -9,9 +9,9 @@ from node.line.desk import Desk
 from node.line.head_trial import HeadTrial, note_of, watch_head
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.publication import MAX_PARENTS, STACKING
+from node.line.publication import MAX_PARENTS
 from node.line.trial import MEASURED, Confirmation, Measured
-from node.store.experiments import is_branching
+from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin

@@ -1,13 +1,14 @@
 """What all trials against the verified head share: fresh pairs, until the rule knows."""
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
 from node.line.kind import JobStep
 from node.line.trial import Confirmation, Measured, next_of_confirmation
 from node.store.jobs import Job, PlannedRun
+from protocol.fields import OPTIONAL, Digest
 from protocol.rule import Claim, Policy
 
 
@@ -17,9 +18,9 @@ class HeadTrial(JobStep):
     __slots__ = ()
     IS_EXCLUSIVE: ClassVar = True
     IS_ON_ONE_SPLIT: ClassVar = True
-    base: bytes
-    tree: bytes
-    measured: Measured | None
+    base: Digest
+    tree: Digest
+    measured: Annotated[Measured | None, OPTIONAL]
 
     def confirmed(
         self,

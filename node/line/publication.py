@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from node.line.identity import Identity, announce_profile
 from node.line.session import Subject
 from node.store.blobs import Blobs
+from node.store.experiments import STRIPPING
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.fields import fit_line, fit_text
@@ -36,13 +37,6 @@ from protocol.records import Record
 
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
 MAX_PARENTS = 8
-
-# Proposers of patches that the node makes itself: a stack on trial, a stranger's tree made clean,
-# a line without one of its parts. That of a branch's first step is in `node.store.experiments`.
-STACKING = "checkpoint"
-STRIPPING = "stripping"
-CATCHING_UP = "catch-up"
-ABLATION = "ablation"
 
 
 class Publication:

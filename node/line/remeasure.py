@@ -13,6 +13,7 @@ from node.line.trial import MEASURED, Confirmation, Measured
 from node.line.vouching import evidence_for
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
+from node.terminal.vocabulary import word
 from protocol.errors import ArnodeError
 from protocol.fields import Table, digest, field, line
 from protocol.kinds import ResultBody
@@ -66,7 +67,7 @@ class RemeasureStep(HeadTrial):
         pairs = len(confirmation.pairs)
         desk.activity.judged(
             confirmation,
-            f"the head in doubt {outcome} ({confirmation.verdict} after {pairs} pairs)",
+            f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
             record=record.id,
         )
         desk.on_record()

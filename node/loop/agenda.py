@@ -21,11 +21,12 @@ from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
+from node.line.idea import Idea
 from node.line.kinds import KINDS
 from node.line.ledger import Ledger
 from node.line.remeasure import open_remeasure
 from node.loop.exploring import Exploring
-from node.loop.ideas import Idea, Ideas
+from node.loop.ideas import Ideas
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from protocol.rule import Policy

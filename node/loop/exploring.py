@@ -25,6 +25,7 @@ from node.line.branch import (
 )
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, ExperimentStep
+from node.line.idea import Idea
 from node.line.kinds import KINDS
 from node.line.ledger import Ledger
 from node.line.plateaus import (
@@ -38,7 +39,6 @@ from node.line.plateaus import (
     trend_of,
 )
 from node.line.submission import SubmissionStep
-from node.loop.ideas import Idea
 from node.store.jobs import Job, S
 from protocol.units import NANO
 

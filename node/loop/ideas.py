@@ -7,12 +7,13 @@ that anybody ran is handed out again.
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.proposal import Context, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.line.experiment import ExperimentStep
+from node.line.idea import Idea
 from node.line.intents import titles_on
 from node.line.ledger import Ledger
 from node.line.submission import SUBMITTED, SubmissionStep
@@ -22,22 +23,6 @@ from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idea:
-    """A proposal, the patches it is tried again after, and the job it was handed in as.
-
-    A peer's has its `author`, and in thousandths of a deviation what they say it gains; a stack of
-    several claims has the `co_authors` of the others.
-    """
-
-    proposal: Proposal
-    parents: tuple[bytes, ...] = ()
-    submission: Job[SubmissionStep] | None = None
-    author: bytes | None = None
-    claim_milli: int | None = None
-    co_authors: tuple[bytes, ...] | None = None
 
 
 class Ideas:

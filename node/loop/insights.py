@@ -17,9 +17,8 @@ from node.line.attempts import result_here
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
 from node.line.submission import SUBMITTED
-from node.store.experiments import BRANCHING
+from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import InsightBody

@@ -4,9 +4,9 @@ Read from closed jobs once and kept up to date by the loop. Of older experiments
 decided is kept; the latest have their edits, their knobs' values and why they failed.
 """
 
-from typing import Final
+from typing import Final, cast
 
-from agent.proposal import Crash, Decision, Outcome
+from agent.proposal import DECISION_WORDS, Crash, Decision, Outcome
 from agent.repairs import MAX_REPAIRS, repairs_of
 from agent.source.literals import knob_values
 from node.line.experiment import ExperimentStep
@@ -19,13 +19,6 @@ from trainer.task_folder.task import Task
 IN_FULL: Final = 300  # of the latest: each is a source to parse
 _SLOW: Final = {"llm", "command"}  # proposers that can read why something failed
 _LOG_LINES = 50
-_DECISIONS: dict[str, Decision] = {
-    "screened_out": "screened_out",
-    "rechecked_out": "rechecked_out",
-    "kept": "kept",
-    "failed": "failed",
-    "rejected": "rejected",
-}
 
 
 class Outcomes:
@@ -99,12 +92,12 @@ class Outcomes:
 
 
 def _decided(step: ExperimentStep) -> Outcome | None:
-    if step.decision not in _DECISIONS:
+    if step.decision not in DECISION_WORDS:
         return None
     author = step.author and step.author.hex()[:8]
     return Outcome(
         key=step.key,
-        decision=_DECISIONS[step.decision],
+        decision=cast("Decision", step.decision),
         gain_sd=None if step.gain_milli is None else step.gain_milli / 1000,
         title=f"a claim of {author}" if author else step.title,
         proposer=step.proposer,

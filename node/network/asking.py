@@ -1,4 +1,4 @@
-"""Asks peers, each protocol over one stream to a peer that is kept for the next question.
+"""Questions to peers. The stream of a protocol to a peer is kept for the next question.
 
 Opening a stream and agreeing on its protocol takes three times as long as question and answer.
 """
@@ -34,7 +34,7 @@ class _Kept:
 
 
 class Asking:
-    """The asking side of one host's streams."""
+    """Asks peers questions over one host's streams, no faster than they allow."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
         self._host = host
@@ -44,10 +44,12 @@ class Asking:
         self._kept: dict[_Way, _Kept] = {}  # streams on which nobody asks just now
 
     async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
-        """Return a peer's answer; wait before asking more than a peer allows.
+        """Ask a peer a question of a protocol and return its answer.
+
+        Wait first if the peer would not allow the question yet.
 
         Raises:
-            FrameError: there is none.
+            FrameError: the peer gives no answer.
             NetworkError: the peer is not connected, or does not speak the protocol.
         """
         await trio.sleep(self._questions.wait_s(peer))
@@ -62,7 +64,7 @@ class Asking:
         return await self._exchange((peer, protocol), frames, question)
 
     async def run(self) -> None:
-        """Close what nobody asked on for a while, for ever."""
+        """Close streams that nobody asked on for `KEPT_S`; never return."""
         while True:
             await trio.sleep(_LOOKED_S)
             before_s = trio.current_time() - KEPT_S

@@ -1,4 +1,4 @@
-"""What stands between one host and the core: calls in, events out (`node.network.contract`).
+"""The bridge between one host and the core: calls in, events out (`node.network.contract`).
 
 One task writes to the core, and takes one frame at a time from whoever has one: what a task waits
 with is bounded by how many tasks there are. Gossip waits in a queue of its own, and what finds
@@ -52,7 +52,7 @@ class _Question:
 
 
 class Bridge:
-    """Carries between a running host and the core, until the core closes the channel."""
+    """Carries frames between a running host and the core, until the core closes the channel."""
 
     def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:
         self._host = host
@@ -89,7 +89,7 @@ class Bridge:
             await self._host.drop(peer)
         self._nursery.start_soon(self._write)
         self._nursery.start_soon(self._asking.run)
-        self._host.attendance.changed = self._note_change
+        self._host.tracker.on_event(self._note_change)
         for topic in settings.topics:
             self._nursery.start_soon(self._hear, await self._host.subscribe(topic, validator))
         await self._outgoing.send(["up", self._host.peer_id, list(self._host.addresses)])
@@ -103,7 +103,7 @@ class Bridge:
         """Write what others have for the core; who is here comes before what they say."""
         async for frame in self._to_send:
             try:
-                for change in self._host.attendance.presence.changes():
+                for change in self._host.tracker.presence.changes():
                     await self._core.send(
                         ["connected", change.peer, change.address, change.is_relayed, change.host]
                         if isinstance(change, Connected)
@@ -120,7 +120,7 @@ class Bridge:
         self._has_changed.set()
 
     async def _tell_changes(self) -> None:
-        self._host.attendance.look()
+        self._host.tracker.look()
         self._has_changed.set()
         while True:
             await self._has_changed.wait()
@@ -161,7 +161,7 @@ class Bridge:
                 async with turns:
                     before = frames.received_bytes
                     question = await frames.receive()
-                    self._host.attendance.look()
+                    self._host.tracker.look()
                     size_bytes = frames.received_bytes - before
                     if not await self._may_ask(peer, size_bytes) or not await self._pass_on(
                         protocol, peer, question, frames
@@ -246,7 +246,7 @@ class Bridge:
 
     async def _dial(self, address: str) -> Message:
         peer = await self._host.connect(address)
-        self._host.attendance.look()
+        self._host.tracker.look()
         return peer
 
     async def _disconnect(self, peer: str) -> None:

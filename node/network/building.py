@@ -15,7 +15,6 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.network.config import ConnectionConfig
-from libp2p.peer.id import ID
 from libp2p.rcmgr import ResourceManager, new_resource_manager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.memory_limits import MemoryConnectionLimits
@@ -25,13 +24,12 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from node.network.bounds import apply_bounds
 from node.network.connections import HANDSHAKES
 from node.network.identity import key_pair
 from node.network.limits import Allowance, Kind
+from node.network.patches import apply_patches, identify_nobody
 from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
-from node.network.speed import apply_speed_patch
 from protocol.errors import ConfigurationError
 
 # Two nodes may dial each other at once, and find out when both connections stand.
@@ -61,15 +59,15 @@ def build_host(settings: HostSettings) -> BasicHost:
     """Return a host that does not listen yet.
 
     Raises:
-        ConfigurationError: an address or the swarm's secret is none.
+        ConfigurationError: an address or the secret does not read, or py-libp2p is of another
+            version than its patches.
     """
     if settings.secret is not None and len(settings.secret) != SECRET_BYTES:
         raise ConfigurationError(
             f"a private network's secret is {SECRET_BYTES} bytes, not {len(settings.secret)}",
             "copy the whole line of `arnode invite`",
         )
-    apply_speed_patch()
-    apply_bounds()
+    apply_patches()
     keys = key_pair(settings.transport_seed)
     host = new_host(
         key_pair=keys,
@@ -83,12 +81,8 @@ def build_host(settings: HostSettings) -> BasicHost:
     # What the node's own protocols say better, and a peer may say a megabyte of at any time.
     for protocol in (ID_PUSH, PING):
         host.remove_stream_handler(protocol)
-    vars(host)["_schedule_identify"] = _identify_nobody
+    identify_nobody(cast("BasicHost", host))
     return cast("BasicHost", host)
-
-
-def _identify_nobody(peer: ID, *, reason: str) -> None:
-    """Stand in for libp2p's asking each peer who it is, which takes in whatever it says."""
 
 
 def listen_addresses(settings: HostSettings) -> list[Multiaddr]:

@@ -1,4 +1,4 @@
-"""Connections through a relay (libp2p's circuit relay v2): dialling by one, and being dialled.
+"""Connections through a relay (libp2p's circuit relay v2), dialled from here or from outside.
 
 A circuit is a stream to the relay with a whole connection on it, secured from end to end: the
 relay sees how much goes by and can end it, no more. In a private swarm the secret goes around it
@@ -48,7 +48,7 @@ OpenStream = Callable[[PeerId, str], Awaitable[INetStream]]
 
 
 class Circuits:
-    """One host's circuits, as far as it is an end of them."""
+    """The circuits that one host is an end of."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Circuits:
         """Have a connected relay pass circuits to this node for a while.
 
         Raises:
-            NetworkError: it is none, or has no room.
+            NetworkError: the peer is no relay, or has no room.
         """
         stream = await self._open_stream(relay, HOP)
         try:
@@ -141,7 +141,7 @@ async def hear(stream: INetStream, kind: type[M]) -> M:
 
 
 class _Socket(ReadWriteCloser):
-    """What libp2p takes for a socket: a stream to a relay."""
+    """A stream to a relay, in the form of a socket of libp2p."""
 
     def __init__(self, stream: INetStream, data: ByteStream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What one peer, or nobody yet, may cost before any protocol is spoken.
+"""Limits on connections and streams, from before a peer has said who it is.
 
 py-libp2p 0.8.1 leaves these open, each enough to wedge a host: a slot for inbound connections
 stays taken after its connection has ended; half-open handshakes take the same slots; a connection
@@ -33,10 +33,11 @@ from libp2p.peer.peerstore import PeerStoreError
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from node.network.guards import StreamHandler, peer_of, reset_quietly
+from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
 from node.network.notifee import Notifee
+from node.network.patches import StreamHandler, dial_nobody, replace_connecting
 from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, over_libp2p
 from node.network.unread import Partial, Unread
@@ -53,7 +54,7 @@ Spend = Callable[[PeerId, Kind, float], Verdict]
 
 
 class Connections:
-    """Guards one swarm's connections and streams, from before it runs.
+    """Limits one swarm's connections and streams. To be made before the swarm runs.
 
     `secret`: of a private network, whose encryption goes around every connection.
     """
@@ -83,12 +84,8 @@ class Connections:
         self._upgrade_inbound = swarm.upgrade_inbound_raw_conn
         self._upgrade_outbound = swarm.upgrade_outbound_raw_conn
         self._add = swarm.add_conn
-        vars(swarm).update(
-            upgrade_inbound_raw_conn=self._accept,
-            upgrade_outbound_raw_conn=self._dial,
-            add_conn=self._admit,
-        )
-        vars(swarm.auto_connector)["maybe_connect"] = _dial_nobody
+        replace_connecting(swarm, accept=self._accept, dial=self._dial, admit=self._admit)
+        dial_nobody(swarm)  # whom to dial is for the address book to say
         swarm.register_notifee(_Forgetting())
 
     @property
@@ -210,10 +207,6 @@ class Connections:
         if raw is not None:
             self._sockets[muxed] = raw
         return await self._add(muxed, direction)
-
-
-async def _dial_nobody() -> None:
-    """Stand in for libp2p's own dialling: whom to dial is for the address book to say."""
 
 
 class _Forgetting(Notifee):

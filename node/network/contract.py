@@ -95,7 +95,7 @@ class NetworkSettings:
         """Return the settings that came over the channel.
 
         Raises:
-            ConfigurationError: they are none.
+            ConfigurationError: the message is no settings.
         """
         match message:
             case {

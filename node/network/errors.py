@@ -1,4 +1,4 @@
-"""What can go wrong with a peer, as one error.
+"""Errors of dealing with a peer.
 
 NetworkError               not connected, not reached, not spoken there, too long to send
 """

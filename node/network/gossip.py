@@ -62,7 +62,7 @@ class Gossip:
 
 
 class Overseer(Protocol):
-    """Who decides about peers."""
+    """Decides what a peer may have, and drops it."""
 
     def spend(self, peer: PeerId, kind: Kind, amount: float) -> Verdict: ...
 
@@ -70,7 +70,7 @@ class Overseer(Protocol):
 
 
 class GuardedPubsub(Pubsub):
-    """Pubsub that no peer can end."""
+    """py-libp2p's pubsub, guarded so that no peer's message can end it."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class GuardedPubsub(Pubsub):
 
     @property
     def partial(self) -> Iterator[tuple[PeerId, int]]:
-        """What is here of RPCs that are not whole yet: whose, and how many bytes."""
+        """Each peer with how many bytes of its RPCs are here that are not whole yet."""
         return ((peer, reader.partial_bytes) for reader, peer in self._readers.items())
 
     def validate_by(self, topic: str, validator: Validator) -> None:

@@ -1,11 +1,11 @@
-"""Walls between what a peer sends and the tasks that the host lives by.
+"""Guards that keep a failing task or handler from ending the host.
 
 In py-libp2p 0.8.1 an exception in any task of a service ends that service, and so the host. Two
 guards cover them all: `guarding` around every stream handler, and `GuardedManager`, which runs
 each service's tasks and lets a failing one end only the connection that it served. Gossip has
 its own in `node.network.gossip`, connections theirs in `node.network.connections`.
 
-Each guard rests on names of libp2p that are private; tests show that the host dies without it.
+Tests show that the host dies without each of them.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 from node.network.incidents import Incidents
 from node.network.limits import PeerId
+from node.network.patches import StreamHandler, set_manager
 from node.network.patience import shielded_for
 
 CLEAN_UP_S: Final = 2.0
-StreamHandler = Callable[[INetStream], Awaitable[None]]
 
 # How a stream ends when its peer goes away: no fault of anybody's.
 ENDINGS: Final = (StreamEOF, StreamReset, StreamClosed, ConnectionClosedError, RawConnError)
@@ -115,7 +115,7 @@ async def guarded_service(service: ServiceAPI, incidents: Incidents) -> AsyncIte
     """Run a service of libp2p in the background, as its `background_trio_service` does."""
     async with trio.open_nursery() as nursery:
         manager = GuardedManager(service, incidents)
-        vars(service)["_manager"] = manager
+        set_manager(service, manager)
         nursery.start_soon(manager.run)
         await manager.wait_started()
         try:

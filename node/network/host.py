@@ -24,7 +24,6 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
-from node.network.attendance import Attendance
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
@@ -32,13 +31,15 @@ from node.network.contract import MESSAGE_LIMIT_BYTES, REACH
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import Gossip, GuardedPubsub, Validator
-from node.network.guards import StreamHandler, guarded_service, guarding, peer_of
+from node.network.guards import guarded_service, guarding, peer_of
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
+from node.network.patches import stream_dispatch
 from node.network.patience import shielded_for
 from node.network.reach import Reach
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
+from node.network.tracking import PeerTracker
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
@@ -53,7 +54,7 @@ Answer = Callable[[PeerId, FrameStream], Awaitable[None]]
 
 
 class NetworkHost:
-    """What the rest of the network process sees of libp2p."""
+    """One host of libp2p, as the rest of the network process uses it."""
 
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -71,7 +72,7 @@ class NetworkHost:
             drop=self.drop,
             partial=self._partial,
         )
-        self.attendance = Attendance(
+        self.tracker = PeerTracker(
             self._swarm, self._connections.is_relayed, self._connections.host_of
         )
         self._circuits = Circuits(
@@ -105,12 +106,12 @@ class NetworkHost:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it can be dialled, with its id."""
+        """The addresses at which this node can be dialled, each with its id."""
         return tuple(map(str, self._host.get_addrs()))
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Who is connected."""
+        """The peers that are connected."""
         return tuple(PeerId(str(peer)) for peer in self._host.get_connected_peers())
 
     @property
@@ -145,7 +146,7 @@ class NetworkHost:
         # a quarter of a second at each, and refuses for a minute after a failure.
         with (
             explaining(f"{address} was not reached"),
-            self.attendance.dialling(peer, address),
+            self.tracker.dialling(peer, address),
             trio.fail_after(CONNECT_S),
         ):
             if is_relayed:
@@ -313,8 +314,7 @@ class NetworkHost:
 
     def _guard_streams(self) -> None:
         """Put the guards around every stream that a peer opens, libp2p's own handlers included."""
-        dispatch: StreamHandler = self._host._swarm_stream_handler  # noqa: SLF001 (what to guard)
-        guarded = guarding(dispatch, self._incidents, "a stream")
+        guarded = guarding(stream_dispatch(self._host), self._incidents, "a stream")
         self._swarm.set_stream_handler(self._connections.limiting(guarded))
 
     async def _part(self) -> None:

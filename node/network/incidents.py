@@ -1,4 +1,4 @@
-"""What peers did wrong: every fault is counted, few are written down.
+"""Faults of peers: all are counted, few are logged.
 
 At most one log line per peer and minute, for a bounded number of peers, so that whoever sends
 garbage fills neither disk nor memory. What follows for the peer is decided by `count`.

@@ -1,5 +1,7 @@
-"""What of gossip is passed on: records of this network, now, where they belong; of what is unknown
-to this version, a little.
+"""Judges which messages of gossip are passed on.
+
+These are records of this network, of about now, in a topic that they belong to; of kinds that
+are unknown to this version, a few.
 
 What is no record is the fault of whoever forwarded it. All else that stays here is no proof of ill
 will: clocks and versions differ, and it may have come from somebody who could not tell. It is

@@ -1,4 +1,4 @@
-"""What one peer may do here: a budget each for records, bytes, streams and faults.
+"""Budgets of each peer: for records, bytes, streams, faults and the like.
 
 Each budget is a token bucket (Turner 1986): it fills at a rate up to a burst. Using more than
 is left is refused and puts the peer in debt; a debt of another burst is no accident, and the
@@ -20,7 +20,7 @@ PEERS_TRACKED: Final = 1024
 
 
 class Kind(Enum):
-    """What is counted."""
+    """Kinds of cost that a peer has a budget for."""
 
     RECORDS = auto()
     BYTES = auto()
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 class Verdict(Enum):
-    """What follows for the peer."""
+    """What follows for a peer that spent from its budget."""
 
     ALLOWED = auto()
     REFUSED = auto()  # ignore this one
@@ -42,7 +42,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """A bucket: `per_s` flow in each second, at most `burst` are kept."""
+    """The size of a token bucket: `per_s` tokens flow in each second, at most `burst` are kept."""
 
     per_s: float
     burst: float
@@ -113,7 +113,7 @@ class _Bucket:
 
 
 class Rations(Generic[K]):
-    """A bucket for each of what was lately seen: who finds too little in it takes and owes nothing.
+    """A token bucket for each key that was lately used. Too little in it: nothing is taken or owed.
 
     What is left over the bucket's size is lost; the longest unused are forgotten first.
     """
@@ -126,7 +126,7 @@ class Rations(Generic[K]):
         self._left: Recent[K, tuple[float, float]] = Recent(most)
 
     def takes(self, key: K, amount: float = 1) -> bool:
-        """Take so much if it is there, and tell whether it was."""
+        """Take `amount` of a key's bucket if it is there; tell whether it was."""
         now, allowance = self._clock(), self._allowance
         left, at = self._left.get(key, (allowance.burst, now))
         left = min(allowance.burst, left + (now - at) * allowance.per_s)
@@ -136,7 +136,7 @@ class Rations(Generic[K]):
 
 
 class Pacer:
-    """When to do something next, so as to stay well within what is allowed: a bucket that waits.
+    """A bucket that tells how long to wait, so as to stay within an allowance.
 
     The same bucket as `PeerLimits` has, by the time at which it would be full (GCRA, ITU-T I.371).
     """
@@ -147,7 +147,7 @@ class Pacer:
         self._full_at = clock()
 
     def wait_s(self, amount: float = 1) -> float:
-        """Count so much more, and return how many seconds it must wait."""
+        """Count `amount` more, and return how many seconds to wait before it is done."""
         now, allowance = self._clock(), self._allowance
         self._full_at = max(now, self._full_at) + amount / allowance.per_s
         return max(0.0, self._full_at - now - allowance.burst / allowance.per_s)
@@ -164,14 +164,14 @@ class PeerPacers:
         self._pacers: Recent[PeerId, Pacer] = Recent(peers)
 
     def wait_s(self, peer: PeerId, amount: float = 1) -> float:
-        """Count so much more of a peer, and return how many seconds it must wait."""
+        """Count `amount` more of a peer, and return how many seconds to wait before it is done."""
         pacer = self._pacers.get(peer) or Pacer(self._clock, self._allowance)
         self._pacers[peer] = pacer
         return pacer.wait_s(amount)
 
 
 class Banned:
-    """Peers that are not wanted for a while: bounded, and each for a time."""
+    """Peers that are refused for a time. Of too many, the longest refused are forgotten."""
 
     def __init__(
         self, clock: Callable[[], float], *, for_s: float = 3600.0, peers: int = PEERS_TRACKED
@@ -181,7 +181,7 @@ class Banned:
         self._until: Recent[PeerId, float] = Recent(peers)
 
     def add(self, peer: PeerId) -> None:
-        """Remember a peer from now on; the longest remembered makes room."""
+        """Refuse a peer from now on."""
         self._until[peer] = self._clock() + self._for_s
 
     def __contains__(self, peer: PeerId) -> bool:

@@ -1,4 +1,4 @@
-"""What is said between peers, and between the core and its network process: plain msgpack values.
+"""Messages between peers, and between the core and its network process: plain msgpack values.
 
 Bytes become a value here and nowhere else. Both processes read this module: it imports neither
 trio nor libp2p.
@@ -51,7 +51,7 @@ def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
     """Return the one message that these bytes are; their length bounds every part of it.
 
     Raises:
-        FrameMalformedError: they are none, or none of that shape.
+        FrameMalformedError: the bytes are no message, or none of that shape.
     """
     size = len(data)
     try:

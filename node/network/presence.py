@@ -1,4 +1,4 @@
-"""Who is here, told to somebody who may listen slowly: the difference, never a growing list.
+"""Which peers are connected, told to a slow listener as differences, never as a growing list.
 
 However often peers come and go meanwhile, what there is to tell is bounded by the peers that the
 listener believes to be here and those that are. A peer that left and came back did both.
@@ -14,10 +14,10 @@ from node.network.limits import PeerId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A peer is there. `address` is what was dialled, None if the peer dialled us.
+    """A peer has connected. `address` is what was dialled, None if the peer dialled us.
 
-    `is_relayed`: it is there through a relay only. `host` is the IPv4 address that it is connected
-    from, None if there is none.
+    `is_relayed`: it is connected through a relay only. `host` is the IPv4 address that it is
+    connected from, None if there is none.
     """
 
     peer: PeerId
@@ -34,7 +34,7 @@ class Disconnected:
 
 
 class Presence:
-    """The peers that are here, and those that were told to be."""
+    """The peers that are connected, and those that the listener was told of."""
 
     def __init__(self) -> None:
         self._here: dict[PeerId, tuple[int, Connected]] = {}
@@ -43,7 +43,7 @@ class Presence:
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Who is here, told or not."""
+        """The peers that are connected, told or not."""
         return tuple(self._here)
 
     def __contains__(self, peer: PeerId) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a peer can be dialled, tried for it from here (`/arnode/reach/1`).
+"""Tries for a peer whether it can be dialled from outside (`/arnode/reach/1`).
 
 The question is {ports: 1 … 4 of them}, the answer {address: text | nil}. Tried is only the host
 that the peer is connected from, so that nobody can be knocked at in another's name; it is tried

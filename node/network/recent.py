@@ -1,4 +1,4 @@
-"""What was noted last, and no more of it than a bound: of peers there may be any number."""
+"""A bounded dictionary: of peers there may be any number."""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Recent(OrderedDict[K, V]):
-    """A dictionary of at most so many entries: what was set longest ago makes room."""
+    """A dictionary of at most `most` entries; the one set longest ago makes room."""
 
     def __init__(self, most: int) -> None:
         super().__init__()

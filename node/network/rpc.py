@@ -1,4 +1,4 @@
-"""What of a gossip RPC is let in: its counts bounded, its topics known, its control cut to size.
+"""Reads RPCs of gossip and bounds what of them is let in: counts, topics, control messages.
 
 One RPC may hold a megabyte. Unbounded, that is 26,000 messages or ids: py-libp2p 0.8.1 makes a
 task of each message, in time that grows with their square, answers an IWANT that names one
@@ -44,11 +44,11 @@ class RPCReader(Reader):
 
     @property
     def partial_bytes(self) -> int:
-        """What is here of RPCs that are not whole yet, or were not asked for."""
+        """How many bytes are here of RPCs that are not whole yet, or were not asked for."""
         return len(self._data) + len(self._ahead)
 
     async def receive(self) -> bytes:
-        """Return the next one's bytes.
+        """Return the next RPC's bytes.
 
         Raises:
             BaseLibp2pError: the stream ended, `ParseError` or `MessageTooLarge`: it is no RPC's.
@@ -79,7 +79,7 @@ def parse_rpc(data: bytes) -> RPC:
     """Return the RPC that these bytes are.
 
     Raises:
-        google.protobuf.message.DecodeError: they are none, or nested too deep.
+        google.protobuf.message.DecodeError: the bytes are no RPC, or nested too deep.
     """
     rpc = RPC()
     rpc.ParseFromString(data)

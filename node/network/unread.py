@@ -1,4 +1,4 @@
-"""What peers have sent that is of no use yet, and how fast they may send: bounded for all of them.
+"""Bounds how much unread data all peers together may have here, and how fast they may send.
 
 py-libp2p 0.8.1 enforces no window of yamux, and handles frames as fast as they come, without a
 turn for anybody else as long as some are left in one packet. What each of a few hundred peers may
@@ -17,6 +17,7 @@ from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
 
 from node.network.incidents import Incidents
 from node.network.limits import ALLOWANCES, Kind, PeerId, PeerPacers
+from node.network.patches import reads_of, replace_reads
 
 # What honest peers may have under way: window of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20
@@ -29,7 +30,7 @@ Partial = Callable[[], Iterable[tuple[PeerId, int]]]
 
 
 class Unread:
-    """Guards what a swarm's connections hold."""
+    """Bounds the bytes that a swarm's connections hold unread."""
 
     def __init__(
         self,
@@ -48,12 +49,9 @@ class Unread:
         self._arrived_bytes = 0  # since the last look at all of them
 
     def bound(self, yamux: Yamux) -> None:
-        """Guard a connection from its first frame on.
-
-        Set on the connection: py-libp2p makes a `Yamux` whatever class it is given.
-        """
+        """Guard a connection from its first frame on."""
         peer = PeerId(str(yamux.peer_id))
-        read, read_body = yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (what to guard)
+        read, read_body = reads_of(yamux)
 
         async def read_in_turn(size: int | None = None) -> bytes:
             if size == HEADER_SIZE:
@@ -70,8 +68,7 @@ class Unread:
             finally:
                 del self._being_read[yamux]
 
-        vars(yamux.secured_conn)["read"] = read_in_turn
-        vars(yamux)["_read_data_body"] = read_bounded
+        replace_reads(yamux, read_in_turn, read_bounded)
 
     async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
         """Look at all that is held once in a while; end whoever holds most, if it is too much."""

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final, TypeVar
+from typing import Annotated, BinaryIO, Final, TypeVar
 
 from node.home.faults import explaining_faults
 from node.home.home import PRIVATE_FOLDER
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError, Rejected
-from protocol.fields import Codec, Mapped, Table, field, integer, word
+from protocol.fields import Codec, Mapped, Named, Natural, integer, word
 from protocol.runs import MAX_SEED, Run
 
 T = TypeVar("T", bound=Mapped)
@@ -46,12 +46,8 @@ def _hex(size_bytes: int) -> Codec[bytes]:
 class _Header(Mapped):
     """What all seeds follow from."""
 
-    version: int
-    salt: bytes
-
-    TABLE: ClassVar = Table(
-        field("v", integer(_VERSION, _VERSION), "version"), field("salt", _hex(_SALT_BYTES))
-    )
+    version: Annotated[int, integer(_VERSION, _VERSION), Named("v")]
+    salt: Annotated[bytes, _hex(_SALT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +58,11 @@ class KeptRun(Mapped):
     audit's in the metric's unit, `memorised_nano` what the tree could know of the text by heart.
     """
 
-    setting: bytes
-    tree: bytes
+    setting: Annotated[bytes, _hex(32)]
+    tree: Annotated[bytes, _hex(32)]
     run: Run
-    tolerance_nano: int
-    memorised_nano: int
-
-    TABLE: ClassVar = Table(
-        field("setting", _hex(32)),
-        field("tree", _hex(32)),
-        field("run", Codec(Run.from_value, Run.to_value)),
-        field("tolerance", integer(0), "tolerance_nano"),
-        field("memorised", integer(0), "memorised_nano"),
-    )
+    tolerance_nano: Annotated[Natural, Named("tolerance")]
+    memorised_nano: Annotated[Natural, Named("memorised")]
 
 
 class KeptRuns:

@@ -5,7 +5,6 @@ Nothing is recorded; the node's own loop and its records are untouched.
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from node.line.session import Session, find_task, open_session
 from node.line.splits import fresh_nonce
 from node.line.trial import Reading
 from node.running.books import random_seed
-from node.settings.config import Config, load_config
+from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -72,9 +71,8 @@ class Workbench:
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:
     """Return the home and task that the flags, the environment and the settings mean."""
-    home = Home.locate(os.environ)
-    flags = {"task": task, "text": str(text) if text else None}
-    config = load_config(home.config, env=os.environ, flags=flags).config
+    home = Home.here()
+    config = config_of(home, {"task": task, "text": text})
     require_sandbox(config)
     wanted = Path(config.text) if config.text and task is None else None
     home.prepare()

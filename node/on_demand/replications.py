@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
 from node.terminal.terminal import plain
+from node.terminal.vocabulary import word, wording
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import from_nano
@@ -22,13 +23,6 @@ _NAME_WIDTH = 20
 PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
 _BAR = 20
 _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
-_STYLES = {
-    "confirmed": "green",
-    "smaller": "green",
-    "refuted": "red",
-    "unrunnable": "yellow",
-    "open": "bright_black",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +46,11 @@ def pair_line(replication: Replication, policy: Policy) -> str:
     name = replication.candidate.finding.name
     confirmation = replication.confirmation
     if confirmation.latest is None:
-        return f"{name}: {replication.verdict}: {plain(replication.reason)}"
+        return f"{name}: {word(replication.verdict)}: {plain(replication.reason)}"
     pair = confirmation.pairs[-1]
     values = f"{from_nano(pair.base.secret_nano):.6f}  {from_nano(pair.candidate.secret_nano):.6f}"
     share = policy.evidence_share(confirmation.latest.log_e)
-    ended = "" if replication.is_open else f"  {replication.verdict}"
+    ended = "" if replication.is_open else f"  {word(replication.verdict)}"
     bar = "█" * round(share * _BAR)
     pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
     return f"{pairs}  {values}  evidence {share:4.0%} {bar}{ended}"
@@ -86,7 +80,7 @@ def print_table(
             Text(plain(finding.claimed)),
             f"{judged.gain:+.4f}" if judged else "–",
             f"{judged.lower:+.4f} to {judged.upper:+.4f}" if judged else "",
-            Text(_verdict_words(one), style=_STYLES.get(one.verdict, "")),
+            Text(_verdict_words(one), style=wording(one.verdict).style),
             str(len(one.confirmation.pairs)),
         )
     out.print(table, soft_wrap=False)
@@ -98,7 +92,7 @@ def print_table(
 def summary(replications: Sequence[Replication], effort: Effort) -> str:
     """Return the last line: how many hold, and how long it took."""
     verdicts = Counter(one.verdict for one in replications)
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now
     known = f", {before} runs from before" if before else ""
     findings = f"{len(replications)} finding{'s' if len(replications) > 1 else ''}"
@@ -145,5 +139,5 @@ def _order(replication: Replication) -> tuple[bool, float]:
 
 def _verdict_words(replication: Replication) -> str:
     judged = replication.confirmation.judgement
-    word = judged.claim if judged else None
-    return f"{replication.verdict} ({word})" if word else replication.verdict
+    verdict, claim = word(replication.verdict), judged.claim if judged else None
+    return f"{verdict} ({claim})" if claim else verdict

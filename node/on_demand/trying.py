@@ -7,7 +7,6 @@ the store.
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.canonical import fingerprint
-from node.home.control import Message, call, is_running
+from node.home.control import Message, call, is_running, nonsense
 from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, told_again
 from node.line.handed_in import check_submission, read_folder, title_of
@@ -30,7 +29,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
-from protocol.errors import ArnodeError, NotRunningError, UsageError
+from protocol.errors import NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT
 from protocol.source import Source
@@ -61,7 +60,7 @@ class Answer:
 
 def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -> Answer:
     """Have a working folder's source measured and judged. Raises ArnodeError, KeyboardInterrupt."""
-    home = Home.locate(os.environ)
+    home = Home.here()
     is_there = is_running(home.socket)
     bench = None if is_there and not (task or text) else find_workbench(task, text)
     if is_there:
@@ -105,7 +104,7 @@ def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...
                 )
             editable = tuple(path for path in paths if isinstance(path, str))
             return LineKey(task=task, hardware_class=name), editable
-    raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+    raise nonsense()
 
 
 def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:

@@ -7,7 +7,6 @@ more than the run at hand, and what came of it is read from the store.
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from statistics import fmean
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
 from node.exchange.claims import bundle_of, claim_in
-from node.home.control import call, is_running
+from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of, weigh
@@ -31,7 +30,7 @@ from node.running.node import Node, open_node
 from node.running.program import at_work
 from node.running.questions import Question
 from node.running.running import run_node
-from node.settings.config import Config, load_config
+from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
@@ -66,7 +65,7 @@ class Verified:
 
 def verify_claim(question: Question) -> Verified:
     """Have a claim run again and judged. Raises ArnodeError, KeyboardInterrupt."""
-    home = Home.locate(os.environ)
+    home = Home.here()
     has_ended = False
     job_id: int | None = None
     if is_running(home.socket):
@@ -90,7 +89,7 @@ def ask_node(home: Home, question: Question) -> int:
     match call(home.socket, "verify", question.to_message()):
         case int() as job_id:
             return job_id
-    raise ArnodeError("the node's answer makes no sense", "see `arnode logs`")
+    raise nonsense()
 
 
 def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
@@ -129,7 +128,7 @@ def _follow(home: Home, job_id: int) -> bool:
 
 def _work_alone(home: Home, question: Question) -> int | None:
     """Be the node until this claim is judged; return its job, None if it was interrupted before."""
-    config = load_config(home.config, env=os.environ).config
+    config = config_of(home)
     with Store.open_read_only(home) as store:
         bundle = bundle_of(store, Blobs(home.blobs), question.claim)
         found = claim_in(bundle, question.claim)

@@ -57,12 +57,12 @@ class Entry:
 
     @property
     def is_chosen(self) -> bool:
-        """The user named it."""
+        """Whether the user named the address."""
         return self.source in _CHOSEN
 
     @property
     def is_hearsay(self) -> bool:
-        """It may be an uninvolved machine's: told by a stranger, and does not answer (any more)."""
+        """Whether a stranger told it and nobody answers there: it may be anybody's machine."""
         if self.success_s and not self.failures:
             return False
         if self.source is Source.MDNS:  # of the local network, unless its sender lies
@@ -154,14 +154,14 @@ class Book:
         return chosen
 
     def note_success(self, address: Address) -> None:
-        """The peer answered there."""
+        """Note that the peer answered at the address."""
         if address in self._entries:
             self._entries[address] = replace(
                 self._entries[address], success_s=self._now(), failures=0, not_before_s=0
             )
 
     def note_failure(self, address: Address) -> None:
-        """Nobody, or somebody else, answered there; leave it alone for a while."""
+        """Note that nobody, or somebody else, answered there; leave it alone for a while."""
         entry = self._entries.get(address)
         if entry is None:
             return

@@ -1,4 +1,4 @@
-"""Whom to dial: from the address book, which peers help to fill (`/arnode/peers/1`).
+"""Dials peers of the address book, and asks peers for addresses of others (`/arnode/peers/1`).
 
 What a peer tells is hearsay (`node.peering.book`): bounded, tried rarely, believed when somebody
 answers there.
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.book import TARGET_OUTBOUND, Book, Source
-from node.peering.conduct import Conduct
 from node.peering.messages import (
     MAX_TOLD,
     PEERS,
@@ -23,6 +22,7 @@ from node.peering.messages import (
     read,
     write,
 )
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier, Message
 from node.settings.addresses import Address, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
@@ -42,7 +42,7 @@ class Dialler:
         self,
         carrier: Carrier,
         book: Book,
-        conduct: Conduct,
+        misbehaviour: Misbehaviour,
         *,
         keep: Callable[[Book], None],
         chance: random.Random,
@@ -50,7 +50,7 @@ class Dialler:
     ) -> None:
         self._carrier = carrier
         self._book = book
-        self._conduct = conduct
+        self._misbehaviour = misbehaviour
         self._keep = keep
         self._chance = chance
         self._clock = clock
@@ -61,7 +61,7 @@ class Dialler:
         self._asked_s: dict[PeerId, float] = {}
 
     async def run(self) -> None:
-        """Dial whoever is due and ask peers for others, for ever."""
+        """Dial whoever is due and ask peers for addresses; never return."""
         kept_s = self._clock()
         async with asyncio.TaskGroup() as errands:
             while True:
@@ -115,7 +115,9 @@ class Dialler:
         """Tell a peer some addresses of others: where they answered, or say that they do."""
         asked = read(Known, question)
         if isinstance(asked, Rejected):
-            await self._conduct.blame(peer, f"a question for peers that is none: {asked.reason}")
+            await self._misbehaviour.blame(
+                peer, f"a question for peers that is none: {asked.reason}"
+            )
             raise RefusedError(f"a question for peers that is none: {asked.reason}")
         others = [str(address) for address in self._tellable(peer)]
         self._chance.shuffle(others)
@@ -159,7 +161,7 @@ class Dialler:
             return
         told = read(Told, answer)
         if isinstance(told, Rejected):
-            await self._conduct.blame(peer, f"addresses that are none: {told.reason}")
+            await self._misbehaviour.blame(peer, f"addresses that are none: {told.reason}")
             return
         self._hear(peer, told.addresses)
 

@@ -1,4 +1,4 @@
-"""How much of the core's time peers' questions take, and whose comes next.
+"""Fair turns for peers' questions: a share of the core's time in all, and an order.
 
 A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
 forty, and the loop that research goes by answers them: one after the other, and no more than a
@@ -20,8 +20,8 @@ from typing import Final
 from node.network.limits import PEERS_TRACKED, Allowance, Kind, Pacer, PeerId
 from node.network.messages import encode_message
 from node.network.recent import Recent
-from node.peering.conduct import Conduct
 from node.peering.messages import RefusedError
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Answer, Message
 
 SHARE: Final = 0.25
@@ -51,16 +51,16 @@ class _Asked:
 
 
 class Effort:
-    """Answers questions in turn. `host_of` tells the IPv4 address that a peer comes from."""
+    """Answers questions in turn. `host_of` returns the IPv4 address that a peer comes from."""
 
     def __init__(
         self,
-        conduct: Conduct,
+        misbehaviour: Misbehaviour,
         clock: Callable[[], float],
         *,
         host_of: HostOf = lambda _peer: None,
     ) -> None:
-        self._conduct = conduct
+        self._misbehaviour = misbehaviour
         self._clock = clock
         self._host_of = host_of
         self._debts: Recent[str, tuple[float, float]] = Recent(2 * PEERS_TRACKED)
@@ -76,7 +76,7 @@ class Effort:
         return partial(self._answer_in_turn, answer)
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
-        if not await self._conduct.allows(peer, Kind.EFFORT, 0.0):
+        if not await self._misbehaviour.allows(peer, Kind.EFFORT, 0.0):
             raise RefusedError("its questions have taken enough time")
         asked = _Asked(
             peer=peer, size_bytes=len(encode_message(question)), number=next(self._numbers)
@@ -116,7 +116,7 @@ class Effort:
             pacer.wait_s(took_s)  # is for the next to wait
         for debtor in {str(peer), self._host(peer)}:
             self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
-        await self._conduct.allows(peer, Kind.EFFORT, took_s)
+        await self._misbehaviour.allows(peer, Kind.EFFORT, took_s)
 
     def _rank(self, asked: _Asked) -> tuple[bool, float, float, int]:
         """Return what sorts questions as they are answered."""

@@ -48,7 +48,7 @@ Take = Callable[[Sequence[bytes]], Coroutine[object, object, int]]
 
 
 class Exchange:
-    """Fetches what a peer has. `brought` is how many records were new so far.
+    """Fetches records that a peer has and this node lacks. `brought` counts the new ones so far.
 
     `is_complete` turns false when something was left out that the peer named. `streamed` are the
     topics of which somebody sends pages just now, shared by all exchanges: two would send the same.

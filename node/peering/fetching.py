@@ -16,8 +16,8 @@ from typing import Final
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.conduct import Conduct
 from node.peering.messages import BLOB, BlobPart, Part, read, write
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
@@ -38,14 +38,14 @@ _log = logging.getLogger("node.peering")
 
 
 class Fetcher:
-    """Gets what is missing of the trees of patches. `quota_bytes` bounds all blobs of this home."""
+    """Fetches the blobs that patches' trees lack. `quota_bytes` bounds all blobs of this home."""
 
     def __init__(
         self,
         carrier: Carrier,
         store: Store,
         blobs: Blobs,
-        conduct: Conduct,
+        misbehaviour: Misbehaviour,
         *,
         clock: Callable[[], float],
         used_bytes: int,
@@ -54,7 +54,7 @@ class Fetcher:
         self._carrier = carrier
         self._store = store
         self._blobs = blobs
-        self._conduct = conduct
+        self._misbehaviour = misbehaviour
         self._clock = clock
         self._quota_bytes = quota_bytes
         self._free_bytes = quota_bytes - used_bytes
@@ -175,7 +175,7 @@ class Fetcher:
             except (NetworkError, TimeoutError):  # it has none, or is gone: the next one may
                 continue
             if isinstance(data, Rejected):
-                await self._conduct.blame(peer, f"a blob: {data.reason}")
+                await self._misbehaviour.blame(peer, f"a blob: {data.reason}")
                 continue
             self._blobs.put(data)
             self._free_bytes -= len(data)

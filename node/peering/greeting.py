@@ -1,4 +1,4 @@
-"""Hello: who is there, what they have, and whether they still answer.
+"""Says hello to peers: who they are, what they have, and whether they still answer.
 
 Whoever dialled asks every 10 s; the other side asks only once it has heard nothing for three
 times as long, so that a peer that hangs is noticed from both sides. It is the ping as well.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.conduct import Conduct
 from node.peering.messages import HELLO, Hello, RefusedError, read, write
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier, Message
 from protocol.errors import Rejected
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class Acquaintance:
-    """A connected peer: where from, what it last said, how fast it answered, when to ask next."""
+    """A connected peer: where from, its last hello, how fast it answered, when to ask next."""
 
     dialled: bool
     relayed: bool = False
@@ -40,19 +40,19 @@ class Acquaintance:
 
 
 class Greeter:
-    """Says hello. `own` is what this node says; `heard` gets what each peer of its network does."""
+    """Exchanges hellos. `own` makes this node's; `heard` gets that of each peer of its network."""
 
     def __init__(
         self,
         carrier: Carrier,
-        conduct: Conduct,
+        misbehaviour: Misbehaviour,
         *,
         own: Callable[[], Hello],
         heard: Callable[[PeerId, Hello], None],
         clock: Callable[[], float],
     ) -> None:
         self._carrier = carrier
-        self._conduct = conduct
+        self._misbehaviour = misbehaviour
         self._own = own
         self._heard = heard
         self._clock = clock
@@ -62,7 +62,7 @@ class Greeter:
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
-        """Who is connected, to be looked at."""
+        """The connected peers, only to be read."""
         return self._peers
 
     def is_greeted(self, peer: PeerId) -> bool:
@@ -100,7 +100,7 @@ class Greeter:
         """Answer a hello with one; to another network's that says why there is nothing else."""
         hello = read(Hello, question)
         if isinstance(hello, Rejected):
-            await self._conduct.blame(peer, f"a hello that is none: {hello.reason}")
+            await self._misbehaviour.blame(peer, f"a hello that is none: {hello.reason}")
             raise RefusedError(f"a hello that is none: {hello.reason}")
         own = self._own()
         if hello.net == own.net:
@@ -132,7 +132,7 @@ class Greeter:
         hello = read(Hello, answer)
         if isinstance(hello, Rejected):
             why = f"its hello is none: {hello.reason}"
-            await self._conduct.blame(peer, why)
+            await self._misbehaviour.blame(peer, why)
             await self._unanswered(peer, known, why)
         elif hello.net != self._own().net:
             await self._part(peer, hello.net)
@@ -141,14 +141,14 @@ class Greeter:
             self._note(peer, hello)
 
     def repeat_soon(self) -> None:
-        """Have everybody who said hello hear this node's again: it says something new."""
+        """Send this node's hello again soon to everybody who said hello: it says something new."""
         for known in self._peers.values():
             if known.hello is not None:
                 known.ask_at_s = self._clock()
         self._is_due.set()
 
     async def run(self) -> None:
-        """Ask whoever is due, for ever."""
+        """Ask whoever is due for a hello; never return."""
         async with asyncio.TaskGroup() as asking:
             while True:
                 for peer in self.due():

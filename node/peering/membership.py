@@ -1,5 +1,6 @@
-"""A node's part in one network, from its plan: the network process, what is said over it, whom to
-dial. Whatever happens to any of it, the research beside it goes on.
+"""Puts together a node's part in one network: its process, what is said over it, whom to dial.
+
+Whatever happens to any of it, the research beside it goes on.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class Membership:
 
     @property
     def peers(self) -> list[tuple[str, Acquaintance]]:
-        """Who is there and said hello."""
+        """The connected peers that said hello."""
         return [(peer, one) for peer, one in self.peering.peers.items() if one.hello]
 
 

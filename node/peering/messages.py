@@ -1,4 +1,4 @@
-"""What peers ask each other and answer, as typed values: everything here is a stranger's word.
+"""Questions and answers of peers as typed values: everything in them is a stranger's word.
 
     /arnode/hello/1  hello → hello
     /arnode/sync/1   {reconcile, topic} → {message}          protocol/reconciliation.py
@@ -13,7 +13,7 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeVar, cast
+from typing import Annotated, Final, TypeAlias, TypeVar, cast
 
 from node.network.contract import MAX_PORTS
 from node.processes.carrier import Message
@@ -23,15 +23,15 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.fields import (
     NAME_PATTERN,
     Codec,
+    Digest,
+    Items,
     Mapped,
-    Table,
+    Named,
+    Positive,
     binary,
     digest,
-    field,
     integer,
     line,
-    listing,
-    nullable,
     word,
 )
 from protocol.reconciliation import FRAME_LIMIT_BYTES
@@ -69,17 +69,19 @@ def write(message: Mapped) -> Message:
     return cast("Message", message.to_value())
 
 
-def _address() -> Codec[str]:
-    return line(1, 256)
-
-
-def _topic() -> Codec[str]:
-    return word(rf"/arnode/[a-z0-9/_-]{{1,{MAX_TOPIC}}}")
+_Address: TypeAlias = Annotated[str, line(1, 256)]
+_TOPIC = rf"/arnode/[a-z0-9/_-]{{1,{MAX_TOPIC}}}"
+_Topic: TypeAlias = Annotated[str, word(_TOPIC)]
+_Wires: TypeAlias = Annotated[
+    tuple[Annotated[bytes, binary(1, LIMIT_BYTES)], ...], Items(0, MAX_WANTED), Named("records")
+]
+_Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
+_Port: TypeAlias = Annotated[int, integer(1, 65_535)]
 
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
     """A map of topics, each with the count of its ids and their sum mod 2^256."""
-    name, count, summed = _topic(), integer(0), digest()
+    name, count, summed = word(_TOPIC), integer(0), digest()
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
         if type(value) is not dict or len(value) > MAX_TOPICS:
@@ -110,154 +112,101 @@ class Hello(Mapped):
     `rule` is the number of the rule that boards follow by there (`protocol.board.RULE`).
     """
 
-    v: int
-    rule: int
-    software: str
-    net: str
-    author: bytes
-    addresses: tuple[str, ...]
-    digests: dict[str, TopicDigest]
-
-    TABLE: ClassVar = Table(
-        field("v", integer(1, 1)),
-        field("rule", integer(1)),
-        field("software", line(1, 64)),
-        field("net", word(NAME_PATTERN)),
-        field("author", digest()),
-        field("addresses", listing(_address(), high=MAX_ADDRESSES)),
-        field("digests", _digests()),
-    )
+    v: Annotated[int, integer(1, 1)]
+    rule: Positive
+    software: Annotated[str, line(1, 64)]
+    net: Annotated[str, word(NAME_PATTERN)]
+    author: Digest
+    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_ADDRESSES)]
+    digests: Annotated[dict[str, TopicDigest], _digests()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconcile(Mapped):
     """A message of a reconciliation of one topic."""
 
-    message: bytes
-    topic: str
-
-    TABLE: ClassVar = Table(
-        field("reconcile", binary(1, FRAME_LIMIT_BYTES), "message"),
-        field("topic", _topic()),
-    )
+    message: Annotated[bytes, binary(1, FRAME_LIMIT_BYTES), Named("reconcile")]
+    topic: _Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled(Mapped):
-    """The answer to it."""
+    """Answers `Reconcile`."""
 
-    message: bytes
-
-    TABLE: ClassVar = Table(field("message", binary(1, FRAME_LIMIT_BYTES)))
+    message: Annotated[bytes, binary(1, FRAME_LIMIT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want(Mapped):
     """Asks for records by id."""
 
-    ids: tuple[bytes, ...]
-
-    TABLE: ClassVar = Table(field("want", listing(digest(), low=1, high=MAX_WANTED), "ids"))
+    ids: Annotated[tuple[Digest, ...], Items(1, MAX_WANTED), Named("want")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records(Mapped):
-    """Those of them that are there, from the first on, as many as there is room for."""
+    """Answers `Want`: the records that are there, from the first on, as far as there is room."""
 
-    wires: tuple[bytes, ...]
-
-    TABLE: ClassVar = Table(
-        field("records", listing(binary(1, LIMIT_BYTES), high=MAX_WANTED), "wires")
-    )
+    wires: _Wires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After(Mapped):
     """Asks for a topic's records in the order of their keys, from behind one (nil: the first)."""
 
-    after: bytes | None
-    limit: int
-    topic: str
-
-    TABLE: ClassVar = Table(
-        field("after", nullable(binary(KEY_BYTES, KEY_BYTES))),
-        field("limit", integer(1, MAX_WANTED)),
-        field("topic", _topic()),
-    )
+    after: _Key | None
+    limit: Annotated[int, integer(1, MAX_WANTED)]
+    topic: _Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Mapped):
-    """The next of them, and the key to go on behind; nil at the end."""
+    """Answers `After`: the next records, and the key to go on behind; nil at the end."""
 
-    wires: tuple[bytes, ...]
-    next: bytes | None
-
-    TABLE: ClassVar = Table(
-        field("records", listing(binary(1, LIMIT_BYTES), high=MAX_WANTED), "wires"),
-        field("next", nullable(binary(KEY_BYTES, KEY_BYTES))),
-    )
+    wires: _Wires
+    next: _Key | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobPart(Mapped):
     """Asks for a part of a blob that a record names, or that a tree named there consists of."""
 
-    blob: bytes
-    record: bytes
-    offset: int
-
-    TABLE: ClassVar = Table(
-        field("blob", digest()),
-        field("of", digest(), "record"),
-        field("offset", integer(0, BLOB_LIMIT_BYTES)),
-    )
+    blob: Digest
+    record: Annotated[Digest, Named("of")]
+    offset: Annotated[int, integer(0, BLOB_LIMIT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Mapped):
-    """That part, and the size of the whole in bytes."""
+    """Answers `BlobPart`: that part, and the size of the whole in bytes."""
 
-    data: bytes
-    size_bytes: int
-
-    TABLE: ClassVar = Table(
-        field("data", binary(0, CHUNK_BYTES)),
-        field("size", integer(0, BLOB_LIMIT_BYTES), "size_bytes"),
-    )
+    data: Annotated[bytes, binary(0, CHUNK_BYTES)]
+    size_bytes: Annotated[int, integer(0, BLOB_LIMIT_BYTES), Named("size")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Mapped):
-    """Asks for addresses of others."""
+    """Asks for addresses of other peers."""
 
-    known: int
-
-    TABLE: ClassVar = Table(field("known", integer(1, MAX_TOLD)))
+    known: Annotated[int, integer(1, MAX_TOLD)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told(Mapped):
-    """Some that the peer knows."""
+    """Answers `Known`: some that the peer knows."""
 
-    addresses: tuple[str, ...]
-
-    TABLE: ClassVar = Table(field("addresses", listing(_address(), high=MAX_TOLD)))
+    addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports(Mapped):
-    """Asks whether its own host answers at one of these."""
+    """Asks whether the asker's own host answers at one of these ports."""
 
-    ports: tuple[int, ...]
-
-    TABLE: ClassVar = Table(field("ports", listing(integer(1, 65_535), low=1, high=MAX_PORTS)))
+    ports: Annotated[tuple[_Port, ...], Items(1, MAX_PORTS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached(Mapped):
-    """Where it did, with its own key."""
+    """Answers `Ports`: the address at which the asker answered with its own key."""
 
-    address: str | None
-
-    TABLE: ClassVar = Table(field("address", nullable(_address())))
+    address: _Address | None

@@ -1,4 +1,4 @@
-"""The process that speaks multicast DNS: says where this node listens, hears where others do.
+"""The process that speaks multicast DNS: announces where this node listens, finds others.
 
 In the form of libp2p (https://github.com/libp2p/specs/blob/master/discovery/mdns.md): a service of
 the type `_p2p-X._udp.local.` with addresses in its TXT record, where X stands for the network.

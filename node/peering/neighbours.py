@@ -27,7 +27,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Neighbours:
-    """Finds them while `run` does. `listened`: where this node listens, each with its id."""
+    """Finds neighbours while `run` does. `listened` returns this node's addresses with its id."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Neighbours:
         self._found = found
 
     async def run(self) -> None:
-        """Run one process after the other, for ever."""
+        """Run one process after the other; never return."""
         backoff = Backoff()
         level = logging.WARNING
         while True:

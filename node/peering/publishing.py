@@ -19,7 +19,7 @@ _AT_ONCE = 100
 
 
 class Publisher:
-    """Publishes from now on, in those of these topics that a record belongs to."""
+    """Publishes own records made from now on, in those of `topics` that each belongs to."""
 
     def __init__(self, carrier: Carrier, store: Store, topics: tuple[str, ...]) -> None:
         self._carrier = carrier
@@ -31,13 +31,13 @@ class Publisher:
         self._last = store.last_membership()
 
     async def run(self) -> None:
-        """Publish what is made, for ever."""
+        """Publish own records as they are made; never return."""
         while True:
             if not await self.publish():
                 await asyncio.sleep(_LOOKED_S)
 
     async def publish(self) -> int:
-        """Publish some of what was not yet; return how many messages that were."""
+        """Publish some records that were not yet; return how many messages that were."""
         sent, latest = 0, self._store.last_membership()
         if latest == self._last:
             return 0

@@ -1,4 +1,4 @@
-"""How others reach this node: where a bootstrap node found that it answers, else through one.
+"""Finds out how others reach this node: at an address of its own, else through relays.
 
 Asked is whomever the user chose (a definition, a flag, an invite) and this node has dialled, soon
 after the hello and again every ten minutes. One that answers from outside needs no relay; where
@@ -27,7 +27,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Reaching:
-    """Finds out, and keeps places at relays.
+    """Has peers try this node's addresses, and keeps places at relays.
 
     `chosen`: whom of those that said hello to ask, and where each was dialled; `on_change` is
     called when there is another address to tell; `clock`: seconds from anywhere.
@@ -58,11 +58,11 @@ class Reaching:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it answered, and where it is reached through relays."""
+        """The addresses where this node answered, and those through relays."""
         return tuple(dict.fromkeys((*self._found.values(), *self._through.values())))
 
     async def run(self) -> None:
-        """Ask whoever is due, one after the other, for ever."""
+        """Ask whoever is due, one after the other; never return."""
         while True:
             for peer in self.due():
                 await self.ask(peer)
@@ -74,7 +74,7 @@ class Reaching:
         return [peer for peer in self._chosen() if now_s >= self._ask_at_s.get(peer, now_s)]
 
     async def ask(self, peer: PeerId) -> None:
-        """Have one try whether this node answers; if nobody found that, have it pass dialers on."""
+        """Have a peer try whether this node answers; if nobody reaches it, reserve a place."""
         self._ask_at_s[peer] = self._clock() + AGAIN_S
         address = self._chosen().get(peer)
         found = await self._reached_by(peer)

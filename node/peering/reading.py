@@ -39,7 +39,7 @@ Read = list[Extract | Rejected]
 
 
 class Reader:
-    """Reads records as `extract` does."""
+    """Reads records as `extract` does, large batches in a process beside."""
 
     def __init__(self, *, processors: int | None = None) -> None:
         """`processors`: how many there are; those that this process may use unless told."""
@@ -49,7 +49,7 @@ class Reader:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return what is kept of each record, or why it is none; `tasks` are those known, by id."""
+        """Return the extract of each record, or why it is none; `tasks` are those known, by id."""
         if self._has_other and len(wires) >= MANY:
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):

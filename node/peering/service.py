@@ -1,4 +1,4 @@
-"""The core's part of the network, joined: greets, syncs, fetches, publishes, hears.
+"""Joins the parts of the core that deal with peers: greet, sync, fetch, publish, hear.
 
 Each part runs for itself. One that fails is logged, counted and started again: whatever a peer
 sends, the research beside it goes on.
@@ -14,14 +14,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
 from node.network.limits import PeerId
-from node.peering.answering import Librarian
 from node.peering.book import Book
-from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
 from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
 from node.peering.greeting import Acquaintance, Greeter
-from node.peering.lending import Lender
+from node.peering.ingest import Ingest
 from node.peering.messages import (
     BLOB,
     HELLO,
@@ -32,11 +30,12 @@ from node.peering.messages import (
     Hello,
     RefusedError,
 )
+from node.peering.misbehaviour import Misbehaviour
 from node.peering.publishing import Publisher
 from node.peering.reaching import Reaching
 from node.peering.reading import Reader
+from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.peering.taking import Taking
 from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
 from node.settings.addresses import Address
 from node.store.blobs import Blobs
@@ -53,7 +52,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Peering:
-    """Everything that this node says to peers and takes from them, over one carrier.
+    """All exchange with peers of one network, over one carrier.
 
     `topics` are those that it subscribes to (protocol/topics.py); `author` signs its records, and
     `authors` are whose count in this network, none for everybody's.
@@ -93,8 +92,8 @@ class Peering:
         self._turn = 0
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topic_indexes(topics)
-        conduct = Conduct(carrier, clock)
-        self._taking = Taking(
+        misbehaviour = Misbehaviour(carrier, clock)
+        self._ingest = Ingest(
             store,
             reader,
             net=net,
@@ -104,13 +103,15 @@ class Peering:
             authors=authors,
         )
         self.syncer = Syncer(
-            carrier, store, self._indexes, conduct, taking=self._taking, clock=clock
+            carrier, store, self._indexes, misbehaviour, ingest=self._ingest, clock=clock
         )
-        self.greeter = Greeter(carrier, conduct, own=self._hello, heard=self._greeted, clock=clock)
+        self.greeter = Greeter(
+            carrier, misbehaviour, own=self._hello, heard=self._greeted, clock=clock
+        )
         self.dialler = Dialler(
             carrier,
             book,
-            conduct,
+            misbehaviour,
             keep=keep_book,
             chance=random.Random(),
             clock=clock,
@@ -122,17 +123,17 @@ class Peering:
             carrier,
             store,
             blobs,
-            conduct,
+            misbehaviour,
             clock=clock,
             used_bytes=blobs.size_bytes(),
             quota_bytes=blob_quota_bytes,
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        effort = Effort(conduct, clock, host_of=self.greeter.host_of)
-        librarian, lender = Librarian(store, self._indexes), Lender(store, blobs, net=net)
-        carrier.serve(SYNC, self._for_greeted(effort.limiting(librarian.answer)))
-        carrier.serve(BLOB, self._for_greeted(effort.limiting(lender.answer)))
+        effort = Effort(misbehaviour, clock, host_of=self.greeter.host_of)
+        records, files = RecordServer(store, self._indexes), BlobServer(store, blobs, net=net)
+        carrier.serve(SYNC, self._for_greeted(effort.limiting(records.answer)))
+        carrier.serve(BLOB, self._for_greeted(effort.limiting(files.answer)))
         carrier.serve(PEERS, self._for_greeted(self.dialler.answer))
 
     @property
@@ -142,7 +143,7 @@ class Peering:
 
     @property
     def peers(self) -> dict[PeerId, Acquaintance]:
-        """Who is connected, and what they last said."""
+        """The connected peers, each with its last hello."""
         return self.greeter.peers
 
     async def run(self) -> None:
@@ -236,7 +237,7 @@ class Peering:
             # Whoever forwarded it need not have been able to see what is wrong with it; and of what
             # is strange the network process let through so much of each.
             wires = [one.data for one in heard]
-            await self._taking.take(heard[0].forwarder, wires, is_rationed=False)
+            await self._ingest.ingest(heard[0].forwarder, wires, is_rationed=False)
 
     def _note_new(self, peer: PeerId | None, report: Report) -> None:
         if self._news is None:

@@ -1,4 +1,4 @@
-"""Who is asked for records, and when.
+"""Decides which peers to ask for records, and when.
 
 Whenever a hello shows that a peer's set of a topic differs, and in full every half hour, this node
 fetches what it lacks (`exchange.py`). What the peer lacks is not pushed: the next hello tells it.
@@ -11,14 +11,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
-from node.peering.conduct import LONGEST_WAIT_S, Conduct, Paces
+from node.network.limits import PEERS_TRACKED, PeerId
+from node.network.recent import Recent
 from node.peering.exchange import Exchange
+from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
-from node.peering.taking import Taking
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndexes
@@ -28,28 +30,74 @@ from protocol.topics import is_of_tasks, rank_of
 MOST_AT_ONCE: Final = 4
 TOPICS_AT_ONCE: Final = 2
 EXCHANGE_LIMIT_S: Final = 300.0
+SHORTEST_WAIT_S = 10.0
+LONGEST_WAIT_S = 30 * 60.0
+RECONNECTED_WAIT_S = 60.0  # else who has waited longest would after a partition, too
 _MODULUS = 1 << 256
 _log = logging.getLogger("node.peering")
 
 
+@dataclass(kw_only=True)
+class Pace:
+    """When a peer may next be synced with, in seconds of the clock.
+
+    The wait doubles with each exchange that brought nothing new. It outlives a connection, so
+    that dialling again shortens nothing.
+
+    `settled` is, for each topic, by how much the two sets differed after a round that brought
+    nothing: while they differ by the same, asking again brings nothing either.
+    """
+
+    not_before_s: float = 0.0
+    ended_s: float = 0.0
+    wait_s: float = SHORTEST_WAIT_S
+    full_at_s: float = 0.0
+    settled: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def ended(self, now_s: float, *, brought: int) -> None:
+        """Note that a round is over, and how many new records it brought."""
+        self.wait_s = SHORTEST_WAIT_S if brought else min(2 * self.wait_s, LONGEST_WAIT_S)
+        self.ended_s = now_s
+        self.not_before_s = now_s + self.wait_s
+
+    def reconnected(self) -> None:
+        """Look again soon: much may have happened while the peer was away."""
+        self.not_before_s = min(self.not_before_s, self.ended_s + RECONNECTED_WAIT_S)
+
+
+class Paces:
+    """The pace of each peer that was lately seen; of more, the longest unseen are forgotten."""
+
+    def __init__(self, *, peers: int = PEERS_TRACKED) -> None:
+        self._paces: Recent[PeerId, Pace] = Recent(peers)
+
+    def of(self, peer: PeerId) -> Pace:
+        """Return a peer's pace, to be changed in place."""
+        pace = self._paces[peer] = self._paces.get(peer) or Pace()
+        return pace
+
+    def __len__(self) -> int:
+        return len(self._paces)
+
+
 class Syncer:
-    """The asking side of `/arnode/sync/1`. `clock` is in seconds."""
+    """Fetches records from peers that have others (`/arnode/sync/1`). `clock` is in seconds."""
 
     def __init__(
         self,
         carrier: Carrier,
         store: Store,
         indexes: TopicIndexes,
-        conduct: Conduct,
+        misbehaviour: Misbehaviour,
         *,
-        taking: Taking,
+        ingest: Ingest,
         clock: Callable[[], float],
     ) -> None:
         self._carrier = carrier
         self._store = store
         self._indexes = indexes
-        self._conduct = conduct
-        self._taking = taking
+        self._misbehaviour = misbehaviour
+        self._ingest = ingest
         self._clock = clock
         self._paces = Paces()
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
@@ -92,7 +140,7 @@ class Syncer:
         }
 
     async def run(self) -> None:
-        """Exchange records with the peers that are due, for ever."""
+        """Exchange records with the peers that are due; never return."""
         async with asyncio.TaskGroup() as workers:
             for _ in range(MOST_AT_ONCE):
                 workers.create_task(self._work())
@@ -106,12 +154,12 @@ class Syncer:
 
         async def take(wires: Sequence[bytes]) -> int:
             nonlocal left_out
-            taken = await self._taking.take(peer, wires)
-            left_out += taken.left_out
-            if taken.rejected:
-                why = f"an invalid record: {taken.rejected[0]}"
-                await self._conduct.blame(peer, why, times=len(taken.rejected))
-            return taken.new
+            ingested = await self._ingest.ingest(peer, wires)
+            left_out += ingested.left_out
+            if ingested.rejected:
+                why = f"an invalid record: {ingested.rejected[0]}"
+                await self._misbehaviour.blame(peer, why, times=len(ingested.rejected))
+            return ingested.new
 
         talk = Exchange(
             self._carrier, self._store, self._indexes, peer, take=take, streamed=self._streamed
@@ -173,12 +221,12 @@ class Syncer:
                 if isinstance(ended, BaseException):
                     raise ended
                 if ended is not None:
-                    await self._conduct.blame(peer, ended.reason)
+                    await self._misbehaviour.blame(peer, ended.reason)
                     return False
         return talk.is_complete
 
 
 def _gap(ours: TopicDigest, theirs: TopicDigest) -> tuple[int, int]:
-    """Return by how much two sets differ, in the number of ids and in their sum."""
+    """Return how many ids more a peer has than this node, and the difference of their sums."""
     sums = [int.from_bytes(summed, "little") for _, summed in (ours, theirs)]
     return theirs[0] - ours[0], (sums[1] - sums[0]) % _MODULUS

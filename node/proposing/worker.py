@@ -19,12 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from agent.completion import FaultKind, Question
+from agent.completion import PROMPT_BYTES, FaultKind, Question
 from agent.worker.channel import ChannelClosedError, WorkerChannel
 from agent.worker.messages import (
     MAX_MESSAGES,
     MAX_TIMEOUT_MS,
-    PROMPT_BYTES,
     Ask,
     Cancel,
     Down,

@@ -12,10 +12,9 @@ from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.publication import ABLATION
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
-from node.store.experiments import BRANCHING, Experiment
+from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress

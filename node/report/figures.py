@@ -1,9 +1,10 @@
 """How a report writes its figures: times, gains with their intervals, money, origins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from node.report.blocks import Quoted, Words
+from node.report.markdown import code_span
 from node.report.peers import Interval
 from protocol.changes import Origin
 from protocol.units import NANO
@@ -15,10 +16,14 @@ _PROGRAM_DIGITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Writes figures of one task; times are told in `zone`, None being this machine's."""
+    """Writes figures of one task; times are told in `zone`, None being this machine's.
+
+    `unit` is the metric's, as Markdown. Of a list `shown` items are written, None being all.
+    """
 
     unit: str
     zone: tzinfo | None
+    shown: int | None
 
     def time(self, ts_ms: int) -> str:
         """Return day and time, to the minute."""
@@ -69,21 +74,28 @@ def many(count: int, one: str, several: str = "") -> str:
     return f"{count} {one if count == 1 else several or one + 's'}"
 
 
-def short(digest: bytes) -> Quoted:
-    """Return the digits by which an id or a key is known."""
-    return Quoted(digest.hex()[:_ID_DIGITS])
+def short(digest: bytes) -> str:
+    """Return the digits by which an id or a key is known, in code."""
+    return code_span(digest.hex()[:_ID_DIGITS])
 
 
-def title_of(text: str) -> Quoted:
-    """Return somebody's title."""
-    return Quoted(text or "no title")
+def by(authors: Sequence[bytes]) -> str:
+    """Return whose claims something takes up, if anybody's."""
+    return f" by {', '.join(map(short, authors))}" if authors else ""
 
 
-def origin_of(origin: Origin) -> Words:
+def title_of(text: str) -> str:
+    """Return somebody's title, in code."""
+    return code_span(text or "no title")
+
+
+def program_of(origin: Origin) -> str | None:
+    """Return the digits by which the program that a model was given is known, in code."""
+    return code_span(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else None
+
+
+def origin_of(origin: Origin) -> str:
     """Return who thought of something."""
-    words: list[str | Quoted] = [origin.proposer]
-    if origin.model is not None:
-        words += [" with ", Quoted(origin.model)]
-    if origin.program is not None:
-        words += [", program ", Quoted(origin.program.hex()[:_PROGRAM_DIGITS])]
-    return tuple(words)
+    model = f" with {code_span(origin.model)}" if origin.model is not None else ""
+    program = f", program {known}" if (known := program_of(origin)) else ""
+    return f"{origin.proposer}{model}{program}"

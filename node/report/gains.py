@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from node.line.publication import ABLATION, CATCHING_UP
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
-from node.store.experiments import is_branching
+from node.store.experiments import ABLATION, CATCHING_UP, is_branching
 from protocol.changes import Origin
 from protocol.units import NANO
 

@@ -1,92 +1,47 @@
-"""A report as Markdown: quoted text in code spans, where nothing of it is markup.
+"""The Markdown that reports and pull requests are written in.
 
-The plot is drawn in characters here, several experiments to a column where there are many; each
-has a mark of its own on the page.
+Text is this program's own words; titles, reasons, names and ids, which are somebody's or nobody's
+words, stand in code, where nothing of them is markup.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from node.report.blocks import (
-    Block,
-    Bullets,
-    Document,
-    Paragraph,
-    Piece,
-    Plot,
-    Quoted,
-    Table,
-    Words,
-)
 from node.terminal.terminal import plain
 
-_SHOWN: Final = 20  # of a list
-_PLOT_WIDTH = 78
-_PLOT_HEIGHT = 12
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 
 
-def as_markdown(document: Document) -> str:
-    """Return the document as text that ends with a newline."""
-    parts = [f"# {document.title}"]
-    for section in document.sections:
-        parts.append(f"{'#' * section.level} {section.title}")
-        parts += [_block(block) for block in section.blocks]
-    return "\n\n".join(parts) + "\n"
-
-
-def _block(block: Block) -> str:
-    match block:
-        case Paragraph():
-            return _words(block.words)
-        case Bullets():
-            return _bullets(block)
-        case Table():
-            return _table(block)
-        case Plot():
-            return _plot(block)
-
-
-def _bullets(block: Bullets) -> str:
-    lines = [f"- {_words(item)}" for item in block.items[:_SHOWN]]
-    if (more := len(block.items) - _SHOWN) > 0:
+def bullets(items: Sequence[str], shown: int | None) -> str:
+    """Return a list; of a longer one the first `shown` items, and how many there are more."""
+    lines = [f"- {item}" for item in items[:shown]]
+    if (more := len(items) - len(lines)) > 0:
         lines.append(f"- and {more} more: `arnode report --json` has all of them")
     return "\n".join(lines)
 
 
-def _table(block: Table) -> str:
-    rule = ["---" if column < block.texts else "--:" for column in range(len(block.head))]
-    rows = [[_words(cell, in_table=True) for cell in row] for row in block.rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (list(block.head), rule, *rows))
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Return rows as wide as their head; all columns after the first `texts` are figures.
 
-
-def _plot(block: Plot) -> str:
-    from node.views.staircase import legend, staircase
-
-    history = [point.column for point in block.points]
-    drawn = staircase(history, width=_PLOT_WIDTH, height=_PLOT_HEIGHT).plain
-    lines = [line.rstrip() for line in (*drawn.split("\n"), legend().plain)]
-    return "\n".join(["```text", *lines, "```"])
-
-
-def _words(words: Words, *, in_table: bool = False) -> str:
-    return "".join(_piece(piece, in_table=in_table) for piece in words)
-
-
-def _piece(piece: Piece, *, in_table: bool) -> str:
-    return code_span(piece.text, in_table=in_table) if isinstance(piece, Quoted) else piece
-
-
-def code_span(text: str, *, in_table: bool = False) -> str:
-    """Return a code span that nothing in the text can end (CommonMark 0.31, 6.1).
-
-    In a table a bar would end the cell even so, and a backslash before it that it is escaped.
+    A bar would end a cell even in code, and a backslash before it say that it is escaped.
     """
+    rule = ["---" if column < texts else "--:" for column in range(len(head))]
+    cells = ([cell.replace("|", "¦") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *cells))
+
+
+def words(text: str) -> str:
+    """Return a foreign word or two as they are if nothing of them can be markup, else in code."""
+    return text if _HARMLESS.fullmatch(text) else code_span(text)
+
+
+def code_span(text: str) -> str:
+    """Return a code span that nothing in the text can end (CommonMark 0.31, 6.1)."""
     shown = plain(" ".join(text.split()))
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * (longest + 1)
     room = " " if shown[:1] in "` " or shown[-1:] in "` " else ""
-    if in_table:
-        shown = shown.replace("|", "¦")
     return f"{fence}{room}{shown}{room}{fence}"
 
 

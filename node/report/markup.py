@@ -1,11 +1,8 @@
-"""HTML and SVG as nested elements: text is always escaped, only an element is ever markup."""
+"""SVG as nested elements: text is always escaped, only an element is ever markup."""
 
 import html
-from typing import Final
 
 from node.terminal.terminal import plain
-
-_VOID: Final = {"meta"}  # elements without an end
 
 
 class Element(str):
@@ -23,8 +20,6 @@ def element(name: str, /, *children: str, **attributes: str) -> Element:
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(value))}"'
         for key, value in attributes.items()
     )
-    if name in _VOID:
-        return Element(f"<{name}{given}>")
     return Element(f"<{name}{given}>{together(children)}</{name}>")
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from node.report.markup import Element, element, together
 from node.report.points import Mark, Point
+from node.terminal.vocabulary import word
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 320
@@ -17,17 +18,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 712.0, 10.0, 270.0
 _STRIP_Y: Final = 288.0  # of what measured nothing
 _TICKS: Final = 4
 _MARGIN: Final = 0.25  # of the lines' range, as much again of what lies beyond is shown
-_LEGEND: dict[Mark, str] = {
-    "kept": "kept",
-    "branched": "another tree",
-    "discarded": "no gain",
-    "failed": "failed",
-    "rejected": "rejected",
-    "passed": "passed",
-    "missed": "missed",
-    "unrunnable": "could not run",
-    "baseline": "baseline",
-}
 
 
 def progress_plot(points: Sequence[Point], unit: str) -> Element:
@@ -65,7 +55,7 @@ class _Scale:
         """Fit both lines, what was kept and the trials against the head with their intervals."""
         values = [value for point in points for value in (point.column.working, point.column.head)]
         for point in points:
-            if point.mark in ("kept", "passed", "missed", "baseline"):
+            if point.mark in ("kept", "confirmed", "unconfirmed", "baseline"):
                 ends = (point.metric, point.low, point.high)
                 values += [value for value in ends if value is not None]
         low, high = min(values), max(values)
@@ -113,7 +103,7 @@ def _line(name: str, levels: Sequence[float], scale: _Scale) -> Element:
 def _drawn(point: Point, x: float, scale: _Scale) -> list[Element]:
     """Return a mark with its interval, and what a pointer on it tells."""
     metric = "no metric" if point.metric is None else f"{point.metric:.6f}"
-    parts = [element("title", f"{_LEGEND[point.mark]}: {metric}, {point.title}")]
+    parts = [element("title", f"{word(point.mark)}: {metric}, {point.title}")]
     if point.metric is None:
         return [*parts, element("path", d=_SHAPES[point.mark](x, _STRIP_Y))]
     if point.low is not None and point.high is not None and scale.shows(point.metric):
@@ -128,10 +118,10 @@ def _legend(shown: set[Mark]) -> Element:
         element("span", _sample(element("path", class_=f"line {name}", d="M1 7H15")), words)
         for name, words in (("head", "verified head"), ("working", "working line"))
     ]
-    for mark, word in _LEGEND.items():
+    for mark, shape in _SHAPES.items():
         if mark in shown:
-            drawn = element("g", element("path", d=_SHAPES[mark](8, 7)), class_=f"mark {mark}")
-            items.append(element("span", _sample(drawn), word))
+            drawn = element("g", element("path", d=shape(8, 7)), class_=f"mark {mark}")
+            items.append(element("span", _sample(drawn), word(mark)))
     return element("p", *items, class_="legend")
 
 
@@ -182,8 +172,8 @@ _SHAPES: dict[Mark, Callable[[float, float], str]] = {
     "discarded": _circle(2.2),
     "failed": _cross,
     "rejected": _square,
-    "passed": _diamond,
-    "missed": _diamond,
+    "confirmed": _diamond,
+    "unconfirmed": _diamond,
     "unrunnable": _bolt,
     "baseline": _square,
 }

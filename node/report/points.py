@@ -9,6 +9,7 @@ from node.report.concluded import Confirmation, Span
 from node.report.peers import interval_of
 from node.store.experiments import Adoption, Experiment
 from node.views.staircase import Column, columns
+from protocol.evidence import GAINS
 from protocol.units import NANO, from_nano
 
 Mark: TypeAlias = Literal[
@@ -18,24 +19,12 @@ Mark: TypeAlias = Literal[
     "discarded",
     "failed",
     "rejected",
-    "passed",
-    "missed",
+    "confirmed",
+    "unconfirmed",
     "unrunnable",
 ]
 NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
 _BASELINE_RUNS: Final = 2
-_MARKS: dict[str, Mark] = {
-    "baseline": "baseline",
-    "kept": "kept",
-    "branched": "branched",
-    "discarded": "discarded",
-    "rejected": "rejected",
-}
-_VERDICT_MARKS: dict[str, Mark] = {
-    "confirmed": "passed",
-    "smaller": "passed",
-    "unrunnable": "unrunnable",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,5 +96,10 @@ def _point(
 
 def _mark(entry: Experiment, confirmation: Confirmation | None) -> Mark:
     if confirmation is not None:
-        return _VERDICT_MARKS.get(confirmation.verdict, "missed")
-    return _MARKS.get(entry.decision, "failed")
+        if confirmation.verdict == "unrunnable":
+            return "unrunnable"
+        return "confirmed" if confirmation.verdict in GAINS else "unconfirmed"
+    match entry.decision:
+        case "baseline" | "kept" | "branched" | "discarded" | "rejected":
+            return entry.decision
+    return "failed"

@@ -3,14 +3,26 @@
 Claimed, others and here are columns of their own, never one for another.
 """
 
-from node.report.blocks import Block, Bullets, Paragraph, Quoted, Section, Table, Words, joined
-from node.report.figures import Figures, deviations, hours, many, rate, short, title_of, usd
+from collections.abc import Iterator
+
+from node.report.figures import (
+    Figures,
+    deviations,
+    hours,
+    many,
+    program_of,
+    rate,
+    short,
+    title_of,
+    usd,
+)
 from node.report.gains import OriginGains
 from node.report.lines import LineReport
+from node.report.markdown import bullets, code_span, table
 from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
+from node.terminal.vocabulary import word
 from protocol.evidence import GAINS
 
-_PROGRAM_DIGITS = 8
 _LEVELS = (
     "Three levels, never one for another: what its author's key signed (claimed), how many other "
     "keys re-ran it with runs that bear out what they say (others: + confirmed, ~ smaller than "
@@ -21,95 +33,78 @@ _SHARING = (
     "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
     "have one origin, that gain is the origin's alone. The gain of a mixed stack is shared out in "
     "equal parts over its patches: an attribution, not a measurement, in a column of its own. The "
-    "device time of checkpoints, passed or missed, is shared out in the same way; the rates are of "
-    "both columns together. Gains count in the span in which their checkpoint ended. What passed "
-    "looks a little better than it is, because it had to pass."
+    "device time of checkpoints, confirmed or not, is shared out in the same way; the rates are of "
+    "both columns together. Gains count in the span in which their checkpoint ended. What was "
+    "confirmed looks a little better than it is, because it had to be."
 )
 _WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
 
 
-def peers_sections(line: LineReport, figures: Figures) -> list[Section]:
-    """Return what came of peers' claims, what others say of own ones, what parts are worth."""
-    peers, sections = line.peers, list[Section]()
+_ORIGINS = (
+    "proposer",
+    "model",
+    "program",
+    "tried",
+    "kept",
+    "device hours",
+    "USD",
+    "gain alone",
+    "share of mixed",
+    "gain per device hour",
+    "gain per USD",
+)
+
+
+def peers_part(line: LineReport, figures: Figures) -> Iterator[str]:
+    """Yield what came of peers' claims, what others say of own ones, what parts are worth."""
+    peers = line.peers
     if peers.tried:
-        table = Table(
-            head=("claim", "by", "how", "claimed", "others", "here"),
-            rows=tuple(_tried(one, figures) for one in peers.tried),
-            texts=3,
-        )
-        blocks: tuple[Block, ...] = (Paragraph(words=(_adopted(line),)), table)
-        sections.append(
-            Section(title=f"What peers claimed ({len(peers.tried)})", level=3, blocks=blocks)
-        )
+        yield f"### What peers claimed ({len(peers.tried)})"
+        yield _LEVELS
+        yield _adopted(line)
+        rows = [_tried(one, figures) for one in peers.tried]
+        yield table(("claim", "by", "how", "claimed", "others", "here"), rows, texts=3)
     if peers.own:
-        table = Table(
-            head=("own result", "claimed", "at least", "others", "here"),
-            rows=tuple(_own(one, figures) for one in peers.own),
-        )
-        sections.append(Section(title="What others say of it", level=3, blocks=(table,)))
-    if sections:
-        first = sections[0]
-        told = (Paragraph(words=(_LEVELS,)), *first.blocks)
-        sections[0] = Section(title=first.title, level=first.level, blocks=told)
+        yield "### What others say of it"
+        if not peers.tried:
+            yield _LEVELS
+        rows = [_own(one, figures) for one in peers.own]
+        yield table(("own result", "claimed", "at least", "others", "here"), rows)
     if peers.asked:
-        asked = Bullets(items=tuple(_asked(one, figures) for one in peers.asked))
-        sections.append(Section(title="Parts of the head, asked", level=3, blocks=(asked,)))
-    return sections
+        yield "### Parts of the head, asked"
+        yield bullets([_asked(one, figures) for one in peers.asked], figures.shown)
 
 
-def cost_sections(line: LineReport, figures: Figures) -> list[Section]:
-    """Return what the device and models were used for, and what came of it by origin."""
+def cost_part(line: LineReport, figures: Figures) -> Iterator[str]:
+    """Yield what the device and models were used for, and what came of it by origin."""
     total_ms = sum(ms for _, ms in line.device_ms)
     if not total_ms:
-        return []
-    rows = [((what,), (hours(ms),), (f"{ms / total_ms:.0%}",)) for what, ms in line.device_ms]
-    device = Table(
-        head=("what for", "device hours", "share"),
-        rows=(*rows, (("all",), (hours(total_ms),), ("100%",))),
-    )
-    models = f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}."
-    sections = [
-        Section(title="Cost", level=3, blocks=(device, Paragraph(words=(models,)))),
-    ]
+        return
+    yield "### Cost"
+    rows = [(what, hours(ms), f"{ms / total_ms:.0%}") for what, ms in line.device_ms]
+    whole = ("all", hours(total_ms), "100%")
+    yield table(("what for", "device hours", "share"), (*rows, whole))
+    yield f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}."
     if line.origins:
-        table = Table(
-            head=(
-                "proposer",
-                "model",
-                "program",
-                "tried",
-                "kept",
-                "device hours",
-                "USD",
-                "gain alone",
-                "share of mixed",
-                "gain per device hour",
-                "gain per USD",
-            ),
-            rows=tuple(_origin(row, figures) for row in line.origins),
-            texts=3,
-        )
-        blocks = (Paragraph(words=(_SHARING,)), table)
-        sections.append(
-            Section(title="Verified gain by proposer, model and program", level=3, blocks=blocks)
-        )
-    return sections
+        yield "### Verified gain by proposer, model and program"
+        yield _SHARING
+        yield table(_ORIGINS, (_origin(row, figures) for row in line.origins), texts=3)
 
 
-def _tried(one: TriedClaim, figures: Figures) -> tuple[Words, ...]:
+def _tried(one: TriedClaim, figures: Figures) -> tuple[str, ...]:
     if one.way == "idea":
         claimed, here = deviations(one.claimed_sd), deviations(one.gain_sd)
     else:
         claimed = figures.gain(one.claimed_nano)
         here = figures.interval(one.measured) if one.measured else ""
-    word = "confirmed and adopted" if (one.way, one.here) == ("head", "confirmed") else one.here
+    told = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
     return (
-        (title_of(one.title),),
-        joined([(short(author),) for author in one.authors]),
-        (_WAYS[one.way],),
-        (claimed,),
-        (_others(one.others),),
-        (f"{word} {here}" if here not in ("", "–") else word,),
+        title_of(one.title),
+        ", ".join(map(short, one.authors)),
+        _WAYS[one.way],
+        claimed,
+        _others(one.others),
+        f"{told} {here}" if here not in ("", "–") else told,
     )
 
 
@@ -124,43 +119,43 @@ def _adopted(line: LineReport) -> str:
     ]
     return (
         f"Adopted here after a confirmation here: {many(trees, 'tree')} as a whole, and"
-        f" {many(len(parts), 'patch', 'patches')} in stacks that passed."
+        f" {many(len(parts), 'patch', 'patches')} in confirmed stacks."
     )
 
 
-def _own(one: OwnClaim, figures: Figures) -> tuple[Words, ...]:
-    here = one.here.verdict
+def _own(one: OwnClaim, figures: Figures) -> tuple[str, ...]:
+    here = word(one.here.verdict)
     gain = one.here.gain
     return (
-        (title_of(one.title), " [", short(one.result), "]"),
-        (figures.gain(one.claimed.value_nano),),
-        (figures.gain(one.claimed.lower_nano()),),
-        (f"{_others(one.others)}, {one.new} of them new",),
-        (f"{here} {figures.gain(gain.value_nano)}" if gain else here,),
+        f"{title_of(one.title)} [{short(one.result)}]",
+        figures.gain(one.claimed.value_nano),
+        figures.gain(one.claimed.lower_nano()),
+        f"{_others(one.others)}, {one.new} of them new",
+        f"{here} {figures.gain(gain.value_nano)}" if gain else here,
     )
 
 
-def _asked(one: AskedPart, figures: Figures) -> Words:
+def _asked(one: AskedPart, figures: Figures) -> str:
     shown = f": {figures.interval(one.measured)}" if one.measured else ""
-    return (figures.time(one.ts_ms), " ", title_of(one.title), f" {one.verdict}{shown}")
+    return f"{figures.time(one.ts_ms)} {title_of(one.title)} {word(one.verdict)}{shown}"
 
 
 def _others(others: Others | None) -> str:
     return "–" if others is None else f"+{others.confirmed} ~{others.smaller} -{others.refuted}"
 
 
-def _origin(row: OriginGains, figures: Figures) -> tuple[Words, ...]:
+def _origin(row: OriginGains, figures: Figures) -> tuple[str, ...]:
     origin = row.origin
     return (
-        (origin.proposer,),
-        (Quoted(origin.model) if origin.model else "–",),
-        (Quoted(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else "–",),
-        (str(row.tried),),
-        (str(row.kept),),
-        (hours(row.device_ms),),
-        (usd(row.spend.usd_nano),),
-        (figures.gain(row.alone_nano),),
-        (figures.gain(row.shared_nano),),
-        (rate(row.per_device_hour),),
-        (rate(row.per_usd),),
+        origin.proposer,
+        code_span(origin.model) if origin.model else "–",
+        program_of(origin) or "–",
+        str(row.tried),
+        str(row.kept),
+        hours(row.device_ms),
+        usd(row.spend.usd_nano),
+        figures.gain(row.alone_nano),
+        figures.gain(row.shared_nano),
+        rate(row.per_device_hour),
+        rate(row.per_usd),
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from node.advice import advice, prompt_document
 from node.claims.authors import author_rates
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.line.handed_in import check_submission
+from node.proposing.advice import advice, prompt_document
 from node.running.node import Node
 from node.running.questions import Question
 from node.views.peers import peers_document

@@ -16,12 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from node.line.activity import DECISION_WORDS, Activity, Dot
+from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
 from node.line.vouching import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain
+from node.terminal.vocabulary import wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
@@ -38,19 +39,6 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
-_WORDS = {
-    "adopted": ("verified", "bold green"),
-    "kept": ("kept", "green"),
-    "branched": ("branch", "cyan"),
-    "discarded": ("no gain", "bright_black"),
-    "screened_out": (DECISION_WORDS["screened_out"], "bright_black"),
-    "rechecked_out": (DECISION_WORDS["rechecked_out"], "bright_black"),
-    "rebased": (DECISION_WORDS["rebased"], "bright_black"),
-    "unconfirmed": ("unconfirmed", "yellow"),
-    "failed": ("failed", "yellow"),
-    "rejected": ("rejected", "red"),
-    "baseline": ("baseline", ""),
-}
 # What a run is for, in words that need no manual.
 _STAGES = {
     "baseline": "measuring",
@@ -158,14 +146,14 @@ class _Rows:
                 decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
             else:
                 decision, metric, gain = entry.decision, _metric(entry), self._gain_sd(entry)
-            word, style = _WORDS[decision]
+            told = wording(decision)
             table.add_row(
                 Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
                 _number(metric),
                 "" if gain is None else f"{gain:+.1f} sd",
-                word,
+                told.word,
                 plain(entry.title),
-                style=style,
+                style=told.style,
             )
         return table
 

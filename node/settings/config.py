@@ -5,67 +5,239 @@ variables and, with dashes, the flags. A key that it does not have is a misspell
 """
 
 import difflib
+import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from node.home.faults import explaining_faults
+from node.home.home import Home
 from node.settings import values as take
 from node.settings.addresses import EXAMPLE
-from node.settings.values import AGENTS, NAME_LIMIT, NEAR, Setting
+from node.settings.setting import VARIABLES, Flag, Kind, setting, settings_of
+from node.settings.values import AGENTS, NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
-COLORS = ("auto", "always", "never")
-PEER_CODE = ("none", "friends", "all")  # whose code runs here
-LISTEN_EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
-_PREFIX = "ARNODE_"
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
+_AMOUNT = take.number(lambda amount: 0 <= amount < 1e6)
+_COUNT = Kind(take.count, "a whole number from 1")
+_SECONDS = Kind(take.number(lambda span: 0 < span < 1e6), "a number of seconds above 0")
+_SWITCH = Kind(take.switch, "true or false")
+
+
+def _one_of(*words: str) -> Kind[str]:
+    return Kind(take.one_of(*words), f"one of {', '.join(words)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting with its default."""
+    """Every setting: its default, what it takes, what it means, and its flag if it has one."""
 
-    task: str = "tiny"
-    text: str | None = None
-    net: str = "main"
-    online: bool | None = None
-    bootstrap: tuple[str, ...] = ()
-    name: str = ""
-    agent: str = "knobs"
-    llm_url: str | None = None
-    llm_key: str | None = None
-    llm_usd_in: float | None = None
-    llm_usd_out: float | None = None
-    llm_context: int | None = None
-    llm_answer: int = 8192
-    llm_timeout_s: float = 300.0
-    usd_per_day: float = 5.0
-    tokens_per_day: int | None = None
-    calls_per_day: int | None = None
-    visits_per_day: int = 50
-    agent_command: tuple[str, ...] = ()
-    agent_folders: tuple[str, ...] = ()
-    agent_variables: tuple[str, ...] = ()
-    agent_limit_s: float = 900.0
-    agent_usd: float = 1.0
-    peers_words: bool = False
-    data_url: str | None = None
-    gpus: tuple[str, ...] = ()
-    max_experiments: int | None = None
-    max_watts: int | None = None
-    checkpoint_hours: float = 12.0
-    max_records: int = 2_000_000
-    peer_code: str = "all"
-    listen: tuple[str, ...] = ()
-    mdns: bool = True
-    peer_share: float = 0.25
-    allow_partial_sandbox: bool = False
-    peers_in_container: bool = False
-    color: str = "auto"
+    task: str = setting(
+        "tiny",
+        Kind(take.filled, "a task's name or folder, in quotes"),
+        Flag("A built-in task's name, or a task folder (default: tiny)."),
+    )
+    """The task to work on: a built-in task's name (`arnode task list`) or a folder with a
+    `task.toml`."""
+
+    text: str | None = setting(
+        None,
+        Kind(take.filled, "the path of a text file, in quotes"),
+        Flag("Work on this file or folder of text instead.", type=Path),
+    )
+    """A text file or a folder of text to work on; goes before `task`, but not before the flag
+    `--task`."""
+
+    net: str = setting(
+        "main",
+        Kind(take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
+    )
+    """The network's name that records carry. `arnode join LINE` sets it."""
+
+    online: bool | None = setting(None, _SWITCH)
+    """Whether to speak to that network: `true`, `false`, or nothing for not asked yet."""
+
+    bootstrap: tuple[str, ...] = setting(
+        (),
+        Kind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
+        Flag("A peer to begin with, more than once.", metavar="ADDR", is_repeated=True),
+    )
+    """Addresses of peers to begin with, beside those of the network's definition:
+    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; in the variable with commas between them."""
+
+    name: str = setting(
+        "",
+        Kind(take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
+        Flag("The name this node's records carry (default: from its key)."),
+    )
+    """The name that this node's records carry, at most 64 characters; empty: `node-` and the
+    beginning of its key. Never the host's name."""
+
+    agent: str = setting(
+        "knobs",
+        Kind(take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
+        Flag("Who proposes (default: knobs).", metavar="knobs|none"),
+    )
+    """Who proposes: `"knobs"` (the task's moves and constants; needs no language model), `"auto"`
+    (a model or a coding agent if one is found here), a model (`"ollama:qwen3"`,
+    `"anthropic/claude-opus-4-1"`), a coding agent (`"claude"`, `"codex"`, `"aider"`), `"command"`
+    for your own, or `"none"`: the node only tries what others claim and what is handed in. Beside a
+    model or an agent knobs fill the gaps. See [Language models](llm.md)."""
+
+    llm_url: str | None = setting(
+        None,
+        Kind(take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"),
+    )
+    """The URL of an OpenAI-compatible server that has the model."""
+
+    llm_key: str | None = setting(
+        None,
+        Kind(
+            take.variable, "the name of the variable that holds the API key, never the key itself"
+        ),
+    )
+    """The name of the environment variable that holds the API key, never the key itself; none: the
+    provider's usual one, such as `OPENAI_API_KEY`, and for a server named by `llm_url` no key."""
+
+    llm_usd_in: float | None = setting(None, Kind(_AMOUNT, "USD for a million tokens of a prompt"))
+    """What a million tokens of a prompt cost, in USD, where the price is not known here: of the
+    model, or of a coding agent that tells its tokens alone."""
+
+    llm_usd_out: float | None = setting(
+        None, Kind(_AMOUNT, "USD for a million tokens of an answer")
+    )
+    """What a million tokens of an answer cost."""
+
+    llm_context: int | None = setting(None, Kind(take.count, "how many tokens the model takes"))
+    """How many tokens the model takes, where that is not known here."""
+
+    llm_answer: int = setting(8192, Kind(take.count, "how many tokens an answer may have"))
+    """How many tokens an answer may have, the model's own reasoning included."""
+
+    llm_timeout_s: float = setting(300.0, _SECONDS)
+    """How long an answer may take."""
+
+    usd_per_day: float = setting(
+        5.0, Kind(_AMOUNT, "USD that models may cost a day (UTC); 0 for what is free only")
+    )
+    """What models and coding agents may cost in a day (UTC), in USD; no question is asked and no
+    visit begun that could pass a limit."""
+
+    tokens_per_day: int | None = setting(None, _COUNT)
+    """How many tokens models may read and write in a day."""
+
+    calls_per_day: int | None = setting(None, _COUNT)
+    """How many questions models may be asked in a day; a coding agent's visit is one."""
+
+    visits_per_day: int = setting(50, _COUNT)
+    """How many proposals coding agents may write in a day. It is what bounds one that comes with a
+    subscription."""
+
+    agent_command: tuple[str, ...] = setting(
+        (), Kind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
+    )
+    """The command of your own coding agent, a word each: `["my-agent", "--file", "{prompt_file}"]`;
+    `{prompt}` and `{folder}` are replaced too."""
+
+    agent_folders: tuple[str, ...] = setting(
+        (), Kind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
+    )
+    """What a coding agent sees of your home folder, such as its own log-in."""
+
+    agent_variables: tuple[str, ...] = setting(
+        (), Kind(take.words, 'names of variables that the command needs: ["LANG"]')
+    )
+    """Which environment variables a coding agent sees."""
+
+    agent_limit_s: float = setting(900.0, _SECONDS)
+    """How long a coding agent may take for one proposal."""
+
+    agent_usd: float = setting(
+        1.0, Kind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
+    )
+    """What a coding agent may cost for one proposal, in USD: reserved before it is started, and
+    booked if it says nothing of its cost. `0`: it costs nothing by the token."""
+
+    peers_words: bool = setting(False, _SWITCH)
+    """Whether models are shown what peers wrote about patches that nobody measured here."""
+
+    data_url: str | None = setting(
+        None, Kind(take.filled, "the URL or folder that has a task's shards, in quotes")
+    )
+    """Where a task's shards are fetched from instead of its own place: a URL or a folder."""
+
+    gpus: tuple[str, ...] = setting(
+        (),
+        Kind(take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
+        Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
+    )
+    """The NVIDIA cards to use for tasks whose budget is time, by number, UUID or class: `["0",
+    "2"]`. None named: all of the first card's class. Cards of one class share a node; for another
+    class start another node with an `ARNODE_HOME` of its own."""
+
+    max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
+    """Stop a session after so many experiments."""
+
+    max_watts: int | None = setting(
+        None,
+        Kind(take.count, "a whole number of watts"),
+        Flag("Let each NVIDIA card draw no more than this."),
+    )
+    """The power limit of each NVIDIA card while the node runs, at most; takes root. The former
+    limit is set again when it stops, or at the next start after a kill (`power-limits.json` in the
+    home). A limit that is lower already stays."""
+
+    checkpoint_hours: float = setting(
+        12.0, Kind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
+    )
+    """Judge the working line at the latest so many hours after the last checkpoint."""
+
+    max_records: int = setting(2_000_000, _COUNT)
+    """Keep at most so many records (1.6 KB each); beyond that the oldest go, of whoever has most.
+    Own records always stay."""
+
+    peer_code: str = setting("all", _one_of("none", "friends", "all"))
+    """Whose code runs here, to try their best trees and patches and to audit their claims: `"all"`,
+    `"friends"` (`arnode friends add`) or `"none"`."""
+
+    listen: tuple[str, ...] = setting(
+        (),
+        Kind(take.sockets, 'addresses to listen on: ["/ip4/0.0.0.0/tcp/4001"]'),
+        Flag("Where to listen, like /ip4/0.0.0.0/tcp/4001.", metavar="ADDR", is_repeated=True),
+    )
+    """Addresses to listen on for peers, `["/ip4/0.0.0.0/tcp/4001"]`; none: port 4001 on all IPv4
+    addresses, or a free one where that is taken. A free one, also of `tcp/0`, is kept over
+    restarts."""
+
+    mdns: bool = setting(True, _SWITCH)
+    """Whether to find nodes of the same network on the local network, and be found there, by
+    multicast DNS. What is announced is addresses under a hash of the network's name and secret."""
+
+    peer_share: float = setting(
+        0.25, Kind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
+    )
+    """The share of runs that go to others' patches and claims, beyond catching up with the best."""
+
+    allow_partial_sandbox: bool = setting(
+        False, _SWITCH, Flag("Run own experiments where only a weaker sandbox can be had.")
+    )
+    """Run your own experiments where only a weaker sandbox can be had: tier partial, see the
+    [threat model](threat-model.md)."""
+
+    peers_in_container: bool = setting(False, _SWITCH)
+    """Run others' code where only tier container can be had: no namespaces, a user and a filter per
+    run, see the [threat model](threat-model.md)."""
+
+    color: str = setting("auto", _one_of("auto", "always", "never"))
+    """Coloured output: `auto`, `always` or `never`. `NO_COLOR` is honoured."""
+
+
+SETTINGS = settings_of(Config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +249,28 @@ class Settings:
 
 
 def load_config(
-    path: Path, *, env: Mapping[str, str], flags: Mapping[str, Setting] | None = None
+    path: Path, *, env: Mapping[str, str], flags: Mapping[str, Given | Path] | None = None
 ) -> Settings:
-    """Return the settings in force. Flags that are None were not given."""
-    values: dict[str, Setting] = {}
-    origins = dict.fromkeys(_PARSERS, "default")
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    for layer, origin in ((_from_file(path), str(path)), (_from_env(env), ""), (given, "")):
-        for name, value in layer.items():
-            where = origin or (
-                f"--{name.replace('_', '-')}" if layer is given else _PREFIX + name.upper()
-            )
-            values[name] = _checked(name, value, where)
-            origins[name] = where
-    return Settings(config=Config(**values), origins=origins)  # type: ignore[arg-type]
+    """Return the settings in force. Flags that are None or name nothing were not given."""
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(SETTINGS, "default")
+    layers = (
+        *((name, value, str(path)) for name, value in _from_file(path).items()),
+        *((name, value, SETTINGS[name].variable) for name, value in _from_env(env).items()),
+        *((name, value, SETTINGS[name].option) for name, value in _from_flags(flags or {})),
+    )
+    for name, value, where in layers:
+        values[name] = _checked(name, value, where)
+        origins[name] = where
+    return Settings(config=Config(**values), origins=origins)
 
 
-def _from_file(path: Path) -> dict[str, Setting]:
+def config_of(home: Home, flags: Mapping[str, Given | Path] | None = None) -> Config:
+    """Return the settings in force for a home in this process, with its own environment."""
+    return load_config(home.config, env=os.environ, flags=flags).config
+
+
+def _from_file(path: Path) -> dict[str, Given]:
     with explaining_faults(path):
         try:
             text = path.read_bytes().decode("utf-8")
@@ -112,90 +289,52 @@ def _from_file(path: Path) -> dict[str, Setting]:
             f"{path}: {fault}", 'mend that line; values need quotes: task = "tiny"'
         ) from fault
     for name in table:
-        if name not in _PARSERS:
+        if name not in SETTINGS:
             raise ConfigurationError(
                 f"{path}, line {_line_of(name, text)}: unknown key `{name}`", _nearest_hint(name)
             )
     return table
 
 
-def _from_env(env: Mapping[str, str]) -> dict[str, Setting]:
-    found: dict[str, Setting] = {}
+def _from_env(env: Mapping[str, str]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
     for variable, value in sorted(env.items()):
-        name = variable.removeprefix(_PREFIX)
+        name = variable.removeprefix(VARIABLES)
         if name == variable or name in _NOT_SETTINGS:
             continue
-        if name.lower() in _PARSERS:
+        if name.lower() in SETTINGS:
             found[name.lower()] = value
-        elif difflib.get_close_matches(name.lower(), _PARSERS, 1, NEAR):
+        elif difflib.get_close_matches(name.lower(), SETTINGS, 1, NEAR):
             raise ConfigurationError(f"unknown variable {variable}", _nearest_hint(name.lower()))
     return found
 
 
-def _checked(name: str, value: Setting, where: str) -> Setting:
-    parse, wanted = _PARSERS[name]
+def _from_flags(flags: Mapping[str, Given | Path]) -> Iterator[tuple[str, Given]]:
+    for name, value in flags.items():
+        if value not in (None, ()):
+            yield name, str(value) if isinstance(value, Path) else value
+
+
+def _checked(name: str, value: Given, where: str) -> Any:
+    kind = SETTINGS[name].kind
     try:
-        return parse(value)
+        return kind.read(value)
     except take.NotAnAddressError as fault:
         raise ConfigurationError(
-            f"{where}: `{name}`: {fault}", f"`{name}` takes {wanted}"
+            f"{where}: `{name}`: {fault}", f"`{name}` takes {kind.wanted}"
         ) from fault
     except (KeyError, TypeError, ValueError) as fault:
         raise ConfigurationError(
-            f"{where}: `{name}` is {value!r}", f"`{name}` takes {wanted}"
+            f"{where}: `{name}` is {value!r}", f"`{name}` takes {kind.wanted}"
         ) from fault
 
 
 def _nearest_hint(name: str) -> str:
-    near = difflib.get_close_matches(name, _PARSERS, 1, 0.0)
-    return f"did you mean `{near[0]}`? Known keys: {', '.join(_PARSERS)}"
+    near = difflib.get_close_matches(name, SETTINGS, 1, 0.0)
+    return f"did you mean `{near[0]}`? Known keys: {', '.join(SETTINGS)}"
 
 
 def _line_of(name: str, text: str) -> int:
     pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}\b")
     lines = enumerate(text.splitlines(), 1)
     return next((number for number, line in lines if pattern.match(line)), 1)
-
-
-_PARSERS: dict[str, tuple[Callable[[Setting], Setting], str]] = {
-    "task": (take.filled, "a task's name or folder, in quotes"),
-    "text": (take.filled, "the path of a text file, in quotes"),
-    "net": (take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
-    "online": (take.switch, "true or false"),
-    "bootstrap": (take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
-    "name": (take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
-    "agent": (take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
-    "llm_url": (take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"),
-    "llm_key": (
-        take.variable,
-        "the name of the variable that holds the API key, never the key itself",
-    ),
-    "llm_usd_in": (take.amount, "USD for a million tokens of a prompt"),
-    "llm_usd_out": (take.amount, "USD for a million tokens of an answer"),
-    "llm_context": (take.count, "how many tokens the model takes"),
-    "llm_answer": (take.count, "how many tokens an answer may have"),
-    "llm_timeout_s": (take.seconds, "a number of seconds above 0"),
-    "usd_per_day": (take.amount, "USD that models may cost a day (UTC); 0 for what is free only"),
-    "tokens_per_day": (take.count, "a whole number from 1"),
-    "calls_per_day": (take.count, "a whole number from 1"),
-    "visits_per_day": (take.count, "a whole number from 1"),
-    "agent_command": (take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]'),
-    "agent_folders": (take.words, 'folders of the home that the command needs: ["~/.claude"]'),
-    "agent_variables": (take.words, 'names of variables that the command needs: ["LANG"]'),
-    "agent_limit_s": (take.seconds, "a number of seconds above 0"),
-    "agent_usd": (take.amount, "USD that one proposal of a coding agent may cost; 0 if it is free"),
-    "peers_words": (take.switch, "true or false"),
-    "data_url": (take.filled, "the URL or folder that has a task's shards, in quotes"),
-    "gpus": (take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
-    "max_experiments": (take.count, "a whole number from 1"),
-    "max_watts": (take.count, "a whole number of watts"),
-    "checkpoint_hours": (take.hours, "a number of hours above 0"),
-    "max_records": (take.count, "a whole number from 1"),
-    "peer_code": (take.one_of(PEER_CODE), f"one of {', '.join(PEER_CODE)}"),
-    "listen": (take.sockets, f'addresses to listen on: ["{LISTEN_EXAMPLE}"]'),
-    "mdns": (take.switch, "true or false"),
-    "peer_share": (take.share, "a number from 0 to 1"),
-    "allow_partial_sandbox": (take.switch, "true or false"),
-    "peers_in_container": (take.switch, "true or false"),
-    "color": (take.one_of(COLORS), f"one of {', '.join(COLORS)}"),
-}

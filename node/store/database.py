@@ -11,11 +11,14 @@ from node.store import schema
 
 
 class Database:
-    """A connection; `path` is what its errors name."""
+    """A connection; `path` is what its errors name. `is_writer`: nobody else writes meanwhile."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, *, is_writer: bool = False
+    ) -> None:
         self._connection = connection
         self.path = path
+        self.is_writer = is_writer
 
     @classmethod
     def open(cls, path: Path) -> "Database":
@@ -27,7 +30,7 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, path)
+        return cls(connection, path, is_writer=True)
 
     @classmethod
     def open_read_only(cls, path: Path) -> "Database":

@@ -19,7 +19,12 @@ from protocol.records import Record
 Decision = Literal[
     "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
 ]
-BRANCHING: Final = "branch"  # the proposer of a step to another tree, which is no idea for a gain
+# Proposers of patches that the node makes itself.
+STACKING: Final = "checkpoint"  # a stack on trial
+STRIPPING: Final = "stripping"  # a stranger's tree made clean
+CATCHING_UP: Final = "catch-up"
+ABLATION: Final = "ablation"  # a line without one of its parts
+BRANCHING: Final = "branch"  # a step to another tree, which is no idea for a gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ as a metric of 0 there, which never counts.
 import json
 from typing import Final, cast
 
-from node.exchange.foreign_rows import (
+from node.store.foreign_rows import (
     Book,
     Direction,
     ForeignLog,
@@ -25,7 +25,7 @@ from node.exchange.foreign_rows import (
     lines_of,
     shown,
 )
-from node.exchange.foreign_tables import read_table
+from node.store.foreign_tables import read_table
 from protocol.errors import UsageError
 
 FORMS: Final[tuple[Form, ...]] = ("autoresearch", "pi-autoresearch", "at-home")

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.exchange.foreign_rows import ForeignLog, ForeignRow, Segment
 from node.store.blobs import Blobs
 from node.store.database import Database
+from node.store.foreign_rows import ForeignLog, ForeignRow, Segment
 from protocol.errors import UsageError
 from protocol.source import Source
 

@@ -1,6 +1,6 @@
 """Takes in anybody's records: known ones cost next to nothing, and nobody can fill the store.
 
-In this order: size and id, is it known (`node.store.sifting`); bytes, fields and signatures
+In this order: size and id, is it known (`node.store.dedupe`); bytes, fields and signatures
 (`node.store.extracts`); the network; the time. What is valid and early waits in quarantine until
 its time has come, within a share of each author's: what is furthest ahead makes room, and comes
 again some day. What is valid and over a quota is refused and its id remembered, so that it is not
@@ -18,9 +18,9 @@ from typing import Final
 from node.home.clock import EARLY_MS
 from node.store import archive, boards, topics
 from node.store.database import Database
+from node.store.dedupe import BATCH, known
 from node.store.extracts import Extract, ManifestOf, Sort, extract_of
 from node.store.quarantine import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, keep_early
-from node.store.sifting import BATCH, known
 from node.store.tally import Tally
 from node.terminal.progress import Progress
 from protocol.errors import Rejected

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from node.store import jobs
+from node.store.closed_jobs import ClosedJobs
 from node.store.database import Database
 from node.store.jobs import Job, Line, LineKey, PlannedRun, S, Step, StoredOutcome
 from node.store.model_calls import Spending, spending_in, spending_on
@@ -18,11 +19,12 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._closed = ClosedJobs(database) if database.is_writer else None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that the body writes happens, and is on the disk, or none of it."""
-        with self._database.transaction():
+        with self._database.transaction(rolled_back=self._forget_closed):
             yield
 
     @contextmanager
@@ -33,6 +35,10 @@ class JobStore:
         else:
             with self.transaction():
                 yield
+
+    def _forget_closed(self) -> None:
+        if self._closed:
+            self._closed.forget()
 
     def load_line(self, key: LineKey) -> Line | None:
         """Return where this line stands, or None before its first baseline."""
@@ -57,12 +63,16 @@ class JobStore:
     def update_step(self, job: Job[Step], step: S) -> Job[S]:
         """Remember how far a job has come; return it as it is now."""
         with self._writing():
+            if job.state == "done":
+                self._forget_closed()
             return jobs.update_step(self._database, job, step)
 
     def close_job(self, job_id: int) -> None:
         """Take a job out of the queue; its runs stay."""
         with self._writing():
             jobs.close_job(self._database, job_id)
+            if self._closed:
+                self._closed.note_closed(job_id)
 
     def open_jobs(self, line: LineKey, *kinds: type[S]) -> list[Job[S]]:
         """Return the jobs of these kinds in the queue of this line, oldest first."""
@@ -70,6 +80,8 @@ class JobStore:
 
     def closed_jobs(self, line: LineKey, *kinds: type[S], after: int = 0) -> list[Job[S]]:
         """Return the finished jobs of these kinds after number `after`, oldest first."""
+        if self._closed:
+            return self._closed.of(line, kinds, after=after)
         return jobs.closed_jobs(self._database, line, kinds, after=after)
 
     def job(self, job_id: int, *kinds: type[S]) -> Job[S] | None:

@@ -11,21 +11,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from node.exchange.foreign_rows import ForeignLog
 from node.home.home import Home
-from node.store import archive, boards, experiments, imported, intake, jobs, sifting, topics
+from node.store import archive, boards, dedupe, experiments, imported, intake, jobs, topics
 from node.store.archive import PREFIX_DIGITS
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.database import Database
+from node.store.dedupe import Deduped
 from node.store.experiments import Adoption, Experiment
 from node.store.extracts import EXTRACTS, Extract, extract
+from node.store.foreign_rows import ForeignLog
 from node.store.imported import Imported
 from node.store.intake import Quotas, Report
 from node.store.job_store import JobStore
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
-from node.store.sifting import Sifted
 from node.store.topics import TopicIndexes
 from node.terminal.progress import Progress, silent
 from protocol.board import RULE, Board
@@ -92,6 +92,7 @@ class Store(JobStore):
 
         def forget() -> None:
             del self._unmirrored[mark:]
+            self._forget_closed()
 
         with self._database.transaction(rolled_back=forget):
             yield
@@ -121,17 +122,17 @@ class Store(JobStore):
     def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
         """Take in anybody's records, as far as they are new, valid and within the quotas."""
         report = Report()
-        for batch in sifting.batches(wires):
-            sifted = self.sift(batch)
-            report.duplicates += sifted.duplicates
-            report.rejected += sifted.rejected
-            read = [extract(wire, self._manifest) for wire in sifted.unread]
+        for batch in dedupe.batches(wires):
+            deduped = self.dedupe(batch)
+            report.duplicates += deduped.duplicates
+            report.rejected += deduped.rejected
+            read = [extract(wire, self._manifest) for wire in deduped.unread]
             report.add(self.take(read, now_ms=now_ms, net=net))
         return report
 
-    def sift(self, wires: Sequence[bytes]) -> Sifted:
+    def dedupe(self, wires: Sequence[bytes]) -> Deduped:
         """Tell which wires may be new and are to be read."""
-        return sifting.sift(self._database, wires)
+        return dedupe.dedupe(self._database, wires)
 
     def take(
         self, read: Sequence[Extract | Rejected], *, now_ms: int, net: str = MAIN_NET
@@ -204,7 +205,7 @@ class Store(JobStore):
 
     def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
         """Return which ids are neither here, nor refused, nor in quarantine."""
-        known = sifting.known(self._database, record_ids)
+        known = dedupe.known(self._database, record_ids)
         return [record_id for record_id in record_ids if record_id not in known]
 
     def record(self, record_id: bytes) -> Record:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from node.home.home import Home
 from node.home.keyfile import read_keys
-from node.settings.config import load_config
+from node.settings.config import config_of, load_config
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import processor
@@ -70,7 +70,7 @@ def _python(_: Home) -> Check:
 
 def _packages(_: Home) -> Check:
     """The five package names are common on PyPI: another `node` may stand in front of ours."""
-    ours = Path(__file__).parent.parent
+    ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).parent.parent != ours:
@@ -198,7 +198,7 @@ def _agent(home: Home) -> Check:
     from node.proposing.keys import take_keys
     from node.terminal.progress import reporting
 
-    config = load_config(home.config, env=os.environ).config
+    config = config_of(home)
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)
     with reporting() as progress:

@@ -57,7 +57,7 @@ def inspector_command() -> list[str]:
     """
     root = Path(agent.__file__).resolve().parents[1]
     command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
-    return fenced(command, hidden=[Home.locate(os.environ).root], is_networked=False)
+    return fenced(command, hidden=[Home.here().root], is_networked=False)
 
 
 def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> Inspection:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from node.line.publication import CATCHING_UP, STACKING, STRIPPING
 from node.store.blobs import Blobs
-from node.store.experiments import BRANCHING, is_branching
+from node.store.experiments import BRANCHING, CATCHING_UP, STACKING, STRIPPING, is_branching
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.vetting.patches import Patches, PatchRecord

@@ -11,15 +11,12 @@ from typing import Literal
 from rich.text import Text
 
 from node.store.experiments import Adoption, Experiment
+from node.terminal.vocabulary import word, wording
 from protocol.units import NANO
 
 Mark = Literal["kept", "discarded", "failed"]
 
-_MARKS: dict[str, tuple[str, str]] = {
-    "discarded": ("·", "bright_black"),
-    "failed": ("×", "yellow"),
-    "kept": ("●", "bright_green"),
-}
+_MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
 _WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
 _MARGIN = 0.2  # of the lines' range: marks further off are drawn at the edge
 _LABEL_WIDTH = 8
@@ -95,7 +92,7 @@ def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
     for x, column in enumerate(shown):
         if column.mark is not None:
             y = 0 if column.metric is None else row(column.metric)
-            grid[y][x] = _MARKS[column.mark]
+            grid[y][x] = _pen(column.mark)
     step = (high - low) / height
     labels = {y: f"{high - (y + 0.5) * step:.3f}" for y in (0, height // 2, height - 1)}
     plot = Text(no_wrap=True, overflow="crop")
@@ -118,12 +115,16 @@ def legend() -> Text:
         ("─", _WORKING_STYLE), (" working line   ", "bright_black"),
         *(
             part
-            for mark, word in (("kept", "kept"), ("discarded", "no gain"), ("failed", "failed"))
-            for part in (_MARKS[mark], (f" {word}   ", "bright_black"))
+            for mark in _MARKS
+            for part in (_pen(mark), (f" {word(mark)}   ", "bright_black"))
         ),
         no_wrap=True,
         overflow="crop",
     )  # fmt: skip
+
+
+def _pen(mark: Mark) -> tuple[str, str]:
+    return _MARKS[mark], wording(mark).style
 
 
 def _fitted(history: Sequence[Column], width: int) -> list[Column]:

@@ -18,6 +18,7 @@ from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
+from protocol.attestation import AttestVerdict
 from protocol.kinds import IntentBody, ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from node.loop.research import Research
     from node.peering.membership import Membership
 
-_SHOWN: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
+VERDICTS: tuple[AttestVerdict, ...] = (
+    "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable",
+)  # fmt: skip
 
 
 def status_document(
@@ -163,7 +167,7 @@ def _experiments(entries: list[Experiment]) -> Message:
         if entry.stage in ("screen", "keep") and entry.origin != BRANCHING
     )
     document: dict[str, Message] = {"total": sum(counts.values())}
-    return document | {decision: counts[decision] for decision in _SHOWN}
+    return document | {decision: counts[decision] for decision in DECISIONS}
 
 
 def _verification(store: Store, line: Line, entries: list[Experiment]) -> Message:
@@ -175,11 +179,6 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
     # Own stacks make no claim that could be refuted; a peer's tree does.
     refuted = sum(job.step.verdict == "refuted" for job in store.closed_jobs(line.key, CatchUpStep))
     missed = len(confirmations) - passed - failed - refuted
-    return {
-        "queued": len(store.open_jobs(line.key, *HEAD_TRIALS, AttestationStep)),
-        "confirmed": passed + claims["confirmed"],
-        "smaller": claims["smaller"],
-        "refuted": refuted + claims["refuted"],
-        "unconfirmed": missed + claims["unconfirmed"],
-        "unrunnable": failed + claims["unrunnable"],
-    }
+    claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
+    queued = len(store.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
+    return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from node.terminal.terminal import plain
+from node.terminal.vocabulary import counted
+from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
 _INTENTS = 3
@@ -61,16 +63,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({runs})")
     working = line["working"]
     click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working)}")
-    click.echo(
-        f"  experiments    {counts['total']}: {counts['kept']} kept, "
-        f"{counts['discarded']} discarded, {counts['failed']} failed, "
-        f"{counts['rejected']} rejected"
-    )
-    click.echo(
-        f"  verification   {verified['confirmed']} confirmed, "
-        f"{verified['smaller']} smaller than claimed, {verified['refuted']} refuted, "
-        f"{verified['unconfirmed']} unconfirmed, {verified['unrunnable']} unrunnable"
-    )
+    click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
+    click.echo(f"  verification   {counted(verified, VERDICTS)}")
     for intent in line["intents"][:_INTENTS]:
         click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:

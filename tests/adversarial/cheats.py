@@ -1,7 +1,7 @@
 """The table of cheats: those that every task must refuse, and those that only `tiny` can weigh.
 
 `REFUSED` shows on the short task in a run each. `WEIGHED` needs whole runs of `tiny`: what ends
-`ok` there is compared with honest runs of the same seeds (`tests/soak/hostile.py`).
+`ok` there is compared with honest runs of the same seeds (`tools/soak/hostile.py`).
 """
 
 from protocol.runs import Status

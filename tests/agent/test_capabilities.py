@@ -364,8 +364,8 @@ def family() -> Iterator[tuple[str, str]]:
         for one in (*moves.values(), *listed(task, "finding")):
             edits = one.get("edit") or moves[one["move"]]["edit"]
             yield f"{task} {one['name']}", edited(baseline, edits)
-    for path in ("gpu/autoresearch", "tasks/seconds"):
-        yield path, (ROOT / "tests" / path / "train.py").read_text()
+    for path in ("tools/gpu/autoresearch", "tests/tasks/seconds"):
+        yield path, (ROOT / path / "train.py").read_text()
     for name in ("at_home", "karpathy"):
         yield name, (ROOT / "tests" / "tasks" / "forks" / f"{name}.py").read_text()
 

@@ -29,7 +29,7 @@ def test_without_a_history_it_says_so_and_no_more() -> None:
 def test_sums_and_the_length_of_a_plateau_are_told() -> None:
     history = (outcome("kept"), outcome("failed"), outcome(), outcome("rechecked_out"))
     standing = parts(history=history)["standing"].text
-    assert "4 experiments: 1 kept, 1 near miss, 1 no gain, 1 failed." in standing
+    assert "4 experiments: 1 kept, 1 rechecked out, 1 screened out, 1 failed." in standing
     assert "Nothing was kept in the last 3." in standing
     assert "Nothing was kept" not in parts(history=(outcome("kept"),))["standing"].text
     assert "in the last 2." in parts(history=(outcome(), outcome()))["standing"].text
@@ -58,10 +58,10 @@ def test_the_best_and_the_nearest_come_first() -> None:
         *(outcome(title="filling"),) * 12,
     )
     found = parts(history=history)
-    best, near = found["best"].text, found["near misses"].text
+    best, near = found["best"].text, found["rechecked out"].text
     assert "kept +2.40 sd: kept 24." in best.split("\n")[1]
     assert "kept 16." not in best
-    assert "near miss +1.90 sd: near 19." in near.split("\n")[1]
+    assert "rechecked out +1.90 sd: near 19." in near.split("\n")[1]
     assert "near 11." not in near
 
 

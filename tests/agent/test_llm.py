@@ -118,7 +118,7 @@ def test_what_was_tried_goes_back_once() -> None:
     model = Model(DEEPER, wider)
     assert proposed(model, context(history=history)).title == "Wider"
     assert "hardly different from an experiment that was made here" in model.told
-    assert "| no gain -0.40 sd: Deeper already | LAYERS 2 → 3" in model.told
+    assert "| screened out -0.40 sd: Deeper already | LAYERS 2 → 3" in model.told
     model = Model(DEEPER, DEEPER)
     assert "hardly different" in silent(model, context(history=history)).reason
     assert len(model.asked) == 2

@@ -16,9 +16,9 @@ from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
-from tests.bench.places import Place, place
 from tests.interop.javascript import program
 from tests.network.arena import run, settings, until
+from tests.peering.places import Place, place
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 
 TOPIC = f"/arnode/{MAIN_NET}/{MANIFEST.id.hex()[:16]}/news"

@@ -14,9 +14,9 @@ from protocol.board import RULE
 from protocol.keys import SigningKey
 from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, sign_record
-from tests.bench.places import Place, place
 from tests.interop.javascript import Program, program
 from tests.network.arena import run
+from tests.peering.places import Place, place
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
 
 TOPIC = f"/arnode/{MAIN_NET}/{MANIFEST.id.hex()[:16]}/news"

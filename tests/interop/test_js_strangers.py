@@ -19,10 +19,10 @@ from protocol.encoding import Value
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
 from protocol.topics import family_topic, news_topic, tasks_topic
-from tests.bench.places import Place, place
 from tests.interop.javascript import Program, program
 from tests.network.arena import anything, meshed, run, settings
 from tests.network.cores import running_core
+from tests.peering.places import Place, place
 from tests.protocol.examples import ATTEST, FAILED_RUN, MANIFEST, RESULT
 
 TASK = MANIFEST.id

@@ -92,9 +92,9 @@ def test_who_listens_nowhere_is_reached_through_a_relay(secret: bytes | None) ->
             await assert_talk(field.other, field.hidden)
             await assert_talk(field.hidden, field.other)
             known = Connected(peer=field.hidden.peer_id, address=field.address, is_relayed=True)
-            assert known in list(field.other.attendance.presence.changes())
+            assert known in list(field.other.tracker.presence.changes())
             theirs = Connected(peer=field.other.peer_id, address=None, is_relayed=True)
-            assert theirs in list(field.hidden.attendance.presence.changes())
+            assert theirs in list(field.hidden.tracker.presence.changes())
 
     run(test)
 

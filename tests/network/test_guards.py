@@ -28,9 +28,9 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.utils import varint
 from multiaddr import Multiaddr
 
-from node.network.bounds import apply_bounds, parse_address, read_line
 from node.network.host import NetworkHost, running_host
 from node.network.incidents import quieten_libp2p
+from node.network.patches import apply_patches, parse_address, read_line
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from tests.network.arena import TOPIC, anything, leaf, settings
 from tests.network.attacks import GARBAGE, forged, send_bytes, send_rpc, signed
@@ -194,7 +194,7 @@ def test_upstream_looks_up_what_the_bounds_replace() -> None:
     assert inspect.signature(varint.read_delim).parameters.keys() == {"reader"}
     assert "await read_delim(" in inspect.getsource(multiselect_communicator)
     assert "_safe_parse_multiaddr_cached(addr_bytes)" in inspect.getsource(update)
-    apply_bounds()
+    apply_patches()
     assert multiselect_communicator.read_delim is read_line
     assert update._safe_parse_multiaddr_cached is parse_address
 

@@ -32,13 +32,16 @@ from node.line.experiment import (
 from node.line.ledger import Ledger
 from node.line.trial import Reading
 from node.loop.insights import tell_insight
-from node.report.concluded import Span
-from node.report.lines import report_of
-from node.report.markdown import as_markdown
+from node.report.concluded import Span, Spend
+from node.report.lines import Report, report_of
 from node.report.page import as_page
-from node.report.words import document_of
+from node.report.peers import AskedPart, Interval
+from node.report.words import as_markdown
 from node.store.blobs import Blobs
+from node.store.foreign_logs import read_log
+from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
+from node.store.model_calls import Spending
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.kinds import AttestBody, Env, Status
@@ -253,16 +256,92 @@ def _of_the_task(said: AttestBody) -> AttestBody:
     return replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env())
 
 
+def rare(report: Report) -> Report:
+    """Return what no single night has: the rest of what a report can say, made of a night's."""
+    (line,) = report.lines
+    passed, missed, theirs = line.confirmations
+    kept = line.ideas[4]
+    screened = line.ideas[0]
+    shown = Interval(gain_nano=1_000_000, lower_nano=-500_000, upper_nano=2_500_000)
+    strange = replace(
+        line,
+        is_new=False,
+        before=line.after,
+        gain_nano=0,
+        open_keeps=0,
+        metric=replace(line.metric, unit="points", direction="max"),
+        env=Env(items=(("cuda", "12.8"), ("torch", "2.13.0`+cu"))),
+        confirmations=(
+            replace(passed, stands=False),
+            replace(passed, stands=False, measured=None, verdict="smaller", parts=()),
+            replace(missed, kind="remeasure", verdict="unrunnable", measured=None, note=HOSTILE),
+            replace(theirs, verdict="refuted", measured=None),
+        ),
+        ideas=(
+            replace(kept, fate=None, gain_sd=None),
+            replace(screened, decision="rebased", gain_sd=1.5, authors=(b"a" * 32, b"b" * 32)),
+            replace(screened, decision="discarded", gain_sd=None),
+            *(replace(screened, gain_sd=-number / 10) for number in range(25)),
+        ),
+        peers=replace(
+            line.peers,
+            tried=(
+                replace(line.peers.tried[2], others=None, here="failed", gain_sd=None),
+                replace(line.peers.tried[2], here="kept", title="  "),
+            ),
+            own=(),
+            asked=(
+                AskedPart(ts_ms=EVENING_MS, title=HOSTILE, verdict="confirmed", measured=shown),
+                AskedPart(ts_ms=EVENING_MS, title="", verdict="unrunnable", measured=None),
+            ),
+        ),
+        spend=Spend(),
+        lessons=(),
+    )
+    begun = replace(line, task="other", before=None, after=None, ideas=(), confirmations=(),
+                    peers=replace(line.peers, tried=(), asked=()), points=(), device_ms=(),
+                    origins=(), env=Env(), lessons=("one",))  # fmt: skip
+    log = read_log(
+        "autoresearch",
+        b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\na\t0.9\t1\tkeep\tx\nnote\n",
+        "log",
+    )
+    file = Imported(id=b"i" * 32, name=HOSTILE, log=log, rows=(), at_ms=EVENING_MS)
+    return replace(
+        report,
+        lines=(strange, begun),
+        asked=Spending(calls=1, tokens=12_345, usd_nano=50_000_000),
+        imported=(file,),
+    )
+
+
 def told(night: Night) -> dict[str, str]:
     """Return a night's report by the name of its golden file, without the ids: they are hashes."""
-    document = document_of(report_of(night.store, night.span, net="main"), UTC)
-    texts = {"night.md": as_markdown(document), "night.html": as_page(document)}
-    return {name: re.sub(r"\b[0-9a-f]{12}\b", "(12 digits)", text) for name, text in texts.items()}
+    report = report_of(night.store, night.span, net="main")
+    texts = {"night.md": as_markdown(report, UTC), "night.html": as_page(report, UTC)}
+    return {name: _without_ids(text) for name, text in texts.items()}
+
+
+def told_rarely(night: Night) -> dict[str, str]:
+    """Return what no night has, and the report of a home with nothing in it, in the same way."""
+    report = report_of(night.store, night.span, net="main")
+    rest = rare(report)
+    texts = {
+        "rare.md": as_markdown(rest, UTC),
+        "rare.html": as_page(rest, UTC),
+        "empty.md": as_markdown(replace(report, lines=()), UTC),
+    }
+    return {name: _without_ids(text) for name, text in texts.items()}
+
+
+def _without_ids(text: str) -> str:
+    return re.sub(r"\b[0-9a-f]{12}\b", "(12 digits)", text)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         with Store.open(home) as store:
-            for name, text in told(whole_night(home, store)).items():
+            night = whole_night(home, store)
+            for name, text in {**told(night), **told_rarely(night)}.items():
                 (GOLDEN / name).write_text(text, encoding="utf-8")

@@ -158,8 +158,8 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: 
     assert (attempt.word, attempt.is_working) == ("keep", False)
     again = told_again(attempt)
     assert again.word == "discard"
-    assert "checkpoint of its stack was missed" in again.because
-    assert "missed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
+    assert "kept then, but its stack was unconfirmed" in again.because
+    assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
 
 
 def test_the_trailer_is_autoresearchs() -> None:
@@ -183,7 +183,7 @@ def test_the_metric_is_called_what_the_task_calls_it() -> None:
 def test_a_passed_checkpoint_is_said() -> None:
     judged = Judged(word="passed", note="confirmed after 4 pairs", record=bytes(32))
     said = trailer(replace(KEPT, judged=judged), "val_bpb")
-    assert "\ncheckpoint:       passed: confirmed after 4 pairs\n" in said
+    assert "\ncheckpoint:       confirmed after 4 pairs\n" in said
 
 
 def test_a_crashed_script_cannot_print_a_result() -> None:

@@ -12,8 +12,7 @@ from node.line.ledger import Ledger
 from node.loop.insights import tell_insight
 from node.report.concluded import Span
 from node.report.lines import LineReport, report_of
-from node.report.markdown import as_markdown
-from node.report.words import document_of
+from node.report.words import as_markdown
 from node.store.store import Store
 from node.views.status import status_document
 from node.views.status_text import print_status
@@ -109,7 +108,7 @@ def test_the_report_counts_it_among_no_ideas(ledger: Ledger) -> None:
     assert line.open_keeps == 1
     assert dict(line.device_ms)["other trees to go on from"] > 0
     assert [point.mark for point in line.points][-2:] == ["branched", "kept"]
-    text = as_markdown(document_of(report_of(ledger.store, EVER, net="main"), None))
+    text = as_markdown(report_of(ledger.store, EVER, net="main"), None)
     assert "2 experiments: 2 kept" in text
 
 

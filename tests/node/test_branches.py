@@ -22,8 +22,8 @@ from node.line.branch import (
 from node.line.heads import move_head
 from node.line.kinds import KINDS
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
 from node.store.blobs import Blobs
+from node.store.experiments import ABLATION
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.kinds import PatchBody, ResultBody

@@ -12,10 +12,10 @@ from node.claims.combining import combination
 from node.home.home import Home
 from node.line.experiment import close_experiment, open_experiment
 from node.line.heads import move_head
+from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.line.publication import ABLATION
-from node.loop.ideas import Idea
 from node.store.blobs import Blobs
+from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
 from protocol.changes import Origin

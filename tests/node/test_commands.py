@@ -56,7 +56,7 @@ def test_log_lists_experiments_newest_first(
 ) -> None:
     lines = arnode(capsys, "log").splitlines()
     assert lines[0].split() == ["id", "time", "decision", "val_bpb", "gain", "title"]
-    assert [line.split()[3] for line in lines[1:]] == ["adopted", "failed", "kept", "baseline"]
+    assert [line.split()[3] for line in lines[1:]] == ["confirmed", "failed", "kept", "baseline"]
     assert lines[3].split()[0] == session["kept"].id.hex()[:12]
     assert lines[3].endswith("1.480000  +0.020000  Raise LEARNING_RATE")
     assert "\x1b" not in "".join(lines)

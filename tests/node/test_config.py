@@ -1,12 +1,12 @@
 """Settings come from flag, variable, file, default, and a misspelling is named."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from node.settings import config
-from node.settings.config import Config, load_config
+from node.settings.config import SETTINGS, Config, load_config
 from protocol.errors import ConfigurationError
 
 
@@ -16,7 +16,26 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_every_setting_can_be_given_and_nothing_else() -> None:
-    assert list(config._PARSERS) == [field.name for field in dataclasses.fields(Config)]
+    assert list(SETTINGS) == [field.name for field in dataclasses.fields(Config)]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_default_is_a_value_that_could_be_given(path: Path, name: str) -> None:
+    default = getattr(Config(), name)
+    if default is not None and default != ():
+        path.write_text(f"{name} = {json.dumps(default)}\n")
+        assert getattr(load_config(path, env={}).config, name) == default
+        assert SETTINGS[name].kind.wanted
+
+
+def test_a_flag_that_was_not_given_or_names_nothing_leaves_the_others(path: Path) -> None:
+    env = {"ARNODE_BOOTSTRAP": "/ip4/192.0.2.1/tcp/4001", "ARNODE_TEXT": "mine"}
+    with pytest.raises(ConfigurationError, match="ARNODE_BOOTSTRAP"):
+        load_config(path, env=env, flags={"bootstrap": ()})
+    settings = load_config(path, env={"ARNODE_TEXT": "mine"}, flags={"text": None, "listen": ()})
+    assert settings.config == Config(text="mine")
+    assert settings.origins["listen"] == "default"
+    assert load_config(path, env={}, flags={"text": Path("a/../b")}).config.text == "a/../b"
 
 
 def test_without_anything_the_defaults_hold(path: Path) -> None:

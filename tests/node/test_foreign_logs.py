@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.exchange.foreign_rows import ForeignLog, Form
 from node.store.foreign_logs import FORMS, read_log
+from node.store.foreign_rows import ForeignLog, Form
 from protocol.errors import UsageError
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from node.exchange.foreign_rows import Form, Segment
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.foreign_logs import read_log
+from node.store.foreign_rows import Form, Segment
 from node.store.salvage import salvage
 from node.store.schema import MIGRATIONS, connect, migrate
 from node.store.store import Store

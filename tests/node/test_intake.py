@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from node.home.clock import EARLY_MS
 from node.home.home import Home
 from node.store.boards import BoardKey
+from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.quarantine import Share
-from node.store.sifting import BATCH, Sifted
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
@@ -64,9 +64,9 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def read(sifted: Sifted) -> list[Extract | Rejected]:
+def read(deduped: Deduped) -> list[Extract | Rejected]:
     """Return what whoever knows no task reads."""
-    return [extract(wire, lambda _: None) for wire in sifted.unread]
+    return [extract(wire, lambda _: None) for wire in deduped.unread]
 
 
 def ids(store: Store) -> set[bytes]:
@@ -502,7 +502,7 @@ def test_a_record_with_a_flipped_bit_is_found_and_left_behind(tmp_path: Path) ->
 
 def test_what_came_while_it_was_read_is_a_duplicate(store: Store) -> None:
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
-    one, other = (read(store.sift([wire])) for _ in range(2))
+    one, other = (read(store.dedupe([wire])) for _ in range(2))
     assert len(store.take(one, now_ms=NOW_MS).new) == 1
     late = store.take(other, now_ms=NOW_MS)
     assert (late.new, late.duplicates) == ([], 1)
@@ -518,9 +518,9 @@ def test_of_any_number_of_ids_those_that_are_here_are_known(store: Store) -> Non
 def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -> None:
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
-    sifted = store.sift([bad, wire, wire, bad])
-    assert (sifted.unread, sifted.duplicates) == ([bad, wire], 2)
-    bad_one, good_one = read(sifted)
+    deduped = store.dedupe([bad, wire, wire, bad])
+    assert (deduped.unread, deduped.duplicates) == ([bad, wire], 2)
+    bad_one, good_one = read(deduped)
     report = store.take([bad_one, good_one, good_one], now_ms=NOW_MS)
     assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 1, 1)
 

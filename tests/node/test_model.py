@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.completion import Answer, Complete, Fault, FaultKind, Message, Question
-from agent.worker.messages import PROMPT_BYTES, Facts
+from agent.completion import PROMPT_BYTES, Answer, Complete, Fault, FaultKind, Message, Question
+from agent.worker.messages import Facts
 from agent.worker.prices import FREE, Price
 from node.home.clock import clock_ms
 from node.home.home import Home

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.line.publication import ABLATION
 from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
+from node.store.experiments import ABLATION
 from protocol.changes import Origin
 from tests.node.test_staircase import FIRST
 

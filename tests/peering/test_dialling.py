@@ -10,9 +10,9 @@ import pytest
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.book import Book, Source
-from node.peering.conduct import Conduct
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Message
 from node.settings.addresses import Address, parse_address, peer_id
 from tests.peering.members import Clock
@@ -46,7 +46,7 @@ def party(wires: Wires, name: str, clock: Clock) -> Party:
     dialler = Dialler(
         carrier,
         book,
-        Conduct(carrier, clock),
+        Misbehaviour(carrier, clock),
         keep=lambda one: kept.append(len(one.entries)),
         chance=chance,
         clock=clock,

@@ -8,9 +8,9 @@ import pytest
 
 from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.peering import effort
-from node.peering.conduct import Conduct
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
+from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Message
 from tests.peering.members import Clock
 from tests.peering.wires import Wires
@@ -31,7 +31,7 @@ class Scene:
         self.hosts: dict[PeerId, str] = {}
         self.answered: list[PeerId] = []
         self._answer = Effort(
-            Conduct(self.carrier, self.clock),
+            Misbehaviour(self.carrier, self.clock),
             self.clock,
             host_of=lambda peer: self.hosts.get(peer, "127.0.0.1"),
         ).limiting(self._take)
@@ -188,8 +188,8 @@ def test_the_loop_has_its_turn_between_any_two_answers() -> None:
         return None
 
     async def ask() -> None:
-        conduct = Conduct(Wires().carrier("asked"), time.monotonic)
-        answer = Effort(conduct, time.monotonic).limiting(slow)
+        misbehaviour = Misbehaviour(Wires().carrier("asked"), time.monotonic)
+        answer = Effort(misbehaviour, time.monotonic).limiting(slow)
         asking = [asyncio.create_task(answer(PeerId(str(n)), None)) for n in range(20)]
         turns = 0
         while not all(task.done() for task in asking):

@@ -57,7 +57,7 @@ class Scene:
             one.carrier,
             one.store,
             one.blobs,
-            one.peering.fetcher._conduct,
+            one.peering.fetcher._misbehaviour,
             clock=self.clock,
             used_bytes=one.blobs.size_bytes(),
             quota_bytes=quota_bytes,

@@ -13,9 +13,9 @@ from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
 from node.network.limits import PeerId
 from node.peering.book_file import book_path
+from node.peering.ingest import Ingest, Ingested
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.reading import Reader
-from node.peering.taking import Taken, Taking
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
@@ -167,8 +167,8 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
         for key in (wanted, other)
     ]
 
-    async def take(store: Store) -> Taken:
-        taking = Taking(
+    async def take(store: Store) -> Ingested:
+        ingest = Ingest(
             store,
             Reader(),
             net=NET,
@@ -177,10 +177,10 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
             clock=time.monotonic,
             authors=frozenset({wanted.public}),
         )
-        return await taking.take(PeerId(PEER), [*(one.wire for one in records), b"no record"])
+        return await ingest.ingest(PeerId(PEER), [*(one.wire for one in records), b"no record"])
 
     with Store.open(Home(tmp_path)) as store:
-        taken = asyncio.run(take(store))
+        ingested = asyncio.run(take(store))
         assert [record.id for record in store.records()] == [records[0].id]
-    assert taken.new == 1
-    assert len(taken.rejected) == 1
+    assert ingested.new == 1
+    assert len(ingested.rejected) == 1

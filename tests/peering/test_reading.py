@@ -13,8 +13,8 @@ import pytest
 from node.peering.reading import MANY, Reader
 from node.store.extracts import Extract, extract
 from protocol.errors import Rejected
-from tests.bench.library import session
 from tests.protocol.examples import MANIFEST
+from tests.protocol.library import session
 
 SESSION = [record.wire for record in session(0, 1)]  # of all kinds that research makes
 TASKS = {MANIFEST.id: MANIFEST}

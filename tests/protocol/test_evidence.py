@@ -16,7 +16,7 @@ from protocol.evidence import CRITICAL, FEWEST_PAIRS, Evidence
 from protocol.gains import MILLION, Pair
 from protocol.runs import MAX_RUNS
 from protocol.statistics import log_e_value
-from tests.bench.worlds import normal, skewed, student
+from tests.protocol.scatter import normal, skewed, student
 from tests.protocol.test_rule import upper_end
 
 VECTORS: dict[str, Any] = json.loads(

@@ -65,7 +65,7 @@ def test_the_harness_is_all_of_arnode_that_is_shown(files: list[Path]) -> None:
     ours = [path for path in files if path.is_relative_to(root / "trainer")]
     assert ours
     assert {path.parent for path in ours if path.suffix == ".py"} == {*SHOWN_CODE.values()}
-    for folder in ("node", "agent", "protocol", "bootstrap", "tests", "docs"):
+    for folder in ("node", "agent", "protocol", "bootstrap", "tests", "tools", "docs"):
         assert not any(path.is_relative_to(root / folder) for path in files)
 
 

@@ -1,0 +1,89 @@
+"""What commands share: options with one wording, and this user's settings, store and blobs.
+
+It loads nothing heavy before a command runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from node.home.home import Home
+from node.settings import values
+from node.settings.config import SETTINGS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from node.store.blobs import Blobs
+    from node.store.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ID_DIGITS = 12
+
+line_option = click.option("--task", help="Which task, when this home works on several.")
+board_option = click.option("--task", help="Which task, when there are boards of several.")
+pairs_option = click.option(
+    "--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16)."
+)
+
+
+def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: A002 (click's word)
+    """Return `--json`, which commands know as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+def task_options(otherwise: str = "tiny") -> Callable[[F], F]:
+    """Return `--task` and `--text` of what works on any task; `otherwise` names the default."""
+    task = click.option("--task", help=f"The task (default: {otherwise}).")
+    text = click.option("--text", type=Path, help="The task of this file or folder of text.")
+    return lambda command: task(text(command))
+
+
+def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # noqa: A002
+    """Return a setting's own flag; None where it was not given, or nothing for a repeated one."""
+    setting = SETTINGS[name]
+    flag, kind = setting.flag, setting.kind
+    if flag is None:
+        raise KeyError(name)
+    return click.option(
+        setting.option,
+        name,
+        type=click.IntRange(1) if kind.read is values.count else flag.type,
+        metavar=flag.metavar,
+        multiple=flag.is_repeated,
+        is_flag=kind.read is values.switch,
+        default=None,
+        help=help or flag.help,
+    )
+
+
+@contextmanager
+def reading() -> "Iterator[tuple[Store, Blobs]]":
+    """Open this home's store, beside a node that may be running, and its blobs."""
+    from node.store.blobs import Blobs
+    from node.store.store import Store
+
+    home = Home.here()
+    with Store.open_read_only(home) as store:
+        yield store, Blobs(home.blobs)
+
+
+def short(digest: bytes) -> str:
+    """Return as much of an id as people are shown; any command takes it back."""
+    return digest.hex()[:_ID_DIGITS]
+
+
+def hex_or_none(digest: bytes | None) -> str | None:
+    """Return what scripts are told of an id that may be absent."""
+    return None if digest is None else digest.hex()
+
+
+def plain_table() -> "Table":
+    """Return a table without lines, as every command prints it."""
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, header_style="bold")

@@ -1,0 +1,207 @@
+"""Every change that arnode makes to py-libp2p, for the one version that they were written for.
+
+Names of libp2p that are private, or that are replaced, are named here and nowhere else, but for
+three subclasses: `GuardedManager`, `GuardedPubsub`, `GuardedGossipSub`. Tests fail when upstream's
+names change (`tests/network/test_patches.py`, `test_guards.py`).
+
+For all hosts, by `apply_patches`:
+
+- Own record: with every RPC 0.8.1 sends a signed record of its own addresses, for which
+  `env_to_send_in_RPC` walks them all. Here it is made once in five seconds. Ten hosts in a process
+  at 20 messages a second: p50 / p99 of a delivery 598 / 3538 ms with that and with the check of
+  the peer's record, which our reading loop leaves out (`node.network.gossip`); 11 / 36 ms without.
+- Windows: every read of a stream, if of one byte, is answered by a yamux frame that gives it back
+  to the window: three frames for each message. Here they are given back when they are half of the
+  window, which is what upstream says of itself.
+- Sockets: two bytes of length are read, then the rest. Here it is read ahead.
+- Bounds: the line that negotiates a protocol has no longest length, on a raw socket too, before
+  anybody has said who they are; and what a peer calls its addresses, up to a megabyte each, is
+  kept in a cache of a thousand.
+
+For one host, swarm, connection or service, by the functions below: what guards stand around.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from importlib import metadata
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from libp2p.abc import IHost, INetStream
+from libp2p.exceptions import ParseError
+from libp2p.host.basic_host import BasicHost
+from libp2p.identity import update
+from libp2p.io.abc import Reader
+from libp2p.io.trio import TrioTCPStream
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import env_to_send_in_RPC
+from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.pubsub import gossipsub, pubsub
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+from libp2p.tools.anyio_service.api import ManagerAPI, ServiceAPI
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+from multiaddr import Multiaddr
+
+from protocol.errors import ConfigurationError
+
+VERSION: Final = "0.8.1"
+OWN_RECORD_S: Final = 5.0
+# Of a socket, before anybody asks for it: a few messages.
+AHEAD_BYTES: Final = 16 << 10
+LINE_LIMIT_BYTES: Final = 1024
+ADDRESS_LIMIT_BYTES: Final = 256
+
+MakeEnvelope = Callable[[IHost], tuple[bytes, bool]]
+Clock = Callable[[], float]
+StreamHandler = Callable[[INetStream], Awaitable[None]]
+ReadSome = Callable[..., Awaitable[bytes]]
+ReadBody = Callable[[int], Awaitable[bytes]]
+
+
+def apply_patches() -> None:
+    """Put the replacements where py-libp2p looks them up; a second call does nothing.
+
+    Raises:
+        ConfigurationError: another version of py-libp2p is installed.
+    """
+    installed = metadata.version("libp2p")
+    if installed != VERSION:
+        raise ConfigurationError(
+            f"libp2p {installed} is installed; arnode's guards are written for {VERSION}",
+            f"install that version: `pip install libp2p=={VERSION}`",
+        )
+    for module in (pubsub, gossipsub):
+        vars(module)["env_to_send_in_RPC"] = own_record
+    replaced = (
+        (YamuxStream, _release, release_by_halves),
+        (TrioTCPStream, _read_socket, read_ahead),
+    )
+    for owner, method, function in replaced:
+        setattr(owner, method.__name__, function)
+    vars(multiselect_communicator)["read_delim"] = read_line
+    vars(update)["_safe_parse_multiaddr_cached"] = parse_address
+
+
+def cached_own_record(make: MakeEnvelope, clock: Clock = time.monotonic) -> MakeEnvelope:
+    """Return `make`, asked at most once in `OWN_RECORD_S` per host. `clock` is in seconds."""
+    made: WeakKeyDictionary[IHost, tuple[float, bytes]] = WeakKeyDictionary()
+
+    def env_to_send(host: IHost) -> tuple[bytes, bool]:
+        now = clock()
+        known = made.get(host)
+        if known is not None and now - known[0] < OWN_RECORD_S:
+            return known[1], False
+        envelope, is_new = make(host)
+        made[host] = (now, envelope)
+        return envelope, is_new
+
+    return env_to_send
+
+
+own_record: Final = cached_own_record(env_to_send_in_RPC)
+
+_release = YamuxStream._auto_tune_and_send_window_update  # noqa: SLF001 (what to replace)
+_read_socket = TrioTCPStream.read
+_ahead: WeakKeyDictionary[TrioTCPStream, bytes] = WeakKeyDictionary()
+
+
+async def release_by_halves(stream: YamuxStream, *, bytes_read: int = 0) -> None:
+    """Give a peer back what was read of a stream's window, once that is half of it."""
+    unread = len(stream.conn.stream_buffers.get(stream.stream_id, b""))
+    read = stream.target_recv_window - stream.recv_window - unread
+    if read >= stream.target_recv_window // 2:  # upstream asks the environment each time
+        await _release(stream)
+
+
+async def read_ahead(stream: TrioTCPStream, n: int | None = None) -> bytes:
+    """Return at most `n` bytes of a socket, of those read before if there are any."""
+    if n == 0:
+        return b""
+    data = _ahead.pop(stream, b"") or await _read_socket(stream, max(n or 0, AHEAD_BYTES))
+    if n is None or len(data) <= n:
+        return data
+    _ahead[stream] = data[n:]
+    return data[:n]
+
+
+async def read_line(reader: Reader) -> bytes:
+    """Return one line of multistream-select, of at most `LINE_LIMIT_BYTES`, without its end.
+
+    Raises:
+        MessageTooLarge, ParseError: it is too long, or none.
+    """
+    line = await read_varint_prefixed_bytes_limited(reader, LINE_LIMIT_BYTES)
+    if line[-1:] != b"\n":
+        raise ParseError("a line of multistream-select without its end")
+    return line[:-1]
+
+
+def parse_address(raw: bytes) -> Multiaddr | None:
+    """Return the address that these bytes are; None if they are none or too many."""
+    if len(raw) > ADDRESS_LIMIT_BYTES:
+        return None
+    try:
+        address = Multiaddr(raw)
+        str(address)  # bytes are not looked at before
+    except Exception:  # noqa: BLE001 (multiaddr documents no set of exceptions)
+        return None
+    return address
+
+
+def identify_nobody(host: BasicHost) -> None:
+    """Keep a host from asking each peer who it is, which takes in whatever the peer says."""
+
+    def identify(peer: ID, *, reason: str) -> None:
+        pass
+
+    vars(host)["_schedule_identify"] = identify
+
+
+def dial_nobody(swarm: Swarm) -> None:
+    """Keep a swarm from dialling by itself whatever addresses peers told it."""
+
+    async def maybe_connect() -> None:
+        pass
+
+    vars(swarm.auto_connector)["maybe_connect"] = maybe_connect
+
+
+def stream_dispatch(host: BasicHost) -> StreamHandler:
+    """Return what a host hands each stream to that a peer opens: the guards go around it."""
+    dispatch: StreamHandler = host._swarm_stream_handler  # noqa: SLF001 (what to guard)
+    return dispatch
+
+
+def replace_connecting(
+    swarm: Swarm, *, accept: Callable[..., Any], dial: Callable[..., Any], admit: Callable[..., Any]
+) -> None:
+    """Replace how a swarm makes a connection of an inbound and of an outbound socket, and how it
+    takes a connection that stands into its tables."""
+    vars(swarm).update(
+        upgrade_inbound_raw_conn=accept, upgrade_outbound_raw_conn=dial, add_conn=admit
+    )
+
+
+def replace_removal(swarm: Swarm, remove: Callable[..., None]) -> None:
+    """Replace how a swarm takes a connection out of its tables: of that it tells nobody."""
+    vars(swarm)["remove_conn"] = remove
+
+
+def reads_of(yamux: Yamux) -> tuple[ReadSome, ReadBody]:
+    """Return how a connection reads its next bytes, and the body of a frame of a given length."""
+    return yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (what to guard)
+
+
+def replace_reads(yamux: Yamux, read: ReadSome, read_body: ReadBody) -> None:
+    """Replace what `reads_of` returns.
+
+    On the connection: py-libp2p makes a `Yamux` whatever class it is given.
+    """
+    vars(yamux.secured_conn)["read"] = read
+    vars(yamux)["_read_data_body"] = read_body
+
+
+def set_manager(service: ServiceAPI, manager: ManagerAPI) -> None:
+    """Have a manager run a service's tasks, as the library's own way of starting one does."""
+    vars(service)["_manager"] = manager

@@ -1,0 +1,93 @@
+"""Tracks which peers a swarm has connections with, and tells of it by a `Presence`.
+
+libp2p tells of a connection after its peer could open streams on it, and of none that had to be
+taken out of the tables by force; so what it tells is only the occasion to look.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from libp2p.abc import IMuxedConn, INetConn, INetwork
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.swarm import Swarm
+from libp2p.rcmgr import Direction
+
+from node.network.limits import PeerId
+from node.network.notifee import Notifee
+from node.network.patches import replace_removal
+from node.network.presence import Connected, Presence
+
+
+class PeerTracker(Notifee):
+    """The peers of one swarm.
+
+    `is_relayed` tells of a connection whether it goes through a relay; `host_of` returns the IPv4
+    address that a peer is connected from, None if there is none.
+    """
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        is_relayed: Callable[[IMuxedConn], bool],
+        host_of: Callable[[PeerId], str | None],
+    ) -> None:
+        self.presence = Presence()
+        self._tell: Callable[[], None] = lambda: None
+        self._swarm = swarm
+        self._is_relayed = is_relayed
+        self._host_of = host_of
+        self._connections: dict[PeerId, frozenset[INetConn]] = {}
+        self._dialling: dict[PeerId, str] = {}
+        self._remove = swarm.remove_conn
+        replace_removal(swarm, self._removed)
+        swarm.register_notifee(self)
+
+    def on_event(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called after each look that an event of the swarm gave occasion to."""
+        self._tell = tell
+
+    @contextmanager
+    def dialling(self, peer: PeerId, address: str) -> Iterator[None]:
+        """Note by which address a peer is being dialled, for as long as the block lasts."""
+        self._dialling[peer] = address
+        try:
+            yield
+        finally:
+            self._dialling.pop(peer, None)
+
+    def look(self) -> None:
+        """Compare who was here with who is. A peer with none of its connections left was away."""
+        now = {
+            PeerId(str(peer)): frozenset(connections)
+            for peer, connections in self._swarm.get_connections_map().items()
+            if connections
+        }
+        for peer in self._connections.keys() - now.keys():
+            self.presence.leave(peer)
+        for peer, connections in now.items():
+            if connections.isdisjoint(self._connections.get(peer, ())):
+                self.presence.arrive(self._coming(peer, connections))
+        self._connections = now
+
+    def _coming(self, peer: PeerId, connections: frozenset[INetConn]) -> Connected:
+        directions = {getattr(connection, "direction", None) for connection in connections}
+        return Connected(
+            peer=peer,
+            address=self._dialling.get(peer) if Direction.OUTBOUND in directions else None,
+            is_relayed=all(self._is_relayed(connection.muxed_conn) for connection in connections),
+            host=self._host_of(peer),
+        )
+
+    def _occasion(self) -> None:
+        self.look()
+        self._tell()
+
+    def _removed(self, connection: SwarmConn) -> None:
+        self._remove(connection)
+        self._occasion()
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        self._occasion()
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        self._occasion()

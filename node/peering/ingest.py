@@ -1,0 +1,113 @@
+"""Takes peers' records into the store, some at a time, so that nothing else waits for long."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.home.clock import EARLY_MS
+from node.network.limits import Allowance, PeerId, Rations
+from node.peering.reading import Read, Reader
+from node.store.extracts import Extract
+from node.store.intake import Report
+from node.store.store import Store
+from protocol.errors import Rejected
+
+# Between so many, in 2 ms of the event loop, and the next, whatever else waits has its turn.
+_DEDUPED_AT_ONCE = 128
+# In 150 to 250 ms: half as many take nearly as many writes to the disk.
+_STORED_AT_ONCE = 1_024
+_MOST_TASKS = 256  # that whoever reads is told of
+# What one peer may bring that says nothing to this version, or whose time has not come. The rest
+# comes in later rounds, or from others.
+STRANGE_RECORDS: Final = Allowance(per_s=1, burst=2_000)
+STRANGE_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
+
+# Told from whom records came of which some are new here.
+OnNew = Callable[[PeerId, Report], None]
+
+
+@dataclass(kw_only=True)
+class Ingested:
+    """What became of some records.
+
+    `new`: how many were new; `left_out`: how many are left for another time; `rejected`: what was
+    wrong with the others.
+    """
+
+    new: int = 0
+    left_out: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
+class Ingest:
+    """Takes peers' records into a store, read by a process beside where they are many.
+
+    `now_ms` is in milliseconds since 1970, `clock` in seconds. Of `authors` the records count in
+    this network; none for everybody's. `on_new` is called with what a peer brought.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        *,
+        net: str,
+        now_ms: Callable[[], int],
+        on_new: OnNew,
+        clock: Callable[[], float],
+        authors: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._net = net
+        self._authors = authors
+        self._now_ms = now_ms
+        self._on_new = on_new
+        self._records: Rations[PeerId] = Rations(clock, STRANGE_RECORDS)
+        self._bytes: Rations[PeerId] = Rations(clock, STRANGE_BYTES)
+
+    async def ingest(
+        self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True
+    ) -> Ingested:
+        """Take in records that a peer sent, and return what became of them.
+
+        `is_rationed`: of kinds that this version does not know, and of records whose time has not
+        come, only as much as one peer may bring.
+        """
+        ingested = Ingested()
+        read = await self._read(wires)
+        if is_rationed:
+            rationed = [one for one in read if self._has_room(peer, one)]
+            ingested.left_out, read = len(read) - len(rationed), rationed
+        for start in range(0, len(read), _STORED_AT_ONCE):
+            some = read[start : start + _STORED_AT_ONCE]
+            report = self._store.take(some, now_ms=self._now_ms(), net=self._net)
+            ingested.new += len(report.new)
+            ingested.rejected += report.rejected
+            if report.new:
+                self._on_new(peer, report)
+            await asyncio.sleep(0)
+        return ingested
+
+    def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
+        """Tell whether a record is of a known kind and timely, or within the peer's ration."""
+        if isinstance(one, Rejected):
+            return True
+        if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:
+            return True
+        return self._records.takes(peer) and self._bytes.takes(peer, len(one.wire))
+
+    async def _read(self, wires: Sequence[bytes]) -> Read:
+        """Read the wires that may be new; leave out authors whose records do not count."""
+        read: Read = []
+        unread: list[bytes] = []
+        for start in range(0, len(wires), _DEDUPED_AT_ONCE):
+            deduped = self._store.dedupe(wires[start : start + _DEDUPED_AT_ONCE])
+            read += map(Rejected, deduped.rejected)
+            unread += deduped.unread
+            await asyncio.sleep(0)
+        read += await self._reader.read(unread, self._store.manifests(_MOST_TASKS))
+        if not self._authors:
+            return read
+        return [one for one in read if isinstance(one, Rejected) or one.author in self._authors]

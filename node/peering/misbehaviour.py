@@ -1,0 +1,37 @@
+"""Faults and excess of peers, counted until a peer is dropped for them."""
+
+import logging
+from collections.abc import Callable
+
+from node.network.limits import Kind, PeerId, PeerLimits, Verdict
+from node.processes.carrier import Carrier
+
+_log = logging.getLogger("node.peering")
+
+
+class Misbehaviour:
+    """What peers did here that they should not have. It outlives their connections.
+
+    A few faults are forgiven, one a minute (`limits.ALLOWANCES`): versions differ. Of more than
+    `PEERS_TRACKED` peers the longest unseen are forgotten. `clock` is in seconds.
+    """
+
+    def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
+        self._carrier = carrier
+        self._limits = PeerLimits(clock)
+
+    async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
+        """Count so many faults against a peer; drop it if that is too many."""
+        _log.info("peer %s: %s", peer, why)
+        if self._limits.spend(peer, Kind.FAULTS, times) is Verdict.DROP:
+            await self._carrier.drop(peer, why)
+
+    async def allows(self, peer: PeerId, kind: Kind, amount: float) -> bool:
+        """Take `amount` from a peer's budget of a kind; tell whether it may have more.
+
+        A peer far beyond its budget is dropped.
+        """
+        verdict = self._limits.spend(peer, kind, amount)
+        if verdict is Verdict.DROP:
+            await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
+        return verdict is Verdict.ALLOWED

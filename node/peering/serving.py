@@ -1,0 +1,156 @@
+"""The answering side of sync and blob questions: records and blobs that are here.
+
+Nothing of a question is kept. Records are offered only of topics that this node has subscribed to:
+of the others it holds what others' news needed, which is no set to compare. Blobs are served only
+if a record of this network, which whoever asks names, leads to them: by naming them, or by naming
+a tree of which they are a file. So no other file of this home can be asked for, whatever its hash.
+"""
+
+from node.network.limits import PeerId
+from node.peering.messages import (
+    ANSWER_BYTES,
+    CHUNK_BYTES,
+    After,
+    BlobPart,
+    Page,
+    Part,
+    Reconcile,
+    Reconciled,
+    Records,
+    RefusedError,
+    Want,
+    read,
+    write,
+)
+from node.processes.carrier import Message
+from node.store.blobs import Blobs
+from node.store.listings import listing_of
+from node.store.store import Store
+from node.store.topics import TopicIndexes
+from protocol.errors import Rejected
+from protocol.kinds import Body, PatchBody, ReportBody, ResultBody, TaskBody
+from protocol.reconciliation import respond
+from protocol.record_index import RecordIndex
+
+
+class RecordServer:
+    """Answers `/arnode/sync/1`: reconciliation, records by id, pages of a topic for newcomers."""
+
+    def __init__(self, store: Store, indexes: TopicIndexes) -> None:
+        self._store = store
+        self._indexes = indexes
+
+    async def answer(self, _peer: PeerId, question: Message) -> Message:
+        """Answer one question of a peer's.
+
+        Raises:
+            RefusedError: the question does not read, or its topic is not subscribed to here.
+        """
+        asked = _asked(question)
+        answer = asked if isinstance(asked, Rejected) else self._answer(asked)
+        if isinstance(answer, Rejected):
+            raise RefusedError(f"a question that is none: {answer.reason}")
+        return write(answer)
+
+    def _answer(self, asked: Reconcile | Want | After) -> Reconciled | Records | Page | Rejected:
+        match asked:
+            case Want(ids=ids):
+                return Records(wires=_fitting([*self._store.wires(ids).values()]))
+            case Reconcile(message=message):
+                answer = respond(self._index(asked.topic), message)
+                return answer if isinstance(answer, Rejected) else Reconciled(message=answer)
+            case After():
+                return self._page(asked)
+
+    def _page(self, asked: After) -> Page:
+        index = self._index(asked.topic)
+        start = 0
+        if asked.after is not None:
+            start = index.position(asked.after)
+            start += asked.after in index
+        stop = min(start + asked.limit, len(index))
+        found = self._store.wires([*index.ids(start, stop)])
+        wires = _fitting([*found.values()])
+        # Not every id in the index need have been found, so the last one sent tells how far.
+        if len(wires) < len(found):
+            last = [*found][len(wires) - 1]
+            stop = start + 1 + [*index.ids(start, stop)].index(last)
+        is_end = stop == len(index)
+        return Page(wires=wires, next=None if is_end else index.key(stop - 1))
+
+    def _index(self, topic: str) -> RecordIndex:
+        if topic not in self._indexes:
+            raise RefusedError(f"{topic} is not subscribed to here")
+        return self._indexes[topic]
+
+
+def _asked(question: Message) -> Reconcile | Want | After | Rejected:
+    if isinstance(question, dict):
+        if "reconcile" in question:
+            return read(Reconcile, question)
+        if "want" in question:
+            return read(Want, question)
+        if "after" in question:
+            return read(After, question)
+    return Rejected("neither reconcile nor want nor after")
+
+
+def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
+    """Return as many of the first wires as one answer holds, at least one if there is one."""
+    size = 0
+    for number, wire in enumerate(wires):
+        size += len(wire)
+        if size > ANSWER_BYTES:
+            return tuple(wires[:number])
+    return tuple(wires)
+
+
+class BlobServer:
+    """Answers `/arnode/blob/1`: a part of a blob, of at most `CHUNK_BYTES`."""
+
+    def __init__(self, store: Store, blobs: Blobs, *, net: str) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._net = net
+
+    async def answer(self, _peer: PeerId, question: Message) -> Message:
+        """Answer one question of a peer's.
+
+        Raises:
+            RefusedError: the question does not read, or the record is not here or does not lead
+                to the blob.
+        """
+        asked = read(BlobPart, question)
+        if isinstance(asked, Rejected):
+            raise RefusedError(f"a question that is none: {asked.reason}")
+        if not self._store.has(asked.record):
+            raise RefusedError("the record is not here")
+        record = self._store.record(asked.record)
+        if record.net != self._net or asked.blob not in self._blobs_of(record.body):
+            raise RefusedError("that record does not lead to it")
+        data = self._blobs.get(asked.blob)
+        self._blobs.note_use(asked.blob)
+        part = data[asked.offset : asked.offset + CHUNK_BYTES]
+        return write(Part(data=part, size_bytes=len(data)))
+
+    def _blobs_of(self, body: Body) -> set[bytes]:
+        """Return the hashes of all blobs that a record leads to."""
+        named, trees = _named(body)
+        files = {blob for tree in trees for _, blob in listing_of(self._blobs, tree) or ()}
+        return {*named, *trees, *files}
+
+
+def _named(body: Body) -> tuple[set[bytes], set[bytes]]:
+    """Return the blobs and the trees that a record names."""
+    match body:
+        case PatchBody():
+            blobs = {blob for change in body.files for blob in (change.old, change.new) if blob}
+            return blobs | ({body.diff.blob} if body.diff.blob else set()), {body.base, body.tree}
+        case ResultBody():
+            return set(), {body.base, body.tree}
+        case TaskBody(manifest=manifest):
+            return {blob for _, blob in manifest.files}, {manifest.baseline_tree}
+        case ReportBody():
+            return {body.text}, set()
+        case _:
+            return set(), set()

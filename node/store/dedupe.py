@@ -1,0 +1,66 @@
+"""Finds what may be new among bytes that anybody sent, before it is read.
+
+An id says nothing of the signature: a bad copy must not hide the good one behind it. So every
+copy of a record that is not known yet is to be read, and only its signatures tell which one it is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from node.store.database import Database
+from protocol.errors import Rejected
+from protocol.records import payload_id
+
+BATCH: Final = 500  # at most so many ids are asked for by one statement
+
+
+@dataclass(kw_only=True)
+class Deduped:
+    """What some wires are: to be read; copies of each other or of what is known; nothing."""
+
+    unread: list[bytes] = field(default_factory=list)
+    duplicates: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
+def dedupe(database: Database, wires: Sequence[bytes]) -> Deduped:
+    """Tell which of these wires are to be read."""
+    different = dict.fromkeys(wires)
+    deduped = Deduped(duplicates=len(wires) - len(different))
+    ids: dict[bytes, bytes] = {}
+    for wire in different:
+        head = payload_id(wire)
+        if isinstance(head, Rejected):
+            deduped.rejected.append(head.reason)
+        else:
+            ids[wire] = head[0]
+    seen = known(database, [*set(ids.values())])
+    for wire, record_id in ids.items():
+        if record_id in seen:
+            deduped.duplicates += 1
+        else:
+            deduped.unread.append(wire)
+    return deduped
+
+
+def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
+    """Return which of these ids are here, refused or in quarantine."""
+    found: set[bytes] = set()
+    for some in batches(ids):
+        for table in ("record", "refused", "quarantine"):
+            missing = [one for one in some if one not in found]
+            # The last two are mostly empty.
+            if missing and database.rows(f"SELECT 1 FROM {table} LIMIT 1"):  # noqa: S608 (names from above)
+                places = ",".join("?" * len(missing))
+                statement = f"SELECT id FROM {table} WHERE id IN ({places})"  # noqa: S608 (names from above)
+                found.update(row[0] for row in database.rows(statement, missing))
+    return found
+
+
+def batches(wanted: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield them, wires or ids, in lists of BATCH."""
+    rest = iter(wanted)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

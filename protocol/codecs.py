@@ -1,0 +1,240 @@
+"""How one value of a record is read, with its limits, and written; and what text may hold.
+
+Reading answers with what is wrong as a `Rejected`. Limits of text count code points. Whatever is
+accepted once must be accepted for ever.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from protocol.encoding import MAX_INT, Value
+from protocol.errors import Rejected
+
+T = TypeVar("T")
+
+CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
+NAME_PATTERN: Final = r"[a-z0-9-]{1,48}"  # tasks, networks: also the name of a folder
+FLAG_PATTERN: Final = r"[a-z0-9_-]{1,32}"
+WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that later versions extend
+# Relative, forward slashes, no component that is hidden, "." or "..".
+_COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
+_PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
+_MAX_PATH = 128
+# Unicode's category Cc, which is closed for ever, without and with tab and newline.
+_CONTROL_BUT_BREAKS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+_CONTROL = "\t\n" + _CONTROL_BUT_BREAKS
+# What shows nothing, turns text around, ends a line or means what each reader likes; written out,
+# so that no version of Unicode changes it. Not among them: the joiners U+200C and U+200D and the
+# variation selectors U+180B-180F and U+FE00-FE0F, without which languages and emoji are misspelt.
+_HIDDEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+) + "".join(chr(plane << 16 | last) for plane in range(1, 14) for last in (0xFFFE, 0xFFFF))
+_NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
+_NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
+_IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """How one field's value is read, with its limits, and written."""
+
+    read: Callable[[Value], T | Rejected]
+    write: Callable[[T], Value]
+
+
+def _same(value: Any) -> Value:
+    return value  # type: ignore[no-any-return]
+
+
+def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
+    """An int in low … high; never a bool."""
+
+    def read(value: Value) -> int | Rejected:
+        if type(value) is not int:
+            return Rejected("not an int")
+        return value if low <= value <= high else Rejected(f"{value} is not in {low} … {high}")
+
+    return Codec(read, _same)
+
+
+def boolean() -> Codec[bool]:
+    """True or false; never 0 or 1."""
+    return Codec(lambda value: value if type(value) is bool else Rejected("not a bool"), _same)
+
+
+def binary(low: int, high: int) -> Codec[bytes]:
+    """Bytes, low … high of them."""
+
+    def read(value: Value) -> bytes | Rejected:
+        if type(value) is not bytes:
+            return Rejected("not bytes")
+        if low <= len(value) <= high:
+            return value
+        return Rejected(f"{len(value)} bytes where {low} … {high} are allowed")
+
+    return Codec(read, _same)
+
+
+def digest() -> Codec[bytes]:
+    """A sha256, a key or an id: 32 bytes."""
+    return binary(32, 32)
+
+
+def line(low: int, high: int) -> Codec[str]:
+    """Text on one line: no control or hidden characters, low … high code points."""
+    return _text(low, high, forbidden=_NOT_IN_LINES)
+
+
+def text(high: int) -> Codec[str]:
+    """Text of at most `high` code points; of control and hidden ones only newline and tab."""
+    return _text(0, high, forbidden=_NOT_IN_TEXT)
+
+
+def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str:
+            return Rejected("not text")
+        if not low <= len(value) <= high:
+            return Rejected(f"{len(value)} characters where {low} … {high} are allowed")
+        found = forbidden.search(value)
+        if found is None:
+            return value
+        if _IS_HIDDEN.match(found[0]):
+            return Rejected(f"the hidden character U+{ord(found[0]):04X}")
+        return Rejected("a control character")
+
+    return Codec(read, _same)
+
+
+def utf8(high: int) -> Codec[str]:
+    """Text as UTF-8, at most `high` bytes; what is no Unicode is written as `?`."""
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not bytes:
+            return Rejected("not bytes")
+        if len(value) > high:
+            return Rejected(f"{len(value)} bytes where {high} are allowed")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return Rejected("not UTF-8")
+
+    return Codec(read, lambda item: item.encode("utf-8", "replace"))
+
+
+def word(pattern: str) -> Codec[str]:
+    """Text that matches the whole pattern."""
+    expression = re.compile(pattern)
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str:
+            return Rejected("not text")
+        return value if expression.fullmatch(value) else Rejected(f"does not match {pattern}")
+
+    return Codec(read, _same)
+
+
+def choice(*words: str) -> Codec[str]:
+    """One of these words."""
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is not str or value not in words:
+            return Rejected("none of " + ", ".join(words))
+        return value
+
+    return Codec(read, _same)
+
+
+def relative_path() -> Codec[str]:
+    """A relative path that stays below its folder and hides nothing, on any system."""
+
+    def read(value: Value) -> str | Rejected:
+        if type(value) is str and len(value) <= _MAX_PATH and _PATH.fullmatch(value):
+            return value
+        return Rejected("not a plain relative path")
+
+    return Codec(read, _same)
+
+
+def any_map() -> Codec[Value]:
+    """A map, whatever it holds."""
+    return Codec(lambda value: value if type(value) is dict else Rejected("not a map"), _same)
+
+
+def nullable(codec: Codec[T]) -> Codec[T | None]:
+    """The same, or nil."""
+
+    def read(value: Value) -> T | Rejected | None:
+        return None if value is None else codec.read(value)
+
+    return Codec(read, lambda item: None if item is None else codec.write(item))
+
+
+def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]:
+    """A list of low … high items, as a tuple."""
+
+    def read(value: Value) -> tuple[T, ...] | Rejected:
+        if type(value) is not list:
+            return Rejected("not a list")
+        if not low <= len(value) <= high:
+            return Rejected(f"{len(value)} items where {low} … {high} are allowed")
+        items: list[T] = []
+        for index, entry in enumerate(value):
+            item = codec.read(entry)
+            if isinstance(item, Rejected):
+                return Rejected(f"[{index}]: {item.reason}")
+            items.append(item)
+        return tuple(items)
+
+    return Codec(read, lambda items: [codec.write(item) for item in items])
+
+
+def pair(first: Codec[str], second: Codec[bytes]) -> Codec[tuple[str, bytes]]:
+    """A list of two: a name and a digest."""
+
+    def read(value: Value) -> tuple[str, bytes] | Rejected:
+        if type(value) is not list or len(value) != 2:
+            return Rejected("not a pair")
+        left, right = first.read(value[0]), second.read(value[1])
+        if isinstance(left, Rejected):
+            return left
+        return right if isinstance(right, Rejected) else (left, right)
+
+    return Codec(read, lambda item: [item[0], item[1]])
+
+
+def strictly_rising(names: list[str]) -> bool:
+    """Tell whether the names are sorted and none occurs twice."""
+    return all(left < right for left, right in itertools.pairwise(names))
+
+
+def without_hidden(value: Value) -> Value:
+    """Return a value with U+FFFD for each hidden character, as `line` and `text` want it."""
+    if type(value) is str:
+        return value if value.isascii() else _IS_HIDDEN.sub("\ufffd", value)
+    if type(value) is list:
+        return [without_hidden(item) for item in value]
+    if type(value) is dict:
+        return {name: without_hidden(item) for name, item in value.items()}
+    return value
+
+
+def fit_line(raw: str, limit: int) -> str:
+    """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
+    return fit_text(" ".join(raw.split()), limit)
+
+
+def fit_text(raw: str, limit: int) -> str:
+    """Return `raw` made acceptable to `text`: NFC, no control or hidden characters, cut to `limit`.
+
+    A prefix of NFC text is NFC, so cutting comes last.
+    """
+    encodable = raw.encode("utf-8", "replace").decode("utf-8")
+    shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
+    return unicodedata.normalize("NFC", shown)[:limit]

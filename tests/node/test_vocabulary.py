@@ -1,0 +1,53 @@
+"""One table of outcomes: everything that can come out has its word, and no two mean the same."""
+
+from typing import get_args
+
+import pytest
+from node.loop.attempts import CheckpointWord
+
+from agent import proposal
+from node.report.concluded import Fate
+from node.report.peers import HereWord
+from node.report.points import Mark
+from node.store import experiments
+from node.terminal.vocabulary import WORDINGS, counted, word, wording
+from protocol.attestation import AttestVerdict
+
+OUTCOMES = {
+    *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
+    *(*get_args(AttestVerdict), *get_args(HereWord), *get_args(Mark)),
+    *(*get_args(CheckpointWord), *(set(get_args(Fate)) - {"open"})),
+}
+
+
+@pytest.mark.parametrize("outcome", sorted(OUTCOMES))
+def test_every_outcome_has_a_word_and_says_what_it_means(outcome: str) -> None:
+    assert WORDINGS[outcome].word
+    assert WORDINGS[outcome].meaning
+
+
+def test_other_names_of_an_outcome_are_told_in_its_word() -> None:
+    assert wording("adopted") == wording("passed") == wording("confirmed")
+    assert wording("missed") == wording("unconfirmed")
+    assert word("no gain") == word("discarded")
+
+
+def test_two_outcomes_of_one_word_have_one_color() -> None:
+    colors: dict[str, set[str]] = {}
+    for told in WORDINGS.values():
+        colors.setdefault(told.word, set()).add(told.style)
+    assert all(len(styles) == 1 for styles in colors.values())
+
+
+def test_proposers_are_told_in_the_same_words_as_people() -> None:
+    assert {one: word(one) for one in proposal.DECISION_WORDS} == proposal.DECISION_WORDS
+
+
+def test_an_outcome_of_a_later_version_is_told_by_its_own_name_made_harmless() -> None:
+    assert word("half-confirmed") == "half-confirmed"
+    assert word("\x1b[2J") == "\\x1b[2J"
+
+
+def test_counts_are_told_in_the_order_asked_for() -> None:
+    counts = {"kept": 3, "failed": 0, "discarded": 12}
+    assert counted(counts, ("discarded", "kept", "failed")) == "12 discarded, 3 kept, 0 failed"

@@ -1,0 +1,155 @@
+"""Nodes for benchmarks: core, network process and store, each a program of its own.
+
+What they cost is read from their own processes, so that a busy machine changes it little.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.network.limits import PeerId
+from node.network.messages import Message, encode_message
+from node.peering.membership import taking_part
+from node.processes.process import NetworkProcess
+from node.settings.addresses import Address, parse_address
+from node.settings.network_definition import Network
+from node.store.store import Store
+from protocol.records import MAIN_NET
+from protocol.topics import all_subscriptions, subscriptions
+from tests.peering.parts import parts_of
+from tests.protocol.examples import MANIFEST
+
+LISTEN = "/ip4/127.0.0.1/tcp/0"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Place:
+    """A running node."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.address: str = self._hear()["address"]
+
+    def members(self) -> int:
+        """Return how many records it has, each in all its topics: asking costs it little."""
+        return int(self._ask("members")["members"])
+
+    def look(self) -> dict[str, Any]:
+        """Return what else there is to know of it, and what it cost so far."""
+        return self._ask("all")
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        said: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return said
+
+
+@contextmanager
+def place(
+    home: Path, *addresses: str, hardware_class: str = "", secret: bytes = b""
+) -> Iterator[Place]:
+    """Run a node in a home, with these to begin with, until the block ends.
+
+    It subscribes to what a node of that class does, or to everything. `secret`: of a private
+    network.
+    """
+    told = [str(home), hardware_class, secret.hex(), *addresses]
+    command = [sys.executable, "-m", "tests.peering.places", *told]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Place(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(30)
+
+
+async def _run(home: Home, hardware_class: str, secret: bytes, addresses: list[str]) -> None:
+    tasks = [MANIFEST.id]
+    bootstrap = tuple(one for one in map(parse_address, addresses) if isinstance(one, Address))
+    asked: Counter[str] = Counter()
+    with Store.open(home) as store:
+        async with taking_part(
+            Network(name=MAIN_NET, bootstrap=bootstrap, secret=secret or None),
+            home=home,
+            keys=load_keys(home),
+            store=store,
+            topics=(
+                subscriptions(MAIN_NET, tasks, hardware_class)
+                if hardware_class
+                else all_subscriptions(MAIN_NET, tasks)
+            ),
+            listen=(LISTEN,),
+        ) as membership:
+            _count_questions(membership.process, asked)
+            # Nobody has the sources of invented records: to ask for them is no part of it.
+            membership.peering.fetcher._has_more = False
+            await membership.process.wait_up()
+            _say({"address": membership.addresses[0]})
+            while asked_for := (await asyncio.to_thread(sys.stdin.readline)).strip():
+                counts = [count for count, _ in membership.peering._indexes.digests().values()]
+                seen: dict[str, Any] = {"members": sum(counts)}
+                if asked_for == "all":
+                    seen |= {
+                        "peers": len(membership.peers),
+                        "lost": membership.process.lost_messages,
+                        "asked": dict(asked),
+                        **_costs(os.getpid()),
+                    }
+                _say(seen)
+
+
+def _count_questions(process: NetworkProcess, asked: Counter[str]) -> None:
+    """Count questions of each protocol, and the bytes of question and answer."""
+    ask = process.ask
+
+    async def counted(
+        peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
+    ) -> Message:
+        answer = await ask(peer, protocol, question, timeout_s=timeout_s)
+        asked[f"{protocol} questions"] += 1
+        asked[f"{protocol} bytes"] += len(encode_message(question)) + len(encode_message(answer))
+        return answer
+
+    process.ask = counted  # type: ignore[method-assign]
+
+
+def _costs(core: int) -> dict[str, dict[str, float]]:
+    """Return CPU seconds and memory of a core's processes, by what they are.
+
+    What processes share counts for each in part, so that their memory adds up.
+    """
+    cpu_s: dict[str, float] = {}
+    memory_bytes: dict[str, float] = {}
+    for pid, name in parts_of(core):
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        cpu_s[name] = (int(stat[11]) + int(stat[12])) / _TICKS
+        shared_out = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2]
+        memory_bytes[name] = 1_024 * int(shared_out.split()[0])
+    return {"cpu_s": cpu_s, "memory_bytes": memory_bytes}
+
+
+def _say(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    _, told_home, told_class, told_secret, *told_addresses = sys.argv
+    asyncio.run(_run(Home(Path(told_home)), told_class, bytes.fromhex(told_secret), told_addresses))

@@ -1,0 +1,32 @@
+"""The short form of `make bench PART=explore`: local optima are left, progress is not disturbed."""
+
+import pytest
+
+from tools.bench.exploring import PROPOSERS, climbs, stream, until_plateau
+from tools.bench.landscapes import START, Ways
+
+LAND = 0  # its first line ends on a way that soon ends
+
+
+def test_a_way_that_was_gone_has_closed_the_others() -> None:
+    land = Ways(LAND)
+    first = next(place for place in land.open_from(START) if len(place[0]) == 1)
+    assert {place[0] for place in land.open_from(first)} == {first[0]}
+    assert land.best() > land.worth(first)
+
+
+def test_a_local_optimum_is_left_from_an_earlier_head() -> None:
+    early, late = climbs(LAND, (1_000, 3_000), explores=False)
+    assert early == late, "it is one: without leaving it, nothing comes any more"
+    assert climbs(LAND, (3_000,), explores=True)[0] > late + 5
+
+
+def test_where_good_patches_come_no_week_is_disturbed() -> None:
+    for seed in range(4):
+        assert stream(seed, (672,), explores=True) == stream(seed, (672,), explores=False)
+
+
+@pytest.mark.parametrize("name", ["none good", "most harm"])
+def test_a_plateau_is_seen_within_days(name: str) -> None:
+    seen = [until_plateau(PROPOSERS[name], seed, 400) for seed in range(5)]
+    assert max(seen) < 400

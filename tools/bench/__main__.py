@@ -1,0 +1,62 @@
+"""`make bench [PART=decisions|swarm|…]`: beside the alternative, in one run.
+
+Each part's figures replace its last ones in docs/bench.json.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.bench.attesting import run_attesting
+from tools.bench.crowding import run_crowding
+from tools.bench.decisions import run_decisions
+from tools.bench.exploring import run_explore
+from tools.bench.network import FIGURES, run_network
+from tools.bench.peers import run_peers
+from tools.bench.pipeline import run_pipeline
+from tools.bench.records import run_records
+from tools.bench.repeats import run_repeats
+from tools.bench.swarm import run_swarm
+from tools.bench.syncing import run_syncing
+from tools.figures import provenance
+from tools.paths import ROOT
+
+KEPT = ROOT / "build" / "bench"  # what takes minutes to make
+PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
+    "decisions": run_decisions,
+    "attesting": run_attesting,
+    "swarm": run_swarm,
+    "explore": run_explore,
+    "repeats": run_repeats,
+    "pipeline": run_pipeline,
+    "records": run_records,
+    "syncing": run_syncing,
+    "peers": run_peers,
+    "crowding": run_crowding,
+    "network": run_network,
+}
+
+
+def main() -> None:
+    """Print a JSON document of each part's figures."""
+    parser = argparse.ArgumentParser(prog="make bench PART=")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS))
+    parts: list[str] = parser.parse_args().parts or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        figures = PARTS[part](KEPT)
+        _keep(part, figures)
+        print(json.dumps({part: figures}, indent=2), flush=True)
+
+
+def _keep(part: str, figures: dict[str, object]) -> None:
+    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    kept[part] = {**provenance(), "figures": figures}
+    FIGURES.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

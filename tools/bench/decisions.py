@@ -1,0 +1,234 @@
+"""What the rule promises, simulated against the code that ships, beside what others do.
+
+Every share comes with its 95 % interval (Wilson), every mean with the interval of a bootstrap over
+streams. `small` is the form that the tests run.
+"""
+
+import math
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+
+from protocol.rule import DEFAULT, VERIFY, Claim, Judgement, Policy, judge
+from protocol.statistics import NoiseEstimate, PairedEvidence
+from tests.protocol.scatter import Noise, normal, skewed, student
+from tools.bench.followers import Author, Follower
+from tools.bench.rivals import Progress, bootstrap, keep_if_lower, t_test
+from tools.bench.streams import Node
+from tools.bench.worlds import RUNS_A_NIGHT, Machine
+
+HORIZONS = {"night": RUNS_A_NIGHT, "week": 7 * RUNS_A_NIGHT, "2000": 2_000}
+RULES: dict[str, Callable[[Machine, int], Progress]] = {
+    "arnode": lambda machine, runs: Node(machine).work(runs),
+    "keep_if_lower": keep_if_lower,
+    "bootstrap_3_v_3": bootstrap,
+    "t_test_5_v_5": t_test,
+}
+STREAMS = {"night": 1_000, "week": 200, "2000": 240}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A claim or a patch, put to the rule on an invented machine; sds of one run."""
+
+    gain: float
+    policy: Policy = VERIFY
+    claim: float | None = None
+    noise: Noise = normal
+    known_degrees: int = 20
+    known_sd: float = 1.0
+    candidate_scale: float = 1.0
+    pair_sd: float = 0.0
+    correlation: float = 0.0
+
+
+def ask(question: Question, chance: random.Random) -> tuple[Judgement, int]:
+    """Return the verdict and after how many pairs it fell."""
+    base: list[float] = []
+    candidate: list[float] = []
+    degrees = question.known_degrees
+    ss = question.known_sd**2 * sum(chance.gauss(0, 1) ** 2 for _ in range(degrees))
+    noise = NoiseEstimate(ss, float(degrees))
+    claim = None if question.claim is None else Claim(gain=question.claim)
+    while True:
+        offset = chance.gauss(0, question.pair_sd)
+        first, second = question.noise(chance), question.noise(chance)
+        second = question.correlation * first + math.sqrt(1 - question.correlation**2) * second
+        base.append(offset + first)
+        candidate.append(offset - question.gain + question.candidate_scale * second)
+        evidence = PairedEvidence(noise, tuple(base), tuple(candidate))
+        judgement = judge(evidence, question.policy, claim=claim)
+        if judgement.verdict is not None:
+            return judgement, len(base)
+
+
+PATIENT = Policy(alpha=0.05, max_pairs=40, futility_probability=0.0)
+NULLS = {
+    "forty_looks": Question(gain=0.0, policy=PATIENT),
+    "full_rule": Question(gain=0.0, policy=DEFAULT),
+    "power_mode": Question(gain=0.0),
+    "heavy_tails_t3": Question(gain=0.0, policy=PATIENT, noise=student(3)),
+    "heavy_tails_t5": Question(gain=0.0, policy=PATIENT, noise=student(5)),
+    "skewed_up": Question(gain=0.0, policy=PATIENT, noise=skewed(1)),
+    "skewed_down": Question(gain=0.0, policy=PATIENT, noise=skewed(-1)),
+    "candidate_twice_as_noisy": Question(gain=0.0, policy=PATIENT, candidate_scale=2.0),
+    "negatively_correlated_pairs": Question(gain=0.0, policy=PATIENT, correlation=-0.5),
+    "known_sd_half": Question(gain=0.0, policy=PATIENT, known_sd=0.5, known_degrees=4),
+    "known_sd_double": Question(gain=0.0, policy=PATIENT, known_sd=2.0, known_degrees=4),
+    "offsets_of_1_sd": Question(gain=0.0, policy=PATIENT, pair_sd=1.0),
+}
+CLAIMS = {
+    "two_sd_there": Question(gain=2.0),
+    "two_sd_there_offsets_and_4_degrees": Question(gain=2.0, pair_sd=0.5, known_degrees=4),
+    "forged_four_sd": Question(gain=0.0, claim=4.0),
+    "forged_six_sd": Question(gain=0.0, claim=6.0),
+    "forged_three_sd": Question(gain=0.0, claim=3.0),
+    "honest_three_sd": Question(gain=3.0, claim=3.0),
+    "sixteen_sd_of_which_three": Question(gain=3.0, claim=16.0),
+    "newcomer_six_sd_behind": Question(gain=6.0, claim=6.0, policy=DEFAULT),
+}
+
+
+def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
+    """Return the figures."""
+    count = 400 if small else 10_000
+    streams = {"night": 60, "week": 10, "2000": 4} if small else STREAMS
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        _tell("nulls")
+        nulls = pool.map(_null, [(name, count) for name in NULLS], chunksize=1)
+        _tell("claims")
+        claims = pool.map(_claim, [(name, count // 5) for name in CLAIMS], chunksize=1)
+        _tell("streams")
+        jobs = [(rule, name, streams[name]) for name in HORIZONS for rule in RULES]
+        worked = dict(zip(jobs, pool.map(_streams, jobs, chunksize=1), strict=True))
+        _tell("liars")
+        shares = (0.0, 0.3, 0.6)
+        crowds = pool.map(_crowd, [(share, 4 if small else 60) for share in shares], chunksize=1)
+        _tell("streams of nulls")
+        idle = pool.map(_idle, [(number, 2 if small else 20) for number in range(6)], chunksize=1)
+    return {
+        "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
+        "claims": dict(zip(CLAIMS, claims, strict=True)),
+        "streams": {name: _beside(worked, name, streams[name]) for name in HORIZONS},
+        "all_null_1000_runs_with_an_adoption": share_of(sum(idle), 6 * (2 if small else 20)),
+        "liars": {f"{share:.0%}": crowd for share, crowd in zip(shares, crowds, strict=True)},
+    }
+
+
+def _null(job: tuple[str, int]) -> dict[str, object]:
+    name, count = job
+    chance = random.Random(name)
+    verdicts = [ask(NULLS[name], chance)[0].verdict for _ in range(count)]
+    return share_of(verdicts.count("confirmed"), count)
+
+
+def _claim(job: tuple[str, int]) -> dict[str, object]:
+    name, count = job
+    chance = random.Random(name)
+    answers = [ask(CLAIMS[name], chance) for _ in range(count)]
+    verdicts = [judgement.verdict for judgement, _ in answers]
+    return {
+        "confirmed": share_of(verdicts.count("confirmed"), count),
+        "smaller": share_of(verdicts.count("smaller"), count),
+        "refuted": share_of(verdicts.count("refuted"), count),
+        "runs": round(fmean(2 * pairs for _, pairs in answers), 1),
+    }
+
+
+def _streams(job: tuple[str, str, int]) -> list[Progress]:
+    rule, horizon, count = job
+    runs = HORIZONS[horizon]
+    # The same seeds for every rule: the same proposals come first, on the same machine.
+    return [RULES[rule](Machine(random.Random(number)), runs) for number in range(count)]
+
+
+def _beside(
+    worked: dict[tuple[str, str, int], list[Progress]], horizon: str, count: int
+) -> dict[str, object]:
+    other = [one.gain for one in worked["keep_if_lower", horizon, count]]
+    shown: dict[str, object] = {}
+    for rule in RULES:
+        streams = worked[rule, horizon, count]
+        gains = [one.gain for one in streams]
+        adopted = sum(one.adopted for one in streams)
+        shown[rule] = {
+            "gain_sd": round(fmean(gains), 2),
+            "of_keep_if_lower": _ratio(gains, other),
+            "false_adoptions": share_of(sum(one.false for one in streams), adopted),
+            "streams_with_one": round(fmean(one.adopted > 0 for one in streams), 2),
+        }
+    return shown
+
+
+def _idle(job: tuple[int, int]) -> int:
+    """Return how many streams in which nothing is ever a gain adopt something all the same."""
+    number, count = job
+    adopted = 0
+    for stream in range(count):
+        machine = Machine(random.Random(1000 * number + stream))
+        adopted += Node(machine, propose=lambda _chance: 0.0).work(1_000).adopted > 0
+    return adopted
+
+
+def _crowd(job: tuple[float, int]) -> dict[str, object]:
+    """A node that tries 20 authors' claims for a week, of whom so many lie."""
+    share, count = job
+    nodes: list[Follower] = []
+    for number in range(count):
+        authors = [Author(is_liar=one < share * 20) for one in range(20)]
+        nodes.append(Follower(Machine(random.Random(f"{share} {number}")), authors=authors))
+        nodes[-1].work(7 * RUNS_A_NIGHT)
+    slots = [slot for node in nodes for slot in node.slots]
+    late = [slot for node in nodes for slot in node.slots[100:]]
+    adopted = sum(node.progress.adopted for node in nodes)
+    return {
+        "gain_sd": round(fmean(node.progress.gain for node in nodes), 1),
+        "false_adoptions": share_of(sum(node.progress.false for node in nodes), adopted),
+        "runs_on_lies": _lies(slots),
+        "runs_on_lies_after_100_slots": _lies(late),
+    }
+
+
+def _lies(slots: list[tuple[Author, int]]) -> float:
+    spent = sum(runs for _, runs in slots)
+    return round(sum(runs for author, runs in slots if author.is_liar) / max(1, spent), 3)
+
+
+def share_of(part: int, whole: int) -> dict[str, object]:
+    """A share with Wilson's 95 % interval."""
+    if whole == 0:
+        return {"share": None, "from": 0.0, "to": 1.0, "of": 0}
+    rate, z = part / whole, 1.959964
+    middle = rate + z * z / (2 * whole)
+    spread = z * math.sqrt(rate * (1 - rate) / whole + (z / (2 * whole)) ** 2)
+    scale = 1 + z * z / whole
+    return {
+        "share": round(rate, 4),
+        "from": round((middle - spread) / scale, 4),
+        "to": round((middle + spread) / scale, 4),
+        "of": whole,
+    }
+
+
+def _ratio(gains: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+    """The ratio of two means with a bootstrap's 95 % interval."""
+    chance, count = random.Random(1), len(gains)
+    ratios: list[float] = []
+    for _ in range(1_000):
+        drawn = chance.choices(range(count), k=count)
+        ratios.append(sum(gains[i] for i in drawn) / sum(other[i] for i in drawn))
+    ratios.sort()
+    return {
+        "ratio": round(fmean(gains) / fmean(other), 3),
+        "from": round(ratios[25], 3),
+        "to": round(ratios[974], 3),
+    }
+
+
+def _tell(what: str) -> None:
+    print(f"  {what} …", file=sys.stderr, flush=True)

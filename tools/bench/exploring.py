@@ -1,0 +1,145 @@
+"""What leaving plateaus costs where there are none, and what it is worth where there are.
+
+Each stream is worked twice from the same seed: as it ships, and never going on from another tree.
+"""
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, median
+
+from tools.bench.landscapes import Walker, Ways
+from tools.bench.streams import Node
+from tools.bench.worlds import RUNS_A_NIGHT, Machine, draw_gain
+
+HORIZONS = {"night": RUNS_A_NIGHT, "week": 7 * RUNS_A_NIGHT, "2000": 2_000}
+_STREAMS = 48
+_LANDS = 32
+_LAND_RUNS = (1_000, 2_000, 4_000)
+_CREW = 4
+PROPOSERS: dict[str, Callable[[random.Random], float]] = {
+    "5 % good": draw_gain,
+    "none good": lambda _chance: 0.0,
+    "most harm": lambda chance: -chance.uniform(0.5, 3) if chance.random() < 0.8 else 0.0,
+}
+
+
+def run_explore(_kept: Path) -> dict[str, object]:
+    """Return the figures."""
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        _tell("streams that get on")
+        both = pool.map(_stream, [(n, is_on) for is_on in (True, False) for n in range(_STREAMS)])
+        _tell("how soon a plateau is seen")
+        seen = pool.map(_seen, [(name, n) for name in PROPOSERS for n in range(_STREAMS)])
+        _tell("landscapes, alone")
+        alone = pool.map(_alone, [(n, is_on) for is_on in (True, False) for n in range(_LANDS)])
+        _tell("landscapes, four nodes")
+        crews = pool.map(_crew, [(n, is_on) for is_on in (True, False) for n in range(_LANDS)])
+    best = fmean(Ways(seed).best() for seed in range(_LANDS))
+    return {
+        "streams_that_get_on": _beside(both, [*HORIZONS]),
+        "experiments_until_a_plateau_is_seen": {
+            name: _spread(seen[number * _STREAMS : (number + 1) * _STREAMS])
+            for number, name in enumerate(PROPOSERS)
+        },
+        "landscapes_alone": {"best_there_is_sd": round(best, 1), **_beside(alone, _LAND_RUNS)},
+        f"landscapes_of_{_CREW}_nodes": _beside(crews, _LAND_RUNS),
+    }
+
+
+def climbs(seed: int, runs: tuple[int, ...], *, explores: bool, nodes: int = 1) -> list[float]:
+    """Return what nodes on one landscape truly gained on average after so many runs each."""
+    land, chance = Ways(seed), random.Random(seed)
+    crew = [
+        Walker(Machine(random.Random(chance.random())), land=land, explores=explores)
+        for _ in range(nodes)
+    ]
+    for walker in crew:
+        walker.others = [other for other in crew if other is not walker]
+        walker.begin()
+    gains: list[float] = []
+    for horizon in runs:
+        while (walker := min(crew, key=lambda one: one.machine.runs)).machine.runs < horizon:
+            walker.go_on()
+        gains.append(fmean(one.progress.gain for one in crew))
+    return gains
+
+
+def stream(seed: int, runs: tuple[int, ...], *, explores: bool) -> list[float]:
+    """Return what a node whose proposer has good patches truly gained after so many runs."""
+    node = Node(Machine(random.Random(seed)), explores=explores)
+    node.begin()
+    gains: list[float] = []
+    for horizon in runs:
+        while node.machine.runs < horizon:
+            node.go_on()
+        gains.append(node.progress.gain)
+    return gains
+
+
+def until_plateau(propose: Callable[[random.Random], float], seed: int, most: int) -> int:
+    """Return after how many experiments a node sees that it gets nowhere, `most` if it does not."""
+    node = _Counted(Machine(random.Random(seed)), propose=propose, explores=False)
+    node.begin()
+    while node.count < most and not node.trend.is_plateau:
+        node.go_on()
+    return node.count
+
+
+class _Counted(Node):
+    """Counts its experiments."""
+
+    count = 0
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Hear of one more."""
+        self.count += 1
+
+
+def _stream(job: tuple[int, bool]) -> list[float]:
+    seed, is_on = job
+    return stream(seed, tuple(HORIZONS.values()), explores=is_on)
+
+
+def _seen(job: tuple[str, int]) -> int:
+    name, seed = job
+    return until_plateau(PROPOSERS[name], seed, 2_000)
+
+
+def _alone(job: tuple[int, bool]) -> list[float]:
+    seed, is_on = job
+    return climbs(seed, _LAND_RUNS, explores=is_on)
+
+
+def _crew(job: tuple[int, bool]) -> list[float]:
+    seed, is_on = job
+    return climbs(seed, _LAND_RUNS, explores=is_on, nodes=_CREW)
+
+
+def _beside(gains: list[list[float]], names: "list[str] | tuple[int, ...]") -> dict[str, object]:
+    """Return means after each horizon, with and without; and how often which was ahead by 1 sd."""
+    half = len(gains) // 2
+    told: dict[str, object] = {}
+    for number, name in enumerate(names):
+        ways = [one[number] for one in gains[:half]], [one[number] for one in gains[half:]]
+        leads = [on - off for on, off in zip(*ways, strict=True)]
+        told[str(name)] = {
+            "gain_sd": round(fmean(ways[0]), 1),
+            "without": round(fmean(ways[1]), 1),
+            "ahead": round(fmean(lead > 1 for lead in leads), 2),
+            "behind": round(fmean(lead < -1 for lead in leads), 2),
+            "median_lead_sd": round(median(leads), 1),
+        }
+    return told
+
+
+def _spread(counts: list[int]) -> dict[str, int]:
+    ordered = sorted(counts)
+    return {"half": ordered[len(ordered) // 2], "nine_in_ten": ordered[len(ordered) * 9 // 10]}
+
+
+def _tell(what: str) -> None:
+    print(f"  {what} …", file=sys.stderr, flush=True)

@@ -1,0 +1,278 @@
+"""The members of a simulated swarm, and what they tell each other.
+
+Each decides with the code that ships: its own trials and confirmations, catch-up against its head,
+others' claims on its working line as `protocol.prospects` says. Patches add up and merge; only
+runs, boards without delay and liars are invented.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+from node.line.trial import ANCHOR_PAIRS, Confirmation
+from protocol.gains import MILLION, T95, luck
+from protocol.prospects import (
+    MOST_IN_STACK,
+    AuthorRate,
+    is_stack_due,
+    least_lead_sd,
+    may_catch_up,
+    stack_outcome,
+    together,
+    trial_outcome,
+    turns,
+)
+from protocol.rule import Claim
+from tools.bench.streams import SD, Node
+from tools.bench.worlds import draw_gain
+
+SHARE = 0.25  # of runs for peers, the setting's default
+_ANCHOR_ERROR_SD = sqrt(2 / ANCHOR_PAIRS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A confirmed step and the head that it led to; patches by number."""
+
+    author: int
+    step: frozenset[int]
+    head: frozenset[int]
+    claim_sd: float
+    anchor_sd: float
+    bound_sd: float
+    pairs: int
+
+
+@dataclass
+class Swarm:
+    """What everybody knows: the truth of each patch (told to nobody) and all offers."""
+
+    chance: random.Random
+    gains: list[float] = field(default_factory=list)
+    offers: list[Offer] = field(default_factory=list)
+
+    def new_patch(self, gain: float) -> int:
+        """Give a patch its number."""
+        self.gains.append(gain)
+        return len(self.gains) - 1
+
+    def worth(self, patches: frozenset[int]) -> float:
+        """Return what these patches truly gain together."""
+        return sum(self.gains[number] for number in patches)
+
+    def lie(self, author: int) -> None:
+        """Let a liar offer nothing for much, on top of the best there is."""
+        best = max((offer.anchor_sd for offer in self.offers), default=0.0)
+        bound = max((offer.bound_sd for offer in self.offers), default=0.0)
+        step = frozenset([self.new_patch(min(0.0, draw_gain(self.chance)))])
+        claim_sd = self.chance.uniform(3, 8)
+        self.offers.append(
+            Offer(
+                author=author,
+                step=step,
+                head=step,
+                claim_sd=claim_sd,
+                anchor_sd=best + claim_sd,
+                bound_sd=bound + claim_sd,
+                pairs=ANCHOR_PAIRS,
+            )
+        )
+
+
+@dataclass
+class Member(Node):
+    """A node of a swarm. `tried` is every working line that something of others would have made."""
+
+    number: int = 0
+    swarm: Swarm = field(default_factory=lambda: Swarm(random.Random(0)))
+    head: frozenset[int] = frozenset()
+    added: list[frozenset[int]] = field(default_factory=list)
+    rates: dict[int, AuthorRate] = field(default_factory=dict)
+    tried: set[frozenset[int]] = field(default_factory=set)
+    failed: set[Offer] = field(default_factory=set)
+    caught_up: set[Offer] = field(default_factory=set)
+    anchor_sd: float = 0.0
+    bound_sd: float = 0.0
+    tries: int = 0
+    peer_runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.propose = self._own_idea
+        # Rare, and heads are sets of patches here.
+        self.looks_back = self.explores = False
+        self._trial: Sequence[Offer] = ()
+        self._claim_sd = 0.0
+
+    def go_on(self) -> None:
+        """As a node alone, with what comes from peers where the loop has it."""
+        if self._is_checkpoint_due():
+            is_bank_stale = self.machine.session != self.session
+            self._trial = () if is_bank_stale else self._stack(is_checkpoint_next=True)
+            if self._trial:
+                self._experiment()
+            else:
+                self._checkpoint()
+        elif not self.stack and (best := self._best_head()):
+            self._catch_up(best)
+        else:
+            super().go_on()
+
+    @property
+    def known(self) -> frozenset[int]:
+        """The patches in the working line."""
+        return self.head.union(*self.added)
+
+    @property
+    def _is_due(self) -> bool:
+        return self.peer_runs < SHARE * (self.machine.runs + 1)
+
+    def _best_head(self) -> Offer | None:
+        least_sd = least_lead_sd(has_own=bool(self.head))
+        ahead = [
+            offer
+            for offer in self.swarm.offers
+            if offer.author != self.number
+            and offer not in self.caught_up
+            and offer.bound_sd - self.bound_sd >= least_sd
+            and may_catch_up(self._rate(offer), is_due=self._is_due)
+        ]
+        return max(ahead, key=lambda offer: offer.bound_sd, default=None)
+
+    def _catch_up(self, offer: Offer) -> None:
+        self.caught_up.add(offer)
+        before = self.machine.runs
+        worth = self.swarm.worth(offer.head)
+        lead_sd, sure_sd = offer.anchor_sd - self.anchor_sd, offer.bound_sd - self.anchor_sd
+        self.tries += 1
+        confirmation = self._confirm(worth, Claim(gain=lead_sd * SD, lower=sure_sd * SD))
+        verdict = confirmation.judgement.verdict if confirmation.judgement else None
+        if verdict is not None:
+            outcome = "unconfirmed" if verdict == "smaller" else verdict
+            self.rates[offer.author] = self._rate(offer).after(outcome)
+        if confirmation.move == "pass":
+            self.progress.adopt(worth - self.progress.gain)
+            self.head = offer.head
+            self._note_anchor()
+        self._bank_from(confirmation)
+        self.peer_runs += self.machine.runs - before
+
+    def _own_idea(self, chance: random.Random) -> float:
+        if not self._trial and self._is_due:
+            self._trial = self._next_trial(chance)
+        if self._trial:
+            self._step = self._with(self._trial) - self.known
+            self._claim_sd = self._claimed_by(self._trial)
+            self.tried.add(self.known | self._step)
+        else:
+            self._step = frozenset([self.swarm.new_patch(draw_gain(chance))])
+        return self.swarm.worth(self._step)
+
+    def _next_trial(self, chance: random.Random) -> Sequence[Offer]:
+        offers = self._offers()
+        for turn in turns(chance.random()):
+            match turn:
+                case "newcomer":
+                    fresh = [offer for offer in offers if offer.author not in self.rates]
+                    trial: Sequence[Offer] = [chance.choice(fresh)] if fresh else ()
+                case "stack":
+                    trial = self._stack(is_checkpoint_next=False)
+                case "single":
+                    trial = [offer for offer in offers if self._rate(offer).standing == "open"][:1]
+            if trial:
+                return trial
+        return ()
+
+    def _stack(self, *, is_checkpoint_next: bool) -> Sequence[Offer]:
+        offers = [offer for offer in self._offers() if self._rate(offer).standing == "trusted"]
+        company: list[Offer] = []
+        for offer in offers:
+            if len(company) < MOST_IN_STACK and not offer.step <= self._with(company):
+                company.append(offer)
+        if is_stack_due(self._claimed_by(company), is_checkpoint_next=is_checkpoint_next):
+            return together(company, self._untried) or ()
+        return ()
+
+    def _untried(self, offers: Sequence[Offer]) -> Sequence[Offer] | None:
+        return None if self._with(offers) in self.tried else offers
+
+    def _with(self, offers: Sequence[Offer]) -> frozenset[int]:
+        return self.known.union(*(offer.step for offer in offers))
+
+    def _offers(self) -> list[Offer]:
+        """What others claim beyond the working line, the most promising first."""
+        offers = [
+            offer
+            for offer in self.swarm.offers
+            if offer.author != self.number
+            and offer not in self.failed
+            and not offer.step <= self.known
+        ]
+        return sorted(offers, key=self._worth_of, reverse=True)
+
+    def _rate(self, offer: Offer) -> AuthorRate:
+        return self.rates.get(offer.author, AuthorRate())
+
+    def _worth_of(self, offer: Offer) -> float:
+        claim_sd = self._left_of(offer, self.known)
+        return self._rate(offer).worth_sd(claim_sd, standard_error_sd=sqrt(2 / offer.pairs))
+
+    def _claimed_by(self, offers: Sequence[Offer]) -> float:
+        """What several claim together, each of what those before it lack."""
+        known, claimed_sd = self.known, 0.0
+        for offer in offers:
+            claimed_sd += self._left_of(offer, known)
+            known |= offer.step
+        return claimed_sd
+
+    @staticmethod
+    def _left_of(offer: Offer, known: frozenset[int]) -> float:
+        """What is claimed of the part of a step that is new here."""
+        return offer.claim_sd * len(offer.step - known) / len(offer.step)
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Remember what the last proposal was, and whose."""
+        trial, self._trial = self._trial, ()
+        if is_kept:
+            self.added.append(self._step)
+        if len(trial) == 1 and not is_kept:
+            self.failed.add(trial[0])
+        if trial:
+            self.peer_runs += runs
+        outcome = (
+            trial_outcome(is_kept=is_kept, claim_sd=self._claim_sd, gain_sd=gain_sd)
+            if len(trial) == 1
+            else stack_outcome(
+                is_kept=is_kept, claim_sd=self._claim_sd, gain_sd=gain_sd, claims=len(trial)
+            )
+        )
+        if outcome is not None:
+            for offer in trial:
+                self.rates[offer.author] = self._rate(offer).after(outcome)
+
+    def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
+        """Offer a stack that passed to everybody."""
+        self.tries += 1
+        step = frozenset[int]().union(*self.added)
+        self.added = []
+        if passed and confirmation.latest is not None:
+            self.head |= step
+            self._note_anchor()
+            self.swarm.offers.append(
+                Offer(
+                    author=self.number,
+                    step=step,
+                    head=self.head,
+                    claim_sd=confirmation.latest.gain / SD,
+                    anchor_sd=self.anchor_sd,
+                    bound_sd=self.bound_sd,
+                    pairs=len(confirmation.pairs),
+                )
+            )
+
+    def _note_anchor(self) -> None:
+        noise = self.machine.chance.gauss(0, _ANCHOR_ERROR_SD)
+        self.anchor_sd = self.swarm.worth(self.head) + noise
+        # As a board has it, where the pairs scatter as the task says.
+        reach_sd = T95[ANCHOR_PAIRS - 2] * _ANCHOR_ERROR_SD + luck(self.tries)
+        self.bound_sd = self.anchor_sd - reach_sd / MILLION

@@ -1,0 +1,151 @@
+"""What repetitions are worth to scripts that know how they did, and what crowds cost honest ones.
+
+Scripts are a few numbers in scripted sandboxes (`tests.trainer.scripted`); the runner around them
+and the rule of pairs are the ones that ship. Tries are screens on a machine that others use: one
+that passes has luck of at least three quarters of a standard deviation.
+"""
+
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from node.line.trial import Reading, next_of_confirmation
+from node.store.jobs import PlannedRun, StoredOutcome
+from protocol.rule import DEFAULT
+from protocol.runs import CONTENDED, Role, Run, Status
+from protocol.statistics import NoiseEstimate
+from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
+from tools.paths import TASKS
+from trainer.kinds import load_task
+from trainer.language_model.data import prepare
+from trainer.runner import Runner
+from trainer.task_folder.task import Task
+
+TRIES = 100
+PASSES = DEFAULT.screen_sd
+BURNERS: dict[str, tuple[Place | None, float | None]] = {
+    "never": (None, None),
+    "in training, for ever": ("training", None),
+    "in training, a little": ("training", 3.0),
+    "after its first answer": ("first answer", None),
+    "after its last answer": ("claim", None),
+    "in the audit": ("audit", None),
+}
+SLOW = (1.0, 1.2, 1.3, 1.4, 1.45)  # times the baseline, alone; allowed is 1.5
+STRETCHES = 1.4  # a crowded machine makes at most so many seconds of one
+
+
+def run_repeats(_: Path) -> dict[str, object]:
+    """Return the figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        task = load_task(TASKS / "short", data_dir=Path(folder))
+        data = prepare(task, data_dir=Path(folder), progress=lambda _what, _share: None)
+        machine = Machine(random=random.Random(7))
+        with watched(machine):
+            runner = scripted_runner(task, data, machine)
+            return asyncio.run(_measure(runner, task, machine)) | {"pairs": null_stacks(TRIES)}
+
+
+async def _measure(runner: Runner, task: Task, machine: Machine) -> dict[str, object]:
+    await runner.calibrate(1)
+    runner.tell_waits(machine.calm_down)  # a quiet minute comes, sooner or later
+    burners = {
+        name: await _tries(runner, task, machine, Script(burns=place, burnt_s=burnt))
+        for name, (place, burnt) in BURNERS.items()
+    }
+    honest = {
+        f"{times:g} times the baseline": await _honest(runner, task, machine, times)
+        for times in SLOW
+    }
+    return {"tries": TRIES, "burning_when_luck_is_bad": burners, "honest_and_scored": honest}
+
+
+async def _tries(runner: Runner, task: Task, machine: Machine, script: Script) -> dict[str, object]:
+    """Return how many of the tries passed a screen, and how often one drew its luck."""
+    passed, draws = 0, []
+    for seed in range(TRIES):
+        machine.is_crowded, machine.stretch, machine.stretches = True, 1.0, 1.3
+        machine.luck.clear()
+        machine.scored.clear()
+        machine.random = random.Random(seed)  # so that all burners have the same luck at first
+        source = replace(script, content=PASSES, start_s=0.09).source(task)
+        outcome = await runner.run(source, seed)
+        passed += outcome.status == "ok" and machine.scored[-1] >= PASSES
+        draws.append(len(machine.luck))
+    print(f"  {script.burns or 'never'}: {passed} passed", file=sys.stderr, flush=True)
+    return {"passed": passed, "draws_a_try": round(fmean(draws), 2)}
+
+
+async def _honest(runner: Runner, task: Task, machine: Machine, times: float) -> int:
+    """Return how many runs of a script that is slow, and does nothing about it, were scored."""
+    scored = 0
+    script = Script(train_s=times * HONEST.train_s, is_random=False)
+    for seed in range(TRIES):
+        machine.is_crowded, machine.stretch, machine.stretches = True, 1.0, STRETCHES
+        outcome = await runner.run(script.source(task), seed)
+        scored += outcome.status == "ok"
+    print(f"  {times:g} times: {scored} scored", file=sys.stderr, flush=True)
+    return scored
+
+
+def null_stacks(tries: int) -> dict[str, int]:
+    """Return how many stacks without any gain are confirmed, by what a candidate does.
+
+    It burns seconds in scoring, on a crowded machine, if its luck is below this many deviations.
+    """
+    chance = random.Random(11)
+    return {
+        name: sum(_is_confirmed(content, chance) for _ in range(tries))
+        for name, content in (("never", -9.0), ("below 0", 0.0), ("below 0.5", 0.5))
+    }
+
+
+def _is_confirmed(content: float, chance: random.Random) -> bool:
+    reading = Reading(sign=1, noise=NoiseEstimate(ss=30 * 1e-4, nu=30), policy=DEFAULT)
+    runs: list[PlannedRun] = []
+    for seed in range(99):
+        luck = chance.gauss(0, 1)
+        status: Status = "ok" if luck >= content else "timeout"
+        runs += _pair(seed, len(runs), _run(chance.gauss(0, 1), "ok"), _run(luck, status))
+        move = next_of_confirmation(runs, reading, needs_anchor=False).move
+        if move != "pair":
+            return move == "pass"
+    return False
+
+
+def _pair(seed: int, ordinal: int, base: Run, candidate: Run) -> Sequence[PlannedRun]:
+    halves: tuple[tuple[Role, Run], ...] = (("base", base), ("candidate", candidate))
+    return [
+        PlannedRun(
+            job_id=1,
+            ordinal=ordinal + number,
+            role=role,
+            tree=bytes(32),
+            seed=seed,
+            outcome=StoredOutcome(run=replace(run, role=role, seed=seed), log_tail=""),
+        )
+        for number, (role, run) in enumerate(halves)
+    ]
+
+
+def _run(luck: float, status: Status) -> Run:
+    nano = round(2_000_000_000 - 10_000_000 * luck) if status == "ok" else None
+    return Run(
+        seed=0,
+        role="base",
+        status=status,
+        metric_nano=nano,
+        secret_nano=nano,
+        ms=1,
+        cpu_ms=1,
+        serve_ms=1,
+        tokens=1,
+        peak_mem_bytes=1,
+        flags=() if status == "ok" else (CONTENDED,),
+        reason=None if status == "ok" else "scoring used more than 2.05 CPU seconds",
+    )

@@ -1,0 +1,372 @@
+"""A thousand nodes in memory: who hears what, and what they tell each other, in simulated time.
+
+Topics, sets, hellos' digests, paces, exchanges and answers are those that ship; only time, the
+spreading of gossip over each topic's mesh and the loss on its links are made up. Records are real
+and signed, but nobody verifies or stores them.
+"""
+
+import asyncio
+import heapq
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from typing import Final, cast
+
+from node.network.limits import PeerId
+from node.network.messages import Message, encode_message
+from node.network.router import make_router
+from node.peering.book import TARGET_OUTBOUND
+from node.peering.greeting import REPEATED_S
+from node.peering.ingest import Ingest, Ingested
+from node.peering.messages import Hello, TopicDigest, write
+from node.peering.misbehaviour import Misbehaviour
+from node.peering.serving import RecordServer
+from node.peering.syncing import Syncer
+from node.processes.carrier import Carrier
+from node.store.store import Store
+from node.store.topics import TopicIndex, TopicIndexes
+from protocol.hardware import FAMILIES
+from protocol.kinds import ResultBody
+from protocol.record_index import RecordIndex, key_of
+from protocol.records import MAIN_NET, Record
+from protocol.topics import all_subscriptions, family_topic, subscriptions, topics_of
+from tests.protocol.examples import MANIFEST
+from tests.protocol.library import CLASSES, EXPERIMENTS, session
+
+HOP_S: Final = (0.02, 0.2)  # what a message takes from one node to the next
+NODES_PER_BOOTSTRAP: Final = 100  # those with all topics, which hold a family together
+LOSS: Final = 0.001  # of messages on a link, without a word
+_ID_BYTES = 32
+_ROUTER = make_router()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record, and where it belongs in the end."""
+
+    wire: bytes
+    id: bytes
+    key: bytes
+    topics: tuple[str, ...]
+
+
+def entries(records: Sequence[Record]) -> Iterator[Entry]:
+    """Yield records as they are published: a patch with the first result that names it."""
+    topics: dict[bytes, tuple[str, ...]] = {one.id: topics_of(one) for one in records}
+    for one in records:
+        if isinstance(one.body, ResultBody) and one.body.patch in topics:
+            topics[one.body.patch] = tuple({*topics[one.body.patch], *topics_of(one)})
+    for one in records:
+        key = key_of(one.ts_ms, one.id)
+        yield Entry(wire=one.wire, id=one.id, key=key, topics=topics[one.id])
+
+
+@cache
+def hello_bytes(topics: int) -> int:
+    """Return the size of a hello that tells of so many topics."""
+    some = family_topic(MAIN_NET, MANIFEST.id, FAMILIES[0])
+    digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
+    told = Hello(
+        v=1,
+        rule=2,
+        software="arnode 0.1.0",
+        net=MAIN_NET,
+        author=bytes(32),
+        addresses=(f"/ip4/192.0.2.1/tcp/4001/p2p/{'1' * 52}",),
+        digests=digests,
+    )
+    return len(encode_message(write(told)))
+
+
+class Indexes:
+    """The index of each topic: `TopicIndexes` without a database."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = {topic: TopicIndex(RecordIndex()) for topic in topics}
+
+    def add(self, entry: Entry) -> None:
+        for topic in entry.topics:
+            if topic in self._topics:
+                self._topics[topic].change(entry.key, held=True)
+
+    def digests(self) -> Mapping[str, TopicDigest]:
+        return {topic: indexed.digest() for topic, indexed in self._topics.items()}
+
+    def was(self, topic: str, digest: TopicDigest) -> bool:
+        return self._topics[topic].was(digest)
+
+    def had(self, topic: str) -> RecordIndex:
+        return self[topic].copy()
+
+    def __getitem__(self, topic: str) -> RecordIndex:
+        return self._topics[topic].index
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics
+
+
+@dataclass
+class Node:
+    """One node: what it has and whom it is connected to; `spent` counts what it cost."""
+
+    name: PeerId
+    topics: tuple[str, ...]
+    world: "World"
+    records: dict[bytes, bytes] = field(default_factory=dict)
+    peers: set[PeerId] = field(default_factory=set)
+    mesh: dict[str, set[PeerId]] = field(default_factory=dict)
+    cursors: dict[str, bytes] = field(default_factory=dict)
+    spent: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.indexes = Indexes(self.topics)
+        # Its own class stands for carrier, store and intake: each asks for a few methods only.
+        indexes, store = cast("TopicIndexes", self.indexes), cast("Store", self)
+        carrier = cast("Carrier", self)
+        self.server = RecordServer(store, indexes)
+        self.syncer = Syncer(
+            carrier,
+            store,
+            indexes,
+            Misbehaviour(carrier, self.world.clock),
+            ingest=cast("Ingest", self),
+            clock=self.world.clock,
+        )
+
+    def hear(self, entry: Entry) -> bool:
+        """Keep a record and say whether it is new."""
+        is_new = entry.id not in self.records
+        if is_new:
+            self.records[entry.id] = entry.wire
+            self.spent["records"] += 1
+            self.spent["record bytes"] += len(entry.wire)
+            self.indexes.add(entry)
+        return is_new
+
+    def told(self) -> Mapping[str, TopicDigest]:
+        """Return what its hello says that it has."""
+        return {topic: one for topic, one in self.indexes.digests().items() if one[0]}
+
+    # As a carrier
+
+    async def ask(
+        self, peer: PeerId, _protocol: str, question: Message, *, timeout_s: float = 30.0
+    ) -> Message:
+        assert timeout_s
+        other = self.world.nodes[peer]
+        answer = await other.server.answer(self.name, question)
+        size = len(encode_message(question)) + len(encode_message(answer))
+        for side in (self, other):
+            side.spent["sync questions"] += 1
+            side.spent["sync bytes"] += size
+        return answer
+
+    # As a store
+
+    def wires(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        return {one: self.records[one] for one in ids if one in self.records}
+
+    def lacking(self, ids: Sequence[bytes]) -> list[bytes]:
+        return [one for one in ids if one not in self.records]
+
+    def meta(self, key: str) -> bytes | None:
+        return self.cursors.get(key)
+
+    def set_cursor(self, key: str, value: bytes) -> None:
+        self.cursors[key] = value
+
+    def forget_meta(self, key: str) -> None:
+        self.cursors.pop(key, None)
+
+    # As what takes records in
+
+    async def ingest(self, _peer: PeerId, wires: Sequence[bytes]) -> Ingested:
+        new = [self.hear(self.world.by_wire[wire]) for wire in wires]
+        self.spent["fetched"] += sum(new)
+        self.spent["fetched in vain"] += len(new) - sum(new)
+        return Ingested(new=sum(new))
+
+
+class World:
+    """All nodes, and what happens next."""
+
+    def __init__(self, nodes: int, *, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.now_s = 0.0
+        self.nodes: dict[PeerId, Node] = {}
+        self.by_wire: dict[bytes, Entry] = {}
+        self._events: list[tuple[float, int, str, tuple[object, ...]]] = []
+        self._numbers = count()
+        tasks = [MANIFEST.id]
+        self.makers = [
+            self._node(subscriptions(MAIN_NET, tasks, CLASSES[number % len(CLASSES)]))
+            for number in range(nodes)
+        ]
+        every = all_subscriptions(MAIN_NET, tasks)
+        self._well_known = [self._node(every) for _ in range(max(1, nodes // NODES_PER_BOOTSTRAP))]
+        self._connect()
+
+    def clock(self) -> float:
+        """Seconds since the beginning."""
+        return self.now_s
+
+    def at(self, when_s: float, name: str, *what: object) -> None:
+        """Let something happen at a time."""
+        heapq.heappush(self._events, (when_s, next(self._numbers), name, what))
+
+    async def run(self, seconds: float) -> None:
+        """Let happen what is due within so many seconds."""
+        ends_s = self.now_s + seconds
+        while self._events and self._events[0][0] <= ends_s:
+            self.now_s, _, name, what = heapq.heappop(self._events)
+            if name == "hello":
+                await self._hello(*cast("tuple[Node, Node]", what))
+            elif name == "publish":
+                self._publish(*cast("tuple[Node, Entry]", what))
+            else:
+                node, entry = cast("tuple[Node, Entry]", what)
+                node.hear(entry)
+        self.now_s = ends_s
+
+    def _node(self, topics: tuple[str, ...]) -> Node:
+        name = PeerId(f"node {len(self.nodes)}")
+        self.nodes[name] = Node(name=name, topics=topics, world=self)
+        return self.nodes[name]
+
+    def _connect(self) -> None:
+        """Let each node dial as many as it does, a well-known one first, and join the meshes."""
+        everybody = [*self.nodes.values()]
+        for node in everybody:
+            known = self.chance.choice(self._well_known)
+            others = self.chance.sample(self.makers, min(TARGET_OUTBOUND, len(self.makers)) - 1)
+            for other in [known, *others]:
+                if other is not node and other.name not in node.peers:
+                    node.peers.add(other.name)
+                    other.peers.add(node.name)
+                    self.at(self.chance.uniform(0, REPEATED_S), "hello", node, other)
+        for node in everybody:
+            for topic in node.topics:
+                self._graft(node, topic)
+
+    def _graft(self, node: Node, topic: str) -> None:
+        mesh = node.mesh.setdefault(topic, set())
+        others = [
+            other
+            for other in (self.nodes[name] for name in sorted(node.peers))
+            if topic in other.topics and len(other.mesh.get(topic, ())) < _ROUTER.degree_high
+        ]
+        self.chance.shuffle(others)
+        if len(mesh) >= _ROUTER.degree_low:
+            return
+        for other in others[: _ROUTER.degree - len(mesh)]:
+            mesh.add(other.name)
+            other.mesh.setdefault(topic, set()).add(node.name)
+
+    async def _hello(self, node: Node, other: Node) -> None:
+        """One asks, both have heard of each other, and fetch what that calls for."""
+        mine, theirs = node.told(), other.told()
+        for side in (node, other):
+            side.spent["hellos"] += 1
+            side.spent["hello bytes"] += hello_bytes(len(mine)) + hello_bytes(len(theirs))
+        for asking, said in ((node, theirs), (other, mine)):
+            peer = other if asking is node else node
+            if differing := asking.syncer.differing(peer.name, said):
+                asking.spent["exchanges"] += 1
+                await asking.syncer.exchange(peer.name, differing)
+        self.at(self.now_s + REPEATED_S, "hello", node, other)
+
+    def _publish(self, author: Node, entry: Entry) -> None:
+        """Let a record spread over the mesh of each of its topics."""
+        author.hear(entry)
+        for topic in entry.topics:
+            if topic in author.mesh:
+                self._spread(author, topic, entry)
+
+    def _spread(self, author: Node, topic: str, entry: Entry) -> None:
+        reached: set[PeerId] = set()
+        under_way: list[tuple[float, PeerId, PeerId | None]] = [(self.now_s, author.name, None)]
+        while under_way:
+            when_s, name, sender = heapq.heappop(under_way)
+            node = self.nodes[name]
+            if sender is not None:
+                node.spent["gossip in"] += 1
+                node.spent["gossip bytes in"] += len(entry.wire)
+            if name in reached:
+                continue
+            reached.add(name)
+            if sender is not None:
+                self.at(when_s, "hear", node, entry)
+            for other in sorted(node.mesh[topic] - {sender}):
+                node.spent["gossip out"] += 1
+                node.spent["gossip bytes out"] += len(entry.wire)
+                if self.chance.random() >= LOSS:
+                    hop_s = self.chance.uniform(*HOP_S)
+                    heapq.heappush(under_way, (when_s + hop_s, other, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What nodes spent on average in so many seconds; how many lack something in the end."""
+
+    seconds: float
+    nodes: int
+    peers: float
+    mesh: float
+    spent: dict[str, float]
+    published: int
+    lacking: int
+
+
+def simulate(
+    nodes: int, *, experiments_per_day: float, seconds: float, settling_s: float, seed: int = 1
+) -> Outcome:
+    """Let nodes do so many experiments a day for so long, then only talk for a while."""
+    world = World(nodes, seed=seed)
+    published = _plan(world, experiments_per_day, seconds)
+    spent: Counter[str] = Counter()
+
+    async def live() -> None:
+        await world.run(seconds)
+        for node in world.makers:
+            spent.update(node.spent)
+        await world.run(settling_s)
+
+    asyncio.run(live())
+    wanted: dict[str, set[bytes]] = defaultdict(set)
+    for entry in world.by_wire.values():
+        for topic in entry.topics:
+            wanted[topic].add(entry.id)
+    everybody = world.makers
+    return Outcome(
+        seconds=seconds,
+        nodes=nodes,
+        peers=sum(len(node.peers) for node in everybody) / nodes,
+        mesh=sum(len(mesh) for node in everybody for mesh in node.mesh.values())
+        / sum(len(node.mesh) for node in everybody),
+        spent={name: total / nodes for name, total in sorted(spent.items())},
+        published=published,
+        lacking=sum(
+            any(not wanted[topic] <= node.records.keys() for topic in node.topics)
+            for node in everybody
+        ),
+    )
+
+
+def _plan(world: World, experiments_per_day: float, seconds: float) -> int:
+    """Have every node publish its sessions' records at its pace, each author at its own time."""
+    published = 0
+    for number, node in enumerate(world.makers):
+        made = [*entries(session(number, len(world.makers)))]
+        per_s = experiments_per_day / 86_400 * len(made) / EXPERIMENTS
+        # Somewhere within a session: in so short a time most come to no confirmation.
+        place, when_s = world.chance.randrange(len(made)), world.chance.expovariate(per_s)
+        while when_s < seconds:
+            entry = made[place % len(made)]
+            world.by_wire[entry.wire] = entry
+            world.at(when_s, "publish", node, entry)
+            published += 1
+            place, when_s = place + 1, when_s + world.chance.expovariate(per_s)
+    return published

@@ -1,0 +1,360 @@
+"""A node's research in a simulated machine: the loop's course around the decisions that ship.
+
+What is decided comes from `node.line.trial` and `protocol.rule`, run by run, as in the node; only
+the runs are invented. The course (bank, experiments, checkpoints, a head in doubt, plateaus with
+ablations and branches) is that of `node.loop`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from statistics import fmean
+
+from node.line.plateaus import (
+    REACH_SD,
+    BranchMove,
+    Climb,
+    Event,
+    Trend,
+    next_of_branch,
+    since_rise,
+)
+from node.line.trial import (
+    ANCHOR_PAIRS,
+    Confirmation,
+    Reading,
+    next_of_confirmation,
+    next_of_trial,
+)
+from node.store.jobs import PlannedRun, StoredOutcome
+from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted
+from protocol.runs import Role, Run
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+from tools.bench.rivals import Progress
+from tools.bench.worlds import Machine, draw_gain
+
+SD = 0.001  # of one run, in the metric's unit
+_LEVEL_NANO = NANO
+_TREE = bytes(32)
+
+
+@dataclass
+class Branch:
+    """Where a line went on from, what its head measured then, and how high it has been since.
+
+    `is_peers`: that is another's tree, which may itself be better than the head.
+    """
+
+    worth: float
+    is_peers: bool
+    head_nano: list[int]
+    experiments: int = 0
+    heights_sd: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Node:
+    """One line of research: `progress` is what its verified head truly gained.
+
+    `looks_back`: whether a head is ever in doubt, and its parts are asked about; `explores`:
+    whether it goes on from an earlier head where it gets nowhere.
+    """
+
+    machine: Machine
+    policy: Policy = DEFAULT
+    propose: Callable[[Random], float] = draw_gain
+    progress: Progress = field(default_factory=Progress)
+    stack: list[float] = field(default_factory=list)
+    bank_nano: list[int] = field(default_factory=list)
+    looks_back: bool = True
+    explores: bool = True
+    groups: list[list[float]] = field(default_factory=list)
+    judged_in: int = -1  # the session in which the stack was last judged near its end
+    session: int = 0
+    earlier: list[float] = field(default_factory=list)  # what the head measured in its last trial
+    last_stack: list[float] = field(default_factory=list)  # what the head was adopted for
+    parts: list[float] = field(default_factory=list)  # of the head, not yet asked about
+    taken_out: list[float] = field(default_factory=list)
+    trend: Trend = field(default_factory=Trend)
+    is_asked: bool = False  # a part of the head, since the line was last elsewhere
+    heads: list[float] = field(default_factory=lambda: [0.0])  # what each was truly worth
+    branch: "Branch | None" = None
+    tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
+    branches: int = 0
+
+    def work(self, runs: int) -> Progress:
+        """Spend so many runs."""
+        self.begin()
+        while self.machine.runs < runs:
+            self.go_on()
+        return self.progress
+
+    def begin(self) -> None:
+        """Measure the baseline."""
+        baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
+        self.groups.append(baseline)
+        self.bank_nano = [round(value * NANO) for value in baseline]
+
+    def go_on(self) -> None:
+        """Do what comes next: a checkpoint, a run for the bank, or an experiment."""
+        if self._is_checkpoint_due():
+            self._checkpoint()
+        elif self._bank_needs_a_run():
+            self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
+        elif not self._goes_elsewhere():
+            self._experiment()
+
+    @property
+    def _worth(self) -> float:
+        """What the working line truly gained."""
+        start = self.branch.worth if self.branch else self.progress.gain
+        return start + sum(self.stack) - sum(self.taken_out)
+
+    def _bank_needs_a_run(self) -> bool:
+        if self.machine.session != self.session:
+            # Another session measures everything a little off: what the last one said is stale.
+            self.session, self.bank_nano = self.machine.session, []
+        return len(self.bank_nano) < self.policy.bank_size
+
+    def _is_checkpoint_due(self) -> bool:
+        late = self.machine.share_of_session >= self.policy.session_share
+        is_last_chance = late and self.judged_in != self.machine.session
+        is_full = len(self.stack) >= self.policy.keeps_per_checkpoint
+        if self.branch:
+            return self._next_of_branch(self.branch, is_asked=is_full or is_last_chance) == "judge"
+        is_leaving = self.explores and self.trend.is_plateau
+        return bool(self.stack) and (is_full or is_last_chance or is_leaving)
+
+    # Elsewhere
+
+    def _goes_elsewhere(self) -> bool:
+        """Do what has its turn on a plateau, or leave a branch; say whether anything was done."""
+        if self.branch:
+            if self._next_of_branch(self.branch, is_asked=False) != "return":
+                return False
+            self._return()
+        elif not self.trend.is_plateau:
+            return False
+        elif self.looks_back and self.parts and not self.is_asked:
+            self.is_asked = True
+            self._ablate()
+        elif self.explores and (root := self.root()) is not None:
+            self._go_on_from(*root)
+        else:
+            return False
+        return True
+
+    def root(self) -> tuple[float, bool] | None:
+        """Return what the tree to go on from is worth, and whether it is another's.
+
+        It is the latest head least gone back to.
+        """
+        now = len(self.heads) - 1
+        near = [at for at in range(now) if self.heads[now] - self.heads[at] <= REACH_SD]
+        if not near:
+            return None
+        chosen = min(near, key=lambda at: (self.tried_roots[now, at], -at))
+        self.tried_roots[now, chosen] += 1
+        self.arrived(chosen)
+        return self.heads[chosen], False
+
+    def arrived(self, head: int) -> None:
+        """Hear that the working line is at one of its heads."""
+
+    def _go_on_from(self, worth: float, is_peers: bool) -> None:
+        self.branches += 1
+        self._note("left")
+        self.branch = Branch(worth=worth, is_peers=is_peers, head_nano=self.bank_nano)
+        self.stack, self.taken_out = [], []
+        self._measure_bank()
+
+    def _return(self) -> None:
+        self._leave_branch()
+        self._measure_bank()
+
+    def _leave_branch(self) -> None:
+        self._note("returned")
+        self.branch, self.is_asked, self.stack = None, False, []
+        self.arrived(len(self.heads) - 1)
+
+    def _measure_bank(self) -> None:
+        runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.bank_size)]
+        self.bank_nano = [self._measured(run) for run in runs]
+
+    def _next_of_branch(self, branch: Branch, *, is_asked: bool) -> BranchMove:
+        is_measured = not self._bank_needs_a_run()
+        climb = Climb(
+            experiments=branch.experiments,
+            since_rise=since_rise(branch.heights_sd),
+            lead_sd=self._height_sd() - self._height_sd(branch.head_nano) if is_measured else None,
+            has_gains=bool(self.stack) or branch.is_peers,
+        )
+        return next_of_branch(climb, is_asked=is_asked)
+
+    def _height_sd(self, bank_nano: Sequence[int] | None = None) -> float:
+        reading = self._reading()
+        return -fmean(reading.values(bank_nano or self.bank_nano)) / reading.noise.sd
+
+    def _note(self, event: Event) -> None:
+        self.trend = self.trend.after(event)
+
+    # At work
+
+    def _experiment(self) -> None:
+        gain = self.propose(self.machine.chance)
+        runs: list[PlannedRun] = []
+        reading, bank = self._reading(), self.bank_nano
+        while (move := next_of_trial(runs, bank, reading, is_current=True)) == "run":
+            runs.append(self._run("candidate", self._worth + gain, len(runs)))
+        if self.branch:
+            self.branch.experiments += 1
+            if len(bank) == self.policy.bank_size:
+                self.branch.heights_sd.append(self._height_sd(bank))
+        self._note("kept" if move == "keep" else "in_vain")
+        if move == "keep":
+            self.stack.append(gain)
+            self.bank_nano = [self._measured(runs[-1])]
+        below = fmean(reading.values(bank)) - reading.value(self._measured(runs[-1]))
+        self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Hear what came of the last proposal."""
+
+    def _checkpoint(self) -> None:
+        if self.machine.share_of_session >= self.policy.session_share:
+            self.judged_in = self.machine.session
+        worth = self._worth
+        confirmation = self._confirm(worth)
+        passed = confirmation.move == "pass"
+        self.judged(passed=passed, confirmation=confirmation)
+        if passed:
+            self._adopt(worth)
+        elif self.branch:
+            self._leave_branch()
+        else:
+            self._note("missed")
+            self.arrived(len(self.heads) - 1)
+        self.stack, self.taken_out = [], []
+        self._bank_from(confirmation)
+        if self.looks_back:
+            self._watch(confirmation)
+
+    def _adopt(self, worth: float) -> None:
+        """Let the head be what is truly worth so much."""
+        self.last_stack = [worth - self.progress.gain]
+        self.parts = [*([] if self.branch else self.parts), *self.stack]
+        self.progress.adopt(worth - self.progress.gain)
+        self.heads.append(worth)
+        self.branch, self.is_asked, self.trend = None, False, Trend()
+
+    def _watch(self, confirmation: Confirmation) -> None:
+        """Measure the head again if it did worse beside a missed stack than when it was adopted."""
+        passed = confirmation.move == "pass"
+        of_head = [pair.candidate if passed else pair.base for pair in confirmation.pairs]
+        later = [(run.metric_nano or 0) / NANO for run in of_head]
+        earlier, self.earlier = self.earlier, later
+        if passed or not earlier or not self.last_stack or fmean(later) <= fmean(earlier):
+            return
+        if has_drifted(earlier, later, self._reading().noise.sd):
+            self._remeasure()
+
+    def _remeasure(self) -> None:
+        worth = self.progress.gain
+        self.progress.gain -= sum(self.last_stack)
+        again = self._confirm(worth, policy=POWER)
+        if again.move == "pass":
+            self.progress.gain = worth
+        else:
+            self.parts, self.last_stack, self.trend = [], [], Trend()
+            self.heads.pop()
+            self.arrived(len(self.heads) - 1)
+        self._bank_from(again)
+
+    def _ablate(self) -> None:
+        """Ask what the newest part of the head is worth, and go on without it if nothing."""
+        part = self.parts.pop()
+        verified, self.progress.gain = self.progress.gain, self._worth - part
+        policy = replace(POWER, alpha=DEFAULT.alpha)
+        confirmation = self._confirm(self.progress.gain + part, policy=policy, anchor_pairs=0)
+        self.progress.gain = verified
+        if confirmation.latest and confirmation.latest.gain <= 0:
+            self.taken_out.append(part)
+            self.bank_nano = [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
+
+    def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
+        """Hear what came of the stack, before it is taken over or dropped."""
+
+    def _confirm(
+        self,
+        worth: float,
+        claim: Claim | None = None,
+        policy: Policy | None = None,
+        anchor_pairs: int = ANCHOR_PAIRS,
+    ) -> Confirmation:
+        """Put what is truly worth so much on trial against the verified head."""
+        runs: list[PlannedRun] = []
+        reading = replace(self._reading(), policy=policy or self.policy)
+        needs_anchor = anchor_pairs > 0 and self.progress.adopted > 0
+        while True:
+            confirmation = next_of_confirmation(
+                runs,
+                reading,
+                needs_anchor=needs_anchor,
+                anchor_pairs=anchor_pairs,
+                claim=claim,
+            )
+            if confirmation.move == "pair":
+                seed = len(runs)
+                runs.append(self._run("base", self.progress.gain, seed))
+                runs.append(self._run("candidate", worth, seed))
+            elif confirmation.move == "anchors":
+                runs += [self._run("anchor", 0.0, seed) for seed in range(ANCHOR_PAIRS)]
+            else:
+                break
+        for role in ("base", "candidate"):
+            of_role = [run for run in runs if run.role == role]
+            self.groups.append([self._value(run) for run in of_role])
+        return confirmation
+
+    def _bank_from(self, confirmation: Confirmation) -> None:
+        """Let the last pairs be the bank of whatever is the head now."""
+        passed = confirmation.move == "pass"
+        last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
+        self.bank_nano = [run.metric_nano or 0 for run in last]
+
+    def _reading(self) -> Reading:
+        noise = NoiseEstimate.from_class(SD).with_groups(self.groups)
+        return Reading(sign=1, noise=noise, policy=self.policy)
+
+    def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
+        nano = _LEVEL_NANO + round(self.machine.measure(-worth) * SD * NANO)
+        run = replace(_RUN, role=role, seed=seed, metric_nano=nano, secret_nano=nano)
+        outcome = StoredOutcome(run=run, log_tail="")
+        return PlannedRun(job_id=0, ordinal=seed, role=role, tree=_TREE, seed=seed, outcome=outcome)
+
+    def _measured(self, run: PlannedRun) -> int:
+        assert run.outcome is not None
+        assert run.outcome.run.metric_nano is not None
+        return run.outcome.run.metric_nano
+
+    def _value(self, run: PlannedRun) -> float:
+        return self._measured(run) / NANO
+
+
+_RUN = Run(
+    seed=0,
+    role="candidate",
+    metric_nano=0,
+    secret_nano=0,
+    ms=1,
+    cpu_ms=1,
+    serve_ms=1,
+    tokens=1,
+    peak_mem_bytes=1,
+    status="ok",
+    flags=(),
+    reason=None,
+    audit=None,
+)

@@ -1,0 +1,51 @@
+"""Invented research for simulations: what proposals are worth, and how machines scatter.
+
+Figures are in standard deviations of one run ("sd"); gains are positive if better. What proposers
+try is VERIFICATION's model: few patches are good, most do nothing, many harm.
+"""
+
+import random
+from dataclasses import dataclass
+
+from tests.protocol.scatter import Noise, normal
+
+GOOD_SHARE, BAD_SHARE = 0.05, 0.35
+RUNS_A_NIGHT = 96
+SESSION_SD = 0.5
+
+
+def draw_gain(chance: random.Random) -> float:
+    """Return what a proposal truly gains."""
+    drawn = chance.random()
+    if drawn < GOOD_SHARE:
+        return chance.uniform(1, 3)
+    return -chance.uniform(0, 2) if drawn < GOOD_SHARE + BAD_SHARE else 0.0
+
+
+@dataclass
+class Machine:
+    """Measures trees in sessions, each of which is off by a little, for all its runs alike."""
+
+    chance: random.Random
+    noise: Noise = normal
+    session_sd: float = SESSION_SD
+    runs_a_session: int = RUNS_A_NIGHT
+    runs: int = 0
+    offset: float = 0.0
+
+    def measure(self, value: float) -> float:
+        """Return what one run of a tree says that is truly worth `value`; lower is better."""
+        if self.runs % self.runs_a_session == 0:
+            self.offset = self.chance.gauss(0, self.session_sd)
+        self.runs += 1
+        return value + self.offset + self.noise(self.chance)
+
+    @property
+    def session(self) -> int:
+        """The number of the session that the next run is in."""
+        return self.runs // self.runs_a_session
+
+    @property
+    def share_of_session(self) -> float:
+        """How much of the session is over."""
+        return self.runs % self.runs_a_session / self.runs_a_session

@@ -1,0 +1,34 @@
+"""`make gpu PART=compare|noise|pipeline`: figures of this machine's card, in build/gpu/PART.json.
+
+Without a card the same runs at toy size on the CPU, and its figures are of no card.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_HOME = Path(__file__).parents[2] / "build" / "gpu"
+
+
+def main() -> int:
+    """Run the part that the command line names; 1 if it could not be measured."""
+    if sys.version_info < (3, 11):  # noqa: UP036 -- up to here older ones get as well
+        sys.exit("arnode needs Python 3.11 or newer: name one, as make gpu PYTHON=python3.12")
+    from tools.gpu.parts import PARTS, Options, measure
+
+    parser = argparse.ArgumentParser(prog="python -m tools.gpu")
+    parser.add_argument("part", choices=[*PARTS], metavar="|".join(PARTS))
+    parser.add_argument("--seconds", type=int, help="training budget of a run")
+    parser.add_argument("--minutes", type=float, help="for the whole part (8.5; at toy size 2)")
+    parser.add_argument("--out", type=Path, help="where the figures go (build/gpu/PART.json)")
+    parser.add_argument("--home", type=Path, default=_HOME, help="where the text is kept")
+    parser.add_argument("--runs", type=int, help="pairs, seeds or experiments at most (3, 5, 3)")
+    parser.add_argument("--memory", type=float, default=24.0, help="GiB of the emulated card")
+    parser.add_argument("--points", type=int, default=99, help="ablations or sizes at most")
+    parser.add_argument("--from-point", type=int, default=0, help="the number of the first")
+    given = parser.parse_args()
+    return measure(Options(**vars(given)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

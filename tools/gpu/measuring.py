@@ -1,0 +1,162 @@
+"""Runs of sources on the machine's device, one after another, until the time is up.
+
+What a document says of a run is measured outside the sandbox, but for `self_reported`: the last
+rate that one of our own two scripts printed, which nothing is decided by.
+"""
+
+import re
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import fmean, variance
+from typing import Final
+
+from protocol.source import Source
+from protocol.units import NANO
+from tests.trainer.runners import SPLIT, runner_of
+from tools.gpu.card import Machine
+from tools.gpu.ground import Ground
+from tools.gpu.progress import told
+from tools.gpu.sources import Shape
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage
+from trainer.runner import Runner
+from trainer.sandbox.compiled import CompiledCode
+
+_RATE: Final = re.compile(r", ([\d,]+) tokens/s$", re.MULTILINE)
+
+Figures = dict[str, object]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a part found so far; whatever ends it, these figures stand."""
+
+    figures: Figures = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+
+class Session:
+    """A calibrated runner and the time that is left. Make one with `begin`, end it with `close`."""
+
+    def __init__(self, ground: Ground, machine: Machine, *, ends_s: float, compiled: Path) -> None:
+        self.task, self.data, self.machine = ground.task, ground.data, machine
+        device = machine.device
+        code = CompiledCode(
+            compiled,
+            baseline=ground.task.source.tree,
+            setting=f"{device.slug}-torch{machine.torch}",
+        )
+        self._runner: Runner = runner_of(ground.task, ground.data, device, code)
+        self._ends_s = ends_s
+        self._longest_s = 0.0
+
+    async def begin(self, seed: int) -> RunOutcome:
+        """Run the baseline, which is what all that follows is held against. Raises ArnodeError."""
+        return await self._timed(
+            "ours, the baseline", lambda: self._runner.calibrate(seed, split=SPLIT)
+        )
+
+    async def run(
+        self, what: str, source: Source, seed: int, *, audited: bool = True
+    ) -> RunOutcome:
+        """Run a source from start to audit, with nothing beside it."""
+        run = partial(self._runner.run, source, seed, split=SPLIT)
+        return await self._timed(what, lambda: run(needs_audit=lambda _one, _other: audited))
+
+    async def run_beside(
+        self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]
+    ) -> RunOutcome:
+        """Run a source; the next may begin when `on_trained` is called."""
+        return await told(what, self._runner.run(source, seed, split=SPLIT, on_trained=on_trained))
+
+    @property
+    def tolerance_nats(self) -> Figures:
+        """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
+        if self._runner.baseline_cost is None:
+            return {}
+        found = self._runner.baseline_cost.audited.tolerance
+        return {"mean": found.mean, "single": found.tau}
+
+    @property
+    def left_s(self) -> float:
+        """The seconds that are left."""
+        return self._ends_s - time.monotonic()
+
+    def has_time_for(self, runs: int = 1) -> bool:
+        """Whether that many runs as long as the longest so far end in time."""
+        return runs * self._longest_s <= self.left_s
+
+    async def close(self) -> None:
+        """End what waits."""
+        await self._runner.close()
+
+    async def _timed(
+        self, what: str, run: Callable[[], Coroutine[object, object, RunOutcome]]
+    ) -> RunOutcome:
+        started_s = time.monotonic()
+        outcome = await told(what, run())
+        self._longest_s = max(self._longest_s, time.monotonic() - started_s)
+        return outcome
+
+
+def figures_of(outcome: RunOutcome) -> Figures:
+    """Return what a document says of one run."""
+    return {
+        "seed": outcome.seed,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "val_bpb": bits(outcome.metric_nano),
+        "secret_bpb": bits(outcome.secret_nano),
+        "trained_s": seconds_in(outcome.stages, "train", "train"),
+        "scored_s": seconds_in(outcome.stages, "claim", "load", "score"),
+        "audited_s": seconds_in(outcome.stages, "audit", "load", "score"),
+        "self_reported": {"tokens_per_s": tokens_per_s(outcome)},
+    }
+
+
+def bits(nano: int | None) -> float | None:
+    """Return a metric in bits per byte."""
+    return None if nano is None else nano / NANO
+
+
+def tokens_per_s(outcome: RunOutcome) -> int | None:
+    """Return the last rate that the script printed, None if it printed none."""
+    found = _RATE.findall(outcome.log_tail)
+    return int(found[-1].replace(",", "")) if found else None
+
+
+def seconds_in(stages: Iterable[Stage], part: str, *names: str) -> float:
+    """Return the seconds that a run spent in stages of a part."""
+    spent = sum(
+        stage.end_ms - stage.start_ms
+        for stage in stages
+        if stage.part == part and stage.name in names
+    )
+    return round(spent / 1000, 3)
+
+
+def pooled_sd(*groups: list[float]) -> float | None:
+    """Return the standard deviation within groups of runs; None if none has two."""
+    squares = [(len(group) - 1) * variance(group) for group in groups if len(group) > 1]
+    degrees = sum(len(group) - 1 for group in groups if len(group) > 1)
+    return (sum(squares) / degrees) ** 0.5 if degrees else None
+
+
+def metrics_of(outcomes: Iterable[RunOutcome]) -> list[float]:
+    """Return the metrics of the runs that came through, in bits per byte."""
+    return [each.metric_nano / NANO for each in outcomes if each.metric_nano is not None]
+
+
+def rates_of(outcomes: Iterable[RunOutcome], shape: Shape, peak_flops: float | None) -> Figures:
+    """Return the script's own word on its speed, and the share of the card's peak that this is."""
+    told_rates = [rate for rate in map(tokens_per_s, outcomes) if rate is not None]
+    rate = fmean(told_rates) if told_rates else None
+    flops = shape.flops_per_token
+    return {
+        "self_reported": {"tokens_per_s": rate and round(rate)},
+        "flops_per_token": flops,
+        "mfu": round(rate * flops / peak_flops, 4) if rate and peak_flops else None,
+    }

@@ -1,0 +1,90 @@
+"""`make soak PART=…`: run one long proof and append its figures to docs/soak.jsonl.
+
+A proof keeps its home under build/soak/, so that one that was interrupted goes on where it was.
+Those on planted patches keep their real runs in build/soak/kept/, which a proof that holds leaves.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tools.figures import provenance
+from tools.paths import ROOT
+from tools.soak.aa import run_aa
+from tools.soak.fuzz import run_fuzz
+from tools.soak.gossip import run_gossip
+from tools.soak.hostile import run_hostile
+from tools.soak.ingest import run_ingest
+from tools.soak.kills import run_kills
+from tools.soak.knobs import run_knobs
+from tools.soak.liars import run_liars
+from tools.soak.marked import run_marked
+from tools.soak.model import run_model
+from tools.soak.night import run_night
+from tools.soak.planted import run_planted
+from tools.soak.traffic import run_traffic
+from tools.soak.try_ import run_try
+from tools.soak.verify import run_verify
+
+FIGURES = ROOT / "docs" / "soak.jsonl"
+HOMES = ROOT / "build" / "soak"
+
+Figures = Mapping[str, object]
+PARTS: dict[str, Callable[[Path], Figures]] = {
+    "night": lambda home: run_night(home / "tiny", minutes=60),
+    "text": lambda home: run_night(home, minutes=15, text=litellm_sources(home)),
+    "aa": lambda home: run_aa(home / "home", 300),
+    "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0, aim_every=10),
+    "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
+    "hostile": run_hostile,
+    "fuzz": run_fuzz,
+    "try": lambda home: run_try(home, 20),
+    "verify": run_verify,
+    "planted": run_planted,
+    "liars": run_liars,
+    "gossip": run_gossip,
+    "traffic": run_traffic,
+    "knobs": run_knobs,
+    "model": run_model,
+    "tests": run_marked,
+}
+
+
+def litellm_sources(folder: Path) -> Path:
+    """Gather the installed litellm's `.py` files, which no sandbox shows, into one text file."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or spec.origin is None:
+        sys.exit(
+            "litellm is not installed here: `.venv/bin/pip install -c constraints.txt '.[llm]'`"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    text = folder / "litellm.txt"
+    if not text.exists():
+        files = sorted(Path(spec.origin).parent.rglob("*.py"))
+        text.write_text("\n\n".join(file.read_text(encoding="utf-8") for file in files))
+    return text
+
+
+def main() -> int:
+    """Run the part that the command line names."""
+    parser = argparse.ArgumentParser(prog="make soak PART=")
+    parser.add_argument("part", choices=[*PARTS])
+    part: str = parser.parse_args().part
+    home = HOMES / part
+    home.mkdir(parents=True, exist_ok=True)
+    figures = {"part": part, **provenance(), **PARTS[part](home)}
+    with FIGURES.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(figures) + "\n")
+    print(json.dumps(figures, indent=2))
+    if figures["holds"]:
+        shutil.rmtree(home)  # one that failed leaves its home to be read
+    return 0 if figures["holds"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A/A: a node whose every proposal changes nothing, so that all it finds would be chance.
+
+It holds when nothing was adopted and no honest run was rejected, timed out or failed.
+"""
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from agent.proposal import Context, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import line_edit, reapply
+from node.home.home import Home
+from node.line.session import find_task
+from node.loop.agenda import Goal
+from node.running.node import open_node
+from node.running.running import run_node
+from node.settings.config import Config
+from node.store.store import Store
+from node.terminal.progress import reporting
+from protocol.kinds import ResultBody
+
+_AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs
+
+
+class NullProposer:
+    """Proposes one more constant that nobody reads: another canonical AST, the same training."""
+
+    def propose(self, context: Context) -> Proposal | None:
+        """Return a change of nothing."""
+        path = context.editable[0]
+        text = context.source[path].decode()
+        at = text.index("\nimport ") + 1
+        for number in range(1_000_000):
+            edit = line_edit(path, text, at, at, f"NOTHING_{number} = {number}\n")
+            source = reapply((edit,), context.source)
+            if source is not None and not context.tried(mark := fingerprint(source)):
+                return Proposal(
+                    parent=context.source.tree,
+                    source=source,
+                    edits=(edit,),
+                    key=f"nothing:{number}",
+                    title=f"Change nothing, for the {number}th time",
+                    why="An A/A measurement.",
+                    proposer="null",
+                    fingerprint=mark,
+                )
+        return None
+
+
+def run_aa(home: Path, runs: int, task: str = "tiny") -> dict[str, object]:
+    """Let it work until so many runs have ended (it goes on where it was) and count."""
+    place = Home(home)
+    while (counted := _figures(place))["runs"] < runs:  # type: ignore[operator]
+        subprocess.run([sys.executable, "-m", "tools.soak.aa", str(home), task], check=True)
+    return counted
+
+
+def _figures(home: Home) -> dict[str, object]:
+    statuses: Counter[str] = Counter()
+    reasons: list[str] = []
+    stages: Counter[str] = Counter()
+    contended = 0
+    if not home.store.exists():
+        return {"runs": 0}
+    with Store.open_read_only(home) as store:
+        for record in store.records("result"):
+            assert isinstance(record.body, ResultBody)
+            stages[record.body.stage] += 1
+            for run in record.body.runs:
+                statuses[run.status] += 1
+                contended += "contended" in run.flags
+                reasons += [run.reason] if run.reason else []
+        adoptions = len(store.records("adopt"))
+    return {
+        "runs": sum(statuses.values()),
+        "statuses": dict(statuses),
+        "stages": dict(stages),
+        "contended": contended,
+        "reasons": reasons,
+        "adoptions": adoptions,
+        "holds": adoptions == 0 and set(statuses) == {"ok"},
+    }
+
+
+async def _work(home: Home, task_name: str) -> None:
+    config = Config(task=task_name)
+    with reporting() as progress:
+        task = find_task(home, name=task_name, text=None, progress=progress)
+        async with open_node(
+            home,
+            config,
+            task,
+            Goal(max_experiments=_AT_ONCE),
+            proposer=NullProposer(),
+            progress=progress,
+        ) as node:
+            await run_node(node)
+
+
+def main() -> None:
+    """Run one session."""
+    home = Home(Path(sys.argv[1]))
+    home.prepare()
+    with home.lock():
+        asyncio.run(_work(home, sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Three ways to search the same knobs over the same ranges, each with so many runs in all.
+
+Each measures the task's baseline first, which is where an arnode starts as well, and names a head
+when its runs are spent. Of a run they learn what the public split says, None if it failed.
+"""
+
+import math
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from agent.knobs.changes import Change, edits_of
+from agent.knobs.proposer import KnobsProposer
+from agent.proposal import Context, Decision, Outcome
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from agent.source.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
+from protocol.rule import DEFAULT, passes_recheck, passes_screen
+from protocol.source import Source
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+from trainer.task_folder.task import Task
+
+if TYPE_CHECKING:
+    import optuna
+
+Measure = Callable[[Source], Awaitable[float | None]]
+
+
+class OutOfRuns(Exception):  # noqa: N818 -- how every search ends
+    """The budget is spent."""
+
+
+class Search:
+    """A search of a task's knobs; `head` is what it would name now."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self.task = task
+        self.seed = seed
+        self.head = task.source
+        # The canonical ASTs in the order in which they came up.
+        self.proposed = [fingerprint(task.source)]
+
+    async def run(self, measure: Measure) -> None:
+        """Search until `measure` raises OutOfRuns."""
+        raise NotImplementedError
+
+
+class UniformSearch(Search):
+    """Draws every knob uniformly over its range and names the source with the best run."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        super().__init__(task, seed)
+        self._best = math.inf
+
+    async def run(self, measure: Measure) -> None:
+        """Search until `measure` raises OutOfRuns."""
+        chance = random.Random(self.seed)
+        await self._look(measure, self.task.source)
+        while True:
+            draws = {knob.name: _drawn(knob, chance) for knob in _knobs(self.task)}
+            await self._look(measure, _with_values(self.task, draws))
+
+    async def _look(self, measure: Measure, source: Source) -> float:
+        value = await measure(source)
+        self.proposed.append(fingerprint(source))
+        if value is not None and value < self._best:
+            self._best, self.head = value, source
+        return math.inf if value is None else value
+
+
+class ParzenSearch(UniformSearch):
+    """Optuna's TPE as it comes, told of the baseline first and of failures as infinitely bad."""
+
+    async def run(self, measure: Measure) -> None:
+        """Search until `measure` raises OutOfRuns."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=self.seed))
+        knobs = _knobs(self.task)
+        study.enqueue_trial({knob.name: _coordinate(knob) for knob in knobs})
+        while True:
+            trial = study.ask()
+            values = {knob.name: _suggested(knob, trial) for knob in knobs}
+            study.tell(trial, await self._look(measure, _with_values(self.task, values)))
+
+
+class KnobsSearch(Search):
+    """The built-in proposer under the rule of the working line, screens, rechecks and banks all
+    counted; its head is the working line."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        super().__init__(task, seed)
+        self.history: list[Outcome] = []
+        self._noise = NoiseEstimate.from_class(task.manifest.noise_floor_nano / NANO)
+
+    async def run(self, measure: Measure) -> None:
+        """Search until `measure` raises OutOfRuns, or nothing is left to propose."""
+        bank = [
+            value
+            for _ in range(DEFAULT.bank_size)
+            if (value := await measure(self.head)) is not None
+        ]
+        self._noise = self._noise.with_groups([bank])
+        proposer = KnobsProposer()
+        while (proposal := proposer.propose(self._context())) is not None:
+            self.proposed.append(proposal.fingerprint)
+            decision, last = await self._trial(measure, proposal.source, bank)
+            self.history.append(
+                Outcome(
+                    key=proposal.key,
+                    decision=decision,
+                    gain_sd=None if last is None else (fmean(bank) - last) / self._noise.sd,
+                    title=proposal.title,
+                    edits=proposal.edits,
+                    metric=last,
+                    values=knob_values(proposal.source, self.task.editable, self.task.knobs),
+                )
+            )
+            if decision == "kept" and last is not None:
+                self.head = proposal.source
+                again = await measure(self.head)
+                bank = [last] if again is None else [last, again]
+
+    async def _trial(
+        self, measure: Measure, source: Source, bank: list[float]
+    ) -> tuple[Decision, float | None]:
+        screen = await measure(source)
+        if screen is None:
+            return "failed", None
+        if not passes_screen(screen, bank, self._noise.sd, DEFAULT):
+            return "screened_out", screen
+        recheck = await measure(source)
+        if recheck is None:
+            return "failed", None
+        is_kept = passes_recheck(recheck, bank, self._noise.sd, DEFAULT)
+        return ("kept" if is_kept else "rechecked_out"), recheck
+
+    def _context(self) -> Context:
+        return Context(
+            source=self.head,
+            editable=self.task.editable,
+            knobs=self.task.knobs,
+            moves=(),
+            history=tuple(self.history),
+            tried=frozenset(self.proposed).__contains__,
+            seed=self.seed + len(self.history),
+        )
+
+
+def _knobs(task: Task) -> tuple[Knob, ...]:
+    return find_knobs(task.source, task.editable, task.knobs)
+
+
+def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
+    changes = [Change(knob, values[knob.name]) for knob in _knobs(task)]
+    changed = [change for change in changes if not change.does_nothing]
+    source = reapply(edits_of(task.source, changed), task.source)
+    if source is None:
+        raise ValueError("a knob of the baseline cannot be changed")
+    return source
+
+
+def _options(knob: Knob) -> list[Scalar]:
+    """Return all values of a knob without an axis, in the task's order."""
+    if knob.spec is not None and knob.spec.choices:
+        return list(knob.spec.choices)
+    return [knob.value, *knob.choices]
+
+
+def _whole(axis: Axis) -> range | None:
+    """Return the coordinates of an axis of whole numbers with equal steps."""
+    if axis.is_whole and axis.kind in ("linear", "power"):
+        return range(round(axis.low), round(axis.high) + 1)
+    return None
+
+
+def _drawn(knob: Knob, chance: random.Random) -> Scalar:
+    axis = axis_of(knob)
+    if axis is None:
+        return chance.choice(_options(knob))
+    whole = _whole(axis)
+    return axis.value(chance.choice(whole) if whole else chance.uniform(axis.low, axis.high))
+
+
+def _coordinate(knob: Knob) -> Scalar:
+    axis = axis_of(knob)
+    if axis is None or isinstance(knob.value, str):
+        return knob.value
+    at = axis.position(knob.value)
+    return round(at) if _whole(axis) else at
+
+
+def _suggested(knob: Knob, trial: "optuna.Trial") -> Scalar:
+    axis = axis_of(knob)
+    if axis is None:
+        chosen = trial.suggest_categorical(knob.name, _options(knob))
+        assert chosen is not None, "it was no option"
+        return chosen
+    whole = _whole(axis)
+    if whole:
+        return axis.value(trial.suggest_int(knob.name, whole[0], whole[-1]))
+    return axis.value(trial.suggest_float(knob.name, axis.low, axis.high))

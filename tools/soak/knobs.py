@@ -1,0 +1,266 @@
+"""The knobs proposer alone against uniform random search and Optuna's TPE, on a fifth of `tiny`.
+
+`RUNS` training runs an arm and repetition, everything included. The head that an arm names is then
+measured with seeds that it never saw, on the secret split, against the baseline with the same
+seeds: that gain, or 0 where it is a loss and would not be adopted, is its verified head.
+
+The runs are the production runner's on warm processes without walls (`tools.soak.warm`), which is
+three times as fast; that they measure what sandboxed ones do, to the bit, is looked at first. Every
+run is written down as it ends, and every search is played again from what is written, which goes on
+only if it asks for the same sources in the same order.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean, median, quantiles, stdev
+
+from protocol.errors import ArnodeError
+from protocol.runs import MAX_SEED
+from protocol.source import Source
+from protocol.units import NANO
+from tools.paths import TASKS
+from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
+from tools.soak.warm import forked_runs
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.text.token_cache import write_atomically
+from trainer.runner import Runner
+from trainer.task_folder.task import Task
+
+RUNS = 40
+REPETITIONS = 10
+FRESH_SEEDS = 16  # 4 leave a head's gain uncertain by 0.7 sd of a run, more than arms may differ by
+TASK = TASKS / "fifth"
+ARMS: Mapping[str, type[Search]] = {
+    "knobs": KnobsSearch,
+    "tpe": ParzenSearch,
+    "uniform": UniformSearch,
+}
+_SPLIT = b"the key of one secret split for every arm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """One run as it is written down. Metrics in 1e-9 units, None unless the status is `ok`."""
+
+    tree: str
+    seed: int
+    status: str
+    public_nano: int | None
+    secret_nano: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is written of one search or repetition, and how far it was read."""
+
+    path: Path
+    runs: list[Noted] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, path: Path) -> "Notes":
+        """What is written there."""
+        said = json.loads(path.read_bytes()) if path.exists() else []
+        return cls(path, [Noted(**one) for one in said])
+
+    def add(self, run: Noted) -> None:
+        """Write down one more."""
+        self.runs.append(run)
+        write_atomically(self.path, json.dumps([asdict(one) for one in self.runs]).encode())
+
+
+class Bench:
+    """Makes the runs that are not written yet. One process trains or scores at a time."""
+
+    def __init__(self, task: Task, runner: Runner, folder: Path) -> None:
+        self.task = task
+        self._runner = runner
+        self._folder = folder
+
+    async def search(self, arm: str, repetition: int) -> Search:
+        """Play a search to its end and return it. Raises ArnodeError if it differs from itself."""
+        notes = Notes.at(self._folder / f"{arm}-{repetition}.json")
+        seeds = _seeds("search", repetition, RUNS)
+        search = ARMS[arm](self.task, repetition)
+        asked = 0
+
+        async def measure(source: Source) -> float | None:
+            nonlocal asked
+            if asked == RUNS:
+                raise OutOfRuns
+            if asked == len(notes.runs):
+                notes.add(await self._run(source, seeds[asked]))
+                _tell(notes)
+            noted = notes.runs[asked]
+            if noted.tree != source.tree.hex():
+                raise ArnodeError(
+                    f"{notes.path}: run {asked + 1} was of another source",
+                    "the search has changed since, or is not deterministic: remove the file",
+                )
+            asked += 1
+            return None if noted.public_nano is None else noted.public_nano / NANO
+
+        with suppress(OutOfRuns):
+            await search.run(measure)
+        return search
+
+    async def verified(self, head: Source, repetition: int) -> float:
+        """Return what a head gains over the baseline with fresh seeds, at least 0."""
+        notes = Notes.at(self._folder / f"fresh-{repetition}.json")
+        gains = []
+        for seed in _seeds("fresh", repetition, FRESH_SEEDS):
+            base = await self._fresh(notes, self.task.source, seed)
+            metric = await self._fresh(notes, head, seed)
+            if base is None or metric is None:  # what fails is not adopted
+                return 0.0
+            gains.append(base - metric)
+        return max(0.0, fmean(gains))
+
+    async def _fresh(self, notes: Notes, source: Source, seed: int) -> float | None:
+        """Return a run's metric on the secret split, None if it failed."""
+        tree = source.tree.hex()
+        while True:
+            for noted in notes.runs:
+                if (noted.tree, noted.seed) == (tree, seed):
+                    return None if noted.secret_nano is None else noted.secret_nano / NANO
+            notes.add(await self._run(source, seed))
+
+    async def _run(self, source: Source, seed: int) -> Noted:
+        began = time.monotonic()
+        # Nobody cheats here, and an audit changes no metric.
+        outcome = await self._runner.run(
+            source, seed, split=_SPLIT, needs_audit=lambda _public, _secret: False
+        )
+        return Noted(
+            tree=source.tree.hex(),
+            seed=seed,
+            status=outcome.status,
+            public_nano=outcome.metric_nano,
+            secret_nano=outcome.secret_nano,
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+
+@asynccontextmanager
+async def open_bench(folder: Path) -> AsyncIterator[Bench]:
+    """A bench whose notes are in a folder. Raises ArnodeError where walls change a metric."""
+    kept = folder.parent / "kept"
+    task = load_task(TASK, data_dir=kept / "data")
+    data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
+    async with _runner(task, data) as walled:
+        behind_walls = await walled.calibrate(0, split=_SPLIT)
+    with forked_runs():
+        async with _runner(task, data) as runner:
+            without = await runner.calibrate(0, split=_SPLIT)
+            if (without.metric_nano, without.secret_nano) != (
+                behind_walls.metric_nano,
+                behind_walls.secret_nano,
+            ):
+                raise ArnodeError(
+                    "the baseline measures otherwise in a sandbox than without",
+                    "compare what each imports: `tools/soak/warm.py`",
+                )
+            yield Bench(task, runner, folder)
+
+
+@asynccontextmanager
+async def _runner(task: Task, data: TaskData) -> AsyncIterator[Runner]:
+    runner = Runner(
+        task,
+        data,
+        audit_key=b"a test's key",
+    )
+    try:
+        yield runner
+    finally:
+        await runner.close()
+
+
+def run_knobs(folder: Path) -> dict[str, object]:
+    """Make what is missing of all searches and return their figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_compared(folder))
+
+
+async def _compared(folder: Path) -> dict[str, object]:
+    heads: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    repeated = 0
+    async with open_bench(folder) as bench:
+        for repetition in range(REPETITIONS):
+            for arm in ARMS:
+                search = await bench.search(arm, repetition)
+                heads[arm].append(await bench.verified(search.head, repetition))
+                print(f"{arm} {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
+            # Again, from the notes alone.
+            played = await bench.search("knobs", repetition)
+            repeated += len(played.proposed) - len(set(played.proposed))
+    return _figures(folder, heads, repeated)
+
+
+def _figures(
+    folder: Path, heads: Mapping[str, Sequence[float]], repeated: int
+) -> dict[str, object]:
+    notes = {path.stem: Notes.at(path).runs for path in sorted(folder.glob("*.json"))}
+    task = load_task(TASK, data_dir=folder.parent / "kept" / "data")
+    baseline = task.source.tree.hex()
+    bases = [
+        run.secret_nano / NANO
+        for name, runs in notes.items()
+        for run in runs
+        if name.startswith("fresh") and run.tree == baseline and run.secret_nano is not None
+    ]
+    middle = {arm: median(gains) for arm, gains in heads.items()}
+    return {
+        "task": task.name,
+        "runs": RUNS,
+        "repetitions": REPETITIONS,
+        "fresh_seeds": FRESH_SEEDS,
+        "baseline": round(fmean(bases), 4),
+        "noise_sd": round(stdev(bases), 4),
+        "median": {arm: round(gain, 4) for arm, gain in middle.items()},
+        "mean": {arm: round(fmean(gains), 4) for arm, gains in heads.items()},
+        "repetitions_won_against": {
+            arm: sum(own > other for own, other in zip(heads["knobs"], heads[arm], strict=True))
+            for arm in ARMS
+            if arm != "knobs"
+        },
+        "quartiles": {
+            arm: [round(gain, 4) for gain in quantiles(gains, method="inclusive")[::2]]
+            for arm, gains in heads.items()
+        },
+        "verified_heads": {arm: [round(gain, 4) for gain in heads[arm]] for arm in heads},
+        "runs_without_metric": {
+            arm: sum(
+                run.status != "ok" for name in notes if name.startswith(arm) for run in notes[name]
+            )
+            for arm in ARMS
+        },
+        "repeated": repeated,
+        # Else there would be no figures.
+        "played_again_alike": True,
+        "measured_as_in_a_sandbox": True,
+        "minutes": round(sum(run.seconds for runs in notes.values() for run in runs) / 60),
+        "holds": middle["knobs"] > middle["uniform"]
+        and middle["knobs"] >= middle["tpe"]
+        and not repeated,
+    }
+
+
+def _tell(notes: Notes) -> None:
+    run = notes.runs[-1]
+    metric = run.status if run.public_nano is None else f"{run.public_nano / NANO:.4f}"
+    said = f"  {notes.path.stem}, run {len(notes.runs)}: {metric}, {run.seconds:.0f} s"
+    print(said, file=sys.stderr, flush=True)
+
+
+def _seeds(what: str, repetition: int, count: int) -> list[int]:
+    chance = random.Random(f"{what} {repetition}")
+    return [chance.randrange(MAX_SEED + 1) for _ in range(count)]

@@ -1,0 +1,21 @@
+"""The tests that take minutes each and are no part of `make test`: how long each took."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from tools.paths import ROOT
+
+
+def run_marked(home: Path) -> dict[str, object]:
+    """Run them one after the other."""
+    report = home / "report.xml"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "soak", f"--junitxml={report}"],
+        cwd=ROOT,
+        check=False,
+    )
+    cases = ET.parse(report).iter("testcase")  # noqa: S314 (pytest has just written it)
+    seconds = {case.attrib["name"]: round(float(case.attrib["time"]), 1) for case in cases}
+    return {"seconds": seconds, "holds": done.returncode == 0}

@@ -1,0 +1,271 @@
+"""One node of a swarm as a process: the core's side of the network as it ships, no research.
+
+    python -m tools.soak.member HOME LISTEN INVITE
+
+It says on standard output when its network is up, then answers each line on standard input by one
+line of JSON, and ends with its input:
+
+    rate R    publish R records a second from now on, as a node's experiments come (0: none)
+    look      what is here: digests, peers, what this process holds
+
+What arrives is noted in HOME.arrivals, a line for each record: its id, how it came (`own`,
+`gossip`, `sync`), and the nanoseconds of the machine's monotonic clock, which all processes share.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final
+
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.line.identity import identity_of
+from node.line.publication import Publication
+from node.line.session import Subject
+from node.networks.invites import read_invite
+from node.peering.membership import Membership, taking_part
+from node.peering.reading import Read
+from node.settings.config import Config
+from node.settings.network_definition import Network
+from node.store.blobs import Blobs
+from node.store.intake import Report
+from node.store.store import Store
+from protocol.attestation import attestation_seed, prove_seeds
+from protocol.changes import Origin
+from protocol.kinds import Env, Run
+from protocol.runs import Role
+from protocol.source import Source
+from protocol.topics import subscriptions
+from tests.protocol.examples import MANIFEST
+
+HARDWARE_CLASS: Final = "cpu-x86_64"
+# Of a node's experiments, one in so many …
+_CONFIRMED: Final = 20  # … ends a checkpoint that passed, and is adopted
+_ATTESTED: Final = 12  # … is followed by running somebody's claim again
+_NOISE: Final = 30
+_RECORDS_EACH: Final = 3.3  # that an experiment makes, by these
+_PROGRAM: Final = "".join(f"LAYER_{number} = {number * 37 % 101}\n" for number in range(150))
+_LEVEL_NANO: Final = 1_250_000_000
+
+
+class Arrivals:
+    """Notes which records a store takes in, how and when."""
+
+    def __init__(self, file: TextIOWrapper, store: Store) -> None:
+        self.own = 0  # how many were made here: of its intents a node keeps the newest
+        self._file = file
+        self._take = store.take
+        vars(store)["take"] = self._noting
+
+    def note(self, ids: Iterable[bytes], way: str) -> None:
+        """Write these down as here since now."""
+        now = time.monotonic_ns()
+        noted = [f"{one.hex()} {way} {now}\n" for one in ids]
+        self.own += len(noted) if way == "own" else 0
+        self._file.writelines(noted)
+        self._file.flush()
+
+    def _noting(self, read: Read, *, now_ms: int, net: str) -> Report:
+        report = self._take(read, now_ms=now_ms, net=net)
+        task = asyncio.current_task()
+        self.note(report.new, "gossip" if task and task.get_name() == "hearing" else "sync")
+        return report
+
+
+class Author:
+    """Publishes records as experiments make them, the figures of their runs invented."""
+
+    def __init__(
+        self, publication: Publication, store: Store, blobs: Blobs, arrivals: Arrivals
+    ) -> None:
+        self._publication = publication
+        self._store = store
+        self._blobs = blobs
+        self._arrivals = arrivals
+        self._chance = random.Random(publication.author)
+        self._base = blobs.put_source(Source.of({"train.py": _PROGRAM.encode()}))
+        self._number = store.record_count(publication.author)
+        self.rate = 0.0
+        self.changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Publish at the rate, for ever; what took too long is made up for."""
+        due_s = time.monotonic()
+        while True:
+            if not self.rate:
+                self.changed.clear()
+                await self.changed.wait()
+                due_s = time.monotonic()
+            due_s += self._chance.expovariate(self.rate / _RECORDS_EACH)
+            await asyncio.sleep(due_s - time.monotonic())
+            if self.rate:
+                await self._experiment()
+
+    async def _experiment(self) -> None:
+        self._number += 1
+        publication, number = self._publication, self._number
+        with self._store.transaction():
+            intent = publication.intent(self._base, f"Layer {number}", ttl_s=600)
+        self._arrivals.note([intent.id], "own")
+        await asyncio.sleep(self._chance.uniform(0, 0.1))  # what a run takes, but for its length
+        line = f"LAYER_{number % 150} = {self._chance.random()}\n"
+        source = Source.of({"train.py": (_PROGRAM + line).encode()})
+        tree = self._blobs.put_source(source)
+        is_confirmed = number % _CONFIRMED == 0
+        pairs = range(4 if is_confirmed else 1)
+        runs = [self._run(role) for _ in pairs for role in ("base", "candidate")]
+        with self._store.transaction():
+            patch = publication.patch(
+                self._base,
+                tree,
+                title=f"Layer {number}",
+                why="It was never tried.",
+                parents=(),
+                origin=Origin(proposer="knobs"),
+            )
+            result = publication.result(
+                patch.id,
+                self._base,
+                tree,
+                stage="confirm" if is_confirmed else "screen",
+                runs=runs,
+                note="",
+                has_verdict=is_confirmed,
+            )
+            made = [patch, result]
+            if is_confirmed:
+                made.append(publication.adoption(self._base, tree, evidence=result.id))
+            if number % _ATTESTED == 0:
+                made.append(
+                    publication.attestation(
+                        base=self._base,
+                        tree=tree,
+                        target=None,
+                        proof=(proof := self._proof(tree)),
+                        runs=self._attested(proof),
+                        verdict="confirmed",
+                        alpha_millionths=50_000,
+                        max_pairs=20,
+                    )
+                )
+            if number % _NOISE == 0:
+                made.append(publication.noise(self._base, [self._run("base") for _ in range(2)]))
+        self._arrivals.note([one.id for one in made], "own")
+
+    def _proof(self, tree: bytes) -> bytes:
+        return prove_seeds(self._publication.key, target=None, base=self._base, tree=tree)
+
+    def _attested(self, proof: bytes) -> Sequence[Run]:
+        return [
+            self._run(role, seed=attestation_seed(proof, pair))
+            for pair in range(2)
+            for role in ("base", "candidate")
+        ]
+
+    def _run(self, role: Role, seed: int | None = None) -> Run:
+        nano = _LEVEL_NANO + self._chance.randrange(10_000_000)
+        return Run(
+            seed=self._chance.randrange(1 << 30) if seed is None else seed,
+            role=role,
+            status="ok",
+            metric_nano=nano,
+            secret_nano=nano + 1_000,
+            ms=3_000,
+            cpu_ms=2_900,
+            serve_ms=500,
+            tokens=153_600,
+            peak_mem_bytes=410_000_000,
+        )
+
+
+async def _serve(home: Home, network: Network, listen: str, store: Store) -> None:
+    keys, blobs = load_keys(home), Blobs(home.blobs)
+    topics = member_topics(network.name)
+    with home.root.with_suffix(".arrivals").open("a", encoding="ascii") as file:
+        arrivals = Arrivals(file, store)
+        publication = Publication(
+            store=store,
+            blobs=blobs,
+            identity=identity_of(keys, Config(net=network.name)),
+            subject=Subject(
+                manifest=MANIFEST,
+                source=Source.of({"train.py": _PROGRAM.encode()}),
+                hardware_class=HARDWARE_CLASS,
+                env=Env(),
+            ),
+            clock_ms=clock_ms,
+        )
+        author = Author(publication, store, blobs, arrivals)
+        with store.transaction():
+            publication.announce()
+        arrivals.note((record.id for record in store.own_records()), "own")
+        async with taking_part(
+            network, home=home, keys=keys, store=store, topics=topics, listen=(listen,)
+        ) as membership:
+            publishing = asyncio.create_task(author.run())
+            await membership.process.wait_up()
+            _tell({"up": True})
+            async for words in _lines():
+                match words:
+                    case ["rate", rate]:
+                        author.rate = float(rate)
+                        author.changed.set()
+                        _tell({"rate": author.rate})
+                    case ["look"]:
+                        looked = _look(membership, store, topics, publishing)
+                        _tell({"made": arrivals.own, **looked})
+            publishing.cancel()
+
+
+def member_topics(net: str) -> tuple[str, ...]:
+    """Return what every member of a swarm subscribes to."""
+    return subscriptions(net, [MANIFEST.id], HARDWARE_CLASS)
+
+
+def _look(
+    membership: Membership, store: Store, topics: Sequence[str], publishing: "asyncio.Task[None]"
+) -> dict[str, object]:
+    if publishing.done():
+        publishing.result()
+    digests = membership.peering.syncer._indexes.digests()
+    return {
+        "digests": {topic: [digests[topic][0], digests[topic][1].hex()] for topic in topics},
+        "records": store.record_count(),
+        "peers": len(membership.peers),
+        "lost": membership.process.lost_messages,
+        "streams": membership.process.open_streams,
+        "failures": dict(membership.peering.failures),
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "tasks": len(asyncio.all_tasks()),
+    }
+
+
+async def _lines() -> AsyncIterator[list[str]]:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        yield line.decode("ascii").split()
+
+
+def _tell(what: dict[str, object]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def main() -> None:
+    """Take part until standard input ends."""
+    home = Home(Path(sys.argv[1]))
+    network = read_invite(sys.argv[3])
+    with home.lock(), Store.open(home) as store:
+        asyncio.run(_serve(home, network, sys.argv[2], store))
+
+
+if __name__ == "__main__":
+    main()

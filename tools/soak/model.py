@@ -1,0 +1,217 @@
+"""A night with a slow model in small: it takes a minute for an answer, goes away and comes back.
+
+Two nodes by their command line, one after the other: knobs alone, then a model of a server on
+loopback that answers after `ANSWER_S`, is gone (its port is closed) for `GONE_MINUTES` and is there
+again. A device idles while no source builds, trains, is exported or scored: what a node keeps of
+its runs says when. The node's ledger is held against what the server said.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from agent.source.literals import find_knobs
+from node.home.home import Home
+from node.line.experiment import ExperimentStep
+from node.store.jobs import decode_outcome
+from node.store.store import Store
+from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, hangs_up, says
+from tools.dying import dying
+from trainer.kinds import load_task
+from trainer.measuring.timeline import AHEAD, Stage
+from trainer.task_folder.task import Task
+
+ANSWER_S = 60.0
+THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0  # it is looked for every 5 minutes
+ALONE_MINUTES = 5.0
+MOST_IDLE = 0.03
+ANSWER = """\
+TITLE: A larger {name}
+WHY: It may be too small.
+train.py
+<<<<<<< SEARCH
+{before}
+=======
+{after}
+>>>>>>> REPLACE
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A while, in milliseconds since 1970."""
+
+    start_ms: int
+    end_ms: int
+
+
+class SlowModel:
+    """Proposes another value of another knob in every answer, and counts its answers."""
+
+    def __init__(self, task: Task) -> None:
+        knobs = find_knobs(task.source, task.editable, task.knobs)
+        self._names = [knob.name for knob in knobs if isinstance(knob.value, float) and knob.value]
+        self._asked = self.answered = 0
+
+    async def reply(self, server: LlmServer, request: web.Request) -> web.StreamResponse:
+        """Answer the newest question, late; hang up if the server closes before."""
+        text = "\n".join(turn["content"] for turn in server.questions[-1]["messages"])
+        name = self._names[self._asked % len(self._names)]
+        self._asked += 1
+        # The first is the source, as it is now; what follows it quotes other sources.
+        found = re.search(rf"^{name} = ([\d.e-]+)", text, re.MULTILINE)
+        assert found is not None, f"the prompt shows no {name}"
+        larger = float(f"{float(found[1]) * (1 + 0.03 * self._asked):.4g}")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await server.over()
+        except TimeoutError:
+            self.answered += 1
+            answer = ANSWER.format(name=name, before=found[0], after=f"{name} = {larger}")
+            return await says(answer)(server, request)
+        return await hangs_up()(server, request)
+
+
+def run_model(folder: Path) -> dict[str, object]:
+    """Let both nodes work and return what their devices did."""
+    root = folder / f"model-{int(time.time())}"
+    alone, home = root / "alone", root / "node"
+    with _node(alone, ARNODE_AGENT="knobs") as node:
+        _wait(node, ALONE_MINUTES)
+    model = SlowModel(load_task("tiny", data_dir=folder / "data"))
+    server = LlmServer(model.reply)
+    with contextlib.ExitStack() as outlives:
+        with server:
+            node = outlives.enter_context(
+                _node(home, ARNODE_AGENT="small", ARNODE_LLM_URL=server.url)
+            )
+            there = _wait(node, THERE_MINUTES)
+        gone = _wait(node, GONE_MINUTES)
+        with server:
+            again = _wait(node, AGAIN_MINUTES)
+    stages, of_knobs = _stages(home), _stages(alone)
+    tried_gone, tried_again = _tried(home, gone), _tried(home, again)
+    idle = _idle_share(stages, None)
+    ledger = _ledger(home)
+    figures = {
+        "answer_s": ANSWER_S,
+        "minutes": [ALONE_MINUTES, THERE_MINUTES, GONE_MINUTES, AGAIN_MINUTES],
+        "idle_share": idle,
+        "idle_share_there": _idle_share(stages, there),
+        "idle_share_gone": _idle_share(stages, gone),
+        "idle_share_again": _idle_share(stages, again),
+        "idle_share_of_knobs_alone": _idle_share(of_knobs, None),
+        "runs_per_minute": _runs_a_minute(stages),
+        "runs_per_minute_of_knobs_alone": _runs_a_minute(of_knobs),
+        "tried_there": _tried(home, there),
+        "tried_gone": tried_gone,
+        "tried_again": tried_again,
+        "answers": model.answered,
+        "tokens_of_answers": model.answered * (TOKENS_IN + TOKENS_OUT),
+        **ledger,
+    }
+    holds = (
+        idle < MOST_IDLE
+        and ledger["tokens_settled"] == figures["tokens_of_answers"]
+        and min(tried_gone.get("knobs", 0), tried_again.get("llm", 0)) > 0
+    )
+    return {**figures, "holds": holds}
+
+
+@contextlib.contextmanager
+def _node(home: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A node at work on `tiny`, which ends with the run at hand."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "ARNODE_HOME": str(home), **settings}
+    command = [sys.executable, "-m", "node", "start", "--task", "tiny", "--network", "none"]
+    # A shell that runs this in the background has it, and so its children, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(dying(command), env=environment) as node:
+        try:
+            yield node
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait()
+
+
+def _wait(node: "subprocess.Popen[bytes]", minutes: float) -> Span:
+    """Return what went by meanwhile. Raises CalledProcessError if the node ended."""
+    start_ms = int(time.time() * 1000)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        raise subprocess.CalledProcessError(node.wait(minutes * 60), node.args)
+    return Span(start_ms=start_ms, end_ms=int(time.time() * 1000))
+
+
+def _stages(home: Path) -> list[Stage]:
+    """Return when the device worked, in the order of the beginnings."""
+    with sqlite3.connect(Home(home).store) as database:
+        rows = database.execute("SELECT outcome FROM planned_run WHERE outcome IS NOT NULL")
+        stages = [stage for (data,) in rows for stage in decode_outcome(data).stages]
+    return sorted(
+        (stage for stage in stages if stage.name not in AHEAD), key=lambda stage: stage.start_ms
+    )
+
+
+def _idle_share(stages: list[Stage], span: Span | None) -> float:
+    """Return the share of a span, from the first run on, in which nothing was under way."""
+    start_ms = max(stages[0].start_ms, span.start_ms if span else 0)
+    end_ms = span.end_ms if span else max(stage.end_ms for stage in stages)
+    busy_ms, reached_ms = 0, start_ms
+    for stage in stages:
+        begins_ms, ends_ms = max(stage.start_ms, reached_ms), min(stage.end_ms, end_ms)
+        if ends_ms > begins_ms:
+            busy_ms, reached_ms = busy_ms + ends_ms - begins_ms, ends_ms
+    return round(1 - busy_ms / (end_ms - start_ms), 4)
+
+
+def _runs_a_minute(stages: list[Stage]) -> float:
+    span_ms = max(stage.end_ms for stage in stages) - stages[0].start_ms
+    return round(sum(stage.counts for stage in stages) * 60_000 / span_ms, 2)
+
+
+def _tried(home: Path, span: Span) -> dict[str, int]:
+    """Return how many experiments of each proposer began meanwhile."""
+    with Store.open_read_only(Home(home)) as store:
+        (line,) = store.lines()
+        jobs = store.closed_jobs(line.key, ExperimentStep)
+    return Counter(
+        job.step.proposer for job in jobs if span.start_ms <= job.created_ms < span.end_ms
+    )
+
+
+def _ledger(home: Path) -> dict[str, int]:
+    """Return what the node wrote of its questions, and what it says they took in all."""
+    with sqlite3.connect(Home(home).store) as database:
+        rows = database.execute(
+            "SELECT state, count(*), sum(tokens_in + tokens_out) FROM model_call"
+            " WHERE tokens_in + tokens_out > 0 GROUP BY state"
+        )
+        found = {state: (calls, tokens) for state, calls, tokens in rows}
+    said = subprocess.run(
+        [sys.executable, "-m", "node", "status", "--json"],
+        env={**os.environ, "ARNODE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    settled, unknown = found.get("settled", (0, 0)), found.get("unknown", (0, 0))
+    reserved = found.get("reserved", (0, 0))
+    return {
+        "answers_settled": settled[0],
+        "tokens_settled": settled[1],
+        "answers_cut_off": unknown[0] + reserved[0],
+        "tokens_of_those_cut_off": unknown[1] + reserved[1],
+        "tokens_today": json.loads(said.stdout)["cost"]["tokens_today"],
+    }

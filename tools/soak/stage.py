@@ -1,0 +1,152 @@
+"""The node that ships, on a stage: kept runs, seeds of the pool, and strangers who claim things."""
+
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from agent.silent import Silent
+from node.home.home import Home
+from node.line.session import Session, Subject
+from node.loop.agenda import Goal
+from node.running import assembly, books
+from node.running import node as core
+from node.running.books import Books
+from node.running.node import Node, open_node
+from node.settings.config import Config
+from node.settings.sandboxing import require_peer_sandbox
+from node.terminal.progress import Progress, silent
+from protocol.keys import SigningKey
+from protocol.kinds import Body
+from protocol.records import sign_record
+from protocol.runs import MAX_SEED
+from protocol.source import Source
+from tests.integration.claims import claimed_patch
+from tests.protocol.worlds import attest, confirm
+from tools.soak.cached import PooledSeeds, itself
+from tools.soak.measuring import SPLIT, runner_of
+from trainer.host.device import processor
+from trainer.language_model.data import prepare
+from trainer.task_folder.task import Task
+
+CLAIMED_PAIRS = 4
+_LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured
+
+
+@asynccontextmanager
+async def open_stage(
+    home: Home,
+    task: Task,
+    kept: Path,
+    goal: Goal,
+    *,
+    order: str,
+    program_of: Callable[[Source], Source] = itself,
+    on_record: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Node]:
+    """Open the real node on a fresh home; peers' claims are all it has to try.
+
+    `order` decides what is drawn, so that a proof that is played again asks for the same runs;
+    `program_of` is what `CachedRunner` is told; `on_record` is called whenever the node recorded
+    something. Raises SafetyError where no stranger's code may run.
+    """
+    config = Config(peer_share=1.0)
+    require_peer_sandbox(config)
+    chance, seeds = random.Random(order), PooledSeeds(order)
+    keep_journal = Books.keep_journal  # it hears of every record
+
+    def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
+        data = prepare(task, data_dir=kept / "data", progress=progress)
+        runner = runner_of(task, data, kept, seeds=seeds, program_of=program_of)
+        subject = Subject.on(processor(), task.manifest, task.source)
+        return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)
+
+    def recorded(own: Books) -> None:
+        keep_journal(own)
+        on_record()
+
+    with (
+        mock.patch.object(core, "open_session", open_session),
+        mock.patch.object(books, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(assembly, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(Books, "keep_journal", recorded),
+        home.lock(),
+    ):
+        async with open_node(home, config, task, goal, proposer=Silent(), progress=silent) as node:
+            yield node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A stranger's claim: the records that make it, whose tree it is about, and what it says."""
+
+    patch: bytes
+    result: bytes
+    base: bytes
+    tree: bytes
+    gain_nano: int
+
+
+class Claimant:
+    """Somebody with a key who says what a source gains over another."""
+
+    def __init__(self, name: str) -> None:
+        self.key = SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
+        self._class = processor().slug
+        self._seq = 0
+
+    def claim(
+        self,
+        node: Node,
+        source: Source,
+        gain_nano: int,
+        *,
+        base: Source | None = None,
+        base_nano: int = 0,
+    ) -> Said:
+        """Let a node hear of a patch, and of pairs that show this gain over its base.
+
+        That is the task's baseline, or a tree that gains `base_nano` over it.
+        """
+        task = node.session.task
+        base = base or task.source
+        for tree in (base, source):
+            node.books.ledger.blobs.put_source(tree)
+        patch = self._publish(node, claimed_patch(task, source, base=base))
+        gains = _scattered(gain_nano, task.manifest.noise_floor_nano)
+        anchors = [gain + base_nano for gain in gains]
+        body = confirm(source.tree, gains, base=base.tree, anchors=anchors, level=_LEVEL_NANO)
+        result = self._publish(
+            node, replace(body, task=task.id, hardware_class=self._class, patch=patch)
+        )
+        return Said(
+            patch=patch, result=result, base=base.tree, tree=source.tree, gain_nano=gain_nano
+        )
+
+    def vouch(self, node: Node, said: Said) -> None:
+        """Let a node hear that somebody's claim held for this key, with pairs that show it."""
+        task = node.session.task
+        gains = _scattered(said.gain_nano, task.manifest.noise_floor_nano)
+        body = attest(self.key, said.tree, gains, "confirmed", base=said.base, target=said.result)
+        self._publish(node, replace(body, task=task.id, hardware_class=self._class))
+
+    def _publish(self, node: Node, body: Body) -> bytes:
+        now_ms = time.time_ns() // 1_000_000
+        record = sign_record(
+            self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms, body=body
+        )
+        self._seq += 1
+        report = node.books.store.ingest([record.wire], now_ms=now_ms)
+        assert report.new == [record.id], report
+        return record.id
+
+
+def _scattered(gain_nano: int, noise_nano: int) -> Sequence[int]:
+    """Differences of pairs with exactly this mean, and noise between them."""
+    steps = (-1, 1, -1, 1)
+    return [gain_nano + step * noise_nano for step in steps[:CLAIMED_PAIRS]]

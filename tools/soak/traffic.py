@@ -1,0 +1,149 @@
+"""Forty-five minutes at the pace of ten thousand nodes: what a node's two processes hold meanwhile.
+
+A small network, the bootstrap node and three authors, makes 45 records a second, which no peer's
+allowance forbids. Memory, descriptors, streams, threads and tasks of every process are sampled. It
+holds when none is more than 5 % higher in the last third than in the middle one, once what must
+grow is taken off: a core keeps the key of each record in an index of each topic that it is in
+(`INDEX_BYTES` is an allowance for that; what one really takes is told as `bytes_per_record`).
+
+Not resumable: a process's memory is that of its life.
+"""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from tests.peering.parts import parts_of
+from tools.soak.halves import loopback
+from tools.soak.swarm import Swarm, swarm
+from trainer.host.processes import held_kib, status_number, used_cpu_s
+
+MOST_GROWTH: Final = 0.05
+NEEDED_RECORDS: Final = 100_000
+INDEX_BYTES: Final = 350
+_MINUTES: Final = 45.0
+_SAMPLED_S: Final = 15.0
+_GIVE_UP_S: Final = 600.0
+
+Sample = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A process and what was seen of it, sample by sample."""
+
+    name: str
+    samples: list[Sample]
+
+    def growth(self, what: str) -> float:
+        """Return by how much more there was in the last third than in the middle one."""
+        middle, last = self._third(1), self._third(2)
+        grown = fmean(one[what] for one in last) - fmean(one[what] for one in middle)
+        if what == "memory_kib" and self.name.endswith("core"):
+            grown -= self._records() * INDEX_BYTES / 1024
+        return grown / max(1.0, fmean(one[what] for one in middle))
+
+    def bytes_per_record(self) -> float:
+        """Return what a record more makes in memory, from the middle third to the last."""
+        middle, last = self._third(1), self._third(2)
+        grown_kib = fmean(one["memory_kib"] for one in last) - fmean(
+            one["memory_kib"] for one in middle
+        )
+        return 1024 * grown_kib / max(1.0, self._records())
+
+    def _records(self) -> float:
+        middle, last = self._third(1), self._third(2)
+        return fmean(one["records"] for one in last) - fmean(one["records"] for one in middle)
+
+    def _third(self, number: int) -> Sequence[Sample]:
+        size = len(self.samples) // 3
+        return self.samples[number * size : (number + 1) * size]
+
+
+def run_traffic(
+    folder: Path, *, members: int = 3, records_per_s: float = 45.0, minutes: float = _MINUTES
+) -> dict[str, object]:
+    """Return the figures."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return asyncio.run(
+        _traffic(folder, members=members, records_per_s=records_per_s, minutes=minutes)
+    )
+
+
+async def _traffic(
+    folder: Path, *, members: int, records_per_s: float, minutes: float
+) -> dict[str, object]:
+    async with swarm(folder, loopback, members=members) as nodes:
+        await nodes.until_connected(members, within_s=_GIVE_UP_S)
+        await nodes.rate(records_per_s)
+        started_s, cpu_s = time.monotonic(), used_cpu_s(nodes.pids())
+        samples: dict[str, list[Sample]] = {}
+        while (elapsed_s := time.monotonic() - started_s) < 60 * minutes:
+            await asyncio.sleep(_SAMPLED_S)
+            seen = await nodes.look()
+            for name, sample in _sampled(nodes, seen):
+                samples.setdefault(name, []).append(sample)
+            made = sum(one["made"] for one in seen)
+            print(f"  {elapsed_s:.0f} s: {made} records", file=sys.stderr, flush=True)
+        cpu = (used_cpu_s(nodes.pids()) - cpu_s) / (time.monotonic() - started_s)
+        await nodes.rate(0)
+        agreed_s = await nodes.seconds_to_agree(within_s=_GIVE_UP_S)
+        seen = await nodes.look()
+    watched = [Watched(name=name, samples=some) for name, some in samples.items()]
+    grown = {one.name: _growth(one) for one in watched}
+    records = sum(one["made"] for one in seen)
+    return {
+        "members": members,
+        "minutes": minutes,
+        "records_per_s": records_per_s,
+        "records": records,
+        "records_kept": min(one["records"] for one in seen),
+        "processors_used": round(cpu, 2),
+        "lost_in_queues": sum(one["lost"] for one in seen),
+        "agreed_after_s": agreed_s and round(agreed_s, 1),
+        "at_the_end": {one.name: one.samples[-1] for one in watched},
+        "growth": grown,
+        "bytes_per_record": {one.name: round(one.bytes_per_record()) for one in watched},
+        "holds": agreed_s is not None
+        and records >= NEEDED_RECORDS
+        and all(one <= MOST_GROWTH for some in grown.values() for one in some.values()),
+    }
+
+
+def _growth(one: Watched) -> dict[str, float]:
+    return {what: round(one.growth(what), 4) for what in one.samples[0] if what != "records"}
+
+
+def _sampled(nodes: Swarm, seen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sample]]:
+    """Yield what each member's core and network process hold now."""
+    for member, told in zip(nodes.members, seen, strict=True):
+        pids = {name: pid for pid, name in parts_of(member.process.pid)}
+        core, network = pids["core"], pids["network"]
+        common = {"records": float(told["records"])}
+        yield (
+            f"{member.name} core",
+            {
+                **common,
+                "memory_kib": float(held_kib(core)),
+                "descriptors": float(told["descriptors"]),
+                "threads": float(status_number(core, "Threads")),
+                "tasks": float(told["tasks"]),
+            },
+        )
+        yield (
+            f"{member.name} network",
+            {
+                **common,
+                "memory_kib": float(held_kib(network)),
+                "descriptors": float(sum(1 for _ in Path(f"/proc/{network}/fd").iterdir())),
+                "threads": float(status_number(network, "Threads")),
+                "streams": float(told["streams"]),
+            },
+        )

@@ -1,0 +1,300 @@
+"""A coding agent's stand-in drives `arnode try` as autoresearch's program.md has its agent do.
+
+`program.md` beside this file is in autoresearch's manner; what an agent is told to type is taken
+from it and typed. Whether an experiment "improved" is the word of the trailer's `decision:` where
+there is one; how often the bare comparison of two numbers would have said otherwise is a figure.
+Afterwards every decision is computed again from the records.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.source.edits import reapply
+from node.home.home import Home
+from node.line.baseline import BaselineStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.trial import Reading, next_of_trial
+from node.store.jobs import Job, LineKey
+from node.store.store import Store
+from protocol.kinds import ResultBody
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+from tools.paths import ROOT, TASKS
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
+
+TASK = TASKS / "short"
+PROGRAM = Path(__file__).parent / "program.md"
+COLUMNS = ["commit", "val_bpb", "memory_gb", "status", "description"]
+STATUS_WORDS = {"keep", "discard", "crash"}
+_TIMEOUT_S = 600.0
+_GIT = {f"GIT_{who}_{what}": "agent@example.org" for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """A change that the agent thinks of: the file's text before and after."""
+
+    title: str
+    text: str
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What the agent read in one run.log."""
+
+    title: str
+    metric: float | None
+    decision: str
+    checkpoint: str
+    exit_code: int
+
+
+@dataclass(kw_only=True)
+class StandIn:
+    """Types what the program says, in a repository of its own, against this home."""
+
+    home: Path
+    folder: Path
+    seen: list[Seen] = field(default_factory=list)
+    best: float = 0.0
+    differs: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the repository that a user would have made, and `arnode` a command."""
+        self.folder.mkdir(parents=True)
+        tools = self.folder.with_name("tools")
+        tools.mkdir()
+        command = tools / "arnode"
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m node "$@"\n')
+        command.chmod(0o755)
+        root = str(ROOT)
+        kept = {name: value for name, value in os.environ.items() if name[:7] != "ARNODE_"}
+        self._env = kept | _GIT | {
+            "ARNODE_HOME": str(self.home), "ARNODE_TASK": str(TASK), "PYTHONPATH": root,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+        }  # fmt: skip
+        blocks = re.findall(
+            r"^```sh (\w+)\n(.*?)^```$", PROGRAM.read_text(), re.MULTILINE | re.DOTALL
+        )
+        self._commands = dict(blocks)
+        self.write(load_task(TASK, data_dir=self.home).source["train.py"].decode())
+        (self.folder / ".gitignore").write_text("run.log\n")
+        self.types("git init --quiet . && git add --all && git commit --quiet -m 'what there is'")
+        self.does("setup")
+
+    @property
+    def text(self) -> str:
+        """The script as it is now."""
+        return (self.folder / "train.py").read_text(encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        """Edit the script."""
+        (self.folder / "train.py").write_text(text, encoding="utf-8")
+
+    def types(self, command: str, *, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Type a command; a code of None may be any."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        assert code in {None, done.returncode}, (command, done)
+        return done
+
+    def does(self, step: str, *, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Type what the program has under this name."""
+        return self.types(self._commands[step], code=code)
+
+    def runs(self, title: str) -> Seen:
+        """Run the script as it is and read what came out."""
+        code = self.does("run", code=None).returncode
+        log = (self.folder / "run.log").read_text(encoding="utf-8")
+        found = dict(
+            re.findall(r"^(\w+): +(.*)$", self.does("read", code=None).stdout, re.MULTILINE)
+        )
+        words = dict(re.findall(r"^(decision|checkpoint): +(\w+)", log, re.MULTILINE))
+        seen = Seen(
+            title=title,
+            metric=float(found["val_bpb"]) if found else None,
+            decision=words.get("decision", ""),
+            checkpoint=words.get("checkpoint", ""),
+            exit_code=code,
+        )
+        self.seen.append(seen)
+        return seen
+
+    def begins(self) -> None:
+        """Measure the baseline, which the program has come first."""
+        metric = self.runs("baseline").metric
+        assert metric is not None
+        self.best = metric
+
+    def experiments(self, edit: Edit) -> Seen:
+        """Make one experiment, and advance or go back."""
+        self.write(edit.text)
+        self.types(f"git commit --quiet --all --message '{edit.title}'")
+        seen = self.runs(edit.title)
+        is_lower = seen.metric is not None and seen.metric < self.best
+        has_improved = seen.decision == "keep" if seen.decision else is_lower
+        self.differs += is_lower != has_improved
+        if seen.metric is None:
+            assert self.does("look").stdout
+        if has_improved and seen.metric is not None:
+            self.best = seen.metric
+        else:
+            self.does("back")
+        if seen.checkpoint == "unconfirmed":
+            self.types("arnode head --working > train.py")
+            self.types("git diff --quiet || git commit --quiet --all -m 'back to the working line'")
+        return seen
+
+
+def crash(text: str) -> str:
+    """A slip of the pen; the number that it prints is no result."""
+    return text.replace("model = GPT(", 'print("val_bpb: 0.1")\nmodel = GTP(')
+
+
+def edits(stand_in: StandIn, task: Task, count: int) -> Iterator[Edit]:
+    """Think of one change after another, each on what the script has become meanwhile."""
+    ideas: list[tuple[str, str]] = [(move.name, "") for move in task.moves]
+    ideas[3:3] = [("crash", ""), ("LEARNING_RATE", "1e-4"), ("BATCH", "8")]
+    ideas += [("LEARNING_RATE", "2e-2"), ("WARMDOWN", "0.8"), ("BETA2", "0.99"), ("WIDTH", "32")]
+    ideas += [("WEIGHT_DECAY", "0.1"), ("EPSILON", "1e-10"), ("BATCH", "2")]
+    moves = {move.name: move for move in task.moves}
+    made = 0
+    for name, value in ideas:
+        text = stand_in.text
+        if name == "crash":
+            changed = crash(text)
+        elif name in moves:
+            source = reapply(moves[name].edits, Source.of({"train.py": text.encode()}))
+            changed = text if source is None else source["train.py"].decode()
+        else:
+            changed = re.sub(rf"^{name} = [^ \n]+", f"{name} = {value}", text, flags=re.MULTILINE)
+        if changed != text and made < count:
+            made += 1
+            yield Edit(title=f"{name} {value}".strip(), text=changed)
+
+
+def run_try(folder: Path, count: int) -> dict[str, object]:
+    """Let the stand-in make so many edits on a fresh home and return the figures."""
+    stand_in = StandIn(home=folder / "home", folder=folder / "work")
+    task = load_task(TASK, data_dir=folder / "home")
+    stand_in.begins()
+    for edit in edits(stand_in, task, count):
+        stand_in.experiments(edit)
+    return figures(stand_in)
+
+
+def figures(stand_in: StandIn) -> dict[str, object]:
+    """Hold what the agent read against what is recorded."""
+    problems = [*recomputed(Home(stand_in.home)), *_table_problems(stand_in)]
+    said = Counter(seen.decision for seen in stand_in.seen[1:])
+    verdicts = Counter(seen.checkpoint for seen in stand_in.seen if seen.checkpoint)
+    fsck = stand_in.types("arnode fsck --json", code=None).stdout
+    problems += json.loads(fsck)["problems"]
+    return {
+        "edits": len(stand_in.seen) - 1,
+        "keeps": said["keep"],
+        "discards": said["discard"],
+        "crashes": said["crash"],
+        "checkpoints": dict(verdicts),
+        "baseline": stand_in.seen[0].metric,
+        "last_kept": stand_in.best,
+        "keep_if_lower_differs": stand_in.differs,
+        "problems": problems,
+        "holds": not problems and said.total() == sum(said[word] for word in STATUS_WORDS),
+    }
+
+
+def recomputed(home: Home) -> list[str]:
+    """Decide every experiment again, from its runs and bank, and return what does not agree."""
+    problems: list[str] = []
+    with Store.open_read_only(home) as store:
+        for line in store.lines():
+            for job in store.closed_jobs(line.key, ExperimentStep):
+                step = job.step
+                reading = Reading(sign=1, noise=_noise(store, job), policy=DEFAULT)
+                runs = store.runs_of(job.id)
+                record = store.result_of(line.task, step.fingerprint)
+                body = store.record(record).body if record else None
+                ended = tuple(run.outcome.run for run in runs if run.outcome)
+                if not isinstance(body, ResultBody) or body.runs != ended:
+                    problems.append(f"{step.title}: the record has other runs")
+                    continue
+                move = next_of_trial(runs, step.bank_nano, reading, is_current=True)
+                out = "screened_out" if len(runs) == 1 else "rechecked_out"
+                wanted = {"discard": out, "keep": "kept", "fail": "failed"}.get(move, move)
+                if step.decision != wanted:
+                    problems.append(f"{step.title}: {step.decision}, but the rule says {wanted}")
+                if (step.decision == "kept") != (body.stage == "keep"):
+                    problems.append(f"{step.title}: recorded as {body.stage}")
+    return problems
+
+
+def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
+    """The noise as it was known then: from baselines and confirmations before this job."""
+    groups: dict[tuple[int, str], list[float]] = {}
+    for earlier in _before(store, job.line, job.id):
+        for planned in store.runs_of(earlier.id):
+            run = planned.outcome and planned.outcome.run
+            if run and run.secret_nano is not None and run.role != "anchor":
+                groups.setdefault((earlier.id, run.role), []).append(run.secret_nano / NANO)
+    task = store.task(job.line.task)
+    assert task is not None
+    floor = task.manifest.noise_floor_nano / NANO
+    return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
+
+
+def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
+    both = [*store.closed_jobs(line, BaselineStep), *store.closed_jobs(line, CheckpointStep)]
+    return [job for job in both if job.id < job_id]
+
+
+def _table_problems(stand_in: StandIn) -> list[str]:
+    """Compare results.tsv with what the agent was told, experiment by experiment."""
+    (table,) = (stand_in.home / "journal").glob("*/results.tsv")
+    with table.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        rows = list(reader)
+    problems = [] if reader.fieldnames == COLUMNS else [f"columns are {reader.fieldnames}"]
+    told = {row["description"]: row["status"] for row in rows}
+    if not set(told.values()) <= STATUS_WORDS:
+        problems.append(f"status words are {set(told.values())}")
+    problems += [
+        f"{seen.title}: told {seen.decision}, the table says {told.get(seen.title)}"
+        for seen in stand_in.seen
+        if told.get(seen.title) != seen.decision
+    ]
+    checkpoints = _checkpoints(Home(stand_in.home))
+    if [seen.checkpoint for seen in stand_in.seen if seen.checkpoint] != checkpoints:
+        problems.append(f"checkpoints ended {checkpoints}, told otherwise")
+    return problems
+
+
+def _checkpoints(home: Home) -> list[str]:
+    with Store.open_read_only(home) as store:
+        steps = [
+            job.step
+            for line in store.lines()
+            for job in store.closed_jobs(line.key, CheckpointStep)
+        ]
+    return ["confirmed" if step.passed else "unconfirmed" for step in steps]
