@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Final
+from typing import Final, cast
 
 from protocol.source import Source
 from protocol.units import NANO
@@ -20,6 +20,7 @@ from tools.gpu.card import Machine
 from tools.gpu.ground import Ground
 from tools.gpu.progress import told
 from tools.gpu.sources import Shape
+from trainer.language_model.stages import Audited
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.timeline import Stage
 from trainer.runner import Runner
@@ -77,7 +78,7 @@ class Session:
         """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
         if self._runner.baseline_cost is None:
             return {}
-        found = self._runner.baseline_cost.audited.tolerance
+        found = cast("Audited", self._runner.baseline_cost.audited).tolerance
         return {"mean": found.mean, "single": found.tau}
 
     @property

@@ -15,9 +15,9 @@ from protocol.runs import Audit
 from protocol.source import Source
 from trainer.host.device import processor
 from trainer.language_model.data import TaskData
-from trainer.language_model.text.arrays import LogProbs, TokenRows
+from trainer.language_model.text.arrays import TokenRows
 from trainer.language_model.text.token_cache import tokens_digest, write_atomically
-from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
@@ -135,7 +135,7 @@ class CachedRunner(Runner):
         *,
         split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
-        incumbent: LogProbs | None = None,
+        incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
