@@ -11,6 +11,7 @@ from trainer import kinds
 from trainer.kinds import KINDS, kind_of
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
+from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Kind, NotThereYet, Request, Scores
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import BaselineCost, Meter
@@ -73,6 +74,7 @@ def runner_of_lengths(
     monkeypatch: pytest.MonkeyPatch, task: Task, data: TaskData
 ) -> tuple[Runner, Lengths]:
     lengths = Lengths()
+    monkeypatch.setattr(HostLoad, "share", lambda _load: 0.0)  # else the baseline is scored anew
     monkeypatch.setattr(kinds, "KINDS", {task.manifest.kind: Measured(lengths)})
     return Runner(task, data, audit_key=bytes(32), patience_s=0.0), lengths
 
