@@ -29,9 +29,9 @@ from protocol.rule import Judgement, Policy, judge
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO
-from trainer.outcome import RunOutcome
-from trainer.probing import probe_devices
-from trainer.task import Task
+from trainer.cards.probing import probe_devices
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
 

@@ -39,10 +39,10 @@ from protocol.rule import MIN_PAIRS, Claim, Policy
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
-from trainer.device import Device
-from trainer.findings import is_builtin
-from trainer.outcome import RunOutcome
-from trainer.task import Task
+from trainer.host.device import Device
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.findings import is_builtin
+from trainer.task_folder.task import Task
 
 # With a budget of seconds a metric depends on how fast the device is just then: a base run is
 # shared by so few that all run beside it.

@@ -19,9 +19,8 @@ from node.processes.child import printable
 from node.processes.lifeline import Lifeline
 from node.processes.programs import program_command
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.task import load_task
-from trainer.text.data import has_first
-from trainer.text.pin import NotPreparedError
+from trainer.kinds import has_first, load_task
+from trainer.task_folder.task import NotPreparedError
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 
