@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
+from node.line.trial import Pair
 from node.on_demand.measuring import (
     Comparison,
     calibrated_session,
@@ -16,6 +17,7 @@ from node.on_demand.measuring import (
     measure,
 )
 from node.on_demand.measuring import compare as compare_sources
+from node.on_demand.pairs import pair_json, pair_words
 from node.running.books import random_seed
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
@@ -114,10 +116,8 @@ def compare(
         raise UsageError("both are the same source", "give two that differ")
     policy = replace(POWER, max_pairs=pairs or POWER.max_pairs)
 
-    def show(pair: tuple[int, float, float], judgement: Judgement) -> None:
-        share = policy.evidence_share(judgement.log_e)
-        bar = "█" * round(share * 20)
-        click.echo(f"  {pair[1]:.6f}  {pair[2]:.6f}  evidence {share:4.0%} {bar}", err=True)
+    def show(pair: Pair, judgement: Judgement) -> None:
+        click.echo(f"  {pair_words(pair, policy.evidence_share(judgement.log_e))}", err=True)
 
     async def work() -> Comparison:
         async with calibrated_session(bench) as session:
@@ -132,18 +132,18 @@ def compare(
             )
 
     result = asyncio.run(work())
-    told = word(result.verdict)
+    ended, judged = result.confirmation, result.judged
+    told = word(ended.verdict)
     if as_json:
-        print_json(_comparison_json(result, policy.alpha))
-    elif result.judgement:
-        judged = result.judgement
+        print_json(_comparison_json(base, candidate, result, policy.alpha))
+    elif judged:
         click.echo(
             f"{told}: gain {judged.gain:.6f}, 95 % interval {judged.lower:.6f} to "
-            f"{judged.upper:.6f}, {len(result.pairs)} pairs in {result.seconds:.0f} s"
+            f"{judged.upper:.6f}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
         )
-    if result.reason:
-        click.echo(f"{told}: {plain(result.reason)}", err=True)
-    raise SystemExit(EXITS[result.verdict])
+    if ended.failure:
+        click.echo(f"{told}: {plain(ended.failure)}", err=True)
+    raise SystemExit(EXITS[ended.verdict])
 
 
 def run_json(run: Run) -> dict[str, object]:
@@ -171,22 +171,21 @@ def run_json(run: Run) -> dict[str, object]:
     }
 
 
-def _comparison_json(result: Comparison, alpha: float) -> dict[str, object]:
-    judged = result.judgement
+def _comparison_json(
+    base: Source, candidate: Source, result: Comparison, alpha: float
+) -> dict[str, object]:
+    judged = result.judged
     return {
-        "base": result.base.hex(),
-        "candidate": result.candidate.hex(),
+        "base": base.tree.hex(),
+        "candidate": candidate.tree.hex(),
         "claimed": None,
-        "pairs": [
-            {"seed": seed, "base": base, "candidate": candidate}
-            for seed, base, candidate in result.pairs
-        ],
+        "pairs": [pair_json(pair) for pair in result.confirmation.pairs],
         "gain": judged and judged.gain,
         "lower": judged and judged.lower,
         "upper": judged and judged.upper,
         "log_e": judged and judged.log_e,
         "alpha": alpha,
-        "verdict": result.verdict,
+        "verdict": result.confirmation.verdict,
         "claim": None,
         "runs": result.runs,
         "seconds": round(result.seconds, 1),

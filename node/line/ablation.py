@@ -1,9 +1,9 @@
-"""What the parts of a head are worth: each is taken out, and the head measured against the rest.
+"""Ablation: measure what each part of the head is worth, by the head against itself without it.
 
-A passed checkpoint vouches for a stack only. Where own ideas bring nothing any more, its parts are
-asked one by one, as a claim is: a part that is confirmed so does gain something; one without
-which the line measures no worse is taken out of the working line. That alone is no gain that a
-checkpoint could confirm, so it rides with the next one.
+A passed checkpoint vouches for a stack, not for its parts. Once own ideas gain nothing any more,
+each part is tried like a claim. A part that is confirmed does gain something. A part without which
+the line measures no worse is taken out of the working line; that is no gain which a checkpoint
+could confirm, so it waits for the next stack.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from protocol.source import Source
 
 
 def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
-    """Queue the next part to be asked about; None if each was, or none can be taken out."""
+    """Queue the trial of the next part; return None if none is left that can be taken out."""
     jobs = ledger.store.closed_jobs(ledger.key, AttestationStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = ledger.explored
@@ -45,7 +45,7 @@ def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
 
 
 def _claims_no_gain(origin: Origin) -> bool:
-    """Say so of a part less, and of a branch's step to another tree."""
+    """Say whether a patch takes a part out, or is a branch's step to another tree."""
     return origin.proposer == ABLATION or is_branching(origin)
 
 

@@ -1,4 +1,4 @@
-"""What the node is doing right now and did in this session: the source of status and live view.
+"""What the node does now and did in this session, for `status` and the live view.
 
 Numbers here are for people to look at; what decides and what is published is in the store.
 """

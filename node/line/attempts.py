@@ -1,7 +1,7 @@
-"""What came of a source that was handed in: read from the store, told as autoresearch tells it.
+"""What came of a source that was handed in: read from the store, in autoresearch's words.
 
-An attempt is known by its canonical AST, so that nobody measures one program twice for a lucky
-seed. It is there when it is decided, and with it the checkpoint that it made due.
+An attempt is named by its canonical AST, so that nobody measures one program twice for a lucky
+seed. It is complete when it is decided, and the checkpoint that it made due as well.
 """
 
 from collections.abc import Callable

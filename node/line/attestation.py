@@ -1,7 +1,7 @@
-"""Claims that are run again as they were made: against their own base, on seeds nobody could know.
+"""A claim is run again as it was made: against its own base, with seeds that nobody could know.
 
-A claim is judged by the rule's power mode on this machine's secret split, and what came of it is
-signed, whichever way it went. Nothing moves here: adopting is another step, with other evidence.
+The rule's power mode judges it on this machine's secret split, and the node signs the verdict,
+whichever it is. The head does not move: to adopt a tree is another trial, with other evidence.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import ended_runs
 from node.line.ledger import Ledger
+from node.line.pair_trial import PairTrial
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
@@ -50,7 +51,7 @@ class WantedClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttestationStep(JobStep):
+class AttestationStep(PairTrial):
     """A claim that is run again: a tree against the base that it was claimed against.
 
     `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
@@ -82,8 +83,6 @@ class AttestationStep(JobStep):
     record: bytes | None = None
 
     KIND: ClassVar = "attestation"
-    IS_EXCLUSIVE: ClassVar = True
-    IS_ON_ONE_SPLIT: ClassVar = True
     TABLE: ClassVar = Table(
         field("base", digest()),
         field("tree", digest()),
@@ -150,30 +149,43 @@ class AttestationStep(JobStep):
         """Whether somebody else made the claim."""
         return self.author != own
 
+    def weigh(
+        self, runs: list[PlannedRun], reading: Reading, manifest: TaskManifest
+    ) -> Confirmation:
+        """Say how far the pairs have come and what they show.
+
+        Where others may count it, pairs are run until the record shows it by itself, and a gain is
+        measured beside the task's baseline as well: boards rank by that.
+        """
+        is_for_others = self.is_published and self.part is None
+        return next_of_confirmation(
+            runs,
+            replace(reading, policy=self.policy),
+            needs_anchor=is_for_others and self.base != manifest.baseline_tree,
+            anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
+            claim=self.claim,
+            for_readers=(lambda pairs: _shown(pairs, self, manifest)) if is_for_others else None,
+        )
+
+    def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
+        """Commit to the next pair, with the seed that the claim's proof gives."""
+        planned = dict.fromkeys(run.seed for run in ledger.store.runs_of(job.id))
+        seed = attestation_seed(self.proof, len(planned))
+        ledger.plan_pair(job, self.base, self.tree, seed)
+
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Go on until the rule knows, and until the record shows it; then sign what was found."""
-        reading = desk.paired_reading(job, self.base, self.tree)
-        confirmation = weigh(runs, self, reading, desk.session.task.manifest)
-        desk.activity.weighing(confirmation)
-        match confirmation.move:
-            case "wait":
-                return
-            case "pair":
-                plan_next_pair(desk.ledger, job)
-            case "base":
-                desk.plan_base(job, self.base, confirmation)
-            case "anchors":
-                desk.plan_anchors(job, confirmation)
-            case _:
-                ended = ended_runs(runs)
-                with desk.store.transaction():
-                    closed = close_attestation(desk.ledger, job, ended, confirmation)
-                    _take_out(desk.ledger, self, ended, confirmation)
-                desk.noise.read_anew()
-                desk.activity.attested(
-                    f"{self._what} {closed.told(len(confirmation.pairs))}", record=closed.record
-                )
-                desk.on_record()
+        confirmation = self.confirmed(desk, job, runs)
+        if confirmation is None:
+            return
+        ended = ended_runs(runs)
+        with desk.store.transaction():
+            closed = close_attestation(desk.ledger, job, ended, confirmation)
+            _take_out(desk.ledger, self, ended, confirmation)
+        desk.noise.read_anew()
+        told = closed.told(len(confirmation.pairs))
+        desk.activity.attested(f"{self._what} {told}", record=closed.record)
+        desk.on_record()
 
     def told(self, pairs: int) -> str:
         """Return what was found in so many pairs, in words."""
@@ -222,13 +234,6 @@ def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep
         return ledger.open_job(step)
 
 
-def plan_next_pair(ledger: Ledger, job: Job[AttestationStep]) -> None:
-    """Commit to the claim's next pair, with the seed that its proof gives."""
-    step = job.step
-    planned = dict.fromkeys(run.seed for run in ledger.store.runs_of(job.id))
-    ledger.plan_pair(job, step.base, step.tree, attestation_seed(step.proof, len(planned)))
-
-
 def close_attestation(
     ledger: Ledger,
     job: Job[AttestationStep],
@@ -262,25 +267,6 @@ def close_attestation(
     )
     ledger.close_job(job, closed)
     return closed
-
-
-def weigh(
-    runs: Sequence[PlannedRun], step: AttestationStep, reading: Reading, manifest: TaskManifest
-) -> Confirmation:
-    """Say how far a claim's pairs have come and what they show.
-
-    What others may count is measured on until its record shows it by itself, and a gain beside the
-    task's baseline as well: boards rank by that.
-    """
-    is_for_others = step.is_published and step.part is None
-    return next_of_confirmation(
-        runs,
-        replace(reading, policy=step.policy),
-        needs_anchor=is_for_others and step.base != manifest.baseline_tree,
-        anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
-        claim=step.claim,
-        for_readers=(lambda pairs: _shown(pairs, step, manifest)) if is_for_others else None,
-    )
 
 
 def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest) -> BorneOut | None:

@@ -1,6 +1,6 @@
 """The bank: runs of the working line that screens are compared with; never evidence.
 
-A line whose bank's runs fail, one after the other, does not run here any more.
+If two runs of a bank fail in a row, the working line does not run here any more.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class BankStep(JobStep):
         return "working line", "bank"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Add its run to the bank; a line that fails again and again is gone back from."""
+        """Add its run to the bank; leave a working line that fails again and again."""
         (run,) = runs
         if run.outcome is None:
             return
@@ -62,9 +62,9 @@ def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
 
 
 def doubt_failing_line(ledger: Ledger) -> str | None:
-    """Look at the bank's last runs; return what is done about a line that failed twice, if it did.
+    """Act on a line whose last two bank runs failed; return what was done, in words, if they did.
 
-    What is built on the head goes back to it. The head itself is in doubt.
+    A working line beyond the head returns to it. The head itself is put in doubt.
     """
     line, store = ledger.known_line, ledger.store
     since = max((job.id for job in store.closed_jobs(line.key, RemeasureStep)), default=0)

@@ -1,4 +1,4 @@
-"""The task's baseline, measured twice before anything else: both lines start there."""
+"""The task's baseline is measured twice before anything else; both lines start there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class BaselineStep(JobStep):
         return "baseline", "baseline"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Record the baseline once it ran twice; one run that failed is made up for."""
+        """Record the baseline once it ran twice; repeat one run that failed."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return

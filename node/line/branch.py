@@ -1,9 +1,9 @@
-"""Branches: the working line goes on from another tree than the head, and comes back.
+"""Branches: the working line leaves the head for another tree, and may return.
 
 The tree is an older head of this line's or a peer's, vetted like all of a peer's code. It is
 measured here first; then one transaction records the step to it from the head and moves the working
 line, whose stack begins with that patch. So a stack always leads from the verified head to the
-working line, and whatever drops the stack ends the branch. The verified head never moves by it.
+working line, and to drop the stack is to end the branch. A branch never moves the verified head.
 """
 
 from collections import Counter
@@ -123,7 +123,7 @@ class BranchStep(JobStep):
         return self.author is not None
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on from the tree once it is measured, if it is near enough."""
+        """Go on from the tree once it is measured, if it is close enough to the head."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
@@ -242,10 +242,9 @@ def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job[B
 def close_branch(
     ledger: Ledger, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
 ) -> BranchStep:
-    """Record what a tree measured, and go on from it: the way back is always open, any other to
-    what runs here and is not far below the head.
+    """Record what a tree measured, and go on from it if it runs here and is not far below the head.
 
-    Not if somebody moved the head or the line by hand meanwhile.
+    The way back is always taken. Nothing is, if somebody moved the head or the line by hand.
     """
     line, step = ledger.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)

@@ -1,6 +1,6 @@
-"""A peer's best tree on trial against the verified head; if it passes, the head is that tree.
+"""Catching up: a peer's best tree is tried against the verified head, and adopted if it passes.
 
-The rule and the pairs are a checkpoint's; the working line starts again from the new head.
+The trial is a checkpoint's; the working line starts again from the new head.
 """
 
 from collections.abc import Sequence
@@ -80,8 +80,8 @@ class CatchUpStep(HeadTrial):
         return run.tree != self.base
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then the tree is the head, or it stays."""
-        confirmation = self.confirmed(desk, job, runs, claim=self.claim)
+        """Go on until the rule knows; then adopt the tree, or keep the head."""
+        confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
         note = note_of(confirmation)
@@ -110,7 +110,7 @@ def close_catch_up(
     *,
     note: str,
 ) -> Record:
-    """Record what came of it. Passed: both lines are at the tree; missed: they stay."""
+    """Record what came of it; if it passed, move both lines to the tree."""
     step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _patch(ledger, step)
@@ -127,7 +127,7 @@ def close_catch_up(
 
 
 def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
-    """The step from the head to the tree: theirs, if it is that, else an own one made from it."""
+    """Return the patch from the head to the tree: theirs if it fits, else an own one."""
     theirs = ledger.store.patch(step.patch)
     if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
         return step.patch

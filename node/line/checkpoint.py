@@ -1,4 +1,4 @@
-"""The working line's stack on trial: a checkpoint, and what its end does to both lines."""
+"""A checkpoint: the working line's stack is tried against the verified head, then both meet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class CheckpointStep(HeadTrial):
         return "working line against verified head", f"checkpoint, {run.role}"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then the stack is adopted, or gone back from."""
+        """Go on until the rule knows; then adopt the stack, or return to the head."""
         confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
@@ -82,10 +82,10 @@ def close_checkpoint(
     *,
     note: str,
 ) -> Record:
-    """Record a confirmation. Passed: the working line is the verified head, and adopted.
+    """Record a checkpoint. If it passed, the working line is adopted as the verified head.
 
-    Missed: the working line returns to the verified head; its patches stay as records. Where the
-    head failed beside it nothing moves: the stack waits until the head runs, or is another one.
+    If it missed, the working line returns to the verified head; its patches stay as records. If
+    the head failed, nothing moves: the stack waits until the head runs, or is another one.
     """
     step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
@@ -103,7 +103,7 @@ def close_checkpoint(
 
 
 def _stack_patch(ledger: Ledger, step: CheckpointStep) -> bytes:
-    """The patch of a stack; a stack of one is that patch itself."""
+    """Return the patch of a stack; that of a stack of one is the patch in it."""
     parts = [ledger.store.patch(part) for part in step.stack]
     if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == (step.base, step.tree):
         return step.stack[0]

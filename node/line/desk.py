@@ -1,4 +1,4 @@
-"""What a job works with once one of its runs has ended: books, session, and who listens."""
+"""What a job works with when one of its runs has ended: ledger, session, listeners."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from node.line.activity import Activity
 from node.line.drift import note_surroundings
 from node.line.ledger import Ledger
 from node.line.session import Session
-from node.line.trial import ANCHOR_PAIRS, Confirmation, Reading
+from node.line.trial import Reading
 from node.store.jobs import Job, Step
 from protocol.rule import Policy
 from protocol.statistics import NoiseEstimate
@@ -46,9 +46,9 @@ class RunNoise:
 class Desk:
     """Where the jobs of one line are decided.
 
-    `head_trials` and `on_one_split` are the kinds of job of which that is so. `on_record` is called
-    whenever something was recorded; `on_stack` when a stack of own patches was judged, and when a
-    session begins, for what the last one did not come to.
+    `head_trials` are the kinds of job that try a tree against the head, `on_one_split` those whose
+    runs share a secret split. `on_record` is called after each record; `on_stack` after a stack of
+    own patches was judged, and when a session begins, as the last one may have ended before that.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Desk:
         self._on_one_split = on_one_split
 
     def begin(self) -> None:
-        """Look at what this session measures in; what has changed since is a reason for doubt."""
+        """Compare the surroundings with the last session's; a change puts the head in doubt."""
         if changes := note_surroundings(self.ledger, self.session.subject.env):
             self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
             self.noise.read_anew()
@@ -98,17 +98,8 @@ class Desk:
         )
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> Reading:
-        """Return how pairs of a job are read: less what the candidate could know by heart."""
+        """Return how pairs of a job are read, less what the candidate could know by heart."""
         sources = (self.ledger.source(one) for one in (base, tree))
         told_runs = self.store.count_runs(job.line.task, *self._on_one_split, before_job=job.id)
         memorised = self.session.memorised(*sources, told_runs=told_runs)
         return replace(self.reading(), memorised=memorised)
-
-    def plan_base(self, job: Job[Any], base: bytes, confirmation: Confirmation) -> None:
-        """Commit to the base of a pair once more; its other half stands."""
-        assert confirmation.unfinished is not None  # noqa: S101 -- a seed comes with that move
-        self.store.plan_run(job.id, role="base", tree=base, seed=confirmation.unfinished)
-
-    def plan_anchors(self, job: Job[Any], confirmation: Confirmation) -> None:
-        """Commit to the task's baseline beside the last pairs."""
-        self.ledger.plan_anchors(job, [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]])

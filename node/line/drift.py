@@ -1,9 +1,9 @@
 """Whether the machine or the head has drifted, and the doubt about a head that follows from it.
 
-In doubt is a head whose tree measures worse than in its last trial, on the public split, which all
-trials have in common; every head once what figures depend on has changed (torch, the driver, the
-card); and a head that fails. The doubt is kept in the store until the working line is at the head;
-a stack that passes meanwhile settles it. A head that fails is looked at before anything else.
+A head is in doubt if its tree measures worse than in its last trial, on the public split that all
+trials have in common; if something has changed on which figures depend (torch, the driver, the
+card); or if it fails. The store keeps the doubt until the working line is at the head; a stack that
+passes meanwhile settles it. A head that fails is tried before anything else.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from protocol.runs import CONTENDED, Run
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:
-    """Remember what this line is measured in; return what has changed since it last was, if so.
+    """Remember this session's surroundings; return how they changed since the last, if they did.
 
-    Then what is known of its noise is a guess again, the bank is forgotten, the head in doubt.
+    After a change the noise is a guess again, the bank is forgotten and the head is in doubt.
     """
     store, line, now = ledger.store, ledger.key, decisive(env)
     before = surroundings_of(store, line)
@@ -47,9 +47,9 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
 
 
 def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> None:
-    """Have the verified head measured again as soon as nothing is built on it.
+    """Have the verified head measured again as soon as the working line is at it.
 
-    At once if `is_failing`: it does not run here any more.
+    If `is_failing`, it does not run here any more and is measured at once.
     """
     tree = ledger.known_line.verified
     value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
@@ -57,23 +57,23 @@ def doubt_head(ledger: Ledger, because: str, *, is_failing: bool = False) -> Non
 
 
 def is_head_failing(ledger: Ledger) -> bool:
-    """Whether the verified head is in doubt as it does not run."""
+    """Whether the verified head is in doubt because it does not run."""
     doubt = doubt_of(ledger)
     return doubt is not None and doubt.get("fails") is True
 
 
 def is_in_doubt(ledger: Ledger) -> bool:
-    """Whether a doubt is kept, about whichever head."""
+    """Whether the store keeps a doubt, about whichever head."""
     return ledger.store.meta(meta_key("doubt", ledger.key)) is not None
 
 
 def forget_doubt(ledger: Ledger) -> None:
-    """Let go of what is kept: it is looked at, or its head is no longer the head."""
+    """Forget the doubt: it is being settled, or its head is no longer the head."""
     ledger.store.forget_meta(meta_key("doubt", ledger.key))
 
 
 def doubt_of(ledger: Ledger) -> dict[str, Value] | None:
-    """Return what is kept about the present head; None if nothing is."""
+    """Return the doubt about the present head, if the store keeps one."""
     kept = ledger.store.meta(meta_key("doubt", ledger.key))
     doubt = decode(kept) if kept else None
     if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
@@ -91,9 +91,9 @@ def drift_of(
 ) -> float | None:
     """Return by how much the head measured worse (> 0) or better in a trial than in the last.
 
-    In the metric's unit, on the public split: that of a trial's own is text that no other trial
-    saw. None if that is within what chance does, or there is no other trial of it; `trials` are the
-    kinds of job that are such.
+    The figure is in the metric's unit, on the public split: trials have no secret split in common.
+    It is None if chance explains it, or the head had no other trial. `trials` are the kinds of job
+    that try a tree against the head.
     """
     later = _publics(store.runs_of(job.id), head, reading)
     for trial in reversed(store.closed_jobs(job.line, *trials)):

@@ -1,6 +1,6 @@
-"""Experiments: a proposal against the working line, a screen and then a recheck.
+"""An experiment: a proposal is tried on the working line, in a screen and then in a recheck.
 
-What passes against a base that has moved on meanwhile is tried again on the new one.
+If it passes against a base that has moved on meanwhile, it is tried again on the new one.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ class ExperimentStep(JobStep):
         return self.author is not None
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
-        """Whether a run is audited: a screen that fails on its claim is not."""
+        """Whether a run is audited: a screen is not, if its claim does not pass."""
         return run.ordinal > 0 or desk.reading().is_promising(public_nano, self._bank(desk.ledger))
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
@@ -234,10 +234,10 @@ def close_experiment(
     *,
     note: str,
 ) -> RecordedExperiment:
-    """Record a decided proposal with its runs; a kept one becomes the working line.
+    """Record a decided proposal with its runs; the working line goes on from a kept one.
 
-    One that was handed in and whose base moved on is queued again: no edits could carry it
-    over, and what it measured counts against the old base only.
+    A source that was handed in and whose base moved on is queued again: it has no edits to apply to
+    the new base, and what it measured counts against the old one only.
     """
     kept = step.decision == "kept"
     store = ledger.store

@@ -40,7 +40,7 @@ def check_submission(source: Source, task: Task) -> None:
 
 
 def title_of(folder: Path, source: Source, why: str) -> str:
-    """Return the first line of `why`, else of the commit that holds this source, else nothing."""
+    """Return the first line of `why`, else that of the commit with this source, else nothing."""
     if lines := why.strip().splitlines():
         return lines[0].strip()
     # Plumbing that reads objects only: `git status` and `git diff` would touch the index.
@@ -52,7 +52,7 @@ def title_of(folder: Path, source: Source, why: str) -> str:
 
 
 def summary_of(base: Source, source: Source) -> str:
-    """Return what a diff is about in a few words: the line that changed, else how many."""
+    """Return a diff in a few words: the line that changed, or how many lines did."""
     lines = unified_diff(base, source).splitlines()
     removed = [line[1:].strip() for line in lines if line[:1] == "-" and line[:4] != "--- "]
     added = [line[1:].strip() for line in lines if line[:1] == "+" and line[:4] != "+++ "]
@@ -63,9 +63,9 @@ def summary_of(base: Source, source: Source) -> str:
 
 
 def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
-    """Queue a source and return the mark of its canonical AST, by which it is known from now on.
+    """Queue a source and return the mark of its canonical AST, which names it from now on.
 
-    Nothing is queued that is the working line, waits already or was measured here before.
+    A source that is the working line, waits already or was measured here is not queued.
     """
     mark, base, store = fingerprint(source), ledger.explored, ledger.store
     is_known = (

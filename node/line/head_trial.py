@@ -1,61 +1,20 @@
-"""What all trials against the verified head share: fresh pairs, until the rule knows."""
+"""What all trials against the verified head share: what is kept of them, and a look at the head."""
 
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
-from node.line.kind import JobStep
-from node.line.trial import Confirmation, Measured, next_of_confirmation
-from node.store.jobs import Job, PlannedRun
-from protocol.fields import OPTIONAL, Digest
-from protocol.rule import Claim, Policy
+from node.line.pair_trial import PairTrial
+from node.line.trial import Confirmation, Measured
+from node.store.jobs import Job
+from protocol.fields import OPTIONAL
 
 
-class HeadTrial(JobStep):
-    """A tree on trial against a base; what came of it is filled in when it is closed."""
+class HeadTrial(PairTrial):
+    """A tree on trial with the verified head; what came of it is filled in when it is closed."""
 
     __slots__ = ()
-    IS_EXCLUSIVE: ClassVar = True
-    IS_ON_ONE_SPLIT: ClassVar = True
-    base: Digest
-    tree: Digest
     measured: Annotated[Measured | None, OPTIONAL]
-
-    def confirmed(
-        self,
-        desk: Desk,
-        job: Job[Any],
-        runs: list[PlannedRun],
-        *,
-        claim: Claim | None = None,
-        policy: Policy | None = None,
-    ) -> Confirmation | None:
-        """Plan what the trial still needs; return how it ended once it has.
-
-        `policy` are the rule's numbers, else the session's.
-        """
-        reading = desk.paired_reading(job, self.base, self.tree)
-        confirmation = next_of_confirmation(
-            runs,
-            replace(reading, policy=policy or desk.policy),
-            needs_anchor=self.base != desk.session.task.source.tree,
-            claim=claim,
-        )
-        desk.activity.weighing(confirmation)
-        match confirmation.move:
-            case "wait":
-                return None
-            case "pair":
-                desk.ledger.plan_fresh_pair(job, self.base, self.tree)
-                return None
-            case "base":
-                desk.plan_base(job, self.base, confirmation)
-                return None
-            case "anchors":
-                desk.plan_anchors(job, confirmation)
-                return None
-        return confirmation
 
 
 def watch_head(desk: Desk, job: Job[Any], base: bytes, confirmation: Confirmation) -> None:

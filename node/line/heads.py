@@ -1,4 +1,4 @@
-"""Moving the verified head by hand: what may be adopted, on which evidence."""
+"""The verified head is moved by hand: what may be adopted, on which evidence."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who this node is to others: its keys, the name it goes by, and the profile that says so."""
+"""Who this node is to others: its keys, its name, and the profile that tells both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from protocol.kinds import ProfileBody
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who signs here, under which name, for which network."""
+    """The keys that sign here, the name and version they sign with, and the network."""
 
     keys: NodeKeys
     name: str
@@ -22,7 +22,7 @@ class Identity:
 
 
 def identity_of(keys: NodeKeys, config: Config, *, role: str = "node") -> Identity:
-    """Return who signs records here; without a name in the settings, its role and its key."""
+    """Return who signs records here; a node without a name is named by its role and key."""
     return Identity(
         keys=keys,
         name=config.name or f"{role}-{keys.author.public.hex()[:12]}",

@@ -1,6 +1,6 @@
-"""Who is about to try what on a line, so that two nodes do not try the same at once.
+"""What others are about to try on a line, so that two nodes do not try the same at once.
 
-Advice only: an intent is anybody's word, costs its author nothing and ends by itself.
+Intents are advice: anybody may write one, it costs nothing, and it expires.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _LOOKED_AT = 500  # of the newest
 
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
-    """Return what everybody but `author` is trying on this line now, the newest first."""
+    """Return what everybody but `author` tries on this line now, the newest first."""
     return list(_live(store, line, author, now_ms))
 
 

@@ -1,8 +1,8 @@
-"""What every kind of job has in common: what the agenda asks of it, and what it does.
+"""The interface of every kind of job: what the agenda asks it, and what it does.
 
-A kind is one class: its fields are what a job of it remembers between its runs, so that a killed
-node goes on where it was; its methods say how its runs are told of, whose they are, and what
-follows from them. `node.line.kinds` lists them all.
+A kind is one class. Its fields are what a job remembers between its runs, so that a killed node
+goes on where it was. Its methods describe its runs, say whose code they run, and decide what
+follows from them. `node.line.kinds` lists all kinds.
 """
 
 from typing import Any, ClassVar
@@ -41,12 +41,12 @@ class JobStep(Mapped):
         return False
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
-        """Whether a run is of a peer's code: what that prints goes into no record of ours."""
+        """Whether a run is of a peer's code, whose output goes into no record of ours."""
         del run
         return self.is_of_peers(own)
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
-        """Whether a run is audited, given its claim on the public split; all that can count are."""
+        """Whether a run is audited, given its claim on the public split; one that counts is."""
         del desk, run, public_nano
         return True
 

@@ -1,7 +1,7 @@
-"""The books of one line: what the loop decided, written as records and queue entries.
+"""The ledger of one line writes what the loop decided, as records and as entries of the queue.
 
 Every method is one transaction: a patch, its result, the line's new state and the end of its job
-are on the disk together or not at all. What is decided is none of its business (`node.line.trial`).
+are on the disk together or not at all. It decides nothing (`node.line.trial` does).
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
 
 
 class Kind(Step, Protocol):
-    """A kind of job, as far as the ledger looks: whether its runs share a secret split."""
+    """A kind of job, of which the ledger asks whether its runs share a secret split."""
 
     IS_ON_ONE_SPLIT: ClassVar[bool]
 
@@ -132,7 +132,7 @@ class Ledger:
         self.save(replace(line, working=tree, stack=stack, bank_nano=_public(runs)))
 
     def forget_bank(self) -> None:
-        """Let screens of a new session wait for new runs: another day measures a little off."""
+        """Forget the bank, so that screens wait for new runs: sessions measure a little off."""
         if self.line and self.line.bank_nano:
             self.save(replace(self.line, bank_nano=()))
 
@@ -158,7 +158,7 @@ class Ledger:
         *,
         note: str,
     ) -> Record:
-        """Record what pairs with the head came to; part of whatever follows from it.
+        """Record how a trial with the head ended. Callers hold the transaction.
 
         Others of the class learn of the noise from the base runs, if there are enough.
         """
@@ -176,7 +176,7 @@ class Ledger:
         return record
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
-        """Let both lines begin anew at a tree, with these runs of it as the bank."""
+        """Move both lines to a tree, with these runs of it as the bank and an empty stack."""
         if tree != self.known_line.verified:
             self.note_move()
         self.save(

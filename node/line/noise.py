@@ -1,4 +1,4 @@
-"""How much one run of a line scatters: what others of its class say to begin with, then own runs.
+"""How much one run of a line scatters: at first as others of its class say, then as own runs do.
 
 Own runs are those that nobody selected: baselines and both sides of confirmations.
 """

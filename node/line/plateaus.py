@@ -1,10 +1,10 @@
-"""Whether a line still gets anywhere, and when a branch of it ends: pure, figures in, words out.
+"""Whether a line is on a plateau, and when a branch of it ends. Pure.
 
-What a screen and a recheck say of a gain is selected: luck keeps a null now and then, and what it
-measures looks like any other gain. What does tell a plateau from progress is how often anything is
-kept, and whether stacks pass, which are judged in fresh pairs. Both are counted as evidence for a
-plateau, in the way of Page's test (*Continuous inspection schemes*, 1954): evidence against one
-never counts for more than a clean slate. Figures from `make bench PART=explore`.
+The size of a kept gain says little: a screen and a recheck select, so that luck keeps a null now
+and then, which looks like any other gain. How often anything is kept does tell a plateau from
+progress, and so does whether stacks pass, which are judged in fresh pairs. Both are summed as
+evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum never
+falls below zero. Figures from `make bench PART=explore`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -147,7 +147,7 @@ def since_rise(heights_sd: Sequence[float]) -> int:
 
 
 def aim_of(trend: Trend, *, is_on_branch: bool) -> Aim:
-    """Return what proposers are to aim for: something else wherever the same got nowhere."""
+    """Return what proposers are to aim for: something else where the last aim gained nothing."""
     if is_on_branch:
         return "elsewhere"
     return _AIMS[trend.idle % len(_AIMS)] if trend.is_plateau else "improve"

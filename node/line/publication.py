@@ -1,4 +1,4 @@
-"""Writes this node's own records about one line: who, on what, a patch, a result, an adoption.
+"""Write this node's own records about one line: profile, task, patches, results, adoptions.
 
 Callers hold the store's transaction, so that a record and what follows from it are one step.
 """

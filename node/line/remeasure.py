@@ -1,4 +1,4 @@
-"""A head in doubt, measured again against the one before it, which follows if it does not hold."""
+"""A head in doubt is tried again against the one before it, which follows if it does not hold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from protocol.errors import ArnodeError
 from protocol.fields import Table, digest, field, line
 from protocol.kinds import ResultBody
 from protocol.records import Record
-from protocol.rule import POWER
+from protocol.rule import POWER, Policy
 from protocol.runs import Run
 
 
@@ -48,15 +48,19 @@ class RemeasureStep(HeadTrial):
         field("measured", MEASURED, optional=True),
     )
 
+    @property
+    def policy(self) -> Policy:
+        """Those of `compare`: one question about what is there already."""
+        return POWER
+
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""
         del store
         return "verified head against the one before it", f"measuring again, {run.role}"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then the head stays, or the one before it is the head."""
-        # One question about what is there already, as in `verify`.
-        confirmation = self.confirmed(desk, job, runs, policy=POWER)
+        """Go on until the rule knows; then keep the head, or return to the one before it."""
+        confirmation = self.confirmed(desk, job, runs)
         if confirmation is None:
             return
         note = note_of(confirmation)
@@ -74,9 +78,9 @@ class RemeasureStep(HeadTrial):
 
 
 def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
-    """Queue what a doubt asks for; None if there is none, or nothing that it could be about.
+    """Queue the trial of a head in doubt; return None without a doubt, or without one to try it by.
 
-    Raises ArnodeError if it is the baseline that fails: there is nothing to go back to.
+    Raises ArnodeError if the baseline fails: there is nothing to return to.
     """
     store, line = ledger.store, ledger.known_line
     if not is_in_doubt(ledger):
@@ -106,9 +110,9 @@ def close_remeasure(
     *,
     note: str,
 ) -> Record:
-    """Record what came of it. It holds: vouched for anew. Else the head before it is the head.
+    """Record what came of it. A head that holds is adopted anew; else the one before it is.
 
-    Where the pairs could not tell (the head before it fails here), nothing moves.
+    If the pairs could not tell, as the head before it fails here, nothing moves.
     """
     step = job.step
     with ledger.store.transaction():
@@ -134,7 +138,7 @@ def close_remeasure(
 
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
-    """What to measure again: the step that the head's own evidence is about."""
+    """Return the trial of the step that the head's own evidence is about; None without evidence."""
     head = ledger.known_line.verified
     evidence = evidence_for(ledger.store, ledger.key, head)
     body = ledger.store.record(evidence).body if evidence else None

@@ -1,7 +1,7 @@
-"""A task opened on this machine: its data, what secret splits are drawn with, and the runner.
+"""A task that is open on this machine: its data, the secret of its splits, and the runners.
 
-Opening is the slow part of every command that measures something, so it reports its progress.
-What the baseline tree costs here is measured anew in every session.
+To open one is the slow part of every command that measures, so it reports its progress. Every
+session measures anew what the baseline tree costs here.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Secret splits: one for each confirmation, drawn when its sources are fixed, never used again.
 
-Whatever runs of earlier confirmations let out tells nothing of this one's text. The nonce is kept
-with the job, in the transaction that opens it, so that a killed confirmation goes on with its own
-split; only together with the node's secret it says which text that is.
+What runs of earlier confirmations let out tells nothing of this one's text. The job keeps the
+nonce from the transaction that opens it, so that a killed confirmation goes on with its own split.
+The nonce says which text that is only together with the node's secret.
 """
 
 import hmac

@@ -1,8 +1,19 @@
-"""What a job does next, given its runs: pure decisions around `protocol.rule`.
+"""A change on trial, from its first run to the head: what its runs say, and what comes next.
 
-A trial is one proposal (screen, recheck); a confirmation is a stack against the verified head,
-in fresh interleaved pairs on the secret split. Metrics come in 1e-9 units of the task's metric;
-`sign` is +1 for a metric to minimise and −1 for one to maximise.
+1. Screen (`next_of_trial`). One run of the candidate is compared with the bank, which holds runs
+   of its base, on the public split. Without a clear gain the candidate is discarded.
+2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the bank. With a gain
+   the candidate is kept: the working line goes on from it.
+3. Confirm (`next_of_confirmation`). Base and candidate run in fresh pairs, one seed a pair, on a
+   secret split that nobody saw before, until `protocol.rule` gives a verdict.
+4. Adopt. The caller moves the verified head to a candidate that passes, and records it.
+
+Here are the decisions of 1, 2 and 3. The loop's trials plan their runs in the store
+(`node.line.pair_trial`); `verify` hands its claim to the loop; `compare` and `replicate` keep
+their runs themselves (`node.on_demand.pairs`). All ask the same function.
+
+This module is pure. Metrics come in 1e-9 units of the task's metric; `sign` is +1 for a metric to
+minimise and −1 for one to maximise.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,6 +41,7 @@ from protocol.units import NANO
 
 ANCHOR_PAIRS = 4
 MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
+_MAX_REASON = 200  # characters, of what a record says of a failure
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
 ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "unrunnable"]
@@ -65,32 +77,23 @@ class Reading:
 def next_of_trial(
     runs: Sequence[PlannedRun], bank_nano: Sequence[int], reading: Reading, *, is_current: bool
 ) -> TrialMove:
-    """Say what a proposal does next.
+    """Say what a proposal does next: its screen, its recheck, or what they decided.
 
     `is_current` tells whether its base still is the working line: a proposal that passes against
     a base that has moved on is tried again on the new one.
     """
-    if not runs:
-        return "run"
-    screen = _run_of(runs[0])
-    if screen is None:
-        return "wait"
-    if screen.metric_nano is None:
-        return "fail"
-    if not reading.is_promising(screen.metric_nano, bank_nano):
-        return "discard"
-    if len(runs) == 1:
-        return "run" if is_current else "rebase"
-    recheck = _run_of(runs[1])
-    if recheck is None:
-        return "wait"
-    if recheck.metric_nano is None:
-        return "fail"
-    bank = reading.values(bank_nano)
-    value = reading.value(recheck.metric_nano)
-    if not passes_recheck(value, bank, reading.noise.sd, reading.policy):
-        return "discard"
-    return "keep" if is_current else "rebase"
+    for planned, passes in zip(runs, (passes_screen, passes_recheck), strict=False):
+        run = _run_of(planned)
+        if run is None:
+            return "wait"
+        if run.metric_nano is None:
+            return "fail"
+        bank = reading.values(bank_nano)
+        if not passes(reading.value(run.metric_nano), bank, reading.noise.sd, reading.policy):
+            return "discard"
+    if runs and not is_current:
+        return "rebase"
+    return "keep" if len(runs) > 1 else "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,20 +138,40 @@ MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """How far a confirmation has come: what to do next, the first verdict and its judgement.
+    """How far a confirmation has come: what to do next, its whole pairs, what they say.
 
-    `latest` looks at all pairs, also those that came after the verdict to complete the anchor's.
-    `unfinished` is the seed of the pair whose base is to be run once more; `is_bases_fault`: what
-    could not be run is the base.
+    `judgement` is the first one with a verdict. `latest` looks at all pairs, also those that came
+    after the verdict. `failed` is the run that did not end well, if one decides what comes next;
+    there is no judgement then.
     """
 
     move: ConfirmationMove
     pairs: tuple[Pair, ...]
-    judgement: Judgement | None
-    latest: Judgement | None
-    reason: str = ""
-    unfinished: int | None = None
-    is_bases_fault: bool = False
+    judgement: Judgement | None = None
+    latest: Judgement | None = None
+    failed: Run | None = None
+
+    @property
+    def unfinished(self) -> int | None:
+        """The seed of the pair whose base is to be run once more."""
+        return self.failed.seed if self.failed and self.move == "base" else None
+
+    @property
+    def is_bases_fault(self) -> bool:
+        """Whether there is no verdict because the base failed."""
+        return self.failed is not None and (self.failed.role, self.move) == ("base", "unrunnable")
+
+    @property
+    def failure(self) -> str:
+        """How the run that ended the trial failed, in words that may quote it; else empty."""
+        if self.failed is None or self.move != "unrunnable":
+            return ""
+        return f"the {self.failed.role} ended with {self.failed.status}: {self.failed.reason}"
+
+    @property
+    def reason(self) -> str:
+        """The same, as long as a record takes it."""
+        return fit_line(self.failure, _MAX_REASON)
 
     @property
     def verdict(self) -> AttestVerdict:
@@ -178,39 +201,58 @@ def next_of_confirmation(
     claim: Claim | None = None,
     for_readers: Readers | None = None,
 ) -> Confirmation:
-    """Say what a confirmation does next. `needs_anchor`: its base is not the baseline tree.
+    """Say what a confirmation does next, given its runs in the order they were planned.
 
-    What passes is measured on until it has `anchor_pairs` pairs. `claim` is what somebody says of
-    it, which may be refuted. `for_readers`: what is found is measured on, within the policy's
-    pairs, until the pairs show it to readers who know nothing of this machine's noise.
+    The questions are asked in this order, 1 to 3 of each pair; the first that applies decides:
 
-    No pair is dropped: a candidate that fails ends it; a base that fails before it has seen a row
-    is run once more in its pair, once in a trial.
+    1. Has a run of the pair not ended? Wait for it.
+    2. Did the candidate fail? It is unrunnable, however its base ended. No pair is dropped.
+    3. Did the base fail? Run it once more in the same pair, if it had seen no row; once in a
+       trial. Else the trial is unrunnable by the base's fault.
+    4. Is there a verdict? The rule looks after each pair, and its first verdict stands. Without
+       one, run another pair.
+    5. Would readers who know nothing of this machine's noise see that verdict in the pairs? If
+       `for_readers` says no, run another pair, within the policy's.
+    6. Is there no gain? It is missed.
+    7. Are there fewer than `anchor_pairs` pairs? Run another: all may read how large the gain is.
+    8. Is the base another tree than the task's baseline (`needs_anchor`)? Run that beside the last
+       pairs, and wait for it: boards compare by it.
+    9. It passes, and may be adopted.
+
+    `claim` is what somebody says of the candidate's gain, which may be refuted.
     """
     pairs: list[Pair] = []
     failures = 0  # of the base
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
         by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}  # the last of each
         base, candidate = by_role.get("base"), by_role.get("candidate")
-        if base is None or candidate is None:
-            return Confirmation(move="wait", pairs=tuple(pairs), judgement=None, latest=None)
-        if candidate.status != "ok":
-            reason = f"the candidate ended with {candidate.status}: {candidate.reason}"
-            return _ended("unrunnable", pairs, reason)
+        if base is None or candidate is None:  # 1
+            return Confirmation(move="wait", pairs=tuple(pairs))
+        if candidate.status != "ok":  # 2
+            return Confirmation(move="unrunnable", pairs=tuple(pairs), failed=candidate)
         failures += _base_failures(runs, seed)
-        if base.status != "ok":
-            if failures < MAX_BASE_FAILURES and not base.serve_ms:
-                return replace(_ended("base", pairs, ""), unfinished=seed)
-            reason = f"the base ended with {base.status}: {base.reason}"
-            return replace(_ended("unrunnable", pairs, reason), is_bases_fault=True)
+        if base.status != "ok":  # 3
+            may_repeat = failures < MAX_BASE_FAILURES and not base.serve_ms
+            move: ConfirmationMove = "base" if may_repeat else "unrunnable"
+            return Confirmation(move=move, pairs=tuple(pairs), failed=base)
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
     if for_readers and judgement and latest and latest.verdict == "smaller":
         judgement = latest  # what was run on for readers shows both: a gain, and that it is less
-    move = _next_move(runs, pairs, judgement, needs_anchor=needs_anchor, anchor_pairs=anchor_pairs)
-    if for_readers and judgement and not _is_settled(pairs, judgement, reading, for_readers):
+    anchors = [run for run in runs if run.role == "anchor"]
+    if judgement is None or not _is_settled(pairs, judgement, reading, for_readers):  # 4, 5
         move = "pair"
+    elif not judgement.is_gain:  # 6
+        move = "miss"
+    elif len(pairs) < anchor_pairs:  # 7
+        move = "pair"
+    elif needs_anchor and not anchors:  # 8
+        move = "anchors"
+    elif any(run.outcome is None for run in anchors):
+        move = "wait"
+    else:  # 9
+        move = "pass"
     return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
 
 
@@ -246,7 +288,7 @@ def _judged(pairs: Sequence[Pair], reading: Reading, claim: Claim | None) -> Jud
 def _first_verdict(
     pairs: Sequence[Pair], reading: Reading, claim: Claim | None
 ) -> Judgement | None:
-    """A look after each pair: the first verdict stands, later pairs only sharpen the figures."""
+    """Return the first judgement with a verdict, if there is one, looking after each pair."""
     for count in range(1, len(pairs) + 1):
         judgement = judge_pairs(pairs[:count], reading, claim)
         if judgement.verdict is not None:
@@ -254,39 +296,13 @@ def _first_verdict(
     return None
 
 
-def _next_move(
-    runs: Sequence[PlannedRun],
-    pairs: Sequence[Pair],
-    judgement: Judgement | None,
-    *,
-    needs_anchor: bool,
-    anchor_pairs: int,
-) -> ConfirmationMove:
-    if judgement is None:
-        return "pair"
-    if not judgement.is_gain:
-        return "miss"
-    if len(pairs) < anchor_pairs:
-        return "pair"
-    anchors = [run for run in runs if run.role == "anchor"]
-    if needs_anchor and not anchors:
-        return "anchors"
-    return "wait" if any(run.outcome is None for run in anchors) else "pass"
-
-
 def _is_settled(
-    pairs: Sequence[Pair], judgement: Judgement, reading: Reading, for_readers: Readers
+    pairs: Sequence[Pair], judgement: Judgement, reading: Reading, for_readers: Readers | None
 ) -> bool:
-    """Whether readers see what was found, or would not within the pairs that there may be."""
-    if judgement.verdict not in SPOKEN or len(pairs) >= reading.policy.max_pairs:
+    """Whether readers see the verdict in these pairs, if they are to, or there may be no more."""
+    if for_readers is None or judgement.verdict not in SPOKEN:
         return True
-    return for_readers(pairs) == judgement.verdict
-
-
-def _ended(move: ConfirmationMove, pairs: Sequence[Pair], reason: str) -> Confirmation:
-    return Confirmation(
-        move=move, pairs=tuple(pairs), judgement=None, latest=None, reason=fit_line(reason, 200)
-    )
+    return len(pairs) >= reading.policy.max_pairs or for_readers(pairs) == judgement.verdict
 
 
 def _base_failures(runs: Sequence[PlannedRun], seed: int) -> int:

@@ -5,9 +5,9 @@ from node.store.store import Store
 
 
 def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
-    """Return the own result that vouches for a tree: its baseline, or a confirmation it passed.
+    """Return the latest own result that vouches for a tree and was not taken back.
 
-    The latest that was not taken back.
+    That is the baseline's, or one of a confirmation that the tree passed.
     """
     for entry in reversed(store.experiments(line)):
         vouched = entry.stage == "baseline" or entry.decision == "adopted"

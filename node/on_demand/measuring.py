@@ -6,7 +6,7 @@ Nothing is recorded; the node's own loop and its records are untouched.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from node.line.heads import the_line, tree_of
 from node.line.kinds import ON_ONE_SPLIT
 from node.line.session import Session, find_task, open_session
 from node.line.splits import fresh_nonce
-from node.line.trial import Reading
+from node.line.trial import Confirmation, Pair
+from node.on_demand.pairs import weigh
 from node.running.books import random_seed
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
@@ -25,10 +26,9 @@ from node.store.store import Store
 from node.terminal.progress import in_thread, reporting
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
-from protocol.rule import Judgement, Policy, judge
+from protocol.rule import Judgement, Policy
+from protocol.runs import Role, Run
 from protocol.source import Source
-from protocol.statistics import NoiseEstimate, PairedEvidence
-from protocol.units import NANO
 from trainer.cards.probing import probe_devices
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.task import Task
@@ -38,14 +38,13 @@ WORDS = ("baseline", "head", "working")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A paired test as far as it went; metrics as the task has them, gains positive if better."""
+    """How a trial of two sources ended, after so many runs and seconds.
 
-    base: bytes
-    candidate: bytes
-    pairs: tuple[tuple[int, float, float], ...]
-    judgement: Judgement | None
-    verdict: str
-    reason: str
+    `judged` are the figures of its whole pairs, also if it ended without a verdict.
+    """
+
+    confirmation: Confirmation
+    judged: Judgement | None
     runs: int
     seconds: float
 
@@ -172,83 +171,44 @@ async def compare(
     *,
     policy: Policy,
     told_runs: int,
-    on_pair: Callable[[tuple[int, float, float], Judgement], None],
+    on_pair: Callable[[Pair, Judgement], None],
 ) -> Comparison:
-    """Run fresh pairs on a secret split until the rule knows, at most `policy.max_pairs`.
+    """Put a source on trial against another until the rule knows, within `policy.max_pairs`.
 
-    The split is drawn now and serves this comparison alone; `told_runs` is what
-    `Workbench.told_runs` says.
+    The secret split is drawn now and serves this trial alone; `told_runs` is what
+    `Workbench.told_runs` says. `on_pair` is told each pair with what all pairs so far show.
     """
-    split = session.split(fresh_nonce())
-    manifest = session.task.manifest
-    reading = Reading(
-        sign=manifest.metric.sign,
-        noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
-        policy=policy,
-        minimum_gain=2 * session.runner.metric_tolerance,
-        memorised=session.memorised(base, candidate, told_runs=told_runs),
-    )
-    pairs: list[tuple[int, float, float]] = []
-    judgement: Judgement | None = None
-    verdict, reason, runs = "", "", 0
-    started_s = time.monotonic()
-    while not verdict:
-        seed = random_seed()
-        order = [base, candidate] if random_seed() % 2 else [candidate, base]
-        outcomes = dict(
-            zip(
-                (source.tree for source in order),
-                await _pair(session, order, seed, split),
-                strict=True,
-            )
+    nonce, started_s = fresh_nonce(), time.monotonic()
+    memorised = session.memorised(base, candidate, told_runs=told_runs)
+    runs: list[tuple[bytes, Run]] = []
+    judged: Judgement | None = None
+
+    def keep(source: Source, outcome: RunOutcome) -> None:
+        role: Role = "base" if source.tree == base.tree else "candidate"
+        runs.append((source.tree, outcome.to_run(role)))
+
+    while True:
+        confirmation = weigh(
+            runs,
+            session.task.manifest,
+            policy,
+            tolerance=session.runner.metric_tolerance,
+            memorised=memorised,
         )
-        runs += 2
-        for name, source in (("base", base), ("candidate", candidate)):
-            if outcomes[source.tree].status != "ok":
-                verdict = "unrunnable"
-                reason = f"the {name} ended with {outcomes[source.tree].status}: "
-                reason += str(outcomes[source.tree].reason)
-        if verdict:
+        if confirmation.latest is not None:
+            judged = confirmation.latest
+            on_pair(confirmation.pairs[-1], judged)
+        if confirmation.move == "pair":
+            seed = random_seed()
+            order = [base, candidate] if random_seed() % 2 else [candidate, base]
+        elif confirmation.unfinished is not None:
+            seed, order = confirmation.unfinished, [base]
+        else:
             break
-        base_nano, candidate_nano = (outcomes[s.tree].secret_nano or 0 for s in (base, candidate))
-        pairs.append((seed, base_nano / NANO, candidate_nano / NANO))
-        judgement = _judge(pairs, reading)
-        on_pair(pairs[-1], judgement)
-        verdict = judgement.verdict or ""
+        await measure(session, [(source, seed) for source in order], on_run=keep, nonce=nonce)
     return Comparison(
-        base=base.tree,
-        candidate=candidate.tree,
-        pairs=tuple(pairs),
-        judgement=judgement,
-        verdict=verdict,
-        reason=reason,
-        runs=runs,
+        confirmation=confirmation,
+        judged=judged,
+        runs=len(runs),
         seconds=time.monotonic() - started_s,
     )
-
-
-async def _pair(
-    session: Session, order: Sequence[Source], seed: int, split: bytes
-) -> list[RunOutcome]:
-    trained = asyncio.Event()
-    run = partial(session.runner.run, seed=seed, split=split)
-    first = asyncio.create_task(run(order[0], on_trained=trained.set))
-    try:
-        await trained.wait()
-        outcomes = [await first, await run(order[1])]
-        for outcome in outcomes:
-            if outcome.fault is not None:
-                raise outcome.fault
-        return outcomes
-    finally:
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
-
-
-def _judge(pairs: Sequence[tuple[int, float, float]], reading: Reading) -> Judgement:
-    evidence = PairedEvidence(
-        noise=reading.noise,
-        base=tuple(reading.sign * base for _, base, _ in pairs),
-        candidate=tuple(reading.sign * candidate + reading.memorised for _, _, candidate in pairs),
-    )
-    return judge(evidence, reading.policy, minimum_gain=reading.minimum_gain)

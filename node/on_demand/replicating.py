@@ -14,17 +14,17 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.session import Session
 from node.line.surroundings import decisive
-from node.line.trial import Confirmation, Reading, next_of_confirmation
+from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import Workbench, calibrated_session, measure
-from node.store.jobs import PlannedRun, StoredOutcome
+from node.on_demand.pairs import weigh
 from node.terminal.interrupts import heeding_interrupts
 from node.vetting.adoption import describe
 from node.vetting.inspection import inspect
@@ -33,11 +33,10 @@ from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
-from protocol.kinds import Env, Role
+from protocol.kinds import Env
 from protocol.manifest import TaskManifest
-from protocol.rule import MIN_PAIRS, Claim, Policy
+from protocol.rule import Claim, Policy
 from protocol.source import Source
-from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.measuring.outcome import RunOutcome
@@ -100,13 +99,9 @@ class Replications:
     kept: KeptRuns
     policy: Policy
 
-    def find(self, tree: bytes, block: int, number: int) -> KeptRun | None:
-        """Return a tree's run of one of the block's pairs, if it has ended."""
-        return self.kept.find(tree, self.kept.seed(block, number))
-
     def look(self, candidate: Candidate) -> Replication:
         """Judge a candidate by its whole pairs, in their order, up to the first that is not."""
-        runs: list[KeptRun] = []
+        kept: list[KeptRun] = []
         own: list[KeptRun] = []
         bases: list[KeptRun] = []
         for number in itertools.count():
@@ -115,28 +110,39 @@ class Replications:
             mine = self.kept.find(candidate.source.tree, seed)
             if not base or mine is None:
                 break
-            runs += [*base, mine]
+            kept += [*base, mine]
             bases.append(base[-1])
             own.append(mine)
-        confirmation = next_of_confirmation(
-            [_planned(at, kept) for at, kept in enumerate(runs)],
-            self._reading(runs),
-            needs_anchor=False,
-            anchor_pairs=MIN_PAIRS,
-            claim=_claim(candidate.finding),
+        gain = candidate.finding.claimed_gain
+        confirmation = weigh(
+            [(one.tree, one.run) for one in kept],
+            self.manifest,
+            self.policy,
+            tolerance=max((one.tolerance_nano for one in kept), default=0) / NANO,
+            memorised=max((one.memorised_nano for one in kept), default=0) / NANO,
+            claim=None if gain is None else Claim(gain=gain),
         )
         return Replication(
             candidate=candidate, confirmation=confirmation, own=tuple(own), bases=tuple(bases)
         )
 
-    def _reading(self, runs: Sequence[KeptRun]) -> Reading:
-        return Reading(
-            sign=self.manifest.metric.sign,
-            noise=NoiseEstimate.from_class(self.manifest.noise_floor_nano / NANO),
-            policy=self.policy,
-            minimum_gain=2 * max((kept.tolerance_nano for kept in runs), default=0) / NANO,
-            memorised=max((kept.memorised_nano for kept in runs), default=0) / NANO,
-        )
+    def missing(self, base: Source, block: Sequence[Candidate]) -> list[tuple[Source, int]]:
+        """Return the runs that the first open pair of a block lacks, each with the pair's seed.
+
+        The seed decides their order. It is empty once all of the block are judged.
+        """
+        pending = [found for found in map(self.look, block) if found.is_open]
+        if not pending:
+            return []
+        number = min(len(found.confirmation.pairs) for found in pending)
+        seed = self.kept.seed(block[0].block, number)
+        is_again = any(found.confirmation.unfinished == seed for found in pending)
+        sources = {found.candidate.source.tree: found.candidate.source for found in pending}
+        wanted = [one for tree, one in sources.items() if not self.kept.find(tree, seed)]
+        if is_again or not self.kept.find(base.tree, seed):
+            wanted.append(base)
+        random.Random(seed).shuffle(wanted)
+        return [(source, seed) for source in wanted]
 
 
 def candidates_of(
@@ -239,35 +245,10 @@ async def _measure_blocks(
         replications.kept.keep(kept)
         show(source, kept)
 
-    for block, group in itertools.groupby(candidates, key=lambda one: one.block):
-        members = list(group)
-        for number in itertools.count():
-            pending = [one for one in members if replications.look(one).is_open]
-            if stopping.is_set() or not pending:
-                break
-            missing = _missing(base, pending, replications, block, number)
+    for _, group in itertools.groupby(candidates, key=lambda one: one.block):
+        block = list(group)
+        while not stopping.is_set() and (missing := replications.missing(base, block)):
             await measure(session, _until(stopping, missing), on_run=keep, nonce=nonce)
-            again = [(base, seed) for seed in _half(pending, replications)]
-            await measure(session, _until(stopping, again), on_run=keep, nonce=nonce)
-
-
-def _half(pending: Sequence[Candidate], replications: Replications) -> set[int]:
-    """Return the seeds of pairs whose base is to be run once more."""
-    seeds = {replications.look(one).confirmation.unfinished for one in pending}
-    return {seed for seed in seeds if seed is not None}
-
-
-def _missing(
-    base: Source, pending: Sequence[Candidate], replications: Replications, block: int, number: int
-) -> list[tuple[Source, int]]:
-    """Return the runs of a block's pair that have not ended, in an order that the seed decides."""
-    sources = {one.source.tree: one.source for one in pending}
-    wanted = [one for tree, one in sources.items() if not replications.find(tree, block, number)]
-    if not replications.find(base.tree, block, number):
-        wanted.append(base)
-    seed = replications.kept.seed(block, number)
-    random.Random(seed).shuffle(wanted)
-    return [(source, seed) for source in wanted]
 
 
 def _until(
@@ -287,18 +268,3 @@ def _refusal(task: Task, source: Source, *, is_own: bool) -> str:
         return ""
     marks = inspect(source, baseline=task.source).marks
     return f"not run, it does more than arithmetic: {describe(marks[0])}" if marks else ""
-
-
-def _claim(finding: PublishedFinding) -> Claim | None:
-    return None if finding.claimed_gain is None else Claim(gain=finding.claimed_gain)
-
-
-def _planned(at: int, kept: KeptRun) -> PlannedRun:
-    return PlannedRun(
-        job_id=0,
-        ordinal=at,
-        role=cast("Role", kept.run.role),  # a `PlannedRun` of this program's own
-        tree=kept.tree,
-        seed=kept.run.seed,
-        outcome=StoredOutcome(run=kept.run, log_tail=""),
-    )

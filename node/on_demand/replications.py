@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from node.on_demand.pairs import pair_json, pair_words
 from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
 from node.terminal.terminal import plain
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _NAME_WIDTH = 20
 PAIR_HEADER = f"{'finding':<{_NAME_WIDTH}} pair  base      finding   (secret split)"
-_BAR = 20
 _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
 
 
@@ -47,13 +47,11 @@ def pair_line(replication: Replication, policy: Policy) -> str:
     confirmation = replication.confirmation
     if confirmation.latest is None:
         return f"{name}: {word(replication.verdict)}: {plain(replication.reason)}"
-    pair = confirmation.pairs[-1]
-    values = f"{from_nano(pair.base.secret_nano):.6f}  {from_nano(pair.candidate.secret_nano):.6f}"
     share = policy.evidence_share(confirmation.latest.log_e)
     ended = "" if replication.is_open else f"  {word(replication.verdict)}"
-    bar = "█" * round(share * _BAR)
+    words = pair_words(confirmation.pairs[-1], share)
     pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
-    return f"{pairs}  {values}  evidence {share:4.0%} {bar}{ended}"
+    return f"{pairs}  {words}{ended}"
 
 
 def print_table(
@@ -111,14 +109,7 @@ def as_json(replication: Replication, policy: Policy) -> dict[str, object]:
         "claimed": finding.claimed,
         "claimed_gain": finding.claimed_gain,
         "candidate": replication.candidate.source.tree.hex(),
-        "pairs": [
-            {
-                "seed": pair.seed,
-                "base": from_nano(pair.base.secret_nano),
-                "candidate": from_nano(pair.candidate.secret_nano),
-            }
-            for pair in confirmation.pairs
-        ],
+        "pairs": [pair_json(pair) for pair in confirmation.pairs],
         "gain": judged and judged.gain,
         "lower": judged and judged.lower,
         "upper": judged and judged.upper,

@@ -19,13 +19,14 @@ from node.exchange.claims import bundle_of, claim_in
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
-from node.line.attestation import AttestationStep, asked_before, step_of, weigh
+from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.baseline import BaselineStep
 from node.line.heads import task_source
 from node.line.noise import known_noise
 from node.line.session import find_task
-from node.line.trial import ANCHOR_PAIRS, Pair, Reading, judge_pairs
+from node.line.trial import ANCHOR_PAIRS, Reading, judge_pairs
 from node.loop.agenda import Goal
+from node.on_demand.pairs import pair_words
 from node.running.node import Node, open_node
 from node.running.program import at_work
 from node.running.questions import Question
@@ -41,7 +42,6 @@ from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
-from protocol.units import from_nano
 from trainer.cards.probing import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
@@ -234,13 +234,13 @@ def _shown() -> Callable[[Store, int], bool]:
             return is_done
         told_runs = ended
         reading = _reading(store, body.manifest, job)
-        pairs = weigh(runs, step, reading, body.manifest).pairs
+        pairs = step.weigh(runs, reading, body.manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
                 log_e = step.log_e_milli / 1000  # as it was judged, before it counted as known
             share = step.policy.evidence_share(log_e)
-            print(f"  {_pair_line(pairs[count - 1], share)}", file=sys.stderr, flush=True)
+            print(f"  {pair_words(pairs[count - 1], share)}", file=sys.stderr, flush=True)
         told_pairs = len(pairs)
         return is_done
 
@@ -254,11 +254,6 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
         policy=job.step.policy,
     )
-
-
-def _pair_line(pair: Pair, share: float) -> str:
-    base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
-    return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {'█' * round(share * 20)}"
 
 
 def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:

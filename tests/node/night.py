@@ -18,8 +18,6 @@ from node.line.attestation import (
     WantedClaim,
     close_attestation,
     open_attestation,
-    plan_next_pair,
-    weigh,
 )
 from node.line.catch_up import CatchUpStep, close_catch_up, open_catch_up
 from node.line.experiment import (
@@ -191,10 +189,8 @@ class Night:
         step = job.step
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.ledger.publication.manifest
-        while (
-            weighed := weigh(self.store.runs_of(job.id), step, reading, manifest)
-        ).move == "pair":
-            plan_next_pair(self.ledger, job)
+        while (weighed := step.weigh(self.store.runs_of(job.id), reading, manifest)).move == "pair":
+            step.plan_pair(self.ledger, job)
             for planned in self.store.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)

@@ -16,7 +16,6 @@ from node.on_demand.replicating import (
     Candidate,
     Replication,
     Replications,
-    _half,
     candidates_of,
     setting_of,
 )
@@ -118,6 +117,9 @@ class Bench:
     def look(self) -> Replication:
         return self.replications.look(self.candidate)
 
+    def missing(self) -> list[tuple[Source, int]]:
+        return self.replications.missing(BASELINE, [self.candidate])
+
 
 # What the pairs say
 
@@ -175,12 +177,12 @@ def test_a_crash_of_the_base_costs_another_run_of_it_and_no_pair(kept: KeptRuns)
     bench.ran(0, BASELINE, None, serve_ms=0)
     bench.ran(0, BETTER, SD_NANO)
     assert bench.look().is_open
-    assert _half([bench.candidate], bench.replications) == {kept.seed(0, 0)}
+    assert bench.missing() == [(BASELINE, kept.seed(0, 0))]
     bench.ran(0, BASELINE, 0)
     bench.ran(0, BETTER, 9 * SD_NANO)  # nobody runs it again; if somebody did, the first counts
     (pair,) = bench.look().confirmation.pairs
     assert (pair.base.status, pair.candidate.metric_nano) == ("ok", BASE_NANO - SD_NANO)
-    assert _half([bench.candidate], bench.replications) == set()
+    assert set(bench.missing()) == {(BASELINE, kept.seed(0, 1)), (BETTER, kept.seed(0, 1))}
     bench.ran(1, BASELINE, None, serve_ms=0)
     bench.ran(1, BETTER, SD_NANO)
     assert not bench.look().is_open
