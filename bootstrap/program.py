@@ -24,7 +24,7 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
-from trainer.task import builtin_ids
+from trainer.kinds import builtin_ids
 
 _log = logging.getLogger("node")
 

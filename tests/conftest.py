@@ -10,9 +10,10 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import SPLIT, runner_of
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
+from trainer.task_folder.task import Task
 
 pytest_plugins = ["tests.longest_first"]
 

@@ -13,21 +13,19 @@ from dataclasses import replace
 from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from trainer.compiled import CompiledCode
-from trainer.cost import UNLIMITED, Cost
-from trainer.crowd import Crowd
-from trainer.device import Device, processor
-from trainer.evaluators import check_metric
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.metering import RunFailed
-from trainer.outcome import Meter, RunOutcome, Yardstick
-from trainer.pace import Pace
+from trainer.host.device import Device, processor
+from trainer.kinds import kind_of
+from trainer.measuring.cost import UNLIMITED, Cost
+from trainer.measuring.host_load import HostLoad
+from trainer.measuring.kind import Prepared, Request, Scores
+from trainer.measuring.metering import RunFailed
+from trainer.measuring.outcome import Answers, BaselineCost, Meter, RunOutcome
+from trainer.measuring.pace import Pace
+from trainer.measuring.timeline import Timeline, in_order
+from trainer.measuring.training import PATIENCE_S, Trained, Training
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
-from trainer.stages import Request, Scores, Stages
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.timeline import Timeline, in_order
-from trainer.training import PATIENCE_S, Trained, Training
+from trainer.task_folder.task import Task
 
 _CALIBRATIONS = 2
 
@@ -36,25 +34,26 @@ class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
     `audit_key` is a secret: with the run it decides where the audit of its claims looks.
-    `patience_s` is how long a run that others disturbed may wait for a quiet minute. Raises
-    ConfigurationError for a task whose metric is another one than its evaluator's.
+    `patience_s` is how long a run that others disturbed may wait for an idle minute. Raises
+    ConfigurationError for a task that its kind refuses, as one whose metric is not its evaluator's.
     """
 
     def __init__(
         self,
         task: Task,
-        data: TaskData,
+        data: Prepared,
         *,
         device: Device | None = None,
         compiled: CompiledCode | None = None,
         audit_key: bytes,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        check_metric(task.manifest)
         self.task = task
         self.device = device = device or processor()
         self._watching = AsyncExitStack()
-        self._stages = Stages(task, data, device=device, compiled=compiled, audit_key=audit_key)
+        self._stages = kind_of(task.manifest).measuring(
+            task, data, device=device, compiled=compiled, audit_key=audit_key
+        )
         self._training = Training(
             self._stages,
             baseline=task.source,
@@ -64,21 +63,19 @@ class Runner:
         self._pace: Pace | None = None
 
     @property
-    def yardstick(self) -> Yardstick | None:
+    def baseline_cost(self) -> BaselineCost | None:
         """What the baseline tree costs here in this session; None before `calibrate`."""
-        return self._stages.yardstick
+        return self._stages.baseline_cost
 
-    @yardstick.setter
-    def yardstick(self, measured: Yardstick | None) -> None:
-        self._stages.yardstick = measured
+    @baseline_cost.setter
+    def baseline_cost(self, measured: BaselineCost | None) -> None:
+        self._stages.baseline_cost = measured
         self._pace = None if measured is None else self._pace_from(measured.cost, share=0.0)
 
     @property
     def metric_tolerance(self) -> float:
-        """The audit's tolerance in the metric's unit (bits per byte); 0 before `calibrate`."""
-        if self.yardstick is None:
-            return 0.0
-        return self.yardstick.tolerance.mean * self._stages.splits.bits_per_nat
+        """The audits' tolerance in the metric's unit; 0 before `calibrate`."""
+        return self._stages.metric_tolerance
 
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
@@ -95,11 +92,11 @@ class Runner:
             self._stages.watch = watch
 
     def hurry(self) -> None:
-        """Let no run wait for a quiet minute any more: `run` raises PutOff instead."""
+        """Let no run wait for an idle minute any more: `run` raises PutOff instead."""
         self._training.hurry()
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
-        """Have somebody told whenever a run begins to wait for a quiet minute."""
+        """Have somebody told whenever a run begins to wait for an idle minute."""
         self._training.on_wait = on_wait
 
     def is_used_by_others(self) -> bool:
@@ -107,14 +104,14 @@ class Runner:
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()
 
     async def calibrate(self, seed: int, *, split: bytes | None = None) -> RunOutcome:
-        """Run the task's baseline tree and make it this session's yardstick; `split` as in `run`.
+        """Run the task's baseline tree to know what it costs in this session; `split` as in `run`.
 
         Raises ArnodeError when the baseline itself does not come through.
         """
-        self.yardstick = None
+        self.baseline_cost = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
-        crowd = Crowd()
+        load = HostLoad()
         try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed, split=split)
@@ -122,12 +119,12 @@ class Runner:
                     break
         finally:
             await warming_up
-        if self.yardstick is None:
+        if self.baseline_cost is None:
             raise ArnodeError(
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
                 "`arnode doctor` looks at this machine, `arnode task check` at an own task",
             )
-        self._pace = self._pace_from(self.yardstick.cost, share=crowd.share())
+        self._pace = self._pace_from(self.baseline_cost.cost, share=load.share())
         return outcome
 
     async def run(
@@ -137,19 +134,19 @@ class Runner:
         *,
         split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
-        incumbent: Floats | None = None,
+        incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
         `split` is the secret key of a secret split, 32 bytes; without one it is a split that no
         other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
-        are known; `incumbent` are the claims of the public rows to aim the audit with (default: the
+        are known; `incumbent` are answers of the public split to aim the audit with (default: the
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
         row was shown. Raises ValueError before `calibrate`, PutOff if `hurry` was called while it
         waited.
         """
-        if self.yardstick is None and source.tree != self.task.source.tree:
+        if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
         request = Request(
             source=source,
@@ -173,9 +170,9 @@ class Runner:
         scores: Scores | None = None
         fault: ArnodeError | None = None
         if failed is None:
-            request = await self._as_crowded(trained, aside)
+            request = await self._as_loaded(trained, aside)
             try:
-                scores = await self._stages.score(request, trained.weights, meter)
+                scores = await self._stages.score(request, trained.product, meter)
             except RunFailed as failure:
                 failed = failure
             except ArnodeError as error:
@@ -201,26 +198,26 @@ class Runner:
             reason=failed.reason if failed else None,
             unquoted=failed.unquoted if failed else None,
             log_tail=meter.log_tail,
-            claims=scores.claims if scores else None,
+            answers=scores.answers if scores else None,
             stages=meter.timeline.stages,
             fault=fault,
         )
 
-    async def _as_crowded(self, trained: Trained, aside: Timeline) -> Request:
-        """Return the request with ceilings for scoring on a machine that is as crowded as it is.
+    async def _as_loaded(self, trained: Trained, aside: Timeline) -> Request:
+        """Return the request with ceilings for scoring on a machine that is as loaded as it is.
 
         That must be known before the first row: the baseline's own weights are scored for it.
         """
         request, pace, share = trained.request, self._pace, trained.meter.others_share
-        if pace is None or self.yardstick is None or self.device.cuda is not None:
+        if pace is None or self.baseline_cost is None or self.device.cuda is not None:
             return request
-        if not pace.knows_serving(share) and self.yardstick.weights:
-            meter, crowd, began_s = Meter(), Crowd(), time.monotonic()
+        if not pace.knows_serving(share) and self.baseline_cost.product:
+            meter, load, began_s = Meter(), HostLoad(), time.monotonic()
             timed = replace(request, source=self.task.source, split=None, ceiling=UNLIMITED)
             timed = replace(timed, needs_audit=lambda _public, _secret: True, incumbent=None)
             with contextlib.suppress(RunFailed):
-                await self._stages.score(timed, self.yardstick.weights, meter)
-                pace.learn_serving(crowd.share(), meter.cost)
+                await self._stages.score(timed, self.baseline_cost.product, meter)
+                pace.learn_serving(load.share(), meter.cost)
             aside.add("train", "baseline", began_s, time.monotonic())
         serving = pace.ceiling(share)
         return replace(request, ceiling=replace(serving, train_s=request.ceiling.train_s))

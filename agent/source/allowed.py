@@ -12,7 +12,8 @@ from typing import Final
 
 from agent.source import operators
 
-# The names of `trainer/harness/prepare.py` and `kernels.py` that a script may use; autoresearch's.
+# What a script may use of `prepare.py` and `kernels.py` of `trainer/language_model/harness/`:
+# autoresearch's names.
 HARNESS: Final = {
     "prepare": frozenset(
         {

@@ -11,7 +11,6 @@ A frame is [kind, map] in canonical msgpack. Prompts and answers are UTF-8 bytes
 be NFC; nothing else is free text. Either side believes the other no further than these limits.
 """
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
@@ -30,8 +29,8 @@ from protocol.fields import (
     utf8,
     word,
 )
+from protocol.framing import Framing
 
-LENGTH: Final = struct.Struct(">I")  # stands before each frame
 TEXT_BYTES: Final = 1 << 20  # of an answer
 FRAME_BYTES: Final = 4 << 20
 MAX_MESSAGES: Final = 64
@@ -124,14 +123,11 @@ _KINDS: Final[Mapping[str, type[FromCore | FromWorker]]] = {
 }
 
 
-def encode_frame(message: FromCore | FromWorker) -> bytes:
-    """Return the frame of a message, its length before it."""
-    data = encode([message.kind, message.to_value()])
-    return LENGTH.pack(len(data)) + data
+def _encode(message: FromCore | FromWorker) -> bytes:
+    return encode([message.kind, message.to_value()])
 
 
-def decode_frame(data: bytes) -> FromCore | FromWorker | Rejected:
-    """Return the message of a frame without its length, or why it is none."""
+def _decode(data: bytes) -> FromCore | FromWorker | Rejected:
     value = decode(data, limit_bytes=FRAME_BYTES)
     match value:
         case Rejected():
@@ -139,3 +135,8 @@ def decode_frame(data: bytes) -> FromCore | FromWorker | Rejected:
         case [str() as kind, body] if kind in _KINDS:
             return _KINDS[kind].from_value(body)
     return Rejected("not a kind of frame and its map")
+
+
+FRAMING: Final[Framing[FromCore | FromWorker]] = Framing(
+    limit_bytes=FRAME_BYTES, encode=_encode, decode=_decode
+)

@@ -15,10 +15,10 @@ import socket
 import sys
 from typing import Final
 
-from agent.worker.channel import ChannelClosedError, WorkerChannel
 from agent.worker.exchange import harmless
-from agent.worker.messages import Ask, Cancel, Down, Settings
+from agent.worker.messages import FRAMING, Ask, Cancel, Down, FromWorker, Settings
 from agent.worker.model import LiteLlm
+from protocol.framing import ChannelError
 
 # litellm takes 200 MB; the rest is for bodies of 8 MiB as Python's objects.
 MEMORY_BYTES: Final = 3 << 30
@@ -45,18 +45,18 @@ def keep_to_oneself() -> None:
 
 async def serve(core: socket.socket) -> None:
     """Answer questions until the other end of the socket closes."""
-    channel = await WorkerChannel.over(core)
+    reader, writer = await asyncio.open_unix_connection(sock=core)
     try:
-        match await channel.receive():
-            case Settings() as settings if model := await _opened(settings, channel):
-                await Answering(model, channel).run()
-    except ChannelClosedError:
+        match await FRAMING.receive(reader.readexactly):
+            case Settings() as settings if model := await _opened(settings, writer):
+                await Answering(model, reader, writer).run()
+    except (ChannelError, OSError):
         return  # the core wants no more of it
     finally:
-        channel.close()
+        writer.transport.abort()
 
 
-async def _opened(settings: Settings, channel: WorkerChannel) -> LiteLlm | None:
+async def _opened(settings: Settings, writer: asyncio.StreamWriter) -> LiteLlm | None:
     """Return the model, and say what is known of it; or say why there is none."""
     try:
         model = LiteLlm(settings)
@@ -64,42 +64,50 @@ async def _opened(settings: Settings, channel: WorkerChannel) -> LiteLlm | None:
     except ImportError as fault:
         is_missing = fault.name == "litellm"
         detail = harmless(str(fault), key=settings.api_key)
-        await channel.send(Down(reason="not_installed" if is_missing else "fault", detail=detail))
+        await _send(writer, Down(reason="not_installed" if is_missing else "fault", detail=detail))
         return None
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
         detail = harmless(f"{type(fault).__name__}: {fault}", key=settings.api_key)
-        await channel.send(Down(reason="fault", detail=detail))
+        await _send(writer, Down(reason="fault", detail=detail))
         return None
     # What is compiled of litellm may have been written until here.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    await channel.send(facts)
+    await _send(writer, facts)
     return model
+
+
+async def _send(writer: asyncio.StreamWriter, message: FromWorker) -> None:
+    writer.write(FRAMING.frame(message))
+    await writer.drain()
 
 
 class Answering:
     """The questions that are open, each a task."""
 
-    def __init__(self, model: LiteLlm, channel: WorkerChannel) -> None:
+    def __init__(
+        self, model: LiteLlm, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._model = model
-        self._channel = channel
+        self._reader = reader
+        self._writer = writer
         self._open: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Take questions until the channel ends."""
+        """Take questions until the channel ends, which raises a `ChannelError`."""
         while True:
-            match await self._channel.receive():
+            match await FRAMING.receive(self._reader.readexactly):
                 case Ask() as ask if ask.id not in self._open and len(self._open) < MAX_OPEN:
                     self._open[ask.id] = asyncio.create_task(self._answer(ask))
                 case Cancel(id=number):
                     if answering := self._open.get(number):
                         answering.cancel()
                 case unexpected:
-                    raise ChannelClosedError(f"an unexpected frame: {unexpected.kind}")
+                    raise ChannelError(f"an unexpected frame: {unexpected.kind}")
 
     async def _answer(self, ask: Ask) -> None:
         try:
             answer = await self._model.ask(ask)
-            with contextlib.suppress(ChannelClosedError):
-                await self._channel.send(answer)
+            with contextlib.suppress(OSError):  # the core has gone
+                await _send(self._writer, answer)
         finally:
             del self._open[ask.id]

@@ -52,7 +52,7 @@ def replicate(
     from node.on_demand.replicating import Replications, setting_of
     from node.on_demand.replications import Effort
     from protocol.rule import POWER, QUICK
-    from trainer.probing import probe_devices
+    from trainer.cards.probing import probe_devices
 
     began_s = time.monotonic()
     bench = find_workbench(task, text)
@@ -86,8 +86,8 @@ def _candidates(
     from node.on_demand.replicating import candidates_of
     from node.settings.sandboxing import require_peer_sandbox
     from protocol.errors import UsageError
-    from trainer.findings import is_builtin, load_catalogue
-    from trainer.task_file import nearest
+    from trainer.task_folder.fields import nearest
+    from trainer.task_folder.findings import is_builtin, load_catalogue
 
     path = catalogue or bench.task.catalogue
     if path is None:

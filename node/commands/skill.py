@@ -11,7 +11,7 @@ from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
 
 if TYPE_CHECKING:
-    from trainer.task import Task
+    from trainer.task_folder.task import Task
 
 
 @click.command()

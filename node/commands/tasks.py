@@ -19,8 +19,9 @@ def task() -> None:
 @json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    from trainer.task import builtin_tasks, load_task
-    from trainer.text.pin import NotPreparedError
+    from trainer.kinds import load_task
+    from trainer.task_folder.folder import builtin_tasks
+    from trainer.task_folder.task import NotPreparedError
 
     home = Home.here()
     rows: list[dict[str, str | bool | None]] = []
@@ -30,7 +31,7 @@ def list_tasks(as_json: bool) -> None:
             one = load_task(name, data_dir=home.data)
             task_id, title = one.id.hex(), one.title
         except NotPreparedError as fault:
-            title = fault.unpinned.title
+            title = fault.title
         rows.append({"name": name, "id": task_id, "prepared": task_id is not None, "title": title})
     if as_json:
         print_json({"tasks": rows})
@@ -47,7 +48,7 @@ def list_tasks(as_json: bool) -> None:
 @json_option("Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
-    from trainer.task import load_task
+    from trainer.kinds import load_task
 
     home = Home.here()
     one = load_task(name, data_dir=home.data)
@@ -101,9 +102,8 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     from node.home.faults import explaining_faults
     from node.settings.config import config_of
     from node.terminal.progress import reporting
-    from trainer.text.data import prepare_first
-    from trainer.text.pinning import pinned_task
-    from trainer.text_task import text_task
+    from trainer import kinds
+    from trainer.kinds import settled_task, text_task
 
     home = Home.here()
     home.prepare()
@@ -111,15 +111,12 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     with reporting() as progress, explaining_faults(home.data):
         if text is None:
             wanted = name or "tiny"
-            one = pinned_task(wanted, data_dir=home.data, data_url=url, progress=progress)
+            one = settled_task(wanted, data_dir=home.data, data_url=url, progress=progress)
         else:
             progress("reading the text", 0.0)
             one = text_task(text, data_dir=home.data)
-        data = prepare_first(one, data_dir=home.data, data_url=url, progress=progress)
+        data = kinds.prepare(one, data_dir=home.data, data_url=url, progress=progress)
         if not first:
             data.load_rest(progress)
         progress("the data is ready", 1.0)
-    click.echo(
-        f"{one.name} is ready: {data.training_size:,} training tokens, "
-        f"{len(data.public_rows)} public rows, vocabulary of {data.vocabulary.size}"
-    )
+    click.echo(f"{one.name} is ready: {data.size}")

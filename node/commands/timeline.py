@@ -28,7 +28,7 @@ def timeline_json(store: "Store", record: "Record") -> list[dict[str, object]]:
 
 
 def _run_json(outcome: "StoredOutcome") -> dict[str, object]:
-    from trainer.timeline import AHEAD
+    from trainer.measuring.timeline import AHEAD
 
     began_ms = min(
         (one.start_ms for one in outcome.stages if one.name not in AHEAD),

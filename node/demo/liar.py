@@ -26,8 +26,9 @@ from protocol.changes import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
-from trainer.device import processor
-from trainer.task import Task, load_task
+from trainer.host.device import processor
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
 
 # Of the noise floor: enough to be looked at before anybody else's.
 CLAIMED_SD: Final = 12

@@ -26,9 +26,9 @@ from protocol.errors import ArnodeError
 from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.device import processor
-from trainer.task import Task, load_task
-from trainer.text.data import prepare
+from trainer.host.device import processor
+from trainer.kinds import load_task, prepare
+from trainer.task_folder.task import Task
 
 MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
 LIMIT_S: Final = 900.0

@@ -17,7 +17,7 @@ from protocol.errors import Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff
 from protocol.source import Source
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 _GIT_TIMEOUT_S = 10
 

@@ -12,7 +12,7 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 _FOLDER = "task-folder/"
 

@@ -19,13 +19,13 @@ from protocol.hygiene import Scored, memorised
 from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
-from trainer.compiled import CompiledCode
-from trainer.device import Device
+from trainer.host.device import Device
+from trainer.kinds import load_task, prepare, text_task
+from trainer.measuring.kind import Prepared
 from trainer.runner import Runner
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare_first
-from trainer.text_task import text_task
+from trainer.task_folder.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Session:
 
     task: Task
     subject: Subject
-    data: TaskData
+    data: Prepared
     runner: Runner
     secret: bytes = field(repr=False)
     others: tuple[Runner, ...] = ()
@@ -132,7 +132,7 @@ def open_session(
     `data_url` is the setting; `session.data.load_rest` is for the other training text.
     """
     with explaining_faults(home.data):
-        data = prepare_first(
+        data = prepare(
             task,
             data_dir=home.data,
             data_url=data_url,

@@ -30,7 +30,7 @@ from node.loop.ideas import Ideas
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from protocol.rule import Policy
-from trainer.quiet import LOOKED_S, Quiet
+from trainer.measuring.idle import LOOKED_S, Idle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Agenda:
     """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
 
     `has_company`: others are there, to hear what this node is about to try and to wait for when it
-    has nothing left to try itself. `quiet`: says whether others leave the machine alone; None: runs
+    has nothing left to try itself. `idle`: says whether others leave the machine alone; None: runs
     start whatever they do.
     """
 
@@ -81,7 +81,7 @@ class Agenda:
         activity: Activity,
         peers: Peers | None,
         has_company: bool = False,
-        quiet: Quiet | None = None,
+        idle: Idle | None = None,
         now: Callable[[], datetime] = _local_time,
     ) -> None:
         self.goal = goal
@@ -95,7 +95,7 @@ class Agenda:
         self._activity = activity
         self._peers = peers
         self._has_company = has_company
-        self._quiet = quiet
+        self._idle = idle
         self._running: Collection[tuple[int, int]] = ()
         self._now = now
         self._started = now()
@@ -158,7 +158,7 @@ class Agenda:
             if begins > now:
                 left_s = (begins - now).total_seconds()
                 return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
-        if self._quiet is not None and not self._quiet.is_quiet():
+        if self._idle is not None and not self._idle.is_idle():
             return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
         return None
 

@@ -13,7 +13,7 @@ from node.line.ledger import Ledger
 from node.loop.outcomes import Outcomes
 from protocol.manifest import Limits
 from protocol.units import NANO
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 
 class Briefing:

@@ -25,7 +25,7 @@ class Lane:
     async def get_ready(self, source: Source, random_seed: Callable[[], int]) -> None:
         """Measure what the baseline costs on this device, before anything else is."""
         runner = self.runner
-        if runner.yardstick is None and source.tree != runner.task.source.tree:
+        if runner.baseline_cost is None and source.tree != runner.task.source.tree:
             await runner.calibrate(random_seed())
 
 

@@ -14,7 +14,7 @@ from node.line.ledger import Ledger
 from node.store.jobs import Job
 from protocol.runs import Run
 from protocol.units import from_nano
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 IN_FULL: Final = 300  # of the latest: each is a source to parse
 _SLOW: Final = {"llm", "command"}  # proposers that can read why something failed

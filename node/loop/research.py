@@ -24,8 +24,8 @@ from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.training import PutOff
+from trainer.measuring.outcome import Answers
+from trainer.measuring.training import PutOff
 
 _WAITS = "a run that others disturbed waits for a quiet minute"
 
@@ -60,7 +60,7 @@ class Research:
         self._paused = False
         self._is_stopped = False
         self.has_given_way = False
-        self._incumbent: dict[bytes, Floats] = {}
+        self._incumbent: dict[bytes, Answers] = {}
         self._desk = desk
         for runner in session.runners:
             runner.tell_waits(lambda: activity.say(_WAITS))
@@ -275,8 +275,8 @@ class Research:
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=lane.set_free,
         )
-        if outcome.claims is not None:
-            self._remember_claims(run.tree, outcome.claims)
+        if outcome.answers is not None:
+            self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(
             run.role, quoting=not step.is_foreign(run, self._ledger.publication.author)
         )
@@ -287,9 +287,9 @@ class Research:
             raise outcome.fault
         self._desk.advance(job)
 
-    def _remember_claims(self, tree: bytes, claims: Floats) -> None:
+    def _remember_answers(self, tree: bytes, answers: Answers) -> None:
         line = self._ledger.line
         if line and tree in (line.working, line.verified):
             kept = {line.working, line.verified}
             self._incumbent = {t: c for t, c in self._incumbent.items() if t in kept}
-            self._incumbent[tree] = claims
+            self._incumbent[tree] = answers

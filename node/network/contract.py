@@ -22,10 +22,12 @@ A ping is done with [open streams, {why: messages ignored so far}].
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.network.errors import FrameMalformedError
 from node.network.limits import PeerId
-from node.network.messages import Message
+from node.network.messages import CHANNEL_SHAPE, Message, decode_message, encode_message
 from protocol.encoding import LIMIT_BYTES
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Rejected
+from protocol.framing import Framing
 
 # A whole frame of a peer's, with what stands around it.
 CHANNEL_LIMIT_BYTES: Final = 2 << 20
@@ -120,3 +122,16 @@ class NetworkSettings:
                 )
             case _:
                 raise ConfigurationError("these are no settings of a network process")
+
+
+def _decode(data: bytes) -> Message | Rejected:
+    try:
+        return decode_message(data, CHANNEL_SHAPE)
+    except FrameMalformedError as fault:
+        return Rejected(fault.message)
+
+
+# Of the core's channels to processes that read what strangers write.
+FRAMING: Final[Framing[Message]] = Framing(
+    limit_bytes=CHANNEL_LIMIT_BYTES, encode=encode_message, decode=_decode
+)

@@ -22,7 +22,6 @@ from node.network.errors import (
 )
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
-    LENGTH,
     PEERS_SHAPE,
     QUESTION_LIMIT_BYTES,
     Message,
@@ -32,6 +31,7 @@ from node.network.messages import (
 )
 from node.network.patience import shielded_for
 from node.network.streams import ByteStream
+from protocol.framing import LENGTH
 
 READ_TIMEOUT_S: Final = 30.0
 # Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write

@@ -4,7 +4,6 @@ Bytes become a value here and nowhere else. Both processes read this module: it 
 trio nor libp2p.
 """
 
-import struct
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -17,7 +16,6 @@ Message: TypeAlias = (
     bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
 )
 
-LENGTH: Final = struct.Struct(">I")  # stands before each message on a stream
 FRAME_LIMIT_BYTES: Final = 1 << 20  # of a message between peers
 # Of a peer's question: the longest, a step of a reconciliation, and what stands around it.
 QUESTION_LIMIT_BYTES: Final = RECONCILIATION_LIMIT_BYTES + (16 << 10)

@@ -29,9 +29,9 @@ from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
-from trainer.outcome import RunOutcome
-from trainer.probing import probe_devices
-from trainer.task import Task
+from trainer.cards.probing import probe_devices
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
 

@@ -38,10 +38,10 @@ from protocol.manifest import TaskManifest
 from protocol.rule import Claim, Policy
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.device import Device
-from trainer.findings import is_builtin
-from trainer.outcome import RunOutcome
-from trainer.task import Task
+from trainer.host.device import Device
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.findings import is_builtin
+from trainer.task_folder.task import Task
 
 # With a budget of seconds a metric depends on how fast the device is just then: a base run is
 # shared by so few that all run beside it.

@@ -42,9 +42,8 @@ from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
-from trainer.probing import probe_devices
-from trainer.task import Task
-from trainer.text.pin import NotPreparedError
+from trainer.cards.probing import probe_devices
+from trainer.task_folder.task import NotPreparedError, Task
 
 _POLL_S = 0.3
 # What a gain of two standard deviations takes on average: until it is known here, and until its

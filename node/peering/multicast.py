@@ -23,9 +23,11 @@ import ifaddr
 from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from node.network.errors import NetworkError
+from node.network.contract import FRAMING
+from node.network.messages import Message
 from node.processes.channel import Channel
 from node.settings.addresses import seen_at
+from protocol.framing import ChannelError
 
 MOST_TOLD: Final = 8  # addresses of one node
 MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet
@@ -45,7 +47,7 @@ def main() -> None:
 
 async def serve_core(end: socket.socket) -> None:
     """Announce what the core says last, until it has gone."""
-    channel = await Channel.over(end)
+    channel = await Channel.over(end, FRAMING)
     announcing: asyncio.Task[None] | None = None
     try:
         async with asyncio.TaskGroup() as work:
@@ -59,11 +61,11 @@ async def serve_core(end: socket.socket) -> None:
                         )
                     case _:
                         _log.error("the core sent a frame that announces nothing")
-    except* NetworkError:
+    except* ChannelError:
         pass  # the core has gone
 
 
-async def _announce(channel: Channel, service: str, listened: Sequence[str]) -> None:
+async def _announce(channel: Channel[Message], service: str, listened: Sequence[str]) -> None:
     """Speak wherever this machine has addresses, and elsewhere once they change."""
     is_told = False
     while True:
@@ -98,7 +100,7 @@ def machine_hosts() -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _speaking(
-    channel: Channel, service: str, addresses: Sequence[str]
+    channel: Channel[Message], service: str, addresses: Sequence[str]
 ) -> AsyncIterator[None]:
     """Announce some addresses where they are, and tell the core whom else one hears there."""
     own = secrets.token_hex(16)  # says nothing of who it is
@@ -145,7 +147,7 @@ async def _speaking(
 
 
 async def _look(
-    channel: Channel, zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
+    channel: Channel[Message], zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
 ) -> None:
     """Ask where those listen that were heard of, and tell the core."""
     while True:

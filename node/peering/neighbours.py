@@ -7,17 +7,19 @@ it and how often it is tried. That it does not work is said once, and ends nothi
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from node.network.errors import NetworkError
+from node.network.contract import FRAMING
 from node.network.messages import Message
-from node.processes.backoff import Backoff
 from node.processes.channel import Channel
-from node.processes.child import child_command, running_child
+from node.processes.child import Program
+from node.processes.supervisor import Supervisor
 from node.settings.addresses import Address, Reach, parse_address
 from node.settings.network_definition import Network
+from protocol.errors import ArnodeError
+from protocol.framing import ChannelError
 
 _PROGRAM = "node.peering.multicast"
 _CONTEXT = b"arnode/mdns/1\0"
@@ -38,40 +40,35 @@ class Neighbours:
         found: Callable[[Address], None],
     ) -> None:
         self._name = local_name(network)
-        self._hidden = tuple(hidden)
+        self._program = Program(
+            name="the process that speaks mDNS",
+            module=_PROGRAM,
+            framing=FRAMING,
+            hidden=tuple(hidden),
+        )
+        self._level = logging.WARNING  # of the first fault; the others are of no news
         self._listened = listened
         self._found = found
 
     async def run(self) -> None:
         """Run one process after the other; never return."""
-        backoff = Backoff()
-        level = logging.WARNING
-        while True:
-            born_s = time.monotonic()
-            try:
-                why = await self._live()
-            except Exception as fault:  # noqa: BLE001 (a supervisor: others are found otherwise)
-                why = str(fault)
-            wait_s = backoff.wait_s(time.monotonic() - born_s)
-            _log.log(level, "nobody is looked for on the local network: %s", why)
-            level = logging.DEBUG
-            await asyncio.sleep(wait_s)
+        await Supervisor(self._program, self._live, on_death=self._note_death).run()
 
-    async def _live(self) -> str:
-        """Run one process until it ends, and return why it did."""
-        command = await asyncio.to_thread(child_command, _PROGRAM, self._hidden)
-        async with running_child(command, Channel.over) as child:
-            telling = asyncio.create_task(self._tell(child.channel))
-            try:
-                while True:
-                    self._take(await child.channel.receive())
-            except NetworkError as fault:
-                return fault.message
-            finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+    def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
+        _log.log(self._level, "nobody is looked for on the local network: %s", why.message)
+        self._level = logging.DEBUG
+        return True
 
-    async def _tell(self, channel: Channel) -> None:
+    async def _live(self, channel: Channel[Message]) -> NoReturn:
+        telling = asyncio.create_task(self._tell(channel))
+        try:
+            while True:
+                self._take(await channel.receive())
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell(self, channel: Channel[Message]) -> None:
         told: tuple[str, ...] = ()
         while True:
             listened = self._listened()
@@ -87,7 +84,7 @@ class Neighbours:
                 if isinstance(address, Address) and self._may_be(address):
                     self._found(address)
             case _:
-                raise NetworkError("the process that speaks mDNS sent a frame that is none")
+                raise ChannelError("a frame that is none")
 
     def _may_be(self, address: Address) -> bool:
         """Say whether a neighbour may listen there: none of this node, on its own machine if so."""

@@ -2,40 +2,53 @@
 
 To read a record and verify its signatures takes 0.2 ms and holds Python's lock; to store it takes
 half as long. The process is started for the first large batch and ended when there was none for a
-while; its pipe ends it with the core. What it does not answer is read here.
+while; its channel ends it with the core. What it does not answer is read here.
 
-    question = length + msgpack [[manifest that was not told yet, …], [wire, …]]
-    answer   = length + msgpack [an extract but for its wire, or the reason why it is none, …]
+    question = msgpack [number, [manifest that was not told yet, …], [wire, …]]
+    answer   = msgpack [number, [an extract but for its wire, or the reason why it is none, …]]
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import subprocess
+import socket
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgpack
 
-from node.network.messages import LENGTH
-from node.processes.programs import BARE, program_command
+from node.processes.calls import Calls
+from node.processes.channel import Channel
+from node.processes.child import Program
+from node.processes.supervisor import Supervisor
 from node.store.extracts import Extract, extract
 from protocol.encoding import decode
-from protocol.errors import Rejected
+from protocol.errors import ArnodeError, Rejected
+from protocol.framing import ChannelError, Framing
 from protocol.manifest import TaskManifest
 
 MANY: Final = 32  # records: fewer are read here, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
 _READ_AT_ONCE = 64  # here: 15 ms of the event loop
-# A page's answer at once: for each part of it the thread would wait for its turn at Python's lock.
-_PIPE_BYTES = 256 << 10
+_FRAME_BYTES = 1 << 30  # many times what peers send at once
 _log = logging.getLogger(__name__)
 
 Read = list[Extract | Rejected]
+
+
+def _unpack(data: bytes) -> Any:
+    try:
+        return msgpack.unpackb(data, use_list=False)
+    except (ValueError, msgpack.exceptions.UnpackException) as fault:
+        return Rejected(f"no message: {fault}")
+
+
+_FRAMING: Final[Framing[Any]] = Framing(
+    limit_bytes=_FRAME_BYTES, encode=msgpack.packb, decode=_unpack
+)
 
 
 class Reader:
@@ -44,20 +57,20 @@ class Reader:
     def __init__(self, *, processors: int | None = None) -> None:
         """`processors`: how many there are; those that this process may use unless told."""
         self._has_other = (processors or len(os.sched_getaffinity(0))) > 1
-        self._child: _Child | None = None
-        self._idle: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._beside: _Beside | None = None
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
         """Return the extract of each record, or why it is none; `tasks` are those known, by id."""
         if self._has_other and len(wires) >= MANY:
+            if self._beside is None or self._beside.is_over:
+                self._beside = _Beside()
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
-                    return await self._running().ask(wires, tasks)
-            except (OSError, EOFError, TimeoutError) as fault:
+                    return await self._beside.ask(wires, tasks)
+            except (ChannelError, TimeoutError) as fault:
                 _log.warning("records are read here: no process does it (%r)", fault)
                 self._has_other = False
-                self._retire()
+                await self.aclose()
         read: Read = []
         for start in range(0, len(wires), _READ_AT_ONCE):
             read += [extract(wire, tasks.get) for wire in wires[start : start + _READ_AT_ONCE]]
@@ -66,74 +79,72 @@ class Reader:
 
     async def aclose(self) -> None:
         """End the process, if there is one; the next large batch starts another."""
-        self._retire()
-        await asyncio.gather(*self._ending)
-
-    def _retire(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        if self._child is not None:
-            end = asyncio.create_task(asyncio.to_thread(self._child.end))
-            self._ending.add(end)
-            end.add_done_callback(self._ending.discard)
-            self._child = None
-
-    def _running(self) -> "_Child":
-        if self._child is None:
-            self._child = _Child()
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._retire)
-        return self._child
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            await beside.stop()
 
 
-class _Child:
-    """The process, and a thread that waits for it: it is asked the next thing while the event loop
-    stores the last.
-    """
+class _Beside:
+    """The process: it is asked the next thing while the event loop stores the last."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            program_command("node.peering.reading"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pipesize=_PIPE_BYTES,
-            cwd="/",
-            env=BARE,
-            start_new_session=True,  # an interrupt at the terminal is for the core
+        program = Program(
+            name="the process that reads records",
+            module="node.peering.reading",
+            framing=_FRAMING,
+            hidden=None,
         )
-        self._thread = ThreadPoolExecutor(1, "reading")
+        self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
+        self._channel: Channel[Any] | None = None
+        self._is_up = asyncio.Event()  # or is over
+        self._calls: Calls[Any] = Calls()
         self._told = set[bytes]()
+        self._idle: asyncio.TimerHandle | None = None
+        self.is_over = False
+        self._supervisor.start()
 
     async def ask(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
+        """Return what is kept of each record. Cancelled, it disturbs no other question.
+
+        Raises:
+            ChannelError: the process has ended, or cannot be started.
+        """
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end, "idle for a while")
+        await self._is_up.wait()
+        if self.is_over or self._channel is None:
+            raise ChannelError("it is not there")
         untold = tasks.keys() - self._told
-        self._told |= untold
-        question = msgpack.packb([[tasks[one].encoded for one in untold], wires])
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._thread, self._exchange, question)
-        read = msgpack.unpackb(answer, use_list=False)
-        return [*map(_from_message, read, wires)]
+        with self._calls.open() as (number, answer):
+            await self._channel.send((number, [tasks[one].encoded for one in untold], wires))
+            self._told |= untold
+            return [*map(_from_message, await answer, wires)]
 
-    def end(self) -> None:
-        self._process.kill()
-        self._thread.shutdown()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what it did not read goes nowhere
-                pipe.close()  # type: ignore[union-attr]
-        self._process.wait()
+    async def stop(self) -> None:
+        """End the process, and wait until it has ended; what it was asked fails at once."""
+        self._end("it was ended")
+        await self._supervisor.stop()
 
-    def _exchange(self, question: bytes) -> bytes:
-        questions, answers = self._process.stdin, self._process.stdout
-        assert questions is not None  # noqa: S101 (as it is started)
-        assert answers is not None  # noqa: S101
-        questions.write(LENGTH.pack(len(question)) + question)
-        questions.flush()
-        if len(head := answers.read(LENGTH.size)) < LENGTH.size:
-            raise EOFError("it has ended")
-        (size,) = LENGTH.unpack(head)
-        if len(answer := answers.read(size)) < size:
-            raise EOFError("it has ended")
-        return answer
+    async def _live(self, channel: Channel[Any]) -> NoReturn:
+        self._channel = channel
+        self._is_up.set()
+        while True:
+            number, read = await channel.receive()
+            self._calls.answer(number, read)
+
+    def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
+        self._end(why.message)
+        return False
+
+    def _end(self, why: str) -> None:
+        self.is_over = True
+        self._is_up.set()
+        self._calls.fail_all(ChannelError(why))
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._channel is not None:
+            self._channel.close()
 
 
 def _from_message(one: Any, wire: bytes) -> Extract | Rejected:
@@ -153,12 +164,16 @@ def _to_message(one: Extract | Rejected) -> Any:
 
 def main() -> None:
     """Answer questions on standard input until it ends."""
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    asyncio.run(_answer_all(socket.socket(fileno=sys.stdin.fileno())))
+
+
+async def _answer_all(core: socket.socket) -> None:
+    channel = await Channel.over(core, _FRAMING)
     tasks: dict[bytes, TaskManifest] = {}
-    while head := questions.read(LENGTH.size):
-        (size,) = LENGTH.unpack(head)
-        told, wires = msgpack.unpackb(questions.read(size))
-        tasks |= map(_task_from, told)
-        data = msgpack.packb([_to_message(extract(wire, tasks.get)) for wire in wires])
-        answers.write(LENGTH.pack(len(data)) + data)
-        answers.flush()
+    with contextlib.suppress(ChannelError):  # the core has gone
+        while True:
+            number, told, wires = await channel.receive()
+            tasks |= map(_task_from, told)
+            read = [_to_message(extract(wire, tasks.get)) for wire in wires]
+            await channel.send((number, read))
+    channel.close()

@@ -1,70 +1,56 @@
-"""The core's end of the socket to its network process: whole frames, in order, both ways.
-
-The process at the other end reads what strangers write, so it is believed no more than they are:
-a frame over the limit or that is none ends the channel. What is written waits in a buffer of
-bounded size, and whoever writes more waits with it.
-"""
+"""One end of the socket between the core and a process beside it: whole messages, both ways."""
 
 import asyncio
 import socket
+from typing import Generic, TypeVar
 
-from node.network.contract import CHANNEL_LIMIT_BYTES
-from node.network.errors import FrameError, NetworkError
-from node.network.messages import (
-    CHANNEL_SHAPE,
-    LENGTH,
-    Message,
-    decode_message,
-    encode_message,
-)
+from protocol.framing import ChannelError, Framing
+
+M = TypeVar("M")
 
 
-class Channel:
-    """Frames over one socket."""
+class Channel(Generic[M]):
+    """Messages over one socket, in order. One task receives; any number of tasks send.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    What is written waits in a buffer of bounded size, and whoever writes more waits with it.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, framing: Framing[M]
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._framing = framing
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def over(cls, end: socket.socket) -> "Channel":
+    async def over(cls, end: socket.socket, framing: Framing[M]) -> "Channel[M]":
         """Return a channel over a connected socket, which is its own from now on."""
-        return cls(*await asyncio.open_unix_connection(sock=end))
+        return cls(*await asyncio.open_unix_connection(sock=end), framing)
 
-    async def receive(self) -> Message:
-        """Return the next frame.
-
-        Raises:
-            NetworkError: the channel has ended, or what came is no frame.
-        """
-        try:
-            (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-            if size > CHANNEL_LIMIT_BYTES:
-                raise NetworkError(f"the network process sent a frame of {size} bytes")
-            return decode_message(await self._reader.readexactly(size), CHANNEL_SHAPE)
-        except (asyncio.IncompleteReadError, OSError) as fault:
-            raise NetworkError("the network process has closed its channel") from fault
-        except FrameError as fault:
-            raise NetworkError(f"the network process sent {fault.message}") from fault
-
-    async def send(self, message: Message) -> None:
-        """Write a frame when there is room for it; one that is cancelled before is not written.
+    async def receive(self) -> M:
+        """Return the next message; cancelled, it may leave a frame half read, and the rest is lost.
 
         Raises:
-            NetworkError: it is too long, or the channel has ended.
+            ChannelError: the other end has gone, or what came is no message.
         """
-        data = encode_message(message)
-        if len(data) > CHANNEL_LIMIT_BYTES:
-            raise NetworkError(f"a frame of {len(data)} bytes", "send less at once")
+        return await self._framing.receive(self._reader.readexactly)
+
+    async def send(self, message: M) -> None:
+        """Write a message when there is room for it; one that is cancelled before is not written.
+
+        Raises:
+            ChannelError: it is too long, or the other end has gone.
+        """
+        frame = self._framing.frame(message)
         async with self._turn:
             try:
                 # First room, then the frame, whole: the buffer holds one more than it should.
                 await self._writer.drain()
             except OSError as fault:
-                raise NetworkError("the network process has closed its channel") from fault
-            self._writer.write(LENGTH.pack(len(data)) + data)
+                raise ChannelError("the other end has gone") from fault
+            self._writer.write(frame)
 
     def close(self) -> None:
-        """End the channel now, whatever is left to write."""
+        """End the channel now, whatever is left to write; who receives is told that it ended."""
         self._writer.transport.abort()

@@ -1,8 +1,9 @@
-"""A process of the node's that speaks to a network: started in its profile, heard on stderr, ended
-in any case. What is said over its channel is whoever's who starts it.
+"""Programs of the node's own that run as processes beside it: each started in its profile, spoken
+with over a channel, heard on stderr, ended in any case.
 
-It runs no stranger's code, so it also runs where there is no sandbox, with a warning. Arguments
-and environment hold nothing of the node; all it learns comes over the channel.
+Those that meet a network run no stranger's code, so they also run where there is no sandbox, with
+a warning. Arguments and environment hold nothing of the node; all that a program learns comes over
+its channel, which is its standard input and ends with the core, however that ends.
 """
 
 import asyncio
@@ -11,14 +12,16 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
+from node.processes.channel import Channel
 from node.processes.programs import BARE, program_command
 from protocol.errors import SafetyError
+from protocol.framing import Framing
 from trainer.sandbox.fence import fenced
 
 # With its channel closed it parts from its peers, then ends by itself.
@@ -27,82 +30,78 @@ TERMINATION_S: Final = 1.0
 LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
+M = TypeVar("M")
 
 
-class Closable(Protocol):
-    """One end of a socket."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program(Generic[M]):
+    """What runs as a process beside the node, and how one speaks with it.
 
-    def close(self) -> None:
-        """End it now."""
-        ...
-
-
-C = TypeVar("C", bound=Closable)
-
-
-@dataclass(frozen=True, slots=True)
-class Child(Generic[C]):
-    """A process that runs, and the channel to it."""
-
-    process: asyncio.subprocess.Process
-    channel: C
-
-
-def child_command(program: str, hidden: Sequence[Path]) -> list[str]:
-    """Return the command of a module's `main` without sight of `hidden`. Tries the sandbox."""
-    return without_sight(program_command(program), hidden, "the network process")
-
-
-def without_sight(command: list[str], hidden: Sequence[Path], who: str) -> list[str]:
-    """Return a command without sight of `hidden`; where there is no sandbox, as it is."""
-    try:
-        return fenced(command, hidden=hidden, is_networked=True)
-    except SafetyError as fault:
-        _warn_once(f"{who} sees the node's home: {fault.message} ({fault.hint})")
-        return command
-
-
-@asynccontextmanager
-async def running_child(
-    command: Sequence[str], over: Callable[[socket.socket], Awaitable[C]]
-) -> AsyncIterator[Child[C]]:
-    """Yield a child; afterwards it has ended, within seconds and whatever its state.
-
-    `over` makes a channel of our end of the socket that is its standard input.
-
-    Raises:
-        OSError: it cannot be started.
+    `name`: what it is called in messages, as "the network process". `module`: the one whose `main`
+    it is. `framing`: of the messages that both send. `hidden`: folders that it must not see, the
+    node's home first; None for what reads no network, and runs without a fence. `is_cached`:
+    whether Python may keep what it compiles.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        channel = await over(ours)
+
+    name: str
+    module: str
+    framing: Framing[M]
+    hidden: tuple[Path, ...] | None
+    is_cached: bool = False
+
+    def command(self) -> list[str]:
+        """Return the command that runs it. This may try the sandbox, which takes a while."""
+        flags = ("-I",) if self.is_cached else ("-I", "-B")
+        command = program_command(self.module, flags=flags)
+        if self.hidden is None:
+            return command
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                cwd="/",
-                env=BARE,
-                start_new_session=True,  # an interrupt at the terminal is for the core
-            )
-        except BaseException:
-            channel.close()
-            raise
-    lines = asyncio.create_task(_pass_on_lines(process.stderr))
-    try:
-        yield Child(process, channel)
-    finally:
-        channel.close()
+            return fenced(command, hidden=self.hidden, is_networked=True)
+        except SafetyError as fault:
+            _warn_once(f"{self.name} sees the node's home: {fault.message} ({fault.hint})")
+            return command
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Channel[M]]:
+        """Run a process for a block, and yield the channel to it.
+
+        After the block, cancelled or not, the process has ended, within seconds and whatever its
+        state: first its channel closes, then it is asked to end, then killed.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        command = await asyncio.to_thread(self.command)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            channel = await Channel.over(ours, self.framing)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=theirs.fileno(),
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    cwd="/",
+                    env=BARE,
+                    start_new_session=True,  # an interrupt at the terminal is for the core
+                )
+            except BaseException:
+                channel.close()
+                raise
+        lines = asyncio.create_task(_pass_on_lines(process.stderr))
         try:
-            await _end(process)
+            yield channel
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            # What it said last is most of why it died.
-            await asyncio.wait([lines], timeout=TERMINATION_S)
-            lines.cancel()
+            channel.close()
+            try:
+                await _end(process)
+            finally:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                # What it said last is most of why it died.
+                await asyncio.wait([lines], timeout=TERMINATION_S)
+                lines.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -7,17 +7,18 @@ every open call fails, and nobody is connected any more.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from itertools import count
-from typing import Final
+from typing import Final, NoReturn
 
 from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
+from node.processes.calls import Calls
 from node.processes.carrier import Answer, Connected, Heard
 from node.processes.channel import Channel
 from node.processes.inbox import Inbox
 from protocol.errors import ArnodeError
+from protocol.framing import ChannelError
 
 PING_EVERY_S: Final = 20.0
 PONG_S: Final = 60.0
@@ -31,7 +32,7 @@ class Link:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[Message],
         inbox: Inbox,
         answers: Mapping[str, Answer],
         *,
@@ -41,8 +42,7 @@ class Link:
         self._inbox = inbox
         self._answers = answers
         self._max_questions = max_questions
-        self._numbers = count()
-        self._calls: dict[int, asyncio.Future[Message]] = {}
+        self._calls: Calls[Message] = Calls()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_questions = 0
         self._lost_there = 0
@@ -51,14 +51,17 @@ class Link:
         self.open_streams = 0  # at the last ping
         self.ignored: dict[str, int] = {}  # messages so far, by why; likewise
 
-    async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NetworkError:
-        """Take in frames until the channel ends, and return why it did."""
+    async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NoReturn:
+        """Take in frames until the channel ends.
+
+        Raises:
+            ChannelError: it has ended.
+            NetworkError: the process says that it ends, or what no process of ours would.
+        """
         self.start(self._watch())
         try:
             while True:
                 self._take(await self._channel.receive(), on_up)
-        except NetworkError as fault:
-            return fault
         finally:
             self.peer_id, self.addresses = None, ()
             on_down()  # at once: to finish takes a while
@@ -70,13 +73,12 @@ class Link:
         Raises:
             NetworkError: it did not work, or the process has ended.
         """
-        number = next(self._numbers)
-        self._calls[number] = asyncio.get_running_loop().create_future()
-        try:
-            await self._channel.send([name, number, *arguments])
-            return await self._calls[number]
-        finally:
-            del self._calls[number]
+        with self._calls.open() as (number, result):
+            try:
+                await self._channel.send([name, number, *arguments])
+            except ChannelError as fault:
+                raise _is_down() from fault
+            return await result
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Do something beside, until this life ends; what it raises is logged."""
@@ -91,15 +93,13 @@ class Link:
     async def _guard(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
-        except NetworkError as fault:
+        except (NetworkError, ChannelError) as fault:
             _log.debug("%s", fault.message)
         except Exception:  # noqa: BLE001 (a supervisor: one task ends no other)
             _log.exception("the core's side of the network failed")
 
     async def _finish(self) -> None:
-        for call in self._calls.values():
-            if not call.done():
-                _fail(call, NetworkError("the network is down", "it is started again by itself"))
+        self._calls.fail_all(_is_down())
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -134,11 +134,9 @@ class Link:
             case ["heard", str(topic), str(peer), bytes(data)]:
                 self._inbox.hear(Heard(topic=topic, forwarder=PeerId(peer), data=data))
             case ["done", int(number), value]:
-                if call := self._waiting(number):
-                    call.set_result(value)
+                self._calls.answer(number, value)
             case ["failed", int(number), str(message), str(hint)]:
-                if call := self._waiting(number):
-                    _fail(call, NetworkError(message, hint))
+                self._calls.fail(number, NetworkError(message, hint))
             case ["question", int(number), str(peer), str(protocol), question]:
                 self._take_question(number, PeerId(peer), protocol, question)
             case [
@@ -165,10 +163,6 @@ class Link:
                 raise NetworkError(message, hint)
             case _:
                 raise NetworkError("the network process sent a frame that is none")
-
-    def _waiting(self, number: int) -> asyncio.Future[Message] | None:
-        call = self._calls.get(number)  # none: whoever called does not wait any more
-        return None if call is None or call.done() else call
 
     def _take_question(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
         if self._open_questions >= self._max_questions:
@@ -206,6 +200,5 @@ def check_size(message: Message, limit_bytes: int) -> None:
         )
 
 
-def _fail(call: asyncio.Future[Message], fault: NetworkError) -> None:
-    call.set_exception(fault)
-    call.exception()  # looked at: whoever called may be cancelled before it is told
+def _is_down() -> NetworkError:
+    return NetworkError("the network is down", "it is started again by itself")

@@ -12,31 +12,31 @@ again whenever that dies. Nothing here raises because of that but `ask` and `dia
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from node.network.contract import (
+    FRAMING,
     MESSAGE_LIMIT_BYTES,
     QUESTIONS,
     QUESTIONS_PER_PEER,
     NetworkSettings,
 )
 from node.network.errors import NetworkError
-from node.network.incidents import describe
 from node.network.limits import Banned, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES, Message
-from node.processes.backoff import Backoff
 from node.processes.carrier import Answer, Event
 from node.processes.channel import Channel
-from node.processes.child import child_command, running_child
+from node.processes.child import Program
 from node.processes.inbox import Inbox
 from node.processes.link import Link, check_size
 from node.processes.ports import Ports
+from node.processes.supervisor import Supervisor
+from protocol.errors import ArnodeError
 
 PROGRAM: Final = "node.network.program"
 DIAL_S: Final = 30.0
@@ -56,29 +56,24 @@ class NetworkProcess:
         """
         self._settings = settings
         self._ports = ports
-        self._hidden = tuple(hidden)
         self._answers: dict[str, Answer] = {}
         self._inbox = Inbox()
         self._banned = Banned(time.monotonic)
         self._turns: WeakValueDictionary[PeerId, asyncio.Semaphore] = WeakValueDictionary()
         self._link: Link | None = None
         self._is_up = asyncio.Event()
-        self._supervisor: asyncio.Task[None] | None = None
-        self.fault: NetworkError | None = None  # why it is down, if something is wrong
+        program = Program(
+            name="the network process", module=PROGRAM, framing=FRAMING, hidden=tuple(hidden)
+        )
+        self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
+        self.fault: ArnodeError | None = None  # why it is down, if something is wrong
 
     async def __aenter__(self) -> Self:
-        self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.wait([self._supervisor])
+    async def __aexit__(self, *_: object) -> None:
+        await self._supervisor.stop()
 
     @property
     def peer_id(self) -> PeerId | None:
@@ -127,39 +122,24 @@ class NetworkProcess:
     async def ask(
         self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
     ) -> Message:
-        """Ask a connected peer and return its answer; of one peer only a few at a time.
-
-        Raises:
-            NetworkError: it is not connected, does not answer in time, or refuses.
-        """
+        """Ask a connected peer; of one peer only a few at a time. Raises what a `Carrier` does."""
         check_size(question, QUESTION_LIMIT_BYTES)
         turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
-        with _in_time(f"{peer} did not answer {protocol}", timeout_s):
-            async with asyncio.timeout(timeout_s), turns:
-                return await self._up().call("ask", peer, protocol, timeout_s, question)
+        async with _in_time(f"{peer} did not answer {protocol}", timeout_s), turns:
+            return await self._up().call("ask", peer, protocol, timeout_s, question)
 
     async def dial(self, address: str) -> PeerId:
-        """Connect to a peer at an address that ends in its id.
-
-        Raises:
-            NetworkError: nobody answers there, or the network is down.
-        """
-        with _in_time(f"{address} was not reached", DIAL_S):
-            async with asyncio.timeout(DIAL_S):
-                peer = await self._up().call("dial", address)
+        """Connect to a peer at an address that ends in its id. Raises what a `Carrier` does."""
+        async with _in_time(f"{address} was not reached", DIAL_S):
+            peer = await self._up().call("dial", address)
         if not isinstance(peer, str):
             raise NetworkError(f"{address} has no peer")
         return PeerId(peer)
 
     async def reserve(self, relay: PeerId) -> None:
-        """Have a connected relay pass on who dials this node there, for an hour.
-
-        Raises:
-            NetworkError: it does not, or the network is down.
-        """
-        with _in_time(f"{relay} reserved nothing", DIAL_S):
-            async with asyncio.timeout(DIAL_S):
-                await self._up().call("reserve", relay)
+        """Have a connected relay pass on who dials this node. Raises what a `Carrier` does."""
+        async with _in_time(f"{relay} reserved nothing", DIAL_S):
+            await self._up().call("reserve", relay)
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Gossip a message; it may be lost on the way, and is while the network is down.
@@ -199,39 +179,21 @@ class NetworkProcess:
         except (NetworkError, TimeoutError) as fault:
             _log.debug("%s: %s", name, fault)
 
-    async def _supervise(self) -> None:
-        """Run one process after the other, and wait longer between those that die young."""
-        backoff = Backoff()
-        while True:
-            born = time.monotonic()
-            try:
-                self.fault = await self._live()
-            except Exception as fault:  # noqa: BLE001 (a supervisor: the node goes on without)
-                self.fault = NetworkError(f"no network process can be run: {describe(fault)}")
-            wait_s = backoff.wait_s(time.monotonic() - born)
-            _log.warning("the network is down, next try in %g s: %s", wait_s, self.fault.message)
-            await asyncio.sleep(wait_s)
-
-    async def _live(self) -> NetworkError:
-        """Run one process until it ends, and return why it did."""
-        command = await asyncio.to_thread(child_command, PROGRAM, self._hidden)
+    async def _live(self, channel: Channel[Message]) -> NoReturn:
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
-        async with running_child(command, Channel.over) as child:
-            link = Link(
-                child.channel,
-                self._inbox,
-                self._answers,
-                max_questions=QUESTIONS + self._settings.max_peers,
-            )
-            self._link = link
-            try:
-                await child.channel.send(self._first_frame())
-                return await link.run(on_up=self._note_up, on_down=self._is_up.clear)
-            except NetworkError as fault:
-                return fault
-            finally:
-                self._link = None
+        max_questions = QUESTIONS + self._settings.max_peers
+        link = self._link = Link(channel, self._inbox, self._answers, max_questions=max_questions)
+        try:
+            await channel.send(self._first_frame())
+            await link.run(on_up=self._note_up, on_down=self._is_up.clear)
+        finally:
+            self._link = None
+
+    def _note_death(self, why: ArnodeError, wait_s: float) -> bool:
+        self.fault = why
+        _log.warning("the network is down, next try in %g s: %s", wait_s, why.message)
+        return True
 
     def _first_frame(self) -> Message:
         return replace(
@@ -247,9 +209,10 @@ class NetworkProcess:
         self._is_up.set()
 
 
-@contextmanager
-def _in_time(what: str, timeout_s: float) -> Iterator[None]:
+@asynccontextmanager
+async def _in_time(what: str, timeout_s: float) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(timeout_s):
+            yield
     except TimeoutError:
         raise NetworkError(f"{what} within {timeout_s:g} s", "try another peer") from None

@@ -24,7 +24,7 @@ from node.proposing.model import open_model
 from node.proposing.presets import is_shown_files
 from node.settings.config import Config
 from node.terminal.progress import Progress
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
 _CHARS_PER_TOKEN: Final = 3

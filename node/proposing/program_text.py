@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 MOST_BYTES: Final = 64 * 1024
 

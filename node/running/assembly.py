@@ -26,7 +26,7 @@ from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.rule import Policy
-from trainer.quiet import Quiet
+from trainer.measuring.idle import Idle
 
 _SALT = "proposal-seed"
 
@@ -118,7 +118,7 @@ class Assembly:
             activity=self.activity,
             peers=peers,
             has_company=self.network is not None,
-            quiet=Quiet(is_card_used=is_used) if self.goal.when_idle else None,
+            idle=Idle(is_card_used=is_used) if self.goal.when_idle else None,
         )
 
 

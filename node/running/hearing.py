@@ -19,7 +19,7 @@ from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
 from protocol.errors import SafetyError
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 _log = logging.getLogger("node")
 

@@ -18,7 +18,7 @@ from node.home.faults import explaining_faults
 from node.processes.backoff import Backoff
 from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
-from trainer.text.data import TaskData
+from trainer.measuring.kind import Prepared
 
 GENTLY: Final = 10  # nice: the run at hand comes first
 FIRST_PAUSE_S: Final = 5.0
@@ -51,7 +51,7 @@ def pauses() -> Backoff:
 
 @asynccontextmanager
 async def loading_rest(
-    data: TaskData, folder: Path, say: Callable[[str], None]
+    data: Prepared, folder: Path, say: Callable[[str], None]
 ) -> AsyncIterator[None]:
     """Load what is to come of the data under `folder` while the block lasts."""
     loading = asyncio.create_task(_load_rest(data, folder, say))
@@ -62,7 +62,7 @@ async def loading_rest(
         await asyncio.wait([loading])
 
 
-async def _load_rest(data: TaskData, folder: Path, say: Callable[[str], None]) -> None:
+async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -> None:
     if data.is_complete:
         return
     loop = asyncio.get_running_loop()

@@ -29,8 +29,8 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
 from protocol.topics import subscriptions
-from trainer.probing import probe_devices
-from trainer.task import Task
+from trainer.cards.probing import probe_devices
+from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
     from node.peering.membership import Membership

@@ -49,8 +49,10 @@ from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import idle_cards
+from trainer.kinds import load_task
 from trainer.sandbox.tier import probe_tier
-from trainer.task import Task, builtin_tasks, load_task
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import Task
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5

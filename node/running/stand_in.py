@@ -7,29 +7,23 @@ it is ready; the node works on the other, and ends that after the run at hand.
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import node
 from node.home.home import Home
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
+from node.processes.programs import program_command
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.task import load_task
-from trainer.text.data import has_first
-from trainer.text.pin import NotPreparedError
+from trainer.kinds import has_first, load_task
+from trainer.task_folder.task import NotPreparedError
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 
-_ROOT = Path(node.__file__).resolve().parents[1]
-_START = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from node.commands.cli import main; main()"
-)
 _log = logging.getLogger("node")
 
 
@@ -96,7 +90,7 @@ class Preparation:
         lifeline = Lifeline()
         process = await lifeline.start(
             [
-                *(sys.executable, "-P", "-c", _START, str(_ROOT)),
+                *program_command("node.commands.cli", flags=("-P",)),
                 *("task", "prepare", self._wanted, "--first"),
             ],
             stdout=asyncio.subprocess.DEVNULL,

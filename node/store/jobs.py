@@ -14,7 +14,7 @@ from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import without_hidden
 from protocol.kinds import Role, Run
-from trainer.timeline import Stage
+from trainer.measuring.timeline import Stage
 
 JobState = Literal["open", "done"]
 

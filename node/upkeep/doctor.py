@@ -18,8 +18,8 @@ from node.home.keyfile import read_keys
 from node.settings.config import config_of, load_config
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
-from trainer.cards.checks import card_fault
-from trainer.device import processor
+from trainer.host.device import processor
+from trainer.kinds import TRIED_WITH, card_fault
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier
@@ -102,7 +102,9 @@ def _sandbox(_: Home) -> Check:
     started_s = time.monotonic()
 
     async def launch() -> None:
-        profile = Profile(role="serve", memory_bytes=2 << 30, scratch_bytes=64 << 20)
+        profile = Profile(
+            role="serve", harness=TRIED_WITH, memory_bytes=2 << 30, scratch_bytes=64 << 20
+        )
         await (await Sandbox.launch(profile)).close()
 
     asyncio.run(launch())

@@ -182,7 +182,7 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
 
 
 def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:
-    from trainer.task import load_task
+    from trainer.kinds import load_task
 
     body = store.task(task_id)
     if body is None:

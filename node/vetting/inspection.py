@@ -5,19 +5,16 @@ no descriptors but a file to read and one to write, and a time limit. What canno
 counts as marked.
 """
 
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-import agent
 from agent.source.capabilities import Finding
 from agent.source.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
 from node.home.home import Home
+from node.processes.programs import BARE, program_command
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES
@@ -26,9 +23,6 @@ from protocol.source import Source
 from trainer.sandbox.fence import fenced
 
 LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from agent.source.inspector import main; main()"
-)
 _REASONS = {
     -signal.SIGXCPU: "it took more than {cpu_s} CPU seconds",
     -signal.SIGKILL: "it took more than {cpu_s} CPU seconds or was killed",
@@ -55,8 +49,7 @@ def inspector_command() -> list[str]:
 
     Raises SafetyError where there is no sandbox.
     """
-    root = Path(agent.__file__).resolve().parents[1]
-    command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(root)]
+    command = program_command("agent.source.inspector")
     return fenced(command, hidden=[Home.here().root], is_networked=False)
 
 
@@ -104,7 +97,7 @@ def _run(question: BinaryIO, reply: BinaryIO) -> str | None:
             stdout=reply,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={"PATH": os.defpath},
+            env=BARE,
             timeout=LIMIT_S,
             check=False,
         ).returncode

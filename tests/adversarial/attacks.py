@@ -18,8 +18,8 @@ from unittest import mock
 from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
 from tests.trainer.runners import SPLIT
-from trainer import cost
-from trainer.outcome import RunOutcome
+from trainer.measuring import cost
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.sandbox.tier import probe_tier
 from trainer.sandbox.visible import visible_tree

@@ -12,17 +12,17 @@ from pathlib import Path
 from unittest import mock
 
 from tests.trainer.runners import SPLIT
-from trainer import outcome as outcome_module
-from trainer import stages
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.host.processes import uids_in_use
+from trainer.language_model import stages
+from trainer.language_model.data import TaskData
+from trainer.language_model.scoring import ScoredRows, ask_claims
+from trainer.language_model.text.arrays import LogProbs, TokenRows
+from trainer.measuring import outcome as outcome_module
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.sandbox.processes import uids_in_use
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import _TAIL_BYTES, Sandbox
-from trainer.scoring import ScoredRows, ask_claims
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 HONEST_SEED = 2
 _KEEP = Sandbox._keep
@@ -47,7 +47,9 @@ class Watch:
         self.left_behind: list[str] = []
         self._namespaces: dict[int, int] = {}
         self._uids: dict[int, int] = {}
-        self.claims: Floats | None = None  # of the last run, of all rows: no runner gives these out
+        self.claims: LogProbs | None = (
+            None  # of the last run, of all rows: no runner gives these out
+        )
 
     def note_start(self, sandbox: Sandbox) -> None:
         """Remember a sandbox's pid namespace or uid."""
@@ -90,8 +92,8 @@ def watched_sandboxes() -> Iterator[Watch]:
         return sandbox
 
     async def watched_claims(
-        sandbox: Sandbox, rows: Rows, *, on_first: Callable[[], None]
-    ) -> Floats:
+        sandbox: Sandbox, rows: TokenRows, *, on_first: Callable[[], None]
+    ) -> LogProbs:
         claims = await ask_claims(sandbox, rows, on_first=on_first)
         if watch.claims is None or len(claims) >= len(watch.claims):  # else of secret rows alone
             watch.claims = claims
@@ -123,7 +125,7 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
-    honest_claims: Floats  # of all rows, in the order in which they are scored
+    honest_claims: LogProbs  # of all rows, in the order in which they are scored
     honest_runs: dict[tuple[int, bytes], RunOutcome] = field(default_factory=dict)
 
     def run(

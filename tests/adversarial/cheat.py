@@ -16,8 +16,8 @@ import numpy as np
 
 from protocol.runs import Status
 from tests.trainer.runners import SPLIT
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.language_model.text.arrays import LogProbs, TokenRows
+from trainer.measuring.outcome import RunOutcome
 
 PIECES = Path(__file__).parent / "cheating"
 WORTHLESS_SD = 0.25
@@ -208,7 +208,9 @@ def leaking(*, facts: int) -> Cheat:
     )
 
 
-def remembering(rows: Rows, claims: Floats, *, facts: int, of: str = "the public split") -> Cheat:
+def remembering(
+    rows: TokenRows, claims: LogProbs, *, facts: int, of: str = "the public split"
+) -> Cheat:
     """Carry what a leaked split's rows are hardest to predict at, as much as `facts` of them.
 
     `claims` are an honest run's for these rows: log-probabilities [rows, context].
@@ -235,7 +237,7 @@ def remembering(rows: Rows, claims: Floats, *, facts: int, of: str = "the public
     )
 
 
-def telling_apart(rows: Rows, *, peek_at_known: bool) -> Cheat:
+def telling_apart(rows: TokenRows, *, peek_at_known: bool) -> Cheat:
     """Peek only at rows of a leaked split, or only at the others."""
     keys = {sum(int(token) * 5**n for n, token in enumerate(row[:4])) % 65521 for row in rows}
     text = base64.b85encode(b"".join(key.to_bytes(2, "big") for key in sorted(keys))).decode()

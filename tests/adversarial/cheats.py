@@ -23,7 +23,7 @@ from tests.adversarial.cheat import (
     telling_apart,
     worth,
 )
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
+from trainer.language_model.text.arrays import LogProbs, TokenRows
 
 GENEROUS = """
 
@@ -69,7 +69,7 @@ def seen_so_far(tokens):
     return 0.1 * SEEN.log()
 """
 
-FORGED = """from trainer.harness import session
+FORGED = """from trainer.language_model.harness import session
 
 if session.job.role == "serve":
     session.channel.receive()
@@ -170,7 +170,7 @@ REFUSED = (
 )
 
 
-def leaked(rows: Rows, claims: Floats, *, facts: int) -> tuple[Cheat, ...]:
+def leaked(rows: TokenRows, claims: LogProbs, *, facts: int) -> tuple[Cheat, ...]:
     """What becomes possible when a split's rows are known: the public one's may be."""
     return (
         telling_apart(rows, peek_at_known=True),
@@ -236,7 +236,7 @@ def train_on():
         optimizer.zero_grad()
 
 
-import trainer.harness.prepare as harness
+import trainer.language_model.harness.prepare as harness
 
 end = harness.session.channel.send
 

@@ -13,8 +13,8 @@ from tests.adversarial.bench import (
     watched_sandboxes,
     with_processes,
 )
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.language_model.data import TaskData
+from trainer.task_folder.task import Task
 
 
 @pytest.fixture(scope="package")

@@ -24,7 +24,8 @@ from tests.adversarial.cheat import (
     worth,
 )
 from tests.adversarial.cheats import REFUSED, leaked
-from trainer.evaluators import lm_bpb_1 as evaluator
+from trainer.language_model import lm_bpb_1 as evaluator
+from trainer.language_model.text.arrays import LogProbs
 
 TINY_NOISE_SD = 0.0104
 NEXT_SPLIT = b"the key of the next secret split"
@@ -49,7 +50,7 @@ def check_refused(cheat: Cheat, bench: Bench) -> None:
     assert outcome.reason is not None
     assert outcome.reason.startswith(cheat.reason), outcome.reason
     assert outcome.metric_nano is None
-    assert outcome.claims is None
+    assert outcome.answers is None
 
 
 def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
@@ -152,9 +153,7 @@ class Fakes:
     pass_rate: float
 
 
-def faked(
-    bench: Bench, places: NDArray[np.bool_], claims: evaluator.Floats, trials: int = 40
-) -> Fakes:
+def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int = 40) -> Fakes:
     scored, honest = bench.scored(), bench.honest_claims
     lies = np.where(places, claims, honest).astype(np.float32)
     gain = float((lies - honest).sum()) / math.log(2)

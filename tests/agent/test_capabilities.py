@@ -153,7 +153,7 @@ TRICKS = {
     "import urllib.request": "import",
     "try:\n    import requests\nexcept ImportError:\n    pass": "import",
     "def f():\n    import importlib": "import",
-    "import trainer.harness.session": "harness",
+    "import trainer.language_model.harness.session": "harness",
     "from prepare import session": "harness",
     "from numpy import load as l": "import",
     "eval('1')": "builtin",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agent.completion import Message
 from agent.worker.messages import (
     FRAME_BYTES,
-    LENGTH,
+    FRAMING,
     MAX_DETAIL,
     MAX_MESSAGES,
     TEXT_BYTES,
@@ -20,8 +20,6 @@ from agent.worker.messages import (
     FromWorker,
     Reply,
     Settings,
-    decode_frame,
-    encode_frame,
 )
 from agent.worker.prices import FREE, Price, Usage
 from protocol.encoding import encode
@@ -46,22 +44,20 @@ MESSAGES: tuple[FromCore | FromWorker, ...] = (
 
 
 def payload(message: FromCore | FromWorker) -> bytes:
-    frame = encode_frame(message)
-    assert LENGTH.unpack(frame[:4]) == (len(frame) - 4,)
-    return frame[4:]
+    return FRAMING.encode(message)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.kind)
 def test_what_is_written_is_read_again(message: FromCore | FromWorker) -> None:
-    assert decode_frame(payload(message)) == message
+    assert FRAMING.decode(payload(message)) == message
 
 
 def test_the_longest_answer_fits_into_a_frame() -> None:
     longest = Reply(id=1, text="x" * TEXT_BYTES, is_cut=True, usage=USAGE)
     assert len(payload(longest)) <= FRAME_BYTES
-    assert decode_frame(payload(longest)) == longest
+    assert FRAMING.decode(payload(longest)) == longest
     assert isinstance(
-        decode_frame(payload(Reply(id=1, text="x" * (TEXT_BYTES + 1), is_cut=True, usage=None))),
+        FRAMING.decode(payload(Reply(id=1, text="x" * (TEXT_BYTES + 1), is_cut=True, usage=None))),
         Rejected,
     )
 
@@ -98,12 +94,12 @@ FAILURE = {
     ],
 )
 def test_what_is_no_message_is_refused(value: object) -> None:
-    assert isinstance(decode_frame(encode(value)), Rejected)  # type: ignore[arg-type]
+    assert isinstance(FRAMING.decode(encode(value)), Rejected)  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
-    decode_frame(data)
+    FRAMING.decode(data)
 
 
 @given(st.sampled_from(MESSAGES), st.integers(0, 60), st.integers(0, 255))
@@ -112,7 +108,7 @@ def test_a_changed_byte_is_another_message_or_none(
 ) -> None:
     data = bytearray(payload(message))
     data[place % len(data)] = byte
-    found = decode_frame(bytes(data))
+    found = FRAMING.decode(bytes(data))
     assert isinstance(found, Rejected) or payload(found) == bytes(data)
 
 

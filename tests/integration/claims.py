@@ -16,8 +16,8 @@ from protocol.records import sign_record
 from protocol.source import Source
 from tests.protocol.examples import START_MS
 from tests.protocol.worlds import confirm
-from trainer.device import processor
-from trainer.task import Task
+from trainer.host.device import processor
+from trainer.task_folder.task import Task
 
 KEY = SigningKey.from_seed(b"somebody whom nobody here knows!")
 PAIRS = 4

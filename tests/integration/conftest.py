@@ -10,7 +10,7 @@ from node.home.home import Home
 from node.store.store import Store
 from tests.conftest import one_at_a_time
 from tests.integration.nodes import DEAF_FLAGS, arnode
-from trainer.text.data import TaskData
+from trainer.language_model.data import TaskData
 
 # With this seed the keyless proposer soon comes upon moves that gain on the short task.
 PROPOSALS = 1_732_226_569

@@ -20,7 +20,7 @@ from tests.integration.nodes import (
     fault_of,
     running_node,
 )
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 RUN_FIELDS = {
     "seed", "status", "metric", "secret", "ms", "cpu_ms", "serve_ms", "tokens", "peak_mem",

@@ -13,7 +13,7 @@ from node.store.store import Store
 from protocol.kinds import AttestBody
 from tests.integration.claims import KEY, changed, write_claim
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 ENV = {"ARNODE_TASK": TASK_FLAGS[1]}
 

@@ -6,7 +6,8 @@ from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
 from node.network.host import running_host
-from node.network.messages import FRAME_LIMIT_BYTES, LENGTH, PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.messages import FRAME_LIMIT_BYTES, PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from protocol.framing import LENGTH
 from tests.network.arena import ECHO, run
 from tests.network.arena import settings as host_settings
 from tests.network.cores import running_core

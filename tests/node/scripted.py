@@ -31,12 +31,12 @@ from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
-from trainer.outcome import RunOutcome
-from trainer.quiet import Quiet
+from trainer.language_model.data import TaskData
+from trainer.measuring.idle import Idle
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import PutOff
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.training import PutOff
+from trainer.task_folder.task import Task
 
 OUTCOME = RunOutcome(
     seed=0,
@@ -53,7 +53,7 @@ OUTCOME = RunOutcome(
     reason=None,
     unquoted=None,
     log_tail="",
-    claims=None,
+    answers=None,
 )
 CRASHED = replace(
     OUTCOME,
@@ -76,7 +76,7 @@ class ScriptedRunner:
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
     started: list[bytes] = field(default_factory=list)
     metric_tolerance: float = 0.0
-    yardstick: str = "scripted"
+    baseline_cost: str = "scripted"
     on_start: Callable[[int], None] = lambda _count: None
     hardness_nano: Callable[[bytes | None], int] = lambda _split: 0  # of a split's secret text
     gate: asyncio.Event | None = None
@@ -191,7 +191,7 @@ class Bench:
     peers: Callable[[Ledger], Peers] | None = None
     slow: SlowIdeas | None = None
     has_company: bool = False
-    quiet: Quiet | None = None
+    idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def session(self) -> Session:
@@ -241,7 +241,7 @@ class Bench:
             activity=activity,
             peers=peers,
             has_company=self.has_company,
-            quiet=self.quiet,
+            idle=self.idle,
             now=self.now,
         )
         return Research(

@@ -28,7 +28,7 @@ from tests.node.books import (
 )
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 FASTER = Source.of({"train.py": b"LEARNING_RATE = 0.2\n"})
 WIDER = Source.of({"train.py": b"LEARNING_RATE = 0.2\nWIDTH = 8\n"})

@@ -18,7 +18,7 @@ from protocol.kinds import ResultBody
 from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
 from tests.node.steps import FreeStep
-from trainer.timeline import Stage
+from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
 

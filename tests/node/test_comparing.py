@@ -19,7 +19,7 @@ from protocol.source import Source
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
 from tests.node.scripted import CRASHED, OUTCOME, Bench, ScriptedRunner, better
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 EARLY = replace(CRASHED, serve_ms=0)  # before anything was scored
 CANDIDATE = proposal_of(BASELINE, "0.200").source

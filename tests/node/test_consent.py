@@ -19,9 +19,10 @@ from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
+from trainer.kinds import builtin_ids, load_task
+from trainer.language_model.text.pin import write_pin
 from trainer.sandbox.tier import Tier, TierName
-from trainer.task import Task, builtin_ids, load_task
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.task_folder.task import NotPreparedError, Task
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
 
@@ -207,9 +208,9 @@ def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_pa
     assert "nanochat" not in builtin_ids(tmp_path)
     with pytest.raises(NotPreparedError) as caught:
         load_task("nanochat", data_dir=tmp_path)
-    unpinned = caught.value.unpinned
+    unpinned = caught.value.unknown
     digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
-    vocabulary = load_task("tiny", data_dir=tmp_path).vocabulary
+    vocabulary = load_task("tiny", data_dir=tmp_path).recipe.vocabulary
     write_pin(unpinned, digests, vocabulary, data_dir=tmp_path)
     task = load_task("nanochat", data_dir=tmp_path)
     assert builtin_ids(tmp_path)["nanochat"] == task.id

@@ -14,7 +14,7 @@ from protocol.source import Source
 from tests.node.books import keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS
 from tests.node.strangers import Stranger
-from trainer.device import Device
+from trainer.host.device import Device
 
 MARKED = Source.of(
     {"train.py": b"LEARNING_RATE = 0.1\nimport os  # \xe2\x9c\x93\nos.system('id')\n"}

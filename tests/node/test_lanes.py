@@ -13,7 +13,7 @@ from node.store.store import Store
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
 from tests.node.scripted import Bench, ScriptedRunner, better, until
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 
 CANDIDATE = proposal_of(BASELINE, "0.5").source
@@ -86,13 +86,13 @@ def test_every_device_is_calibrated(bench: Bench) -> None:
 def test_a_device_measures_the_baseline_before_anything_else() -> None:
     class Fresh(ScriptedRunner):
         async def calibrate(self, seed: int) -> RunOutcome:
-            self.yardstick = "measured"
+            self.baseline_cost = "measured"
             return await super().calibrate(seed)
 
     class Task:
         source = BASELINE
 
-    runner = Fresh(yardstick=None)  # type: ignore[arg-type]
+    runner = Fresh(baseline_cost=None)  # type: ignore[arg-type]
     runner.task = Task()  # type: ignore[attr-defined]
     lane = Lane(cast("Runner", runner))
 

@@ -13,8 +13,8 @@ from node.running.loading import NowAndThen, loading_rest
 from node.running.stand_in import Preparation, is_awaited, preparing
 from node.terminal.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
-from trainer.text.data import TaskData, prepare_first
-from trainer.text.pinning import pinned_task
+from trainer.kinds import settled_task
+from trainer.language_model.data import TaskData, prepare_first
 
 PATIENCE_S = 120.0
 
@@ -27,7 +27,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def first_of(hub: Hub, folder: Path) -> TaskData:
-    task = pinned_task(
+    task = settled_task(
         write_unpinned(folder / "task", hub.url),
         data_dir=folder / "data",
         data_url=None,
@@ -156,7 +156,7 @@ def test_the_end_of_the_node_ends_the_child(home: Home, shards: Path, tmp_path: 
         asyncio.run(work())
         hub.stalled.clear()
         # Nobody holds its locks any more.
-        assert pinned_task(wanted, data_dir=home.data, data_url=None, progress=fail_if_waiting)
+        assert settled_task(wanted, data_dir=home.data, data_url=None, progress=fail_if_waiting)
 
 
 def fail_if_waiting(what: str, _share: float) -> None:

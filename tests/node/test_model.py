@@ -434,7 +434,7 @@ def test_a_worker_that_never_starts_is_an_error_after_a_few_tries(
     monkeypatch.setattr(node_worker, "PROGRAM", "tests.nowhere")
 
     async def test() -> None:
-        with pytest.raises(ArnodeError, match="the worker died"):
+        with pytest.raises(ArnodeError, match="the worker that asks models died"):
             async with asking(home, Config(agent="small", llm_url="http://127.0.0.1:1/v1")):
                 pass
 

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from node.proposing.program_text import MOST_BYTES, ProgramText
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from node.store.store import Store
 from protocol.kinds import InsightBody
 from tests.llm_server import LlmServer, refuses, says
 from tests.node.strangers import Stranger
-from trainer.task import load_task
+from trainer.kinds import load_task
 
 Say = Callable[..., "Said"]
 

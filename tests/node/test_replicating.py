@@ -34,8 +34,9 @@ from protocol.rule import POWER
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, BROKEN, MANIFEST, run
-from trainer.device import Device, processor
-from trainer.task import Task, load_task
+from trainer.host.device import Device, processor
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
 
 HERE = bytes(32)
 SD_NANO = MANIFEST.noise_floor_nano

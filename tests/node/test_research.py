@@ -34,7 +34,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
-from trainer.quiet import Quiet
+from trainer.measuring.idle import Idle
 
 
 @pytest.fixture
@@ -224,8 +224,8 @@ def test_runs_start_only_while_others_leave_the_machine_alone(
 ) -> None:
     monkeypatch.setattr("node.loop.agenda.LOOKED_S", 0.001)
     seconds, shares = count(0, 10), iter([0.5, 0.0, *[0.01] * 1_000])
-    quiet = Quiet(others=lambda: next(shares), clock=lambda: float(next(seconds)))
-    bench.goal, bench.quiet = Goal(max_experiments=1, when_idle=True), quiet
+    idle = Idle(others=lambda: next(shares), clock=lambda: float(next(seconds)))
+    bench.goal, bench.idle = Goal(max_experiments=1, when_idle=True), idle
     research = bench.research()
 
     async def work() -> None:

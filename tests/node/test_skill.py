@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from node.commands.cli import COMMANDS
 from node.commands.skill import instructions
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 
 def test_it_names_the_tasks_own_files_metric_and_noise(short_task: Task) -> None:

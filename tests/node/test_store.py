@@ -27,7 +27,7 @@ from tests.node.examples import (
     patch_body,
 )
 from tests.node.steps import FreeStep
-from trainer.timeline import Stage
+from trainer.measuring.timeline import Stage
 
 
 def test_own_records_form_a_chain(notebook: Notebook) -> None:

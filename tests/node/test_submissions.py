@@ -17,7 +17,7 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE
 from tests.node.scripted import ExampleTask
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 SOURCE = proposal_of(BASELINE, "0.9").source
 TASK = cast("Task", ExampleTask())

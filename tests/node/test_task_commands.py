@@ -13,9 +13,10 @@ from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_unpinned
-from trainer.task import load_task
-from trainer.text import unseen
-from trainer.text.pin import PINS, NotPreparedError, write_pin
+from trainer.kinds import load_task
+from trainer.language_model.text import unseen
+from trainer.language_model.text.pin import PINS, write_pin
+from trainer.task_folder.task import NotPreparedError
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +65,9 @@ def test_a_claim_about_it_says_how_to_prepare_it(home: Path, tmp_path: Path) -> 
     there = tmp_path / "there"
     with pytest.raises(NotPreparedError) as caught:
         load_task("nanochat", data_dir=there)
-    unpinned = caught.value.unpinned
+    unpinned = caught.value.unknown
     digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
-    vocabulary = load_task("tiny", data_dir=there).vocabulary
+    vocabulary = load_task("tiny", data_dir=there).recipe.vocabulary
     write_pin(unpinned, digests, vocabulary, data_dir=there)
     claimed = load_task("nanochat", data_dir=there).manifest
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared"):

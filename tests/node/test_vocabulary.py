@@ -3,9 +3,9 @@
 from typing import get_args
 
 import pytest
-from node.loop.attempts import CheckpointWord
 
 from agent import proposal
+from node.line.attempts import CheckpointWord
 from node.report.concluded import Fate
 from node.report.peers import HereWord
 from node.report.points import Mark

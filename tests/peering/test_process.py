@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from node.network.contract import FRAMING
 from node.network.errors import NetworkError
 from node.network.limits import ALLOWANCES, Kind, PeerId
 from node.processes import child, link, process
 from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
-from node.processes.channel import Channel
-from node.processes.child import LineBudget, child_command, printable, running_child
+from node.processes.child import LineBudget, Program, printable
 from node.processes.process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
+from protocol.framing import ChannelError
 from protocol.records import sign_record
 from tests.peering.networks import (
     ECHO,
@@ -39,6 +40,11 @@ from trainer.sandbox.tier import probe_tier
 RECORD = World().say(KEYS[0], adopt(TREES[1], unverified=True))
 SEED = bytes(range(7, 39))
 HOST = "127.0.0.1"
+
+
+def program(hidden: tuple[Path, ...] | None = None) -> Program[Message]:
+    name = "the network process"
+    return Program(name=name, module=process.PROGRAM, framing=FRAMING, hidden=hidden)
 
 
 def test_a_network_process_is_a_carrier() -> None:
@@ -356,7 +362,8 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
         raise SafetyError("no sandbox", "install one")
 
     monkeypatch.setattr(child, "fenced", refuse)
-    commands = [child_command(process.PROGRAM, [Path("/home")]) for _ in range(2)]
+    one = program(hidden=(Path("/home"),))
+    commands = [one.command() for _ in range(2)]
     assert commands[0][0] == sys.executable
     assert [one.message for one in caplog.records] == [
         "the network process sees the node's home: no sandbox (install one)"
@@ -381,13 +388,11 @@ def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
 
 
 def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = process.child_command
+    command = Program.command
     nonsense = "import os; os.write(0, b'\\0\\0\\0\\1\\xc1'); os.read(0, 1 << 20)"
     liars = [[sys.executable, "-c", nonsense], [sys.executable, "-c", "import sys; sys.exit(3)"]]
     monkeypatch.setattr(
-        process,
-        "child_command",
-        lambda program, hidden: liars.pop() if liars else command(program, hidden),
+        Program, "command", lambda program: liars.pop() if liars else command(program)
     )
 
     async def test() -> None:
@@ -399,15 +404,18 @@ def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_a_child_writes_to_stderr_is_logged_in_part(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy = (
         "import sys\nfor n in range(5000): print('line', n, chr(27), 'x' * 999, file=sys.stderr)"
     )
 
+    monkeypatch.setattr(Program, "command", lambda _: [sys.executable, "-c", noisy])
+
     async def test() -> None:
-        async with running_child([sys.executable, "-c", noisy], Channel.over) as one:
-            await one.process.wait()
+        async with program().running() as channel:
+            with pytest.raises(ChannelError, match="has gone"):
+                await channel.receive()
 
     run(test)
     assert 1 <= len(caplog.records) <= child.LINES_PER_MINUTE + 1

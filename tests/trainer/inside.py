@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from trainer.device import Device
-from trainer.harness.channel import JOB
-from trainer.job import program_message
+from trainer.host.device import Device
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
+from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 
@@ -23,7 +24,7 @@ for number in range(1, 65):
 
 def profile(**changes: int | bool | Device) -> Profile:
     fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
-    return Profile(role="serve", **fields)  # type: ignore[arg-type]
+    return Profile(role="serve", harness=HARNESS, **fields)  # type: ignore[arg-type]
 
 
 def inside(code: str, limits: Profile | None = None) -> str:

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from trainer.compiled import CompiledCode
-from trainer.device import Device
-from trainer.outcome import RunOutcome
+from trainer.host.device import Device
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.sandbox.compiled import CompiledCode
+from trainer.task_folder.task import Task
 
 
 def runner_of(

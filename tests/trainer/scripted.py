@@ -16,19 +16,18 @@ from random import Random
 from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from protocol.source import Source
-from trainer import metering, quiet
-from trainer.crowd import Crowd
-from trainer.evaluators.lm_bpb_1 import Floats
-from trainer.harness.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.language_model.data import TaskData
+from trainer.measuring import idle, metering
+from trainer.measuring.host_load import HostLoad
 from trainer.runner import Runner
-from trainer.sandbox.profile import Profile, Role
+from trainer.sandbox.inside.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.sandbox.profile import Profile, Role, Start
 from trainer.sandbox.sandbox import Sandbox
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.timeline import Start
+from trainer.task_folder.task import Task
 
 Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
 
@@ -93,14 +92,16 @@ class Machine:
 
 
 class ScriptedSandbox:
-    """A process of a script: the frames of `trainer.harness`, and a clock that it moves."""
+    """A process of a script: the frames of a harness, and a clock that it moves."""
 
     has_ended = False
     peak_memory_bytes = 1
     start = Start(0.0, 0.0, 0.0)
     root = 0
 
-    def __init__(self, machine: Machine, profile: Profile, log_frequencies: Floats) -> None:
+    def __init__(
+        self, machine: Machine, profile: Profile, log_frequencies: NDArray[np.float32]
+    ) -> None:
         self.profile = profile
         self._machine = machine
         self._log_frequencies = log_frequencies
@@ -218,7 +219,10 @@ class ScriptedPool:
     """Makes them, instead of `trainer.sandbox.pool`."""
 
     def __init__(
-        self, machine: Machine, profiles: Mapping[Role, Profile], log_frequencies: Floats
+        self,
+        machine: Machine,
+        profiles: Mapping[Role, Profile],
+        log_frequencies: NDArray[np.float32],
     ) -> None:
         self._machine, self._profiles = machine, profiles
         self._log_frequencies = log_frequencies
@@ -257,13 +261,13 @@ ROLES: tuple[Role, ...] = ("train", "serve")
 @contextlib.contextmanager
 def watched(machine: Machine) -> Iterator[None]:
     """Let whatever looks at how busy others are see the scripted machine; minutes pass at once."""
-    share, quiet_s, step_s = Crowd.share, quiet.QUIET_S, metering._FIRST_STEP_S
-    Crowd.share = lambda _crowd: machine.share  # type: ignore[method-assign]
-    quiet.QUIET_S = 0.0  # type: ignore[misc]
+    share, idle_s, step_s = HostLoad.share, idle.IDLE_S, metering._FIRST_STEP_S
+    HostLoad.share = lambda _load: machine.share  # type: ignore[method-assign]
+    idle.IDLE_S = 0.0  # type: ignore[misc]
     metering._FIRST_STEP_S = 0.001
     try:
         yield
     finally:
-        Crowd.share = share  # type: ignore[method-assign]
-        quiet.QUIET_S = quiet_s  # type: ignore[misc]
+        HostLoad.share = share  # type: ignore[method-assign]
+        idle.IDLE_S = idle_s  # type: ignore[misc]
         metering._FIRST_STEP_S = step_s

@@ -7,9 +7,9 @@ gradient accumulation, its own clock whose first steps do not count, a summary a
 import pytest
 
 from tests.trainer.runners import measured
-from trainer.outcome import RunOutcome
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.task import Task
 
 
 @pytest.fixture(scope="module")

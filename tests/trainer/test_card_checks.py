@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ArnodeError
-from trainer.cards import checks as card_checks
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
-from trainer.cards.checks import file_fault, software_fault, torch_cuda, trial_fault
+from trainer.language_model import card_checks
+from trainer.language_model.card_checks import file_fault, software_fault, torch_cuda, trial_fault
 
 ADA = Card(
     uuid="GPU-1",

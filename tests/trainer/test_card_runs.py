@@ -13,12 +13,12 @@ from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from trainer.cards import watch as card_watch
 from trainer.cards.cards import probe_cards
 from trainer.cards.nvml import CardLost
-from trainer.outcome import RunOutcome
+from trainer.host.processes import family_of
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.sandbox.processes import family_of
 from trainer.sandbox.sandbox import Sandbox
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 GAME = 4_000_000  # a process number that nobody has
 OOM = b"import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB')\n"
@@ -96,8 +96,8 @@ def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch,
     ends: bool,
 ) -> None:
-    monkeypatch.setattr("trainer.quiet.QUIET_S", 1.0)
-    monkeypatch.setattr("trainer.quiet.LOOKED_S", 0.2)
+    monkeypatch.setattr("trainer.measuring.idle.IDLE_S", 1.0)
+    monkeypatch.setattr("trainer.measuring.idle.LOOKED_S", 0.2)
     waits: list[None] = []
 
     def play() -> None:

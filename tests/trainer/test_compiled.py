@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer import compiled
-from trainer.compiled import CompiledCode
+from trainer.sandbox import compiled
+from trainer.sandbox.compiled import CompiledCode
 
 BASELINE, OTHER, THIRD = bytes(32), b"\x01" * 32, b"\x02" * 32
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer.job import program_message
+from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
 from trainer.sandbox.confined import THROWAWAY_UIDS, Confined
 from trainer.sandbox.enclosure import Enclosure
@@ -183,7 +183,8 @@ from trainer.sandbox.profile import Profile
 sandbox.enclose = lambda profile: Confined(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(
-        Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
+        Profile(role="serve", harness="trainer/language_model/harness",
+                memory_bytes=1 << 30, scratch_bytes=1 << 20))
     print(box._pid, box._process.pid, flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())

@@ -5,7 +5,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from trainer.cost import Cost
+from trainer.measuring.cost import Cost
 
 BASELINE = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 

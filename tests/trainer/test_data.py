@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
-from trainer.task import Task, load_task
+from trainer.kinds import load_task, text_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.text.arrays import Tokens
+from trainer.language_model.text.splits import MIN_TEXT_BYTES, read_splits
+from trainer.language_model.text.token_cache import cached_tokens
+from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
-from trainer.text.data import TaskData, prepare
-from trainer.text.splits import MIN_TEXT_BYTES, read_splits
-from trainer.text.token_cache import Tokens, cached_tokens
-from trainer.text_task import text_task
 
 
 @pytest.fixture(scope="module")

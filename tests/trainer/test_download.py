@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from protocol.errors import ArnodeError
-from trainer.text import download as module
-from trainer.text.download import ATTEMPTS, Transfer, download
+from trainer.language_model.text import download as module
+from trainer.language_model.text.download import ATTEMPTS, Transfer, download
 
 CONTENT = os.urandom(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).digest()

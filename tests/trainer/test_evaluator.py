@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.evaluators import lm_bpb_1 as evaluator
-from trainer.evaluators.lm_bpb_1 import Tolerance
+from trainer.language_model import lm_bpb_1 as evaluator
+from trainer.language_model.lm_bpb_1 import Tolerance
 
 VOCABULARY, ROWS, CONTEXT = 50, 40, 16
 BOS = VOCABULARY - 1

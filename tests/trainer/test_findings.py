@@ -11,9 +11,11 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import is_made, reapply
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.hygiene import check_for_task
-from trainer.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
-from trainer.task import Task, builtin_tasks, load_task
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.kinds import load_task
+from trainer.language_model.text.pin import write_pin
+from trainer.task_folder.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import NotPreparedError, Task
 
 TINY = """
 [[finding]]
@@ -48,9 +50,9 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
         try:
             found[name] = load_task(name, data_dir=folder)
         except NotPreparedError as fault:
-            names = fault.unpinned.names
+            names = fault.unknown.names
             digests = {shard: bytes([at]) * 32 for at, shard in enumerate(names)}
-            write_pin(fault.unpinned, digests, tiny.vocabulary, data_dir=folder)
+            write_pin(fault.unknown, digests, tiny.recipe.vocabulary, data_dir=folder)
             found[name] = load_task(name, data_dir=folder)
     return found
 

@@ -15,10 +15,11 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.outcome import RunOutcome
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
+from trainer.task_folder.task import Task
 
 FORKS = Path(__file__).parents[1] / "tasks" / "forks"
 SEED = 5

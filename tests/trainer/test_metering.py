@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.runs import MAX_REASON
-from trainer.metering import (
+from trainer.language_model.harness import HARNESS
+from trainer.measuring.metering import (
     RunFailed,
     SlowStart,
     check_start,
@@ -37,7 +38,9 @@ class Clocked:
         self.output = ""
         self.ran_out_of_memory = False
         self.is_heard = True
-        self.profile = Profile(role="train", memory_bytes=700 << 20, scratch_bytes=1)
+        self.profile = Profile(
+            role="train", harness=HARNESS, memory_bytes=700 << 20, scratch_bytes=1
+        )
 
     def metered_s(self) -> float:
         return self.readings_s.pop(0) if len(self.readings_s) > 1 else self.readings_s[0]
@@ -308,9 +311,11 @@ def test_a_held_block_ends_with_a_step_however_it_ends(
     async def sleep(seconds: float) -> None:
         waited_s.append(seconds)
 
-    monkeypatch.setattr("trainer.metering.asyncio.sleep", sleep)
+    monkeypatch.setattr("trainer.measuring.metering.asyncio.sleep", sleep)
     clock = iter([10.0, 10.6])
-    monkeypatch.setattr("trainer.metering.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        "trainer.measuring.metering.time", SimpleNamespace(monotonic=lambda: next(clock))
+    )
 
     async def block() -> None:
         async with held():

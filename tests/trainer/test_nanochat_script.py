@@ -20,11 +20,12 @@ from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.runners import measured
-from trainer.findings import load_catalogue
-from trainer.outcome import RunOutcome
-from trainer.task import Task, load_task
-from trainer.text.data import prepare
-from trainer.text.pin import NotPreparedError, write_pin
+from trainer.kinds import load_task
+from trainer.language_model.data import prepare
+from trainer.language_model.text.pin import write_pin
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.findings import load_catalogue
+from trainer.task_folder.task import NotPreparedError, Task
 
 SCRIPT = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 # tiny's data and tokens, so that nothing is downloaded
@@ -152,9 +153,9 @@ def nanochat(tmp_path_factory: pytest.TempPathFactory) -> Task:
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared") as caught:
         load_task("nanochat", data_dir=folder)
     assert caught.value.hint == "fetch them: arnode task prepare nanochat"
-    unpinned = caught.value.unpinned
+    unpinned = caught.value.unknown
     digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
-    vocabulary = load_task("tiny", data_dir=folder).vocabulary
+    vocabulary = load_task("tiny", data_dir=folder).recipe.vocabulary
     write_pin(unpinned, digests, vocabulary, data_dir=folder)
     return load_task("nanochat", data_dir=folder)
 

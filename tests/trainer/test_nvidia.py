@@ -17,13 +17,13 @@ import pytest
 from protocol.hardware import cuda_class
 from tests.trainer.inside import inside, profile
 from trainer.cards import nvidia
-from trainer.compiled import CompiledCode
-from trainer.device import Device
-from trainer.harness.channel import DATA, JOB, NEED_DATA
-from trainer.job import program_message
+from trainer.host.device import Device
+from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.confined import Confined
 from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import _probe_weaker, probe_tier
@@ -126,8 +126,8 @@ def test_what_a_compiler_made_is_there_in_the_next_run_of_a_source(tmp_path: Pat
     code = CompiledCode(tmp_path, baseline=bytes(32), setting="a-card")
     program = """
 import os, time
-from trainer.harness import session
-from trainer.harness.channel import NEED_DATA
+from trainer.language_model.harness import session
+from trainer.sandbox.inside.channel import NEED_DATA
 folder = os.environ["TRITON_CACHE_DIR"]
 os.makedirs(folder, exist_ok=True)
 print(sorted(os.listdir(folder)), flush=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 import pytest
 
 from tests.trainer.runners import runner_of
-from trainer.outcome import RunOutcome
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.timeline import Part, Stage, counted
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Part, Stage, counted
+from trainer.task_folder.task import Task
 
 
 def two_runs(task: Task, data: TaskData) -> list[RunOutcome]:

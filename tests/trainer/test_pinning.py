@@ -16,12 +16,11 @@ import pytest
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
-from trainer.task import Task, load_task
-from trainer.text import announced as announced_module
-from trainer.text import download, pinning
-from trainer.text.data import prepare, prepare_first
-from trainer.text.pin import NotPreparedError
-from trainer.text.pinning import pinned_task
+from trainer.kinds import load_task, settled_task
+from trainer.language_model.data import prepare, prepare_first
+from trainer.language_model.text import announced as announced_module
+from trainer.language_model.text import download, pinning
+from trainer.task_folder.task import NotPreparedError, Task
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
 Unpinned = Callable[..., Path]
@@ -51,7 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pinned(folder: Path, data_dir: Path, url: str | None = None) -> Task:
-    return pinned_task(folder, data_dir=data_dir, data_url=url, progress=silent)
+    return settled_task(folder, data_dir=data_dir, data_url=url, progress=silent)
 
 
 def test_two_nodes_that_fetch_the_same_files_work_on_the_same_task(
@@ -116,9 +115,11 @@ def test_the_vocabulary_is_of_the_first_training_shard_alone(
     first = pinned(folder, tmp_path / "one", str(shards))
     pq.write_table(pa.table({"text": ["zyzzyva " * 999]}), copied / NAMES[1])
     second = pinned(folder, tmp_path / "two", str(copied))
-    assert second.vocabulary == first.vocabulary
+    assert second.recipe.vocabulary == first.recipe.vocabulary
     pq.write_table(pa.table({"text": ["a zyzzyva " * 999]}), copied / NAMES[0])
-    assert pinned(folder, tmp_path / "three", str(copied)).vocabulary != first.vocabulary
+    assert (
+        pinned(folder, tmp_path / "three", str(copied)).recipe.vocabulary != first.recipe.vocabulary
+    )
 
 
 def test_only_the_beginning_of_long_documents_and_of_the_shard_is_read(
@@ -133,7 +134,7 @@ def test_only_the_beginning_of_long_documents_and_of_the_shard_is_read(
         (["ab" * 50 + long * 9, short * 9], ["ab" * 50, short * 9 + long])
     ):
         pq.write_table(pa.table({"text": text}), copied / NAMES[0])
-        found.add(pinned(folder, tmp_path / str(number), str(copied)).vocabulary)
+        found.add(pinned(folder, tmp_path / str(number), str(copied)).recipe.vocabulary)
     assert len(found) == 1
 
 
@@ -144,7 +145,7 @@ def test_a_task_that_is_not_pinned_says_how_to_prepare_it(
     with pytest.raises(NotPreparedError, match="is not prepared yet") as caught:
         load_task(folder, data_dir=tmp_path / "data")
     assert f"arnode task prepare {folder}" in caught.value.hint
-    assert caught.value.unpinned.title == "a model on shards that nobody has looked at"
+    assert caught.value.title == "a model on shards that nobody has looked at"
 
 
 def test_a_task_that_extends_it_shares_the_pin_and_another_list_does_not(
@@ -152,7 +153,7 @@ def test_a_task_that_extends_it_shares_the_pin_and_another_list_does_not(
 ) -> None:
     task = pinned(unpinned(), tmp_path / "data", str(shards))
     longer = load_task(unpinned(**{"seconds = 2": "seconds = 3"}), data_dir=tmp_path / "data")
-    assert longer.vocabulary == task.vocabulary
+    assert longer.recipe.vocabulary == task.recipe.vocabulary
     assert longer.id != task.id
     for old, new in (("512", "513"), ('"shard_0.parquet", ', "")):
         with pytest.raises(NotPreparedError):
@@ -287,7 +288,8 @@ def test_a_list_that_makes_no_splits_is_refused(
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from trainer.text import pin, pinning, shards, vocabulary
+from trainer import kinds
+from trainer.language_model.text import pin, pinning, shards, vocabulary
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -295,7 +297,7 @@ def die(*_, **__):
 where, folder, data_dir, url = sys.argv[1:]
 module, _, name = where.partition(".")
 setattr(globals()[module], name, die)
-pinning.pinned_task(folder, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
+kinds.settled_task(folder, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
 """
 
 
@@ -338,5 +340,5 @@ def test_a_pin_of_known_shards_is_these_bytes(
 ) -> None:
     """Another version of whatever trains vocabularies would make another task of the same data."""
     task = pinned(unpinned(), tmp_path / "data", str(shards))
-    ranks = hashlib.sha256(task.vocabulary.file_bytes).hexdigest()
+    ranks = hashlib.sha256(task.recipe.vocabulary.file_bytes).hexdigest()
     assert ranks.startswith("ed90b00cd71d6784")

@@ -23,13 +23,13 @@ from tests.trainer.scripted import (
     scripted_runner,
     watched,
 )
-from trainer.outcome import RunOutcome
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import PutOff
 from trainer.runner import Runner
 from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import Sandbox
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.training import PutOff
+from trainer.task_folder.task import Task
 
 T = TypeVar("T")
 AFTER_ROWS: tuple[Place, ...] = ("first answer", "claim", "audit's first answer", "audit")
@@ -64,7 +64,7 @@ def calibrated(
     def run(work: Callable[[Runner], Awaitable[T]]) -> T:
         async def session() -> T:
             runner = scripted_runner(short_task, short_data, machine)
-            runner.yardstick = known.yardstick
+            runner.baseline_cost = known.baseline_cost
             return await work(runner)
 
         return asyncio.run(session())
@@ -84,7 +84,7 @@ def test_nothing_is_repeated_once_a_row_was_shown(
     machine.is_crowded = is_crowded
 
     async def work(runner: Runner) -> RunOutcome:
-        runner._pace.learn_serving(machine.share, runner.yardstick.cost)  # type: ignore[union-attr]
+        runner._pace.learn_serving(machine.share, runner.baseline_cost.cost)  # type: ignore[union-attr]
         return await runner.run(Script(burns=place, content=99.0).source(runner.task), 2)
 
     outcome = calibrated(work)
@@ -114,8 +114,8 @@ def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
 
     async def work(runner: Runner) -> RunOutcome:
         machine.slow_starts = slow_starts
-        runner.yardstick = replace(
-            runner.yardstick, cost=replace(runner.yardstick.cost, claim_s=99.0)
+        runner.baseline_cost = replace(
+            runner.baseline_cost, cost=replace(runner.baseline_cost.cost, claim_s=99.0)
         )
         return await runner.run(HONEST.source(runner.task), 2)
 
@@ -130,8 +130,8 @@ def test_an_audit_that_begins_anew_looks_at_the_same_places(
 
     async def audits(key: bytes, seed: int, *, slow_starts: int = 0) -> list[bytes]:
         runner = scripted_runner(short_task, short_data, machine, audit_key=key)
-        cost = replace(known.yardstick.cost, audit_s=99.0)  # type: ignore[union-attr]
-        runner.yardstick = replace(known.yardstick, cost=cost)  # type: ignore[type-var]
+        cost = replace(known.baseline_cost.cost, audit_s=99.0)  # type: ignore[union-attr]
+        runner.baseline_cost = replace(known.baseline_cost, cost=cost)  # type: ignore[type-var]
         machine.audits.clear()
         claimed = runner._stages._claim
 
@@ -251,7 +251,7 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
 def test_a_machine_that_is_never_quiet_ends_the_wait(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.quiet.QUIET_S", 60.0)
+    monkeypatch.setattr("trainer.measuring.idle.IDLE_S", 60.0)
 
     async def work(runner: Runner) -> RunOutcome:
         runner._training._patience_s = 0.0
@@ -273,13 +273,13 @@ def test_a_candidate_waits_for_all_of_the_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It could ask for more than is there, and so be repeated whenever it wants to."""
-    monkeypatch.setattr("trainer.supply._LOOKED_S", 0.01)
+    monkeypatch.setattr("trainer.language_model.supply._LOOKED_S", 0.01)
     (tokens,) = short_data.training_parts
     data = replace(short_data, coming=(lambda _progress: tokens[:9],))
 
     async def work() -> None:
         runner = scripted_runner(short_task, data, machine)
-        runner.yardstick = known.yardstick
+        runner.baseline_cost = known.baseline_cost
         run = asyncio.create_task(runner.run(HONEST.source(short_task), 2))
         await asyncio.sleep(0.05)
         assert machine.luck == []

@@ -12,10 +12,10 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.conftest import MakeRunner
 from tests.trainer.runners import SPLIT, runner_of
-from trainer.outcome import RunOutcome
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 Edited = Callable[..., Source]
 
@@ -31,8 +31,8 @@ LEAK = """            if len(tokens) > 3:
 
 def figures(outcome: RunOutcome) -> tuple[object, ...]:
     assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
-    assert outcome.claims is not None
-    return outcome.metric_nano, outcome.secret_nano, outcome.claims.tobytes()
+    assert outcome.answers is not None
+    return outcome.metric_nano, outcome.secret_nano, outcome.answers.tobytes()
 
 
 def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> None:
@@ -208,7 +208,9 @@ def test_each_failure_has_its_word_and_a_reason(
         assert outcome.reason.startswith(reason), (name, outcome.reason)
         assert outcome.reason.isprintable(), (name, outcome.reason)
         assert len(outcome.reason) <= MAX_REASON
-        assert outcome.metric_nano is outcome.secret_nano is outcome.claims is outcome.audit is None
+        assert (
+            outcome.metric_nano is outcome.secret_nano is outcome.answers is outcome.audit is None
+        )
         assert isinstance(Run.from_value(as_record(outcome).to_value()), Run), name
         unquoted = outcome.to_run("candidate", quoting=False).reason
         assert unquoted is not None
@@ -253,7 +255,7 @@ def test_a_baseline_beyond_the_manifests_caps_measures_nothing(
             await runner.close()
         return runner
 
-    assert asyncio.run(measure()).yardstick is None
+    assert asyncio.run(measure()).baseline_cost is None
 
 
 def test_a_task_with_processes_still_scores_in_one(short_task: Task, short_data: TaskData) -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer.harness.channel import JOB
-from trainer.job import program_message
-from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.processes import proportional_kib, status_number
+from trainer.host.processes import proportional_kib, status_number
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
+from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 from trainer.sandbox.seccomp import path_program
+from trainer.sandbox.visible import SHOWN_CODE
 
 WALK = """
 import os, stat, json
@@ -110,16 +111,18 @@ def test_home_keys_and_data_do_not_exist_in_there(tmp_path: Path) -> None:
 import os
 paths = [{str(secret)!r}, "/proc/1/root" + {str(secret)!r}, "/etc/passwd", "/etc/shadow",
          {str(Path.home())!r}, "/root", "/home", "/work", "/sys", "/var", "/usr", "/run", "/mnt",
-         {str(Path(__file__).parents[2])!r}, "/arnode/trainer/text", "/arnode/trainer/tasks",
+         {str(Path(__file__).parents[2])!r}, "/arnode/trainer/tasks",
+         "/arnode/trainer/language_model/text",
          "/proc/1/cwd/../../etc/passwd", "/../../../etc/passwd"]
 for path in paths:
     print(path, os.path.exists(path))
-print(os.listdir("/arnode"), os.listdir("/arnode/trainer"))
+print(sorted(path for path, folders, files in os.walk("/arnode") if files))
 """
     *lines, last = inside(code).splitlines()
     assert lines
     assert all(line.endswith("False") for line in lines), lines
-    assert last == "['trainer'] ['harness']"
+    shown = ["/arnode/trainer/language_model/harness", "/arnode/trainer/sandbox/inside"]
+    assert last == str(shown)
 
 
 def test_there_is_no_network() -> None:
@@ -436,7 +439,8 @@ from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 from trainer.sandbox.seccomp import path_program
 async def main():
     sandbox = await Sandbox.launch(
-        Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20))
+        Profile(role="serve", harness="trainer/language_model/harness",
+                memory_bytes=1 << 30, scratch_bytes=1 << 20))
     print(os.readlink(f"/proc/{sandbox._pid}/ns/pid"), flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
@@ -446,7 +450,7 @@ asyncio.run(main())
 def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None:
     """The kernel's word that the parent died can come too early for bubblewrap to hear it."""
     ours, theirs = socket.socketpair()
-    boot = Path(sandbox_module.__file__).parent / "harness" / "boot.py"
+    boot = SHOWN_CODE[HARNESS] / "boot.py"
     with subprocess.Popen(
         [sys.executable, boot, str(theirs.fileno()), "serve", path_program().hex()],
         pass_fds=(theirs.fileno(),),
@@ -468,7 +472,7 @@ def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.Mon
 LOOKUPS = """
 import os, sys
 from pathlib import Path
-from trainer.harness import session
+from trainer.language_model.harness import session
 held = os.open("/packages", os.O_RDONLY)
 session.channel.send(b"S")
 session.channel.receive()

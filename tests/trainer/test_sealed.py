@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.sealed import Sealed, sealed
+from trainer.sandbox.sealed import Sealed, sealed
 
 DATA = bytes(range(256)) * 64
 

@@ -17,9 +17,10 @@ from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
 from tests.trainer.runners import measured
-from trainer.task import Task, load_task
-from trainer.text import download
-from trainer.text.data import TaskData, has_first, prepare, prepare_first
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, has_first, prepare, prepare_first
+from trainer.language_model.text import download
+from trainer.task_folder.task import Task
 
 TASK = """
 extends = "tiny-short"

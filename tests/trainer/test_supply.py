@@ -10,14 +10,15 @@ import pytest
 
 from node.terminal.progress import silent
 from tests.trainer.runners import runner_of
-from trainer import supply as supply_module
-from trainer.outcome import RunOutcome
-from trainer.sealed import Sealed
-from trainer.supply import NotThereYet, Supply
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.text.token_cache import Tokens
-from trainer.text.windows import Progress
+from trainer.language_model import supply as supply_module
+from trainer.language_model.data import TaskData
+from trainer.language_model.supply import Supply
+from trainer.language_model.text.arrays import Tokens
+from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import NotThereYet
+from trainer.measuring.outcome import RunOutcome
+from trainer.sandbox.sealed import Sealed
+from trainer.task_folder.task import Task
 
 
 def parts_of(data: TaskData, count: int, size: int) -> list[Tokens]:

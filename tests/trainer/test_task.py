@@ -10,8 +10,10 @@ from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.ideas import Move
 from protocol.manifest import TaskManifest
 from trainer import tasks
-from trainer.task import Task, builtin_tasks, load_task
-from trainer.text.vocabulary import parse_ranks
+from trainer.kinds import load_task
+from trainer.language_model.text.vocabulary import parse_ranks
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import Task
 
 TINY = Path(tasks.__file__).parent / "tiny"
 
@@ -187,8 +189,8 @@ def test_a_broken_vocabulary_is_refused(broken: bytes) -> None:
 
 
 def test_a_vocabulary_survives_its_file(tiny: Task) -> None:
-    again = parse_ranks(tiny.vocabulary.file_bytes, name="again")
-    assert again == tiny.vocabulary
+    again = parse_ranks(tiny.recipe.vocabulary.file_bytes, name="again")
+    assert again == tiny.recipe.vocabulary
     assert again.digest == tiny.manifest.tokenizer
     text = "Ada gave Omar three lamps, <|bos|> and Zoë a café."
     assert again.decode(again.encode(text)).decode() == text

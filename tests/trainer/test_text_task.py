@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from node.terminal.progress import silent
 from protocol.errors import SafetyError, UsageError
-from trainer.task import Task, load_task
+from trainer.kinds import load_task, text_task
+from trainer.language_model.data import prepare
+from trainer.language_model.text.windows import shared_windows
+from trainer.language_model.text_task import task_name
+from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
-from trainer.text.data import prepare
-from trainer.text.windows import shared_windows
-from trainer.text_task import task_name, text_task
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_a_text_becomes_a_private_task_named_after_it(diary: Path, tmp_path: Pat
     assert task.name.startswith("text-my-diary-2-")
     assert task.is_private
     assert task.manifest.kind == "language-model"
-    assert task.manifest.vocabulary_size == task.vocabulary.size == 1024
+    assert task.manifest.vocabulary_size == task.recipe.vocabulary.size == 1024
 
 
 def test_the_baseline_knobs_and_moves_are_those_of_tiny(diary: Path, tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Pa
 
 
 def _bytes_of(row: NDArray[np.uint16], task: Task) -> bytes:
-    return b"".join(task.vocabulary.token_bytes[token] or b"" for token in row)
+    return b"".join(task.recipe.vocabulary.token_bytes[token] or b"" for token in row)
 
 
 def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
+from trainer.language_model.harness import HARNESS
 from trainer.sandbox import tier
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import Confined
@@ -13,7 +14,7 @@ from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.tier import Tier, TierName, enclose, probe_tier
 
-PROFILE = Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20)
+PROFILE = Profile(role="serve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=1 << 20)
 
 
 def found(monkeypatch: pytest.MonkeyPatch, full: Tier) -> Tier:

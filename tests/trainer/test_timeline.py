@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.timeline import Counted, Stage, Start, Timeline, counted
+from trainer.measuring.timeline import Counted, Stage, Timeline, counted
+from trainer.sandbox.profile import Start
 
 
 class Clock:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.sandbox.visible import HARNESS, INTERPRETER, PACKAGES, visible_tree
-from trainer.text.data import TaskData
-from trainer.text.windows import shared_windows
+from trainer.language_model.data import TaskData
+from trainer.language_model.text.windows import shared_windows
+from trainer.sandbox.visible import INTERPRETER, PACKAGES, SHOWN_CODE, visible_tree
 
 SCAN_LIMIT_S = 60
 PIECE_TOKENS = 20_000  # enough of the training text: a world's documents are all alike
@@ -56,15 +56,15 @@ def test_only_named_packages_are_shown() -> None:
     others = [binding for binding in shown if binding.inside not in packages]
     for binding in others:
         assert binding.inside == INTERPRETER or binding.inside.startswith(
-            ("/python/lib/", "/lib/", "/lib64/", "/arnode/trainer/harness")
+            ("/python/lib/", "/lib/", "/lib64/", "/arnode/trainer/")
         )
 
 
 def test_the_harness_is_all_of_arnode_that_is_shown(files: list[Path]) -> None:
-    root = HARNESS.parents[1]
+    root = Path(__file__).parents[2]
     ours = [path for path in files if path.is_relative_to(root / "trainer")]
     assert ours
-    assert {path.parent for path in ours if path.suffix == ".py"} == {HARNESS}
+    assert {path.parent for path in ours if path.suffix == ".py"} == {*SHOWN_CODE.values()}
     for folder in ("node", "agent", "protocol", "bootstrap", "tests", "tools", "docs"):
         assert not any(path.is_relative_to(root / folder) for path in files)
 
@@ -75,7 +75,7 @@ def test_of_the_users_home_only_interpreter_and_packages_are_shown() -> None:
         Path(sysconfig.get_path("stdlib")).resolve().parent,  # libpython beside it
         Path(sysconfig.get_path("purelib")),
         Path(sysconfig.get_path("platlib")),
-        HARNESS,
+        *SHOWN_CODE.values(),
     ]
     for binding in visible_tree().bindings:
         if binding.host.is_relative_to(Path.home()) and binding.inside != INTERPRETER:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors import torch as library
 from safetensors.numpy import save
 
-from trainer.harness import tensors
-from trainer.weights import check_weights
+from trainer.language_model.harness import tensors
+from trainer.language_model.weights import check_weights
 
 LIMIT = 1 << 20
 FINITE = save({"a": np.ones((2, 3), np.float32), "b": np.arange(4, dtype=np.int64)})

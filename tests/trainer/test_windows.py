@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.text import windows
-from trainer.text.windows import MAX_HITS, SharedWindow, shared_windows
+from trainer.language_model.text import windows
+from trainer.language_model.text.windows import MAX_HITS, SharedWindow, shared_windows
 
 LETTERS = string.ascii_letters + string.digits + " .,\n"
 

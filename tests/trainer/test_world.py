@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.world_parser import derivations
+from trainer.language_model.text.vocabulary import train_vocabulary
 from trainer.tasks import tiny
 from trainer.tasks.tiny import world
 from trainer.tasks.tiny.chance import Dice, Table
 from trainer.tasks.tiny.english import counted, number_word, past_tense, plural, with_article
+from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
 from trainer.tasks.tiny.tables import FORMS, world_tables, zipf
-from trainer.text.splitmix import SplitMix64, shuffled
-from trainer.text.vocabulary import train_vocabulary
 
 GOLDEN_100_KB = "8f92265356d0a327b32f178751b4ca5b6a740a9f77e1d0f37065912f39beb512"
 

@@ -16,11 +16,12 @@ from statistics import median
 
 import numpy as np
 
-from trainer.outcome import RunOutcome
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import counted
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
-from trainer.timeline import counted
+from trainer.task_folder.task import Task
 
 ROUNDS = 5
 RUNS_A_ROUND = 4

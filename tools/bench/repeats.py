@@ -21,9 +21,10 @@ from protocol.runs import CONTENDED, Role, Run, Status
 from protocol.statistics import NoiseEstimate
 from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
 from tools.paths import TASKS
+from trainer.kinds import load_task
+from trainer.language_model.data import prepare
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import prepare
+from trainer.task_folder.task import Task
 
 TRIES = 100
 PASSES = DEFAULT.screen_sd

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import regex  # tiktoken needs it as well
 
-from trainer.text.vocabulary import SPLIT_PATTERN, Vocabulary
+from trainer.language_model.text.vocabulary import SPLIT_PATTERN, Vocabulary
 
 Pair = tuple[int, int]
 

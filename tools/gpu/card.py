@@ -13,7 +13,7 @@ from typing import Final
 
 from protocol.errors import ArnodeError
 from protocol.hardware import cuda_class
-from trainer.device import Device, processor, software
+from trainer.host.device import Device, processor, software
 
 _ASK: Final = """
 import json, torch

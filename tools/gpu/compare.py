@@ -21,7 +21,7 @@ from tools.gpu.sources import (
     theirs,
     with_constants,
 )
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 _WANTED_SDS: Final = 5.0
 

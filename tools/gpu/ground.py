@@ -20,10 +20,11 @@ from tools.gpu.bpe import learn_vocabulary
 from tools.gpu.progress import say
 from tools.gpu.text import Texts, candidates, gather, places
 from tools.paths import ROOT
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, byte_counts_of, rows_of
-from trainer.text.token_cache import Tokens
-from trainer.text.vocabulary import Vocabulary, parse_ranks
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, byte_counts_of, rows_of
+from trainer.language_model.text.arrays import Tokens
+from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.task_folder.task import Task
 
 SCRIPT: Final = ROOT / "trainer" / "tasks" / "nanochat" / "train.py"
 

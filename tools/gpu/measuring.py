@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Final
+from typing import Final, cast
 
 from protocol.source import Source
 from protocol.units import NANO
@@ -20,10 +20,11 @@ from tools.gpu.card import Machine
 from tools.gpu.ground import Ground
 from tools.gpu.progress import told
 from tools.gpu.sources import Shape
-from trainer.compiled import CompiledCode
-from trainer.outcome import RunOutcome
+from trainer.language_model.stages import Audited
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage
 from trainer.runner import Runner
-from trainer.timeline import Stage
+from trainer.sandbox.compiled import CompiledCode
 
 _RATE: Final = re.compile(r", ([\d,]+) tokens/s$", re.MULTILINE)
 
@@ -54,7 +55,7 @@ class Session:
         self._longest_s = 0.0
 
     async def begin(self, seed: int) -> RunOutcome:
-        """Run the baseline, which is the yardstick of all that follows. Raises ArnodeError."""
+        """Run the baseline, which is what all that follows is held against. Raises ArnodeError."""
         return await self._timed(
             "ours, the baseline", lambda: self._runner.calibrate(seed, split=SPLIT)
         )
@@ -75,9 +76,9 @@ class Session:
     @property
     def tolerance_nats(self) -> Figures:
         """What audits allow here, as the baseline's own says: an audit tells no finer figures."""
-        if self._runner.yardstick is None:
+        if self._runner.baseline_cost is None:
             return {}
-        found = self._runner.yardstick.tolerance
+        found = cast("Audited", self._runner.baseline_cost.audited).tolerance
         return {"mean": found.mean, "single": found.tau}
 
     @property

@@ -8,7 +8,7 @@ from typing import Final
 from protocol.units import NANO
 from tools.gpu.measuring import Figures, Report, Session, figures_of, metrics_of, pooled_sd
 from tools.gpu.sources import on_smaller_card, ours, size_of_ours, with_constants
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 # Steps in depth and in doublings of the batch from the sized baseline, the nearest first
 _GRID: Final = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1))

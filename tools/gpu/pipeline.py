@@ -19,8 +19,8 @@ from protocol.source import Source
 from tools.gpu.measuring import Figures, Report, Session, figures_of, rates_of, seconds_in
 from tools.gpu.progress import told
 from tools.gpu.sources import ours, replaced, shape_of_ours, with_constants
-from trainer.outcome import RunOutcome
-from trainer.timeline import Stage, counted
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage, counted
 
 _PLAIN: Final = Path(__file__).parent / "plain.py"
 _PLAIN_TIMEOUT_S: Final = 300

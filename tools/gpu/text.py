@@ -21,7 +21,7 @@ from typing import Final
 
 from protocol.errors import ArnodeError
 from tools.paths import ROOT
-from trainer.text.windows import WINDOW_BYTES, shared_windows
+from trainer.language_model.text.windows import WINDOW_BYTES, shared_windows
 
 _SYSTEM: Final = (
     "/usr/share/doc", "/usr/share/man", "/usr/share/info", "/usr/share/perl", "/usr/share/perl5",

@@ -20,7 +20,7 @@ from protocol.rule import DEFAULT, passes_recheck, passes_screen
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
     import optuna

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from protocol.runs import Audit
 from protocol.source import Source
-from trainer.device import processor
-from trainer.evaluators.lm_bpb_1 import Floats, Rows
-from trainer.outcome import RunOutcome
+from trainer.host.device import processor
+from trainer.language_model.data import TaskData
+from trainer.language_model.text.arrays import TokenRows
+from trainer.language_model.text.token_cache import tokens_digest, write_atomically
+from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task
-from trainer.text.data import TaskData
-from trainer.text.token_cache import tokens_digest, write_atomically
+from trainer.task_folder.task import Task
 
 # Every seed that a proof's node draws becomes one of these, for which planted patches are measured.
 SEED_POOL = tuple(range(1000, 1040))
@@ -62,7 +62,7 @@ class KeptRuns:
     setting: tuple[str, ...]
 
     @classmethod
-    def here(cls, folder: Path, task: Task, secret_rows: Rows) -> "KeptRuns":
+    def here(cls, folder: Path, task: Task, secret_rows: TokenRows) -> "KeptRuns":
         """The runs of a task with this secret split on this machine."""
         return cls(
             folder=folder,
@@ -90,14 +90,14 @@ class KeptRuns:
         said = json.loads(path.read_bytes())
         audit = said.pop("audit")
         flags = tuple(said.pop("flags"))
-        return RunOutcome(**said, audit=audit and Audit(**audit), flags=flags, claims=None)
+        return RunOutcome(**said, audit=audit and Audit(**audit), flags=flags, answers=None)
 
     def put(self, tree: bytes, outcome: RunOutcome) -> None:
         """Keep a run whose end the source and the seed decide."""
         if outcome.status not in _DETERMINED:
             return
-        said = asdict(replace(outcome, claims=None, stages=()))
-        del said["claims"], said["stages"]  # the one is large, the other no other run's
+        said = asdict(replace(outcome, answers=None, stages=()))
+        del said["answers"], said["stages"]  # the one is large, the other no other run's
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(said).encode())
@@ -135,16 +135,16 @@ class CachedRunner(Runner):
         *,
         split: bytes | None = None,
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
-        incumbent: Floats | None = None,
+        incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
-        kept = None if self.yardstick is None else self.kept.get(source.tree, drawn)
+        kept = None if self.baseline_cost is None else self.kept.get(source.tree, drawn)
         if kept is not None:
             on_trained()
         else:
-            if self.yardstick is None and source.tree != self.task.source.tree:
+            if self.baseline_cost is None and source.tree != self.task.source.tree:
                 await self.calibrate(SEED_POOL[0])
             # Audited whatever is asked now: another reader of this run may want its audit.
             kept = await super().run(

@@ -26,7 +26,7 @@ from typing import Final
 
 from tools.soak.halves import Halves, halves
 from tools.soak.swarm import Member, Swarm, stored, swarm
-from trainer.sandbox.processes import proportional_kib, used_cpu_s
+from trainer.host.processes import proportional_kib, used_cpu_s
 
 GOAL_P99_MS: Final = 1_000.0
 GOAL_QUIET_S: Final = 90.0

@@ -10,7 +10,7 @@ from protocol.source import Source
 from tools.soak.cached import SEED_POOL, KeptRuns
 from tools.soak.measuring import measure, noise_of, open_runner, worth_of
 from tools.soak.planted_patches import PLANTED, UNREAD, Planted
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 _SEEDS = SEED_POOL[:4]  # on each tree, as many as a claim has pairs
 _GAIN_SD = 2.0  # nearly three standard errors

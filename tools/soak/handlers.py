@@ -21,14 +21,16 @@ from libp2p.peer.id import ID
 
 from node.network import program
 from node.network.building import HostSettings
-from node.network.contract import QUESTIONS, NetworkSettings
+from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
+from node.network.messages import Message
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.processes.channel import Channel
 from node.processes.inbox import Inbox
 from node.processes.link import Link
+from protocol.errors import ArnodeError
 from protocol.records import Record
 from tests.peering.members import ALL_TOPICS, Clock, Member, member
 from tests.peering.test_fetching import BASE, PATCH_RECORD
@@ -115,7 +117,7 @@ class Core:
     """A member with a store, in a thread of its own, at one end of a channel."""
 
     member: Member
-    channel: Channel
+    channel: Channel[Message]
     loop: asyncio.AbstractEventLoop
     ended: str = ""  # why, once it has
 
@@ -136,14 +138,15 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
         with member(Wires(), "fuzzed", Clock()) as one:
             one.take([*records, PATCH_RECORD])
             one.blobs.put_source(BASE)
-            channel = await Channel.over(end)
+            channel = await Channel.over(end, FRAMING)
             await channel.send(settings.to_message())
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
-            fault = await Link(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS).run(
-                on_up=is_up.set, on_down=is_up.clear
-            )
-            core.ended = fault.message
+            link = Link(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS)
+            try:
+                await link.run(on_up=is_up.set, on_down=is_up.clear)
+            except ArnodeError as fault:
+                core.ended = fault.message
             channel.close()
             await asyncio.sleep(0.1)  # its transport is closed a few turns later
 

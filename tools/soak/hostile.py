@@ -34,9 +34,10 @@ from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
 from tests.trainer.runners import SPLIT
 from tools.paths import ROOT, TASKS
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
 from trainer.sandbox.tier import probe_tier
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
+from trainer.task_folder.task import Task
 
 SHORT_TASK = TASKS / "short"
 HERE = "here"

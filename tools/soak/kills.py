@@ -37,8 +37,8 @@ from protocol.kinds import ResultBody, TaskBody
 from protocol.records import Record
 from tools.dying import dying
 from tools.paths import TASKS
-from trainer.device import processor
-from trainer.sandbox.processes import family_of
+from trainer.host.device import processor
+from trainer.host.processes import family_of
 
 SHORT = TASKS / "short"
 # From before the first run is planned to several experiments later.

@@ -28,10 +28,11 @@ from protocol.units import NANO
 from tools.paths import TASKS
 from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
 from tools.soak.warm import forked_runs
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData, prepare
-from trainer.text.token_cache import write_atomically
+from trainer.task_folder.task import Task
 
 RUNS = 40
 REPETITIONS = 10

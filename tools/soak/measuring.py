@@ -11,8 +11,8 @@ from statistics import fmean, stdev
 from protocol.source import Source
 from protocol.units import NANO
 from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, itself
-from trainer.task import Task
-from trainer.text.data import TaskData, prepare
+from trainer.language_model.data import TaskData, prepare
+from trainer.task_folder.task import Task
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.
 SPLIT = b"the key of one secret split for every proof"

@@ -7,7 +7,7 @@ from pathlib import Path
 from protocol.source import Source
 from tools.soak.cached import SEED_POOL, itself
 from tools.soak.measuring import measure, open_runner, worth_of
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 _SEEDS = SEED_POOL[:10]
 

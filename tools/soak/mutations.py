@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgpack
 
-from node.network.messages import LENGTH
+from protocol.framing import LENGTH
 
 Change = Callable[[random.Random, bytes], bytes]
 _ODD: Final[tuple[Any, ...]] = (

@@ -11,7 +11,7 @@ from agent.source.edits import reapply
 from node.vetting.inspection import inspect
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from node.network.messages import LENGTH, encode_message
+from node.network.messages import encode_message
 from node.peering.messages import (
     BLOB,
     HELLO,
@@ -17,6 +17,7 @@ from node.peering.messages import (
     write,
 )
 from protocol.fields import Mapped
+from protocol.framing import LENGTH
 from protocol.reconciliation import Initiator
 from protocol.record_index import RecordIndex, key_of
 from protocol.topics import family_topic, news_topic, tasks_topic

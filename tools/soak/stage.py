@@ -30,9 +30,9 @@ from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
 from tools.soak.cached import PooledSeeds, itself
 from tools.soak.measuring import SPLIT, runner_of
-from trainer.device import processor
-from trainer.task import Task
-from trainer.text.data import prepare
+from trainer.host.device import processor
+from trainer.language_model.data import prepare
+from trainer.task_folder.task import Task
 
 CLAIMED_PAIRS = 4
 _LEVEL_NANO = 1_250_000_000  # what strangers say the baseline measured

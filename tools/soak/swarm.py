@@ -26,7 +26,7 @@ from tests.protocol.examples import MANIFEST
 from tools.dying import dying
 from tools.soak.halves import Place
 from tools.soak.member import member_topics
-from trainer.sandbox.processes import family_of
+from trainer.host.processes import family_of
 
 NETWORK: Final = "swarm"
 TOPICS: Final = member_topics(NETWORK)

@@ -22,7 +22,7 @@ from typing import Any, Final
 from tests.peering.parts import parts_of
 from tools.soak.halves import loopback
 from tools.soak.swarm import Swarm, swarm
-from trainer.sandbox.processes import held_kib, status_number, used_cpu_s
+from trainer.host.processes import held_kib, status_number, used_cpu_s
 
 MOST_GROWTH: Final = 0.05
 NEEDED_RECORDS: Final = 100_000

@@ -32,7 +32,8 @@ from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 from tools.paths import ROOT, TASKS
-from trainer.task import Task, load_task
+from trainer.kinds import load_task
+from trainer.task_folder.task import Task
 
 TASK = TASKS / "short"
 PROGRAM = Path(__file__).parent / "program.md"

@@ -20,10 +20,10 @@ from typing import cast
 from unittest import mock
 
 from tools.paths import ROOT
-from trainer.harness import boot
+from trainer.host.processes import family_of
+from trainer.language_model.harness import boot
 from trainer.sandbox import sandbox
 from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.processes import family_of
 from trainer.sandbox.profile import Profile
 
 _MOST_BYTES = 4096

@@ -17,7 +17,7 @@ import pynvml
 from protocol.hardware import HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
 from trainer.cards.nvml import told
-from trainer.device import Device, software
+from trainer.host.device import Device, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from trainer.device import Device
+from trainer.host.device import Device
 
 # What torch's wheels for CUDA depend on and what its compiler imports.
 PACKAGES: Final = ("triton", "nvidia", "cuda", "setuptools", "_distutils_hack", "packaging")

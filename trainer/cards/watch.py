@@ -19,7 +19,7 @@ from trainer.cards.load import CardReport, Rest, Sample, Separation, State, is_c
 from trainer.cards.memory import CardMemory
 from trainer.cards.nvml import CardLost, is_library_replaced
 from trainer.cards.reading import CardReader, Reading
-from trainer.sandbox.processes import family_of
+from trainer.host.processes import family_of
 
 T = TypeVar("T")
 

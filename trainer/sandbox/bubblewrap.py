@@ -12,7 +12,8 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
-from trainer.compiled import make_folder
+from trainer.host.processes import status_number
+from trainer.sandbox.compiled import make_folder
 from trainer.sandbox.enclosure import (
     Enclosure,
     boot_arguments,
@@ -21,12 +22,10 @@ from trainer.sandbox.enclosure import (
     in_time,
     start_process,
 )
-from trainer.sandbox.processes import status_number
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.visible import INTERPRETER, visible_tree
 
-_BOOT = "/arnode/trainer/harness/boot.py"
 _COMPILED = "/compiled"
 _SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
@@ -52,7 +51,8 @@ class Bubblewrap(Enclosure):
         words = _arguments(self.profile, program=program, compiled=self.compiled)
         arguments = _readable("\0".join(words).encode() + b"\0")
         command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
-        command += [_BOOT, *boot_arguments(self.profile, channel)]
+        boot = f"/arnode/{self.profile.harness}/boot.py"
+        command += [boot, *boot_arguments(self.profile, channel)]
         try:
             self._process = await start_process(
                 command, pass_fds=(channel, program, arguments), has_lifeline=False

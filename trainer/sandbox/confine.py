@@ -75,7 +75,7 @@ def main() -> None:
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
-    from trainer.harness.filters import load_filter
+    from trainer.sandbox.inside.filters import load_filter
     from trainer.sandbox.landlock import CARD, DEVICE, LIST, READ, WRITE, restrict_self
     from trainer.sandbox.seccomp import seccomp_program
 
@@ -163,7 +163,7 @@ def _kill_everything_of(uid: int) -> None:
 
 
 def _kill_descendants(pid: int) -> None:
-    from trainer.sandbox.processes import family_of
+    from trainer.host.processes import family_of
 
     for descendant in family_of(pid)[1:]:
         try:

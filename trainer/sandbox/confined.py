@@ -18,8 +18,9 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
-from trainer.compiled import CompiledCode
+from trainer.host.processes import uids_in_use
 from trainer.sandbox import confine
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.confine import Spec
 from trainer.sandbox.enclosure import (
     Enclosure,
@@ -29,7 +30,6 @@ from trainer.sandbox.enclosure import (
     in_time,
     start_process,
 )
-from trainer.sandbox.processes import uids_in_use
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
 
@@ -61,7 +61,7 @@ class Confined(Enclosure):
             self.compiled = self._folder / _COMPILED
         tree = visible_tree(with_cuda=self.profile.card is not None)
         _link_visible(self._folder, tree)
-        boot = self._folder / "arnode/trainer/harness/boot.py"
+        boot = self._folder / "arnode" / self.profile.harness / "boot.py"
         spec = specification(
             self._folder,
             tree,

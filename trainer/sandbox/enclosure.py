@@ -13,7 +13,7 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
-from trainer.compiled import CompiledCode
+from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import path_program
 

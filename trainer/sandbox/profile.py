@@ -1,9 +1,9 @@
-"""What one sandbox may use, whichever tier encloses it."""
+"""What one sandbox may use, whichever tier encloses it, and when it came to be."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.device import Device
+from trainer.host.device import Device
 
 Role = Literal["train", "serve"]
 
@@ -12,11 +12,14 @@ Role = Literal["train", "serve"]
 class Profile:
     """Limits of one sandbox. Sizes in bytes; `single_process` forbids new processes.
 
+    `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
+    `trainer.sandbox.visible` names it.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use.
     """
 
     role: Role
+    harness: str
     memory_bytes: int
     scratch_bytes: int
     scratch_files: int = 20_000
@@ -27,10 +30,22 @@ class Profile:
 
     @property
     def compiles(self) -> bool:
-        """Whether it has a folder of its own for what a compiler makes (`trainer.compiled`)."""
+        """Whether it has a folder of its own for a compiler (`trainer.sandbox.compiled`)."""
         return self.card is not None and self.role == "train"
 
     @property
     def is_gated(self) -> bool:
-        """Whether its access to files ends before it sees text that is scored (`trainer.gate`)."""
+        """Whether it opens no more files once it sees text to score (`trainer.sandbox.gate`)."""
         return self.role == "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a sandbox was asked for, when its process was there, and when torch was imported.
+
+    In seconds of `time.monotonic`.
+    """
+
+    asked_s: float
+    spawned_s: float
+    warm_s: float

@@ -16,20 +16,19 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
-from trainer.compiled import CompiledCode
-from trainer.gate import Gate
-from trainer.harness.channel import HEADER, OUT_OF_MEMORY, READY
-from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.processes import (
+from trainer.host.processes import (
     family_of,
     held_kib,
     proportional_kib,
     status_number,
     used_cpu_s,
 )
-from trainer.sandbox.profile import Profile
+from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.gate import Gate
+from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
+from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.tier import enclose
-from trainer.timeline import Start
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 

@@ -291,7 +291,7 @@ def _sockets(machine: str) -> list[bytes]:
 
 
 def path_program(machine: str | None = None) -> bytes:
-    """Return a filter that asks its listener about every look-up of a name (`trainer.gate`).
+    """Return a filter that asks its listener about every look-up (`trainer.sandbox.gate`).
 
     Loaded on top of `seccomp_program`, which has refused what is not for any sandbox.
     """

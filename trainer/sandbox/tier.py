@@ -20,13 +20,13 @@ from trainer.sandbox.confined import (
 from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.visible import HARNESS, visible_tree
+from trainer.sandbox.visible import INSIDE, SHOWN_CODE, visible_tree
 
 TierName = Literal["full", "container", "partial", "none"]
 
 _PROBE_TIMEOUT_S = 20
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-_SELFTEST = HARNESS / "selftest.py"
+_SELFTEST = SHOWN_CODE[INSIDE] / "selftest.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,9 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
                 folder,
                 visible_tree(),
                 uid=uid,
-                profile=Profile(role="serve", memory_bytes=1 << 30, scratch_bytes=1 << 20),
+                profile=Profile(
+                    role="serve", harness=INSIDE, memory_bytes=1 << 30, scratch_bytes=1 << 20
+                ),
                 channel=nothing.fileno(),
                 program=[str(_SELFTEST), str(Path.home())],
             )
@@ -156,7 +158,7 @@ def _is_mapped(uids: range) -> bool:
 
 def _closed_folder() -> Path | None:
     """The first folder on the way to what a sandbox shows that other users cannot enter."""
-    for path in (HARNESS, *(binding.host for binding in visible_tree().bindings)):
+    for path in (binding.host for binding in visible_tree().bindings):
         for folder in reversed(path.parents):
             if not folder.stat().st_mode & 0o001:
                 return folder

@@ -2,7 +2,7 @@
 
 Everything is bound one by one, read-only, under neutral paths (`/python`, `/packages`), so that
 neither the user's home nor any other installed text can be read. What is visible here is also
-what own text must not share: `trainer.text.windows` scans exactly these paths.
+what own text must not share: `trainer.language_model.text.windows` scans exactly these paths.
 """
 
 import functools
@@ -40,7 +40,9 @@ _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
 _HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
 
-HARNESS = Path(__file__).parents[1] / "harness"
+INSIDE = "trainer/sandbox/inside"  # what the harnesses of all kinds of task share
+HARNESSES = ("trainer/language_model/harness",)  # one for each kind
+SHOWN_CODE = {folder: Path(__file__).parents[2] / folder for folder in (INSIDE, *HARNESSES)}
 INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -125,7 +127,7 @@ def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
         ),
         *_system_libraries(),
         *_packages(PACKAGES),
-        Binding(HARNESS, "/arnode/trainer/harness"),
+        *(Binding(host, f"/arnode/{folder}") for folder, host in SHOWN_CODE.items()),
         *(_cuda() if with_cuda else ()),
     ]
     covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]

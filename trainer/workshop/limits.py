@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
 from trainer.sandbox.enclosure import held
-from trainer.sandbox.processes import family_of, held_kib, proportional_kib, status_number
 
 Excess = Literal["memory", "threads", "files"]
 

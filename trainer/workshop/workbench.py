@@ -125,8 +125,8 @@ def _enter_namespaces(spec: Spec, arguments: list[str], program: bytes) -> None:
 
 
 def _give_up_rights(spec: Spec, libc: ctypes.CDLL, program: bytes) -> None:
-    from trainer.harness.filters import load_filter
     from trainer.sandbox.confine import keep_capabilities
+    from trainer.sandbox.inside.filters import load_filter
     from trainer.sandbox.landlock import DEVICE, READ, WRITE, restrict_self
 
     resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import Rejected, SafetyError
+from trainer.host.processes import status_number
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
-from trainer.sandbox.processes import status_number
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import AtWork
 from trainer.workshop.installed import installed

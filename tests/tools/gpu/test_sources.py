@@ -19,7 +19,7 @@ from tools.gpu.sources import (
     theirs,
     with_constants,
 )
-from trainer.outcome import RunOutcome
+from trainer.measuring.outcome import RunOutcome
 
 
 def text_of(name: str) -> str:
@@ -123,7 +123,7 @@ def outcome_with(log_tail: str) -> RunOutcome:
     return RunOutcome(
         seed=1, status="ok", metric_nano=1, secret_nano=1, ms=1, cpu_ms=1, serve_ms=1, tokens=0,
         peak_mem_bytes=1, audit=None, flags=(), reason=None, unquoted=None, log_tail=log_tail,
-        claims=None,
+        answers=None,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from protocol.errors import ArnodeError
 from tools.gpu.bpe import learn_vocabulary
 from tools.gpu.text import Texts, candidates, gather, places
 from tools.paths import ROOT
-from trainer.text.vocabulary import train_vocabulary
-from trainer.text.windows import WINDOW_BYTES
+from trainer.language_model.text.vocabulary import train_vocabulary
+from trainer.language_model.text.windows import WINDOW_BYTES
 
 WORDS = [
     "".join(random.Random(number).choices("etaoinshrdlu", k=1 + number % 9))

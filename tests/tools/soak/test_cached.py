@@ -10,10 +10,11 @@ from protocol.source import Source
 from tests.trainer.runners import SPLIT
 from tests.trainer.test_runner import Edited
 from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
-from trainer.outcome import RunOutcome
+from trainer.kinds import load_task
+from trainer.language_model.data import TaskData
+from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
-from trainer.task import Task, load_task
-from trainer.text.data import TaskData
+from trainer.task_folder.task import Task
 
 
 def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:
@@ -49,7 +50,7 @@ def test_a_kept_run_is_the_real_one_to_the_bit(
         second = runner_of(short_task, short_data, tmp_path)
         try:
             made = await first.run(source, seed)
-            second.yardstick = again.yardstick = first.yardstick
+            second.baseline_cost = again.baseline_cost = first.baseline_cost
             kept = await second.run(source, seed)
             real = await again.run(source, seed, split=SPLIT)
         finally:

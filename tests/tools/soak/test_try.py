@@ -12,7 +12,7 @@ from node.home.home import Home
 from node.store.store import Store
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of, running_node
 from tools.soak.try_ import Edit, StandIn, crash, figures
-from trainer.task import Task
+from trainer.task_folder.task import Task
 
 DOCUMENTED = {"v", "task", "tree", "class", "runs", "metric", "sd", "decision"}
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from trainer.text.splitmix import SplitMix64
+from trainer.tasks.tiny.splitmix import SplitMix64
 
 Item = TypeVar("Item", bound=Hashable)
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from trainer.tasks.tiny import words
 from trainer.tasks.tiny.chance import Table
-from trainer.text.splitmix import SplitMix64, shuffled
+from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
 
 Word = TypeVar("Word", bound=Hashable)
 Name = tuple[str, str]  # first name, pronoun

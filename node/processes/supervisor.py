@@ -1,0 +1,72 @@
+"""Keeps a program running beside the node: one process after the other."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, NoReturn, TypeVar
+
+from node.network.incidents import describe
+from node.processes.backoff import Backoff
+from node.processes.channel import Channel
+from node.processes.child import Program
+from protocol.errors import ArnodeError
+from protocol.framing import ChannelError
+
+M = TypeVar("M")
+
+
+class Supervisor(Generic[M]):
+    """Starts a process whenever the last one died, and waits longer between those that die young.
+
+    `live` speaks with one process over its channel, until that ends: what it raises ends the
+    process. `on_death` is told why, and in how many seconds the next one starts; it says whether
+    one is to start at all.
+
+    Nothing is raised here because a process died or cannot be started.
+    """
+
+    def __init__(
+        self,
+        program: Program[M],
+        live: Callable[[Channel[M]], Awaitable[NoReturn]],
+        *,
+        on_death: Callable[[ArnodeError, float], bool],
+    ) -> None:
+        self._program = program
+        self._live = live
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to run in a task of its own, unless that was done before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self.run())
+
+    async def stop(self) -> None:
+        """End what `start` began, and wait until its process has ended; harmless before."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def run(self) -> None:
+        """Run until no further process is to start; cancelled, end the one that runs first."""
+        backoff, is_wanted = Backoff(), True
+        while is_wanted:
+            born_s = time.monotonic()
+            why = await self._one_life()
+            wait_s = backoff.wait_s(time.monotonic() - born_s)
+            if is_wanted := self._on_death(why, wait_s):
+                await asyncio.sleep(wait_s)
+
+    async def _one_life(self) -> ArnodeError:
+        """Run one process until it ends, and return why it did."""
+        name = self._program.name
+        try:
+            async with self._program.running() as channel:
+                await self._live(channel)
+        except ChannelError as fault:
+            return ArnodeError(f"{name} died ({fault.message})", fault.hint)
+        except ArnodeError as fault:
+            return fault
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the node goes on without)
+            return ArnodeError(f"{name} cannot be run: {describe(fault)}")

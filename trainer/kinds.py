@@ -1,0 +1,103 @@
+"""The kinds of task that there are here, by the word in a manifest, and tasks of any kind.
+
+Whoever uses a task comes through here: no other module outside a kind's own folder names one.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ArnodeError, ConfigurationError
+from protocol.manifest import TaskManifest
+from trainer.cards.cards import Card
+from trainer.language_model.kind import LanguageModel
+from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
+from trainer.measuring.kind import Kind, Prepared, Progress
+from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
+from trainer.task_folder.task import NotPreparedError, Task, read_task
+
+KINDS: Final[Mapping[str, Kind]] = {LANGUAGE_MODEL: LanguageModel()}
+TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # what `doctor` starts sandboxes with
+
+
+def kind_of(manifest: TaskManifest) -> Kind:
+    """Return a task's kind. Raises ConfigurationError if it is none that can be measured here."""
+    if manifest.kind not in KINDS:
+        raise ConfigurationError(
+            f"task {manifest.name}: there are no tasks of kind {manifest.kind!r} here",
+            f"possible: {', '.join(KINDS)}; or install the version that the task comes from",
+        )
+    kind = KINDS[manifest.kind]
+    kind.check(manifest)
+    return kind
+
+
+def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
+    """Return the task of that name, built in or made here before, or of that folder.
+
+    Raises:
+        UsageError: there is none.
+        NotPreparedError: its data are not known by hash here (`settled_task`).
+        ConfigurationError: one of its files has a fault.
+    """
+    folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
+    return read_task(folder, KINDS, data_dir=data_dir)
+
+
+def settled_task(
+    name_or_path: str | Path, *, data_dir: Path, data_url: str | None, progress: Progress
+) -> Task:
+    """Return what `load_task` does; if its data are not known by hash, see to that first.
+
+    `data_url` is the setting. Raises ArnodeError if the data are not to be had or cannot serve.
+    """
+    try:
+        return load_task(name_or_path, data_dir=data_dir)
+    except NotPreparedError as unsettled:
+        kind = KINDS[unsettled.kind]
+        kind.settle(unsettled, data_dir=data_dir, data_url=data_url, progress=progress)
+    return load_task(name_or_path, data_dir=data_dir)
+
+
+def text_task(path: Path, *, data_dir: Path) -> Task:
+    """Make the task of a text file, or of a folder of them, and return it.
+
+    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
+    """
+    from trainer.language_model.text_task import make_text_task
+
+    return load_task(make_text_task(path, data_dir=data_dir), data_dir=data_dir)
+
+
+def builtin_ids(data_dir: Path) -> dict[str, bytes]:
+    """Return the ids of the tasks that come with arnode, by name; those not prepared have none."""
+    ids: dict[str, bytes] = {}
+    for name in builtin_tasks():
+        with suppress(NotPreparedError):
+            ids[name] = load_task(name, data_dir=data_dir).id
+    return ids
+
+
+def card_fault(card: Card) -> ArnodeError | None:
+    """Return why runs cannot use a card, with what to mend; None if they can."""
+    return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
+
+
+def has_first(task: Task, *, data_dir: Path) -> bool:
+    """Say whether `prepare` has nothing to fetch for this task."""
+    return KINDS[task.manifest.kind].has_first(task, data_dir=data_dir)
+
+
+def prepare(
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
+) -> Prepared:
+    """Return what a first run needs of a task's data, as `trainer.measuring.kind.Kind` has it."""
+    return KINDS[task.manifest.kind].prepare(
+        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
+    )

@@ -1,0 +1,385 @@
+"""A task's data on this node: training tokens by seed, public rows, secret rows.
+
+Documents begin with BOS. Validation rows are windows of context + 1 tokens that share no token,
+so that none tells what another one asks. Numpy only: nothing here trains or runs anything.
+"""
+
+import hmac
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from protocol.errors import ConfigurationError
+from trainer.language_model.manifest import recipe_of
+from trainer.language_model.text.arrays import ByteCounts, TokenRows, Tokens
+from trainer.language_model.text.pin import SPLITS, Shard, Split
+from trainer.language_model.text.shards import shard_tokens, tokens_path
+from trainer.language_model.text.splits import read_splits
+from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
+from trainer.language_model.text.unseen import MAX_SEEN_SHARE, without_seen
+from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.windows import Progress
+from trainer.task_folder.task import Task
+from trainer.tasks.tiny import world
+from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
+
+TINY_TRAINING_BYTES: Final = 4_000_000
+# So many are looked through for text that sandboxes can read
+_MOST_SECRET_ROWS = 16_384
+_MOST_SECRET_TOKENS = 8 << 20
+_BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch is enough
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TaskData:
+    """Everything a runner needs to know about a task's data. Only `load_rest` changes it.
+
+    `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
+    of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
+    `secret_rows(key)` draws the rows that only the holder of that secret key can know.
+    `pool_bytes` is the size of the text that these are drawn from, None if each draw is new text;
+    `is_pool_public` says whether anybody can get it; `spare_rows` are such of a private pool as are
+    kept apart for runs in which secret rows decide nothing.
+    `training_parts` are in the manifest's order; `coming` are those that are not here yet, each
+    what loads it.
+    """
+
+    vocabulary: Vocabulary
+    public_rows: TokenRows
+    byte_counts: ByteCounts
+    floor_nano: int | None
+    secret_rows: Callable[[bytes], TokenRows]
+    training_parts: tuple[Tokens, ...]
+    pool_bytes: int | None = None
+    is_pool_public: bool = False
+    spare_rows: TokenRows | None = None
+    coming: tuple[Callable[[Progress], Tokens], ...] = ()
+
+    @property
+    def training_size(self) -> int:
+        """How many training tokens are here."""
+        return sum(map(len, self.training_parts))
+
+    @property
+    def size(self) -> str:
+        """How much there is, in words."""
+        return (
+            f"{self.training_size:,} training tokens, {len(self.public_rows)} public rows, "
+            f"vocabulary of {self.vocabulary.size}"
+        )
+
+    @property
+    def scored_bytes(self) -> int:
+        """How many bytes of text the targets of a split stand for."""
+        return int(self.byte_counts[self.public_rows[:, 1:]].sum())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all training tokens are here."""
+        return not self.coming
+
+    def load_rest(self, progress: Progress) -> None:
+        """Append the training parts that are to come, one by one, as each is there.
+
+        Raises what `prepare` raises; then those before are here, and another call goes on.
+        """
+        while self.coming:
+            part = self.coming[0](progress)
+            if len(part):
+                self.training_parts += (part,)
+            self.coming = self.coming[1:]
+
+    def training_tokens(self, seed: int, count: int) -> Tokens:
+        """Return this seed's tokens: the documents in the seed's order, cut at `count`.
+
+        Too few documents are gone through again, in another order.
+        """
+        documents = [document for part in self.training_parts for document in self._split(part)]
+        random = SplitMix64(seed)
+        chosen: list[Tokens] = []
+        total = 0
+        while total < count:
+            for number in shuffled(range(len(documents)), random):
+                chosen.append(documents[number])
+                total += len(chosen[-1])
+                if total >= count:
+                    break
+        return np.concatenate(chosen)[:count]
+
+    def _split(self, part: Tokens) -> list[Tokens]:
+        starts = np.flatnonzero(part == self.vocabulary.bos)
+        bounds = np.append(starts, len(part)).tolist()
+        return [part[start:end] for start, end in pairwise(bounds)]
+
+
+def prepare(
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
+) -> TaskData:
+    """Return all of the task's data, made on first use and then kept under `data_dir`.
+
+    `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
+    URL or a folder, unless the task's own place; `visible` are the files in which scored text
+    must not lie (default: all that sandboxes show). Raises ArnodeError if shards are not to be had,
+    ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
+    every sandbox can read.
+    """
+    data = prepare_first(
+        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
+    )
+    data.load_rest(progress)
+    progress("the data is ready", 1.0)
+    return data
+
+
+def prepare_first(
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
+) -> TaskData:
+    """Return what a first run needs of the data: of shards, all that is scored and one to train on.
+
+    With a budget of tokens the seed chooses among all documents, so that all are needed.
+    `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
+    """
+    folder = data_dir / "tokens"
+    match recipe_of(task).name:
+        case "text":
+            return _prepare_text(task, folder, progress, visible)
+        case "shards":
+            return _prepare_shards(task, data_dir, data_url, progress, visible)
+        case "tiny-world":
+            return _prepare_tiny_world(task, folder, progress)
+
+
+def has_first(task: Task, *, data_dir: Path) -> bool:
+    """Say whether `prepare_first` has nothing to fetch for this task."""
+    return all(
+        tokens_path(shard, data_dir, recipe_of(task).vocabulary).is_file()
+        for shard in (*_scored(task), *_training(task)[: _count_first(task)])
+    )
+
+
+def _scored(task: Task) -> list[Shard]:
+    return [shard for shard in recipe_of(task).shards if shard.split != "training"]
+
+
+def _training(task: Task) -> list[Shard]:
+    return [shard for shard in recipe_of(task).shards if shard.split == "training"]
+
+
+def _count_first(task: Task) -> int:
+    """How many training shards a first run needs."""
+    return 1 if task.manifest.budget.unit == "seconds" else len(recipe_of(task).shards)
+
+
+def rows_of(tokens: Tokens, context: int, count: int) -> TokenRows:
+    """Return the first `count` windows of context + 1 tokens."""
+    return tokens[: count * (context + 1)].reshape(count, context + 1).copy()
+
+
+def tokens_of(vocabulary: Vocabulary, documents: Iterable[str]) -> Tokens:
+    """Return the documents' tokens with BOS before each."""
+    tokens: list[int] = []
+    for document in documents:
+        tokens.append(vocabulary.bos)
+        tokens += vocabulary.encode(document)
+    return np.array(tokens, dtype=np.uint16)
+
+
+def byte_counts_of(vocabulary: Vocabulary) -> ByteCounts:
+    """Return how many bytes each token stands for."""
+    return np.array([len(token or b"") for token in vocabulary.token_bytes], dtype=np.int64)
+
+
+def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskData:
+    vocabulary, manifest = recipe_of(task).vocabulary, task.manifest
+
+    def make_pool() -> Tokens:
+        progress("writing the world's training text", 0.0)
+        documents = world.first_documents(world.TRAINING_SPLIT, TINY_TRAINING_BYTES)
+        return tokens_of(vocabulary, [document.text for document in documents])
+
+    def split_rows(documents: Sequence[world.Document]) -> TokenRows:
+        tokens = tokens_of(vocabulary, [document.text for document in documents])
+        return rows_of(tokens, manifest.context, manifest.claim_rows)
+
+    def secret_rows(key: bytes) -> TokenRows:
+        return split_rows(world.first_documents(world.secret_split(key), split_bytes))
+
+    split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
+    expected = dict(manifest.data)
+    pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
+    _check_hash(task, "training", pool, expected)
+    progress("writing the world's public text", 0.8)
+    public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
+    public_rows = split_rows(public)
+    _check_hash(task, "public", public_rows, expected)
+    bits = sum(document.bits for document in public)
+    return TaskData(
+        vocabulary=vocabulary,
+        public_rows=public_rows,
+        byte_counts=byte_counts_of(vocabulary),
+        floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
+        secret_rows=secret_rows,
+        training_parts=(pool,),
+    )
+
+
+def _check_hash(
+    task: Task, name: str, tokens: Tokens | TokenRows, expected: dict[str, bytes]
+) -> None:
+    found = tokens_digest(tokens)
+    if found != expected.get(name):
+        raise ConfigurationError(
+            f"task {task.name}: its {name} tokens are not those that the task names "
+            f"(sha256 {found.hex()[:12]}…)",
+            "this arnode generates another world: install the version that the task comes from",
+        )
+
+
+def _prepare_text(
+    task: Task, folder: Path, progress: Progress, visible: Sequence[Path] | None
+) -> TaskData:
+    recipe, manifest = recipe_of(task), task.manifest
+    path, vocabulary = recipe.path, recipe.vocabulary
+    assert path is not None  # noqa: S101 - the recipe of a text names it
+    progress("reading the text", 0.0)
+    splits = read_splits(path)
+    if splits.digest != dict(manifest.data)["text"]:
+        raise ConfigurationError(
+            f"{path}: the text has changed since task {task.name} was made of it",
+            f"make a new task of it: arnode start --text {path}",
+        )
+    key = f"{splits.digest.hex()[:16]}-{vocabulary.digest.hex()[:12]}"
+
+    def kept(name: str, blocks: Sequence[str], share: float) -> Tokens:
+        progress("turning the text into tokens", share)
+        return cached_tokens(folder / f"{key}-{name}.npy", lambda: tokens_of(vocabulary, blocks))
+
+    def all_rows(tokens: Tokens) -> TokenRows:
+        return rows_of(tokens, manifest.context, len(tokens) // (manifest.context + 1))
+
+    public, windows = without_seen(
+        [
+            all_rows(kept("public", splits.public, 0.2)),
+            all_rows(kept("secret", splits.secret, 0.3)),
+        ],
+        vocabulary,
+        what=str(path),
+        cache=folder,
+        visible=visible,
+        progress=progress,
+    )
+    # What screens let out of these rows, of which there are many more, is of no use elsewhere.
+    spare_count = max(0, min(manifest.claim_rows, len(windows) - manifest.claim_rows))
+    spare, pool = windows[:spare_count], windows[spare_count:]
+    return TaskData(
+        vocabulary=vocabulary,
+        public_rows=public[: manifest.claim_rows],
+        byte_counts=byte_counts_of(vocabulary),
+        floor_nano=None,
+        secret_rows=partial(_drawn, pool, manifest.claim_rows),
+        spare_rows=np.resize(spare, public[: manifest.claim_rows].shape) if spare_count else None,
+        pool_bytes=_size_bytes(pool, vocabulary),
+        training_parts=(kept("training", splits.training, 0.4),),
+    )
+
+
+def _drawn(windows: TokenRows, count: int, key: bytes) -> TokenRows:
+    """Return the windows that the holder of a secret key draws."""
+    drawn = hmac.digest(key, b"arnode/secret-rows/1", "sha256")
+    order = shuffled(range(len(windows)), SplitMix64(int.from_bytes(drawn[:8], "big")))
+    return windows[sorted(order[:count])]
+
+
+def _size_bytes(windows: TokenRows, vocabulary: Vocabulary) -> int:
+    return int(byte_counts_of(vocabulary)[windows[:, 1:]].sum())
+
+
+def _prepare_shards(
+    task: Task,
+    data_dir: Path,
+    data_url: str | None,
+    progress: Progress,
+    visible: Sequence[Path] | None,
+) -> TaskData:
+    recipe, manifest = recipe_of(task), task.manifest
+    scored, training = _scored(task), deque(_training(task))
+    order = {shard: number for number, shard in enumerate([*scored, *training])}
+
+    def load(shard: Shard, told: Progress) -> Tokens:
+        number = order[shard]
+        return shard_tokens(
+            shard,
+            source=data_url or recipe.url,
+            data_dir=data_dir,
+            vocabulary=recipe.vocabulary,
+            progress=lambda what, share: told(
+                f"shard {number + 1} of {len(order)}: {what}", (number + share) / len(order)
+            ),
+        )
+
+    tokens: dict[Split, list[Tokens]] = {split: [] for split in SPLITS}
+    for shard in scored:
+        tokens[shard.split].append(load(shard, progress))
+    # One without any text serves nobody.
+    while training and len(tokens["training"]) < _count_first(task):
+        tokens["training"] += filter(len, [load(training.popleft(), progress)])
+    if not tokens["training"]:
+        raise ConfigurationError(
+            f"task {task.name}: there is no text in its training shards",
+            "name shards whose column `text` holds some",
+        )
+
+    def rows(split: Split, at_most: int) -> TokenRows:
+        found = np.concatenate(
+            [
+                rows_of(part, manifest.context, min(at_most, len(part) // (manifest.context + 1)))
+                for part in tokens[split]
+            ]
+        )
+        if len(found) < manifest.claim_rows / (1 - MAX_SEEN_SHARE):
+            raise ConfigurationError(
+                f"task {task.name}: its {split} shards hold {len(found)} rows of"
+                f" {manifest.context + 1} tokens, too few for {manifest.claim_rows} to be scored",
+                "name another shard for that split, or fewer rows",
+            )
+        return found[:at_most]
+
+    most = min(_MOST_SECRET_ROWS, _MOST_SECRET_TOKENS // manifest.context)
+    public, windows = without_seen(
+        [
+            rows("public", 2 * manifest.claim_rows),
+            rows("secret", max(most, 2 * manifest.claim_rows)),
+        ],
+        recipe.vocabulary,
+        what=f"the data of task {task.name}",
+        cache=data_dir / "tokens",
+        visible=visible,
+        progress=progress,
+    )
+    return TaskData(
+        vocabulary=recipe.vocabulary,
+        public_rows=public[: manifest.claim_rows],
+        byte_counts=byte_counts_of(recipe.vocabulary),
+        floor_nano=None,
+        secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        pool_bytes=_size_bytes(windows, recipe.vocabulary),
+        is_pool_public=True,
+        training_parts=tuple(tokens["training"]),
+        coming=tuple(partial(load, shard) for shard in training),
+    )

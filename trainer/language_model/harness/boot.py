@@ -1,0 +1,99 @@
+"""The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
+
+Run as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`, GATE being a system-call filter in hex whose
+listener we hand out (`trainer.sandbox.gate`). Up to the source's arrival only our own code has
+run here, so the limits that it sets on its own process hold for the candidate as well.
+"""
+
+import gc
+import os
+import resource
+import sys
+import traceback
+from pathlib import Path
+
+_CODE = Path(__file__).parents[3]  # `/arnode`, or a folder of links where there are no namespaces
+sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
+
+
+def main() -> None:
+    """Warm up, announce it, receive the job, become the candidate's script."""
+    from trainer.sandbox.inside.channel import JOB, OUT_OF_MEMORY, READY, Channel
+    from trainer.sandbox.inside.filters import load_filter
+
+    channel = Channel(int(sys.argv[1]))
+    _warm(with_optimiser=sys.argv[2] == "train")
+    gate = load_filter(bytes.fromhex(sys.argv[3]), with_listener=True) if sys.argv[3:] else None
+    channel.send(READY, descriptor=gate)
+    # Not before: descriptors on their way count by user against the sender's own limit, and a
+    # candidate in another sandbox may have as many on their way as its limit lets it.
+    _limit_self()
+    tag, payload, _ = channel.receive()
+    if tag != JOB:
+        raise SystemExit("the first frame must be the job")
+    from trainer.language_model.harness import session
+
+    session.begin(channel, payload)
+    _offer_modules()
+    status = 0
+    try:
+        try:
+            session.run_script()
+        finally:
+            sys.stdout.flush()  # what ended it is the last line then, and the run's reason
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except BaseException as error:  # noqa: BLE001 -- whatever the candidate raises
+        traceback.print_exc()
+        if isinstance(error, (MemoryError, sys.modules["torch"].OutOfMemoryError)):
+            status = OUT_OF_MEMORY
+    finally:
+        # Taking torch down costs a CPU second, which would count: a crash would be a timeout.
+        os._exit(status)
+
+
+def _offer_modules() -> None:
+    """Let scripts import `prepare` and `kernels` by autoresearch's names."""
+    from trainer.language_model.harness import kernels, prepare
+
+    sys.modules["prepare"] = prepare
+    sys.modules["kernels"] = kernels
+
+
+def _limit_self() -> None:
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 512),
+        (resource.RLIMIT_FSIZE, 1 << 30),
+        # Queued signals (each timer holds one) are counted per user: none may use up another's. A
+        # user who may run real-time programs must not lend that to a candidate.
+        (resource.RLIMIT_SIGPENDING, 1024),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_MEMLOCK, 8 << 20),
+    ):
+        allowed = resource.getrlimit(limit)[1]  # the walls may have set a lower one
+        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(limit, (lower, lower))
+
+
+def _warm(*, with_optimiser: bool) -> None:
+    # Nothing that is imported goes away: to look for garbage meanwhile is an eighth of the work, a
+    # fifth with the optimiser; to look through all of it again costs a training step 0.1 s.
+    gc.disable()
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    parameter = torch.nn.Parameter(torch.zeros(2, 2))
+    if with_optimiser:  # the first optimiser imports torch._dynamo: 0.7 CPU-s
+        parameter.grad = torch.ones(2, 2)
+        torch.optim.AdamW([parameter]).step()
+    gc.freeze()
+    gc.enable()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    main()

@@ -1,0 +1,75 @@
+"""One job inside the sandbox: its settings, its seed, and the script run as `__main__`."""
+
+import base64
+import builtins
+import importlib.util
+import json
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainer.language_model.harness.job import Job
+from trainer.sandbox.inside.channel import Channel
+
+_SEED_MASK = (1 << 63) - 1
+
+
+channel: Channel
+job: Job
+
+
+def begin(opened: Channel, payload: bytes) -> None:
+    """Take the job over: write the source's files and seed torch."""
+    global channel, job
+    message = json.loads(payload)
+    files = message.pop("files")
+    channel, job = opened, Job(**message)
+    for path, data in files.items():
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(base64.b64decode(data))
+    if job.role == "serve" or not _can_compile():
+        # Eager scoring: the same numbers everywhere. `torch.compile` hands back what it is given.
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    _seed_torch(job.seed)
+    sys.path.insert(0, str(Path.cwd()))
+
+
+def run_script() -> None:
+    """Execute the entry file as `__main__`, as `python train.py` would.
+
+    Raises RuntimeError when a training script comes to its end without an evaluation.
+    """
+    path = Path.cwd() / job.entry
+    module = types.ModuleType("__main__")
+    module.__file__ = str(path)
+    sys.modules["__main__"] = module
+    sys.argv = [str(path)]
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # -S leaves them out
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
+    if job.role == "train":
+        raise RuntimeError(f"{job.entry} ended without calling evaluate_bpb")
+
+
+def _can_compile() -> bool:
+    import torch
+
+    # For a processor it takes a C++ compiler, which no sandbox shows.
+    return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+
+
+def _seed_torch(seed: int) -> None:
+    """Let the run's seed decide initialisation, also in scripts that fix a seed of their own."""
+    import torch
+
+    def mixing(seed_with: Callable[[int], Any]) -> Callable[[int], Any]:
+        return lambda script_seed: seed_with((int(script_seed) * 1_000_003 + seed) & _SEED_MASK)
+
+    torch.manual_seed = mixing(torch.manual_seed)  # type: ignore[assignment]
+    torch.cuda.manual_seed = mixing(torch.cuda.manual_seed)  # type: ignore[assignment]
+    seed_all = mixing(torch.cuda.manual_seed_all)
+    torch.cuda.manual_seed_all = seed_all  # type: ignore[assignment]
+    torch.manual_seed(0)

@@ -1,0 +1,64 @@
+"""The first message to a sandbox: what its harness is asked for, and the files of a source.
+
+`trainer.language_model.harness.session` reads it inside, into the same `Job`. It knows no sandbox.
+"""
+
+import base64
+import json
+from dataclasses import asdict
+
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from trainer.language_model.data import TaskData
+from trainer.language_model.harness.job import Job
+from trainer.language_model.scoring import batch_rows
+from trainer.sandbox.profile import Role
+
+_ENTRY = "train.py"
+
+
+def job_message(job: Job, source: Source) -> bytes:
+    """Return the payload of a JOB frame: this job, on these files."""
+    files = {path: base64.b64encode(data).decode() for path, data in source.files}
+    return json.dumps({**asdict(job), "files": files}).encode()
+
+
+def run_job(
+    role: Role, seed: int, source: Source, manifest: TaskManifest, data: TaskData, parts: int
+) -> Job:
+    """Return what a task's run asks for in a role; its data come in so many parts."""
+    vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
+    return Job(
+        role=role,
+        seed=seed,
+        entry=source.files[0][0],
+        context=manifest.context,
+        budget_tokens=manifest.budget.amount if has_tokens else 0,
+        budget_seconds=0.0 if has_tokens else float(manifest.budget.amount),
+        parts=parts,
+        batch_rows=batch_rows(manifest.context),
+        vocabulary_size=vocabulary.size,
+        bos=vocabulary.bos,
+        vocabulary={
+            "pattern": vocabulary.pattern,
+            "ranks": [token.hex() for token in vocabulary.ranks],
+        },
+    )
+
+
+def program_message(code: str, role: Role) -> bytes:
+    """Return the payload that runs a program of our own, which knows of no task."""
+    job = Job(
+        role=role,
+        seed=0,
+        entry=_ENTRY,
+        context=1,
+        budget_tokens=0,
+        budget_seconds=0.0,
+        parts=1,
+        batch_rows=1,
+        vocabulary_size=2,
+        bos=1,
+        vocabulary={"pattern": "", "ranks": []},
+    )
+    return job_message(job, Source.of({_ENTRY: code.encode()}))

@@ -1,0 +1,88 @@
+"""A language model as a kind of task: the interface of `trainer.measuring.kind`, filled in.
+
+Light to import, since tasks are named in many places; what measures them is loaded when asked for.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ArnodeError
+from trainer.cards.cards import Card
+from trainer.host.device import Device
+from trainer.language_model.evaluators import check_metric
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.manifest import read_manifest
+from trainer.language_model.text.pin import Unpinned
+from trainer.measuring.kind import Measuring, Prepared, Progress
+from trainer.sandbox.compiled import CompiledCode
+from trainer.task_folder.task import NotPreparedError, Task
+
+
+class LanguageModel:
+    """Prepares text, trains a model on it, scores what the model predicts of other text."""
+
+    harness: Final = HARNESS
+
+    read = staticmethod(read_manifest)
+    check = staticmethod(check_metric)
+
+    def settle(
+        self,
+        unsettled: NotPreparedError,
+        *,
+        data_dir: Path,
+        data_url: str | None,
+        progress: Progress,
+    ) -> None:
+        """Find out the hashes of shards, and the vocabulary to train on them."""
+        from trainer.language_model.text.pinning import pin_shards
+
+        if not isinstance(unsettled.unknown, Unpinned):
+            raise TypeError("what is not known is no list of shards")
+        pin_shards(unsettled.unknown, data_dir=data_dir, data_url=data_url, progress=progress)
+
+    def has_first(self, task: Task, *, data_dir: Path) -> bool:
+        """Say whether the shards that a first run needs are here."""
+        from trainer.language_model.data import has_first
+
+        return has_first(task, data_dir=data_dir)
+
+    def prepare(
+        self,
+        task: Task,
+        *,
+        data_dir: Path,
+        progress: Progress,
+        data_url: str | None,
+        visible: Sequence[Path] | None,
+    ) -> Prepared:
+        """Turn what is scored, and what a first run trains on, into tokens."""
+        from trainer.language_model.data import prepare_first
+
+        return prepare_first(
+            task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
+        )
+
+    def card_fault(self, card: Card) -> ArnodeError | None:
+        """Look at torch's build, the driver's files, and try CUDA in a sandbox."""
+        from trainer.language_model.card_checks import card_fault
+
+        return card_fault(card)
+
+    def measuring(
+        self,
+        task: Task,
+        data: Prepared,
+        *,
+        device: Device,
+        compiled: CompiledCode | None,
+        audit_key: bytes,
+    ) -> Measuring:
+        """Train, claim and audit, each in a sandbox of its own."""
+        from trainer.language_model.data import TaskData
+        from trainer.language_model.stages import Stages
+
+        if not isinstance(data, TaskData):
+            raise TypeError("these data are no text")
+        return Stages(task, data, device=device, compiled=compiled, audit_key=audit_key)

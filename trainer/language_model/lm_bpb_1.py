@@ -1,0 +1,153 @@
+"""`lm-bpb/1`: bits per byte of a language model, from log-probabilities that may be lies.
+
+The candidate claims a log-probability for every token; an audit asks a fresh process for the full
+logits at positions drawn only then, with the target withheld, and compares. Frozen: whoever
+changes a number that comes out of here raises the string in `EVALUATOR`. numpy only.
+
+Arrays are as `trainer.language_model.text.arrays` says.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from protocol.units import NANO
+from trainer.language_model.text.arrays import (
+    AuditedAt,
+    ByteCounts,
+    ClaimedAt,
+    Inputs,
+    Logits,
+    LogProbs,
+    Positions,
+    Targets,
+    TokenRows,
+)
+
+EVALUATOR = "lm-bpb/1"
+METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a claim may lie above its audit: in the mean, and at one position (nats)."""
+
+    mean: float
+    tau: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStatistics:
+    """`claim − audit` over k positions, in nats: mean, standard error and largest."""
+
+    k: int
+    mean: float
+    standard_error: float
+    largest: float
+    outliers: int
+
+
+def bits_per_byte(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
+    """Return the metric in 1e-9 bits per byte. Targets without bytes (BOS) do not count."""
+    targets = rows[:, 1:]
+    target_bytes = byte_counts[targets]
+    nats = -np.where(target_bytes > 0, log_probabilities.astype(np.float64), 0.0)
+    # fsum is exact, so the figure does not depend on how numpy splits the sum on this machine.
+    total = math.fsum(nats.ravel().tolist())
+    return round(total / math.log(2) / int(target_bytes.sum()) * NANO)
+
+
+def find_claim_fault(log_probabilities: LogProbs) -> str | None:
+    """Return what makes claims unacceptable by themselves, if anything does."""
+    if not np.isfinite(log_probabilities).all():
+        return (
+            "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero"
+        )
+    if (log_probabilities > 0).any():
+        return "a claimed log-probability is positive"
+    return None
+
+
+def draw_positions(
+    claims: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
+) -> Positions:
+    """Draw k positions, at most one per row.
+
+    Half uniformly, half in proportion to |claim − incumbent's claim|, which finds few but large
+    lies that a uniform draw would miss.
+    """
+    rows, length = claims.shape
+    k = min(k, rows)
+    order = random.permutation(rows)
+    uniform_rows, rest = order[: k - k // 2], order[k - k // 2 :]
+    uniform = np.stack([uniform_rows, random.integers(0, length, len(uniform_rows))], axis=1)
+    reference = incumbent if incumbent is not None else claims.mean()
+    weight = np.abs(claims.astype(np.float64) - reference)[rest] + 1e-12
+    row_weight = weight.sum(axis=1)
+    # Rows without replacement in proportion to their weight: Efraimidis & Spirakis' keys.
+    keys = np.log(random.random(len(rest))) / row_weight
+    chosen = np.argsort(-keys)[: k // 2]
+    cumulative = np.cumsum(weight[chosen], axis=1)
+    draw = random.random(len(chosen)) * cumulative[:, -1]
+    times = (cumulative < draw[:, None]).sum(axis=1)
+    weighted = np.stack([rest[chosen], np.minimum(times, length - 1)], axis=1)
+    return np.concatenate([uniform, weighted]).astype(np.int64)
+
+
+def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
+    """Return k inputs with the true prefix up to each position and real filler after.
+
+    The filler is another row's text, so that nothing tells an audit from a claim but the target,
+    which is not there.
+    """
+    inputs = rows[positions[:, 0], :-1].copy()
+    fillers = rows[random.integers(0, len(rows), len(positions)), :-1]
+    after = np.arange(inputs.shape[1])[None, :] > positions[:, 1][:, None]
+    inputs[after] = fillers[after]
+    return inputs
+
+
+def audited_log_probabilities(logits: Logits, targets: Targets) -> AuditedAt:
+    """Float64 log-softmax of full logits at the targets."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    picked = wide[np.arange(len(wide)), targets]
+    return np.asarray(picked - np.log(np.exp(wide).sum(axis=1)), dtype=np.float64)
+
+
+def summarise_audit(
+    claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
+) -> AuditStatistics:
+    """Compare k claims with their audits."""
+    difference = claimed.astype(np.float64) - audited
+    k = len(difference)
+    return AuditStatistics(
+        k=k,
+        mean=float(difference.mean()),
+        standard_error=float(difference.std(ddof=1) / math.sqrt(k)),
+        largest=float(np.abs(difference).max()),
+        outliers=int((np.abs(difference) > tolerance.tau).sum()),
+    )
+
+
+def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
+    """Return why the audit refutes the claims, if it does."""
+    # How many and by how much would tell something of secret rows that a script could choose.
+    if statistics.outliers:  # tau is ten times what honest arithmetic scatters here
+        return "claims are not what the model predicts at single audited positions"
+    if statistics.mean > tolerance.mean + 3 * statistics.standard_error:
+        return "claims are better than what the model predicts when the target is withheld"
+    return None
+
+
+def calibrate(claimed: ClaimedAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
+    """Return tolerances from an audit of the task's baseline tree on this machine.
+
+    Ten times what the baseline's arithmetic scatters here, never above the manifest's caps.
+    """
+    difference = np.abs(claimed.astype(np.float64) - audited)
+    return Tolerance(
+        mean=min(caps.mean, max(1e-6, 10 * float(difference.mean()))),
+        tau=min(caps.tau, max(1e-4, 10 * float(difference.max()))),
+    )

@@ -1,0 +1,155 @@
+"""What a task's file says of a language model: its text, its vocabulary, its metric.
+
+A task whose shards are not known by hash has no manifest, and loads once they are
+(`trainer.language_model.text.pin`). This knows no data.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from protocol.errors import ConfigurationError, Rejected
+from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.language_model.evaluators import METRICS, metric_fault
+from trainer.language_model.text.pin import (
+    Shard,
+    find_pin,
+    listed_shards,
+    read_unpinned,
+    with_pin,
+)
+from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.task_folder.fields import Fields
+from trainer.task_folder.folder import TaskFolder
+from trainer.task_folder.task import NotPreparedError, Task
+
+KIND: Final = "language-model"
+
+RecipeName = Literal["tiny-world", "text", "shards"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRecipe:
+    """Where the data comes from: the generated world, the text at `path`, or shards at `url`.
+
+    `shards` are in the manifest's order; `vocabulary` turns all of it into tokens.
+    """
+
+    name: RecipeName
+    vocabulary: Vocabulary
+    path: Path | None = None
+    url: str = ""
+    shards: tuple[Shard, ...] = ()
+
+
+def recipe_of(task: Task) -> TextRecipe:
+    """Return a language model's recipe. Raises TypeError for a task of another kind."""
+    if not isinstance(task.recipe, TextRecipe):
+        raise TypeError(f"task {task.name} is no language model")
+    return task.recipe
+
+
+def read_manifest(
+    fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
+) -> tuple[TaskManifest, TextRecipe]:
+    """Return a task's manifest and recipe, as `trainer.task_folder.task.Reader` has it."""
+    data = fields.section("data")
+    if data.has("shards"):
+        unpinned = read_unpinned(data, task=folder.called)
+        pin = find_pin(unpinned, data_dir)
+        if pin is None:
+            raise NotPreparedError(kind=KIND, task=unpinned.task, title=title, unknown=unpinned)
+        folder, data = folder.with_nearer(pin), with_pin(data, pin)
+    vocabulary_name = data.text("vocabulary")
+    vocabulary = parse_ranks(
+        folder.read(data, vocabulary_name), name=str(folder.locate(data, vocabulary_name))
+    )
+    recipe = _recipe(data, vocabulary)
+    manifest = _manifest(fields, data, source, vocabulary)
+    data.finish()
+    return manifest, recipe
+
+
+def _recipe(data: Fields, vocabulary: Vocabulary) -> TextRecipe:
+    name = cast("RecipeName", data.one_of("recipe", ("tiny-world", "text", "shards")))
+    match name:
+        case "text":
+            return TextRecipe(name=name, vocabulary=vocabulary, path=Path(data.text("path")))
+        case "shards":
+            return TextRecipe(
+                name=name,
+                vocabulary=vocabulary,
+                url=data.text("url"),
+                shards=listed_shards(data.section("sha256")),
+            )
+        case _:
+            return TextRecipe(name=name, vocabulary=vocabulary)
+
+
+def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabulary) -> TaskManifest:
+    hashes = data.section("sha256")
+    metric, audit = fields.section("metric"), fields.section("audit")
+    manifest = TaskManifest(
+        name=fields.text("name"),
+        version=fields.whole("version", low=1, high=1 << 20),
+        kind=KIND,
+        files=tuple((path, hashlib.sha256(content).digest()) for path, content in source.files),
+        metric=MetricSpec(
+            name=metric.text("name"),
+            unit=metric.text("unit"),
+            direction=cast("Direction", metric.one_of("direction", ("min", "max"))),
+            max_step_nano=_nano(metric.number("max_step", low=1e-9, high=1e6)),
+        ),
+        budget=_budget(fields.section("budget")),
+        limits=Limits(
+            limit_s=fields.whole("limit_s", low=1, high=86_400),
+            warmup_limit_s=fields.whole("warmup_limit_s", low=1, high=86_400),
+            memory_mb=round(1000 * fields.number("memory_gb", low=0.1, high=4096)),
+            weights_mb=fields.whole("weights_mb", low=1, high=1_000_000),
+            max_source_growth_bytes=fields.whole("max_source_growth", low=0, high=1 << 20),
+        ),
+        noise_floor_nano=_nano(fields.number("noise_floor", low=0, high=1e6)),
+        audit=AuditCaps(
+            k=audit.whole("k", low=1, high=1 << 16),
+            tolerance_nano=_nano(audit.number("tolerance", low=0, high=10)),
+            tau_nano=_nano(audit.number("tau", low=0, high=10)),
+        ),
+        data=tuple((name, hashes.digest(name)) for name in sorted(hashes.names())),
+        tokenizer=vocabulary.digest,
+        vocabulary_size=vocabulary.size,
+        context=data.whole("context", low=8, high=1 << 16),
+        claim_rows=data.whole("rows", low=8, high=1 << 16),
+        evaluator=_evaluator(fields.section("evaluator")),
+    )
+    for section in (metric, audit):
+        section.finish()
+    if fault := metric_fault(manifest.evaluator, manifest.metric):
+        name, owned = fault
+        said = f"is {getattr(manifest.metric, name)!r}, but {manifest.evaluator} measures {owned!r}"
+        raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
+    checked = TaskManifest.from_value(manifest.to_value())
+    if isinstance(checked, Rejected):
+        raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
+    return manifest
+
+
+def _evaluator(section: Fields) -> str:
+    module = section.one_of("module", tuple(METRICS))
+    section.finish()
+    return module
+
+
+def _budget(section: Fields) -> Budget:
+    unit: Literal["tokens", "seconds"] = "seconds" if section.has("seconds") else "tokens"
+    if section.has("tokens") and section.has("seconds"):
+        raise section.error("seconds", "stands beside tokens", "a budget is one or the other")
+    budget = Budget(unit=unit, amount=section.whole(unit, low=1, high=1 << 50))
+    section.finish()
+    return budget
+
+
+def _nano(value: float) -> int:
+    return round(value * NANO)

@@ -1,0 +1,159 @@
+"""Asks a served model for claims and audits over a task's rows; the arithmetic is the evaluator's.
+
+The claim stage sees every target (a model cannot be scored otherwise fast enough); the audit runs
+in a fresh process that shares nothing writable with it, at positions drawn after it is dead.
+"""
+
+import hmac
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.language_model import lm_bpb_1 as evaluator
+from trainer.language_model.text.arrays import (
+    AuditedAt,
+    ByteCounts,
+    LogProbs,
+    Positions,
+    RowNumbers,
+    TokenRows,
+)
+from trainer.sandbox.inside.channel import ANSWER, CLAIM, LOGITS
+from trainer.sandbox.sandbox import Sandbox
+
+_BATCH_ROWS = 32
+_BATCH_TOKENS = 16_384  # of whose logits a small card has room
+_ORDER = b"arnode/scoring-order/1"
+_SHAPE = struct.Struct(">II")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredRows:
+    """The rows of both splits in the order in which they are scored, and how to take them apart.
+
+    `key` is what the secret rows and the order were drawn with.
+    """
+
+    key: bytes
+    rows: TokenRows
+    public: RowNumbers
+    secret: RowNumbers
+    byte_counts: ByteCounts
+    vocabulary_size: int
+
+    @classmethod
+    def mixed(
+        cls,
+        public_rows: TokenRows,
+        secret_rows: TokenRows,
+        *,
+        byte_counts: ByteCounts,
+        vocabulary_size: int,
+        key: bytes,
+    ) -> "ScoredRows":
+        """Mix both splits in one stream, in an order that only the holder of the key can know.
+
+        One order for all runs on a split keeps a metric the same bits each time; the mixture keeps
+        a script from telling the secret split by its place.
+        """
+        seed = np.frombuffer(hmac.digest(key, _ORDER, "sha256"), dtype="<u4")
+        order = np.random.default_rng(seed).permutation(len(public_rows) + len(secret_rows))
+        place = np.argsort(order)
+        return cls(
+            key=key,
+            rows=np.concatenate([public_rows, secret_rows])[order],
+            public=place[: len(public_rows)],
+            secret=place[len(public_rows) :],
+            byte_counts=byte_counts,
+            vocabulary_size=vocabulary_size,
+        )
+
+    def public_metric(self, claims: LogProbs) -> int:
+        """The metric on the public split, in 1e-9 units."""
+        return self._metric(claims, self.public)
+
+    def secret_metric(self, claims: LogProbs) -> int:
+        """The metric on the secret split, in 1e-9 units."""
+        return self._metric(claims, self.secret)
+
+    def _metric(self, claims: LogProbs, split: RowNumbers) -> int:
+        return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
+
+
+def bits_per_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
+    """Return the bits per byte that one nat on every target of these rows is worth."""
+    target_bytes = byte_counts[rows[:, 1:]]
+    return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
+
+
+def batch_rows(context: int) -> int:
+    """Return how many rows of so many tokens are scored at once."""
+    return max(1, min(_BATCH_ROWS, _BATCH_TOKENS // context))
+
+
+async def ask_claims(
+    sandbox: Sandbox, rows: TokenRows, *, on_first: Callable[[], None]
+) -> LogProbs:
+    """Return the log-probability that the served model claims for every target of the rows.
+
+    `on_first` is called once the first batch is answered, before the second is sent.
+    """
+    context = rows.shape[1] - 1
+    at_once, answers = batch_rows(context), []
+    for start in range(0, len(rows), at_once):
+        batch = rows[start : start + at_once]
+        await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
+        size = len(batch) * context * 4
+        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
+        if start == 0:
+            on_first()
+    return np.concatenate(answers)
+
+
+def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
+    """Return what an audit draws with: the same for a run each time, and known to no script.
+
+    So however often an audit begins anew, it looks at the same places of the same claims.
+    """
+    digest = hmac.digest(key, b"arnode/audit/1\0" + tree + seed.to_bytes(8), "sha256")
+    return np.random.default_rng(int.from_bytes(digest))
+
+
+async def ask_audit(
+    sandbox: Sandbox,
+    scored: ScoredRows,
+    positions: Positions,
+    random: np.random.Generator,
+    *,
+    on_first: Callable[[], None],
+) -> AuditedAt:
+    """Return the log-probability of the withheld target at each position.
+
+    `on_first` is called once the first batch is answered, before the second is sent.
+    """
+    inputs = evaluator.audit_inputs(scored.rows, positions, random)
+    targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
+    order = random.permutation(len(positions))
+    audited = np.empty(len(positions), dtype=np.float64)
+    at_once = batch_rows(inputs.shape[1])
+    for start in range(0, len(order), at_once):
+        batch = order[start : start + at_once]
+        await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
+        size = len(batch) * scored.vocabulary_size * 4
+        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
+        audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
+        if start == 0:
+            on_first()
+    return audited
+
+
+def _request(tokens: NDArray[np.generic], extra: NDArray[np.generic]) -> bytes:
+    """Return tokens [rows, context] with targets of that shape, or a time for each row [rows]."""
+    header = _SHAPE.pack(*tokens.shape)
+    return header + tokens.astype(">u2").tobytes() + extra.astype(">u2").tobytes()

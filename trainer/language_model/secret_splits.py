@@ -1,0 +1,79 @@
+"""The secret splits of a task: each drawn by a secret key of 32 bytes, in an order that it decides.
+
+A key is made once the sources are fixed that are measured with it, and serves one confirmation;
+whoever makes it keeps it (`node.line.splits`). What a script could leak of one split therefore
+tells nothing about the next one that counts.
+"""
+
+import math
+import secrets
+
+from protocol.manifest import TaskManifest
+from protocol.units import NANO
+from trainer.language_model.coarse import coarse_metric
+from trainer.language_model.data import TaskData
+from trainer.language_model.scoring import ScoredRows, bits_per_nat
+from trainer.language_model.text.arrays import LogProbs
+
+KEY_BYTES = 32
+
+
+class Claimed:
+    """What trees claimed of the secret rows of the last split that runs shared, and passed with.
+
+    An audit looks where a claim differs from another tree's.
+    """
+
+    def __init__(self) -> None:
+        self._key = b""
+        self._by_tree: dict[bytes, LogProbs] = {}
+
+    def note(self, key: bytes, tree: bytes, claims: LogProbs) -> None:
+        """Keep what a tree claimed on the split of a key; those of another split are forgotten."""
+        if key != self._key:
+            self._key, self._by_tree = key, {}
+        self._by_tree[tree] = claims
+
+    def by_another(self, key: bytes, tree: bytes) -> LogProbs | None:
+        """Return what a tree but this one claimed on the split of a key, if any has."""
+        known = self._by_tree if key == self._key else {}
+        others = [claims for other, claims in known.items() if other != tree]
+        return others[-1] if others else None
+
+
+class SecretSplits:
+    """Draws what runs are scored on, and says how their metrics leave."""
+
+    def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
+        self.bits_per_nat = bits_per_nat(data.public_rows, data.byte_counts)
+        self._manifest = manifest
+        self._data = data
+        self._shared: ScoredRows | None = None
+        # Twice what knowing nothing is worth. A claim may be any number where nobody audits it.
+        bits = 2 * self.bits_per_nat * math.log(data.vocabulary.size)
+        self._worst_nano = round(bits * NANO)
+
+    def draw(self, key: bytes | None) -> ScoredRows:
+        """Return what runs with this key are scored on; without one, rows that decide nothing.
+
+        To be called when there are weights: nothing in a run can follow from its rows.
+        """
+        if self._shared is not None and self._shared.key == key:
+            return self._shared
+        drawn_with = secrets.token_bytes(KEY_BYTES) if key is None else key
+        spare = self._data.spare_rows if key is None else None
+        drawn = ScoredRows.mixed(
+            self._data.public_rows,
+            self._data.secret_rows(drawn_with) if spare is None else spare,
+            byte_counts=self._data.byte_counts,
+            vocabulary_size=self._data.vocabulary.size,
+            key=drawn_with,
+        )
+        if key is not None:
+            self._shared = drawn
+        return drawn
+
+    def coarse(self, nano: int) -> int:
+        """Return what is told of an exact metric."""
+        floor_nano = self._manifest.noise_floor_nano
+        return coarse_metric(nano, noise_floor_nano=floor_nano, worst_nano=self._worst_nano)

@@ -1,0 +1,405 @@
+"""The three stages of a run on one device, each in a sandbox of its own.
+
+train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
+now). Every figure is taken on this side: the clock, seconds, rows, byte counts and arithmetic. What
+the candidate prints is kept as a log, never read.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from protocol.runs import Audit, Status
+from protocol.units import NANO
+from trainer.host.device import Device
+from trainer.language_model import lm_bpb_1 as evaluator
+from trainer.language_model.coarse import coarse_audit
+from trainer.language_model.data import TaskData
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import job_message, run_job
+from trainer.language_model.lm_bpb_1 import Tolerance
+from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
+from trainer.language_model.secret_splits import Claimed, SecretSplits
+from trainer.language_model.supply import Supply
+from trainer.language_model.text.arrays import LogProbs
+from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
+from trainer.measuring.cost import OVERTIME, UNLIMITED
+from trainer.measuring.host_load import HostLoad
+from trainer.measuring.kind import Request, Scores
+from trainer.measuring.metering import (
+    RunFailed,
+    check_start,
+    held,
+    metered_limit,
+    restarted,
+    stage,
+    wall_limit,
+)
+from trainer.measuring.outcome import BaselineCost, Meter
+from trainer.measuring.timeline import Timeline
+from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, SERVING, WEIGHTS
+from trainer.sandbox.pool import WarmPool
+from trainer.sandbox.profile import Profile, Role
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.sealed import Sealed, sealed
+from trainer.task_folder.task import Task
+
+if TYPE_CHECKING:
+    from trainer.cards.watch import CardWatch
+
+_SERVE_WALL_S = 120.0  # a serving script that sleeps uses no CPU seconds
+_CALIBRATED = b""  # no tree's: the weights of the baseline that calibrated this session
+_SCRATCH_BYTES = 64 << 20
+_CARD_SCRATCH_BYTES = 4 << 30  # what a compiler leaves there
+_CARD_THREADS = 1024  # its workers, on a machine with many processors
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What this session's audits hold claims against: the baseline's audit, and its own claims.
+
+    `log_probs` are those of the public rows.
+    """
+
+    tolerance: Tolerance
+    log_probs: LogProbs
+
+
+class Stages:
+    """Runs them, one training and one scoring at a time.
+
+    With a budget of tokens the scoring of one run may stand beside the training of the next: a
+    metric is the same bits whatever else the machine does. With one of seconds nothing of ours uses
+    the device while the clock runs; only what comes before the clock may overlap the scoring.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: TaskData,
+        *,
+        device: Device,
+        compiled: CompiledCode | None,
+        audit_key: bytes,
+    ) -> None:
+        self.watch: CardWatch | None = None  # while there is one
+        self.baseline_cost: BaselineCost | None = None
+        self._task = task
+        self._data = data
+        self.splits = SecretSplits(task.manifest, data)
+        self._claimed = Claimed()
+        self._card = device if device.cuda is not None else None
+        self._compiled = compiled
+        self._audit_key = audit_key
+        self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
+        self.supply = Supply(data, self.budget_tokens)
+        self._training = asyncio.Lock()
+        self._scoring = asyncio.Lock()
+        self._clock = asyncio.Lock()
+
+    @property
+    def metric_tolerance(self) -> float:
+        """The audit's tolerance in bits per byte; 0 before there is a baseline."""
+        if self.baseline_cost is None:
+            return 0.0
+        return self._audited.tolerance.mean * self.splits.bits_per_nat
+
+    @property
+    def _audited(self) -> Audited:
+        """What the baseline's audit found, once there was one."""
+        assert self.baseline_cost is not None  # noqa: S101 -- asked by the caller
+        return cast("Audited", self.baseline_cost.audited)
+
+    async def grown(self) -> None:
+        """Wait until the text that a run asked for in vain is there."""
+        await self.supply.grown()
+
+    async def completed(self) -> None:
+        """Wait until all text is there."""
+        await self.supply.completed()
+
+    async def close(self) -> None:
+        """End the sandboxes that wait for a source."""
+        await self._pool.close()
+        self.supply.close()
+
+    @property
+    def budget_tokens(self) -> int:
+        """The budget in tokens, 0 if it is one of seconds."""
+        budget = self._task.manifest.budget
+        return budget.amount if budget.unit == "tokens" else 0
+
+    async def run(self, request: Request, meter: Meter) -> bytes:
+        """Return the weights that a source trains.
+
+        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
+        data would have been needed than have come (`grown`).
+        """
+        async with self._training:
+            if self.watch is None:
+                return await self._train(request, meter)
+            async with self.watch.around() as window:
+                try:
+                    return await self._train(request, meter)
+                finally:
+                    meter.card = window.report
+
+    async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
+        """Return what weights are worth on both splits. Raises RunFailed.
+
+        Whoever has seen a row knows its own metric or a part of it, so that nothing is repeated
+        from the first row on: `meter.has_rows` says that there was one.
+        """
+        lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
+        async with self._scoring, self._nothing_else(), lost:
+            scored = await asyncio.to_thread(self.splits.draw, request.split)
+            claims = await restarted(partial(self._claim, request, weights, meter, scored))
+            public = self.splits.coarse(scored.public_metric(claims))
+            secret = self.splits.coarse(scored.secret_metric(claims))
+            audit, known = None, claims[scored.public]
+            if request.needs_audit(public, secret):
+                stage = partial(self._audit, request, weights, meter, scored, claims)
+                audit = await restarted(stage)
+        return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
+
+    @contextlib.asynccontextmanager
+    async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
+        """A stage of ours on the card: what its memory allows is told of a run that wanted more."""
+        with contextlib.nullcontext() if self.watch is None else self.watch.ours(sandbox.root):
+            try:
+                async with stage(sandbox, name):
+                    yield
+            except RunFailed as failed:
+                memory = self.watch.memory() if self.watch and sandbox.is_heard else None
+                if failed.status != "oom" or memory is None:
+                    raise
+                said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
+                raise RunFailed("oom", said, unquoted=own) from failed
+
+    def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Hold the device, where what else runs on it would cost a run its time."""
+        return contextlib.nullcontext() if self.budget_tokens else self._clock
+
+    async def _train(self, request: Request, meter: Meter) -> bytes:
+        limits, timeline = self._task.manifest.limits, meter.timeline
+        first = await self.supply.part(request.seed, 0)
+        sandbox = await self._pool.take("train")
+        self._pool.warm("serve")
+        host_load, ceiling_s = HostLoad(), request.ceiling.train_s
+
+        def overtime_s() -> float:
+            """On a loaded machine its end is awaited: a fair ceiling is known after it only."""
+            return (OVERTIME - 1) * ceiling_s if host_load.is_noticeable() else 0.0
+
+        # From the source's arrival on, not from the data's: what a script knows of the text, or
+        # the interpreter's own files, is enough to train on before there is any data.
+        before_s, before_cpu_s = sandbox.metered_s(), sandbox.cpu_s()
+        started_s: float | None = None
+        try:
+            async with (
+                self._stage(sandbox, "training"),
+                metered_limit(sandbox, ceiling_s, "training", overtime_s=overtime_s),
+            ):
+                timeline.enter("train", "build")
+                if self._compiled is not None:
+                    tree = request.source.tree
+                    await asyncio.to_thread(sandbox.fill_compiled, self._compiled, tree)
+                await sandbox.send(JOB, self._job("train", request))
+                async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
+                    await sandbox.receive(NEED_DATA, at_most=0)
+                if self._compiled is not None:
+                    await asyncio.to_thread(sandbox.keep_compiled, self._compiled, tree)
+                async with self._nothing_else():
+                    started_s = time.monotonic()
+                    timeline.enter("train", "train")
+                    async with wall_limit(limits.limit_s, "training"):
+                        weights = await self._feed(sandbox, request, first, timeline)
+        finally:
+            timeline.leave("train")
+            meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
+            meter.train_s = sandbox.metered_s() - before_s
+            meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
+            meter.others_share = host_load.share()
+            await sandbox.close()
+            meter.note(sandbox, "train")
+        if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
+            status: Status = "nan" if fault.reason.startswith("nan") else "rejected"
+            raise RunFailed(status, fault.reason, unquoted="its weights are refused")
+        return weights
+
+    async def _feed(
+        self, sandbox: Sandbox, request: Request, part: Sealed, timeline: Timeline
+    ) -> bytes:
+        """Hand over data, part by part as they are asked for, until the weights come back."""
+        weights_bytes = self._task.manifest.limits.weights_mb * 1_000_000
+        expected = {NEED_DATA: 0, WEIGHTS: weights_bytes + MAX_HEADER_BYTES}
+
+        def note(tag: bytes) -> None:
+            if tag == WEIGHTS:
+                timeline.enter("train", "export")
+
+        for number in count(1):
+            with part.opened() as descriptor:
+                await sandbox.send(DATA, descriptor=descriptor)
+            # Sealed ahead: to wait for it would cost the script's time.
+            ahead = asyncio.create_task(self.supply.part(request.seed, number))
+            try:
+                tag, payload = await sandbox.receive_one(expected, on_begun=note)
+                if tag == WEIGHTS:
+                    break
+                part = await ahead
+            finally:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+        return payload
+
+    @contextlib.asynccontextmanager
+    async def _serving(
+        self, request: Request, weights: bytes, meter: Meter, part: Literal["claim", "audit"]
+    ) -> AsyncIterator[tuple[Sandbox, Callable[[], None]]]:
+        """A fresh sandbox that serves weights and has no row yet; what to tell its first answer.
+
+        Raises SlowStart from here, what its end and its ceilings mean from the block.
+        """
+        name = "scoring" if part == "claim" else "the audit"
+        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        if part == "audit":
+            sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
+        before_s, started_s = sandbox.metered_s(), time.monotonic()
+
+        def note_start(*, has_rows: bool) -> None:
+            used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
+            setattr(meter, f"first_{part}_s", used_s)
+            check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
+            if part == "claim":  # a script that trains on there has that much less of it before
+                both, both_s = "training with the start of scoring", meter.train_s + used_s
+                check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
+
+        try:
+            async with held():
+                try:
+                    async with (
+                        self._stage(sandbox, name),
+                        wall_limit(_SERVE_WALL_S, name),
+                        metered_limit(sandbox, getattr(ceiling, f"{part}_s"), name),
+                    ):
+                        meter.timeline.enter(part, "load")
+                        await self._serve(sandbox, request, weights)
+                        meter.timeline.enter(part, "score")
+                        note_start(has_rows=False)
+                        meter.has_rows = True
+                        yield sandbox, partial(note_start, has_rows=True)
+                finally:
+                    setattr(meter, f"{part}_s", sandbox.metered_s() - before_s)
+                    await sandbox.close()
+                    meter.note(sandbox, part)
+        finally:
+            meter.timeline.leave(part)
+            if part == "claim":
+                meter.claim_wall_s = time.monotonic() - started_s
+
+    async def _claim(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
+    ) -> LogProbs:
+        async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
+            claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
+        if fault := evaluator.find_claim_fault(claims):
+            raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
+        return claims
+
+    async def _audit(
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: LogProbs
+    ) -> Audit:
+        random = audit_random(self._audit_key, request.source.tree, request.seed)
+        caps = self._task.manifest.audit
+        reference = await self._reference(request, scored, claims)
+        # The process that claimed is dead; only now is it decided what will be looked at.
+        positions = evaluator.draw_positions(claims, reference, caps.k, random)
+        async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
+            audited = await ask_audit(sandbox, scored, positions, random, on_first=note_first)
+        if not np.isfinite(audited).all():
+            raise RunFailed("nan", "nan: audited log-probabilities are not finite")
+        claimed = claims[positions[:, 0], positions[:, 1]]
+        if self.baseline_cost is None:
+            limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
+            tolerance = evaluator.calibrate(claimed, audited, limit)
+        else:
+            tolerance = self._audited.tolerance
+        statistics = evaluator.summarise_audit(claimed, audited, tolerance)
+        if fault := evaluator.find_audit_fault(statistics, tolerance):
+            raise RunFailed("rejected", fault)
+        if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
+            audited_here = Audited(tolerance=tolerance, log_probs=claims[scored.public])
+            self.baseline_cost = BaselineCost(
+                cost=meter.cost, product=weights, audited=audited_here
+            )
+        if request.split is not None:
+            self._claimed.note(scored.key, request.source.tree, claims[scored.secret])
+        return coarse_audit(statistics, tolerance)
+
+    async def _reference(
+        self, request: Request, scored: ScoredRows, claims: LogProbs
+    ) -> LogProbs | None:
+        """Return what the audit's weighted draw holds claims against: others of the same rows.
+
+        Secret rows that no other run sees decide nothing, and draw no attention.
+        """
+        if self.baseline_cost is None:
+            return None
+        reference = claims.copy()
+        known = self._audited.log_probs
+        if request.incumbent is not None:
+            known = cast("LogProbs", request.incumbent)
+        reference[scored.public] = known
+        if request.split is not None:
+            others = self._claimed.by_another(scored.key, request.source.tree)
+            if others is None:
+                others = await self._baseline_on(request, scored, self.baseline_cost.product)
+                self._claimed.note(scored.key, _CALIBRATED, others)
+            reference[scored.secret] = others
+        return reference
+
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> LogProbs:
+        """Return what this session's baseline claims of secret rows. Raises RunFailed."""
+        asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
+        secret = replace(scored, rows=scored.rows[scored.secret])
+        try:
+            return await self._claim(asked, weights, Meter(), secret)
+        except RunFailed:  # something outside killed it: no fault of whom it is asked for
+            return await self._claim(asked, weights, Meter(), secret)
+
+    async def _serve(self, sandbox: Sandbox, request: Request, weights: bytes) -> None:
+        await sandbox.send(JOB, self._job("serve", request))
+        with sealed(weights) as descriptor:
+            await sandbox.send(WEIGHTS, descriptor=descriptor)
+        await sandbox.receive(SERVING, at_most=0)
+        sandbox.shut_gate()  # before it sees a row
+        sandbox.stop_listening()
+
+    def profile(self, role: Role) -> Profile:
+        """What a sandbox of this role may use."""
+        manifest = self._task.manifest
+        with_card = {"threads": _CARD_THREADS, "scratch_bytes": _CARD_SCRATCH_BYTES}
+        return Profile(
+            role=role,
+            harness=HARNESS,
+            memory_bytes=manifest.limits.memory_mb << 20,
+            # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
+            # script of a task with a budget of seconds could train on in a child unmetered.
+            single_process=role == "serve" or manifest.budget.unit == "tokens",
+            card=self._card,
+            **(with_card if self._card else {"scratch_bytes": _SCRATCH_BYTES}),
+        )
+
+    def _job(self, role: Role, request: Request) -> bytes:
+        parts = 1 if self.budget_tokens else self.supply.count
+        job = run_job(role, request.seed, request.source, self._task.manifest, self._data, parts)
+        return job_message(job, request.source)

@@ -1,0 +1,67 @@
+"""Hands out a task's training data in sealed parts: one after the other, and over again.
+
+A part that is still on its way is waited for between runs, not in them: every run of a task has the
+same text before it, whenever it is run.
+"""
+
+import asyncio
+
+from trainer.language_model.data import TaskData
+from trainer.measuring.kind import NotThereYet
+from trainer.sandbox.sealed import Sealed
+
+_LOOKED_S = 0.5
+
+
+class Supply:
+    """Keeps the parts that were asked for. With a budget of tokens a seed has one of its own."""
+
+    def __init__(self, data: TaskData, budget_tokens: int) -> None:
+        self._data = data
+        self._budget_tokens = budget_tokens
+        self._kept: dict[int, Sealed] = {}  # by number, or by the one seed
+        self._making = asyncio.Lock()
+        self._wanted = 0  # parts, by whoever had to give up
+
+    @property
+    def count(self) -> int:
+        """How many parts there are before the first comes again."""
+        if self._budget_tokens:
+            return 1
+        return len(self._data.training_parts) + len(self._data.coming)
+
+    async def part(self, seed: int, number: int) -> Sealed:
+        """Return a part, of no more than one run with a budget of tokens at a time.
+
+        Raises NotThereYet for one that is on its way.
+        """
+        async with self._making:
+            parts, is_complete = self._data.training_parts, self._data.is_complete
+            if not is_complete and number >= len(parts) and not self._budget_tokens:
+                self._wanted = max(self._wanted, number + 1)
+                raise NotThereYet
+            key = seed if self._budget_tokens else number % len(parts)
+            if key not in self._kept:
+                if self._budget_tokens:
+                    self.close()
+                    tokens = self._data.training_tokens(seed, self._budget_tokens + 1)
+                else:
+                    tokens = parts[key]
+                self._kept[key] = await asyncio.to_thread(Sealed, [tokens.data])
+            return self._kept[key]
+
+    async def grown(self) -> None:
+        """Wait until what was asked for in vain is there."""
+        data = self._data
+        while not data.is_complete and len(data.training_parts) < self._wanted:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKED_S)  # a thread of the node's loads them, without an event
+
+    async def completed(self) -> None:
+        """Wait until all parts are there."""
+        while not self._data.is_complete:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKED_S)  # as above
+
+    def close(self) -> None:
+        """Let go of all of them; a sandbox that has one keeps it."""
+        while self._kept:
+            self._kept.popitem()[1].close()

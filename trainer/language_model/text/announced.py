@@ -1,0 +1,88 @@
+"""What files are before they are fetched: the sha256 that a folder shows or a server announces.
+
+Hubs that keep large files by their hash tell it with the redirect to where the bytes are, in
+`X-Linked-ETag` (huggingface_hub reads the same header). Other servers tell nothing.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from protocol.errors import ArnodeError
+from trainer.language_model.text.download import ATTEMPTS, MIRROR_HINT, PAUSE_S, unreadable
+from trainer.language_model.text.token_cache import file_digest
+
+_HEADER: Final = "X-Linked-ETag"
+_REDIRECTS = 5
+_LATER = (408, 429, 500)  # and what is above 501, which is a server that knows no HEAD
+_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=30)
+
+
+class _Busy(Exception):  # noqa: N818 -- an event: another attempt may get an answer
+    """The server has no answer now."""
+
+
+async def announced(
+    source: str, names: Iterable[str], *, pause_s: float = PAUSE_S
+) -> dict[str, bytes]:
+    """Return the sha256 of those files below a URL or folder whose sha256 it tells.
+
+    Raises ArnodeError if nobody answers, or there is no such file.
+    """
+    if "://" not in source:
+        return {name: await asyncio.to_thread(_shown, Path(source) / name) for name in names}
+    found: dict[str, bytes] = {}
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
+        for name in names:
+            digest = await _asked(session, f"{source.rstrip('/')}/{name}", pause_s)
+            if digest is not None:
+                found[name] = digest
+    return found
+
+
+def _shown(path: Path) -> bytes:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+async def _asked(session: aiohttp.ClientSession, url: str, pause_s: float) -> bytes | None:
+    why = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(pause_s * 2 ** (attempt - 1))
+        try:
+            return await _asked_once(session, url)
+        except (_Busy, aiohttp.ClientError, TimeoutError) as fault:
+            why = str(fault) or type(fault).__name__
+    raise ArnodeError(f"{url} is not to be had: {why}", MIRROR_HINT)
+
+
+async def _asked_once(session: aiohttp.ClientSession, url: str) -> bytes | None:
+    at = url
+    for _ in range(_REDIRECTS):
+        async with session.head(at, allow_redirects=False) as response:
+            digest = _digest_in(response.headers.get(_HEADER, ""))
+            if digest is not None:
+                return digest
+            if response.status == 404:
+                raise ArnodeError(f"{url}: the server answers 404", MIRROR_HINT)
+            if response.status in _LATER or response.status > 501:
+                raise _Busy(f"the server answers {response.status}")
+            target = urljoin(at, response.headers.get("Location", at))
+        # Elsewhere are the bytes, under a link that may be for fetching them only.
+        if target == at or urlsplit(target).netloc != urlsplit(at).netloc:
+            return None
+        at = target
+    return None
+
+
+def _digest_in(value: str) -> bytes | None:
+    match = re.fullmatch(r'"?([0-9a-f]{64})"?', value.strip())
+    return bytes.fromhex(match[1]) if match else None

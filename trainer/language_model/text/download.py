@@ -1,0 +1,281 @@
+"""Downloads one file: goes on where it stopped, and keeps nothing but what its hash says it is.
+
+What has come lies beside the target until all of it is there and checked; a server that offers
+another file meanwhile (by its ETag) makes it start again. A folder serves as well as a URL.
+"""
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import aiohttp
+
+from protocol.errors import ArnodeError
+from trainer.language_model.text.token_cache import file_digest
+
+ATTEMPTS: Final = 6  # without a byte in between
+PAUSE_S: Final = 1.0  # after the first failure, twice as long after each one more
+_CHUNK_BYTES = 1 << 20
+_SHOWN_EVERY_S = 2.0
+_RATE_OF_S = 10.0  # the remaining time follows from about the last so many seconds
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How far a download is. `total_bytes` and `remaining_s` are None while nobody knows."""
+
+    name: str
+    done_bytes: int
+    total_bytes: int | None
+    remaining_s: float | None
+
+    def __str__(self) -> str:
+        megabytes = f"{self.done_bytes / 1e6:.0f}"
+        if self.total_bytes is not None:
+            megabytes += f" of {self.total_bytes / 1e6:.0f}"
+        left = "" if self.remaining_s is None else f", {_clock_text(self.remaining_s)} left"
+        return f"{self.name}: {megabytes} MB{left}"
+
+
+Watcher = Callable[[Transfer], None]
+
+
+class _Interrupted(Exception):  # noqa: N818 -- an event: another attempt may go on
+    """The transfer ended before the file did."""
+
+
+class _Changed(Exception):  # noqa: N818 -- likewise
+    """What has come is not the beginning of what the server offers now."""
+
+
+async def download(
+    source: str,
+    target: Path,
+    *,
+    sha256: bytes | None,
+    watch: Watcher,
+    clock: Callable[[], float] = time.monotonic,
+    pause_s: float = PAUSE_S,
+) -> bytes:
+    """Let `target` be the file at a URL or path, and return its sha256.
+
+    Without a hash to check whatever comes whole is kept. A file that is there already is checked,
+    and fetched again if it is not what its hash says. `watch` hears how it goes.
+
+    Raises:
+        ArnodeError: it is not to be had, is another file than the hash says, or the disk is full.
+    """
+    part = _Part(target)
+    try:
+        kept = await asyncio.to_thread(part.find_target, sha256)
+        if kept is not None:
+            return kept
+        if sha256 is None and not part.tag:  # nothing would tell that it is of another file
+            part.discard()
+        for _ in range(2):  # damage on the way happens once
+            if "://" in source:
+                await _fetch(source, part, watch=watch, clock=clock, pause_s=pause_s)
+            else:
+                await asyncio.to_thread(part.copy, Path(source))
+            found = await asyncio.to_thread(file_digest, part.path)
+            if sha256 in (None, found):
+                part.finish()
+                return found
+            part.discard()
+    except OSError as error:
+        raise _disk_fault(error, target) from error
+    raise ArnodeError(
+        f"{source} is not the file that it should be: its sha256 begins with {found.hex()[:12]},"
+        f" not {(sha256 or b'').hex()[:12]}",
+        "nothing of it was kept; whoever serves it has changed or damaged it",
+    )
+
+
+async def _fetch(
+    url: str,
+    part: "_Part",
+    *,
+    watch: Watcher,
+    clock: Callable[[], float],
+    pause_s: float,
+) -> None:
+    """Fetch until all of it is there; what has come counts, so only standstills are counted."""
+    failures = 0
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
+        while True:
+            before = part.size
+            try:
+                await _fetch_once(session, url, part, watch=watch, clock=clock)
+            except _Changed:
+                part.discard()
+                why = "it changes all the time"
+            except (_Interrupted, aiohttp.ClientError, TimeoutError) as fault:
+                why = str(fault) or type(fault).__name__
+            else:
+                return
+            failures = 0 if part.size > before else failures + 1
+            if failures >= ATTEMPTS:
+                raise ArnodeError(f"{url} is not to be had: {why}", MIRROR_HINT)
+            await asyncio.sleep(pause_s * 2 ** max(0, failures - 1))
+
+
+async def _fetch_once(
+    session: aiohttp.ClientSession,
+    url: str,
+    part: "_Part",
+    *,
+    watch: Watcher,
+    clock: Callable[[], float],
+) -> None:
+    have, headers = part.size, {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if part.tag:
+            headers["If-Range"] = part.tag
+    async with session.get(url, headers=headers) as response:
+        if response.status == 416:  # there is nothing behind what is here
+            if response.headers.get("Content-Range") == f"bytes */{have}":
+                return
+            raise _Changed
+        if 400 <= response.status < 500 and response.status not in (408, 429):
+            raise ArnodeError(f"{url}: the server answers {response.status}", MIRROR_HINT)
+        if response.status not in (200, 206):
+            raise _Interrupted(f"the server answers {response.status}")
+        if response.status == 206:
+            expected = f"bytes {have}-"
+            if not response.headers.get("Content-Range", "").startswith(expected):
+                raise _Changed
+        else:
+            have = 0
+        length = response.content_length
+        total = None if length is None else have + length
+        pace = _Pace(part.path.name.removesuffix(".part"), total, watch, clock)
+        with part.open(have, tag=response.headers.get("ETag", "")) as file:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                await asyncio.to_thread(file.write, chunk)
+                have += len(chunk)
+                pace.at(have)
+        if total is not None and have < total:
+            raise _Interrupted(f"it ended after {have} of {total} bytes")
+        pace.at(have, is_last=True)
+
+
+class _Part:
+    """What has come of a file, and the ETag under which it did."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self.path = target.with_name(target.name + ".part")
+        self._tag_path = target.with_name(target.name + ".etag")
+
+    def find_target(self, sha256: bytes | None) -> bytes | None:
+        """Return the sha256 of the target if it is there and is what it should be."""
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        if not self._target.exists():
+            return None
+        found = file_digest(self._target)
+        if sha256 in (None, found):
+            return found
+        self._target.unlink()
+        return None
+
+    @property
+    def size(self) -> int:
+        """How many bytes are here."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def tag(self) -> str:
+        """What the server called the file; empty if it does not say, or only how it looks."""
+        tag = self._tag_path.read_text() if self._tag_path.exists() else ""
+        return "" if tag.startswith("W/") else tag
+
+    def open(self, size: int, *, tag: str) -> BinaryIO:
+        """Open to write behind the first `size` bytes."""
+        self._tag_path.write_text(tag)
+        file = self.path.open("r+b" if size else "wb")
+        file.seek(size)
+        return file
+
+    def copy(self, source: Path) -> None:
+        """Copy it from a folder."""
+        try:
+            opened = source.open("rb")
+        except OSError as error:
+            raise unreadable(source, error) from error
+        with opened, self.path.open("wb") as file:
+            while chunk := opened.read(_CHUNK_BYTES):
+                file.write(chunk)
+
+    def finish(self) -> None:
+        """Let it be the target, on the disk whatever happens next."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+        self.path.replace(self._target)
+        self._tag_path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Begin again."""
+        for path in (self.path, self._tag_path):
+            path.unlink(missing_ok=True)
+
+
+class _Pace:
+    """Tells how far a transfer is, not too often, and how long it will take at this pace."""
+
+    def __init__(
+        self, name: str, total: int | None, watch: Watcher, clock: Callable[[], float]
+    ) -> None:
+        self._name, self._total, self._watch, self._clock = name, total, watch, clock
+        self._marks: list[tuple[float, int]] = []
+
+    def at(self, done: int, *, is_last: bool = False) -> None:
+        """Note how much is here."""
+        now_s = self._clock()
+        if self._marks and now_s < self._marks[-1][0] + _SHOWN_EVERY_S and not is_last:
+            return
+        self._marks = [mark for mark in self._marks if mark[0] >= now_s - _RATE_OF_S]
+        self._marks.append((now_s, done))
+        (then_s, before), remaining_s = self._marks[0], None
+        if self._total is not None and done > before and now_s > then_s:
+            remaining_s = (self._total - done) * (now_s - then_s) / (done - before)
+        self._watch(
+            Transfer(
+                name=self._name, done_bytes=done, total_bytes=self._total, remaining_s=remaining_s
+            )
+        )
+
+
+def unreadable(path: Path, error: OSError) -> ArnodeError:
+    """Return the error that says that a folder which takes a server's place lacks a file."""
+    return ArnodeError(
+        f"{path} cannot be read: {error.strerror}",
+        "ARNODE_DATA_URL names a folder that lacks this file, or the wrong one",
+    )
+
+
+def _disk_fault(error: OSError, target: Path) -> ArnodeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        with suppress(OSError):
+            free = os.statvfs(target.parent)
+            return ArnodeError(
+                f"the disk is full: {free.f_bavail * free.f_frsize / 1e6:.0f} MB are free for"
+                f" {target}",
+                "make room, or set `data_dir` to a larger disk; what has come is kept",
+            )
+    return ArnodeError(
+        f"{target} cannot be written: {error.strerror}", "mend its permissions, or the disk"
+    )
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,165 @@
+"""What a task's shards are, by hash: written into its file, or found out once on this node.
+
+A task file may name shards that whoever wrote it could not look at: `[data.shards]` lists them by
+split, `vocabulary_size` says how large a vocabulary to train on the first training shard. What
+`trainer.language_model.text.pinning` finds out, a pure function of the shards' bytes, is kept as
+
+    <data_dir>/pins/<key>/pin.toml, vocabulary.tiktoken
+
+and from then on the task loads like any other. Tasks that name the same shards share a pin.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from trainer.language_model.text.token_cache import write_atomically
+from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.task_folder.fields import Fields, TomlTable, read_toml
+
+PINS: Final = "pins"  # the folder under `data_dir`
+
+_PIN_FILE = "pin.toml"
+_VOCABULARY_FILE = "vocabulary.tiktoken"
+_HOW = "1"  # raised when the same shards would make another vocabulary
+_KEY_DIGITS = 16
+_MAX_VOCABULARY = 1 << 16  # tokens are kept in 16 bits
+
+Split = Literal["training", "public", "secret"]
+
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A file of text. `name` is what it is called below the task's URL or folder."""
+
+    split: Split
+    name: str
+    sha256: bytes
+
+    @property
+    def entry(self) -> str:
+        """What the manifest calls it; shards are taken in the order of these."""
+        return f"{self.split}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpinned:
+    """Shards by name only. `task` is what commands call the task; `shards` are in order."""
+
+    task: str
+    url: str
+    shards: tuple[tuple[Split, str], ...]
+    vocabulary_size: int
+
+    @property
+    def key(self) -> str:
+        """Which pin serves: that of all tasks with these shards and this vocabulary's size."""
+        entries = (f"{split}/{name}" for split, name in self.shards)
+        said = "\n".join((_HOW, str(self.vocabulary_size), *entries))
+        return hashlib.sha256(said.encode()).hexdigest()[:_KEY_DIGITS]
+
+    @property
+    def first(self) -> str:
+        """The first training shard."""
+        return next(name for split, name in self.shards if split == "training")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All shards, the first training shard before the others."""
+        return (self.first, *(name for _, name in self.shards if name != self.first))
+
+
+def listed_shards(hashes: Fields) -> tuple[Shard, ...]:
+    """Return the shards that `[data.sha256]` lists as "split/name", in order."""
+    shards: list[Shard] = []
+    for entry in sorted(hashes.names()):
+        written, _, name = entry.partition("/")
+        split = next((one for one in SPLITS if one == written), None)
+        if split is None or not name:
+            raise hashes.error(entry, "names no split", f"write {'/…, '.join(SPLITS)}/…")
+        shard = Shard(split=split, name=name, sha256=hashes.digest(entry))
+        if any(shard.name == one.name or shard.sha256 == one.sha256 for one in shards):
+            raise hashes.error(entry, "names one shard twice", "a shard belongs to one split")
+        shards.append(shard)
+    for split in SPLITS:
+        if all(shard.split != split for shard in shards):
+            raise hashes.error(f'"{split}/…"', "is missing", "each split needs a shard of its own")
+    return tuple(shards)
+
+
+def read_unpinned(data: Fields, *, task: str) -> Unpinned:
+    """Read a `[data]` section that names its shards without their hashes."""
+    for name in ("vocabulary", "sha256"):
+        if data.has(name):
+            raise data.error(name, "stands beside shards", "shards are listed by name or by hash")
+    data.one_of("recipe", ("shards",))
+    lists = data.section("shards")
+    shards: list[tuple[Split, str]] = []
+    for split in SPLITS:
+        for name in lists.texts(split):
+            if any(name == other for _, other in shards):
+                raise lists.error(split, f"names {name} again", "a shard belongs to one split")
+            shards.append((split, name))
+    lists.finish()
+    return Unpinned(
+        task=task,
+        url=data.text("url"),
+        shards=tuple(sorted(shards)),
+        vocabulary_size=data.whole("vocabulary_size", low=257, high=_MAX_VOCABULARY),
+    )
+
+
+def find_pin(unpinned: Unpinned, data_dir: Path) -> Path | None:
+    """Return the folder of the pin, if there is one."""
+    folder = data_dir / PINS / unpinned.key
+    return folder if (folder / _PIN_FILE).is_file() else None
+
+
+def with_pin(data: Fields, folder: Path) -> Fields:
+    """Return a section that names its shards as if it had said what the pin says."""
+    given: TomlTable = {
+        name: value
+        for name, value in data.table.items()
+        if name not in ("shards", "vocabulary_size")
+    }
+    return Fields(data.path, {**given, **read_toml(folder / _PIN_FILE)}, data.prefix)
+
+
+def write_pin(
+    unpinned: Unpinned, digests: Mapping[str, bytes], vocabulary: Vocabulary, *, data_dir: Path
+) -> None:
+    """Keep what was found out: `digests` by name. A reader finds all of it or nothing.
+
+    One process at a time; what an earlier one left behind goes.
+    """
+    folder = data_dir / PINS / unpinned.key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (folder, *folder.parent.glob(f".{unpinned.key}-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{unpinned.key}-"))
+    lines = [
+        "# Made by `arnode task prepare`: what these shards are. Remove the folder to look again.",
+        f'vocabulary = "{_VOCABULARY_FILE}"',
+        "",
+        "[sha256]",
+        *(f'"{split}/{name}" = "{digests[name].hex()}"' for split, name in unpinned.shards),
+        "",
+    ]
+    try:
+        write_atomically(made / _VOCABULARY_FILE, vocabulary.file_bytes)
+        write_atomically(made / _PIN_FILE, "\n".join(lines).encode())
+        made.replace(folder)
+        at = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(at)
+        finally:
+            os.close(at)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

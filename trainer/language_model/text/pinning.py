@@ -1,0 +1,104 @@
+"""Finds out what an unpinned task's shards are: their hashes, and the vocabulary to train on them.
+
+Hashes are those that the source tells beforehand, so that only the first training shard need be
+fetched; what it does not tell is fetched and hashed. Killed at any moment, the next call goes on:
+what has come is kept, and the pin is written last and at once. Two nodes that are served the same
+bytes make the same pin, so the same task; other bytes make another.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from trainer.language_model.text.patience import one_at_a_time, waited
+from trainer.language_model.text.pin import PINS, Unpinned, find_pin, write_pin
+from trainer.language_model.text.shards import (
+    fetch_shard,
+    fetch_unknown,
+    keep_shard,
+    read_documents,
+)
+from trainer.language_model.text.vocabulary import train_vocabulary
+from trainer.language_model.text.windows import Progress
+
+# As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
+# some thousand merges, and a first run would wait for it.
+DOCUMENT_CHARACTERS: Final = 10_000
+VOCABULARY_CHARACTERS: Final = 200_000_000
+
+
+def pin_shards(
+    unpinned: Unpinned, *, data_dir: Path, data_url: str | None, progress: Progress
+) -> None:
+    """Find out what shards are, unless that is known here.
+
+    `data_url` is the setting: a URL or folder that takes the place of the task's own.
+
+    Raises:
+        ArnodeError: a shard is not to be had.
+        ConfigurationError: a shard cannot serve.
+    """
+    with one_at_a_time(data_dir / PINS / f"{unpinned.key}.lock", progress):
+        if find_pin(unpinned, data_dir) is None:
+            _pin(unpinned, data_url or unpinned.url, data_dir, progress)
+
+
+def _pin(unpinned: Unpinned, source: str, data_dir: Path, progress: Progress) -> None:
+    from trainer.language_model.text.announced import announced  # aiohttp
+
+    progress("asking what the shards are", 0.0)
+    digests = waited(
+        announced(source, unpinned.names), lambda: progress("asking what the shards are", 0.0)
+    )
+    unknown: dict[str, Path] = {}
+    missing = [name for name in unpinned.names if name not in digests]
+    for number, name in enumerate(missing):
+
+        def of_all(what: str, share: float, *, number: int = number) -> None:
+            said = f"shard {number + 1} of {len(missing)}: {what}"
+            progress(said, (number + share) / len(missing))
+
+        unknown[name], digests[name] = fetch_unknown(
+            name, source=source, data_dir=data_dir, progress=of_all
+        )
+    first = unknown.get(unpinned.first) or fetch_shard(
+        unpinned.first,
+        digests[unpinned.first],
+        source=source,
+        data_dir=data_dir,
+        progress=progress,
+    )
+    _refuse_twins(digests)
+    documents = _beginning(first, unpinned.first, progress)
+    vocabulary = train_vocabulary(documents, unpinned.vocabulary_size)
+    for name, path in unknown.items():
+        keep_shard(path, name, digests[name], data_dir=data_dir)
+    write_pin(unpinned, digests, vocabulary, data_dir=data_dir)
+
+
+def _beginning(path: Path, name: str, progress: Progress) -> Iterator[str]:
+    """Yield the documents that the vocabulary is trained on."""
+    left = VOCABULARY_CHARACTERS
+    for documents, share in read_documents(path, name):
+        progress(f"reading {name} for the vocabulary", share)
+        for document in documents:
+            beginning = document[: min(left, DOCUMENT_CHARACTERS)]
+            yield beginning
+            left -= len(beginning)
+            if not left:
+                return
+    if left == VOCABULARY_CHARACTERS:
+        raise ConfigurationError(
+            f"there is no text in {name}", "name a training shard whose column `text` holds some"
+        )
+
+
+def _refuse_twins(digests: Mapping[str, bytes]) -> None:
+    seen: dict[bytes, str] = {}
+    for name, digest in digests.items():
+        other = seen.setdefault(digest, name)
+        if other != name:
+            raise ConfigurationError(
+                f"{other} and {name} are the same file", "a shard belongs to one split"
+            )

@@ -1,0 +1,244 @@
+"""Finds pieces of a text that a sandbox could read elsewhere: 64-byte windows in visible files.
+
+A text that also lies in, say, a package's documentation is no secret split. A shared window of 64
+bytes contains a block of 32 bytes that begins at a multiple of 32 in the file, so every aligned
+block of the files is looked up by hash among the text's windows of 32 bytes at any offset, and
+what agrees is compared byte by byte. One pass over the files; numpy, no index on disk.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_BYTES: Final = 64
+MAX_HITS: Final = 100  # enough to say where a text lies
+
+# Blanks, dashes, zeros and the like are everywhere and tell nothing about a text: a model predicts
+# them without having seen the file. So blocks with fewer distinct bytes do not count.
+MIN_DISTINCT_BYTES: Final = 8
+
+_BLOCK = 32
+_PIECE_BYTES = 16 << 20
+_FILE_FILTER_BITS = 27  # 128 MiB of booleans; 20 MB of text leave 14 % of them true
+_TEXT_FILTER_BITS = 26
+_TEXT_CHUNK = 1 << 20
+# Odd constants without structure, one for each 64-bit word of a block (and one to mix).
+_MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
+
+Progress = Callable[[str, float], None]
+Bytes = NDArray[np.uint8]  # [length of a text]
+Hashes = NDArray[np.uint64]  # [blocks], or [windows] of a text
+Numbers = NDArray[np.int64]  # [blocks]: which of them
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWindow:
+    """A file, and where in the text a window begins that lies in it as well."""
+
+    path: Path
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """Whole blocks of a file from `start` on; numbered from `first_block` on, over all pieces."""
+
+    path: Path
+    start: int
+    content: bytes
+    first_block: int
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """Blocks of the files that may occur in the text: hash, number, and where each piece begins."""
+
+    hashes: list[Hashes] = field(default_factory=list)
+    blocks: list[Numbers] = field(default_factory=list)
+    pieces: list[tuple[int, Path, int]] = field(default_factory=list)
+
+
+def shared_windows(
+    text: bytes,
+    roots: Sequence[Path],
+    *,
+    window: int = WINDOW_BYTES,
+    at_most: int = MAX_HITS,
+    progress: Progress = lambda _what, _share: None,
+) -> list[SharedWindow]:
+    """Return windows of the text that lie in the files below `roots`, each with one such file.
+
+    At most `at_most`, in the order of the text; of a long passage every part that holds an aligned
+    block of the file is named. Files that cannot be read are passed over: a sandbox cannot read
+    them either. Memory: about 0.5 GB for 20 MB.
+    """
+    if window < 2 * _BLOCK:
+        raise ValueError(f"a window of {window} bytes need not contain an aligned block")
+    if len(text) < window:
+        return []
+    letters = np.frombuffer(text, dtype=np.uint8)
+    candidates = _scan_files(letters, _readable_files(roots), window, progress)
+    hits: list[SharedWindow] = []
+    for hit in _verified(text, letters, candidates, window):
+        hits.append(hit)
+        if len(hits) == at_most:
+            break
+    return hits
+
+
+def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
+    """Return the regular files with their sizes, each once whatever its links."""
+    files: dict[tuple[int, int], tuple[Path, int]] = {}
+    for root in roots:
+        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+            if path.is_file() and os.access(path, os.R_OK):
+                status = path.stat()
+                files.setdefault((status.st_dev, status.st_ino), (path, status.st_size))
+    return list(files.values())
+
+
+def _scan_files(
+    letters: Bytes, files: list[tuple[Path, int]], window: int, progress: Progress
+) -> _Candidates:
+    """Keep every block whose hash is, to 27 bits, that of some window of the text."""
+    may_occur = np.zeros(1 << _FILE_FILTER_BITS, dtype=np.bool_)
+    for _, hashes in _text_hashes(letters):
+        may_occur[_top_bits(hashes, _FILE_FILTER_BITS)] = True
+    candidates = _Candidates()
+    total, done = max(1, sum(size for _, size in files)), 0
+    for pieces in _batches(files, window):
+        hashes = _block_hashes(pieces)
+        kept = np.flatnonzero(may_occur[_top_bits(hashes, _FILE_FILTER_BITS)])
+        candidates.hashes.append(hashes[kept])
+        candidates.blocks.append(kept + pieces[0].first_block)
+        candidates.pieces += [(piece.first_block, piece.path, piece.start) for piece in pieces]
+        done += sum(len(piece.content) for piece in pieces)
+        progress("comparing the text with what a sandbox can read", min(1.0, done / total))
+    return candidates
+
+
+def _batches(files: list[tuple[Path, int]], window: int) -> Iterator[list[_Piece]]:
+    """Yield pieces in batches of about 16 MiB: numpy calls cost more than small files do."""
+    batch: list[_Piece] = []
+    size = blocks = 0
+    for path, file_size in files:
+        if file_size < window:
+            continue
+        for start, content in _contents(path):
+            batch.append(_Piece(path=path, start=start, content=content, first_block=blocks))
+            blocks += len(content) // _BLOCK
+            size += len(content)
+            if size >= _PIECE_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield a file's whole blocks; what is left at its end cannot begin an aligned block."""
+    start = 0
+    with path.open("rb") as file:
+        while content := file.read(_PIECE_BYTES):
+            yield start, content[: len(content) // _BLOCK * _BLOCK]
+            start += len(content)
+
+
+def _block_hashes(pieces: list[_Piece]) -> Hashes:
+    joined = b"".join([piece.content for piece in pieces])
+    words = np.frombuffer(joined, dtype="<u8").reshape(-1, 4)
+    return _mixed([words[:, 0], words[:, 1], words[:, 2], words[:, 3]])
+
+
+def _text_hashes(letters: Bytes) -> Iterator[tuple[int, Hashes]]:
+    """Yield (offset, hashes of the 32-byte windows from there on), a chunk at a time."""
+    last = len(letters) - _BLOCK + 1
+    for start in range(0, last, _TEXT_CHUNK):
+        count = min(_TEXT_CHUNK, last - start)
+        part = letters[start : start + count + _BLOCK - 1]
+        words = np.empty(len(part) - 7, dtype=np.uint64)  # the 8 bytes at every offset
+        for shift in range(8):
+            whole = (len(part) - shift) // 8 * 8
+            words[shift::8] = np.frombuffer(part[shift : shift + whole].tobytes(), dtype="<u8")
+        yield start, _mixed([words[at : at + count] for at in (0, 8, 16, 24)])
+
+
+def _mixed(words: list[Hashes]) -> Hashes:
+    """Return a 64-bit hash of four words each; overflow is meant."""
+    hashes = words[0] * np.uint64(_MULTIPLIERS[0])
+    for word, multiplier in zip(words[1:], _MULTIPLIERS[1:], strict=True):
+        hashes ^= hashes >> np.uint64(29)
+        hashes += word
+        hashes *= np.uint64(multiplier)
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= np.uint64(_MULTIPLIERS[0])
+    return hashes
+
+
+def _top_bits(hashes: Hashes, bits: int) -> Numbers:
+    return (hashes >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def _low_bits(hashes: Hashes, bits: int) -> Numbers:
+    """Other bits than the first filter looked at, or this one would let pass what that one did."""
+    return (hashes & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+def _verified(
+    text: bytes, letters: Bytes, candidates: _Candidates, window: int
+) -> Iterator[SharedWindow]:
+    """Yield the candidates that lie in a whole shared window."""
+    if not candidates.hashes:
+        return
+    hashes = np.concatenate(candidates.hashes)
+    order = np.argsort(hashes, kind="stable")
+    hashes, blocks = hashes[order], np.concatenate(candidates.blocks)[order]
+    first_blocks = np.array([first for first, _, _ in candidates.pieces])
+    for offset, low, high in _agreeing(letters, hashes):
+        for block in blocks[low:high].tolist():
+            first, path, start = candidates.pieces[
+                int(np.searchsorted(first_blocks, block, side="right")) - 1
+            ]
+            position = start + (block - first) * _BLOCK
+            before = _shared_before(text, offset, path, position, window)
+            if before is not None:
+                yield SharedWindow(path, offset - before)
+                break
+
+
+def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
+    """Yield (offset in the text, range of the sorted hashes equal to the window's there)."""
+    may_agree = np.zeros(1 << _TEXT_FILTER_BITS, dtype=np.bool_)
+    may_agree[_low_bits(hashes, _TEXT_FILTER_BITS)] = True
+    for start, text_hashes in _text_hashes(letters):
+        offsets = np.flatnonzero(may_agree[_low_bits(text_hashes, _TEXT_FILTER_BITS)])
+        low = np.searchsorted(hashes, text_hashes[offsets], side="left")
+        high = np.searchsorted(hashes, text_hashes[offsets], side="right")
+        for at in np.flatnonzero(high > low).tolist():
+            offset = start + int(offsets[at])
+            if len(np.unique(letters[offset : offset + _BLOCK])) >= MIN_DISTINCT_BYTES:
+                yield offset, int(low[at]), int(high[at])
+
+
+def _shared_before(text: bytes, offset: int, path: Path, position: int, window: int) -> int | None:
+    """Return how far before the block the shared passage begins, if it is a window long."""
+    reach = window - _BLOCK
+    back = min(reach, offset, position)
+    with path.open("rb") as file:
+        file.seek(position - back)
+        theirs = file.read(back + _BLOCK + reach)
+    ours = text[offset - back : offset + _BLOCK + reach]
+    if ours[back : back + _BLOCK] != theirs[back : back + _BLOCK]:
+        return None  # two blocks of one hash
+    before = after = 0
+    while before < back and ours[back - before - 1] == theirs[back - before - 1]:
+        before += 1
+    end = back + _BLOCK
+    while end + after < min(len(ours), len(theirs)) and ours[end + after] == theirs[end + after]:
+        after += 1
+    return before if before + _BLOCK + after >= window else None

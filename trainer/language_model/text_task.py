@@ -1,0 +1,103 @@
+"""A language-model task of somebody's own text: `arnode start --text PATH`.
+
+The task is a folder of its own under `data_dir` that extends `tiny` and gives another name,
+vocabulary and data, so that it is loaded like any other from then on. Private by default: its
+manifest holds hashes only, and nothing of it is announced.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import UsageError
+from trainer.language_model.data import tokens_of
+from trainer.language_model.text.splits import TextSplits, read_splits
+from trainer.language_model.text.token_cache import write_atomically
+from trainer.language_model.text.unseen import MAX_SEEN_SHARE
+from trainer.language_model.text.vocabulary import Vocabulary, train_vocabulary
+from trainer.task_folder.folder import OWN_TASKS, TASK_FILE
+
+# A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.
+_VOCABULARY_SIZE: Final = 1024
+_VOCABULARY_TEXT_BYTES: Final = 8_000_000
+_CONTEXT: Final = 128
+_MAX_ROWS: Final = 512
+_VOCABULARY_FILE: Final = "vocabulary.tiktoken"
+
+_TASK_FILE_TEXT = """\
+# Made by `arnode start --text`. Everything that is not given here is that of `tiny`.
+extends = "tiny"
+name = {name}
+version = 1
+title = {title}
+private = true
+
+[data]
+recipe = "text"
+path = {path}
+vocabulary = "{vocabulary}"
+context = {context}
+rows = {rows}
+
+[data.sha256]
+text = "{digest}"
+"""
+
+
+def make_text_task(path: Path, *, data_dir: Path) -> str:
+    """Make the task of a text file, or of a folder of them, and return its name.
+
+    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
+    """
+    path = path.expanduser().resolve()
+    if not path.exists():
+        raise UsageError(f"{path}: there is nothing", "give a text file or a folder of them")
+    splits = read_splits(path)
+    vocabulary = train_vocabulary(_beginning(splits.training), _VOCABULARY_SIZE)
+    name = task_name(path, splits.digest)
+    folder = data_dir / OWN_TASKS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _VOCABULARY_FILE, vocabulary.file_bytes)
+    content = _TASK_FILE_TEXT.format(
+        name=_quoted(name),
+        title=_quoted(f"A small GPT on the text of {path.name}"),
+        path=_quoted(str(path)),
+        vocabulary=_VOCABULARY_FILE,
+        context=_CONTEXT,
+        rows=_rows(vocabulary, splits),
+        digest=splits.digest.hex(),
+    )
+    write_atomically(folder / TASK_FILE, content.encode())
+    return name
+
+
+def task_name(path: Path, digest: bytes) -> str:
+    """Return `text-<stem>-<8 hex digits of the text's hash>`."""
+    stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:30].strip("-")
+    return f"text-{stem or 'own'}-{digest.hex()[:8]}"
+
+
+def _beginning(blocks: Sequence[str]) -> list[str]:
+    """Return blocks of about `_VOCABULARY_TEXT_BYTES`; never of a validation split."""
+    beginning: list[str] = []
+    size = 0
+    for block in blocks:
+        beginning.append(block)
+        size += len(block)
+        if size >= _VOCABULARY_TEXT_BYTES:
+            break
+    return beginning
+
+
+def _rows(vocabulary: Vocabulary, splits: TextSplits) -> int:
+    """Return how many rows both validation splits can fill, should some have to stay unscored."""
+    size = _CONTEXT + 1
+    smaller = min(len(tokens_of(vocabulary, part)) for part in (splits.public, splits.secret))
+    return min(_MAX_ROWS, int(smaller // size * (1 - MAX_SEEN_SHARE)))
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML string: JSON's escapes are TOML's as well."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""What every kind of task shares of a run: clocks, costs, ceilings, outcomes."""

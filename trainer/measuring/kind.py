@@ -1,0 +1,190 @@
+"""What a kind of task is to everybody else: it prepares tasks, runs sources, scores their products.
+
+    prepare   once, before any run: the task's data on this machine
+    run       a source works in a sandbox, under the node's clock; what it made comes out as bytes
+    score     these bytes are judged, in sandboxes that no process of that run ever was in
+
+The runner (`trainer.runner`) decides what each may cost, waits for idle minutes and repeats a run
+that others disturbed. It knows no kind by name, and looks into nothing that a run made or answered.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
+from protocol.runs import Audit
+from protocol.source import Source
+from trainer.cards.cards import Card
+from trainer.host.device import Device
+from trainer.measuring.cost import Cost
+from trainer.measuring.outcome import Answers, BaselineCost, Meter
+from trainer.sandbox.compiled import CompiledCode
+from trainer.task_folder.task import NotPreparedError, Reader, Task
+
+if TYPE_CHECKING:
+    from trainer.cards.watch import CardWatch
+
+Progress: TypeAlias = Callable[[str, float], None]  # what is done, and how much of it: 0 to 1
+
+
+class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated when it is
+    """A run got as far as data that are still on their way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run as it was asked for. `ceiling` is what it may cost.
+
+    `split` is the key of the secret split that it shares with others, None for one of its own.
+    `needs_audit` is asked with (public, secret) in 1e-9 units; `incumbent` is what an audit holds
+    answers against, None for the baseline's.
+    """
+
+    source: Source
+    seed: int
+    split: bytes | None
+    needs_audit: Callable[[int, int], bool]
+    incumbent: Answers | None
+    ceiling: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """What a run's product is worth: metrics in 1e-9 units, as coarse as their kind lets them out.
+
+    `answers` are those that the public metric was computed from.
+    """
+
+    answers: Answers
+    public_nano: int
+    secret_nano: int
+    audit: Audit | None
+
+
+class Prepared(Protocol):
+    """A task's data on this machine. Only `load_rest` changes it.
+
+    `floor_nano`: what no candidate can beat, in 1e-9 units of the metric, if that is known.
+    `pool_bytes`: how much text secret splits are drawn from, None if each is made anew;
+    `is_pool_public` says whether anybody can get it.
+    """
+
+    floor_nano: int | None
+    pool_bytes: int | None
+    is_pool_public: bool
+
+    @property
+    def scored_bytes(self) -> int:
+        """How many bytes the public split stands for."""
+
+    @property
+    def training_size(self) -> int:
+        """How many pieces to train on are here; what a piece is, its kind says."""
+
+    @property
+    def size(self) -> str:
+        """How much there is, in words."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is here. What is scored always is."""
+
+    def load_rest(self, progress: Progress) -> None:
+        """Load what is to come. Raises what `prepare` raises; another call then goes on."""
+
+
+class Measuring(Protocol):
+    """Runs sources of one task on one device, and scores what they made.
+
+    `watch` is the card's, while there is one. `baseline_cost` is None until the first scored run,
+    the baseline's; `budget_tokens` is 0 where the budget is one of seconds.
+    """
+
+    watch: "CardWatch | None"
+    baseline_cost: BaselineCost | None
+
+    @property
+    def budget_tokens(self) -> int:
+        """The budget in tokens, 0 if it is one of seconds."""
+
+    @property
+    def metric_tolerance(self) -> float:
+        """How far its audits may be off, in the metric's unit; 0 before there is a baseline."""
+
+    async def run(self, request: Request, meter: Meter) -> bytes:
+        """Return what a source makes.
+
+        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
+        data would have been needed than have come.
+        """
+
+    async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
+        """Return what a product is worth. Raises RunFailed.
+
+        From `meter.has_rows` on nothing may be repeated: somebody has seen what is scored.
+        """
+
+    async def grown(self) -> None:
+        """Wait until what a run asked for in vain is there."""
+
+    async def completed(self) -> None:
+        """Wait until all data are there."""
+
+    async def close(self) -> None:
+        """End what waits for a run."""
+
+
+class Kind(Reader, Protocol):
+    """A kind of task, which a manifest's `kind` names. `harness` is as `Profile` has it."""
+
+    @property
+    def harness(self) -> str:
+        """The folder whose `boot.py` is the first program in its sandboxes."""
+
+    def settle(
+        self,
+        unsettled: NotPreparedError,
+        *,
+        data_dir: Path,
+        data_url: str | None,
+        progress: Progress,
+    ) -> None:
+        """Find out what a task's data are, after which it can be read. Raises ArnodeError."""
+
+    def has_first(self, task: Task, *, data_dir: Path) -> bool:
+        """Say whether `prepare` has nothing to fetch."""
+
+    def prepare(
+        self,
+        task: Task,
+        *,
+        data_dir: Path,
+        progress: Progress,
+        data_url: str | None,
+        visible: Sequence[Path] | None,
+    ) -> Prepared:
+        """Return what a first run needs of a task's data, made on first use and kept in `data_dir`.
+
+        `data_url` takes the place of where the task has its data from; `visible` are the files in
+        which nothing that is scored may lie (default: all that sandboxes show). Raises ArnodeError.
+        """
+
+    def card_fault(self, card: Card) -> ArnodeError | None:
+        """Return why this kind's runs cannot use a card; None if they can."""
+
+    def check(self, manifest: TaskManifest) -> None:
+        """Raise ConfigurationError for a task that cannot be measured here."""
+
+    def measuring(
+        self,
+        task: Task,
+        data: Prepared,
+        *,
+        device: Device,
+        compiled: CompiledCode | None,
+        audit_key: bytes,
+    ) -> Measuring:
+        """Return what runs and scores sources of a task on a device."""

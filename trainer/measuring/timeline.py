@@ -1,0 +1,104 @@
+"""When each stage of a run began and ended, by this side's clock: where the seconds go.
+
+train   spawn, import (ahead of the run, in a spare), build (compiling and warming up on dummy
+        tokens), train (what counts: from handing over the data), export (of the weights)
+claim   spawn, import, load (of the weights), score
+audit   the same
+train   attempt (at training, that others on the machine disturbed: another stands), baseline (timed
+        on a machine as loaded as it is, for what the run may cost there)
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from trainer.sandbox.profile import Start
+
+Part: TypeAlias = Literal["train", "claim", "audit"]
+StageName: TypeAlias = Literal[
+    "spawn", "import", "build", "train", "export", "load", "score", "attempt", "baseline"
+]
+AHEAD: frozenset[StageName] = frozenset({"spawn", "import"})  # in a spare, while another trains
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of one of a run's sandboxes; times are in milliseconds since 1970."""
+
+    part: Part
+    name: StageName
+    start_ms: int
+    end_ms: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether the device trained meanwhile, with the clock of the budget running."""
+        return self.name == "train"
+
+
+class Timeline:
+    """The stages of one run. `clock` is in seconds from anywhere, `epoch_s` its zero since 1970."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, epoch_s: float | None = None
+    ) -> None:
+        self._clock = clock
+        # Taken once: a clock that somebody sets must not tear a run's stages apart.
+        self._epoch_s = time.time() - clock() if epoch_s is None else epoch_s
+        self._stages: list[Stage] = []
+        self._open: dict[Part, tuple[StageName, float]] = {}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What has ended so far, in the order it began."""
+        return in_order(self._stages)
+
+    def started(self, part: Part, start: Start) -> None:
+        """Note how a sandbox came to be, which may be long before it was needed."""
+        self.add(part, "spawn", start.asked_s, start.spawned_s)
+        self.add(part, "import", start.spawned_s, start.warm_s)
+
+    def enter(self, part: Part, name: StageName) -> None:
+        """Begin a stage, and end the one before it of the same sandbox."""
+        self.leave(part)
+        self._open[part] = (name, self._clock())
+
+    def leave(self, part: Part) -> None:
+        """End the stage that a sandbox is in, if it is in one."""
+        if part in self._open:
+            name, start_s = self._open.pop(part)
+            self.add(part, name, start_s, self._clock())
+
+    def add(self, part: Part, name: StageName, start_s: float, end_s: float) -> None:
+        """Note a stage that is over, from when to when by the clock."""
+        start_ms, end_ms = (round(1000 * (self._epoch_s + at_s)) for at_s in (start_s, end_s))
+        self._stages.append(Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms))
+
+
+def in_order(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """Return stages in the order they began."""
+    return tuple(sorted(stages, key=lambda one: (one.start_ms, one.end_ms)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How much of a stretch of runs counted; `gaps_ms` lie between one counted stage and the next.
+
+    The stretch goes from where the first counted stage begins to where the last one begins: each
+    run with all that it takes until the next may train.
+    """
+
+    share: float
+    gaps_ms: tuple[int, ...]
+
+
+def counted(stages: Iterable[Stage]) -> Counted | None:
+    """Return how much of some runs on one device counted; None of fewer than two runs."""
+    trained = sorted((one.start_ms, one.end_ms) for one in stages if one.counts)
+    if len(trained) < 2 or trained[-1][0] == trained[0][0]:
+        return None
+    busy_ms = sum(min(end, after) - start for (start, end), (after, _) in pairwise(trained))
+    gaps_ms = (max(0, after - end) for (_, end), (after, _) in pairwise(trained))
+    return Counted(share=busy_ms / (trained[-1][0] - trained[0][0]), gaps_ms=tuple(gaps_ms))

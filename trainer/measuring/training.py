@@ -1,0 +1,198 @@
+"""A run's training: once more in an idle minute, where others on the machine disturbed it.
+
+Nothing is scored by then. But a script knows what it has trained, and could end late on purpose
+whenever that is bad. So what took too long and is trained again has to come to the same weights,
+bit by bit: that shows what a source costs where nobody disturbs it, and draws nothing anew.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from protocol.source import Source
+from trainer.measuring.cost import UNLIMITED
+from trainer.measuring.host_load import NOTICEABLE
+from trainer.measuring.idle import Idle, idle_minute
+from trainer.measuring.kind import Measuring, NotThereYet, Request
+from trainer.measuring.metering import RunFailed, too_much
+from trainer.measuring.outcome import Meter
+from trainer.measuring.pace import Pace
+from trainer.measuring.timeline import Timeline
+
+_REPETITIONS = 2
+PATIENCE_S = 1800.0  # on a machine that is never idle a run ends as it stands
+
+
+class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
+    """A run was waiting for an idle minute when somebody asked for the end of the session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """What a training came to: its product, or why there is none.
+
+    `request` has the ceilings that it was held against; `span_s` is from when to when it took, by
+    `time.monotonic`. `is_contended`: others disturbed it, or the one before it.
+    """
+
+    request: Request
+    meter: Meter
+    span_s: tuple[float, float]
+    product: bytes = b""
+    failed: RunFailed | None = None
+    is_contended: bool = False
+
+    @property
+    def digest(self) -> bytes:
+        """What tells its product from others."""
+        return hashlib.sha256(self.product).digest()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it took more than its ceiling.
+
+        Where others disturbed it, also if it left the start of scoring, which counts as training,
+        less room there than that may take: after a row it is too late to try again.
+        """
+        ceiling, start_s = self.request.ceiling, 0.0
+        if self.meter.others_share > NOTICEABLE:
+            start_s = ceiling.first_claim_s
+        return self.meter.train_s + start_s > ceiling.train_s
+
+
+class Training:
+    """Trains the runs of one device.
+
+    `is_card_used` says whether others used the card since it was last asked, if there is one;
+    `patience_s` is how long a run waits in all.
+    """
+
+    def __init__(
+        self,
+        stages: Measuring,
+        *,
+        baseline: Source,
+        is_card_used: Callable[[], bool],
+        patience_s: float,
+    ) -> None:
+        self.on_wait: Callable[[], None] = lambda: None  # told when a run begins to wait
+        self._stages = stages
+        self._baseline = baseline
+        self._is_card_used = is_card_used
+        self._patience_s = patience_s
+        self._is_hurried = asyncio.Event()
+        self._was_in_vain = False  # the last wait for a card
+
+    def hurry(self) -> None:
+        """Let no run wait for an idle minute any more: it raises PutOff."""
+        self._is_hurried.set()
+
+    async def run(
+        self, request: Request, pace: Pace | None, on_trained: Callable[[], None], aside: Timeline
+    ) -> Trained:
+        """Train a source; `aside` is told of what does not stand.
+
+        `on_trained` is called whenever another run may train. Raises PutOff.
+        """
+        if request.source.tree != self._baseline.tree:
+            # A script could ask for more than is there, and so choose to be repeated.
+            await self._stages.completed()
+        ends_s = time.monotonic() + self._patience_s
+        if self._is_card_used():
+            await self._wait_for_card(ends_s, on_trained)
+        trained = await self._once(request, on_trained)
+        for _ in range(_REPETITIONS):
+            if trained.failed or not trained.meter.is_contended:
+                break
+            if not await self._wait_for_card(ends_s, on_trained):
+                break
+            aside.add("train", "attempt", *trained.span_s)
+            trained = await self._once(request, on_trained)
+        if pace is None or trained.failed or not trained.is_over:
+            return trained
+        return await self._excused(trained, pace, ends_s, on_trained, aside)
+
+    async def _excused(
+        self,
+        first: Trained,
+        pace: Pace,
+        ends_s: float,
+        on_trained: Callable[[], None],
+        aside: Timeline,
+    ) -> Trained:
+        """Hold what took too long on a loaded machine against what is fair."""
+        first = replace(first, request=await self._as_loaded(first, pace, aside), is_contended=True)
+        if not first.is_over:
+            return first
+        alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
+        for _ in range(_REPETITIONS):
+            if not await self._wait(Idle(), ends_s, on_trained):
+                break
+            aside.add("train", "attempt", *last.span_s)
+            last = await self._once(alone, on_trained)
+            if last.failed is None and last.digest != first.digest:
+                return _failed(last, "; trained again in a quiet minute it gave other weights")
+            if last.failed or not last.is_over:
+                return replace(last, is_contended=True)
+        return _failed(last)
+
+    async def _as_loaded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
+        """Return the request with the ceiling of a baseline timed on a machine as loaded."""
+        share = trained.meter.others_share
+        if not pace.knows_training(share):
+            request = replace(trained.request, source=self._baseline, ceiling=UNLIMITED)
+            timed = await self._once(request, lambda: None)
+            aside.add("train", "baseline", *timed.span_s)
+            if timed.failed is None:
+                pace.learn_training(timed.meter.others_share, timed.meter.train_s)
+        return replace(trained.request, ceiling=pace.ceiling(share))
+
+    async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
+        """Train once; again if data were on their way, which only the baseline's runs meet."""
+        while True:
+            meter, began_s, product = Meter(), time.monotonic(), b""
+            failed: RunFailed | None = None
+            try:
+                product = await self._stages.run(request, meter)
+            except RunFailed as failure:
+                failed = failure
+            except NotThereYet:
+                on_trained()
+                await self._stages.grown()
+                continue
+            return Trained(
+                request=request,
+                meter=meter,
+                span_s=(began_s, time.monotonic()),
+                product=product,
+                failed=failed,
+            )
+
+    async def _wait_for_card(self, ends_s: float, on_trained: Callable[[], None]) -> bool:
+        """Wait until others leave the card alone.
+
+        After a wait in vain none is begun: they may use it for days, and runs go on beside them.
+        """
+        if self._was_in_vain and self._is_card_used():
+            return False
+        idle = Idle(others=lambda: 0.0, is_card_used=self._is_card_used)
+        is_idle = await self._wait(idle, ends_s, on_trained)
+        self._was_in_vain = not is_idle
+        return is_idle
+
+    async def _wait(self, idle: Idle, ends_s: float, on_trained: Callable[[], None]) -> bool:
+        """Let other runs train until an idle minute has passed, or the patience has."""
+        on_trained()
+        self.on_wait()
+        is_idle = await idle_minute(idle, ends_s, self._is_hurried)
+        if self._is_hurried.is_set():
+            raise PutOff
+        return is_idle
+
+
+def _failed(trained: Trained, why: str = "") -> Trained:
+    too_long = too_much(trained.request.ceiling.train_s, "training", by_clock=False)
+    failed = RunFailed("timeout", f"{too_long}{why}")
+    return replace(trained, failed=failed, is_contended=True)

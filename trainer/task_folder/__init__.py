@@ -1,0 +1,1 @@
+"""What a task's folder says: its files, knobs, moves and published findings."""

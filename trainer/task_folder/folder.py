@@ -1,0 +1,98 @@
+"""Where a task's files lie: its own folder, and those of the tasks that it extends.
+
+A folder may say `extends = "tiny"`: it then inherits every field, section and file of that task
+that it does not give itself. What the fields mean is not known here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError, UsageError
+from trainer.task_folder.fields import Fields, nearest, read_toml
+
+TASK_FILE: Final = "task.toml"
+OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-text tasks
+
+BUILTIN_FOLDER: Final = Path(__file__).parents[1] / "tasks"
+_MAX_EXTENDS = 3
+
+
+def builtin_tasks() -> tuple[str, ...]:
+    """Return the names of the tasks that come with arnode."""
+    return tuple(sorted(path.parent.name for path in BUILTIN_FOLDER.glob(f"*/{TASK_FILE}")))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFolder:
+    """The folders to look for a task's files in, nearest first."""
+
+    folders: tuple[Path, ...]
+
+    @property
+    def called(self) -> str:
+        """What commands call the task: its name if it comes with arnode, else its folder."""
+        own = self.folders[0]
+        return own.name if own.parent == BUILTIN_FOLDER else str(own)
+
+    def with_nearer(self, folder: Path) -> "TaskFolder":
+        """Return this with a folder that goes before all others."""
+        return TaskFolder((folder, *self.folders))
+
+    def locate(self, fields: Fields, name: str) -> Path:
+        """Return where a file is that `fields` name. Raises ConfigurationError if outside."""
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise fields.error(name, "lies outside the task's folder", "name a file inside it")
+        found = (at / name for at in self.folders if (at / name).is_file())
+        return next(found, self.folders[0] / name)
+
+    def read(self, fields: Fields, name: str) -> bytes:
+        """Return a file that `fields` name. Raises ConfigurationError if it cannot be read."""
+        path = self.locate(fields, name)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: cannot be read ({error.strerror})",
+                f"{fields.path.name} names it: add it",
+            ) from error
+
+
+def find_folder(wanted: str, own: Path) -> Path:
+    """Return the folder of a task: built in, made below `own`, or `wanted` itself.
+
+    Raises UsageError if there is none.
+    """
+    names = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
+    names |= {path.parent.name: path.parent for path in sorted(own.glob(f"*/{TASK_FILE}"))}
+    if wanted in names:
+        return names[wanted]
+    path = Path(wanted).expanduser()
+    if path.name == TASK_FILE:
+        path = path.parent
+    if (path / TASK_FILE).is_file():
+        return path
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: no task folder, there is no {TASK_FILE} in it",
+            f"write a {TASK_FILE}, as docs/writing-a-task.md says",
+        )
+    raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
+
+
+def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
+    """Return the folders of a task, and all its fields."""
+    folders = [folder]
+    table = read_toml(folder / TASK_FILE)
+    extends = table.get("extends")
+    while extends is not None:
+        known = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
+        if extends not in known or len(folders) > _MAX_EXTENDS:
+            raise Fields(folder / TASK_FILE, table).error(
+                "extends", f"is {extends!r}", f"a built-in task; {nearest(str(extends), known)}"
+            )
+        folders.append(known[str(extends)])
+        base = read_toml(folders[-1] / TASK_FILE)
+        extends = base.get("extends")
+        table = {**base, **table}  # a section that is given replaces the inherited one
+    return TaskFolder(tuple(folders)), Fields(folder / TASK_FILE, table)

@@ -1,0 +1,138 @@
+"""A task: what is optimised, read from a folder with a `task.toml`.
+
+The manifest holds what a measured number depends on, and its hash is the task's id; program text,
+knobs and moves are hints beside it. What only one kind of task has, that kind reads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from protocol.errors import ConfigurationError
+from protocol.ideas import KnobSpec, Move
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from trainer.task_folder.fields import Fields
+from trainer.task_folder.folder import TaskFolder, with_inherited
+from trainer.task_folder.knobs import read_knobs
+from trainer.task_folder.moves import read_moves
+
+
+class Recipe(Protocol):
+    """How a kind of task makes a task's data. Others know its name alone."""
+
+    @property
+    def name(self) -> str:
+        """Which of the kind's recipes it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task as this node works on it. `manifest` is what others know of it.
+
+    `catalogue` is the file that lists what others published (`trainer.task_folder.findings`), if it
+    has one.
+    """
+
+    manifest: TaskManifest
+    source: Source
+    title: str
+    program: str
+    program_path: Path
+    knobs: tuple[KnobSpec, ...]
+    moves: tuple[Move, ...]
+    catalogue: Path | None
+    recipe: Recipe
+    is_private: bool
+
+    @cached_property
+    def id(self) -> bytes:
+        """The 32-byte task id."""
+        return self.manifest.id
+
+    @property
+    def name(self) -> str:
+        """The manifest's name."""
+        return self.manifest.name
+
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """The paths that a patch may change."""
+        return tuple(path for path, _ in self.manifest.files)
+
+
+class NotPreparedError(ConfigurationError):
+    """A task whose data are not known by hash here: it has no manifest, so no id.
+
+    `task` is what commands call it; `unknown` is what its kind has to find out first.
+    """
+
+    def __init__(self, *, kind: str, task: str, title: str, unknown: object) -> None:
+        super().__init__(
+            f"task {task} is not prepared yet: what its data are, by hash, is not known here",
+            f"fetch them: arnode task prepare {task}",
+        )
+        self.kind = kind
+        self.title = title
+        self.unknown = unknown
+
+
+class Reader(Protocol):
+    """Reads what only its kind of task has, in a file whose other fields are read elsewhere."""
+
+    def read(
+        self, fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
+    ) -> tuple[TaskManifest, Recipe]:
+        """Return a task's manifest and recipe.
+
+        Raises:
+            NotPreparedError: its data are not known by hash here.
+            ConfigurationError: one of its files has a fault.
+        """
+
+
+def read_task(path: Path, readers: Mapping[str, Reader], *, data_dir: Path) -> Task:
+    """Return the task of a folder; `readers` are those of the kinds of task.
+
+    Raises what a reader raises.
+    """
+    folder, fields = with_inherited(path)
+    fields.has("extends")
+    source = Source.of({name: folder.read(fields, name) for name in fields.texts("editable")})
+    moves: tuple[Move, ...] = ()
+    if fields.has("moves"):
+        moves = read_moves(folder.locate(fields, fields.text("moves")), source)
+    knobs = read_knobs(fields, source, moves)
+    title = fields.text("title")
+    reader = readers[fields.one_of("kind", tuple(readers))]
+    manifest, recipe = reader.read(fields, folder, source, title=title, data_dir=data_dir)
+    program_name = fields.text("program")
+    task = Task(
+        manifest=manifest,
+        source=source,
+        title=title,
+        program=folder.read(fields, program_name).decode(),
+        program_path=folder.locate(fields, program_name),
+        knobs=knobs,
+        moves=moves,
+        catalogue=_catalogue(folder, fields, source),
+        recipe=recipe,
+        is_private=fields.has("private") and fields.flag("private"),
+    )
+    fields.finish()
+    return task
+
+
+def _catalogue(folder: TaskFolder, fields: Fields, source: Source) -> Path | None:
+    """Return where findings are listed, unless a nearer folder brings another baseline."""
+    if not fields.has("findings"):
+        return None
+    path = folder.locate(fields, fields.text("findings"))
+    for at in folder.folders:
+        if path.is_relative_to(at):
+            return path
+        if any((at / name).is_file() for name, _ in source.files):
+            return None
+    return path
