@@ -123,6 +123,10 @@ class Agenda:
         if self._peers:
             self._peers.count(is_peers=is_peers)
 
+    def end(self) -> None:
+        """Begin nothing more."""
+        self.is_over = True
+
     def end_at_checkpoint(self) -> bool:
         """End after a checkpoint of the working line, at once if it has nothing to confirm.
 

@@ -97,7 +97,7 @@ class Ideas:
             self._prepared = asyncio.create_task(propose)
         if wanting is not None:
             wanting.begin(context)
-            self._outcomes.crash = None  # it has its chance to be mended; then something else
+            self._outcomes.forget_crash()  # it has its chance to be mended; then something else
 
     def mark_tried(self, mark: bytes) -> None:
         """Remember that a source with this canonical AST ran."""

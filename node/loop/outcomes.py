@@ -55,6 +55,10 @@ class Outcomes:
             failed = step.decision == "failed" and last is not None
             self.crash = self._crash(step, last.run, last.log_tail) if failed and last else None
 
+    def forget_crash(self) -> None:
+        """Let go of the crash that was worth a mend: somebody is asked to mend it."""
+        self.crash = None
+
     def _add(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self._all.append(outcome)

@@ -103,7 +103,7 @@ class Research:
 
     def _end(self) -> None:
         """Begin nothing more. What waits for a quiet minute is made in another session."""
-        self._agenda.is_over = True
+        self._agenda.end()
         for runner in self._session.runners:
             runner.hurry()
 
@@ -204,7 +204,7 @@ class Research:
         except TimeoutError:
             left_s = self._agenda.left_s
             if left_s is not None and left_s <= 0:  # a stop at the same moment stays one
-                self._agenda.is_over = True
+                self._agenda.end()
 
     # Runs
 
