@@ -50,7 +50,7 @@ _PLAIN: Final = {
     " isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter perm pi"
     " pow prod radians remainder sin sinh sqrt sumprod tan tanh tau trunc ulp",
     "numbers": "Complex Integral Number Rational Real",
-    "os": "environ",  # and of it only the settings below
+    "os": "environ name",  # and of the environment only the settings below
     "random": "Random betavariate choice choices expovariate gauss getrandbits getstate"
     " normalvariate randbytes randint random randrange sample seed setstate shuffle triangular"
     " uniform",
@@ -225,6 +225,9 @@ SETTING: Final = re.compile(r"[A-Za-z0-9_.:,\[\]-]{0,100}")
 # Whose kernels a script may ask for by name: outside of the sandbox a hub is asked.
 KERNELS: Final = frozenset({"kernels-community", "varunneal"})
 GET_KERNEL: Final = "kernels.get_kernel"
+
+# Where `print` may write to; as values they would lead to files.
+STREAMS: Final = frozenset({"sys.stderr", "sys.stdout"})
 
 BUILTINS: Final = frozenset(
     name

@@ -81,10 +81,11 @@ class Lint:
             yield "import"
 
     def _only_sets(self) -> bool:
-        """Say whether the file has `os` for nothing but harmless settings of the environment."""
+        """Say whether the file has `os` for its name and harmless settings of the environment only."""
         nodes = [node for node in ast.walk(self._module) if isinstance(node, ast.Attribute)]
         chains = [node for node in nodes if "os.environ" in self._names.paths(node)]
-        return bool(chains) and all(map(self._tree.is_setting, chains))
+        is_used = bool(chains) or any("os.name" in self._names.paths(node) for node in nodes)
+        return is_used and all(map(self._tree.is_setting, chains))
 
     def _from_marks(self, node: ast.ImportFrom) -> Iterator[What]:
         names = [alias.name for alias in node.names]
@@ -102,7 +103,7 @@ class Lint:
         for path in bases:
             if self._own.is_module(path):
                 mark = self._own.path_mark(f"{path}.{node.attr}")
-                if mark is not None:
+                if mark is not None and not self._is_printed_to(f"{path}.{node.attr}", node):
                     yield mark
             else:
                 yield from self._asks(node.attr, node)
@@ -258,6 +259,21 @@ class Lint:
             return path.split(".", maxsplit=1)[0] in self._own.modules
         is_safe = isinstance(statement.value, ast.Constant) or path.startswith("torch.backends.")
         return path in allowed.SWITCHES and is_safe
+
+    def _is_printed_to(self, path: str, node: ast.Attribute) -> bool:
+        """Say whether a stream only says where `print` writes to: nobody gets hold of it."""
+        keyword = self._parents[id(node)]
+        if path not in allowed.STREAMS or not isinstance(keyword, ast.keyword):
+            return False
+        call = self._parents[id(keyword)]
+        if keyword.arg != "file" or not isinstance(call, ast.Call):
+            return False
+        function = call.func
+        return (
+            isinstance(function, ast.Name)
+            and function.id == "print"
+            and not self._names.is_bound(function)
+        )
 
     def _is_asked(self, node: ast.AST, parent: ast.AST) -> bool:
         """Say whether a module is only asked for a name that is written there."""
