@@ -81,7 +81,7 @@ class Lint:
             yield "import"
 
     def _only_sets(self) -> bool:
-        """Say whether the file has `os` for its name and harmless settings of the environment only."""
+        """Say whether the file has `os` for its name and harmless settings alone."""
         nodes = [node for node in ast.walk(self._module) if isinstance(node, ast.Attribute)]
         chains = [node for node in nodes if "os.environ" in self._names.paths(node)]
         is_used = bool(chains) or any("os.name" in self._names.paths(node) for node in nodes)
