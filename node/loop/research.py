@@ -25,9 +25,7 @@ from node.loop.ideas import Ideas
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
-from trainer.measuring.training import PutOff
-
-_WAITS = "a run that others disturbed waits for a quiet minute"
+from trainer.measuring.training import WAITS, PutOff
 
 
 class Research:
@@ -63,7 +61,7 @@ class Research:
         self._incumbent: dict[bytes, Answers] = {}
         self._desk = desk
         for runner in session.runners:
-            runner.tell_waits(lambda: activity.say(_WAITS))
+            runner.tell_waits(lambda: activity.say(WAITS))
 
     # Said from outside
 

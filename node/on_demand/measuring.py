@@ -5,6 +5,7 @@ Nothing is recorded; the node's own loop and its records are untouched.
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from protocol.runs import Role, Run
 from protocol.source import Source
 from trainer.cards.probing import probe_devices
 from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
@@ -95,11 +97,16 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
         try:
             await in_thread(session.data.load_rest, progress)
             await session.open()
+            session.runner.tell_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
             await session.runner.calibrate(random_seed())
             yield session
         finally:
             await session.close()
+
+
+def _say_wait() -> None:
+    print(f"  {WAITS}", file=sys.stderr, flush=True)
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:
@@ -205,7 +212,8 @@ async def compare(
             seed, order = confirmation.unfinished, [base]
         else:
             break
-        await measure(session, [(source, seed) for source in order], on_run=keep, nonce=nonce)
+        for source in order:  # one after the other: they are to have the same machine
+            await measure(session, [(source, seed)], on_run=keep, nonce=nonce)
     return Comparison(
         confirmation=confirmation,
         judged=judged,

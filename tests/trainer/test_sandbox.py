@@ -116,7 +116,8 @@ paths = [{str(secret)!r}, "/proc/1/root" + {str(secret)!r}, "/etc/passwd", "/etc
          "/proc/1/cwd/../../etc/passwd", "/../../../etc/passwd"]
 for path in paths:
     print(path, os.path.exists(path))
-print(sorted(path for path, folders, files in os.walk("/arnode") if files))
+print(sorted(path for path, folders, files in os.walk("/arnode")
+             if files and not path.endswith("/__pycache__")))
 """
     *lines, last = inside(code).splitlines()
     assert lines

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from protocol.source import Source
 from trainer.measuring.cost import UNLIMITED
@@ -23,6 +24,9 @@ from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
 PATIENCE_S = 1800.0  # on a machine that is never idle a run ends as it stands
+
+
+WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for people
 
 
 class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
