@@ -1,10 +1,12 @@
 """`compare`: two sources on trial by hand, with scripted runs in place of the sandbox's."""
 
+import asyncio
 import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from node.on_demand import measuring
 from node.store.store import Store
 from protocol.source import Source
 from tests.node.books import proposal_of
-from tests.node.examples import BASELINE
+from tests.node.examples import BASELINE, MANIFEST
 from tests.node.scripted import CRASHED, OUTCOME, Bench, ScriptedRunner, better
 from trainer.measuring.outcome import RunOutcome
 
@@ -115,3 +117,35 @@ def test_a_base_that_crashes_twice_or_after_a_row_ends_it(
     assert ended.exit_code == 1
     assert json.loads(ended.stdout)["verdict"] == "unrunnable"
     assert "unrunnable: the base ended with crash: it fell over" in ended.stderr
+
+
+def test_a_session_says_when_a_run_waits_for_a_quiet_minute(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = ScriptedRunner()
+
+    class Opened:
+        data = SimpleNamespace(load_rest=lambda _progress: None)
+
+        def __init__(self) -> None:
+            self.runner = runner
+
+        async def open(self) -> None:
+            pass
+
+        async def close(self) -> None:
+            pass
+
+    async def work() -> None:
+        bench = SimpleNamespace(
+            home=home,
+            task=SimpleNamespace(manifest=MANIFEST),
+            config=SimpleNamespace(gpus=(), data_url=None),
+        )
+        async with measuring.calibrated_session(bench):  # type: ignore[arg-type]
+            runner.on_wait()
+
+    monkeypatch.setattr(measuring, "probe_devices", lambda _manifest, _gpus: [None])
+    monkeypatch.setattr(measuring, "open_session", lambda *_words, **_named: Opened())
+    asyncio.run(work())
+    assert "waits for a quiet minute" in capsys.readouterr().err
