@@ -6,7 +6,7 @@ whichever it is. The head does not move: to adopt a tree is another trial, with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
@@ -21,7 +21,14 @@ from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.changes import Origin
 from protocol.evidence import BorneOut, Evidence, least_nano
-from protocol.fields import Table, binary, boolean, digest, field, integer, line, nullable
+from protocol.fields import (
+    OPTIONAL,
+    Digest,
+    Named,
+    binary,
+    integer,
+    line,
+)
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
@@ -61,50 +68,28 @@ class AttestationStep(PairTrial):
     thousandths) and the record that says so.
     """
 
-    base: bytes
-    tree: bytes
-    target: bytes | None
-    author: bytes
-    gain_nano: int | None
-    lower_nano: int | None
-    alpha_micro: int
-    max_pairs: int
-    is_quick: bool
-    is_published: bool
-    proof: bytes
-    part: bytes | None = None
-    verdict: str = ""
-    reason: str = ""
-    word: str = ""
-    measured_nano: int | None = None
-    from_nano: int | None = None
-    to_nano: int | None = None
-    log_e_milli: int | None = None
-    record: bytes | None = None
+    base: Digest
+    tree: Digest
+    target: Digest | None
+    author: Digest
+    gain_nano: Annotated[int | None, Named("gain")]
+    lower_nano: Annotated[int | None, Named("lower")]
+    alpha_micro: Annotated[int, integer(1, 500_000), Named("alpha")]
+    max_pairs: Annotated[int, integer(2, 64)]
+    is_quick: Annotated[bool, Named("quick")]
+    is_published: Annotated[bool, Named("published")]
+    proof: Annotated[bytes, binary(64, 64)]
+    part: Annotated[Digest | None, OPTIONAL] = None
+    verdict: Annotated[str, line(0, 32)] = ""
+    reason: Annotated[str, line(0, 300)] = ""
+    word: Annotated[str, line(0, 32)] = ""
+    measured_nano: Annotated[int | None, Named("measured")] = None
+    from_nano: Annotated[int | None, Named("from")] = None
+    to_nano: Annotated[int | None, Named("to")] = None
+    log_e_milli: Annotated[int | None, Named("log_e")] = None
+    record: Digest | None = None
 
     KIND: ClassVar = "attestation"
-    TABLE: ClassVar = Table(
-        field("base", digest()),
-        field("tree", digest()),
-        field("target", nullable(digest())),
-        field("author", digest()),
-        field("gain", nullable(integer()), "gain_nano"),
-        field("lower", nullable(integer()), "lower_nano"),
-        field("alpha", integer(1, 500_000), "alpha_micro"),
-        field("max_pairs", integer(2, 64)),
-        field("quick", boolean(), "is_quick"),
-        field("published", boolean(), "is_published"),
-        field("proof", binary(64, 64)),
-        field("part", digest(), optional=True),
-        field("verdict", line(0, 32)),
-        field("reason", line(0, 300)),
-        field("word", line(0, 32)),
-        field("measured", nullable(integer()), "measured_nano"),
-        field("from", nullable(integer()), "from_nano"),
-        field("to", nullable(integer()), "to_nano"),
-        field("log_e", nullable(integer()), "log_e_milli"),
-        field("record", nullable(digest())),
-    )
 
     @property
     def question(self) -> "AttestationStep":

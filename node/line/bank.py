@@ -13,7 +13,7 @@ from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.fields import Table, digest, field
+from protocol.fields import Digest
 
 _FAILURES: Final = 2  # one after the other: one may be an accident
 
@@ -22,10 +22,9 @@ _FAILURES: Final = 2  # one after the other: one may be an accident
 class BankStep(JobStep):
     """One more run of the working line."""
 
-    tree: bytes
+    tree: Digest
 
     KIND: ClassVar = "bank"
-    TABLE: ClassVar = Table(field("tree", digest()))
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""

@@ -11,7 +11,7 @@ from node.line.ledger import Ledger
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.fields import Table, digest, field
+from protocol.fields import Digest
 from protocol.records import Record
 from protocol.runs import Run
 from protocol.units import NANO
@@ -24,11 +24,10 @@ _MOST_FAILURES: Final = 3  # that many are no accident
 class BaselineStep(JobStep):
     """The baseline's runs."""
 
-    tree: bytes
+    tree: Digest
 
     KIND: ClassVar = "baseline"
     IS_ON_ONE_SPLIT: ClassVar = True
-    TABLE: ClassVar = Table(field("tree", digest()))
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
@@ -24,16 +24,12 @@ from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.fields import (
-    Table,
-    boolean,
+    Digest,
+    Items,
+    Named,
     choice,
-    digest,
-    field,
     fit_line,
-    integer,
     line,
-    listing,
-    nullable,
     text,
 )
 from protocol.records import Record
@@ -71,41 +67,24 @@ class BranchStep(JobStep):
     is closed, with the patch that the branch begins with.
     """
 
-    where: str
-    base: bytes
-    tree: bytes
-    title: str
-    why: str
-    verified: bytes
-    left: bytes
-    left_stack: tuple[bytes, ...]
-    bank_nano: tuple[int, ...]
-    made_by: bytes | None = None
-    author: bytes | None = None
-    theirs: bytes | None = None
-    is_taken: bool = False
-    record: bytes | None = None
-    patch: bytes | None = None
+    where: Annotated[str, choice("older", "peer", "head")]
+    base: Digest
+    tree: Digest
+    title: Annotated[str, line(1, 120)]
+    why: Annotated[str, text(600)]
+    verified: Digest
+    left: Digest
+    left_stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
+    bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
+    made_by: Digest | None = None
+    author: Digest | None = None
+    theirs: Digest | None = None
+    is_taken: Annotated[bool, Named("taken")] = False
+    record: Digest | None = None
+    patch: Digest | None = None
 
     KIND: ClassVar = "branch"
     IS_EXCLUSIVE: ClassVar = True
-    TABLE: ClassVar = Table(
-        field("where", choice("older", "peer", "head")),
-        field("base", digest()),
-        field("tree", digest()),
-        field("title", line(1, 120)),
-        field("why", text(600)),
-        field("verified", digest()),
-        field("left", digest()),
-        field("left_stack", listing(digest(), high=_MAX_STACK)),
-        field("bank", listing(integer(), high=8), "bank_nano"),
-        field("made_by", nullable(digest())),
-        field("author", nullable(digest())),
-        field("theirs", nullable(digest())),
-        field("taken", boolean(), "is_taken"),
-        field("record", nullable(digest())),
-        field("patch", nullable(digest())),
-    )
 
     @property
     def is_away(self) -> bool:

@@ -5,18 +5,18 @@ The trial is a checkpoint's; the working line starts again from the new head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.head_trial import HeadTrial, note_of, watch_head
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.trial import MEASURED, Confirmation, Measured
+from node.line.trial import Confirmation, Measured
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
-from protocol.fields import Table, digest, field, integer, line
+from protocol.fields import OPTIONAL, Digest, Named, line
 from protocol.records import Record
 from protocol.rule import Claim
 from protocol.runs import Run
@@ -32,32 +32,19 @@ class CatchUpStep(HeadTrial):
     for the claim are filled in when it is closed.
     """
 
-    base: bytes
-    tree: bytes
-    theirs: bytes
-    patch: bytes
-    target: bytes
-    author: bytes
-    gain_nano: int
-    lower_nano: int | None = None
-    verdict: str = ""
-    word: str | None = None
-    measured: Measured | None = None
+    base: Digest
+    tree: Digest
+    theirs: Digest
+    patch: Digest
+    target: Digest
+    author: Digest
+    gain_nano: Annotated[int, Named("gain")]
+    lower_nano: Annotated[int | None, Named("lower"), OPTIONAL] = None
+    verdict: Annotated[str, line(0, 32)] = ""
+    word: Annotated[str | None, line(0, 32), OPTIONAL] = None
+    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "catchup"
-    TABLE: ClassVar = Table(
-        field("base", digest()),
-        field("tree", digest()),
-        field("theirs", digest()),
-        field("patch", digest()),
-        field("target", digest()),
-        field("author", digest()),
-        field("gain", integer(), "gain_nano"),
-        field("lower", integer(), "lower_nano", optional=True),
-        field("verdict", line(0, 32)),
-        field("word", line(0, 32), optional=True),
-        field("measured", MEASURED, optional=True),
-    )
 
     @property
     def claim(self) -> Claim:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
@@ -10,12 +10,12 @@ from node.line.head_trial import HeadTrial, note_of, watch_head
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
 from node.line.publication import MAX_PARENTS
-from node.line.trial import MEASURED, Confirmation, Measured
+from node.line.trial import Confirmation, Measured
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
-from protocol.fields import Table, boolean, digest, field, listing
+from protocol.fields import OPTIONAL, Digest, Items
 from protocol.records import Record
 from protocol.runs import Run
 
@@ -30,20 +30,13 @@ class CheckpointStep(HeadTrial):
     What came of it is filled in when it is closed, here and in the other trials against the head.
     """
 
-    base: bytes
-    tree: bytes
-    stack: tuple[bytes, ...]
+    base: Digest
+    tree: Digest
+    stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
-    measured: Measured | None = None
+    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "checkpoint"
-    TABLE: ClassVar = Table(
-        field("base", digest()),
-        field("tree", digest()),
-        field("stack", listing(digest(), high=_MAX_STACK)),
-        field("passed", boolean()),
-        field("measured", MEASURED, optional=True),
-    )
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""

@@ -5,7 +5,7 @@ If it passes against a base that has moved on meanwhile, it is tried again on th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from agent.proposal import Proposal
 from node.line.activity import Dot
@@ -18,16 +18,18 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
 from protocol.fields import (
+    OPTIONAL,
     Codec,
+    Digest,
+    Items,
+    Named,
+    Natural,
     Table,
-    digest,
     field,
     fit_line,
     fit_text,
-    integer,
     line,
     listing,
-    nullable,
     text,
 )
 from protocol.ideas import Edit
@@ -59,48 +61,27 @@ class ExperimentStep(JobStep):
     `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
     """
 
-    base: bytes
-    tree: bytes
-    fingerprint: bytes
-    key: str
-    title: str
-    why: str
-    proposer: str
-    edits: tuple[Edit, ...]
-    bank_nano: tuple[int, ...]
-    parents: tuple[bytes, ...] = ()
-    decision: str = ""
-    gain_milli: int | None = None
-    author: bytes | None = None
-    claim_milli: int | None = None
-    co_authors: tuple[bytes, ...] | None = None
-    model: str | None = None
-    program: bytes | None = None
-    tokens: int | None = None
-    usd_nano: int | None = None
+    base: Digest
+    tree: Digest
+    fingerprint: Digest
+    key: Annotated[str, line(1, 120)]
+    title: Annotated[str, line(1, 120)]
+    why: Annotated[str, text(600)]
+    proposer: Annotated[str, line(1, 64)]
+    edits: Annotated[tuple[Edit, ...], listing(_EDIT, high=_MAX_EDITS)]
+    bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
+    parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
+    decision: Annotated[str, line(0, 32)] = ""
+    gain_milli: Annotated[int | None, Named("gain")] = None
+    author: Annotated[Digest | None, OPTIONAL] = None
+    claim_milli: Annotated[int | None, Named("claim"), OPTIONAL] = None
+    co_authors: Annotated[tuple[Digest, ...] | None, Items(0, 8), OPTIONAL] = None
+    model: Annotated[str | None, line(1, 80), OPTIONAL] = None
+    program: Annotated[Digest | None, OPTIONAL] = None
+    tokens: Annotated[Natural | None, OPTIONAL] = None
+    usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
 
     KIND: ClassVar = "experiment"
-    TABLE: ClassVar = Table(
-        field("base", digest()),
-        field("tree", digest()),
-        field("fingerprint", digest()),
-        field("key", line(1, 120)),
-        field("title", line(1, 120)),
-        field("why", text(600)),
-        field("proposer", line(1, 64)),
-        field("edits", listing(_EDIT, high=_MAX_EDITS)),
-        field("bank", listing(integer(), high=8), "bank_nano"),
-        field("parents", listing(digest(), high=8)),
-        field("decision", line(0, 32)),
-        field("gain", nullable(integer()), "gain_milli"),
-        field("author", digest(), optional=True),
-        field("claim", integer(), "claim_milli", optional=True),
-        field("co_authors", listing(digest(), high=8), optional=True),
-        field("model", line(1, 80), optional=True),
-        field("program", digest(), optional=True),
-        field("tokens", integer(0), optional=True),
-        field("usd", integer(0), "usd_nano", optional=True),
-    )
 
     @property
     def origin(self) -> Origin:

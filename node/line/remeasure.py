@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
 from node.line.head_trial import HeadTrial, note_of
 from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.trial import MEASURED, Confirmation, Measured
+from node.line.trial import Confirmation, Measured
 from node.line.vouching import evidence_for
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.errors import ArnodeError
-from protocol.fields import Table, digest, field, line
+from protocol.fields import OPTIONAL, Digest, line
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy
@@ -29,24 +29,15 @@ class RemeasureStep(HeadTrial):
     `evidence` is the own result that vouched for it. `verdict` is filled in when it is closed.
     """
 
-    base: bytes
-    tree: bytes
-    patch: bytes
-    evidence: bytes
-    because: str
-    verdict: str = ""
-    measured: Measured | None = None
+    base: Digest
+    tree: Digest
+    patch: Digest
+    evidence: Digest
+    because: Annotated[str, line(1, 200)]
+    verdict: Annotated[str, line(0, 32)] = ""
+    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "remeasure"
-    TABLE: ClassVar = Table(
-        field("base", digest()),
-        field("tree", digest()),
-        field("patch", digest()),
-        field("evidence", digest()),
-        field("because", line(1, 200)),
-        field("verdict", line(0, 32)),
-        field("measured", MEASURED, optional=True),
-    )
 
     @property
     def policy(self) -> Policy:

@@ -1,11 +1,19 @@
 """A source that was handed in and waits for its turn as an experiment (`node.line.handed_in`)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from node.line.ledger import Ledger
 from node.store.jobs import Job
-from protocol.fields import Mapped, Table, digest, field, fit_line, fit_text, line, listing, text
+from protocol.fields import (
+    Digest,
+    Items,
+    Mapped,
+    fit_line,
+    fit_text,
+    line,
+    text,
+)
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
@@ -15,21 +23,14 @@ SUBMITTED: Final = "try"  # the proposer of whatever a person or another program
 class SubmissionStep(Mapped):
     """A source that was handed in. Its base is the working line when its turn comes."""
 
-    tree: bytes
-    fingerprint: bytes
-    title: str
-    why: str
-    parents: tuple[bytes, ...] = ()
+    tree: Digest
+    fingerprint: Digest
+    title: Annotated[str, line(1, 120)]
+    why: Annotated[str, text(600)]
+    parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
 
     KIND: ClassVar = "submission"
     IS_ON_ONE_SPLIT: ClassVar = False  # it has no runs
-    TABLE: ClassVar = Table(
-        field("tree", digest()),
-        field("fingerprint", digest()),
-        field("title", line(1, 120)),
-        field("why", text(600)),
-        field("parents", listing(digest(), high=8)),
-    )
 
 
 def open_submission(

@@ -18,21 +18,18 @@ minimise and −1 for one to maximise.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut
 from protocol.fields import (
-    Codec,
+    OPTIONAL,
+    Digest,
     Mapped,
-    Table,
-    boolean,
-    digest,
-    field,
+    Named,
+    Natural,
     fit_line,
-    integer,
-    nullable,
 )
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import MAX_REASON, Run
@@ -115,24 +112,12 @@ class Measured(Mapped):
     The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair.
     """
 
-    record: bytes
-    pairs: int
-    gain_nano: int | None
-    lower_nano: int | None
-    upper_nano: int | None
-    bases_fault: bool | None = None  # there is no verdict, as the head failed
-
-    TABLE: ClassVar = Table(
-        field("record", digest()),
-        field("pairs", integer(0)),
-        field("gain", nullable(integer()), "gain_nano"),
-        field("lower", nullable(integer()), "lower_nano"),
-        field("upper", nullable(integer()), "upper_nano"),
-        field("bases_fault", boolean(), optional=True),
-    )
-
-
-MEASURED: Final = Codec(Measured.from_value, Measured.to_value)
+    record: Digest
+    pairs: Natural
+    gain_nano: Annotated[int | None, Named("gain")]
+    lower_nano: Annotated[int | None, Named("lower")]
+    upper_nano: Annotated[int | None, Named("upper")]
+    bases_fault: Annotated[bool | None, OPTIONAL] = None  # there is no verdict, as the head failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
