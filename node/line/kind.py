@@ -5,6 +5,7 @@ goes on where it was. Its methods describe its runs, say whose code they run, an
 follows from them. `node.line.kinds` lists all kinds.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from node.line.desk import Desk
@@ -14,7 +15,7 @@ from protocol.fields import Mapped
 from protocol.runs import Run
 
 
-class JobStep(Mapped):
+class JobStep(Mapped, ABC):
     """What a job is for and how far it has come. Bodies are this node's own, never sent."""
 
     __slots__ = ()
@@ -24,13 +25,13 @@ class JobStep(Mapped):
     # Its runs are compared with each other on one secret split, which it has alone.
     IS_ON_ONE_SPLIT: ClassVar[bool] = False
 
+    @abstractmethod
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Decide what the job does next, given its runs, and write it down."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
         """Return what a run is about and which stage it is, for people."""
-        raise NotImplementedError
 
     def is_of_peers(self, own: bytes) -> bool:
         """Whether the job is about a peer's claim, so that its runs are of the peers' share.
