@@ -13,7 +13,7 @@ from node.claims.choosing import Peers
 from node.line.ablation import open_ablation
 from node.line.activity import Activity
 from node.line.attempts import Attempt, attempt_of
-from node.line.attestation import AttestationStep, open_attestation
+from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import open_catch_up
@@ -265,7 +265,7 @@ class Agenda:
         """Whether this session is for what was handed in, and all of it is decided."""
         if not self.goal.is_on_demand:
             return False
-        is_open = {job.id for job in self._store.open_jobs(self._ledger.key, AttestationStep)}
+        is_open = self._store.open_ids(self._ledger.key)
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )

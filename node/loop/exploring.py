@@ -26,7 +26,6 @@ from node.line.branch import (
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.idea import Idea
-from node.line.kinds import KINDS
 from node.line.ledger import Ledger
 from node.line.plateaus import (
     REACH_SD,
@@ -38,7 +37,6 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
-from node.line.submission import SubmissionStep
 from node.store.jobs import Job, S
 from protocol.units import NANO
 
@@ -197,7 +195,7 @@ class Exploring:
 
     def _state(self) -> _State:
         """Return what changes whenever a job is opened or closed."""
-        ids = [job.id for job in self._store.open_jobs(self._ledger.key, *KINDS, SubmissionStep)]
+        ids = self._store.open_ids(self._ledger.key)
         return self._store.last_job(), len(ids), sum(ids)
 
     def _spell(self) -> Spell:

@@ -78,6 +78,10 @@ class JobStore:
         """Return the jobs of these kinds in the queue of this line, oldest first."""
         return jobs.open_jobs(self._database, line, kinds)
 
+    def open_ids(self, line: LineKey) -> set[int]:
+        """Return the numbers of the jobs in the queue of this line, of whatever kind."""
+        return jobs.open_ids(self._database, line)
+
     def closed_jobs(self, line: LineKey, *kinds: type[S], after: int = 0) -> list[Job[S]]:
         """Return the finished jobs of these kinds after number `after`, oldest first."""
         if self._closed:

@@ -181,6 +181,15 @@ def open_jobs(database: Database, line: LineKey, kinds: Sequence[type[S]]) -> li
     return _jobs_of_line(database, line, "state = 'open'", kinds)
 
 
+def open_ids(database: Database, line: LineKey) -> set[int]:
+    """Return the numbers of a line's jobs in the queue, of whatever kind."""
+    rows = database.rows(
+        "SELECT id FROM job WHERE task = ? AND class = ? AND state = 'open'",
+        (line.task, line.hardware_class),
+    )
+    return {number for (number,) in rows}
+
+
 def closed_jobs(
     database: Database, line: LineKey, kinds: Sequence[type[S]], *, after: int = 0
 ) -> list[Job[S]]:
