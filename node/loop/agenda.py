@@ -30,7 +30,7 @@ from node.loop.ideas import Ideas
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from protocol.rule import Policy
-from trainer.measuring.idle import LOOKED_S, Idle
+from trainer.measuring.host_load import LOOKED_S, Idle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.rule import Policy
-from trainer.measuring.idle import Idle
+from trainer.measuring.host_load import Idle
 
 _SALT = "proposal-seed"
 

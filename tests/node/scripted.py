@@ -32,7 +32,7 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.language_model.data import TaskData
-from trainer.measuring.idle import Idle
+from trainer.measuring.host_load import Idle
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.runner import Runner

@@ -34,7 +34,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
-from trainer.measuring.idle import Idle
+from trainer.measuring.host_load import Idle
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Literal, cast
 
@@ -216,6 +217,18 @@ def test_each_end_has_its_status(
     with pytest.raises(RunFailed) as failed:
         asyncio.run(block())
     assert (failed.value.status, failed.value.reason) == (status, reason)
+
+
+def test_who_ends_in_silence_before_it_is_scored_is_not_told_of_weights_to_export() -> None:
+    async def block() -> None:
+        clocked = Clocked(0.0)
+        clocked.profile = replace(clocked.profile, role="serve")
+        async with stage(as_sandbox(clocked), "scoring"):
+            raise SandboxEnded
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert failed.value.reason == "in scoring: ended before its model had answered any tokens"
 
 
 def test_a_forged_frame_is_a_rejection() -> None:

@@ -225,7 +225,7 @@ class Stages:
         finally:
             timeline.leave("train")
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
-            meter.train_s = sandbox.metered_s() - before_s
+            meter.cost = replace(meter.cost, train_s=sandbox.metered_s() - before_s)
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
             meter.others_share = host_load.share()
             await sandbox.close()
@@ -277,10 +277,10 @@ class Stages:
 
         def note_start(*, has_rows: bool) -> None:
             used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
-            setattr(meter, f"first_{part}_s", used_s)
+            meter.cost = replace(meter.cost, **{f"first_{part}_s": used_s})
             check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
             if part == "claim":  # a script that trains on there has that much less of it before
-                both, both_s = "training with the start of scoring", meter.train_s + used_s
+                both, both_s = "training with the start of scoring", meter.cost.train_s + used_s
                 check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
         try:
@@ -298,7 +298,8 @@ class Stages:
                         meter.has_rows = True
                         yield sandbox, partial(note_start, has_rows=True)
                 finally:
-                    setattr(meter, f"{part}_s", sandbox.metered_s() - before_s)
+                    used_s = sandbox.metered_s() - before_s
+                    meter.cost = replace(meter.cost, **{f"{part}_s": used_s})
                     await sandbox.close()
                     meter.note(sandbox, part)
         finally:

@@ -6,6 +6,7 @@ sandbox can do wrong is turned into it here, so that the runner reads as the pla
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,12 +14,18 @@ from typing import TypeVar
 
 from protocol.fields import fit_line
 from protocol.runs import MAX_REASON, Status
+from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
 T = TypeVar("T")
 
 _METER_INTERVAL_S = 0.05
 _FIRST_STEP_S, _STEPS_PER_DOUBLING = 0.25, 4
+# What is said of a program that ended in silence, as `exit()` does.
+_UNFINISHED: dict[Role, str] = {
+    "train": "ended without exporting weights",
+    "serve": "ended before its model had answered any tokens",
+}
 _STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 
 
@@ -71,7 +78,7 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
             return RunFailed("crash", f"in {name}: more files than allowed")
         case _:
             lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
-            said = lines[-1].strip() if lines else "ended without exporting weights"
+            said = lines[-1].strip() if lines else _UNFINISHED[sandbox.profile.role]
             if sandbox.ran_out_of_memory:
                 ended = f"in {name}: its device had no more memory"
                 return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
@@ -108,38 +115,29 @@ async def metered_limit(
 
     `overtime_s` is asked when they are used up, how many more there are nevertheless.
     """
-    before_s = sandbox.metered_s()
-    block = asyncio.current_task()
-    assert block is not None  # noqa: S101 -- always inside a task
-    allowed_s, exceeded = ceiling_s, False
+    before_s, more_s = sandbox.metered_s(), functools.cache(overtime_s)
 
     def is_over() -> bool:
-        nonlocal allowed_s
         used_s = sandbox.metered_s() - before_s
-        if used_s > allowed_s == ceiling_s:
-            allowed_s += overtime_s()
-        return used_s > allowed_s
+        return used_s > ceiling_s and used_s > ceiling_s + more_s()
 
-    async def watch() -> None:
-        nonlocal exceeded
+    async def watch(limit: asyncio.Timeout) -> None:
         while not is_over():  # noqa: ASYNC110
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
-        exceeded = True
-        block.cancel()
+        limit.reschedule(0)
 
-    watcher = asyncio.create_task(watch())
     try:
-        yield
-        # The watcher polls: what the last interval hid counts as well.
-        exceeded = exceeded or is_over()
-    except asyncio.CancelledError:
-        if not exceeded:
-            raise
-        block.uncancel()
-    finally:
-        watcher.cancel()
-    if exceeded:
-        raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
+        async with asyncio.timeout(None) as limit:
+            watcher = asyncio.create_task(watch(limit))
+            try:
+                yield
+            finally:
+                watcher.cancel()
+            if is_over():  # the watcher polls: what the last interval hid counts as well
+                raise TimeoutError
+    except TimeoutError as error:
+        said = too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card))
+        raise RunFailed("timeout", said) from error
 
 
 def check_start(
