@@ -70,7 +70,7 @@ def leaderboard(
     from node.settings.config import config_of
     from node.store.standing import choose_board, measured_here
     from protocol.board import RULE
-    from trainer.cards.probing import probe_devices
+    from trainer.cards.cards import probe_devices
 
     filters = _filters(wanted)
     config = config_of(Home.here())

@@ -25,7 +25,7 @@ from protocol.rule import POWER, Judgement
 from protocol.runs import MAX_SEED, Run
 from protocol.source import Source
 from protocol.units import NANO, from_nano
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 from trainer.measuring.outcome import RunOutcome
 
 EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5, "smaller": 8}

@@ -52,7 +52,7 @@ def replicate(
     from node.on_demand.replicating import Replications, setting_of
     from node.on_demand.replications import Effort
     from protocol.rule import POWER, QUICK
-    from trainer.cards.probing import probe_devices
+    from trainer.cards.cards import probe_devices
 
     began_s = time.monotonic()
     bench = find_workbench(task, text)

@@ -35,7 +35,7 @@ from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
 from protocol.rule import DEFAULT
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long
 

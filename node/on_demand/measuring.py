@@ -30,7 +30,7 @@ from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task

@@ -33,7 +33,7 @@ from protocol.errors import NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 
 _POLL_S = 0.3
 _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"

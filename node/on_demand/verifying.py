@@ -42,7 +42,7 @@ from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
 _POLL_S = 0.3

@@ -24,7 +24,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.runs import MAX_SEED
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 
 _log = logging.getLogger("node")
 

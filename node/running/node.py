@@ -29,7 +29,7 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
 from protocol.topics import subscriptions
-from trainer.cards.probing import probe_devices
+from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:

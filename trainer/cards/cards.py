@@ -1,4 +1,4 @@
-"""NVIDIA cards as the driver tells of them: names, memory, slices, and what shifts timings.
+"""NVIDIA cards as the driver tells of them, and which devices of a machine a task is measured on.
 
 Every call may be unsupported (slices, laptops, virtual cards, WSL2) and then its answer is missing,
 never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by UUID. Source: NVML's
@@ -8,16 +8,17 @@ reference, by way of `nvidia-ml-py`.
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pynvml
 
+from protocol.errors import ConfigurationError
 from protocol.hardware import HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
 from trainer.cards.nvml import told
-from trainer.host.device import Device, software
+from trainer.host.device import Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
@@ -94,6 +95,38 @@ def probe_cards() -> Cards:
         return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
     finally:
         pynvml.nvmlShutdown()
+
+
+def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
+    """Return the devices that a task's runs are measured on here, all of one class.
+
+    Tokens are counted on the processor, seconds on cards where there are some: those that `gpus`
+    names by number, UUID or class, else all of the first one's class. Raises ConfigurationError if
+    there are no such cards, or of several classes.
+    """
+    if manifest.budget.unit == "tokens":
+        return (processor(),)
+    found = probe_cards()
+    devices = [card.device for card in found.cards]
+    if not gpus:
+        return tuple(one for one in devices if one.slug == devices[0].slug) or (processor(),)
+    chosen: dict[str | None, Device] = {}
+    for wanted in gpus:
+        named = [d for n, d in enumerate(devices) if wanted in (str(n), d.cuda, d.slug)]
+        if not named:
+            known = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
+            raise ConfigurationError(
+                f"there is no NVIDIA card {wanted!r} here",
+                known or found.fault or "`arnode doctor` shows what is found",
+            )
+        chosen |= {one.cuda: one for one in named}
+    classes = sorted({one.slug for one in chosen.values()})
+    if len(classes) > 1:
+        raise ConfigurationError(
+            f"cards of several classes: {', '.join(classes)}",
+            "start a node for each class, each with an ARNODE_HOME of its own",
+        )
+    return tuple(chosen.values())
 
 
 def _devices() -> Iterator[Card]:

@@ -178,10 +178,10 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                memory = self.watch.memory() if self.watch and sandbox.is_heard else None
-                if failed.status != "oom" or memory is None:
+                limit = self.watch.memory_limit() if self.watch and sandbox.is_heard else None
+                if failed.status != "oom" or limit is None:
                     raise
-                said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
+                said, own = (f"{text}; {limit}" for text in (failed.reason, failed.unquoted))
                 raise RunFailed("oom", said, unquoted=own) from failed
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:

@@ -126,18 +126,16 @@ async def metered_limit(
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
         limit.reschedule(0)
 
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None) as limit:
             watcher = asyncio.create_task(watch(limit))
             try:
                 yield
             finally:
                 watcher.cancel()
-            if is_over():  # the watcher polls: what the last interval hid counts as well
-                raise TimeoutError
-    except TimeoutError as error:
-        said = too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card))
-        raise RunFailed("timeout", said) from error
+            if not is_over():  # the watcher polls: what the last interval hid counts as well
+                return
+    raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 
 
 def check_start(

@@ -87,7 +87,7 @@ class Meter:
     processors' time; `has_rows` says whether it was shown a row to score.
     """
 
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     wall_s: float = 0.0
     train_cpu_s: float = 0.0
     others_share: float = 0.0
