@@ -141,7 +141,7 @@ class ScriptedSandbox:
         elif tag in (CLAIM, LOGITS):
             self._asked.append((tag, payload))
 
-    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
+    async def receive(self, tag: bytes, size: int = 0) -> bytes:
         if tag == SERVING:
             self._spend(self._script.start_s)
             if self._machine.slow_starts:

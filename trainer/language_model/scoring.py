@@ -108,7 +108,7 @@ async def ask_claims(
         batch = rows[start : start + at_once]
         await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
         size = len(batch) * context * 4
-        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        answer = await sandbox.receive(ANSWER, size)
         answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
         if start == 0:
             on_first()
@@ -145,7 +145,7 @@ async def ask_audit(
         batch = order[start : start + at_once]
         await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
         size = len(batch) * scored.vocabulary_size * 4
-        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
+        answer = await sandbox.receive(ANSWER, size)
         logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
         audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
         if start == 0:

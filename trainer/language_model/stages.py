@@ -214,7 +214,7 @@ class Stages:
                     await asyncio.to_thread(sandbox.fill_compiled, self._compiled, tree)
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
-                    await sandbox.receive(NEED_DATA, at_most=0)
+                    await sandbox.receive(NEED_DATA)
                 if self._compiled is not None:
                     await asyncio.to_thread(sandbox.keep_compiled, self._compiled, tree)
                 async with self._nothing_else():
@@ -381,7 +381,7 @@ class Stages:
         await sandbox.send(JOB, self._job("serve", request))
         with sealed(weights) as descriptor:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
-        await sandbox.receive(SERVING, at_most=0)
+        await sandbox.receive(SERVING)
         sandbox.shut_gate()  # before it sees a row
         sandbox.stop_listening()
 

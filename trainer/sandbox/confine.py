@@ -47,11 +47,6 @@ class Spec:
     processes: int
     file_bytes: int
 
-    @property
-    def has_card(self) -> bool:
-        """Whether there are files of a card to be used."""
-        return bool(self.cards)
-
 
 def main() -> None:
     """Fork, confine the child, outlive it."""
@@ -84,7 +79,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     os.dup2(null, 0)
     os.close(null)
     program = seccomp_program(
-        single_process=spec.single_process, is_confined=True, has_card=spec.has_card
+        single_process=spec.single_process, is_confined=True, has_card=bool(spec.cards)
     )
     os.umask(0o077)
     if spec.uid is not None:

@@ -84,7 +84,7 @@ class Confined(Enclosure):
     async def emptied(self) -> None:
         """Wait for the first process, which ends last and takes the folder with it."""
         if self._process is not None:
-            await in_time(self._process)
+            await in_time(self._process.wait())
         self._folder = None
         if self._uid is not None:
             release_uid(self._uid)
@@ -94,9 +94,7 @@ class Confined(Enclosure):
         """Put it there, as the sandbox's own."""
         super().fill_compiled(code, tree)
         if self.compiled is not None and self._uid is not None:
-            for folder, _, names in os.walk(self.compiled):
-                for path in (folder, *(f"{folder}/{name}" for name in names)):
-                    os.chown(path, self._uid, self._uid, follow_symlinks=False)
+            give_to(self._uid, self.compiled)
 
     def is_overfull(self) -> bool:
         """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
@@ -184,6 +182,13 @@ def throwaway_uid() -> int:
     uid = secrets.choice(free)
     _taken.add(uid)
     return uid
+
+
+def give_to(uid: int, folder: Path) -> None:
+    """Make a uid the owner of a folder and of all that is in it."""
+    for within, _, names in os.walk(folder):
+        for path in (within, *(f"{within}/{name}" for name in names)):
+            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def release_uid(uid: int) -> None:

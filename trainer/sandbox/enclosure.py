@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from pathlib import Path
 
 from protocol.errors import SafetyError
@@ -70,11 +71,25 @@ async def start_process(
     )
 
 
-async def in_time(ended: asyncio.Event | asyncio.subprocess.Process) -> None:
+async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
+    """Wait until a descriptor can be read, or written to; a process's, until it has ended."""
+    loop = asyncio.get_running_loop()
+    begin, end = loop.add_reader, loop.remove_reader
+    if to_write:
+        begin, end = loop.add_writer, loop.remove_writer
+    ready = asyncio.Event()
+    begin(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        end(descriptor)
+
+
+async def in_time(end: Awaitable[object]) -> None:
     """Wait for an end that is due. Raises SafetyError when it does not come."""
     try:
         async with asyncio.timeout(_END_TIMEOUT_S):
-            await ended.wait()
+            await end
     except TimeoutError as error:
         raise SafetyError(
             "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"

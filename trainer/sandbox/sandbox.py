@@ -24,7 +24,7 @@ from trainer.host.processes import (
     used_cpu_s,
 )
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.enclosure import Enclosure, until_ready
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
@@ -126,21 +126,21 @@ class Sandbox:
         header = HEADER.pack(tag, len(payload))
         try:
             if descriptor is not None:
-                await self._until_writable()
+                await until_ready(self._channel.fileno(), to_write=True)
                 sent = socket.send_fds(self._channel, [header], [descriptor])
                 header = header[sent:]
             await loop.sock_sendall(self._channel, header + payload)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
 
-    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
-        """Return the next frame's payload.
+    async def receive(self, tag: bytes, size: int = 0) -> bytes:
+        """Return the next frame's payload, of so many bytes.
 
         Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
         """
-        payload = (await self.receive_one({tag: at_most}))[1]
-        if exactly is not None and len(payload) != exactly:
-            raise ForgedFrame(f"a frame of {len(payload)} bytes where {exactly} are allowed")
+        payload = (await self.receive_one({tag: size}))[1]
+        if len(payload) != size:
+            raise ForgedFrame(f"a frame of {len(payload)} bytes where {size} are allowed")
         return payload
 
     async def receive_one(
@@ -249,13 +249,7 @@ class Sandbox:
             self._enclosure.kill()
 
     async def _await_ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self._channel, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(self._channel)
+        await until_ready(self._channel.fileno())
         space = socket.CMSG_SPACE(struct.calcsize("3i")) + socket.CMSG_SPACE(4)
         header, ancillary, _, _ = self._channel.recvmsg(HEADER.size, space)
         if header != HEADER.pack(READY, 0):
@@ -275,15 +269,6 @@ class Sandbox:
             raise SandboxEnded  # a filter does not bind threads that ran before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
-
-    async def _until_writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        writable = asyncio.Event()
-        loop.add_writer(self._channel, writable.set)
-        try:
-            await writable.wait()
-        finally:
-            loop.remove_writer(self._channel)
 
     async def _read(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()

@@ -89,7 +89,7 @@ class AtWork:
         """End everything, have the folder removed and wait for both."""
         self._let_go()
         try:
-            await in_time(self._process)
+            await in_time(self._process.wait())
         finally:
             self._watched.cancel()
             self._heard.cancel()

@@ -17,7 +17,7 @@ from typing import Final
 from protocol.errors import Rejected, SafetyError
 from trainer.host.processes import status_number
 from trainer.sandbox import tier as tiers
-from trainer.sandbox.confined import release_uid, throwaway_uid
+from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import AtWork
@@ -162,7 +162,7 @@ def _furnish(
         link_into(home, view)
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}
     if uid is not None:
-        _give_to(uid, folder)
+        give_to(uid, folder)
     spec = Spec(
         command=[view.installed.program, *words[1:]],
         environment={**bench.environment, **own},
@@ -176,12 +176,6 @@ def _furnish(
     )
     kept = tuple(path for path in view.kept if path.is_dir())
     return spec, Places(folder=folder, kept=kept, in_memory=view.in_memory if is_full else ())
-
-
-def _give_to(uid: int, folder: Path) -> None:
-    for within, _, names in os.walk(folder):
-        for path in (within, *(f"{within}/{name}" for name in names)):
-            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def _own_threads() -> int:
