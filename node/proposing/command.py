@@ -35,9 +35,8 @@ from node.proposing.visits import Go, Terms, Visit, counted
 from node.settings.config import Config
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.workshop.installed import find_program
-from trainer.workshop.limits import Limits
-from trainer.workshop.shims import behind
+from trainer.workshop.at_work import Limits
+from trainer.workshop.installed import behind, find_program
 from trainer.workshop.view import nameable
 from trainer.workshop.workshop import Bench, Work, require_workshop, work
 from trainer.workshop.worktree import Given

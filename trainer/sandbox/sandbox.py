@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
@@ -62,7 +63,8 @@ class Sandbox:
         asked_s: float,
     ) -> None:
         self.profile = enclosure.profile
-        self._asked_s, self._spawned_s, self._warm_s = asked_s, time.monotonic(), math.inf
+        self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
+        self.is_heard = True  # whether what it prints is kept, and may be quoted
         self.peak_memory_bytes = 0
         self.end: End | None = None
         self._enclosure = enclosure
@@ -73,7 +75,6 @@ class Sandbox:
         self._cpu_s = 0.0
         self._output = bytearray()
         self._output_bytes = 0
-        self._is_heard = True
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
 
@@ -168,11 +169,6 @@ class Sandbox:
         return self._process.pid
 
     @property
-    def start(self) -> Start:
-        """When it was asked for, spawned and warm."""
-        return Start(self._asked_s, self._spawned_s, self._warm_s)
-
-    @property
     def has_ended(self) -> bool:
         """Whether it is known to be over, by a limit or because something outside killed it."""
         return self.end is not None or self._process.returncode is not None
@@ -198,12 +194,7 @@ class Sandbox:
 
     def stop_listening(self) -> None:
         """Keep nothing of what it prints from now on, for nobody. What it said before stays."""
-        self._is_heard = False
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether what it prints is kept, and may be quoted."""
-        return self._is_heard
+        self.is_heard = False
 
     def cpu_s(self) -> float:
         """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
@@ -254,7 +245,7 @@ class Sandbox:
         header, ancillary, _, _ = self._channel.recvmsg(HEADER.size, space)
         if header != HEADER.pack(READY, 0):
             raise SandboxEnded
-        self._warm_s = time.monotonic()
+        self.start = replace(self.start, warm_s=time.monotonic())
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # The kernel translates the sender's pid into our namespace.
@@ -289,13 +280,10 @@ class Sandbox:
         assert stream is not None  # noqa: S101 -- PIPE was asked for
         while chunk := await stream.read(1 << 16):
             self._output_bytes += len(chunk)
-            self._keep(chunk)
+            if self.is_heard:
+                self._output = (self._output + chunk)[-_TAIL_BYTES:]
             if self._output_bytes > self.profile.output_bytes:
                 self._stop("output")
-
-    def _keep(self, chunk: bytes) -> None:
-        if self._is_heard:
-            self._output = (self._output + chunk)[-_TAIL_BYTES:]
 
     async def _watch(self) -> None:
         """Kill on too much memory, files or threads, and if it cannot be watched any more."""

@@ -186,7 +186,7 @@ def seccomp_program(
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
-    program = opening(machine)
+    program = _to_all(machine)
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
@@ -194,30 +194,15 @@ def seccomp_program(
             refused.remove(_REFUSED_TO_SINGLE[machine]["memfd_create"])
     if is_confined:
         refused |= set(_REFUSED_TO_CONFINED[machine].values())
-    program += [
-        *answer(_CLONE3, ENOSYS),
-        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
-    ]
-    for number, offset, value in (
-        (_IOCTL[machine], ARGUMENTS[1], _TIOCSTI),
-        *(
-            (_FCNTL[machine], ARGUMENTS[1], command)
-            for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY)
-        ),
-        (_PRCTL[machine], ARGUMENTS[0], _SCHED_CORE),
-        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_PDEATHSIG),
-        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_DUMPABLE),
-    ):
-        program += check_argument(number, offset, JUMP_EQUAL, value)
+    for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE):
+        program += check_argument(_PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, option)
     if is_confined:  # one's own limits only: pid 0
         program += check_argument(_PRLIMIT[machine], ARGUMENTS[0], JUMP_ANY_BIT, _EVERY_BIT)
     if single_process:
-        for number, arguments in (
-            (_FCNTL[machine], [(ARGUMENTS[1], lock) for lock in _LOCKS]),
-            (_MADVISE[machine], [(ARGUMENTS[2], eviction) for eviction in _EVICTIONS]),
-        ):
-            for offset, value in arguments:
-                program += check_argument(number, offset, JUMP_EQUAL, value)
+        for lock in _LOCKS:
+            program += check_argument(_FCNTL[machine], ARGUMENTS[1], JUMP_EQUAL, lock)
+        for eviction in _EVICTIONS:
+            program += check_argument(_MADVISE[machine], ARGUMENTS[2], JUMP_EQUAL, eviction)
         program += check_argument(
             _CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
         )
@@ -245,16 +230,7 @@ def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
-    program = [
-        *opening(machine),
-        *answer(_CLONE3, ENOSYS),
-        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
-        *check_argument(_IOCTL[machine], ARGUMENTS[1], JUMP_EQUAL, _TIOCSTI),
-        *check_argument(_PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _SCHED_CORE),
-        *_sockets(machine),
-    ]
-    for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY):
-        program += check_argument(_FCNTL[machine], ARGUMENTS[1], JUMP_EQUAL, command)
+    program = [*_to_all(machine), *_sockets(machine)]
     refused = _REFUSED_COMMON | _REFUSED[machine]
     answered = dict.fromkeys(refused.keys() - _OF_PROGRAMS - _MODES - _ATTRIBUTES, EPERM)
     if is_confined:
@@ -268,6 +244,20 @@ def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
     for name in sorted(answered.keys() & refused.keys()):
         program += answer(refused[name], answered[name])
     return b"".join([*program, statement(RETURN, ALLOW)])
+
+
+def _to_all(machine: str) -> list[bytes]:
+    """Refuse what is for nobody, whatever else a program may do."""
+    program = [
+        *opening(machine),
+        *answer(_CLONE3, ENOSYS),
+        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
+        *check_argument(_IOCTL[machine], ARGUMENTS[1], JUMP_EQUAL, _TIOCSTI),
+        *check_argument(_PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _SCHED_CORE),
+    ]
+    for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY):
+        program += check_argument(_FCNTL[machine], ARGUMENTS[1], JUMP_EQUAL, command)
+    return program
 
 
 def _sockets(machine: str) -> list[bytes]:

@@ -20,9 +20,8 @@ from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import AtWork
+from trainer.workshop.at_work import AtWork, Limits, Places
 from trainer.workshop.installed import installed
-from trainer.workshop.limits import Limits, Places
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.workshop.workbench import Spec, remove_folder
 from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
