@@ -20,7 +20,7 @@ from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.host.device import Device
-from trainer.kinds import load_task, prepare, text_task
+from trainer.kinds import kind_of, load_task, text_task
 from trainer.measuring.kind import Prepared
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
@@ -132,7 +132,7 @@ def open_session(
     `data_url` is the setting; `session.data.load_rest` is for the other training text.
     """
     with explaining_faults(home.data):
-        data = prepare(
+        data = kind_of(task.manifest).prepare(
             task,
             data_dir=home.data,
             data_url=data_url,

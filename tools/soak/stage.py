@@ -28,10 +28,10 @@ from protocol.runs import MAX_SEED
 from protocol.source import Source
 from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
+from tests.trainer.runners import prepare_all
 from tools.soak.cached import PooledSeeds, itself
 from tools.soak.measuring import SPLIT, runner_of
 from trainer.host.device import processor
-from trainer.language_model.data import prepare
 from trainer.task_folder.task import Task
 
 CLAIMED_PAIRS = 4
@@ -61,7 +61,7 @@ async def open_stage(
     keep_journal = Books.keep_journal  # it hears of every record
 
     def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
-        data = prepare(task, data_dir=kept / "data", progress=progress)
+        data = prepare_all(task, data_dir=kept / "data", progress=progress)
         runner = runner_of(task, data, kept, seeds=seeds, program_of=program_of)
         subject = Subject.on(processor(), task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)

@@ -126,34 +126,17 @@ def prepare(
     data_url: str | None = None,
     visible: Sequence[Path] | None = None,
 ) -> TaskData:
-    """Return all of the task's data, made on first use and then kept under `data_dir`.
+    """Return what a first run needs of the data: of shards, all that is scored and one to train on.
+
+    With a budget of tokens the seed chooses among all documents, so that all are needed.
+    `TaskData.load_rest` is for the others. Data are made on first use and then kept under
+    `data_dir`.
 
     `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
     URL or a folder, unless the task's own place; `visible` are the files in which scored text
     must not lie (default: all that sandboxes show). Raises ArnodeError if shards are not to be had,
     ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
     every sandbox can read.
-    """
-    data = prepare_first(
-        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
-    )
-    data.load_rest(progress)
-    progress("the data is ready", 1.0)
-    return data
-
-
-def prepare_first(
-    task: Task,
-    *,
-    data_dir: Path,
-    progress: Progress,
-    data_url: str | None = None,
-    visible: Sequence[Path] | None = None,
-) -> TaskData:
-    """Return what a first run needs of the data: of shards, all that is scored and one to train on.
-
-    With a budget of tokens the seed chooses among all documents, so that all are needed.
-    `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
     """
     folder = data_dir / "tokens"
     match recipe_of(task).name:
@@ -166,7 +149,7 @@ def prepare_first(
 
 
 def has_first(task: Task, *, data_dir: Path) -> bool:
-    """Say whether `prepare_first` has nothing to fetch for this task."""
+    """Say whether `prepare` has nothing to fetch for this task."""
     return all(
         tokens_path(shard, data_dir, recipe_of(task).vocabulary).is_file()
         for shard in (*_scored(task), *_training(task)[: _count_first(task)])

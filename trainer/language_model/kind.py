@@ -54,13 +54,13 @@ class LanguageModel:
         *,
         data_dir: Path,
         progress: Progress,
-        data_url: str | None,
-        visible: Sequence[Path] | None,
+        data_url: str | None = None,
+        visible: Sequence[Path] | None = None,
     ) -> Prepared:
         """Turn what is scored, and what a first run trains on, into tokens."""
-        from trainer.language_model.data import prepare_first
+        from trainer.language_model.data import prepare
 
-        return prepare_first(
+        return prepare(
             task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
         )
 

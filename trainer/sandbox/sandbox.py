@@ -280,10 +280,13 @@ class Sandbox:
         assert stream is not None  # noqa: S101 -- PIPE was asked for
         while chunk := await stream.read(1 << 16):
             self._output_bytes += len(chunk)
-            if self.is_heard:
-                self._output = (self._output + chunk)[-_TAIL_BYTES:]
+            self._keep(chunk)
             if self._output_bytes > self.profile.output_bytes:
                 self._stop("output")
+
+    def _keep(self, chunk: bytes) -> None:
+        if self.is_heard:
+            self._output = (self._output + chunk)[-_TAIL_BYTES:]
 
     async def _watch(self) -> None:
         """Kill on too much memory, files or threads, and if it cannot be watched any more."""
