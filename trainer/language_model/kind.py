@@ -10,9 +10,8 @@ from typing import Final
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card
 from trainer.host.device import Device
-from trainer.language_model.evaluators import check_metric
 from trainer.language_model.harness import HARNESS
-from trainer.language_model.manifest import read_manifest
+from trainer.language_model.manifest import check_metric, read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress
 from trainer.sandbox.compiled import CompiledCode
