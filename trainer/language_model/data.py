@@ -7,7 +7,7 @@ so that none tells what another one asks. Numpy only: nothing here trains or run
 import hmac
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from trainer.language_model.text.splits import read_splits
 from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
 from trainer.language_model.text.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.language_model.text.vocabulary import Vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
 from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
@@ -52,14 +52,17 @@ class TaskData:
 
     vocabulary: Vocabulary
     public_rows: TokenRows
-    byte_counts: ByteCounts
-    floor_nano: int | None
     secret_rows: Callable[[bytes], TokenRows]
     training_parts: tuple[Tokens, ...]
+    floor_nano: int | None = None
     pool_bytes: int | None = None
     is_pool_public: bool = False
     spare_rows: TokenRows | None = None
     coming: tuple[Callable[[Progress], Tokens], ...] = ()
+    byte_counts: ByteCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.byte_counts = byte_counts_of(self.vocabulary)
 
     @property
     def training_size(self) -> int:
@@ -215,7 +218,6 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public_rows,
-        byte_counts=byte_counts_of(vocabulary),
         floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
         secret_rows=secret_rows,
         training_parts=(pool,),
@@ -273,8 +275,6 @@ def _prepare_text(
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public[: manifest.claim_rows],
-        byte_counts=byte_counts_of(vocabulary),
-        floor_nano=None,
         secret_rows=partial(_drawn, pool, manifest.claim_rows),
         spare_rows=np.resize(spare, public[: manifest.claim_rows].shape) if spare_count else None,
         pool_bytes=_size_bytes(pool, vocabulary),
@@ -358,8 +358,6 @@ def _prepare_shards(
     return TaskData(
         vocabulary=recipe.vocabulary,
         public_rows=public[: manifest.claim_rows],
-        byte_counts=byte_counts_of(recipe.vocabulary),
-        floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
         pool_bytes=_size_bytes(windows, recipe.vocabulary),
         is_pool_public=True,

@@ -42,19 +42,9 @@ class ScoredRows:
     rows: TokenRows
     public: RowNumbers
     secret: RowNumbers
-    byte_counts: ByteCounts
-    vocabulary_size: int
 
     @classmethod
-    def mixed(
-        cls,
-        public_rows: TokenRows,
-        secret_rows: TokenRows,
-        *,
-        byte_counts: ByteCounts,
-        vocabulary_size: int,
-        key: bytes,
-    ) -> "ScoredRows":
+    def mixed(cls, public_rows: TokenRows, secret_rows: TokenRows, *, key: bytes) -> "ScoredRows":
         """Mix both splits in one stream, in an order that only the holder of the key can know.
 
         One order for all runs on a split keeps a metric the same bits each time; the mixture keeps
@@ -68,20 +58,7 @@ class ScoredRows:
             rows=np.concatenate([public_rows, secret_rows])[order],
             public=place[: len(public_rows)],
             secret=place[len(public_rows) :],
-            byte_counts=byte_counts,
-            vocabulary_size=vocabulary_size,
         )
-
-    def public_metric(self, claims: LogProbs) -> int:
-        """The metric on the public split, in 1e-9 units."""
-        return self._metric(claims, self.public)
-
-    def secret_metric(self, claims: LogProbs) -> int:
-        """The metric on the secret split, in 1e-9 units."""
-        return self._metric(claims, self.secret)
-
-    def _metric(self, claims: LogProbs, split: RowNumbers) -> int:
-        return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
 
 
 def bits_per_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
@@ -107,8 +84,7 @@ async def ask_claims(
     for start in range(0, len(rows), at_once):
         batch = rows[start : start + at_once]
         await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
-        size = len(batch) * context * 4
-        answer = await sandbox.receive(ANSWER, size)
+        answer = await sandbox.receive(ANSWER, len(batch) * context * 4)
         answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
         if start == 0:
             on_first()
@@ -130,6 +106,7 @@ async def ask_audit(
     positions: Positions,
     random: np.random.Generator,
     *,
+    vocabulary_size: int,
     on_first: Callable[[], None],
 ) -> AuditedAt:
     """Return the log-probability of the withheld target at each position.
@@ -144,9 +121,8 @@ async def ask_audit(
     for start in range(0, len(order), at_once):
         batch = order[start : start + at_once]
         await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
-        size = len(batch) * scored.vocabulary_size * 4
-        answer = await sandbox.receive(ANSWER, size)
-        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
+        answer = await sandbox.receive(ANSWER, len(batch) * vocabulary_size * 4)
+        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), vocabulary_size)
         audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
         if start == 0:
             on_first()

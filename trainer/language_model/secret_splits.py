@@ -10,10 +10,11 @@ import secrets
 
 from protocol.manifest import TaskManifest
 from protocol.units import NANO
+from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.coarse import coarse_metric
 from trainer.language_model.data import TaskData
 from trainer.language_model.scoring import ScoredRows, bits_per_nat
-from trainer.language_model.text.arrays import LogProbs
+from trainer.language_model.text.arrays import LogProbs, RowNumbers
 
 KEY_BYTES = 32
 
@@ -65,13 +66,16 @@ class SecretSplits:
         drawn = ScoredRows.mixed(
             self._data.public_rows,
             self._data.secret_rows(drawn_with) if spare is None else spare,
-            byte_counts=self._data.byte_counts,
-            vocabulary_size=self._data.vocabulary.size,
             key=drawn_with,
         )
         if key is not None:
             self._shared = drawn
         return drawn
+
+    def metric(self, claims: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
+        """Return what is told of the metric on a split, given the claims of all rows."""
+        rows, byte_counts = scored.rows[split], self._data.byte_counts
+        return self.coarse(evaluator.bits_per_byte(claims[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
         """Return what is told of an exact metric."""

@@ -101,6 +101,7 @@ class Stages:
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
         self.supply = Supply(data, self.budget_tokens)
+        self.grown, self.completed = self.supply.grown, self.supply.completed
         self._training = asyncio.Lock()
         self._scoring = asyncio.Lock()
         self._clock = asyncio.Lock()
@@ -117,14 +118,6 @@ class Stages:
         """What the baseline's audit found, once there was one."""
         assert self.baseline_cost is not None  # noqa: S101 -- asked by the caller
         return cast("Audited", self.baseline_cost.audited)
-
-    async def grown(self) -> None:
-        """Wait until the text that a run asked for in vain is there."""
-        await self.supply.grown()
-
-    async def completed(self) -> None:
-        """Wait until all text is there."""
-        await self.supply.completed()
 
     async def close(self) -> None:
         """End the sandboxes that wait for a source."""
@@ -162,8 +155,8 @@ class Stages:
         async with self._scoring, self._nothing_else(), lost:
             scored = await asyncio.to_thread(self.splits.draw, request.split)
             claims = await restarted(partial(self._claim, request, weights, meter, scored))
-            public = self.splits.coarse(scored.public_metric(claims))
-            secret = self.splits.coarse(scored.secret_metric(claims))
+            public = self.splits.metric(claims, scored, scored.public)
+            secret = self.splits.metric(claims, scored, scored.secret)
             audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
@@ -325,7 +318,14 @@ class Stages:
         # The process that claimed is dead; only now is it decided what will be looked at.
         positions = evaluator.draw_positions(claims, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
-            audited = await ask_audit(sandbox, scored, positions, random, on_first=note_first)
+            audited = await ask_audit(
+                sandbox,
+                scored,
+                positions,
+                random,
+                vocabulary_size=self._data.vocabulary.size,
+                on_first=note_first,
+            )
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from trainer.language_model.text.shards import (
     read_documents,
 )
 from trainer.language_model.text.vocabulary import train_vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 
 # As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
 # some thousand merges, and a first run would wait for it.

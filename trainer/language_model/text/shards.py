@@ -20,7 +20,7 @@ from trainer.language_model.text.patience import one_at_a_time, waited
 from trainer.language_model.text.pin import Shard
 from trainer.language_model.text.token_cache import mapped_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 
 COLUMN: Final = "text"
 _DOCUMENTS_AT_ONCE = 1024
@@ -99,20 +99,17 @@ def _last(name: str) -> str:
 
 
 def _fetch(where: str, target: Path, sha256: bytes | None, progress: Progress) -> bytes:
-    from trainer.language_model.text.download import (  # aiohttp: a quarter of a second, 20 MB
-        Transfer,
-        download,
-    )
+    # aiohttp: a quarter of a second, 20 MB
+    from trainer.language_model.text.download import download
 
     said = (f"downloading {_last(where)}", 0.0)
 
-    def watch(transfer: Transfer) -> None:
+    def note(what: str, share: float) -> None:
         nonlocal said
-        share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else 0.0
-        said = (f"downloading {transfer}", share)
+        said = (f"downloading {what}", share)
 
     with one_at_a_time(target.with_name(f"{target.name}.lock"), progress):
-        fetching = download(where, target, sha256=sha256, watch=watch)
+        fetching = download(where, target, sha256=sha256, progress=note)
         return waited(fetching, lambda: progress(*said))
 
 

@@ -17,7 +17,8 @@ from protocol.errors import SafetyError
 from trainer.language_model.text.arrays import RowMarks, TokenRows
 from trainer.language_model.text.token_cache import cached_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
-from trainer.language_model.text.windows import WINDOW_BYTES, Progress, shared_windows
+from trainer.language_model.text.windows import WINDOW_BYTES, shared_windows
+from trainer.measuring.kind import Progress
 from trainer.sandbox.visible import visible_tree
 
 MAX_SEEN_SHARE: Final = 0.2  # more, and the text is one that the installation brings along

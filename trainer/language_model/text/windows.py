@@ -7,13 +7,15 @@ what agrees is compared byte by byte. One pass over the files; numpy, no index o
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainer.measuring.kind import Progress
 
 WINDOW_BYTES: Final = 64
 MAX_HITS: Final = 100  # enough to say where a text lies
@@ -30,7 +32,6 @@ _TEXT_CHUNK = 1 << 20
 # Odd constants without structure, one for each 64-bit word of a block (and one to mix).
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
-Progress = Callable[[str, float], None]
 Bytes = NDArray[np.uint8]  # [length of a text]
 Hashes = NDArray[np.uint64]  # [blocks], or [windows] of a text
 Numbers = NDArray[np.int64]  # [blocks]: which of them
