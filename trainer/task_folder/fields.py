@@ -64,8 +64,8 @@ class Fields:
 
     def text(self, name: str) -> str:
         """Return a field that is non-empty text."""
-        value = self._value(name, "some text in quotes")
-        if not isinstance(value, str) or not value.strip():
+        value = self.content(name)
+        if not value.strip():
             raise self.error(name, f"is {value!r}", "it must be text in quotes")
         return value
 

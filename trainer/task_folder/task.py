@@ -16,8 +16,7 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder, with_inherited
-from trainer.task_folder.knobs import read_knobs
-from trainer.task_folder.moves import read_moves
+from trainer.task_folder.moves import read_knobs, read_moves
 
 
 class Recipe(Protocol):
