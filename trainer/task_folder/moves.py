@@ -1,7 +1,8 @@
 """Reading what a task says of its baseline to a proposer: moves that it lists, knobs that it has.
 
-A move consists of edits, a knob is a constant that may be set. An edit's search text occurs exactly once in the baseline, or its file does not load. Whether a
-change helps is not known here (`trainer.task_folder.findings` holds what others say of theirs).
+A move consists of edits, a knob is a constant that may be set. An edit's search text occurs exactly
+once in the baseline, or its file does not load. Whether a change helps is not known here
+(`trainer.task_folder.findings` holds what others say of theirs).
 """
 
 import ast
