@@ -16,11 +16,11 @@ from statistics import median
 
 import numpy as np
 
+from tests.trainer.counting import counted
 from tests.trainer.runners import prepare_all
 from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.timeline import counted
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
