@@ -276,7 +276,9 @@ def test_progress_tells_minutes_and_nothing_that_nobody_knows() -> None:
     seconds = iter([0.0, 10.0, 0.0])
 
     def pace(name: str, total: int | None) -> module._Pace:
-        return module._Pace(name, total, lambda *said: heard.append(said), lambda: next(seconds))
+        begun = module._Pace(name, lambda *said: heard.append(said), lambda: next(seconds))
+        begun.begin(total)
+        return begun
 
     slow = pace("two", 10**8)
     slow.at(0)

@@ -22,8 +22,8 @@ from trainer.language_model.text.pin import SPLITS, Shard, Split
 from trainer.language_model.text.shards import shard_tokens, tokens_path
 from trainer.language_model.text.splits import read_splits
 from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
-from trainer.language_model.text.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.windows import MAX_SEEN_SHARE, without_seen
 from trainer.measuring.kind import Progress
 from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world

@@ -6,7 +6,7 @@ manifest's `evaluator` may name, and owns its metric. This knows no data.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -104,18 +104,13 @@ def _metric_fault(evaluator: str, metric: MetricSpec) -> tuple[str, str] | None:
 
 def _recipe(data: Fields, vocabulary: Vocabulary) -> TextRecipe:
     name = cast("RecipeName", data.one_of("recipe", ("tiny-world", "text", "shards")))
-    match name:
-        case "text":
-            return TextRecipe(name=name, vocabulary=vocabulary, path=Path(data.text("path")))
-        case "shards":
-            return TextRecipe(
-                name=name,
-                vocabulary=vocabulary,
-                url=data.text("url"),
-                shards=listed_shards(data.section("sha256")),
-            )
-        case _:
-            return TextRecipe(name=name, vocabulary=vocabulary)
+    recipe = TextRecipe(name=name, vocabulary=vocabulary)
+    if name == "text":
+        return replace(recipe, path=Path(data.text("path")))
+    if name == "shards":
+        shards = listed_shards(data.section("sha256"))
+        return replace(recipe, url=data.text("url"), shards=shards)
+    return recipe
 
 
 def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabulary) -> TaskManifest:

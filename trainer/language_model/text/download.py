@@ -53,7 +53,7 @@ async def download(
     Raises:
         ArnodeError: it is not to be had, is another file than the hash says, or the disk is full.
     """
-    part = _Part(target)
+    part, pace = _Part(target), _Pace(target.name, progress, clock)
     try:
         kept = await asyncio.to_thread(part.find_target, sha256)
         if kept is not None:
@@ -62,7 +62,7 @@ async def download(
             part.discard()
         for _ in range(2):  # damage on the way happens once
             if "://" in source:
-                await _fetch(source, part, progress=progress, clock=clock, pause_s=pause_s)
+                await _fetch(source, part, pace, pause_s)
             else:
                 await asyncio.to_thread(part.copy, Path(source))
             found = await asyncio.to_thread(file_digest, part.path)
@@ -79,21 +79,14 @@ async def download(
     )
 
 
-async def _fetch(
-    url: str,
-    part: "_Part",
-    *,
-    progress: Progress,
-    clock: Callable[[], float],
-    pause_s: float,
-) -> None:
+async def _fetch(url: str, part: "_Part", pace: "_Pace", pause_s: float) -> None:
     """Fetch until all of it is there; what has come counts, so only standstills are counted."""
     failures = 0
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
         while True:
             before = part.size
             try:
-                await _fetch_once(session, url, part, progress=progress, clock=clock)
+                await _fetch_once(session, url, part, pace)
             except _Changed:
                 part.discard()
                 why = "it changes all the time"
@@ -108,12 +101,7 @@ async def _fetch(
 
 
 async def _fetch_once(
-    session: aiohttp.ClientSession,
-    url: str,
-    part: "_Part",
-    *,
-    progress: Progress,
-    clock: Callable[[], float],
+    session: aiohttp.ClientSession, url: str, part: "_Part", pace: "_Pace"
 ) -> None:
     have, headers = part.size, {"Accept-Encoding": "identity"}
     if have:
@@ -137,7 +125,7 @@ async def _fetch_once(
             have = 0
         length = response.content_length
         total = None if length is None else have + length
-        pace = _Pace(part.path.name.removesuffix(".part"), total, progress, clock)
+        pace.begin(total)
         with part.open(have, tag=response.headers.get("ETag", "")) as file:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 await asyncio.to_thread(file.write, chunk)
@@ -211,10 +199,12 @@ class _Part:
 class _Pace:
     """Tells how far a transfer is, not too often, and how long it will take at this pace."""
 
-    def __init__(
-        self, name: str, total: int | None, progress: Progress, clock: Callable[[], float]
-    ) -> None:
-        self._name, self._total, self._progress, self._clock = name, total, progress, clock
+    def __init__(self, name: str, progress: Progress, clock: Callable[[], float]) -> None:
+        self._name, self._progress, self._clock = name, progress, clock
+
+    def begin(self, total: int | None) -> None:
+        """Begin a transfer after which so many bytes are here, if anybody knows."""
+        self._total = total
         self._marks: list[tuple[float, int]] = []
 
     def at(self, done: int, *, is_last: bool = False) -> None:

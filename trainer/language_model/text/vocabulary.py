@@ -74,9 +74,9 @@ class Vocabulary:
             special_tokens={BOS_NAME: self.bos},
         )
 
-    def encode(self, text: str | bytes) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         """Return the tokens of a text, without BOS; special names in it are ordinary text."""
-        return self.encoding.encode_ordinary(text if isinstance(text, str) else text.decode())
+        return self.encoding.encode_ordinary(text)
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
         """Return the tokens of each text, without BOS, with all processors at once."""

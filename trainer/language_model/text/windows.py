@@ -1,14 +1,20 @@
 """Finds pieces of a text that a sandbox could read elsewhere: 64-byte windows in visible files.
 
-A text that also lies in, say, a package's documentation is no secret split. A shared window of 64
-bytes contains a block of 32 bytes that begins at a multiple of 32 in the file, so every aligned
-block of the files is looked up by hash among the text's windows of 32 bytes at any offset, and
-what agrees is compared byte by byte. One pass over the files; numpy, no index on disk.
+A text that also lies in, say, a package's documentation is no secret split. Prose and code share
+idioms with what an interpreter and its packages hold (an import line, a licence's sentence): a row
+that overlaps a shared window is never scored, so what is scored lies nowhere in a sandbox; text of
+which much is visible is refused.
+
+A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the file,
+so every aligned block of the files is looked up by hash among the text's windows of 32 bytes at any
+offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on disk.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,10 +22,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import SafetyError
+from trainer.language_model.text.arrays import RowMarks, TokenRows
+from trainer.language_model.text.token_cache import cached_tokens
+from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.measuring.kind import Progress
+from trainer.sandbox.visible import visible_tree
 
 WINDOW_BYTES: Final = 64
 MAX_HITS: Final = 100  # enough to say where a text lies
+MAX_SEEN_SHARE: Final = 0.2  # more, and the text is one that the installation brings along
+_MOST_HITS = 1_000_000
 
 # Blanks, dashes, zeros and the like are everywhere and tell nothing about a text: a model predicts
 # them without having seen the file. So blocks with fewer distinct bytes do not count.
@@ -76,6 +89,53 @@ def shared_windows(
     files = [(path, size) for path, size in _readable_files(roots) if size >= window]
     blocks = _scan_files(letters, files, progress)
     return list(islice(_verified(text, letters, files, blocks, window), at_most))
+
+
+def without_seen(
+    groups: Sequence[TokenRows],
+    vocabulary: Vocabulary,
+    *,
+    what: str,
+    cache: Path,
+    visible: Sequence[Path] | None,
+    progress: Progress,
+) -> list[TokenRows]:
+    """Return each group's rows that lie in no visible file.
+
+    `visible` is what to search (default: all that sandboxes show). The search takes seconds, so
+    its answer is kept in `cache` for this text and installation. Raises SafetyError when more
+    than `MAX_SEEN_SHARE` of the rows would have to go.
+    """
+    rows = np.concatenate(groups)
+    installed = repr((visible, visible_tree(), version("torch"), version("numpy")))
+    key = hashlib.sha256(rows.tobytes() + installed.encode()).hexdigest()[:16]
+    seen = cached_tokens(
+        cache / f"seen-{key}.npy",
+        lambda: _seen(rows, vocabulary, visible, progress).astype(np.uint16),
+    ).astype(np.bool_)
+    if seen.mean() > MAX_SEEN_SHARE:
+        raise SafetyError(
+            f"{what}: {seen.mean():.0%} of it lies in files that every sandbox can read",
+            "use another text: nothing could be kept secret of this one",
+        )
+    bounds = np.cumsum([len(group) for group in groups[:-1]])
+    pairs = zip(groups, np.split(seen, bounds), strict=True)
+    return [group[~seen_of_group] for group, seen_of_group in pairs]
+
+
+def _seen(
+    rows: TokenRows, vocabulary: Vocabulary, visible: Sequence[Path] | None, progress: Progress
+) -> RowMarks:
+    contents = [b"".join(vocabulary.token_bytes[token] or b"" for token in row) for row in rows]
+    starts = np.cumsum([0, *(len(content) for content in contents[:-1])])
+    files = visible_tree().host_files() if visible is None else visible
+    hits = shared_windows(b"".join(contents), files, at_most=_MOST_HITS, progress=progress)
+    seen = np.zeros(len(rows), dtype=np.bool_)
+    for hit in hits:
+        first = np.searchsorted(starts, hit.offset, side="right") - 1
+        last = np.searchsorted(starts, hit.offset + WINDOW_BYTES - 1, side="right") - 1
+        seen[first : last + 1] = True
+    return seen
 
 
 def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
