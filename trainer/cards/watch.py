@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -238,26 +239,14 @@ def _gib(size_bytes: int) -> str:
 
 async def _in_daemon(call: Callable[[], T]) -> T:
     """Return what a call in a thread of its own returns. The program does not wait for its end."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if answer.done():  # nobody waits any more
-            return
-        if error is None:
-            answer.set_result(result)  # type: ignore[arg-type]
-        else:
-            answer.set_exception(error)
+    answer: Future[T] = Future()
+    answer.set_running_or_notify_cancel()  # whoever stops waiting cancels nothing
 
     def work() -> None:
-        result: T | None = None
-        fault: Exception | None = None
         try:
-            result = call()
+            answer.set_result(call())
         except Exception as error:  # noqa: BLE001 -- raised where the answer is awaited
-            fault = error
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by then
-            loop.call_soon_threadsafe(settle, result, fault)
+            answer.set_exception(error)
 
     threading.Thread(target=work, name="card", daemon=True).start()
-    return await answer
+    return await asyncio.wrap_future(answer)

@@ -5,9 +5,10 @@ idioms with what an interpreter and its packages hold (an import line, a licence
 that overlaps a shared window is never scored, so what is scored lies nowhere in a sandbox; text of
 which much is visible is refused.
 
-A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the file,
-so every aligned block of the files is looked up by hash among the text's windows of 32 bytes at any
-offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on disk.
+A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the
+file, so every aligned block of the files is looked up by hash among the text's windows of 32 bytes
+at any offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on
+disk.
 """
 
 import hashlib
