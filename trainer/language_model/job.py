@@ -10,7 +10,7 @@ from dataclasses import asdict
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.language_model.data import TaskData
-from trainer.language_model.harness.session import Job
+from trainer.language_model.harness.job import Job
 from trainer.language_model.scoring import batch_rows
 from trainer.sandbox.profile import Role
 

@@ -8,34 +8,13 @@ import os
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from trainer.language_model.harness.job import Job
 from trainer.sandbox.inside.channel import Channel
 
 _SEED_MASK = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What the runner asks of this sandbox: read here, and written outside by the same name.
-
-    `context` is the number of tokens of a scored row, `batch_rows` how many are scored at once,
-    `budget_tokens` 0 for budgets in seconds; an epoch is `parts` parts of the training data.
-    """
-
-    role: Literal["train", "serve"]
-    seed: int
-    entry: str
-    context: int
-    budget_tokens: int
-    budget_seconds: float
-    parts: int
-    batch_rows: int
-    vocabulary_size: int
-    bos: int
-    vocabulary: dict[str, Any]
 
 
 channel: Channel

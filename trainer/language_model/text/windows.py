@@ -168,9 +168,9 @@ def _scan_files(letters: Bytes, files: list[tuple[Path, int]], progress: Progres
         found.append(_Blocks(hashes[kept], numbers[kept], places[kept]))
         done += sum(counts) * _BLOCK
         progress("comparing the text with what a sandbox can read", min(1.0, done / total))
-    blocks = _Blocks(*map(np.concatenate, zip(*found, strict=True)))
-    order = np.argsort(blocks.hashes, kind="stable")
-    return _Blocks(*(column[order] for column in blocks))
+    hashes, numbers, places = map(np.concatenate, zip(*found, strict=True))
+    order = np.argsort(hashes, kind="stable")
+    return _Blocks(hashes[order], numbers[order], places[order])
 
 
 def _batches(files: list[tuple[Path, int]]) -> Iterator[list[tuple[int, int, bytes]]]:
