@@ -17,11 +17,12 @@ import pynvml
 from protocol.errors import ConfigurationError
 from protocol.hardware import HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
-from trainer.cards.nvml import told
+from trainer.cards.nvml import initialised, told
 from trainer.host.device import Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
+_PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +85,15 @@ def idle_cards(manifest: TaskManifest) -> str:
 def probe_cards() -> Cards:
     """Ask the driver for its cards. Without a driver there are none, and that is no fault."""
     try:
-        pynvml.nvmlInit()
+        with initialised():
+            try:
+                return Cards(cards=tuple(_devices()))
+            except pynvml.NVMLError as error:  # as when a card has fallen off the bus
+                return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
     except pynvml.NVMLError_LibraryNotFound:
         return Cards()
     except pynvml.NVMLError as error:
         return Cards(fault=f"NVIDIA's driver does not answer: {error}")
-    try:
-        return Cards(cards=tuple(_devices()))
-    except pynvml.NVMLError as error:  # as when a card has fallen off the bus
-        return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
@@ -183,7 +182,8 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
     return Card(
         uuid=uuid,
         name=name,
-        memory_bytes=_shared_bytes() if memory is None else memory.total,
+        # A card that tells of no memory of its own, as GB10, uses the machine's.
+        memory_bytes=_PHYSICAL_BYTES if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
         minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
@@ -193,11 +193,6 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
 def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
     found = told(call, *arguments)
     return found.decode(errors="replace") if isinstance(found, bytes) else found
-
-
-def _shared_bytes() -> int:
-    """Return the machine's memory: a card that tells of none of its own, as GB10, uses that."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _watts(milliwatts: int | None) -> int | None:
