@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from protocol.runs import CONTENDED, THROTTLED
-from trainer.cards.reading import Reading
+from trainer.cards.nvml import Reading
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)

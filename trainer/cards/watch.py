@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from trainer.cards.load import CardReport, Rest, Sample, Separation, State, is_contended, report
-from trainer.cards.nvml import CardLost, is_library_replaced
-from trainer.cards.reading import CardReader, Reading
+from trainer.cards.nvml import CardLost, CardReader, Reading, is_library_replaced
 from trainer.host.processes import family_of
 
 T = TypeVar("T")

@@ -20,13 +20,12 @@ from protocol.runs import Audit, Status
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.coarse import coarse_audit
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
 from trainer.language_model.lm_bpb_1 import Tolerance
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
-from trainer.language_model.secret_splits import Claimed, SecretSplits
+from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
 from trainer.language_model.text.arrays import LogProbs
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights

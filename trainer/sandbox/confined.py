@@ -30,6 +30,7 @@ from trainer.sandbox.enclosure import (
     in_time,
     start_process,
 )
+from trainer.sandbox.landlock import CARD, DEVICE, LIST, READ, WRITE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
 
@@ -116,6 +117,12 @@ def specification(
     interpreter = str(Path(sys.executable).resolve())
     scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
+    readable: list[Path] = [folder, *map(Path, _DEVICES_TO_READ), *tree.readable()]
+    rules = dict.fromkeys(tree.listed(), LIST) | dict.fromkeys(readable, READ)
+    rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
+    if card is not None:
+        rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
+        rules |= dict.fromkeys(nvidia.device_files(card), CARD)
     return Spec(
         command=[interpreter, "-I", "-S", "-B", *program],
         environment=environment(
@@ -128,18 +135,10 @@ def specification(
         ),
         folder=str(folder),
         uid=uid,
-        readable=[
-            str(folder),
-            *_DEVICES_TO_READ,
-            *map(str, tree.readable()),
-            *(nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES if card else ()),
-        ],
-        listed=[str(path) for path in tree.listed()],
-        writable=scratch,
-        devices=[*_DEVICES],
-        cards=[*map(str, nvidia.device_files(card))] if card else [],
+        rules={str(path): allowed for path, allowed in rules.items()},
         channel=channel,
         single_process=profile.single_process,
+        has_card=card is not None,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,
     )

@@ -18,7 +18,7 @@ from trainer.sandbox.confined import (
     throwaway_uid,
 )
 from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.landlock import can_scope_signals, landlock_abi
+from trainer.sandbox.landlock import READ, can_scope_signals, landlock_abi
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import INSIDE, SHOWN_CODE, visible_tree
 
@@ -122,7 +122,7 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
                 channel=nothing.fileno(),
                 program=[str(_SELFTEST), str(Path.home())],
             )
-            spec = replace(spec, readable=[*spec.readable, str(_SELFTEST)])
+            spec = replace(spec, rules={**spec.rules, str(_SELFTEST): READ})
             with subprocess.Popen(
                 confining(spec),
                 stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -162,6 +162,7 @@ def _furnish(
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}
     if uid is not None:
         give_to(uid, folder)
+    rules = landlock_rules(view, home=home, temporary=temporary)
     spec = Spec(
         command=[view.installed.program, *words[1:]],
         environment={**bench.environment, **own},
@@ -169,7 +170,7 @@ def _furnish(
         worktree=str(worktree),
         bubblewrap=bubblewrap_arguments(view, limits.scratch_bytes) if is_full else None,
         uid=uid,
-        **asdict(landlock_rules(view, home=home, temporary=temporary)),
+        rules={str(path): allowed for path, allowed in rules.items()},
         processes=limits.threads + (_own_threads() if tier.name == "partial" else 0),
         file_bytes=limits.scratch_bytes,
     )

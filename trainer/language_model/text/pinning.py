@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
-from trainer.language_model.text.patience import one_at_a_time, waited
 from trainer.language_model.text.pin import PINS, Unpinned, find_pin, write_pin
 from trainer.language_model.text.shards import (
     fetch_shard,
     fetch_unknown,
     keep_shard,
+    one_at_a_time,
     read_documents,
+    waited,
 )
 from trainer.language_model.text.vocabulary import train_vocabulary
 from trainer.measuring.kind import Progress
