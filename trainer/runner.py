@@ -164,7 +164,6 @@ class Runner:
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
     async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
-        """Score what was trained, once."""
         meter, failed = trained.meter, trained.failed
         scores: Scores | None = None
         fault: ArnodeError | None = None

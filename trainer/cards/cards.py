@@ -43,7 +43,6 @@ class Card:
 
     @property
     def hardware_class(self) -> HardwareClass:
-        """The class of one of them."""
         return cuda_class(
             self.name,
             self.memory_bytes,

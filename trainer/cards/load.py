@@ -162,11 +162,9 @@ class Rest:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was seen at all."""
         return bool(self._kept)
 
     def take(self, sample: Sample) -> None:
-        """Learn from a sample."""
         if sample.state != "quiet":
             self._group.clear()
             return

@@ -152,7 +152,6 @@ class CardReader:
         self._tells_memory = False
 
     def open(self) -> None:
-        """Find the card."""
         with ExitStack() as stack:
             try:
                 pynvml.nvmlInit()
@@ -168,11 +167,9 @@ class CardReader:
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Let go of the driver."""
         self._stack.close()
 
     def read(self) -> Reading:
-        """Ask for everything."""
         before = self._memory()
         held = self._held()
         after = self._memory() or before

@@ -47,7 +47,6 @@ class Window:
 
     @property
     def report(self) -> CardReport:
-        """What they come to."""
         return report(self.samples, self._rest.usual)
 
 

@@ -5,7 +5,6 @@ so that none tells what another one asks. Numpy only: nothing here trains or run
 """
 
 import hmac
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,7 +70,6 @@ class TaskData:
 
     @property
     def size(self) -> str:
-        """How much there is, in words."""
         return (
             f"{self.training_size:,} training tokens, {len(self.public_rows)} public rows, "
             f"vocabulary of {self.vocabulary.size}"
@@ -84,7 +82,6 @@ class TaskData:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all training tokens are here."""
         return not self.coming
 
     def load_rest(self, progress: Progress) -> None:
@@ -153,23 +150,18 @@ def prepare(
 
 def has_first(task: Task, *, data_dir: Path) -> bool:
     """Say whether `prepare` has nothing to fetch for this task."""
-    return all(
-        tokens_path(shard, data_dir, recipe_of(task).vocabulary).is_file()
-        for shard in (*_scored(task), *_training(task)[: _count_first(task)])
-    )
+    scored, training, count = _in_order(task)
+    vocabulary = recipe_of(task).vocabulary
+    wanted = (*scored, *training[:count])
+    return all(tokens_path(shard, data_dir, vocabulary).is_file() for shard in wanted)
 
 
-def _scored(task: Task) -> list[Shard]:
-    return [shard for shard in recipe_of(task).shards if shard.split != "training"]
-
-
-def _training(task: Task) -> list[Shard]:
-    return [shard for shard in recipe_of(task).shards if shard.split == "training"]
-
-
-def _count_first(task: Task) -> int:
-    """How many training shards a first run needs."""
-    return 1 if task.manifest.budget.unit == "seconds" else len(recipe_of(task).shards)
+def _in_order(task: Task) -> tuple[list[Shard], list[Shard], int]:
+    """Return shards to score, shards to train on, and how many of these a first run needs."""
+    shards = recipe_of(task).shards
+    scored = [shard for shard in shards if shard.split != "training"]
+    training = [shard for shard in shards if shard.split == "training"]
+    return scored, training, 1 if task.manifest.budget.unit == "seconds" else len(training)
 
 
 def rows_of(tokens: Tokens, context: int, count: int) -> TokenRows:
@@ -207,13 +199,19 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         return split_rows(world.first_documents(world.secret_split(key), split_bytes))
 
     split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
-    expected = dict(manifest.data)
     pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
-    _check_hash(task, "training", pool, expected)
     progress("writing the world's public text", 0.8)
     public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
     public_rows = split_rows(public)
-    _check_hash(task, "public", public_rows, expected)
+    expected = dict(manifest.data)
+    for name, tokens in (("training", pool), ("public", public_rows)):
+        found = tokens_digest(tokens)
+        if found != expected.get(name):
+            raise ConfigurationError(
+                f"task {task.name}: its {name} tokens are not those that the task names "
+                f"(sha256 {found.hex()[:12]}…)",
+                "this arnode generates another world: install the version that the task comes from",
+            )
     bits = sum(document.bits for document in public)
     return TaskData(
         vocabulary=vocabulary,
@@ -222,18 +220,6 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         secret_rows=secret_rows,
         training_parts=(pool,),
     )
-
-
-def _check_hash(
-    task: Task, name: str, tokens: Tokens | TokenRows, expected: dict[str, bytes]
-) -> None:
-    found = tokens_digest(tokens)
-    if found != expected.get(name):
-        raise ConfigurationError(
-            f"task {task.name}: its {name} tokens are not those that the task names "
-            f"(sha256 {found.hex()[:12]}…)",
-            "this arnode generates another world: install the version that the task comes from",
-        )
 
 
 def _prepare_text(
@@ -301,7 +287,7 @@ def _prepare_shards(
     visible: Sequence[Path] | None,
 ) -> TaskData:
     recipe, manifest = recipe_of(task), task.manifest
-    scored, training = _scored(task), deque(_training(task))
+    scored, training, count = _in_order(task)
     order = {shard: number for number, shard in enumerate([*scored, *training])}
 
     def load(shard: Shard, told: Progress) -> Tokens:
@@ -320,8 +306,8 @@ def _prepare_shards(
     for shard in scored:
         tokens[shard.split].append(load(shard, progress))
     # One without any text serves nobody.
-    while training and len(tokens["training"]) < _count_first(task):
-        tokens["training"] += filter(len, [load(training.popleft(), progress)])
+    while training and len(tokens["training"]) < count:
+        tokens["training"] += filter(len, [load(training.pop(0), progress)])
     if not tokens["training"]:
         raise ConfigurationError(
             f"task {task.name}: there is no text in its training shards",

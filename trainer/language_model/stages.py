@@ -119,22 +119,16 @@ class Stages:
         return cast("Audited", self.baseline_cost.audited)
 
     async def close(self) -> None:
-        """End the sandboxes that wait for a source."""
         await self._pool.close()
         self.supply.close()
 
     @property
     def budget_tokens(self) -> int:
-        """The budget in tokens, 0 if it is one of seconds."""
         budget = self._task.manifest.budget
         return budget.amount if budget.unit == "tokens" else 0
 
     async def run(self, request: Request, meter: Meter) -> bytes:
-        """Return the weights that a source trains.
-
-        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come (`grown`).
-        """
+        """Return the weights that a source trains."""
         async with self._training:
             if self.watch is None:
                 return await self._train(request, meter)
@@ -145,10 +139,9 @@ class Stages:
                     meter.card = window.report
 
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
-        """Return what weights are worth on both splits. Raises RunFailed.
+        """Return what weights are worth on both splits.
 
-        Whoever has seen a row knows its own metric or a part of it, so that nothing is repeated
-        from the first row on: `meter.has_rows` says that there was one.
+        Whoever has seen a row knows its own metric or a part of it: nothing is repeated from there.
         """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:

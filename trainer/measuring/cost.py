@@ -92,11 +92,9 @@ class Pace:
         return _band(share) in self._serving
 
     def learn_training(self, share: float, train_s: float) -> None:
-        """Note what training costs at this share."""
         self._train_s[_band(share)] = train_s
 
     def learn_serving(self, share: float, cost: Cost) -> None:
-        """Note what scoring costs at this share."""
         self._serving[_band(share)] = cost
 
     def at(self, share: float) -> Cost:

@@ -41,7 +41,6 @@ class Bubblewrap(Enclosure):
         self._root = ""
 
     async def start(self, channel: int) -> asyncio.subprocess.Process:
-        """Start bwrap."""
         filters = seccomp_program(
             single_process=self.profile.single_process, has_card=self.profile.card is not None
         )

@@ -53,7 +53,6 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The manifest's name."""
         return self.manifest.name
 
     @property

@@ -77,7 +77,6 @@ class AtWork:
 
     @classmethod
     async def begin(cls, spec: Spec, limits: Limits, places: Places) -> "AtWork":
-        """Start a command."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-B", workbench.__file__,
             stdin=asyncio.subprocess.PIPE,

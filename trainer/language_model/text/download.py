@@ -157,7 +157,6 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
@@ -174,7 +173,6 @@ class _Part:
         return file
 
     def copy(self, source: Path) -> None:
-        """Copy it from a folder."""
         try:
             opened = source.open("rb")
         except OSError as error:
@@ -191,7 +189,6 @@ class _Part:
         self._tag_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Begin again."""
         for path in (self.path, self._tag_path):
             path.unlink(missing_ok=True)
 
@@ -208,7 +205,6 @@ class _Pace:
         self._marks: list[tuple[float, int]] = []
 
     def at(self, done: int, *, is_last: bool = False) -> None:
-        """Note how much is here."""
         now_s = self._clock()
         if self._marks and now_s < self._marks[-1][0] + _SHOWN_EVERY_S and not is_last:
             return

@@ -47,7 +47,6 @@ class Vocabulary:
 
     @property
     def ranks(self) -> tuple[bytes, ...]:
-        """The tokens that stand for text, in order."""
         return tuple(token for token in self.token_bytes if token is not None)
 
     @property

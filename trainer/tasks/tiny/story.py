@@ -53,13 +53,11 @@ class Story:
         self.subject: Person | None = None  # of the previous sentence: may become a pronoun
 
     def tell(self) -> None:
-        """Write the whole document."""
         self.begin()
         while self.add_sentence():
             pass
 
     def begin(self) -> None:
-        """Write the heading and the cast."""
         self._write_heading()
         self._introduce_cast()
 
