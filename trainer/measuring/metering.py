@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _METER_INTERVAL_S = 0.05
 _FIRST_STEP_S, _STEPS_PER_DOUBLING = 0.25, 4
+_MORE = {"output": "output", "threads": "threads or processes", "files": "files"}
 # What is said of a program that ended in silence, as `exit()` does.
 _UNFINISHED: dict[Role, str] = {
     "train": "ended without exporting weights",
@@ -66,24 +67,17 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
 def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
     if not sandbox.is_heard:
         return _why_ended_unheard(sandbox, name)
-    match sandbox.end:
-        case "memory":
-            allowed = sandbox.profile.memory_bytes >> 20
-            return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
-        case "output":
-            return RunFailed("crash", f"in {name}: more output than allowed")
-        case "threads":
-            return RunFailed("crash", f"in {name}: more threads or processes than allowed")
-        case "files":
-            return RunFailed("crash", f"in {name}: more files than allowed")
-        case _:
-            lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
-            said = lines[-1].strip() if lines else _UNFINISHED[sandbox.profile.role]
-            if sandbox.ran_out_of_memory:
-                ended = f"in {name}: its device had no more memory"
-                return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
-            ended = f"in {name}: it ended by itself"
-            return RunFailed("crash", f"in {name}: {said}", unquoted=ended)
+    if sandbox.end == "memory":
+        allowed = sandbox.profile.memory_bytes >> 20
+        return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
+    if sandbox.end in _MORE:
+        return RunFailed("crash", f"in {name}: more {_MORE[sandbox.end]} than allowed")
+    lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
+    said = lines[-1].strip() if lines else _UNFINISHED[sandbox.profile.role]
+    if sandbox.ran_out_of_memory:
+        ended = f"in {name}: its device had no more memory"
+        return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
+    return RunFailed("crash", f"in {name}: {said}", unquoted=f"in {name}: it ended by itself")
 
 
 def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:

@@ -46,15 +46,14 @@ def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
     """
     name = Path(os.path.normpath(path))
     real = name.resolve()
+    fault = ""
     if not is_in_any(name, [home]) or name == home:
+        fault = "is not a folder in your home"
+    elif real == home or real in home.parents:
+        fault = "leads to your whole home"
+    if fault:
         raise ConfigurationError(
-            f"{path} is not a folder in your home, so no command is given it",
-            "name folders beneath `~/`, one by one",
-        )
-    if real == home or real in home.parents:
-        raise ConfigurationError(
-            f"{path} leads to your whole home, so no command is given it",
-            "name folders beneath `~/`, one by one",
+            f"{path} {fault}, so no command is given it", "name folders beneath `~/`, one by one"
         )
     for secret in (folder.resolve() for folder in hidden):
         if is_in_any(real, [secret]) or is_in_any(secret, [real]):

@@ -65,17 +65,14 @@ def require_workshop() -> Tier:
     tier = tiers.probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.mend)
+    lacking = ""
     if tier.name == "container" and landlock_abi() < _TRUNCATION_ABI:
-        raise SafetyError(
-            "commands are not run here: Landlock of this kernel does not keep files from being "
-            "emptied (Linux 6.2 can)",
-            tier.mend,
-        )
+        lacking = "files from being emptied (Linux 6.2 can)"
     if tier.name == "partial" and not can_scope_signals():
+        lacking = "signals inside (Linux 6.12 can)"
+    if lacking:
         raise SafetyError(
-            "commands are not run here: Landlock of this kernel does not keep signals inside "
-            "(Linux 6.12 can)",
-            tier.mend,
+            f"commands are not run here: Landlock of this kernel does not keep {lacking}", tier.mend
         )
     return tier
 
