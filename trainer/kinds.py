@@ -36,10 +36,8 @@ def kind_of(manifest: TaskManifest) -> Kind:
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
     """Return the task of that name, built in or made here before, or of that folder.
 
-    Raises:
-        UsageError: there is none.
-        NotPreparedError: its data are not known by hash here (`settled_task`).
-        ConfigurationError: one of its files has a fault.
+    Raises UsageError if there is none, NotPreparedError if its data are not known by hash here
+    (`settled_task`), ConfigurationError if one of its files has a fault.
     """
     folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
     return read_task(folder, KINDS, data_dir=data_dir)

@@ -37,16 +37,13 @@ _BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaskData:
-    """Everything a runner needs to know about a task's data. Only `load_rest` changes it.
+    """The data of a language model, as `trainer.measuring.kind.Prepared` has them.
 
-    `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
-    of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
-    `secret_rows(key)` draws the rows that only the holder of that secret key can know.
-    `pool_bytes` is the size of the text that these are drawn from, None if each draw is new text;
-    `is_pool_public` says whether anybody can get it; `spare_rows` are such of a private pool as are
-    kept apart for runs in which secret rows decide nothing.
-    `training_parts` are in the manifest's order; `coming` are those that are not here yet, each
-    what loads it.
+    `floor_nano` is the entropy of whatever generated the public documents, `byte_counts[token]` the
+    length of a token's bytes, 0 for BOS. `secret_rows(key)` draws the rows that only the holder of
+    that secret key can know; `spare_rows` are such of a private pool as are kept apart for runs in
+    which secret rows decide nothing. `training_parts` are in the manifest's order; `coming` are
+    those that are not here yet, each what loads it.
     """
 
     vocabulary: Vocabulary
@@ -129,14 +126,10 @@ def prepare(
     """Return what a first run needs of the data: of shards, all that is scored and one to train on.
 
     With a budget of tokens the seed chooses among all documents, so that all are needed.
-    `TaskData.load_rest` is for the others. Data are made on first use and then kept under
-    `data_dir`.
+    `TaskData.load_rest` is for the others. All else is as `trainer.measuring.kind.Kind` has it.
 
-    `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
-    URL or a folder, unless the task's own place; `visible` are the files in which scored text
-    must not lie (default: all that sandboxes show). Raises ArnodeError if shards are not to be had,
-    ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
-    every sandbox can read.
+    Raises ArnodeError if shards are not to be had, ConfigurationError if the data is not what the
+    task's manifest says, SafetyError for text that every sandbox can read.
     """
     folder = data_dir / "tokens"
     match recipe_of(task).name:

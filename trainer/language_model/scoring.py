@@ -7,7 +7,7 @@ in a fresh process that shares nothing writable with it, at positions drawn afte
 import hmac
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,16 +79,9 @@ async def ask_claims(
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
-    context = rows.shape[1] - 1
-    at_once, answers = batch_rows(context), []
-    for start in range(0, len(rows), at_once):
-        batch = rows[start : start + at_once]
-        await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
-        answer = await sandbox.receive(ANSWER, len(batch) * context * 4)
-        answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
-        if start == 0:
-            on_first()
-    return np.concatenate(answers)
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    answers = _answers(sandbox, CLAIM, inputs, targets, inputs.shape[1], on_first)
+    return np.concatenate([claims async for claims in answers])
 
 
 def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
@@ -117,19 +110,35 @@ async def ask_audit(
     targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
     order = random.permutation(len(positions))
     audited = np.empty(len(positions), dtype=np.float64)
-    at_once = batch_rows(inputs.shape[1])
-    for start in range(0, len(order), at_once):
-        batch = order[start : start + at_once]
-        await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
-        answer = await sandbox.receive(ANSWER, len(batch) * vocabulary_size * 4)
-        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), vocabulary_size)
+    answers = _answers(
+        sandbox, LOGITS, inputs[order], positions[order, 1], vocabulary_size, on_first
+    )
+    answered = 0
+    async for logits in answers:
+        batch = order[answered : answered + len(logits)]
         audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
-        if start == 0:
-            on_first()
+        answered += len(logits)
     return audited
 
 
-def _request(tokens: NDArray[np.generic], extra: NDArray[np.generic]) -> bytes:
-    """Return tokens [rows, context] with targets of that shape, or a time for each row [rows]."""
-    header = _SHAPE.pack(*tokens.shape)
-    return header + tokens.astype(">u2").tobytes() + extra.astype(">u2").tobytes()
+async def _answers(
+    sandbox: Sandbox,
+    tag: bytes,
+    tokens: NDArray[np.uint16],
+    extra: NDArray[np.generic],
+    length: int,
+    on_first: Callable[[], None],
+) -> AsyncIterator[NDArray[np.float32]]:
+    """Yield the answers [rows, length] to some rows of tokens [rows, context] at a time.
+
+    With them goes what is asked: targets of that shape, or a time for each row [rows].
+    """
+    at_once = batch_rows(tokens.shape[1])
+    for start in range(0, len(tokens), at_once):
+        rows, asked = tokens[start : start + at_once], extra[start : start + at_once]
+        request = _SHAPE.pack(*rows.shape) + rows.astype(">u2").tobytes()
+        await sandbox.send(tag, request + asked.astype(">u2").tobytes())
+        answer = await sandbox.receive(ANSWER, len(rows) * length * 4)
+        yield np.frombuffer(answer, dtype="<f4").reshape(len(rows), length)
+        if start == 0:
+            on_first()

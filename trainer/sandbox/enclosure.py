@@ -56,14 +56,18 @@ class Enclosure(ABC):
 
 
 async def start_process(
-    command: list[str], *, pass_fds: tuple[int, ...], has_lifeline: bool
+    command: list[str],
+    *,
+    has_lifeline: bool,
+    pass_fds: tuple[int, ...] = (),
+    stderr: int = asyncio.subprocess.STDOUT,
 ) -> asyncio.subprocess.Process:
     """Start an enclosure's first process with an empty environment and its output in a pipe."""
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE if has_lifeline else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=stderr,
         env={"PATH": os.defpath},
         cwd="/",
         start_new_session=True,  # a terminal's Ctrl-C is for the node, not for its runs

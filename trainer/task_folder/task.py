@@ -85,9 +85,8 @@ class Reader(Protocol):
     ) -> tuple[TaskManifest, Recipe]:
         """Return a task's manifest and recipe.
 
-        Raises:
-            NotPreparedError: its data are not known by hash here.
-            ConfigurationError: one of its files has a fault.
+        Raises NotPreparedError if its data are not known by hash here, ConfigurationError if one of
+        its files has a fault.
         """
 
 

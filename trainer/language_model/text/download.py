@@ -48,10 +48,8 @@ async def download(
     """Let `target` be the file at a URL or path, and return its sha256.
 
     Without a hash to check whatever comes whole is kept. A file that is there already is checked,
-    and fetched again if it is not what its hash says. `progress` hears how it goes.
-
-    Raises:
-        ArnodeError: it is not to be had, is another file than the hash says, or the disk is full.
+    and fetched again if it is not what its hash says. Raises ArnodeError if it is not to be had, is
+    another file than the hash says, or the disk is full.
     """
     part, pace = _Part(target), _Pace(target.name, progress, clock)
     try:

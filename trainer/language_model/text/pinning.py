@@ -32,13 +32,9 @@ VOCABULARY_CHARACTERS: Final = 200_000_000
 def pin_shards(
     unpinned: Unpinned, *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> None:
-    """Find out what shards are, unless that is known here.
+    """Find out what shards are, unless that is known here; `data_url` is the setting.
 
-    `data_url` is the setting: a URL or folder that takes the place of the task's own.
-
-    Raises:
-        ArnodeError: a shard is not to be had.
-        ConfigurationError: a shard cannot serve.
+    Raises ArnodeError if a shard is not to be had, ConfigurationError if it cannot serve.
     """
     with one_at_a_time(data_dir / PINS / f"{unpinned.key}.lock", progress):
         if find_pin(unpinned, data_dir) is None:

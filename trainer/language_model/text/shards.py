@@ -40,9 +40,8 @@ def shard_tokens(
 ) -> Tokens:
     """Return a shard's tokens, mapped into memory; `source` is the URL or folder that has it.
 
-    Raises:
-        ArnodeError: it is not to be had (`trainer.language_model.text.download`).
-        ConfigurationError: it is no parquet file with a column of text, or nothing here reads any.
+    Raises ArnodeError if it is not to be had, ConfigurationError if it is no parquet file with a
+    column of text, or nothing here reads any.
     """
 
     def write(file: BinaryIO) -> None:
