@@ -114,7 +114,7 @@ def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Pa
 
 
 def _bytes_of(row: NDArray[np.uint16], task: Task) -> bytes:
-    return b"".join(task.recipe.vocabulary.token_bytes[token] or b"" for token in row)
+    return task.recipe.vocabulary.decode(row)
 
 
 def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) -> None:

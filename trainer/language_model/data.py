@@ -173,7 +173,7 @@ def tokens_of(vocabulary: Vocabulary, documents: Iterable[str]) -> Tokens:
 
 def byte_counts_of(vocabulary: Vocabulary) -> ByteCounts:
     """Return how many bytes each token stands for."""
-    return np.array([len(token or b"") for token in vocabulary.token_bytes], dtype=np.int64)
+    return np.array([*map(len, vocabulary.ranks), 0], dtype=np.int64)
 
 
 def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskData:

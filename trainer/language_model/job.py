@@ -12,6 +12,7 @@ from protocol.source import Source
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness.job import Job
 from trainer.language_model.scoring import batch_rows
+from trainer.language_model.text.vocabulary import SPLIT_PATTERN
 from trainer.sandbox.profile import Role
 
 _ENTRY = "train.py"
@@ -40,7 +41,7 @@ def run_job(
         vocabulary_size=vocabulary.size,
         bos=vocabulary.bos,
         vocabulary={
-            "pattern": vocabulary.pattern,
+            "pattern": SPLIT_PATTERN,
             "ranks": [token.hex() for token in vocabulary.ranks],
         },
     )

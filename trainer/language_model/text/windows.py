@@ -127,7 +127,7 @@ def without_seen(
 def _seen(
     rows: TokenRows, vocabulary: Vocabulary, visible: Sequence[Path] | None, progress: Progress
 ) -> RowMarks:
-    contents = [b"".join(vocabulary.token_bytes[token] or b"" for token in row) for row in rows]
+    contents = [vocabulary.decode(row) for row in rows]
     starts = np.cumsum([0, *(len(content) for content in contents[:-1])])
     files = visible_tree().host_files() if visible is None else visible
     hits = shared_windows(b"".join(contents), files, at_most=_MOST_HITS, progress=progress)
