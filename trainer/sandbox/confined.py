@@ -30,7 +30,7 @@ from trainer.sandbox.enclosure import (
     in_time,
     start_process,
 )
-from trainer.sandbox.landlock import CARD, DEVICE, LIST, READ, WRITE
+from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
 
@@ -117,8 +117,7 @@ def specification(
     interpreter = str(Path(sys.executable).resolve())
     scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
-    readable: list[Path] = [folder, *map(Path, _DEVICES_TO_READ), *tree.readable()]
-    rules = dict.fromkeys(tree.listed(), LIST) | dict.fromkeys(readable, READ)
+    rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
     rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
