@@ -52,7 +52,10 @@ def main() -> None:
     """Fork, wall the child in, outlive it, clear away."""
     from trainer.sandbox.confine import end_all, outlive
 
-    spec = Spec(**json.loads(_read_line()))
+    told = sys.stdin.buffer.readline()
+    if not told.endswith(TOLD):
+        raise SystemExit("the node ended")
+    spec = Spec(**json.loads(told))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
@@ -81,16 +84,6 @@ def remove_folder(folder: Path) -> None:
     if subprocess.call(removing, stderr=subprocess.DEVNULL):
         subprocess.call(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
         subprocess.call(removing)
-
-
-def _read_line() -> bytes:
-    line = bytearray()
-    while not line.endswith(TOLD):
-        data = os.read(0, 1 << 16)
-        if not data:
-            raise SystemExit("the node ended")
-        line += data
-    return bytes(line)
 
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
