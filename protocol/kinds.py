@@ -18,7 +18,7 @@ does not know: a record with one is kept, passed on, and counts for nothing.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
 from protocol.changes import Diff, FileChange, FoundOn, Origin
@@ -232,23 +232,7 @@ KnownBody: TypeAlias = (
 )
 Body: TypeAlias = KnownBody | UnknownBody
 
-_KINDS: Final[dict[str, type[KnownBody]]] = {
-    kind.kind: kind
-    for kind in (
-        ProfileBody,
-        TaskBody,
-        PatchBody,
-        ResultBody,
-        AttestBody,
-        NoiseBody,
-        AdoptBody,
-        IntentBody,
-        InsightBody,
-        RetractBody,
-        ReportBody,
-        ProposalsBody,
-    )
-}
+_KINDS: Final[dict[str, type[KnownBody]]] = {kind.kind: kind for kind in get_args(KnownBody)}
 
 
 def body_fields(kind: str) -> frozenset[str]:

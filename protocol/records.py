@@ -41,18 +41,6 @@ from protocol.keys import (
 )
 from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
-__all__ = [
-    "MAIN_NET",
-    "MAX_REFS",
-    "Record",
-    "RecordId",
-    "parse_kept",
-    "parse_record",
-    "payload_id",
-    "record_id",
-    "sign_record",
-]
-
 RecordId = NewType("RecordId", bytes)
 
 MAIN_NET: Final = "main"

@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -26,8 +26,10 @@ from protocol.kinds import (
     body_fields,
     body_from_value,
 )
-from protocol.runs import MAX_SEED, ROLES, STATUSES
+from protocol.runs import MAX_SEED, Role, Status
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
+
+ROLES, STATUSES = get_args(Role), get_args(Status)
 
 OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "task": frozenset({"program", "ladder"}),
