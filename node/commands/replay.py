@@ -35,7 +35,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         source, description, marks = _from_bundle(Path(id))
     else:
         with reading() as (store, blobs):
-            record = store.find(id)
+            record = store.records.find(id)
             tree, description = _described(record, lambda task: task_source(store, task))
             source = blobs.get_source(tree)
             marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)

@@ -74,7 +74,7 @@ async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
         topics=subscriptions(network.name, [task.id], subject.hardware_class),
         listen=config.listen,
     ):
-        if not store.own_records():
+        if not store.records.own():
             _publish(publication, task, store, blobs)
         await stopped.wait()
 

@@ -19,7 +19,7 @@ def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
-    return store.ingest(wires, now_ms=clock_ms(), net=net)
+    return store.intake.ingest(wires, now_ms=clock_ms(), net=net)
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
@@ -54,21 +54,21 @@ def _records(store: Store, record: Record) -> Iterator[Record]:
     authors = {record.author}
     while pending:
         wanted = pending.pop()
-        if wanted in seen or not store.has(wanted):
+        if wanted in seen or not store.records.has(wanted):
             continue
         seen.add(wanted)
-        one = store.record(wanted)
+        one = store.records.get(wanted)
         authors.add(one.author)
         yield one
         pending += _named(store, one)
     for author in authors:
-        yield from store.records("profile", author, newest_first=True, limit=1)
+        yield from store.records.listed("profile", author, newest_first=True, limit=1)
 
 
 def _named(store: Store, record: Record) -> Iterator[bytes]:
     body = record.body
     if isinstance(body, Subject):
-        announcement = store.task_record(body.task)
+        announcement = store.records.task_record(body.task)
         if announcement is not None:
             yield announcement
     match body:
@@ -76,8 +76,8 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
             if patch is not None:
                 yield patch
             key = BoardKey(net=record.net, task=body.task, hardware_class=body.hardware_class)
-            yield from store.votes(key, body.tree)
-            if retraction := store.retraction(record.id):
+            yield from store.boards.votes(key, body.tree)
+            if retraction := store.records.retraction(record.id):
                 yield retraction.id
         case AttestBody(target=target) if target is not None:
             yield target
@@ -87,7 +87,7 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
 
 def _trees(store: Store, body: Subject) -> Iterator[bytes]:
     """Yield the trees that a body is about, and the baseline."""
-    task = store.task(body.task)
+    task = store.records.task(body.task)
     if task is None:
         raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
     yield from dict.fromkeys((*trees_of(body), task.manifest.baseline_tree))

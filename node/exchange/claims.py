@@ -34,7 +34,7 @@ def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
         return read_bundle(path)
     if "/" in wanted or wanted.endswith(".bundle"):
         raise UsageError(f"there is no file {wanted}", "name a bundle's file or a record's id")
-    return gather(store, blobs, store.find(wanted))
+    return gather(store, blobs, store.records.find(wanted))
 
 
 def claim_in(bundle: Bundle, name: str) -> FoundClaim:

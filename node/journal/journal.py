@@ -135,13 +135,13 @@ class Journal:
     def expected_table(self) -> str:
         """Return results.tsv, computed from the store without git."""
         commits = self.expected().by_record
-        rows = self._store.experiments(self._line)
+        rows = self._store.experiments.listed(self._line)
         lines = (results.line_of(row, commits[row.id]) for row in rows)
         return self._table_header() + "".join(lines)
 
     def _manifest(self) -> TaskManifest | None:
         # Asked anew each time: books are opened before a new task's announcement is in the store.
-        task = self._store.task(self._line.task)
+        task = self._store.records.task(self._line.task)
         return None if task is None else task.manifest
 
     def _table_header(self) -> str:
@@ -150,8 +150,8 @@ class Journal:
 
     def _entries(self, *, after: int = 0) -> list[Entry]:
         entries: list[Entry] = [
-            *self._store.experiments(self._line, after=after),
-            *self._store.adoptions(self._line, after=after),
+            *self._store.experiments.listed(self._line, after=after),
+            *self._store.experiments.adoptions(self._line, after=after),
         ]
         return sorted(entries, key=lambda entry: entry.n)
 
@@ -236,7 +236,7 @@ class Journal:
             stream.write("".join(lines))
 
     def _write_table(self) -> None:
-        for experiment in self._store.experiments(self._line):
+        for experiment in self._store.experiments.listed(self._line):
             if experiment.id in self._lineage.by_record:
                 self._table_line(experiment)
         text = self._table_header() + "".join(self._table.values())

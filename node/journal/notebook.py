@@ -92,7 +92,7 @@ def page_of(
     entry: Entry, lineage: Lineage, store: Store, source_of: Callable[[bytes], Source]
 ) -> Page:
     """Return the page of the next entry of a line."""
-    record = store.record(entry.id)
+    record = store.records.get(entry.id)
     tree = entry.body.to_tree if isinstance(entry, Adoption) else entry.tree
     objects = source_objects(source_of(tree))
     address = f"<{record.author.hex()[:12]}@arnode.invalid>"
@@ -126,7 +126,7 @@ def shown_metric(metric_nano: int) -> str:
 
 def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> str:
     task_id = entry.body.task if isinstance(entry, Adoption) else entry.task
-    task = store.task(task_id)
+    task = store.records.task(task_id)
     manifest = None if task is None else task.manifest
     trailers = [f"Arnode-Record: {record.id.hex()}"]
     if isinstance(entry, Adoption):
@@ -164,7 +164,7 @@ def _paragraphs(
     entry: Experiment, record: Record, store: Store, manifest: TaskManifest | None
 ) -> list[str]:
     paragraphs: list[str] = []
-    patch = None if entry.patch is None else store.patch(entry.patch)
+    patch = None if entry.patch is None else store.records.patch(entry.patch)
     if patch is not None and patch.why.strip():
         paragraphs.append(as_prose(patch.why))
     if entry.gain_nano is not None:

@@ -115,7 +115,7 @@ def close_catch_up(
 
 def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
     """Return the patch from the head to the tree: theirs if it fits, else an own one."""
-    theirs = ledger.store.patch(step.patch)
+    theirs = ledger.store.records.patch(step.patch)
     if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
         return step.patch
     if step.tree != step.theirs:

@@ -97,7 +97,7 @@ def close_checkpoint(
 
 def _stack_patch(ledger: Ledger, step: CheckpointStep) -> bytes:
     """Return the patch of a stack; that of a stack of one is the patch in it."""
-    parts = [ledger.store.patch(part) for part in step.stack]
+    parts = [ledger.store.records.patch(part) for part in step.stack]
     if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == (step.base, step.tree):
         return step.stack[0]
     root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None

@@ -197,8 +197,8 @@ def open_experiment(
         job = ledger.open_job(step)
         ledger.plan(job, role="candidate", tree=step.tree)
         if submission:
-            ledger.store.close_job(submission.id)
-        ledger.store.mark_tried(ledger.key.task, step.fingerprint)
+            ledger.store.jobs.close_job(submission.id)
+        ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
     return job
 
 
@@ -239,7 +239,7 @@ def close_experiment(
             runs=runs,
             note=note,
         )
-        store.mark_tried(ledger.key.task, step.fingerprint, record.id)
+        store.jobs.mark_tried(ledger.key.task, step.fingerprint, record.id)
         if kept:
             ledger.go_on_from(step.tree, patch.id, runs[1:])
         if step.decision == "rebased" and step.proposer == SUBMITTED:

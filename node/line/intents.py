@@ -31,7 +31,7 @@ def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
 
 
 def _live(store: Store, line: LineKey, author: bytes, now_ms: int) -> Iterator[Record]:
-    for record in store.records("intent", newest_first=True, limit=_LOOKED_AT):
+    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, IntentBody) or record.author == author:
             continue

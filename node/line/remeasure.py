@@ -132,7 +132,7 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's own evidence is about; None without evidence."""
     head = ledger.known_line.verified
     evidence = evidence_for(ledger.store, ledger.key, head)
-    body = ledger.store.record(evidence).body if evidence else None
+    body = ledger.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
         return None  # the baseline, or what the user adopted at their own risk
     return RemeasureStep(
@@ -155,7 +155,7 @@ def _replace(ledger: Ledger) -> None:
     before = next(
         (
             one.body.from_tree
-            for one in ledger.store.adoptions(ledger.key)
+            for one in ledger.store.experiments.adoptions(ledger.key)
             if one.body.to_tree == head
         ),
         ledger.publication.manifest.baseline_tree,

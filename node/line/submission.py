@@ -45,5 +45,5 @@ def open_submission(
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)
-        ledger.store.mark_tried(ledger.key.task, fingerprint)
+        ledger.store.jobs.mark_tried(ledger.key.task, fingerprint)
     return job

@@ -55,7 +55,7 @@ def salvage(home: Home) -> list[str]:
     with Store.open(home) as store:
         store.rebuild()
         lines = _restore_lines(store)
-        own, total = len(store.own_records()), store.record_count()
+        own, total = len(store.records.own()), store.records.count()
     return [
         f"store: {total} records are whole, {own} of them own",
         f"store: the damaged file is kept as {aside}",
@@ -148,15 +148,15 @@ _CHECKS: dict[str, Callable[[Row], bool]] = {
 def _restore_lines(store: Store) -> list[str]:
     """Put a lost line back to its last verified head, as the records tell it."""
     restored: list[str] = []
-    known = {line.key for line in store.lines()}
-    for experiment in store.experiments():
+    known = {line.key for line in store.jobs.lines()}
+    for experiment in store.experiments.listed():
         key = LineKey(task=experiment.task, hardware_class=experiment.hardware_class)
         if key in known or experiment.stage != "baseline":
             continue
         known.add(key)
-        adoptions = store.adoptions(key)
+        adoptions = store.experiments.adoptions(key)
         head = adoptions[-1].body.to_tree if adoptions else experiment.tree
-        store.save_line(
+        store.jobs.save_line(
             Line(
                 task=key.task,
                 hardware_class=key.hardware_class,

@@ -34,13 +34,13 @@ def home(tmp_path: Path) -> Home:
             record = sign_record(
                 AUTHOR, net=MAIN_NET, seq=seq, prev=None, ts_ms=START_MS + seq, body=body
             )
-            store.ingest([record.wire], now_ms=clock_ms())
+            store.intake.ingest([record.wire], now_ms=clock_ms())
     return home
 
 
 def ids_in(home: Home) -> list[str]:
     with Store.open(home) as store:
-        return sorted(one.id.hex() for one in store.records())
+        return sorted(one.id.hex() for one in store.records.listed())
 
 
 async def tell(peer: Program, *, secret: bytes | None, address: str | None) -> None:

@@ -202,7 +202,7 @@ class Notebook:
 
     def save_line(self) -> None:
         """Remember the line as it stands after an adoption."""
-        self.store.save_line(
+        self.store.jobs.save_line(
             Line(
                 task=TASK,
                 hardware_class=HARDWARE_CLASS,

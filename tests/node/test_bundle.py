@@ -37,9 +37,9 @@ def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> 
         "kept": notebook.kept(),
         "confirmed": notebook.adopted(),
     }
-    records["adoption"] = notebook.store.records("adopt")[0]
-    records["patch"] = notebook.store.records("patch")[0]
-    records["task"] = notebook.store.records("task")[0]
+    records["adoption"] = notebook.store.records.listed("adopt")[0]
+    records["patch"] = notebook.store.records.listed("patch")[0]
+    records["task"] = notebook.store.records.listed("task")[0]
     notebook.save_line()
     return records
 
@@ -269,7 +269,7 @@ def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
     marked = Source.of({"train.py": b"import socket\nimport subprocess\n"})
     patch = Stranger(notebook.store, Blobs(home.blobs)).patch(BASELINE, marked)
     path = tmp_path / "marked.bundle"
-    write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.record(patch)))
+    write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.records.get(patch)))
     marks = [
         "train.py line 1: import socket (import)",
         "train.py line 2: import subprocess (import)",

@@ -110,7 +110,7 @@ def test_what_was_tried_is_not_tried_again(ledger: Ledger) -> None:
     missed(ledger, ("SECOND = 1\n", 15))
     idea = combined(ledger)
     assert idea is not None
-    ledger.store.mark_tried(LINE.task, idea.proposal.fingerprint)
+    ledger.store.jobs.mark_tried(LINE.task, idea.proposal.fingerprint)
     assert combined(ledger) is None
 
 

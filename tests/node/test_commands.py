@@ -33,10 +33,10 @@ def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> 
         "crashed": notebook.crashed(),
         "confirmed": notebook.adopted(),
     }
-    records["adoption"] = notebook.store.records("adopt")[0]
-    records["patch"] = notebook.store.records("patch")[0]
-    records["task"] = notebook.store.records("task")[0]
-    line = notebook.store.load_line(LINE)
+    records["adoption"] = notebook.store.records.listed("adopt")[0]
+    records["patch"] = notebook.store.records.listed("patch")[0]
+    records["task"] = notebook.store.records.listed("task")[0]
+    line = notebook.store.jobs.line(LINE)
     assert line is None
     notebook.save_line()
     return records
@@ -103,8 +103,8 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     assert isinstance(record.body, ResultBody)
     assert json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"] == []
     run = record.body.runs[0]
-    job = store.open_job(LINE, FreeStep({}), created_ms=5)
-    planned = store.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
+    job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
+    planned = store.jobs.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
     stages = (
         Stage(part="train", name="import", start_ms=0, end_ms=2_500),
         Stage(part="train", name="attempt", start_ms=3_000, end_ms=4_000),
@@ -112,7 +112,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
         Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
     )
-    store.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
+    store.jobs.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
     (shown,) = json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"]
     assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 3_000)
     assert [(one["stage"], one["at_ms"], one["ms"]) for one in shown["stages"]] == [
@@ -282,7 +282,7 @@ def test_fsck_does_not_mend_beside_a_running_node(
     with home.lock():
         assert "another node" in arnode(capsys, "fsck", "--rebuild", code=6)
         with Store.open_read_only(home) as reader:
-            assert len(reader.experiments()) == 4
+            assert len(reader.experiments.listed()) == 4
 
 
 def test_logs_before_any_node_ran_say_so(

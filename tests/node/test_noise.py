@@ -81,7 +81,7 @@ def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, st
     ledger = with_baseline(home, store)
     keep(ledger, "0.5")
     checkpoint(ledger, gain_nano=GAIN_NANO)
-    (body,) = (one.body for one in store.own_records() if isinstance(one.body, NoiseBody))
+    (body,) = (one.body for one in store.records.own() if isinstance(one.body, NoiseBody))
     assert body.tree == BASELINE.tree
     assert len(body.runs) == LEAST_RUNS
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "own runs are counted elsewhere"

@@ -64,7 +64,7 @@ def test_knobs_propose_without_a_run_or_a_record(at_home: Home, arnode: Say) -> 
     assert proposal["proposer"] == "knobs"
     assert "+++ b/train.py" in proposal["diff"]
     with Store.open_read_only(at_home) as store:
-        assert store.record_count() == 0
+        assert store.records.count() == 0
     assert json.loads(arnode("propose", "--json").out)["proposal"] == proposal
 
 
