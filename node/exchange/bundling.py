@@ -1,9 +1,10 @@
-"""Gathers a bundle (a record, what it rests on, every source), and takes one in."""
+"""Gathers a bundle (a record, what it rests on, every source) or reads it, and takes one in."""
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
-from node.exchange.bundle import Bundle, Subject, trees_of
+from node.exchange.bundle import Bundle, Subject, read_bundle, trees_of
 from node.home.clock import clock_ms
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -20,6 +21,16 @@ def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
     return store.intake.ingest(wires, now_ms=clock_ms(), net=net)
+
+
+def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
+    """Return the bundle in a file, or about the record with this id; nothing in it is checked."""
+    path = Path(wanted)
+    if path.is_file():
+        return read_bundle(path)
+    if "/" in wanted or wanted.endswith(".bundle"):
+        raise UsageError(f"there is no file {wanted}", "name a bundle's file or a record's id")
+    return gather(store, blobs, store.records.find(wanted))
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:

@@ -15,7 +15,8 @@ from statistics import fmean
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
-from node.exchange.claims import bundle_of, claim_in
+from node.exchange.bundle_check import claim_in
+from node.exchange.bundling import bundle_of
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
