@@ -9,6 +9,7 @@ found_on {task, class, patch id|nil}
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from protocol.codecs import binary
 from protocol.fields import (
     OPTIONAL,
     ClassName,
@@ -19,7 +20,6 @@ from protocol.fields import (
     Natural,
     RelativePath,
     Word,
-    binary,
 )
 
 MAX_INLINE_DIFF_BYTES: Final = 8192  # compressed; longer diffs are blobs

@@ -22,22 +22,10 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
 from protocol.changes import Diff, FileChange, FoundOn, Origin
+from protocol.codecs import binary, line, strictly_rising, text
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import (
-    OPTIONAL,
-    ClassName,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Positive,
-    Word,
-    binary,
-    line,
-    strictly_rising,
-    text,
-)
+from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Positive, Word
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody

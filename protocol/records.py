@@ -17,21 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
+from protocol.codecs import NAME_PATTERN, any_map, integer, without_hidden, word
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import (
-    NAME_PATTERN,
-    OPTIONAL,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Natural,
-    any_map,
-    integer,
-    without_hidden,
-    word,
-)
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
 from protocol.keys import (
     ID_CONTEXT,
     SIGNATURE_CONTEXT,

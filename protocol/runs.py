@@ -16,21 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
+from protocol.codecs import integer, line, word
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Natural,
-    Positive,
-    Word,
-    integer,
-    line,
-    word,
-)
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Positive, Word
 
 T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]

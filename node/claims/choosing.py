@@ -19,7 +19,7 @@ from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from protocol.board import Row
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,

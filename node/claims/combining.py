@@ -18,7 +18,7 @@ from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO
 

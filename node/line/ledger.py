@@ -19,9 +19,9 @@ from node.line.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, Step
 from node.store.store import Store
+from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
-from protocol.fields import fit_line
 from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source

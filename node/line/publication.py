@@ -11,7 +11,7 @@ from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
-from protocol.fields import fit_line, fit_text
+from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey
 from protocol.kinds import (

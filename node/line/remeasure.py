@@ -14,8 +14,9 @@ from node.line.vouching import evidence_for
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
+from protocol.codecs import line
 from protocol.errors import ArnodeError
-from protocol.fields import OPTIONAL, Digest, line
+from protocol.fields import OPTIONAL, Digest
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from protocol.codecs import without_hidden
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import without_hidden
 from protocol.kinds import Role, Run
 from trainer.measuring.timeline import Stage
 

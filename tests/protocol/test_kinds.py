@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.codecs import fit_line, fit_text, line, text
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import fit_line, fit_text, line, text
 from protocol.kinds import (
     AdoptBody,
     Audit,
