@@ -247,16 +247,7 @@ def _taken_back(store: "Store", record: "Record") -> str | None:
 def _related(store: "Store", record: "Record") -> "list[bytes]":
     """Return the records that this one names, then those that name it."""
     named = [*record.refs, *_digests(record.body.to_value())]
-    naming = [
-        experiment.id for experiment in store.experiments.listed() if experiment.patch == record.id
-    ]
-    naming += [
-        other.id
-        for kind in ("adopt", "attest", "retract")
-        for other in store.records.listed(kind)
-        if record.id in _digests(other.body.to_value())
-    ]
-    candidates = dict.fromkeys([*named, *naming])
+    candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
     return [item for item in candidates if item != record.id and store.records.has(item)]
 
 

@@ -210,8 +210,8 @@ class Intake:
                         continue
                     one = extract_of(record, self._records.manifest)
                     self._database.rows(
-                        "UPDATE record SET net = ?, sort = ?, patch = ? WHERE n = ?",
-                        (one.net, one.sort, one.patch, number),
+                        "UPDATE record SET net = ?, sort = ?, patch = ?, about = ? WHERE n = ?",
+                        (one.net, one.sort, one.patch, one.about, number),
                     )
                     tally.count(one.author, one.sort)
                     self._derive(one)

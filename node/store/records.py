@@ -81,11 +81,11 @@ class Records:
             self._database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
         number = self._database.insert(
             "INSERT OR IGNORE INTO record"
-            " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?)",
+            " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch, about)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             (
                 *(one.id, one.kind, one.author, one.seq, one.ts_ms),
-                *(own, one.wire, one.net, one.sort, one.patch),
+                *(own, one.wire, one.net, one.sort, one.patch, one.about),
             ),
         )
         return number > 0
@@ -167,6 +167,16 @@ class Records:
             (record_id,),
         )
         return self.get(rows[0][0]) if rows else None
+
+    def naming(self, record_id: bytes) -> list[bytes]:
+        """Return own results of a patch, then adoptions, attestations and retractions about it."""
+        rows = self._database.rows(
+            "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
+            " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1"
+            " ORDER BY kind, place, n",
+            (record_id,),
+        )
+        return [row[0] for row in rows]
 
     def find(self, prefix: str) -> Record:
         """Return the one record whose id begins with these hex digits."""

@@ -4,6 +4,7 @@ import json
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from node.commands.cli import main
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.journal.journal import Journal
+from node.store import records
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.kinds import ResultBody
-from protocol.records import Record
+from protocol.records import Record, parse_kept
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
 from tests.node.steps import FreeStep
+from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
 from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
@@ -143,6 +146,39 @@ def test_show_links_a_patch_to_its_result_and_a_result_to_its_adoption(
     assert session["patch"].id.hex() in related("kept")
     assert session["adoption"].id.hex() in related("confirmed")
     assert session["confirmed"].id.hex() in related("adoption")
+
+
+def test_show_reads_only_what_names_the_record_that_is_shown(
+    session: dict[str, Record],
+    notebook: Notebook,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, world = session["confirmed"].id, World()
+    about = [
+        world.say(KEYS[1], retract(shown)),
+        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
+        world.say(KEYS[1], replace(adopt(TREES[0]), evidence=shown)),
+    ]
+    for number in range(30):
+        other = bytes([number]) * 32
+        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=other))
+    wires = [record.wire for record in world.records]
+    report = notebook.store.intake.ingest(wires, now_ms=START_MS)
+    assert len(report.new) == len(wires)
+
+    read: list[bytes] = []
+    monkeypatch.setattr(records, "parse_kept", lambda wire: read.append(wire) or parse_kept(wire))
+    document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
+    retraction, attestation, adoption = (record.id.hex() for record in about)
+    assert document["related"][-4:] == [
+        *(session["adoption"].id.hex(), adoption),
+        *(attestation, retraction),
+    ]
+    assert len(read) < 5
+    for asked in ("FROM record WHERE about = ''", "FROM experiment WHERE patch = ''"):
+        ((*_, plan),) = notebook.store.database.rows("EXPLAIN QUERY PLAN SELECT id " + asked)
+        assert "USING INDEX" in plan
 
 
 def test_diff_is_the_patch_of_each_kind_of_record(
