@@ -143,7 +143,7 @@ class Intake:
             return report
         early = [one for one in fresh if one.ts_ms > now_ms + EARLY_MS]
         with self._database.loose_transaction():
-            with Tally(self._database) as tally:
+            with Tally.of(self._database) as tally:
                 for one in fresh:
                     if one.ts_ms <= now_ms + EARLY_MS:
                         self._take(one, tally, report, now_ms)
@@ -168,7 +168,7 @@ class Intake:
                 "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
                 (now_ms + EARLY_MS,),
             )
-            with Tally(self._database) as tally:
+            with Tally.of(self._database) as tally:
                 for record_id, wire in early:
                     self._database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
                     record = parse_kept(wire)
@@ -183,7 +183,7 @@ class Intake:
         """Store an own record and all that is derived from it, within the caller's transaction."""
         one = extract_of(record, self._records.manifest)
         if self._records.insert(one, own=True):
-            with Tally(self._database) as tally:
+            with Tally.of(self._database) as tally:
                 tally.count(one.author, one.sort)
             self._topics.forget(one.id)  # as another's it may have been refused
             self._derive(one)
@@ -202,7 +202,7 @@ class Intake:
                 "SELECT n, id, own, wire FROM record WHERE n BETWEEN ? AND ?",
                 (start, start + BATCH - 1),
             )
-            with Tally(self._database) as tally:
+            with Tally.of(self._database) as tally:
                 for number, record_id, is_own, wire in rows:
                     record = parsed_today(wire, record_id, is_own=is_own)
                     if record is None:
@@ -224,7 +224,7 @@ class Intake:
             (now_ms - INTENT_MS,),
         )
         with self._database.transaction():
-            with Tally(self._database) as tally:
+            with Tally.of(self._database) as tally:
                 for record_id, is_own in rows:
                     if is_own:
                         self._topics.note_removed(record_id)
@@ -359,7 +359,7 @@ class Intake:
             count, author, sort = rows[0]
             share[author, sort] += 1
             heapreplace(rows, (count + 1, author, sort))
-        with Tally(self._database) as tally:
+        with Tally.of(self._database) as tally:
             for (author, sort), number in share.items():
                 for _, record_id in self._oldest(author, sort, number):
                     self._evict(record_id, tally)
