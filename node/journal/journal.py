@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
-from node.journal import results
-from node.journal.notebook import Entry, Lineage, page_of
+from node.journal.notebook import Entry, Lineage, page_of, table_header, table_line
 from node.store.blobs import Blobs
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
@@ -71,10 +70,10 @@ class Journal:
             entries = self._entries(after=self._last_n)
             step: dict[str, str] = {}
             for entry in entries:
-                page = page_of(entry, self._lineage, self._store, self._blobs.get_source)
-                repository.write(page.objects)
-                self._turn(entry, page.commit)
-                step[REFS + entry.id.hex()] = page.commit
+                objects = page_of(entry, self._lineage, self._store, self._blobs.get_source)
+                repository.write(objects)
+                self._turn(entry, objects[-1].name)
+                step[REFS + entry.id.hex()] = objects[-1].name
             moved = {
                 ref: commit
                 for ref, commit in self._branches().items()
@@ -128,15 +127,15 @@ class Journal:
         """Return what the journal must hold, computed from the store without git."""
         lineage = Lineage()
         for entry in self._entries():
-            page = page_of(entry, lineage, self._store, self._blobs.get_source)
-            lineage.turn(entry, page.commit)
+            objects = page_of(entry, lineage, self._store, self._blobs.get_source)
+            lineage.turn(entry, objects[-1].name)
         return lineage
 
     def expected_table(self) -> str:
         """Return results.tsv, computed from the store without git."""
         commits = self.expected().by_record
         rows = self._store.experiments.listed(self._line)
-        lines = (results.line_of(row, commits[row.id]) for row in rows)
+        lines = (table_line(row, commits[row.id]) for row in rows)
         return self._table_header() + "".join(lines)
 
     def _manifest(self) -> TaskManifest | None:
@@ -146,7 +145,7 @@ class Journal:
 
     def _table_header(self) -> str:
         manifest = self._manifest()
-        return results.header("metric" if manifest is None else manifest.metric.name)
+        return table_header("metric" if manifest is None else manifest.metric.name)
 
     def _entries(self, *, after: int = 0) -> list[Entry]:
         entries: list[Entry] = [
@@ -243,7 +242,7 @@ class Journal:
         write_file(self.path / TABLE, text.encode(), mode=0o644)
 
     def _table_line(self, experiment: Experiment) -> str:
-        line = results.line_of(experiment, self._lineage.by_record[experiment.id])
+        line = table_line(experiment, self._lineage.by_record[experiment.id])
         self._table[experiment.id] = line
         return line
 
