@@ -2,9 +2,10 @@
 
     profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16}
     task    the manifest itself (protocol/manifest.py), so task id = sha256(body)
-    patch   {task, base, tree, files [{path, old|nil, new, size}] 1…8,
+    patch   {task, base, tree, files [{path, old blob|nil, new blob, size}] 1…8,
              diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
-             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}, found_on?}
+             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil},
+             found_on {task, class, patch id|nil}?}
     result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
              note ≤ 500, size?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
@@ -21,11 +22,22 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
-from protocol.changes import Diff, FileChange, FoundOn, Origin
 from protocol.codecs import binary, line, strictly_rising, text
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Positive, Word
+from protocol.fields import (
+    OPTIONAL,
+    ClassName,
+    Digest,
+    Items,
+    Mapped,
+    ModelName,
+    Named,
+    Natural,
+    Positive,
+    RelativePath,
+    Word,
+)
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
@@ -38,15 +50,11 @@ __all__ = [
     "Audit",
     "Body",
     "Cost",
-    "Diff",
     "Env",
     "Figures",
-    "FileChange",
-    "FoundOn",
     "InsightBody",
     "IntentBody",
     "NoiseBody",
-    "Origin",
     "PatchBody",
     "ProfileBody",
     "ProposalCount",
@@ -67,6 +75,7 @@ __all__ = [
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 
 MAX_NAME: Final = 64
+_MAX_INLINE_DIFF_BYTES: Final = 8192  # compressed; longer diffs are blobs
 MAX_WHY: Final = 600
 MAX_NOTE: Final = 500
 _MAX_CLASSES = 16
@@ -114,6 +123,46 @@ class TaskBody:
         """Return the task that `value` stands for."""
         manifest = TaskManifest.from_value(value)
         return manifest if isinstance(manifest, Rejected) else cls(manifest=manifest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange(Mapped):
+    """One file of a patch: blob hashes before and after, and the new size."""
+
+    path: RelativePath
+    old: Digest | None
+    new: Digest
+    size_bytes: Annotated[Natural, Named("size")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff(Mapped):
+    """A unified diff to read: zlib-compressed in the record, or a blob (of the same bytes)."""
+
+    zlib: Annotated[bytes | None, binary(1, _MAX_INLINE_DIFF_BYTES), OPTIONAL] = None
+    blob: Annotated[Digest | None, OPTIONAL] = None
+
+    def _fault(self) -> str | None:
+        both_or_neither = (self.zlib is None) == (self.blob is None)
+        return "either zlib or blob" if both_or_neither else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin(Mapped):
+    """Who thought of a patch: a proposer, its model and the hash of the program it was given."""
+
+    proposer: Word
+    model: ModelName | None = None
+    program: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundOn(Mapped):
+    """Where an idea was found before it was carried here: a task, a class, and the patch there."""
+
+    task: Digest
+    hardware_class: ClassName
+    patch: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from protocol.changes import FileChange
 from protocol.codecs import relative_path
 from protocol.errors import ArnodeError, Rejected
+from protocol.kinds import FileChange
 from protocol.lines import split_lines
 from protocol.source import Source
 

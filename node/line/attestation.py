@@ -19,12 +19,12 @@ from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
-from protocol.changes import Origin
 from protocol.codecs import binary, integer, line
 from protocol.evidence import BorneOut, Evidence, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
+from protocol.kinds import Origin
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
 from protocol.runs import Role, Run

@@ -22,9 +22,9 @@ from node.line.vouching import evidence_for
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.codecs import choice, fit_line, line, text
 from protocol.fields import Digest, Items, Named
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import Policy
 from protocol.runs import Run

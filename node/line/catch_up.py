@@ -15,9 +15,9 @@ from node.line.trial import Confirmation, Measured
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.codecs import line
 from protocol.fields import OPTIONAL, Digest, Named
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import Claim
 from protocol.runs import Run

@@ -14,8 +14,8 @@ from node.line.trial import Confirmation, Measured
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.fields import OPTIONAL, Digest, Items
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 

@@ -16,10 +16,10 @@ from node.line.submission import SUBMITTED, SubmissionStep
 from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
+from protocol.kinds import Origin
 from protocol.runs import Run
 from protocol.units import NANO
 

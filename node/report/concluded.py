@@ -19,9 +19,8 @@ from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.attestation import AttestVerdict
-from protocol.changes import Origin
 from protocol.evidence import GAINS
-from protocol.kinds import ResultBody
+from protocol.kinds import Origin, ResultBody
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells

@@ -12,8 +12,7 @@ from typing import Final, Literal
 from node.store.database import Database
 from node.store.jobs import LineKey
 from node.store.records import Records, parsed
-from protocol.changes import Origin
-from protocol.kinds import AdoptBody, PatchBody, ResultBody, Role
+from protocol.kinds import AdoptBody, Origin, PatchBody, ResultBody, Role
 from protocol.records import Record
 
 Decision = Literal[

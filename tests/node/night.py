@@ -41,8 +41,7 @@ from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import Spending
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.kinds import AttestBody, Env, Status
+from protocol.kinds import AttestBody, Env, Origin, Status
 from protocol.records import Record
 from protocol.rule import DEFAULT
 from protocol.source import Source

@@ -25,8 +25,7 @@ from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.kinds import PatchBody, ResultBody
+from protocol.kinds import Origin, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import (

@@ -18,8 +18,7 @@ from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
-from protocol.changes import Origin
-from protocol.kinds import Env
+from protocol.kinds import Env, Origin
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

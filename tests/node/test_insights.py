@@ -25,10 +25,9 @@ from node.loop.insights import (
 )
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.codecs import CLASS_PATTERN
 from protocol.errors import ArnodeError
-from protocol.kinds import InsightBody, ResultBody, RetractBody
+from protocol.kinds import InsightBody, Origin, ResultBody, RetractBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
 from protocol.topics import news_topic
 from tests.node import scripted

@@ -37,8 +37,7 @@ from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
-from protocol.changes import Origin
-from protocol.kinds import Env, Run
+from protocol.kinds import Env, Origin, Run
 from protocol.runs import Role
 from protocol.source import Source
 from protocol.topics import subscriptions
