@@ -41,36 +41,8 @@ from protocol.fields import (
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
-from protocol.runs import MAX_RUNS, Audit, Cost, Env, Figures, Role, Run, Status
-from protocol.summaries import ProposalCount, ProposalsBody, ReportBody
-
-__all__ = [
-    "AdoptBody",
-    "AttestBody",
-    "Audit",
-    "Body",
-    "Cost",
-    "Env",
-    "Figures",
-    "InsightBody",
-    "IntentBody",
-    "NoiseBody",
-    "PatchBody",
-    "ProfileBody",
-    "ProposalCount",
-    "ProposalsBody",
-    "ReportBody",
-    "ResultBody",
-    "RetractBody",
-    "Role",
-    "Run",
-    "Stage",
-    "Status",
-    "TaskBody",
-    "UnknownBody",
-    "body_fields",
-    "body_from_value",
-]
+from protocol.runs import MAX_RUNS, Cost, Env, Run
+from protocol.summaries import ProposalsBody, ReportBody
 
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 

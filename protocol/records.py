@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
+from protocol.attestation import AttestBody
 from protocol.codecs import NAME_PATTERN, any_map, integer, without_hidden, word
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
@@ -28,7 +29,7 @@ from protocol.keys import (
     SigningKey,
     is_key,
 )
-from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
+from protocol.kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
 RecordId = NewType("RecordId", bytes)
 

@@ -236,7 +236,7 @@ def _marks_shown(record: "Record", marks: "tuple[Finding, ...] | None") -> "str 
 
 def _taken_back(store: "Store", record: "Record") -> str | None:
     """Return why its author took a record back; None if it stands."""
-    from protocol.kinds import RetractBody
+    from protocol.remarks import RetractBody
 
     retraction = store.records.retraction(record.id)
     if retraction is None or not isinstance(retraction.body, RetractBody):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from node.store.imported import Imported
     from node.store.standing import Here
     from protocol.board import Board, Row
-    from protocol.kinds import Env
     from protocol.manifest import TaskManifest
+    from protocol.runs import Env
 
     Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
 

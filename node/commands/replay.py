@@ -97,7 +97,8 @@ def _from_bundle(
 def _described(
     record: "Record", task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
-    from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+    from protocol.attestation import AttestBody
+    from protocol.kinds import AdoptBody, PatchBody, ResultBody
 
     body = record.body
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}

@@ -19,7 +19,8 @@ def timeline_json(store: "Store", record: "Record") -> list[dict[str, object]]:
 
     `at_ms` counts from when the source was first handed over: what is below 0 was done ahead.
     """
-    from protocol.kinds import AttestBody, ResultBody
+    from protocol.attestation import AttestBody
+    from protocol.kinds import ResultBody
 
     body = record.body
     if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from agent.source.capabilities import Finding as Mark
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.vetting.adoption import marks_beyond
+from protocol.attestation import AttestBody
 from protocol.board_facts import Claim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError
 from protocol.gains import Gain
 from protocol.hygiene import check_for_task
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody, TaskBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
 from protocol.records import Record

@@ -10,8 +10,9 @@ from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.intake import Report
 from node.store.store import Store
+from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 
 

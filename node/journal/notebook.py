@@ -14,9 +14,10 @@ from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
 from node.store.store import Store
 from node.terminal.terminal import plain
-from protocol.kinds import ResultBody, Run
+from protocol.kinds import ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
+from protocol.runs import Run
 from protocol.source import Source
 from protocol.units import NANO
 

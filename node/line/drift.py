@@ -22,9 +22,8 @@ from node.line.trial import Reading
 from node.store.jobs import Job, PlannedRun, Step
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
-from protocol.kinds import Env
 from protocol.rule import has_drifted
-from protocol.runs import CONTENDED, Run
+from protocol.runs import CONTENDED, Env, Run
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:

@@ -9,8 +9,9 @@ from node.store.jobs import Line
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
+from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 from trainer.task_folder.task import Task

@@ -8,8 +8,8 @@ from typing import Final
 
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.kinds import IntentBody
 from protocol.records import Record
+from protocol.remarks import IntentBody
 
 TTL_S: Final = (
     900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it

@@ -11,7 +11,7 @@ from node.line.ledger import LEAST_RUNS
 from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.kinds import NoiseBody
+from protocol.remarks import NoiseBody
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO

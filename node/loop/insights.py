@@ -21,9 +21,8 @@ from node.line.submission import SUBMITTED
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
-from protocol.kinds import InsightBody
 from protocol.records import Record
-from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
+from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO
 
 KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own

@@ -28,9 +28,10 @@ from node.store.listings import listing_of
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
-from protocol.kinds import Body, PatchBody, ReportBody, ResultBody, TaskBody
+from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.reconciliation import respond
 from protocol.record_index import RecordIndex
+from protocol.summaries import ReportBody
 
 
 class RecordServer:

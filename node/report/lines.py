@@ -20,8 +20,10 @@ from node.store.jobs import Line
 from node.store.model_calls import Spending, spending_in
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
-from protocol.kinds import Env, InsightBody, ResultBody
+from protocol.kinds import ResultBody
 from protocol.manifest import MetricSpec
+from protocol.remarks import InsightBody
+from protocol.runs import Env
 from protocol.units import from_nano
 
 _CONFIRMATIONS = {

@@ -22,8 +22,9 @@ from protocol.board_facts import (
 )
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, UsageError
-from protocol.kinds import RetractBody, TaskBody
+from protocol.kinds import TaskBody
 from protocol.records import MAIN_NET
+from protocol.remarks import RetractBody
 
 _BY_ITS_AUTHORS = "author IN (SELECT author FROM fact WHERE net = ? AND task = ? AND class = ?)"
 

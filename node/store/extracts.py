@@ -8,20 +8,13 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from node.store.facts import to_text
+from protocol.attestation import AttestBody
 from protocol.board_facts import read_by, read_fact
 from protocol.errors import Rejected
-from protocol.kinds import (
-    AdoptBody,
-    AttestBody,
-    Body,
-    IntentBody,
-    PatchBody,
-    ResultBody,
-    RetractBody,
-    UnknownBody,
-)
+from protocol.kinds import AdoptBody, Body, PatchBody, ResultBody, UnknownBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record, parse_record
+from protocol.remarks import IntentBody, RetractBody
 from protocol.topics import topics_of
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]

@@ -26,8 +26,8 @@ from node.store.tally import Tally
 from node.store.topics import Topics
 from node.terminal.progress import Progress
 from protocol.errors import Rejected
-from protocol.kinds import RetractBody
 from protocol.records import MAIN_NET, Record, parse_kept
+from protocol.remarks import RetractBody
 
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_REMEMBERED = 100_000  # refused ids

@@ -26,7 +26,7 @@ from node.store.jobs import (
 )
 from protocol.encoding import Value, encode
 from protocol.errors import Rejected
-from protocol.kinds import Role, Run
+from protocol.runs import Role, Run
 
 _number = attrgetter("id")
 

@@ -11,7 +11,7 @@ from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from protocol.codecs import without_hidden
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
-from protocol.kinds import Role, Run
+from protocol.runs import Role, Run
 from trainer.measuring.timeline import Stage
 
 JobState = Literal["open", "done"]

@@ -22,10 +22,11 @@ from node.store.mirror import Mirror
 from node.store.records import Records, parsed
 from node.store.topics import Topics
 from node.terminal.progress import Progress, silent
+from protocol.attestation import AttestBody
 from protocol.board import RULE
 from protocol.encoding import Value
 from protocol.keys import SigningKey
-from protocol.kinds import AttestBody, Body
+from protocol.kinds import Body
 from protocol.records import Record, sign_record
 
 _DEFAULT_QUOTAS = Quotas()

@@ -19,8 +19,9 @@ from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
-from protocol.kinds import IntentBody, ProfileBody, ResultBody
+from protocol.kinds import ProfileBody, ResultBody
 from protocol.manifest import TaskManifest
+from protocol.remarks import IntentBody
 from protocol.units import NANO
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from node.home.home import Home
 from node.store.store import Store
-from protocol.kinds import AttestBody
+from protocol.attestation import AttestBody
 from tests.integration.claims import KEY, changed, write_claim
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of
 from trainer.task_folder.task import Task

@@ -14,8 +14,8 @@ from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
+from protocol.remarks import InsightBody
 from tests.interop.javascript import program
 from tests.network.arena import run, settings, until
 from tests.peering.places import Place, place

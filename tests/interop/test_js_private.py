@@ -12,8 +12,8 @@ from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.board import RULE
 from protocol.keys import SigningKey
-from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, sign_record
+from protocol.remarks import InsightBody
 from tests.interop.javascript import Program, program
 from tests.network.arena import run
 from tests.peering.places import Place, place

@@ -29,9 +29,9 @@ from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import Env, Run
 from protocol.records import Record
 from protocol.rule import DEFAULT
+from protocol.runs import Env, Run
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, MANIFEST, run

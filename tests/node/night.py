@@ -41,9 +41,11 @@ from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import Spending
 from node.store.store import Store
-from protocol.kinds import AttestBody, Env, Origin, Status
+from protocol.attestation import AttestBody
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import DEFAULT
+from protocol.runs import Env, Status
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from tests.node.books import (

@@ -15,7 +15,8 @@ from node.line.checkpoint import CheckpointStep
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import AttestBody, PatchBody, ResultBody
+from protocol.attestation import AttestBody
+from protocol.kinds import PatchBody, ResultBody
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

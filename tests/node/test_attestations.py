@@ -12,8 +12,7 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.attestation import attestation_seed
-from protocol.kinds import AttestBody
+from protocol.attestation import AttestBody, attestation_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source

@@ -16,8 +16,8 @@ from node.exchange.bundling import gather
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-from protocol.kinds import AttestBody
 from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
@@ -200,7 +200,7 @@ def test_attestations_travel_with_what_they_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from protocol.attestation import attestation_seed, prove_seeds
-    from protocol.kinds import Env
+    from protocol.runs import Env
     from tests.node.examples import HARDWARE_CLASS, TASK, run
 
     claim = session["confirmed"]

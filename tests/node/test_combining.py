@@ -18,7 +18,8 @@ from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
-from protocol.kinds import Env, Origin
+from protocol.kinds import Origin
+from protocol.runs import Env
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

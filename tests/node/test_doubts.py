@@ -24,9 +24,10 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.kinds import AdoptBody, Env, ResultBody, RetractBody
+from protocol.kinds import AdoptBody, ResultBody
+from protocol.remarks import RetractBody
 from protocol.rule import has_drifted
-from protocol.runs import CONTENDED
+from protocol.runs import CONTENDED, Env
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM
 from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, proposal_of
 from tests.node.examples import BASELINE, LINE, run

@@ -26,8 +26,8 @@ from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line
 from node.store.store import Store
-from protocol.kinds import Env
 from protocol.rule import DEFAULT
+from protocol.runs import Env
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

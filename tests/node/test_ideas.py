@@ -15,7 +15,7 @@ from node.loop.ideas import Ideas
 from node.store.blobs import Blobs
 from node.store.jobs import Job
 from node.store.store import Store
-from protocol.kinds import IntentBody
+from protocol.remarks import IntentBody
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

@@ -27,8 +27,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import CLASS_PATTERN
 from protocol.errors import ArnodeError
-from protocol.kinds import InsightBody, Origin, ResultBody, RetractBody
-from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
+from protocol.kinds import Origin, ResultBody
+from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
 from tests.node import scripted
 from tests.node.books import BASE_NANO, GAIN_NANO

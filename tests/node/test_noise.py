@@ -9,7 +9,8 @@ from node.home.home import Home
 from node.line.noise import LEAST_RUNS, class_sd, known_noise
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import Env, NoiseBody
+from protocol.remarks import NoiseBody
+from protocol.runs import Env
 from protocol.units import NANO
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run

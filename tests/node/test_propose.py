@@ -11,7 +11,7 @@ from node.commands.cli import main
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import InsightBody
+from protocol.remarks import InsightBody
 from tests.llm_server import LlmServer, refuses, says
 from tests.node.strangers import Stranger
 from trainer.kinds import load_task

@@ -13,20 +13,16 @@ from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.kinds import (
     AdoptBody,
-    Audit,
     Body,
-    Cost,
     Diff,
-    Env,
     Origin,
     PatchBody,
     ResultBody,
-    Run,
     UnknownBody,
     body_fields,
     body_from_value,
 )
-from protocol.runs import MAX_SEED, Role, Status
+from protocol.runs import MAX_SEED, Audit, Cost, Env, Role, Run, Status
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
 
 ROLES, STATUSES = get_args(Role), get_args(Status)

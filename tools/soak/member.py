@@ -37,8 +37,8 @@ from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
-from protocol.kinds import Env, Origin, Run
-from protocol.runs import Role
+from protocol.kinds import Origin
+from protocol.runs import Env, Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
 from tests.protocol.examples import MANIFEST
