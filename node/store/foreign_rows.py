@@ -5,6 +5,7 @@ The bytes of every piece are kept, so that a file comes out again as it went in.
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -108,6 +109,12 @@ class Book:
 
     header: bytes = b""
     rows: list[ForeignRow] = field(default_factory=list)
+
+    def log(self, form: Form, segments: Iterable[Segment]) -> ForeignLog:
+        """Return what was read as what a file of this form holds."""
+        return ForeignLog(
+            form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)
+        )
 
     def append_raw(self, raw: bytes) -> None:
         """Keep what is no row, such as a blank line."""

@@ -11,7 +11,7 @@ offered no longer, so that sets can become one.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from heapq import heapreplace
 from typing import Final
 
@@ -54,13 +54,7 @@ class Quotas:
 
     def of(self, sort: Sort) -> int:
         """Return the quota of a sort."""
-        by_sort: dict[Sort, int] = {
-            "news": self.news,
-            "bulk": self.bulk,
-            "intent": self.intent,
-            "unknown": self.unknown,
-        }
-        return by_sort[sort]
+        return int(getattr(self, sort))  # it is called like it
 
 
 @dataclass(kw_only=True)
@@ -77,13 +71,8 @@ class Report:
 
     def add(self, other: "Report") -> None:
         """Let this be the report of both."""
-        self.new += other.new
-        self.claimed += other.claimed
-        self.duplicates += other.duplicates
-        self.quarantined += other.quarantined
-        self.over_quota += other.over_quota
-        self.expired += other.expired
-        self.rejected += other.rejected
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 class Intake:
