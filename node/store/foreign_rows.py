@@ -40,7 +40,8 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 class ForeignRow:
     """One experiment as another tool wrote it; `label` is its commit or agent's name for it.
 
-    What does not read as one (`is_read` is False) is text: its description shows it.
+    What does not read as one (`is_read` is False) is text: its description shows it. `source` is
+    what came with it; once it is kept, `tree` names the source that is known of it.
     """
 
     label: str = ""
@@ -52,6 +53,7 @@ class ForeignRow:
     segment: int = 0
     is_read: bool = True
     source: bytes | None = None
+    tree: bytes | None = None
 
     @property
     def value(self) -> float | None:

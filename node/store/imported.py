@@ -8,7 +8,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,16 +21,8 @@ from protocol.source import Source
 _COMMIT = re.compile("[0-9a-f]{7,40}")
 _MAX_COMMITS = 100_000
 # Of a row, those that are called alike in the table.
-_COLUMNS = ("label", "metric", "memory_gb", "status", "description", "segment")
+_COLUMNS = ("label", "metric", "memory_gb", "status", "description", "segment", "tree")
 _columns_of = attrgetter(*_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedRow:
-    """A row and the tree of its source, if that is known."""
-
-    row: ForeignRow
-    tree: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +32,15 @@ class Imported:
     id: bytes
     name: str
     log: ForeignLog
-    rows: tuple[ImportedRow, ...]
     at_ms: int
 
-    def best(self, count: int, segment: int) -> list[ImportedRow]:
+    def best(self, count: int, segment: int) -> list[ForeignRow]:
         """Return the rows of a segment with the best metrics; none that was dropped or crashed."""
         sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
             (sign * value, number, one)
-            for number, one in enumerate(self.rows)
-            if one.row.segment == segment
-            and not one.row.is_dropped
-            and (value := one.row.value) is not None
+            for number, one in enumerate(self.log.rows)
+            if one.segment == segment and not one.is_dropped and (value := one.value) is not None
         ]
         return [one for _, _, one in sorted(valued, key=lambda entry: entry[:2])[:count]]
 
@@ -77,12 +66,12 @@ class Imports:
     ) -> tuple[bytes, bool]:
         """Keep a file and its rows' sources, by label; return its id and whether it is new."""
         identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
-        trees: list[bytes | None] = []
+        rows: list[ForeignRow] = []
         for row in log.rows:
             source = sources.get(row.label)
             if row.source is not None:
                 source = Source.of({"train.py": row.source})
-            trees.append(None if source is None else blobs.put_source(source))
+            rows.append(row if source is None else replace(row, tree=blobs.put_source(source)))
         if self._database.rows("SELECT 1 FROM imported WHERE id = ?", (identity,)):
             return identity, False
         first, *others = log.segments
@@ -98,11 +87,11 @@ class Imports:
                     " VALUES (?,?,?,?)",
                     (identity, number, segment.metric, segment.direction),
                 )
-            for number, (row, tree) in enumerate(zip(log.rows, trees, strict=True)):
+            for number, row in enumerate(rows):
                 self._database.rows(
-                    f"INSERT INTO imported_row (imported, n, {', '.join(_COLUMNS)}, raw, is_read,"  # noqa: S608 (constants)
-                    " tree) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                    (identity, number, *_columns_of(row), row.raw, row.is_read, tree),
+                    f"INSERT INTO imported_row (imported, n, {', '.join(_COLUMNS)}, raw, is_read)"  # noqa: S608 (constants)
+                    " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                    (identity, number, *_columns_of(row), row.raw, row.is_read),
                 )
         return identity, True
 
@@ -119,14 +108,13 @@ class Imports:
                 (identity,),
             )
             segments = [(metric, direction), *others]
-            rows = self._rows(identity)
             log = ForeignLog(
                 form=form,
                 segments=tuple(Segment(metric=one, direction=way) for one, way in segments),
                 header=header,
-                rows=tuple(one.row for one in rows),
+                rows=self._rows(identity),
             )
-            found.append(Imported(id=identity, name=name, log=log, rows=rows, at_ms=at_ms))
+            found.append(Imported(id=identity, name=name, log=log, at_ms=at_ms))
         return found
 
     def trees(self) -> Iterator[bytes]:
@@ -134,20 +122,15 @@ class Imports:
         rows = self._database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
         return (tree for (tree,) in rows)
 
-    def _rows(self, identity: bytes) -> tuple[ImportedRow, ...]:
+    def _rows(self, identity: bytes) -> tuple[ForeignRow, ...]:
         rows = self._database.rows(
-            f"SELECT {', '.join(_COLUMNS)}, CAST(raw AS BLOB), is_read, tree FROM imported_row"  # noqa: S608 (constants)
+            f"SELECT {', '.join(_COLUMNS)}, CAST(raw AS BLOB), is_read FROM imported_row"  # noqa: S608 (constants)
             " WHERE imported = ? ORDER BY n",
             (identity,),
         )
         return tuple(
-            ImportedRow(
-                row=ForeignRow(
-                    **dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read)
-                ),
-                tree=tree,
-            )
-            for *columns, raw, is_read, tree in rows
+            ForeignRow(**dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read))
+            for *columns, raw, is_read in rows
         )
 
 

@@ -305,7 +305,7 @@ def rare(report: Report) -> Report:
         b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\na\t0.9\t1\tkeep\tx\nnote\n",
         "log",
     )
-    file = Imported(id=b"i" * 32, name=HOSTILE, log=log, rows=(), at_ms=EVENING_MS)
+    file = Imported(id=b"i" * 32, name=HOSTILE, log=log, at_ms=EVENING_MS)
     return replace(
         report,
         lines=(strange, begun),

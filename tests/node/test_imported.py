@@ -135,9 +135,9 @@ def test_a_log_of_pi_autoresearch(
     assert (said["rows"], said["metric"]) == (4, "accuracy")
     (imported,) = store.imported.listed()
     assert imported.log.data == PI.encode()
-    assert [one.row.value for one in imported.rows] == [81.5, None, 83.25, 99.0]
-    assert [one.row.label for one in imported.best(2, 0)] == ["abc1234"]
-    assert [one.row.label for one in imported.best(2, 1)] == ["abc1236"]
+    assert [row.value for row in imported.log.rows] == [81.5, None, 83.25, 99.0]
+    assert [one.label for one in imported.best(2, 0)] == ["abc1234"]
+    assert [one.label for one in imported.best(2, 1)] == ["abc1236"]
 
 
 def test_at_home_records_bring_their_source(
@@ -159,11 +159,11 @@ def test_at_home_records_bring_their_source(
     assert given_back == path.read_text()
     assert said["with_source"] == 2
     (imported,) = store.imported.listed()
-    tree = imported.rows[0].tree
+    tree = imported.log.rows[0].tree
     assert tree is not None
     assert Blobs(home.blobs).get_source(tree)["train.py"] == b"WIDTH = 768\n"
-    assert imported.rows[0].row.label == "nova abc1234"
-    assert [one.row.value for one in imported.best(9, 0)] == [0.9812]
+    assert imported.log.rows[0].label == "nova abc1234"
+    assert [one.value for one in imported.best(9, 0)] == [0.9812]
     assert "\x1b" not in arnode(capsys, "log")
 
 
