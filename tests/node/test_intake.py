@@ -207,7 +207,7 @@ def test_old_intents_are_forgotten(store: Store) -> None:
         store.intake.ingest([record.wire], now_ms=late_ms).duplicates == 1
     )  # peers may still have it
     with new_store() as other:
-        assert other.ingest([record.wire], now_ms=late_ms).expired == 1
+        assert other.intake.ingest([record.wire], now_ms=late_ms).expired == 1
         assert ids(other) == set()
 
 

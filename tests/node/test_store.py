@@ -67,10 +67,10 @@ def test_one_transaction_holds_records_line_and_job_together(home: Home, store: 
         job = store.jobs.open_job(LINE, FreeStep({"step": 0}), created_ms=1)
         with Store.open_read_only(home) as reader:
             assert reader.records.listed() == []
-            assert reader.open_jobs(LINE, FreeStep) == []
+            assert reader.jobs.open_jobs(LINE, FreeStep) == []
     with Store.open_read_only(home) as reader:
         assert len(reader.records.listed()) == 1
-        assert reader.open_jobs(LINE, FreeStep) == [job]
+        assert reader.jobs.open_jobs(LINE, FreeStep) == [job]
 
 
 def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
@@ -80,12 +80,12 @@ def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
     now_ms = time.time_ns() // 1_000_000
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
     with Store.open(Home(tmp_path_factory.mktemp("other") / "home")) as other:
-        report = other.ingest([bad, wire, wire, bad], now_ms=now_ms)
+        report = other.intake.ingest([bad, wire, wire, bad], now_ms=now_ms)
         assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 2, 1)
-        assert other.ingest([wire, wire], now_ms=now_ms).duplicates == 2
-        assert [record.wire for record in other.records()] == [wire]
-        assert other.experiments() == []
-        assert len(other.records()) == 1
+        assert other.intake.ingest([wire, wire], now_ms=now_ms).duplicates == 2
+        assert [record.wire for record in other.records.listed()] == [wire]
+        assert other.experiments.listed() == []
+        assert len(other.records.listed()) == 1
 
 
 def test_records_are_found_by_a_unique_prefix(notebook: Notebook) -> None:
@@ -191,9 +191,9 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     done = store.jobs.finish_run(run, ended)
     store.jobs.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
     with Store.open_read_only(home) as reader:
-        assert reader.runs_of(job.id) == [done, later]
-        assert reader.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
-        assert [open_job.step.value for open_job in reader.open_jobs(LINE, FreeStep)] == [
+        assert reader.jobs.runs_of(job.id) == [done, later]
+        assert reader.jobs.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
+        assert [open_job.step.value for open_job in reader.jobs.open_jobs(LINE, FreeStep)] == [
             {"step": 1, "tree": BETTER.tree}
         ]
     assert store.jobs.closed_jobs(LINE, FreeStep) == []

@@ -167,7 +167,7 @@ def test_an_expired_intent_is_had_and_not_offered() -> None:
 def test_an_author_offers_no_more_of_its_intents_than_others_keep() -> None:
     quotas = Quotas(intent=5)
     with new_store(quotas) as own, new_store(quotas) as other:
-        offered, kept = own.topic_indexes(TOPICS), other.topic_indexes(TOPICS)
+        offered, kept = own.topics.indexes(TOPICS), other.topics.indexes(TOPICS)
         for number in range(12):
             intent = own.append_own(KEYS[0], INTENT, ts_ms=START_MS + number)
             take(other, intent)
@@ -177,10 +177,10 @@ def test_an_author_offers_no_more_of_its_intents_than_others_keep() -> None:
             store.intake.settle(now_ms=START_MS + INTENT_MS + 10)
         assert offered.digests() == kept.digests()
         assert len(offered[FAMILY]) == 2
-        assert len(own.own_records()) == 12
+        assert len(own.records.own()) == 12
         own.rebuild()
-        own.settle(now_ms=START_MS + INTENT_MS + 10)
-        assert own.topic_indexes(TOPICS).digests() == kept.digests()
+        own.intake.settle(now_ms=START_MS + INTENT_MS + 10)
+        assert own.topics.indexes(TOPICS).digests() == kept.digests()
 
 
 def test_what_is_rolled_back_was_never_there() -> None:
