@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.runs import MAX_REASON, Status
 from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
