@@ -89,6 +89,15 @@ def test_just_below_the_ceiling_is_no_failure() -> None:
     asyncio.run(block())
 
 
+def test_a_time_out_of_somebody_else_is_no_ceiling_that_was_met() -> None:
+    async def block() -> None:
+        async with metered_limit(as_sandbox(Clocked(0.0)), 1.0, "training"):
+            raise TimeoutError("a disk that does not answer")
+
+    with pytest.raises(TimeoutError, match="a disk"):
+        asyncio.run(block())
+
+
 def test_overtime_is_asked_for_once_and_ends(with_overtime: Callable[..., None]) -> None:
     with_overtime(used_s=2.9, overtime_s=[2.0], asked=1)
     with pytest.raises(RunFailed, match=r"more than 1\.00 CPU seconds"):

@@ -120,7 +120,7 @@ async def metered_limit(
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
         limit.reschedule(0)
 
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(None) as limit:
             watcher = asyncio.create_task(watch(limit))
             try:
@@ -129,6 +129,9 @@ async def metered_limit(
                 watcher.cancel()
             if not is_over():  # the watcher polls: what the last interval hid counts as well
                 return
+    except TimeoutError:
+        if not limit.expired():  # somebody else's
+            raise
     raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 
 
