@@ -7,7 +7,7 @@ can be rebuilt from it.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Self
 
 from node.home.home import Home
@@ -46,7 +46,6 @@ class Store:
 
     def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
         self.database = database
-        self.transaction = database.transaction
         self.records = Records(database)
         self.experiments = Experiments(database, self.records)
         self.boards = Boards(database, self.records)
@@ -85,6 +84,10 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        return self.database.transaction()
 
     def append_own(
         self,
