@@ -56,9 +56,9 @@ def choose_board(
     of_task = boards_of(store, task)
     if not of_task:
         return None
-    body = store.records.task(of_task[0].task)
-    assert body is not None  # noqa: S101 -- `boards_of` found its name there
-    wanted = hardware_class or own_class(body.manifest)
+    manifest = store.records.manifest(of_task[0].task)
+    assert manifest is not None  # noqa: S101 -- `boards_of` found its name there
+    wanted = hardware_class or own_class(manifest)
     for key in of_task:
         if key.hardware_class == wanted:
             return key
@@ -71,9 +71,9 @@ def choose_board(
 def boards_of(store: Store, task: str | None) -> list[BoardKey]:
     """Return the boards of the named task or the only one; UsageError if it is not clear which."""
     known = [
-        (key, body.manifest.name)
+        (key, manifest.name)
         for key in store.boards.listed()
-        if (body := store.records.task(key.task))
+        if (manifest := store.records.manifest(key.task))
     ]
     of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
     if known and not of_task:

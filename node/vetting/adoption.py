@@ -63,16 +63,16 @@ def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Find
 
     Without the baseline everything beyond arithmetic is a mark.
     """
-    body = store.records.task(task)
-    if body is not None and tree == body.manifest.baseline_tree:
+    manifest = store.records.manifest(task)
+    if manifest is not None and tree == manifest.baseline_tree:
         return ()
     try:
         source = blobs.get_source(tree)
     except ArnodeError:
         return None
     baseline = None
-    if body is not None and blobs.has(body.manifest.baseline_tree):
-        baseline = blobs.get_source(body.manifest.baseline_tree)
+    if manifest is not None and blobs.has(manifest.baseline_tree):
+        baseline = blobs.get_source(manifest.baseline_tree)
     return marks_beyond(source, baseline)
 
 
