@@ -32,14 +32,11 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
             case Claim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
-                here[fact.tree] = Here(verdict=_own_word(fact), gain=fact.gain)
+                word = cast("AttestVerdict", fact.verdict)  # this node signs no other words
+                here[fact.tree] = Here(verdict=word, gain=fact.gain)
             case Move() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
     return here
-
-
-def _own_word(vote: Vote) -> AttestVerdict:
-    return cast("AttestVerdict", vote.verdict)  # this node signs no other words
 
 
 def choose_board(
