@@ -77,7 +77,8 @@ class Journal:
             # Experiments first: a branch may only ever point to one of them.
             repository.move(step, moved)
             if MAIN in moved:
-                self._set_edits_aside()
+                for path in self._edited_files(self._lineage):
+                    path.rename(_free_name(path.with_name(f"{path.name}.edited")))
                 self._check_out(repository)
             if entries:
                 self._extend_table(entries)
@@ -190,10 +191,6 @@ class Journal:
                 held.setdefault(name, set()).add(data)
         paths = [(self.path / name, contents) for name, contents in sorted(held.items())]
         return [path for path, known in paths if path.exists() and path.read_bytes() not in known]
-
-    def _set_edits_aside(self) -> None:
-        for path in self._edited_files(self._lineage):
-            path.rename(_free_name(path.with_name(f"{path.name}.edited")))
 
     def _check_out(self, repository: "Repository") -> None:
         if not self._lineage.main_trees:

@@ -144,10 +144,9 @@ class Boards:
 
     def forget(self, record_id: bytes) -> None:
         """Drop what boards read of a record that is going to be removed."""
-        for net, task, name in self._database.rows(
-            "SELECT net, task, class FROM fact WHERE record = ?", (record_id,)
-        ):
-            self._make_stale(BoardKey(net, task, name))
+        of_record = "SELECT net, task, class FROM fact WHERE record = ?"
+        for key in self._database.rows(of_record, (record_id,)):
+            self._make_stale(BoardKey(*key))
         for (author,) in self._database.rows(
             "SELECT author FROM withdrawal WHERE record = ?", (record_id,)
         ):

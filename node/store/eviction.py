@@ -52,7 +52,7 @@ def collect(home: Home, progress: Progress) -> Collected:
 def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
     named: set[bytes] = set()
     total = store.records.count() + 1
-    for number, value in enumerate(store.everything()):
+    for number, value in enumerate(store.values()):
         if number % _SHOWN_EVERY == 0:
             progress("looking for what is needed", number / total)
         named.update(digests_in(value))
@@ -94,7 +94,7 @@ class Claims:
 def claims_of(store: Store) -> Claims:
     """Return what is to stay, and what is to go last."""
     return Claims(
-        own=frozenset(found for value in store.own_values() for found in digests_in(value)),
+        own=frozenset(found for value in store.values(is_own=True) for found in digests_in(value)),
         adopted=frozenset(found for value in store.vouched_values() for found in digests_in(value)),
     )
 

@@ -17,7 +17,7 @@ from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
-from node.store.quarantine import Share
+from node.store.shares import Share
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
