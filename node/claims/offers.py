@@ -10,7 +10,6 @@ from math import sqrt
 
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
-from node.store.listings import lacking
 from node.vetting.adoption import Candidate, examine
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
@@ -171,7 +170,7 @@ class Offers:
 
     def _has(self, tree: bytes, result: bytes) -> bool:
         """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
-        missing = lacking(self._ledger.blobs, tree)
+        missing = self._ledger.blobs.lacking(tree)
         if missing:
             body = self._store.records.get(result).body
             if isinstance(body, ResultBody) and body.patch is not None:

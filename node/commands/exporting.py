@@ -118,7 +118,8 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 @line_option
 def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
-    from node.journal.journal import MAIN, Journal
+    from node.journal.journal import Journal
+    from node.journal.notebook import MAIN
     from node.line.heads import the_line
 
     with reading() as (store, blobs):

@@ -67,7 +67,7 @@ class Publication:
             classes=(subject.hardware_class,),
             now_ms=self._clock_ms(),
         )
-        if self._store.records.task(subject.manifest.id) is None:
+        if self._store.records.manifest(subject.manifest.id) is None:
             self._append(TaskBody(manifest=subject.manifest))
 
     def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:

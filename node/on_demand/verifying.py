@@ -95,12 +95,12 @@ def ask_node(home: Home, question: Question) -> int:
 
 def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
     step = job.step
-    body = store.records.task(job.line.task)
-    if body is None:
+    manifest = store.records.manifest(job.line.task)
+    if manifest is None:
         raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
     marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
     return Verified(
-        manifest=body.manifest,
+        manifest=manifest,
         hardware_class=job.line.hardware_class,
         step=step,
         runs=tuple(run.outcome.run for run in store.jobs.runs_of(job.id) if run.outcome),
@@ -220,8 +220,8 @@ def _shown() -> Callable[[Store, int], bool]:
     def show(store: Store, job_id: int) -> bool:
         nonlocal told_cost, told_runs, told_pairs
         job = store.jobs.get(job_id, AttestationStep)
-        body = store.records.task(job.line.task) if job else None
-        if job is None or body is None:
+        manifest = store.records.manifest(job.line.task) if job else None
+        if job is None or manifest is None:
             return False
         step = job.step
         if not told_cost and (run_s := _run_seconds(store, job)) is not None:
@@ -234,8 +234,8 @@ def _shown() -> Callable[[Store, int], bool]:
         if ended == told_runs:
             return is_done
         told_runs = ended
-        reading = _reading(store, body.manifest, job)
-        pairs = step.weigh(runs, reading, body.manifest).pairs
+        reading = _reading(store, manifest, job)
+        pairs = step.weigh(runs, reading, manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
