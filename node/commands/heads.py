@@ -66,6 +66,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     from node.vetting.adoption import describe, examine
 
     with _books(task) as books:
+        books.ledger.announce()
         line = books.ledger.known_line
         wanted = tree_of(books.store, line, id)
         blobs = Blobs(Home.here().blobs)
@@ -96,6 +97,7 @@ def revert(task: str | None) -> None:
     from node.line.vouching import evidence_for
 
     with _books(task) as books:
+        books.ledger.announce()
         line = books.ledger.known_line
         tree = previous_head(books.store, line, books.keys.author.public)
         _move(books, tree, evidence_for(books.store, line.key, tree))

@@ -27,8 +27,6 @@ class BankStep(JobStep):
     KIND: ClassVar = "bank"
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store, run
         return "working line", "bank"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:

@@ -30,8 +30,6 @@ class BaselineStep(JobStep):
     IS_ON_ONE_SPLIT: ClassVar = True
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store, run
         return "baseline", "baseline"
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
-from node.line.head_trial import HeadTrial, note_of, watch_head
-from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.trial import Confirmation, Measured
+from node.line.pair_trial import HeadTrial, note_of
+from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -32,8 +31,6 @@ class CatchUpStep(HeadTrial):
     for the claim are filled in when it is closed.
     """
 
-    base: Digest
-    tree: Digest
     theirs: Digest
     patch: Digest
     target: Digest
@@ -42,7 +39,6 @@ class CatchUpStep(HeadTrial):
     lower_nano: Annotated[int | None, Named("lower"), OPTIONAL] = None
     verdict: Annotated[str, line(0, 32)] = ""
     word: Annotated[str | None, line(0, 32), OPTIONAL] = None
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "catchup"
 
@@ -52,41 +48,27 @@ class CatchUpStep(HeadTrial):
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
         return self._what, f"catching up, {run.role}"
 
     def is_of_peers(self, own: bytes) -> bool:
-        """A tree of others always is."""
-        del own
         return True
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
         """Whether a run is of the peer's tree, and not of this node's own head."""
-        del own
         return run.tree != self.base
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then adopt the tree, or keep the head."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Adopt the tree, or keep the head."""
+        self.watch_head(desk, job, confirmation)
         note = note_of(confirmation)
-        watch_head(desk, job, self.base, confirmation)
-        record = close_catch_up(desk.ledger, job, ended_runs(runs), confirmation, note=note)
-        desk.noise.read_anew()
+        record = close_catch_up(desk.ledger, job, runs, confirmation, note=note)
         desk.activity.confirmed(self._what, confirmation, record=record.id)
-        desk.on_record()
 
     @property
     def _what(self) -> str:
         return f"best tree of {self.author.hex()[:12]}"
-
-
-def open_catch_up(ledger: Ledger, step: CatchUpStep) -> Job[CatchUpStep]:
-    """Queue a tree to be tried against the verified head."""
-    with ledger.store.transaction():
-        return ledger.open_job(step)
 
 
 def close_catch_up(
@@ -101,7 +83,9 @@ def close_catch_up(
     step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _patch(ledger, step)
-        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
+        record = ledger.record_confirmation(
+            patch, step.base, step.tree, runs, confirmation, note=note
+        )
         if passed:
             ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)

@@ -6,16 +6,16 @@ from typing import Annotated, Any, ClassVar, Final
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
-from node.line.head_trial import HeadTrial, note_of, watch_head
-from node.line.kind import ended_runs
 from node.line.ledger import Ledger
+from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
-from node.line.trial import Confirmation, Measured
+from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
+from node.terminal.vocabulary import many
 from protocol.changes import Origin
-from protocol.fields import OPTIONAL, Digest, Items
+from protocol.fields import Digest, Items
 from protocol.records import Record
 from protocol.runs import Run
 
@@ -25,46 +25,33 @@ _MAX_STACK: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep(HeadTrial):
-    """A stack on trial: the patches kept since the verified head.
+    """A stack on trial: the patches kept since the verified head."""
 
-    What came of it is filled in when it is closed, here and in the other trials against the head.
-    """
-
-    base: Digest
-    tree: Digest
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "checkpoint"
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
         return "working line against verified head", f"checkpoint, {run.role}"
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then adopt the stack, or return to the head."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Adopt the stack, or return to the head."""
+        self.watch_head(desk, job, confirmation)
         note = note_of(confirmation)
-        watch_head(desk, job, self.base, confirmation)
-        record = close_checkpoint(desk.ledger, job, ended_runs(runs), confirmation, note=note)
+        record = close_checkpoint(desk.ledger, job, runs, confirmation, note=note)
         desk.on_stack()
-        desk.noise.read_anew()
-        patches = kept_in(desk.store, self.stack)
-        what = f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'}"
+        what = f"checkpoint of {many(kept_in(desk.store, self.stack), 'patch', 'patches')}"
         desk.activity.confirmed(what, confirmation, record=record.id)
-        desk.on_record()
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
-    with ledger.store.transaction():
-        return ledger.open_job(step)
+    return ledger.open_job(step)
 
 
 def close_checkpoint(
@@ -83,7 +70,9 @@ def close_checkpoint(
     step, passed = job.step, confirmation.move == "pass"
     with ledger.store.transaction():
         patch = _stack_patch(ledger, step)
-        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
+        record = ledger.record_confirmation(
+            patch, step.base, step.tree, runs, confirmation, note=note
+        )
         head = step.tree if passed else step.base
         pairs = confirmation.pairs[-2:]
         if not confirmation.is_bases_fault:

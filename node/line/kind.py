@@ -38,17 +38,14 @@ class JobStep(Mapped, ABC):
 
         `own` is this node's author.
         """
-        del own
         return False
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
         """Whether a run is of a peer's code, whose output goes into no record of ours."""
-        del run
         return self.is_of_peers(own)
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
         """Whether a run is audited, given its claim on the public split; one that counts is."""
-        del desk, run, public_nano
         return True
 
 

@@ -6,18 +6,18 @@ are on the disk together or not at all. It decides nothing (`node.line.trial` do
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from agent.proposal import Proposal
 from node.line.identity import Identity
-from node.line.intents import TTL_S, others_intents
+from node.line.intents import TTL_S, others_intents, titles_on
 from node.line.publication import Publication
 from node.line.session import Subject
 from node.line.splits import fresh_nonce
 from node.line.surroundings import meta_key
 from node.line.trial import Confirmation
 from node.store.blobs import Blobs
-from node.store.jobs import Job, Line, LineKey, Step
+from node.store.jobs import Job, Line, LineKey, S, Step
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
@@ -27,27 +27,6 @@ from protocol.runs import Role, Run
 from protocol.source import Source
 
 LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
-
-
-class Kind(Step, Protocol):
-    """A kind of job, of which the ledger asks whether its runs share a secret split."""
-
-    IS_ON_ONE_SPLIT: ClassVar[bool]
-
-
-class Tried(Protocol):
-    """A tree that is on trial against a base."""
-
-    @property
-    def base(self) -> bytes:
-        """What it is held against."""
-
-    @property
-    def tree(self) -> bytes:
-        """What is on trial."""
-
-
-K = TypeVar("K", bound=Kind)
 
 
 class Ledger:
@@ -90,16 +69,14 @@ class Ledger:
         """The exact source of a tree that ran here."""
         return self.blobs.get_source(tree)
 
-    def others_intents(self) -> list[Record]:
-        """What others say that they are trying on this line now."""
-        return others_intents(
-            self.store, self.key, author=self.publication.author, now_ms=self._clock_ms()
-        )
+    def others_titles(self, base: bytes) -> frozenset[str]:
+        """What others say that they are trying on a tree of this line now."""
+        author, now_ms = self.publication.author, self._clock_ms()
+        return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
     def intend(self, proposal: Proposal) -> None:
         """Say that this is about to be tried."""
-        with self.store.transaction():
-            self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
+        self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
 
     def announce(self) -> None:
         """Record who works here on which task, where that is not known yet."""
@@ -152,27 +129,28 @@ class Ledger:
     def record_confirmation(
         self,
         patch: bytes,
-        step: Tried,
+        base: bytes,
+        tree: bytes,
         runs: Sequence[Run],
         confirmation: Confirmation,
         *,
         note: str,
     ) -> Record:
-        """Record how a trial with the head ended. Callers hold the transaction.
+        """Record how a trial against a head ended. Callers hold the transaction.
 
         Others of the class learn of the noise from the base runs, if there are enough.
         """
         record = self.publication.result(
             patch,
-            step.base,
-            step.tree,
+            base,
+            tree,
             stage="confirm",
             runs=runs,
             note=note,
             has_verdict=confirmation.judgement is not None,
         )
         if len(fresh := _unselected(runs)) >= LEAST_RUNS:
-            self.publication.noise(step.base, fresh)
+            self.publication.noise(base, fresh)
         return record
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
@@ -203,7 +181,7 @@ class Ledger:
 
     # Jobs and their runs
 
-    def open_job(self, step: K) -> Job[K]:
+    def open_job(self, step: S) -> Job[S]:
         """Put a job of this line into the queue, with a secret split of its own if it needs one."""
         split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
         return self.store.open_job(self.key, step, created_ms=self._clock_ms(), split=split)

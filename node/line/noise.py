@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median, variance
 
 from node.line.kinds import ON_ONE_SPLIT
-from node.line.ledger import LEAST_RUNS
+from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey
 from node.store.store import Store
@@ -18,6 +18,24 @@ from protocol.units import NANO
 
 _LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
 _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
+
+
+class RunNoise:
+    """How much one run of a line scatters, as far as this node knows."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.read_anew()
+
+    def sd(self) -> float:
+        """Return the standard deviation of one run, in the metric's unit."""
+        return self.estimate.sd
+
+    def read_anew(self) -> None:
+        """Look again: runs that nobody selected have ended."""
+        ledger = self._ledger
+        floor_nano = ledger.publication.manifest.noise_floor_nano
+        self.estimate = known_noise(ledger.store, ledger.key, floor_nano)
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:

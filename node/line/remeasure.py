@@ -6,16 +6,15 @@ from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
-from node.line.head_trial import HeadTrial, note_of
-from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.trial import Confirmation, Measured
+from node.line.pair_trial import HeadTrial, note_of
+from node.line.trial import Confirmation
 from node.line.vouching import evidence_for
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.errors import ArnodeError
-from protocol.fields import OPTIONAL, Digest, line
+from protocol.fields import Digest, line
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy
@@ -29,13 +28,10 @@ class RemeasureStep(HeadTrial):
     `evidence` is the own result that vouched for it. `verdict` is filled in when it is closed.
     """
 
-    base: Digest
-    tree: Digest
     patch: Digest
     evidence: Digest
     because: Annotated[str, line(1, 200)]
     verdict: Annotated[str, line(0, 32)] = ""
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "remeasure"
 
@@ -45,18 +41,14 @@ class RemeasureStep(HeadTrial):
         return POWER
 
     def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
         return "verified head against the one before it", f"measuring again, {run.role}"
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then keep the head, or return to the one before it."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Keep the head, or return to the one before it."""
         note = note_of(confirmation)
-        record = close_remeasure(desk.ledger, job, ended_runs(runs), confirmation, note=note)
-        desk.noise.read_anew()
+        record = close_remeasure(desk.ledger, job, runs, confirmation, note=note)
         is_back = desk.ledger.known_line.verified != self.tree
         outcome = "does not hold: back to the one before it" if is_back else "stays"
         pairs = len(confirmation.pairs)
@@ -65,7 +57,6 @@ class RemeasureStep(HeadTrial):
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
             record=record.id,
         )
-        desk.on_record()
 
 
 def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
@@ -108,7 +99,9 @@ def close_remeasure(
     step = job.step
     with ledger.store.transaction():
         told = f"measured again, {step.because}: {note}"
-        record = ledger.record_confirmation(step.patch, step, runs, confirmation, note=told)
+        record = ledger.record_confirmation(
+            step.patch, step.base, step.tree, runs, confirmation, note=told
+        )
         pairs = confirmation.pairs[-2:]
         line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
         if confirmation.move == "pass":

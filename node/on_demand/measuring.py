@@ -4,35 +4,25 @@ Nothing is recorded; the node's own loop and its records are untouched.
 """
 
 import asyncio
-import contextlib
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from node.home.home import Home
 from node.line.heads import the_line, tree_of
-from node.line.kinds import ON_ONE_SPLIT
-from node.line.session import Session, find_task, open_session
-from node.line.splits import fresh_nonce
+from node.line.session import Session
+from node.line.splits import fresh_nonce, random_seed
 from node.line.trial import Confirmation, Pair
 from node.on_demand.pairs import weigh
-from node.running.books import random_seed
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_sandbox
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.terminal.progress import in_thread, reporting
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
 from protocol.rule import Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
-from trainer.cards.probing import probe_devices
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
@@ -49,64 +39,6 @@ class Comparison:
     judged: Judgement | None
     runs: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
-    """What a command measures with before the slow part, the session, is opened."""
-
-    home: Home
-    config: Config
-    task: Task
-
-    def told_runs(self) -> int:
-        """How many runs could have told of own text: those on splits that counted.
-
-        Generated text is new each time, and what shards hold anybody may know.
-        """
-        if self.task.recipe.name != "text" or not self.home.store.exists():
-            return 0
-        with Store.open_read_only(self.home) as store:
-            return store.count_runs(self.task.id, *ON_ONE_SPLIT)
-
-
-def find_workbench(task: str | None, text: Path | None) -> Workbench:
-    """Return the home and task that the flags, the environment and the settings mean."""
-    home = Home.here()
-    config = config_of(home, {"task": task, "text": text})
-    require_sandbox(config)
-    wanted = Path(config.text) if config.text and task is None else None
-    home.prepare()
-    with reporting() as progress:
-        found = find_task(home, name=config.task, text=wanted, progress=progress)
-    return Workbench(home=home, config=config, task=found)
-
-
-@contextlib.asynccontextmanager
-async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
-    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
-    with reporting() as progress:
-        opening = partial(
-            open_session,
-            bench.home,
-            bench.task,
-            devices=probe_devices(bench.task.manifest, bench.config.gpus)[:1],
-            data_url=bench.config.data_url,
-        )
-        session = await in_thread(opening, progress)
-        try:
-            await in_thread(session.data.load_rest, progress)
-            await session.open()
-            session.runner.tell_waits(_say_wait)
-            progress("measuring what the baseline costs here", 1.0)
-            await session.runner.calibrate(random_seed())
-            yield session
-        finally:
-            await session.close()
-
-
-def _say_wait() -> None:
-    print(f"  {WAITS}", file=sys.stderr, flush=True)
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:

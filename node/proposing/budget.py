@@ -79,7 +79,7 @@ class Budget:
         time nothing is: what the first said stands.
         """
         if usage is None:
-            return self._settle(reservation, None)
+            return self.settle_charge(reservation, None)
         most = reservation.most
         possible = Usage(
             tokens_in=min(usage.tokens_in, most.tokens_in),
@@ -94,13 +94,10 @@ class Budget:
                 possible.tokens_in,
                 possible.tokens_out,
             )
-        return self._settle(reservation, self._charge(possible))
+        return self.settle_charge(reservation, self._charge(possible))
 
-    def settle_visit(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        """Count what a visit took, None for no word, and return it."""
-        return self._settle(reservation, actual)
-
-    def _settle(self, reservation: Reservation, actual: Charge | None) -> Charge:
+    def settle_charge(self, reservation: Reservation, actual: Charge | None) -> Charge:
+        """Count what a question or a visit took, None for no word, and return it."""
         if not model_calls.settle(self._database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)

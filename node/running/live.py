@@ -22,7 +22,7 @@ from node.line.vouching import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import wording
+from node.terminal.vocabulary import many, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
@@ -64,7 +64,7 @@ def draw(node: "Node") -> RenderableType:
         ("arnode", "bold"), f" · {plain(session.task.name)} on {session.subject.hardware_class}"
     )
     return Panel(
-        _Opening(_now(node.research.activity)) if line is None else _picture(node, line),
+        _opening(_now(node.research.activity)) if line is None else _picture(node, line),
         title=title,
         subtitle=Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim"),
         border_style="blue",
@@ -73,18 +73,10 @@ def draw(node: "Node") -> RenderableType:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
+def _opening(now: RenderableType) -> RenderableType:
     """Before there is anything to compare with."""
-
-    now: RenderableType
-
-    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        yield Text(
-            "First the task's own train.py is measured, twice: everything is compared to it."
-        )
-        yield Text("")
-        yield self.now
+    told = "First the task's own train.py is measured, twice: everything is compared to it."
+    return Group(Text(told), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +137,11 @@ class _Rows:
             if dot := self.dots.get(entry.id):
                 decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
             else:
-                decision, metric, gain = entry.decision, _metric(entry), self._gain_sd(entry)
+                decision, metric, gain = (
+                    entry.decision,
+                    from_nano(entry.metric_nano),
+                    self._gain_sd(entry),
+                )
             told = wording(decision)
             table.add_row(
                 Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
@@ -182,7 +178,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     task, store = node.session.task, node.books.store
     unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
     first = store.experiments(line.key, limit=1)
-    baseline = _metric(first[0]) if first else None
+    baseline = from_nano(first[0].metric_nano) if first else None
     head = _head_metric(node, line, entries)
     working = _mean([nano / NANO for nano in line.bank_nano])
     noise_sd = node.research.noise_sd
@@ -198,7 +194,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         _standing(node, line, entries),
     )
     branch = branch_of(store, line)
-    keeps = _count(kept_in(store, line.stack), "patch", "patches")
+    keeps = many(kept_in(store, line.stack), "patch", "patches")
     patches = f"{keeps} {plain(branch.step.title) if branch else 'on top'}, not verified yet"
     table.add_row(
         Text("working line", "cyan"),
@@ -234,7 +230,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
     """The head's metric from the rows at hand; the store is searched only if it is not there."""
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
-            return _metric(entry)
+            return from_nano(entry.metric_nano)
     return _mean(head_metrics(node.books.store, line, line.verified))
 
 
@@ -263,7 +259,7 @@ def _evidence(activity: Activity) -> RenderableType:
     table.add_row(
         Text("  evidence", "cyan"),
         ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
-        f"{share:.0%} after {_count(pairs, 'pair', 'pairs')}"
+        f"{share:.0%} after {many(pairs, 'pair')}"
         + (f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""),
     )
     return table
@@ -281,16 +277,12 @@ def _events(activity: Activity, idle_cards: str) -> list[Text]:
 
 def _footer(activity: Activity) -> RenderableType:
     return Text(
-        f"{_count(activity.runs, 'run', 'runs')} in {_span(activity.elapsed_s)}, "
+        f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}, "
         f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
         "bright_black",
         no_wrap=True,
         overflow="ellipsis",
     )
-
-
-def _metric(entry: Experiment) -> float | None:
-    return from_nano(entry.metric_nano)
 
 
 def _mean(values: list[float]) -> float | None:
@@ -305,10 +297,6 @@ def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: floa
     if baseline is None or value is None or baseline == value:
         return ""
     return f"{sign * (baseline - value) / noise_sd:+.1f} sd"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def _span(seconds: float) -> str:

@@ -21,6 +21,7 @@ from node.line.branch import (
 )
 from node.line.checkpoint import close_checkpoint, open_checkpoint
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment, plan_recheck
+from node.line.idea import Idea
 from node.line.identity import Identity
 from node.line.ledger import Ledger
 from node.line.session import Subject
@@ -145,7 +146,7 @@ def conclude(
     ledger: Ledger, proposal: Proposal, decision: str, *metrics_nano: int | None
 ) -> RecordedExperiment:
     """Open an experiment, run it and record what was decided."""
-    job = open_experiment(ledger, proposal)
+    job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     for _ in metrics_nano[1:]:
         plan_recheck(ledger, job)

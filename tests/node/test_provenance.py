@@ -10,6 +10,7 @@ from node.home.home import Home
 from node.line.branch import Root
 from node.line.experiment import close_experiment, open_experiment, plan_recheck
 from node.line.heads import move_head
+from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -59,7 +60,7 @@ def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ..
         proposer="knobs",
         fingerprint=fingerprint(source),
     )
-    job = open_experiment(ledger, proposal, parents)
+    job = open_experiment(ledger, Idea(proposal=proposal, parents=parents))
     step = job.step
     plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
