@@ -5,11 +5,12 @@ whichever it is. The head does not move: to adopt a tree is another trial, with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
+from node.line.kind import Told
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
@@ -20,14 +21,7 @@ from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.changes import Origin
 from protocol.evidence import BorneOut, Evidence, least_nano
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Named,
-    binary,
-    integer,
-    line,
-)
+from protocol.fields import OPTIONAL, Digest, Named, binary, integer, line
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
@@ -91,17 +85,8 @@ class AttestationStep(PairTrial):
     @property
     def question(self) -> "AttestationStep":
         """What was asked, without what came of it."""
-        return replace(
-            self,
-            verdict="",
-            reason="",
-            word="",
-            measured_nano=None,
-            from_nano=None,
-            to_nano=None,
-            log_e_milli=None,
-            record=None,
-        )
+        unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
+        return replace(self, **{**unanswered, "part": self.part})
 
     @property
     def policy(self) -> Policy:
@@ -120,11 +105,12 @@ class AttestationStep(PairTrial):
     def _what(self) -> str:
         return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
+    def describe(self, store: Store, run: PlannedRun) -> Told:
         if self.part is None:
-            return self._what, f"re-run, {run.role}"
+            return self.about(self._what, run, "re-run")
         part = store.patch(self.part)
-        return f"without: {part.title if part else 'a part'}", f"ablation, {run.role}"
+        title = f"without: {part.title if part else 'a part'}"
+        return self.about(title, run, "ablation", plainly="what a part of the head is worth")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author != own
@@ -161,7 +147,7 @@ class AttestationStep(PairTrial):
             closed = close_attestation(desk.ledger, job, runs, confirmation)
             _take_out(desk.ledger, self, runs, confirmation)
         told = closed.told(len(confirmation.pairs))
-        desk.activity.attested(f"{self._what} {told}", record=closed.record)
+        desk.activity.judged(f"{self._what} {told}", record=closed.record)
 
     def told(self, pairs: int) -> str:
         """Return what was found in so many pairs, in words."""

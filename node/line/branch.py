@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.line.plateaus import REACH_SD
 from node.line.trial import Reading
@@ -23,15 +23,7 @@ from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.changes import Origin
-from protocol.fields import (
-    Digest,
-    Items,
-    Named,
-    choice,
-    fit_line,
-    line,
-    text,
-)
+from protocol.fields import Digest, Items, Named, choice, fit_line, line, text
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import NANO
@@ -90,8 +82,9 @@ class BranchStep(JobStep):
         """Whether the line went on from there, away from its head."""
         return self.is_taken and self.where != "head"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        return self.title, "going on from another tree"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        stage = "going on from another tree"
+        return Told(self.title, stage, stage)
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
@@ -189,7 +182,7 @@ def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[Branc
         author=root.author,
         theirs=root.theirs,
     )
-    return _open(ledger, step, runs=runs)
+    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
 def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int) -> Job[BranchStep]:
@@ -206,7 +199,7 @@ def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int)
         left_stack=began.left_stack,
         bank_nano=line.bank_nano,
     )
-    return _open(ledger, step, runs=runs)
+    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
 def close_branch(
@@ -260,14 +253,6 @@ def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: Reading) -> f
         return None
     behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
     return behind / reading.noise.sd
-
-
-def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job[BranchStep]:
-    with ledger.store.transaction():
-        job = ledger.open_job(step)
-        for _ in range(runs):
-            ledger.plan(job, role="candidate", tree=step.tree)
-    return job
 
 
 def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
+from node.line.kind import Told
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -47,8 +48,8 @@ class CatchUpStep(HeadTrial):
         """What is claimed of the step, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        return self._what, f"catching up, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        return self.about(self._what, run, "catching up")
 
     def is_of_peers(self, own: bytes) -> bool:
         return True

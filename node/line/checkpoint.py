@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
+from node.line.kind import Told
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
@@ -32,8 +33,9 @@ class CheckpointStep(HeadTrial):
 
     KIND: ClassVar = "checkpoint"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        return "working line against verified head", f"checkpoint, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        title = "working line against verified head"
+        return self.about(title, run, "checkpoint", plainly="checkpoint")
 
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Final
 from node.line.activity import Dot
 from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, PlannedRun
@@ -92,8 +92,10 @@ class ExperimentStep(JobStep):
         """Whose claims it tries, one for each claim; of an own idea nobody's."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        return self.title, "recheck" if run.ordinal else "screen"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        if run.ordinal:
+            return Told(self.title, "recheck", "second run, fresh seed")
+        return Told(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
@@ -110,7 +112,7 @@ class ExperimentStep(JobStep):
         if move == "wait":
             return
         if move == "run":
-            plan_recheck(desk.ledger, job)
+            desk.ledger.plan(job, role="candidate", tree=self.tree)
             return
         ended = ended_runs(runs)
         gain = _gain_sd(ended[-1], bank, reading)
@@ -186,11 +188,6 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
             ledger.store.close_job(idea.submission.id)
         ledger.store.mark_tried(ledger.key.task, step.fingerprint)
     return job
-
-
-def plan_recheck(ledger: Ledger, job: Job[ExperimentStep]) -> None:
-    """Queue the second run of a promising proposal."""
-    ledger.plan(job, role="candidate", tree=job.step.tree)
 
 
 def close_experiment(

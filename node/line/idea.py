@@ -6,15 +6,7 @@ from typing import Annotated, ClassVar, Final
 from agent.proposal import Proposal
 from node.line.ledger import Ledger
 from node.store.jobs import Job
-from protocol.fields import (
-    Digest,
-    Items,
-    Mapped,
-    fit_line,
-    fit_text,
-    line,
-    text,
-)
+from protocol.fields import Digest, Items, Mapped, fit_line, fit_text, line, text
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote

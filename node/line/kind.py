@@ -6,13 +6,21 @@ follows from them. `node.line.kinds` lists all kinds.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from node.line.desk import Desk
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Mapped
 from protocol.runs import Run
+
+
+class Told(NamedTuple):
+    """What a run is about, and which stage it is: for scripts, and in words that need no manual."""
+
+    title: str
+    stage: str
+    plainly: str
 
 
 class JobStep(Mapped, ABC):
@@ -30,8 +38,8 @@ class JobStep(Mapped, ABC):
         """Decide what the job does next, given its runs, and write it down."""
 
     @abstractmethod
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        """Return what is told of a run while it is at work."""
 
     def is_of_peers(self, own: bytes) -> bool:
         """Whether the job is about a peer's claim, so that its runs are of the peers' share.

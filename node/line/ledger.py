@@ -149,7 +149,9 @@ class Ledger:
             note=note,
             has_verdict=confirmation.judgement is not None,
         )
-        if len(fresh := _unselected(runs)) >= LEAST_RUNS:
+        # One tree, fresh seeds, picked by nobody.
+        fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
+        if len(fresh) >= LEAST_RUNS:
             self.publication.noise(base, fresh)
         return record
 
@@ -186,6 +188,14 @@ class Ledger:
         split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
         return self.store.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
 
+    def open_runs(self, step: S, *, role: Role, tree: bytes, count: int = 1) -> Job[S]:
+        """Put a job into the queue and commit to its first runs, which are of one tree."""
+        with self.store.transaction():
+            job = self.open_job(step)
+            for _ in range(count):
+                self.plan(job, role=role, tree=tree)
+        return job
+
     def close_job(self, job: Job[Any], step: Step) -> None:
         """Take a job out of the queue, with what came of it. Callers hold the transaction."""
         self.store.update_step(job, step)
@@ -212,8 +222,3 @@ class Ledger:
 
 def _public(runs: Sequence[Run]) -> tuple[int, ...]:
     return tuple(run.metric_nano for run in runs if run.metric_nano is not None)
-
-
-def _unselected(runs: Sequence[Run]) -> list[Run]:
-    """Return a confirmation's base runs that went well: one tree, fresh seeds, picked by nobody."""
-    return [run for run in runs if run.role == "base" and run.status == "ok"]

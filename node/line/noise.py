@@ -3,7 +3,6 @@
 Own runs are those that nobody selected: baselines and both sides of confirmations.
 """
 
-from collections.abc import Sequence
 from statistics import median, variance
 
 from node.line.kinds import ON_ONE_SPLIT
@@ -12,7 +11,6 @@ from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.kinds import NoiseBody
-from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
@@ -68,7 +66,7 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         body = record.body
         if not isinstance(body, NoiseBody) or store.is_own(record.id):
             continue
-        values = _secrets(body.runs)
+        values = [run.secret_nano / NANO for run in body.runs if run.secret_nano is not None]
         is_of_line = (body.task, body.hardware_class) == (line.task, line.hardware_class)
         if is_of_line and len(values) >= LEAST_RUNS:
             latest[record.author] = variance(values) / _median_share(len(values) - 1)
@@ -76,10 +74,6 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         return floor
     measured = median(latest.values()) ** 0.5
     return float(min(_WITHIN * floor, max(floor / _WITHIN, measured)))
-
-
-def _secrets(runs: Sequence[Run]) -> list[float]:
-    return [run.secret_nano / NANO for run in runs if run.secret_nano is not None]
 
 
 def _median_share(degrees: int) -> float:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Measured, Reading, next_of_confirmation
 from node.store.jobs import Job, PlannedRun
@@ -45,6 +45,13 @@ class PairTrial(JobStep):
     def policy(self) -> Policy | None:
         """The rule's numbers for it; None: the session's."""
         return None
+
+    def about(self, title: str, run: PlannedRun, stage: str, *, plainly: str = "") -> Told:
+        """Return what is told of a run; a stage that has no plain words is told with its role."""
+        stage = f"{stage}, {run.role}"
+        if plainly and run.role == "anchor":
+            plainly += ", beside the baseline"
+        return Told(title, stage, plainly or stage)
 
     def weigh(
         self, runs: list[PlannedRun], reading: Reading, manifest: TaskManifest

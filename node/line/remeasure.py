@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
+from node.line.kind import Told
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -40,8 +41,9 @@ class RemeasureStep(HeadTrial):
         """Those of `compare`: one question about what is there already."""
         return POWER
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        return "verified head against the one before it", f"measuring again, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        title = "verified head against the one before it"
+        return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
@@ -53,7 +55,6 @@ class RemeasureStep(HeadTrial):
         outcome = "does not hold: back to the one before it" if is_back else "stays"
         pairs = len(confirmation.pairs)
         desk.activity.judged(
-            confirmation,
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
             record=record.id,
         )
@@ -103,12 +104,13 @@ def close_remeasure(
             step.patch, step.base, step.tree, runs, confirmation, note=told
         )
         pairs = confirmation.pairs[-2:]
+        does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
         line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
         if confirmation.move == "pass":
             ledger.publication.adoption(step.base, step.tree, evidence=record.id)
             if not line.stack:
                 ledger.move_to(step.tree, [pair.candidate for pair in pairs])
-        elif confirmation.move == "miss" or _is_candidates_fault(runs):
+        elif confirmation.move == "miss" or does_not_run:
             ledger.publication.retraction(step.evidence, f"measured again: {note}")
             vouching = evidence_for(ledger.store, ledger.key, step.base)
             ledger.publication.adoption(step.tree, step.base, evidence=vouching)
@@ -135,11 +137,6 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
         evidence=evidence,
         because=because,
     )
-
-
-def _is_candidates_fault(runs: Sequence[Run]) -> bool:
-    """Whether the head itself does not run any more."""
-    return any(run.role == "candidate" and has_failed(run) for run in runs)
 
 
 def _replace(ledger: Ledger) -> None:

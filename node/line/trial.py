@@ -23,14 +23,7 @@ from typing import Annotated, Literal, TypeAlias
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
 from protocol.evidence import SPOKEN, BorneOut
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Mapped,
-    Named,
-    Natural,
-    fit_line,
-)
+from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural, fit_line
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
@@ -273,11 +266,9 @@ def _first_verdict(
     pairs: Sequence[Pair], reading: Reading, claim: Claim | None
 ) -> Judgement | None:
     """Return the first judgement with a verdict, if there is one, looking after each pair."""
-    for count in range(1, len(pairs) + 1):
-        judgement = judge_pairs(pairs[:count], reading, claim)
-        if judgement.verdict is not None:
-            return judgement
-    return None
+    counts = range(1, len(pairs) + 1)
+    looks = (judge_pairs(pairs[:count], reading, claim) for count in counts)
+    return next((judgement for judgement in looks if judgement.verdict is not None), None)
 
 
 def _is_settled(

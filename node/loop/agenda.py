@@ -201,7 +201,7 @@ class Agenda:
             return self._open(idea)
         if self.goal.is_on_demand:
             return None
-        if self._is_goal_reached():
+        if self._share() >= 1.0:
             self.is_over = not jobs
             return None
         if self._ideas.has_unfinished_business and jobs:
@@ -262,9 +262,6 @@ class Agenda:
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )
-
-    def _is_goal_reached(self) -> bool:
-        return self._share() >= 1.0
 
     # What is opened
 

@@ -172,7 +172,7 @@ class Research:
             if not self._agenda.goal.is_on_demand:  # one answer is not worth two runs of its own
                 self._ledger.forget_bank()
             self.activity.say("measuring what the baseline costs here in this session")
-            self.activity.running("baseline", "calibrating")
+            self.activity.running("baseline", "calibrating", "timing on this machine")
             await self._lanes.calibrate()
 
     async def _idle(self, rest: Rest | None) -> None:
@@ -248,8 +248,7 @@ class Research:
 
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         step, desk = job.step, self._desk
-        title, stage = step.describe(self._store, run)
-        self.activity.running(title, stage)
+        self.activity.running(*step.describe(self._store, run))
         source = self._ledger.source(run.tree)
         await lane.get_ready(source)
         outcome = await lane.runner.run(

@@ -39,22 +39,6 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
-# What a run is for, in words that need no manual.
-_STAGES = {
-    "baseline": "measuring",
-    "screen": "first run",
-    "recheck": "second run, fresh seed",
-    "calibrating": "timing on this machine",
-    "bank": "one more run to compare with",
-    "checkpoint, candidate": "checkpoint",
-    "checkpoint, base": "checkpoint",
-    "checkpoint, anchor": "checkpoint, beside the baseline",
-    "ablation, candidate": "what a part of the head is worth",
-    "ablation, base": "what a part of the head is worth",
-    "measuring again, candidate": "measuring a head in doubt again",
-    "measuring again, base": "measuring a head in doubt again",
-    "measuring again, anchor": "measuring a head in doubt again, beside the baseline",
-}
 
 
 def draw(node: "Node") -> RenderableType:
@@ -238,7 +222,7 @@ def _now(activity: Activity) -> RenderableType:
     seconds = time.monotonic() - activity.stage_started_s
     return Text.assemble(
         ("▶ ", "bold cyan"),
-        (f"{_STAGES.get(activity.stage, activity.stage)}  ", "cyan"),
+        (f"{activity.stage_plainly}  ", "cyan"),
         plain(activity.title),
         (f"  {seconds:.0f} s", "bright_black"),
         no_wrap=True,

@@ -18,21 +18,8 @@ from node.home.keyfile import keep_to_oneself, load_keys
 from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.networks.consent import (
-    Offline,
-    Terms,
-    Wishes,
-    ask_at_terminal,
-    is_own_task,
-    plan_network,
-)
-from node.proposing.choice import (
-    Choice,
-    ModelChoice,
-    OwnChoice,
-    ProgramChoice,
-    choose,
-)
+from node.networks.consent import Offline, Terms, Wishes, ask_at_terminal, is_own_task, plan_network
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.handlers import handlers

@@ -20,7 +20,7 @@ from node.line.branch import (
     open_return,
 )
 from node.line.checkpoint import close_checkpoint, open_checkpoint
-from node.line.experiment import RecordedExperiment, close_experiment, open_experiment, plan_recheck
+from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.identity import Identity
 from node.line.ledger import Ledger
@@ -149,7 +149,7 @@ def conclude(
     job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     for _ in metrics_nano[1:]:
-        plan_recheck(ledger, job)
+        ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, *metrics_nano)
     closed = replace(step, decision=decision, gain_milli=2000)
     return close_experiment(ledger, job, closed, runs, note=decision)

@@ -25,7 +25,6 @@ from node.line.experiment import (
     RecordedExperiment,
     close_experiment,
     open_experiment,
-    plan_recheck,
 )
 from node.line.idea import Idea
 from node.line.ledger import Ledger
@@ -121,7 +120,7 @@ class Night:
         job = open_experiment(self.ledger, idea)
         step = job.step
         for _ in metrics_nano[1:]:
-            plan_recheck(self.ledger, job)
+            self.ledger.plan(job, role="candidate", tree=job.step.tree)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):

@@ -11,7 +11,7 @@ from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.bank import close_bank, open_bank
 from node.line.checkpoint import CheckpointStep, open_checkpoint
-from node.line.experiment import ExperimentStep, close_experiment, open_experiment, plan_recheck
+from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.heads import move_head
 from node.line.idea import Idea
 from node.line.kinds import KINDS
@@ -113,7 +113,7 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
 ) -> None:
     job = open_experiment(ledger, Idea(proposal=proposal_of(BASELINE, "0.2")))
     step = job.step
-    plan_recheck(ledger, job)
+    ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     before = [record.id for record in ledger.store.records()]
     with closing(sqlite3.connect(home.store)) as other:

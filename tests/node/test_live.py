@@ -115,7 +115,7 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
     conclude(ledger, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
-    activity.running(foreign, "screen")
+    activity.running(foreign, "screen", "first run")
     activity.messages.append(foreign)
     activity.dots.append(
         Dot(title=foreign, decision="kept", metric=1.0, gain_sd=None, record=bytes(32))
