@@ -7,8 +7,8 @@ from typing import Final
 
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.kinds import IntentBody
 from protocol.records import Record
+from protocol.remarks import IntentBody
 
 TTL_S: Final = (
     900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
@@ -19,7 +19,7 @@ _LOOKED_AT = 500  # of the newest
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
     """Return what everybody but `author` tries on this line now, the newest first."""
     live: list[Record] = []
-    for record in store.records("intent", newest_first=True, limit=_LOOKED_AT):
+    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, IntentBody) or record.author == author:
             continue

@@ -78,7 +78,7 @@ class PairTrial(JobStep):
                 self.plan_pair(desk.ledger, job)
             case "base" if confirmation.unfinished is not None:
                 seed = confirmation.unfinished
-                desk.store.plan_run(job.id, role="base", tree=self.base, seed=seed)
+                desk.store.jobs.plan_run(job.id, role="base", tree=self.base, seed=seed)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
                 desk.ledger.plan_anchors(job, seeds)

@@ -19,8 +19,8 @@ from node.line.splits import split_key
 from node.settings.config import Config
 from node.terminal.progress import Progress, in_thread
 from protocol.hygiene import Scored, memorised
-from protocol.kinds import Env
 from protocol.manifest import TaskManifest
+from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
 from trainer.kinds import load_task, prepare, text_task

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer, SlowProposer
-from node.exchange.bundling import take_in
-from node.exchange.claims import bundle_of, claim_in
+from node.exchange.bundle_check import claim_in
+from node.exchange.bundling import bundle_of, take_in
 from node.home.home import Home
 from node.line.activity import Activity
 from node.line.heads import remember_folder

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.exchange.claims import FoundClaim
+from node.exchange.bundle_check import FoundClaim
 from node.home.control import Message
 from node.line.attestation import WantedClaim
 from protocol.errors import UsageError
@@ -28,8 +28,8 @@ class Question:
             candidate=found.candidate,
             target=found.target,
             author=found.author,
-            gain_nano=found.claimed.gain_nano if found.claimed else None,
-            lower_nano=found.claimed.lower_nano if found.claimed else None,
+            gain_nano=found.claimed.value_nano if found.claimed else None,
+            lower_nano=found.claimed.lower_nano() if found.claimed else None,
             alpha=self.alpha or mode.alpha,
             max_pairs=self.pairs or mode.max_pairs,
             is_quick=self.is_quick,
