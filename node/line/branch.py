@@ -18,7 +18,6 @@ from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.line.plateaus import REACH_SD
 from node.line.trial import Reading
-from node.line.vouching import evidence_for
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
@@ -292,6 +291,6 @@ def _steps(ledger: Ledger) -> list[BranchStep]:
 
 def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:
     """Return the patch whose confirmation vouches for a head; None for the baseline."""
-    evidence = evidence_for(ledger.store, ledger.key, tree)
+    evidence = ledger.store.experiments.evidence_for(ledger.key, tree)
     entries = ledger.store.experiments.listed(ledger.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

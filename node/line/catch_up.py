@@ -5,7 +5,7 @@ The trial is a checkpoint's; the working line starts again from the new head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.kind import Told
@@ -62,55 +62,37 @@ class CatchUpStep(HeadTrial):
     def conclude(
         self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Adopt the tree, or keep the head."""
+        """Settle it, and tell of it."""
         self.watch_head(desk, job, confirmation)
-        note = note_of(confirmation)
-        record = close_catch_up(desk.ledger, job, runs, confirmation, note=note)
+        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.activity.confirmed(self._what, confirmation, record=record.id)
 
     @property
     def _what(self) -> str:
         return f"best tree of {self.author.hex()[:12]}"
 
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        """Return the patch from the head to the tree: theirs if it fits, else an own one."""
+        theirs = ledger.store.records.patch(self.patch)
+        if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
+            return self.patch
+        if self.tree != self.theirs:
+            ledger.publication.stripped(self.patch, self.theirs, self.tree)
+        return ledger.publication.patch(
+            self.base,
+            self.tree,
+            title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
+            why=f"The best of its board, by {self.author.hex()[:12]}, confirmed here.",
+            parents=(self.patch,),
+            origin=Origin(proposer=CATCHING_UP),
+        ).id
 
-def close_catch_up(
-    ledger: Ledger,
-    job: Job[CatchUpStep],
-    runs: Sequence[Run],
-    confirmation: Confirmation,
-    *,
-    note: str,
-) -> Record:
-    """Record what came of it; if it passed, move both lines to the tree."""
-    step, passed = job.step, confirmation.move == "pass"
-    with ledger.store.transaction():
-        patch = _patch(ledger, step)
-        record = ledger.record_confirmation(
-            patch, step.base, step.tree, runs, confirmation, note=note
-        )
-        if passed:
-            ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
-            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """If it passed, move both lines to the tree."""
+        if confirmation.move == "pass":
+            ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
         judged = confirmation.judgement
-        word = judged.claim if judged else None
-        measured = confirmation.measured(record.id)
-        closed = replace(step, verdict=confirmation.verdict, word=word, measured=measured)
-        ledger.close_job(job, closed)
-    return record
-
-
-def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
-    """Return the patch from the head to the tree: theirs if it fits, else an own one."""
-    theirs = ledger.store.records.patch(step.patch)
-    if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
-        return step.patch
-    if step.tree != step.theirs:
-        ledger.publication.stripped(step.patch, step.theirs, step.tree)
-    return ledger.publication.patch(
-        step.base,
-        step.tree,
-        title=f"catch up: {theirs.title if theirs else step.theirs.hex()[:12]}",
-        why=f"The best of its board, by {step.author.hex()[:12]}, confirmed here.",
-        parents=(step.patch,),
-        origin=Origin(proposer=CATCHING_UP),
-    ).id
+        return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

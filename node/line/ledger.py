@@ -15,14 +15,12 @@ from node.line.publication import Publication
 from node.line.session import Subject
 from node.line.splits import fresh_nonce
 from node.line.surroundings import meta_key
-from node.line.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
 from node.store.store import Store
 from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
-from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source
 
@@ -125,35 +123,6 @@ class Ledger:
             for seed in seeds:
                 tree = self.subject.source.tree
                 self.store.jobs.plan_run(job.id, role="anchor", tree=tree, seed=seed)
-
-    def record_confirmation(
-        self,
-        patch: bytes,
-        base: bytes,
-        tree: bytes,
-        runs: Sequence[Run],
-        confirmation: Confirmation,
-        *,
-        note: str,
-    ) -> Record:
-        """Record how a trial against a head ended. Callers hold the transaction.
-
-        Others of the class learn of the noise from the base runs, if there are enough.
-        """
-        record = self.publication.result(
-            patch,
-            base,
-            tree,
-            stage="confirm",
-            runs=runs,
-            note=note,
-            has_verdict=confirmation.judgement is not None,
-        )
-        # One tree, fresh seeds, picked by nobody.
-        fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
-        if len(fresh) >= LEAST_RUNS:
-            self.publication.noise(base, fresh)
-        return record
 
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Move both lines to a tree, with these runs of it as the bank and an empty stack."""

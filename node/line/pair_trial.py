@@ -5,17 +5,19 @@ run at hand at most and no pair is drawn anew.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
 from node.line.kind import JobStep, Told, ended_runs
-from node.line.ledger import Ledger
+from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Measured, Reading, next_of_confirmation
 from node.store.jobs import Job, PlannedRun
 from protocol.fields import OPTIONAL, Digest
 from protocol.manifest import TaskManifest
+from protocol.records import Record
 from protocol.rule import Claim, Policy
 from protocol.runs import Run
 
@@ -93,6 +95,47 @@ class HeadTrial(PairTrial):
     """A tree on trial with the verified head; what came of it is filled in when it is closed."""
 
     measured: Annotated[Measured | None, OPTIONAL] = None
+
+    @abstractmethod
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        """Return the patch from the base to the tree, recorded if nobody did before."""
+
+    @abstractmethod
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """Move the line by how the trial ended, as the record says; return what to keep of it."""
+
+    def close(
+        self,
+        ledger: Ledger,
+        job: Job[Any],
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        *,
+        note: str,
+    ) -> Record:
+        """Record how the trial ended, and what follows from it, in one step.
+
+        Others of the class learn of the noise from the base runs, if there are enough.
+        """
+        with ledger.store.transaction():
+            record = ledger.publication.result(
+                self.patch_on_trial(ledger),
+                self.base,
+                self.tree,
+                stage="confirm",
+                runs=runs,
+                note=note,
+                has_verdict=confirmation.judgement is not None,
+            )
+            # One tree, fresh seeds, picked by nobody.
+            fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
+            if len(fresh) >= LEAST_RUNS:
+                ledger.publication.noise(self.base, fresh)
+            closed = self.settle(ledger, runs, confirmation, record)
+            ledger.close_job(job, replace(closed, measured=confirmation.measured(record.id)))
+        return record
 
     def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
         """Compare the head's runs with those of its last trial; a worse one is in doubt.

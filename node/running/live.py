@@ -18,7 +18,6 @@ from rich.text import Text
 
 from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
-from node.line.vouching import evidence_for
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain
@@ -197,7 +196,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         return "still the baseline"
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
-    ) or evidence_for(node.books.store, line.key, line.verified)
+    ) or node.books.store.experiments.evidence_for(line.key, line.verified)
     return "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
 
 

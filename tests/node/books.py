@@ -19,7 +19,7 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.checkpoint import close_checkpoint, open_checkpoint
+from node.line.checkpoint import open_checkpoint
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.identity import Identity
@@ -193,7 +193,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
             metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
         end(ledger.store, planned, metric_nano)
     confirmation = confirmation_of(ledger, job)
-    return close_checkpoint(
+    return job.step.close(
         ledger, job, outcomes(ledger.store, job), confirmation, note="a checkpoint"
     )
 

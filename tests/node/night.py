@@ -19,7 +19,7 @@ from node.line.attestation import (
     close_attestation,
     open_attestation,
 )
-from node.line.catch_up import CatchUpStep, close_catch_up
+from node.line.catch_up import CatchUpStep
 from node.line.experiment import (
     PEER,
     RecordedExperiment,
@@ -169,7 +169,7 @@ class Night:
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
         confirmation = confirmation_of(self.ledger, job)
         runs = outcomes(self.store, job)
-        return close_catch_up(self.ledger, job, runs, confirmation, note="a catch-up")
+        return step.close(self.ledger, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
