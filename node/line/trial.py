@@ -10,7 +10,7 @@
 
 Here are the decisions of 1, 2 and 3. The loop's trials plan their runs in the store
 (`node.line.pair_trial`); `verify` hands its claim to the loop; `compare` and `replicate` keep
-their runs themselves (`node.on_demand.pairs`). All ask the same function.
+their runs themselves (`node.on_demand.measuring`). All ask the same function.
 
 This module is pure. Metrics come in 1e-9 units of the task's metric; `sign` is +1 for a metric to
 minimise and −1 for one to maximise.

@@ -5,27 +5,32 @@ Nothing is recorded; the node's own loop and its records are untouched.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from node.home.home import Home
 from node.line.heads import the_line, tree_of
 from node.line.session import Session
 from node.line.splits import fresh_nonce, random_seed
-from node.line.trial import Confirmation, Pair
-from node.on_demand.pairs import weigh
+from node.line.trial import Confirmation, Pair, Reading, next_of_confirmation
 from node.store.blobs import Blobs
+from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
-from protocol.rule import Judgement, Policy
+from protocol.manifest import TaskManifest
+from protocol.rule import MIN_PAIRS, Claim, Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO, from_nano
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
+_BAR_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,3 +157,56 @@ async def compare(
         runs=len(runs),
         seconds=time.monotonic() - started_s,
     )
+
+
+def weigh(
+    runs: Sequence[tuple[bytes, Run]],
+    manifest: TaskManifest,
+    policy: Policy,
+    *,
+    tolerance: float,
+    memorised: float,
+    claim: Claim | None = None,
+) -> Confirmation:
+    """Say how far a trial has come, given its ended runs with their trees, oldest first.
+
+    `tolerance` is the audits', `memorised` what the candidate could gain by knowing the text by
+    heart, both in the metric's unit. It ends with the rule's verdict: nobody else reads it.
+    """
+    planned = [
+        PlannedRun(
+            job_id=0,
+            ordinal=ordinal,
+            role=cast("Role", run.role),  # this program's own
+            tree=tree,
+            seed=run.seed,
+            outcome=StoredOutcome(run=run, log_tail=""),
+        )
+        for ordinal, (tree, run) in enumerate(runs)
+    ]
+    reading = Reading(
+        sign=manifest.metric.sign,
+        noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
+        policy=policy,
+        minimum_gain=2 * tolerance,
+        memorised=memorised,
+    )
+    return next_of_confirmation(
+        planned, reading, needs_anchor=False, anchor_pairs=MIN_PAIRS, claim=claim
+    )
+
+
+def pair_words(pair: Pair, share: float) -> str:
+    """Return a pair's metrics on the secret split, and the share of the evidence after it."""
+    base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
+    bar = "█" * round(share * _BAR_WIDTH)
+    return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {bar}"
+
+
+def pair_json(pair: Pair) -> dict[str, object]:
+    """Return what scripts are told of a pair, metrics in the task's unit."""
+    return {
+        "seed": pair.seed,
+        "base": from_nano(pair.base.secret_nano),
+        "candidate": from_nano(pair.candidate.secret_nano),
+    }

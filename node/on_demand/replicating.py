@@ -22,8 +22,7 @@ from node.line.session import Session
 from node.line.surroundings import decisive
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
-from node.on_demand.measuring import measure
-from node.on_demand.pairs import weigh
+from node.on_demand.measuring import measure, weigh
 from node.on_demand.session import Workbench, calibrated_session
 from node.terminal.interrupts import until_interrupted
 from node.vetting.adoption import describe

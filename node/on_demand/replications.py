@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.on_demand.pairs import pair_json, pair_words
+from node.on_demand.measuring import pair_json, pair_words
 from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
 from node.terminal.terminal import plain

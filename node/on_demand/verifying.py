@@ -26,7 +26,7 @@ from node.line.heads import task_source
 from node.line.noise import known_noise
 from node.line.session import find_task
 from node.line.trial import ANCHOR_PAIRS, Reading, judge_pairs
-from node.on_demand.pairs import pair_words
+from node.on_demand.measuring import pair_words
 from node.on_demand.session import POLL_S, be_node
 from node.running.node import Node
 from node.running.program import at_work

@@ -24,13 +24,12 @@ from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.session import Session
 from node.loop.agenda import Agenda, Goal, local_time
-from node.loop.briefing import Briefing
+from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.insights import tell_insight
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
-from node.proposing.program_text import ProgramText
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
