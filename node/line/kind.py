@@ -59,4 +59,4 @@ class JobStep(Mapped, ABC):
 
 def ended_runs(runs: list[PlannedRun]) -> list[Run]:
     """Return the runs that have ended, in the order they were planned."""
-    return [run.outcome.run for run in runs if run.outcome]
+    return [run.run for run in runs if run.run]

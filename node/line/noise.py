@@ -47,7 +47,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     groups: dict[tuple[int, str], list[float]] = {}
     for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
         for planned in store.jobs.runs_of(job.id):
-            run = planned.outcome and planned.outcome.run
+            run = planned.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
     before = [runs for (job_id, _), runs in groups.items() if job_id <= after_job]

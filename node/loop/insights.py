@@ -17,6 +17,7 @@ from node.line.attempts import result_here
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED
+from node.line.kind import ended_runs
 from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
@@ -174,7 +175,7 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
     found = result_here(ledger.store, ledger.key, step.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
-        ended = [run.outcome.run for run in ledger.store.jobs.runs_of(job.id) if run.outcome]
+        ended = ended_runs(ledger.store.jobs.runs_of(job.id))
         failure = ended[-1].status if ended else step.decision
     return Tried(
         idea=idea,

@@ -23,6 +23,7 @@ from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.baseline import BaselineStep
 from node.line.heads import task_source
+from node.line.kind import ended_runs
 from node.line.noise import known_noise
 from node.line.session import find_task
 from node.line.trial import ANCHOR_PAIRS, Reading, judge_pairs
@@ -101,7 +102,7 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
         manifest=body.manifest,
         hardware_class=job.line.hardware_class,
         step=step,
-        runs=tuple(run.outcome.run for run in store.jobs.runs_of(job.id) if run.outcome),
+        runs=tuple(ended_runs(store.jobs.runs_of(job.id))),
         marks=marks,
     )
 
@@ -232,11 +233,10 @@ def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:
     """Return what a run took here lately, in seconds."""
     kinds = (BaselineStep, AttestationStep)
     before = [
-        run.outcome.run
+        run
         for kind in kinds
         for known in store.jobs.closed_jobs(job.line, kind)[-3:]
-        for run in store.jobs.runs_of(known.id)
-        if run.outcome
+        for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
 

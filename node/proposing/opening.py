@@ -66,8 +66,7 @@ async def open_slow(
 ) -> AsyncIterator[SlowProposer | None]:
     """Yield the slow proposer that was chosen for a task, None where knobs are.
 
-    Raises:
-        ArnodeError: it can never work as things are set.
+    Raises ArnodeError if it can never work as things are set.
     """
     match choice:
         case OwnChoice():

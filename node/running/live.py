@@ -5,8 +5,9 @@ to the height of the terminal: what is vouched for and what runs now are always 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
+from node.line.trial import Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain
@@ -71,7 +73,7 @@ class _Picture:
     evidence: RenderableType | None
     history: Sequence[Column]
     entries: Sequence[Experiment]
-    table: "_Rows"
+    table: Callable[[Sequence[Experiment]], RenderableType]
     events: Sequence[Text]
     footer: RenderableType
 
@@ -93,51 +95,41 @@ class _Picture:
                 left -= 1
         if self.entries and left >= _ROWS[0] + 2:
             yield Text("")
-            yield self.table.of(self.entries[-min(_ROWS[1], left - 2) :])
+            yield self.table(self.entries[-min(_ROWS[1], left - 2) :])
         yield Group(*below)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """Draws the table of experiments, the newest at the bottom."""
-
-    unit: str
-    noise_sd: float
-    dots: Mapping[bytes, Dot]
-
-    def of(self, entries: Sequence[Experiment]) -> RenderableType:
-        """Return the table of these."""
-        table = Table(
-            box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True
+def _rows(
+    entries: Sequence[Experiment], *, unit: str, noise_sd: float, dots: Mapping[bytes, Dot]
+) -> RenderableType:
+    """Return the table of experiments, the newest at the bottom."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
+    table.add_column("id", no_wrap=True, width=_ID_DIGITS)
+    table.add_column(unit, justify="right", no_wrap=True)
+    table.add_column("gain", justify="right", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
+    for entry in entries:
+        # What this session decided on, where it was there; else what the record says.
+        if dot := dots.get(entry.id):
+            decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
+        else:
+            decision, metric = entry.decision, from_nano(entry.metric_nano)
+            gain = _gain_sd(entry, noise_sd)
+        told = wording(decision)
+        table.add_row(
+            Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
+            _number(metric),
+            "" if gain is None else f"{gain:+.1f} sd",
+            told.word,
+            plain(entry.title),
+            style=told.style,
         )
-        table.add_column("id", no_wrap=True, width=_ID_DIGITS)
-        table.add_column(self.unit, justify="right", no_wrap=True)
-        table.add_column("gain", justify="right", no_wrap=True)
-        table.add_column("decision", no_wrap=True)
-        table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
-        for entry in entries:
-            # What this session decided on, where it was there; else what the record says.
-            if dot := self.dots.get(entry.id):
-                decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
-            else:
-                decision, metric, gain = (
-                    entry.decision,
-                    from_nano(entry.metric_nano),
-                    self._gain_sd(entry),
-                )
-            told = wording(decision)
-            table.add_row(
-                Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
-                _number(metric),
-                "" if gain is None else f"{gain:+.1f} sd",
-                told.word,
-                plain(entry.title),
-                style=told.style,
-            )
-        return table
+    return table
 
-    def _gain_sd(self, entry: Experiment) -> float | None:
-        return None if entry.gain_nano is None else entry.gain_nano / NANO / self.noise_sd
+
+def _gain_sd(entry: Experiment, noise_sd: float) -> float | None:
+    return None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
 
 
 def _picture(node: "Node", line: Line) -> _Picture:
@@ -148,10 +140,10 @@ def _picture(node: "Node", line: Line) -> _Picture:
     return _Picture(
         headline=_headline(node, line, entries),
         now=_now(activity),
-        evidence=_evidence(activity) if activity.confirmation else None,
+        evidence=_evidence(activity.confirmation) if activity.confirmation else None,
         history=columns(entries, _start(node, line, entries)),
         entries=entries,
-        table=_Rows(unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
+        table=partial(_rows, unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
         events=_events(activity, idle_cards(node.session.task.manifest)),
         footer=_footer(activity),
     )
@@ -229,11 +221,9 @@ def _now(activity: Activity) -> RenderableType:
     )
 
 
-def _evidence(activity: Activity) -> RenderableType:
+def _evidence(confirmation: Confirmation) -> RenderableType:
     """How far the checkpoint has come: the working line against the verified head, in pairs."""
-    confirmation = activity.confirmation
-    pairs = len(confirmation.pairs) if confirmation else 0
-    latest = confirmation.latest if confirmation else None
+    latest = confirmation.latest
     share = DEFAULT.evidence_share(latest.log_e) if latest else 0.0
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -242,7 +232,7 @@ def _evidence(activity: Activity) -> RenderableType:
     table.add_row(
         Text("  evidence", "cyan"),
         ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
-        f"{share:.0%} after {many(pairs, 'pair')}"
+        f"{share:.0%} after {many(len(confirmation.pairs), 'pair')}"
         + (f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""),
     )
     return table

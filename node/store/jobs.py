@@ -105,6 +105,11 @@ class PlannedRun:
     seed: int
     outcome: StoredOutcome | None
 
+    @property
+    def run(self) -> Run | None:
+        """What a record will say of it, once it has ended."""
+        return self.outcome.run if self.outcome else None
+
 
 def encode_outcome(outcome: StoredOutcome) -> bytes:
     """Return the bytes the store keeps. The log is foreign text, hence bytes."""
