@@ -108,7 +108,7 @@ class Thinking:
             ideas=ideas,
         )
 
-    def at_work(
+    def research(
         self,
         session: Session,
         goal: Goal,

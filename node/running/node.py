@@ -138,7 +138,7 @@ async def open_node(
             slow=SlowIdeas(slow, say=activity.say) if slow else None,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
         )
-        research = thinking.at_work(
+        research = thinking.research(
             session,
             goal,
             activity,

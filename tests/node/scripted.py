@@ -187,7 +187,7 @@ class Bench:
     def research(self) -> Research:
         """Open the books anew, as a start does."""
         self.news = asyncio.Event()
-        return self.thinking(ledger_of(self.home, self.store)).at_work(
+        return self.thinking(ledger_of(self.home, self.store)).research(
             self.session(),
             self.goal,
             Activity(self.said.append),
