@@ -70,7 +70,7 @@ class Offers:
         *,
         net: str,
         noise_sd: Callable[[], float],
-        want: Callable[[bytes], None],
+        want: Callable[[bytes], None] | None,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -171,7 +171,7 @@ class Offers:
     def _has(self, tree: bytes, result: bytes) -> bool:
         """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
         missing = self._ledger.blobs.lacking(tree)
-        if missing:
+        if missing and self._want is not None:
             body = self._store.records.get(result).body
             if isinstance(body, ResultBody) and body.patch is not None:
                 self._want(body.patch)
