@@ -24,13 +24,6 @@ _KEY_DIGITS: Final = 12
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPlan:
-    """The network to speak to; its addresses include those of flags and settings."""
-
-    network: Network
-
-
 @dataclass(frozen=True, slots=True)
 class Offline:
     """No network this time, and why, in a line for the log."""
@@ -101,8 +94,8 @@ def plan_network(
     terms: Terms,
     is_own_task: bool,
     ask: Callable[[list[str], str], bool] | None,
-) -> NetworkPlan | Offline:
-    """Return the network to speak to, or why to speak to none.
+) -> Network | Offline:
+    """Return the network to speak to, with addresses of flags and settings, or why there is none.
 
     `config` has `wishes.settings` and an invite's network in it already. `ask` says some lines,
     puts a question and returns the answer; None without a terminal. An answer is kept.
@@ -118,18 +111,18 @@ def plan_network(
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
-    plan = NetworkPlan(network=with_settings(find_network(home, config.net).network, config))
+    network = with_settings(find_network(home, config.net).network, config)
     if config.online or wishes.agrees:
-        return plan
+        return network
     if ask is None:
-        return plan if wishes.has_invite else Offline(f"the network is off: {_HOW}")
+        return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
     is_agreed = ask(terms.lines(), f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}
     if is_agreed:  # to this network: who agreed to a friend's has not agreed to the public one
         changes["net"] = config.net
     change_settings(home.config, changes)
-    return plan if is_agreed else Offline("the network is off, as answered")
+    return network if is_agreed else Offline("the network is off, as answered")
 
 
 def is_own_task(task: Task, *, data_dir: Path) -> bool:

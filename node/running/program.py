@@ -132,9 +132,9 @@ def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Net
     if isinstance(plan, Offline):
         _log.info("%s", plan.reason)
         return None
-    found = len(plan.network.bootstrap)
-    _log.info("network %s, %d addresses to begin with", plan.network.name, found)
-    return plan.network
+    found = len(plan.bootstrap)
+    _log.info("network %s, %d addresses to begin with", plan.name, found)
+    return plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

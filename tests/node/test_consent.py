@@ -6,7 +6,6 @@ import pytest
 
 from node.home.home import Home
 from node.networks.consent import (
-    NetworkPlan,
     Offline,
     Terms,
     Wishes,
@@ -52,7 +51,7 @@ def plan(
     ask: User | None = None,
     is_own_task: bool = False,
     **settings: object,
-) -> NetworkPlan | Offline:
+) -> Network | Offline:
     """Decide as a start does that is given these wishes and settings."""
     wishes = wishes or Wishes()
     flags = {**settings, **wishes.settings}
@@ -60,8 +59,8 @@ def plan(
     return plan_network(home, config, wishes, terms=terms(config), is_own_task=is_own_task, ask=ask)
 
 
-def is_on(decided: NetworkPlan | Offline) -> bool:
-    return isinstance(decided, NetworkPlan)
+def is_on(decided: Network | Offline) -> bool:
+    return isinstance(decided, Network)
 
 
 def test_who_agrees_is_asked_once(home: Home) -> None:
@@ -154,8 +153,8 @@ def test_who_agreed_to_a_friend_s_network_has_not_agreed_to_the_public_one(home:
     create_network(home, LAB)
     plan(home, Wishes(network="lab"), ask=User(agrees=True))
     decided = plan(home)
-    assert isinstance(decided, NetworkPlan)
-    assert decided.network == LAB
+    assert isinstance(decided, Network)
+    assert decided == LAB
 
 
 @pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])
@@ -187,9 +186,9 @@ def test_the_plan_has_the_definition_and_the_addresses_of_the_settings(home: Hom
     create_network(home, LAB)
     more = (str(address(2)), str(address(1)))
     decided = plan(home, Wishes(network="lab", agrees=True), bootstrap=more)
-    assert isinstance(decided, NetworkPlan)
-    assert decided.network.secret == LAB.secret
-    assert decided.network.bootstrap == (address(2), address(1))
+    assert isinstance(decided, Network)
+    assert decided.secret == LAB.secret
+    assert decided.bootstrap == (address(2), address(1))
 
 
 def test_an_unknown_network_is_an_error_before_anything_is_asked(home: Home) -> None:
