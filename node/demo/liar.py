@@ -4,7 +4,6 @@ It lies through the front door, with records as valid as anybody's.
 """
 
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +21,7 @@ from node.settings.config import config_of
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.terminal.interrupts import heeding_interrupts
 from protocol.changes import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -64,19 +64,18 @@ async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
         clock_ms=clock_ms,
     )
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with taking_part(
-        network,
-        home=home,
-        keys=keys,
-        store=store,
-        topics=subscriptions(network.name, [task.id], subject.hardware_class),
-        listen=config.listen,
-    ):
-        if not store.own_records():
-            _publish(publication, task, store, blobs)
-        await stopped.wait()
+    with heeding_interrupts(first=stopped.set, later=stopped.set):
+        async with taking_part(
+            network,
+            home=home,
+            keys=keys,
+            store=store,
+            topics=subscriptions(network.name, [task.id], subject.hardware_class),
+            listen=config.listen,
+        ):
+            if not store.own_records():
+                _publish(publication, task, store, blobs)
+            await stopped.wait()
 
 
 def _publish(publication: Publication, task: Task, store: Store, blobs: Blobs) -> None:
