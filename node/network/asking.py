@@ -11,8 +11,8 @@ import trio
 from node.network.errors import FrameCutError, StreamEndedError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost
-from node.network.limits import ALLOWANCES, Allowance, Kind, PeerId, PeerPacers
-from node.network.messages import Message
+from node.network.limits import ALLOWANCES, Allowance, Buckets, Kind, PeerId
+from protocol.framing import Message
 
 # Longer than from one hello to the next; half of what a peer waits for a question.
 KEPT_S: Final = 15.0
@@ -39,8 +39,8 @@ class Asking:
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
         self._host = host
         self._nursery = nursery
-        self._questions = PeerPacers(trio.current_time, QUESTIONS)
-        self._streams = PeerPacers(trio.current_time, STREAMS)
+        self._questions = Buckets[PeerId](trio.current_time, QUESTIONS)
+        self._streams = Buckets[PeerId](trio.current_time, STREAMS)
         self._kept: dict[_Way, _Kept] = {}  # streams on which nobody asks just now
 
     async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
@@ -52,14 +52,14 @@ class Asking:
             FrameError: the peer gives no answer.
             NetworkError: the peer is not connected, or does not speak the protocol.
         """
-        await trio.sleep(self._questions.wait_s(peer))
+        await trio.sleep(self._questions[peer].wait_s())
         kept = self._kept.pop((peer, protocol), None)
         if kept is not None:
             try:
                 return await self._exchange((peer, protocol), kept.frames, question)
             except (StreamEndedError, FrameCutError):
                 pass  # the peer has closed it meanwhile
-        await trio.sleep(self._streams.wait_s(peer))
+        await trio.sleep(self._streams[peer].wait_s())
         frames = await self._host.open(peer, protocol)
         return await self._exchange((peer, protocol), frames, question)
 

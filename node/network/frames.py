@@ -20,18 +20,17 @@ from node.network.errors import (
     FrameTooLongError,
     StreamEndedError,
 )
+from node.network.guards import shielded_for
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
     PEERS_SHAPE,
     QUESTION_LIMIT_BYTES,
-    Message,
     Shape,
     decode_message,
     encode_message,
 )
-from node.network.patience import shielded_for
 from node.network.streams import ByteStream
-from protocol.framing import LENGTH
+from protocol.framing import LENGTH, Message
 
 READ_TIMEOUT_S: Final = 30.0
 # Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write

@@ -11,9 +11,9 @@ nobody can have anyone's record ignored by sending it too early or too often.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import trio
@@ -39,7 +39,6 @@ from node.network.rpc import (
     RPCReader,
     bounded_control,
     message_fault,
-    parse_rpc,
     rpc_fault,
 )
 from protocol.errors import Rejected
@@ -61,14 +60,6 @@ class Gossip:
     forwarder: PeerId
 
 
-class Overseer(Protocol):
-    """Decides what a peer may have, and drops it."""
-
-    def spend(self, peer: PeerId, kind: Kind, amount: float) -> Verdict: ...
-
-    async def drop(self, peer: PeerId) -> None: ...
-
-
 class GuardedPubsub(Pubsub):
     """py-libp2p's pubsub, guarded so that no peer's message can end it."""
 
@@ -77,8 +68,9 @@ class GuardedPubsub(Pubsub):
         host: IHost,
         router: GuardedGossipSub,
         incidents: Incidents,
-        overseer: Overseer,
         *,
+        spend: Callable[[PeerId, Kind, float], Verdict],
+        drop: Callable[[PeerId], Awaitable[None]],
         deliver: Callable[[Gossip], None],
         allowed_topics: frozenset[str],
     ) -> None:
@@ -95,7 +87,8 @@ class GuardedPubsub(Pubsub):
         )
         router.incidents = incidents
         self._incidents = incidents
-        self._overseer = overseer
+        self._budget = spend
+        self._drop = drop
         self._scorer = router.scorer
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
@@ -137,7 +130,7 @@ class GuardedPubsub(Pubsub):
         while self.manager.is_running:
             data = await reader.receive()
             if await self._spend(peer, Kind.BYTES, len(data)):
-                await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
+                await self._take_rpc(RPC.FromString(data), stream.muxed_conn.peer_id)
 
     async def handle_sending_messages(
         self, peer_id: ID, stream: INetStream, queue: RpcQueue
@@ -234,10 +227,10 @@ class GuardedPubsub(Pubsub):
         return judgement.fate is Fate.PASSED_ON
 
     async def _spend(self, peer: PeerId, kind: Kind, amount: float) -> bool:
-        verdict = self._overseer.spend(peer, kind, amount)
+        verdict = self._budget(peer, kind, amount)
         if verdict is Verdict.DROP:
             self._incidents.note(peer, "gossip", f"too many {kind.name.lower()}")
-            await self._overseer.drop(peer)
+            await self._drop(peer)
             raise StreamReset("the peer was dropped")
         return verdict is Verdict.ALLOWED
 

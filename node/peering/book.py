@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Annotated, Final
 
 from node.network.limits import PeerId
-from node.settings.addresses import Address, Reach
+from node.settings.addresses import Address, Reach, parse_address, peer_id, transport_key
+from protocol.encoding import Value
+from protocol.errors import Rejected
+from protocol.fields import Codec, Mapped, Natural
 
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
@@ -43,17 +46,26 @@ _HEARSAY = {Source.ITSELF, Source.EXCHANGE}
 _CHOSEN = {Source.BOOTSTRAP, Source.INVITE}  # by the user
 
 
+def _peer(text: Value) -> PeerId | Rejected:
+    key = transport_key(str(text))
+    return key if isinstance(key, Rejected) else peer_id(key)
+
+
+def _source(word: Value) -> Source | Rejected:
+    return next((one for one in Source if one.value == word), Rejected("an unknown source"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Mapped):
     """What is known of an address. Times are seconds since 1970, 0 for never."""
 
-    address: Address
-    source: Source
-    teller: PeerId | None = None
-    tried_s: int = 0
-    success_s: int = 0
-    failures: int = 0  # since the last success
-    not_before_s: int = 0
+    address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
+    source: Annotated[Source, Codec(_source, lambda source: source.value)]
+    teller: Annotated[PeerId | None, Codec(_peer, str)] = None
+    tried_s: Natural = 0
+    success_s: Natural = 0
+    failures: Natural = 0  # since the last success
+    not_before_s: Natural = 0
 
     @property
     def is_chosen(self) -> bool:
@@ -82,10 +94,6 @@ class Book:
     def entries(self) -> tuple[Entry, ...]:
         """All that is known, in the order in which it came."""
         return tuple(self._entries.values())
-
-    def of_peer(self, peer: PeerId) -> tuple[Entry, ...]:
-        """Return what is known of a peer."""
-        return tuple(entry for entry in self._entries.values() if entry.address.peer == peer)
 
     def learn(self, address: Address, source: Source) -> bool:
         """Take in an address that no peer told; False if there is no room for it."""

@@ -17,12 +17,12 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, Allowance, Kind, Pacer, PeerId
+from node.network.limits import PEERS_TRACKED, Allowance, Bucket, Kind, PeerId, Recent
 from node.network.messages import encode_message
-from node.network.recent import Recent
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Answer, Message
+from node.processes.carrier import Answer
+from protocol.framing import Message
 
 SHARE: Final = 0.25
 # What may be taken at once after a quiet time: a newcomer's pages come without waiting.
@@ -64,8 +64,8 @@ class Effort:
         self._clock = clock
         self._host_of = host_of
         self._debts: Recent[str, tuple[float, float]] = Recent(2 * PEERS_TRACKED)
-        self._for_all = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S))
-        self._for_others = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
+        self._for_all = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S))
+        self._for_others = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
         self._numbers = count()
         self._waiting: list[_Asked] = []
         self._has_come = asyncio.Event()
