@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from node.network import bridge
+from node.network import host as host_module
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
@@ -268,7 +269,7 @@ def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
 def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "GOSSIP_QUEUE", 16)
+    monkeypatch.setattr(host_module, "INBOX", 16)
     told = records(300)
 
     async def test() -> None:
