@@ -3,7 +3,7 @@
 from typing import Final
 
 from agent.proposal import Crash
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 
 MAX_REPAIRS: Final = 2
 _PREFIX: Final = "repair:"

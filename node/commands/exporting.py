@@ -48,10 +48,10 @@ def jsonl() -> None:
     from node.commands.history import diff_of, experiment_json
 
     with reading() as (store, blobs):
-        for experiment in store.experiments():
+        for experiment in store.experiments.listed():
             text = None
             if experiment.patch is not None:
-                text = diff_of(store, blobs, store.record(experiment.patch))
+                text = diff_of(store, blobs, store.records.get(experiment.patch))
             document = {"v": 1, **experiment_json(experiment), "diff": text}
             click.echo(json.dumps(document))
 
@@ -68,7 +68,7 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
     from node.exchange.bundling import gather
 
     with reading() as (store, blobs):
-        gathered = gather(store, blobs, store.find(id))
+        gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
     size = write_bundle(path, gathered)
     if as_json:
@@ -146,7 +146,7 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 def _imported_data(store: "Store", wanted: str) -> bytes:
     from node.store.imported import named
 
-    everything = store.imported()
+    everything = store.imported.listed()
     if (found := named(everything, wanted)) is None:
         known = ", ".join(short(one.id) for one in everything) or "none"
         raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
@@ -163,7 +163,7 @@ def _diff(
     from protocol.patches import unified_diff
 
     if wanted is not None:
-        record = store.find(wanted)
+        record = store.records.find(wanted)
         return diff_of(store, blobs, record), record
     line = the_line(store, task)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
@@ -174,4 +174,4 @@ def _diff(
             "name an experiment: `arnode log` shows what was tried",
         )
     text = unified_diff(baseline, blobs.get_source(line.verified))
-    return text, store.record(evidence)
+    return text, store.records.get(evidence)

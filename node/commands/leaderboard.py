@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from node.store.imported import Imported
     from node.store.standing import Here
     from protocol.board import Board, Row
-    from protocol.kinds import Env
     from protocol.manifest import TaskManifest
+    from protocol.runs import Env
 
     Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
 
@@ -75,7 +75,7 @@ def leaderboard(
     filters = _filters(wanted)
     config = config_of(Home.here())
     with reading() as (store, _):
-        imported = store.imported()
+        imported = store.imported.listed()
         key = choose_board(
             store,
             task=task,
@@ -85,10 +85,10 @@ def leaderboard(
         if key is None:
             _print_no_board(imported, top, color=config.color, as_json=as_json)
             return
-        body = store.task(key.task)
+        body = store.records.task(key.task)
         assert body is not None  # noqa: S101 -- choose_board found it
-        board = store.board(key)
-        here = measured_here(store.own_facts(key))
+        board = store.boards.get(key)
+        here = measured_here(store.boards.own_facts(key))
     segments = _segments(imported, body.manifest.metric.name)
     rows = [
         row

@@ -35,7 +35,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         source, description, marks = _from_bundle(Path(id))
     else:
         with reading() as (store, blobs):
-            record = store.find(id)
+            record = store.records.find(id)
             tree, description = _described(record, lambda task: task_source(store, task))
             source = blobs.get_source(tree)
             marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)
@@ -97,7 +97,8 @@ def _from_bundle(
 def _described(
     record: "Record", task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
-    from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+    from protocol.attestation import AttestBody
+    from protocol.kinds import AdoptBody, PatchBody, ResultBody
 
     body = record.body
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}

@@ -206,8 +206,8 @@ def _check(claim: str, *, as_json: bool) -> None:
                 "marks": None if marks is None else [describe(mark) for mark in marks],
                 "claimed": claimed
                 and {
-                    "gain": claimed.gain_nano / NANO,
-                    "lower": claimed.lower_nano / NANO,
+                    "gain": claimed.value_nano / NANO,
+                    "lower": claimed.lower_nano() / NANO,
                     "pairs": claimed.pairs,
                 },
             }
@@ -218,8 +218,8 @@ def _check(claim: str, *, as_json: bool) -> None:
         author = short(bundle.subject.author)
         if claimed is not None:
             click.echo(
-                f"key {author} claims a gain of {claimed.gain_nano / NANO:+.6f}"
-                f" (at least {claimed.lower_nano / NANO:+.6f}, {claimed.pairs} pairs);"
+                f"key {author} claims a gain of {claimed.value_nano / NANO:+.6f}"
+                f" (at least {claimed.lower_nano() / NANO:+.6f}, {claimed.pairs} pairs);"
                 " nothing was run to see whether it is true"
             )
         else:
@@ -231,7 +231,7 @@ def _check(claim: str, *, as_json: bool) -> None:
 
 def _bundle(claim: str) -> "Bundle":
     from node.exchange.bundle import read_bundle
-    from node.exchange.claims import bundle_of
+    from node.exchange.bundling import bundle_of
 
     if Path(claim).is_file():  # needs no home
         return read_bundle(Path(claim))

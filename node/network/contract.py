@@ -25,9 +25,10 @@ from typing import Annotated, Final, TypeAlias
 from node.network.errors import FrameMalformedError
 from node.network.limits import PeerId
 from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
+from protocol.codecs import binary, integer, line
 from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected
-from protocol.fields import Items, Mapped, binary, integer, line
+from protocol.fields import Items, Mapped
 from protocol.framing import Framing, Message
 
 # A whole frame of a peer's, with what stands around it.

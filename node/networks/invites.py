@@ -17,7 +17,7 @@ import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from node.home.home import Home
 from node.networks.known import defined_network, own_file, replace_network
@@ -25,9 +25,10 @@ from node.settings.addresses import KEY_BYTES, Address, parse_address, peer_id
 from node.settings.config import load_config
 from node.settings.config_file import change_settings
 from node.settings.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
+from protocol.codecs import NAME_PATTERN, Codec, digest, listing, word
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected, UsageError
-from protocol.fields import NAME_PATTERN, Codec, Table, digest, field, listing, word
+from protocol.fields import OPTIONAL, Digest, Named, Table
 
 PREFIX: Final = "arnode1"
 MAX_ADDRESSES: Final = 8
@@ -155,7 +156,7 @@ def _write_address(address: Address) -> Value:
 
 
 def _read_authors(value: Value) -> frozenset[bytes] | Rejected:
-    keys = _KEYS.read(value)
+    keys = listing(digest(), high=MAX_AUTHORS).read(value)
     return keys if isinstance(keys, Rejected) else frozenset(keys)
 
 
@@ -164,19 +165,23 @@ def _read_name(value: Value) -> str | Rejected:
 
 
 _ADDRESSES: Final = listing(Codec(_read_address, _write_address), low=1, high=MAX_ADDRESSES)
-_KEYS: Final = listing(digest(), high=MAX_AUTHORS)
-_TASKS: Final = listing(word(TASK_PATTERN), high=MAX_TASKS)
-_TABLE: Final = Table(
-    field("name", Codec(_read_name, lambda name: name)),
-    field(
-        "addresses",
+
+
+class _InLine:
+    """A network's fields as a line has them."""
+
+    name: Annotated[str, Codec(_read_name, str)]
+    bootstrap: Annotated[
+        tuple[Address, ...],
         Codec(_ADDRESSES.read, lambda addresses: _ADDRESSES.write(addresses[:MAX_ADDRESSES])),
-        "bootstrap",
-    ),
-    field("secret", digest(), optional=True),
-    field("authors", Codec(_read_authors, lambda keys: _KEYS.write(tuple(sorted(keys))))),
-    field("tasks", _TASKS),
-)
+        Named("addresses"),
+    ]
+    secret: Annotated[Digest | None, OPTIONAL]
+    authors: Annotated[frozenset[bytes], Codec(_read_authors, sorted)]
+    tasks: Annotated[tuple[str, ...], listing(word(TASK_PATTERN), high=MAX_TASKS)]
+
+
+_TABLE: Final = Table(_InLine)
 
 
 def _checksum(payload: bytes) -> bytes:

@@ -17,9 +17,10 @@ from typing import Annotated, Final
 
 from node.network.limits import PeerId
 from node.settings.addresses import Address, Reach, parse_address, peer_id, transport_key
+from protocol.codecs import Codec
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import Codec, Mapped, Natural
+from protocol.fields import Mapped, Natural
 
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8

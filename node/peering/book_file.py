@@ -17,8 +17,9 @@ from node.home.files import write_file
 from node.home.home import PRIVATE_FOLDER, Home
 from node.networks.known import own_file
 from node.peering.book import MAX_ENTRIES, Book, Entry
+from protocol.codecs import integer
 from protocol.errors import Rejected
-from protocol.fields import Items, Mapped, integer
+from protocol.fields import Items, Mapped
 
 _VERSION = 1
 _MAX_BYTES = 1 << 20  # 1,000 of the longest entries

@@ -24,8 +24,8 @@ from agent.proposal import Brief, Context, Cost, Crash, Outcome, Proposal, Silen
 from agent.source.capabilities import Finding
 from agent.source.checked import Checked
 from agent.source.edits import edits_between, reapply
+from protocol.codecs import line, text
 from protocol.errors import Rejected
-from protocol.fields import line, text
 from protocol.kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source

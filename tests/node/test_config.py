@@ -131,7 +131,7 @@ def test_a_misspelt_variable_is_named_and_others_are_left_alone(path: Path) -> N
 
 
 def test_a_flag_with_a_name_of_its_own_is_named_so_where_its_value_is_wrong(path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="^--network: `net` is 'Main'$"):
+    with pytest.raises(ConfigurationError, match=r"^--network: `net` is 'Main'$"):
         load_config(path, env={}, flags={"net": "Main"})
 
 
