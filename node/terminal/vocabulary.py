@@ -26,20 +26,17 @@ _UNCONFIRMED: Final = Wording(
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
-    **{
-        outcome: Wording(DECISION_WORDS[outcome], meaning, style)
-        for outcome, meaning, style in (
-            ("kept", "both runs gain: the working line has it", "green"),
-            ("screened_out", "the first run gains too little for a second", _DIM),
-            (
-                "rechecked_out",
-                "a second run with a fresh seed does not bear the first one out",
-                _DIM,
-            ),
-            ("failed", "it gave no metric", "yellow"),
-            ("rejected", "rejected by the evaluator", "red"),
-        )
-    },
+    "kept": Wording(DECISION_WORDS["kept"], "both runs gain: the working line has it", "green"),
+    "screened_out": Wording(
+        DECISION_WORDS["screened_out"], "the first run gains too little for a second", _DIM
+    ),
+    "rechecked_out": Wording(
+        DECISION_WORDS["rechecked_out"],
+        "a second run with a fresh seed does not bear the first one out",
+        _DIM,
+    ),
+    "failed": Wording(DECISION_WORDS["failed"], "it gave no metric", "yellow"),
+    "rejected": Wording(DECISION_WORDS["rejected"], "rejected by the evaluator", "red"),
     "rebased": Wording(
         "rebased", "good, but the working line had moved on: tried again there", _DIM
     ),
