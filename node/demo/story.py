@@ -4,13 +4,14 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Final
 
 from agent.source.edits import reapply
-from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
+from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
@@ -91,7 +92,7 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
         home = Home(root / name)
         home.prepare()
         shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
-    async with acting(root, is_temporary=is_temporary) as cast:
+    async with aclosing(Cast(root, is_temporary=is_temporary)) as cast:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
             return await cast.start(name, command, {"ARNODE_NET": NETWORK, **(settings or {})})

@@ -180,8 +180,5 @@ class Banned:
             return False
         return True
 
-    def __len__(self) -> int:
-        return len(self._until)
-
     def __iter__(self) -> Iterator[PeerId]:
         return iter([peer for peer in tuple(self._until) if peer in self])

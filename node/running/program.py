@@ -22,10 +22,10 @@ from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.networks.consent import (
     Offline,
-    Terms,
     Wishes,
     ask_at_terminal,
     is_own_task,
+    network_terms,
     plan_network,
 )
 from node.proposing.choice import (
@@ -120,7 +120,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
 
 def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
     """The network to take part in, if its user agrees; what the answer is goes into the log."""
-    terms = Terms(author=load_keys(home).author.public, tier=probe_tier(), config=config)
+    terms = network_terms(load_keys(home).author.public, probe_tier(), config)
     plan = plan_network(
         home,
         config,

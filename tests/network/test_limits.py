@@ -93,7 +93,7 @@ def test_a_ban_ends_with_its_time(clock: Clock) -> None:
     assert PeerId("b") not in banned
     clock.now = 10
     assert PEER not in banned
-    assert len(banned) == 0
+    assert list(banned) == []
 
 
 def test_only_so_many_bans_are_remembered(clock: Clock) -> None:

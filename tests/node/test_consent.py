@@ -7,10 +7,10 @@ import pytest
 from node.home.home import Home
 from node.networks.consent import (
     Offline,
-    Terms,
     Wishes,
     ask_at_terminal,
     is_own_task,
+    network_terms,
     plan_network,
 )
 from node.networks.known import create_network
@@ -40,8 +40,8 @@ class User:
         return self.agrees
 
 
-def terms(config: Config, tier: TierName = "full") -> Terms:
-    return Terms(author=key(5), tier=Tier(name=tier, detail=""), config=config)
+def terms(config: Config, tier: TierName = "full") -> list[str]:
+    return network_terms(key(5), Tier(name=tier, detail=""), config)
 
 
 def plan(
@@ -105,7 +105,7 @@ def test_four_lines_say_what_will_happen(home: Home) -> None:
 def test_the_lines_say_whether_strangers_code_runs(
     tier: TierName, config: Config, runs: bool
 ) -> None:
-    lines = terms(config, tier).lines()
+    lines = terms(config, tier)
     assert len(lines) == 4
     assert ("Strangers' code runs here" in lines[1]) is runs
     assert ("does not run here" in lines[1]) is not runs
