@@ -19,10 +19,11 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
 A ping is done with [open streams, {why: messages ignored so far}].
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias
 
-from node.network.errors import FrameMalformedError
+from node.network.errors import FrameMalformedError, NetworkError
 from node.network.limits import PeerId
 from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
 from protocol.codecs import binary, integer, line
@@ -99,6 +100,21 @@ class Reached(Mapped):
     """Answers `Ports`: the address at which the asker answered with its own key."""
 
     address: Annotated[str | None, line(1, 256)]
+
+
+def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:
+    """Refuse a message that can never be gossiped.
+
+    Raises:
+        NetworkError: it is too long, or of no topic of this network.
+    """
+    if topic not in topics:
+        raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
+    if len(data) > MESSAGE_LIMIT_BYTES:
+        raise NetworkError(
+            f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
+            "leave it to reconciliation, and name large parts by their hash",
+        )
 
 
 def _decode(data: bytes) -> Message | Rejected:

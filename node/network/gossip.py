@@ -12,7 +12,6 @@ nobody can have anyone's record ignored by sending it too early or too often.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -32,6 +31,7 @@ from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.judging import Fate, Judgement
 from node.network.limits import Kind, PeerId, Verdict
+from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
     RPC_LIMIT_BYTES,
@@ -51,15 +51,6 @@ _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 Validator = Callable[[str, PeerId, bytes], Judgement]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gossip:
-    """One message as it arrived: who forwarded it is not who wrote it."""
-
-    topic: str
-    data: bytes
-    forwarder: PeerId
-
-
 class GuardedPubsub(Pubsub):
     """py-libp2p's pubsub, guarded so that no peer's message can end it."""
 
@@ -71,7 +62,7 @@ class GuardedPubsub(Pubsub):
         *,
         spend: Callable[[PeerId, Kind, float], Verdict],
         drop: Callable[[PeerId], Awaitable[None]],
-        deliver: Callable[[Gossip], None],
+        deliver: Callable[[Heard], None],
         allowed_topics: frozenset[str],
     ) -> None:
         super().__init__(
@@ -162,7 +153,7 @@ class GuardedPubsub(Pubsub):
         forwarder = self._forwarders.get(id(publish_message), self.my_id)
         if forwarder != self.my_id:
             topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))
-            self._deliver(Gossip(topic=topic, data=publish_message.data, forwarder=peer))
+            self._deliver(Heard(topic=topic, data=publish_message.data, forwarder=peer))
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         try:

@@ -27,14 +27,15 @@ from multiaddr import Multiaddr
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
-from node.network.contract import MESSAGE_LIMIT_BYTES, REACH
+from node.network.contract import REACH, check_gossip
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
-from node.network.gossip import Gossip, GuardedPubsub, Validator
+from node.network.gossip import GuardedPubsub, Validator
 from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patches import stream_dispatch
+from node.network.presence import Heard
 from node.network.reach import Reach
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
@@ -96,7 +97,7 @@ class NetworkHost:
         self._guard_streams()
         self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
         # Gossip of all topics that are subscribed to, our own left out.
-        self._inbox, self.messages = trio.open_memory_channel[Gossip](INBOX)
+        self._inbox, self.messages = trio.open_memory_channel[Heard](INBOX)
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
         self.lost_messages = 0  # arrived, and not taken in time
 
@@ -225,7 +226,7 @@ class NetworkHost:
         Raises:
             NetworkError: the topic is none of this host's.
         """
-        self._check_topic(topic)
+        check_gossip(topic, b"", self._topics)
         self._pubsub.validate_by(topic, validator)
         await self._pubsub.subscribe(topic)
 
@@ -235,12 +236,7 @@ class NetworkHost:
         Raises:
             NetworkError: it is too long, or the topic is none of this host's.
         """
-        self._check_topic(topic)
-        if len(data) > MESSAGE_LIMIT_BYTES:
-            raise NetworkError(
-                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
-                "leave it to reconciliation, and name large parts by their hash",
-            )
+        check_gossip(topic, data, self._topics)
         await self._outbox.send((topic, data))
 
     async def publish_queued(self) -> None:
@@ -323,15 +319,11 @@ class NetworkHost:
             if peer in self.peers:
                 self._nursery.start_soon(self.drop, peer)
 
-    def _deliver(self, message: Gossip) -> None:
+    def _deliver(self, message: Heard) -> None:
         try:
             self._inbox.send_nowait(message)
         except trio.WouldBlock:
             self.lost_messages += 1
-
-    def _check_topic(self, topic: str) -> None:
-        if topic not in self._topics:
-            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
 
 
 @asynccontextmanager

@@ -1,26 +1,16 @@
 """What the core sees of the network process: peers, gossip, and questions with one answer each."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from node.network.limits import PeerId
-from node.network.presence import Connected, Disconnected
+from node.network.presence import Connected, Disconnected, Heard
 from protocol.framing import Message
 
 __all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]
 
 # Answers a peer's question; an ArnodeError it raises is told to nobody but ends the question.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A message of a topic, forwarded by a peer: new, of valid form and signature."""
-
-    topic: str
-    forwarder: PeerId
-    data: bytes
 
 
 Event: TypeAlias = Connected | Disconnected | Heard

@@ -21,10 +21,10 @@ from weakref import WeakValueDictionary
 
 from node.network.contract import (
     FRAMING,
-    MESSAGE_LIMIT_BYTES,
     QUESTIONS,
     QUESTIONS_PER_PEER,
     NetworkSettings,
+    check_gossip,
 )
 from node.network.errors import NetworkError
 from node.network.limits import Banned, PeerId
@@ -135,13 +135,7 @@ class NetworkProcess(Carrier):
             await self._up().call("reserve", relay)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        if topic not in self._settings.topics:
-            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
-        if len(data) > MESSAGE_LIMIT_BYTES:
-            raise NetworkError(
-                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
-                "leave it to reconciliation, and name large parts by their hash",
-            )
+        check_gossip(topic, data, self._settings.topics)
         await self._try("publish", topic, data)
 
     async def disconnect(self, peer: PeerId) -> None:

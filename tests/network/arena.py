@@ -13,10 +13,10 @@ from libp2p.peer.id import ID
 
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
-from node.network.gossip import Gossip
 from node.network.host import NetworkHost, running_host
 from node.network.judging import PASSED_ON, Judgement
 from node.network.limits import PeerId
+from node.network.presence import Heard
 from node.network.router import GOSSIP_PROTOCOL
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST
@@ -25,7 +25,7 @@ TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 20.0
 
-Inbox = trio.MemoryReceiveChannel[Gossip]
+Inbox = trio.MemoryReceiveChannel[Heard]
 
 
 def settings(**changes: object) -> HostSettings:
