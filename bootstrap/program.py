@@ -6,14 +6,13 @@ It has an author key like every node, signs nothing but its profile, and runs no
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Iterator
 
 from bootstrap.page import serving
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.home.keyfile import NodeKeys, load_keys
+from node.home.keyfile import load_keys
 from node.line.identity import announce_profile, identity_of
 from node.networks.consent import with_settings
 from node.networks.known import find_network
@@ -22,6 +21,7 @@ from node.settings.config import Config
 from node.settings.network_definition import TASK_BYTES, Network, key_of
 from node.store.intake import Quotas
 from node.store.store import Store
+from node.terminal.interrupts import until_interrupted
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
 from trainer.kinds import builtin_ids
@@ -40,6 +40,30 @@ def run_bootstrap(
     """
     network = with_settings(find_network(home, config.net).network, config)
     keys = load_keys(home)
+
+    stopped = asyncio.Event()
+
+    async def serve(store: Store) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            membership = await stack.enter_async_context(
+                taking_part(
+                    network,
+                    home=home,
+                    keys=keys,
+                    store=store,
+                    topics=all_subscriptions(network.name, task_ids(home, network)),
+                    listen=config.listen,
+                    relays=relays,
+                    mdns=config.mdns,
+                )
+            )
+            if http is not None:
+                await stack.enter_async_context(serving(store, membership, http))
+            await membership.process.wait_up()
+            for address in membership.addresses:
+                _log.info("listening at %s", address)
+            await stopped.wait()
+
     with (
         home.lock(),
         _logging(),
@@ -48,43 +72,8 @@ def run_bootstrap(
         with store.transaction():
             identity = identity_of(keys, config, role="bootstrap")
             announce_profile(store, identity, classes=(), now_ms=clock_ms())
-        asyncio.run(_serve(home, config, network, keys, store, http, relays=relays))
+        asyncio.run(until_interrupted(serve(store), first=stopped.set))
         _log.info("stopped")
-
-
-async def _serve(
-    home: Home,
-    config: Config,
-    network: Network,
-    keys: NodeKeys,
-    store: Store,
-    http: tuple[str, int] | None,
-    *,
-    relays: bool,
-) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with contextlib.AsyncExitStack() as stack:
-        membership = await stack.enter_async_context(
-            taking_part(
-                network,
-                home=home,
-                keys=keys,
-                store=store,
-                topics=all_subscriptions(network.name, task_ids(home, network)),
-                listen=config.listen,
-                relays=relays,
-                mdns=config.mdns,
-            )
-        )
-        if http is not None:
-            await stack.enter_async_context(serving(store, membership, http))
-        await membership.process.wait_up()
-        for address in membership.addresses:
-            _log.info("listening at %s", address)
-        await stopped.wait()
 
 
 def task_ids(home: Home, network: Network) -> list[bytes]:

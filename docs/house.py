@@ -39,7 +39,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "node.commands.leaderboard.leaderboard",
     ),
     "gossip → candidate → adopt": (
-        "node.network.gossip.Gossip",
+        "node.network.gossip.GuardedPubsub",
         "node.network.bridge.Bridge",
         "node.processes.link.Link",
         "node.peering.service.Peering",

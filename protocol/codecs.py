@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from protocol.encoding import MAX_INT, Value
 from protocol.errors import Rejected
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 CLASS_PATTERN: Final = r"[a-z0-9_-]{1,48}"  # `_` for the machine in cpu-x86_64
@@ -195,10 +196,10 @@ def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]
     return Codec(read, lambda items: [codec.write(item) for item in items])
 
 
-def pair(first: Codec[str], second: Codec[bytes]) -> Codec[tuple[str, bytes]]:
-    """A list of two: a name and a digest."""
+def pair(first: Codec[S], second: Codec[T]) -> Codec[tuple[S, T]]:
+    """A list of two, such as a name and a digest."""
 
-    def read(value: Value) -> tuple[str, bytes] | Rejected:
+    def read(value: Value) -> tuple[S, T] | Rejected:
         if type(value) is not list or len(value) != 2:
             return Rejected("not a pair")
         left, right = first.read(value[0]), second.read(value[1])
@@ -206,7 +207,7 @@ def pair(first: Codec[str], second: Codec[bytes]) -> Codec[tuple[str, bytes]]:
             return left
         return right if isinstance(right, Rejected) else (left, right)
 
-    return Codec(read, lambda item: [item[0], item[1]])
+    return Codec(read, lambda item: [first.write(item[0]), second.write(item[1])])
 
 
 def strictly_rising(names: list[str]) -> bool:

@@ -7,12 +7,17 @@ length over the limit is refused before any of it is read, and what is no messag
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgpack
 
 from protocol.errors import ArnodeError, Rejected
 
 LENGTH: Final = struct.Struct(">I")  # stands before each message
 M = TypeVar("M")
+Message: TypeAlias = (  # plain values of msgpack
+    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
+)
 
 
 class ChannelError(ArnodeError):
@@ -60,3 +65,15 @@ class Framing(Generic[M]):
         if isinstance(message, Rejected):
             raise ChannelError(f"a frame that is none: {message.reason}")
         return message
+
+
+def plain_framing(limit_bytes: int, *, use_list: bool = True) -> Framing[Any]:
+    """Return how any values of msgpack are framed; with `use_list` off, lists come as tuples."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return msgpack.unpackb(data, use_list=use_list)
+        except (ValueError, TypeError, msgpack.exceptions.UnpackException) as fault:
+            return Rejected(f"no message: {fault}")
+
+    return Framing(limit_bytes=limit_bytes, encode=msgpack.packb, decode=decode)

@@ -73,8 +73,7 @@ def join(line: str, as_json: bool) -> None:
 
     With `-` for LINE it is read from standard input, which no list of processes shows.
     """
-    from node.networks.invites import read_invite
-    from node.networks.joining import join_network
+    from node.networks.invites import join_network, read_invite
 
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)

@@ -28,7 +28,7 @@ from protocol.errors import UsageError
 @setting_option("max_watts")
 @setting_option("name")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
-@click.option("--network", metavar="NAME|none", help="The network to speak to, or none.")
+@setting_option("net")
 @setting_option("bootstrap")
 @click.option("--yes", "agrees", is_flag=True, help="Agree to join the network without a question.")
 @setting_option("allow_partial_sandbox")
@@ -38,7 +38,7 @@ def start(
     schedule: str | None,
     when_idle: bool,
     line: str | None,
-    network: str | None,
+    net: str | None,
     agrees: bool,
     **flags: Given | Path,
 ) -> None:
@@ -49,15 +49,14 @@ def start(
     """
     from node.loop.agenda import Goal
     from node.networks.consent import Wishes
-    from node.networks.invites import read_invite
-    from node.networks.joining import join_network
+    from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:
         raise UsageError("--for and --until exclude each other", "give one of them")
     home = Home.here()
-    wishes = Wishes(network=network, has_invite=line is not None, agrees=agrees)
+    wishes = Wishes(network=net, has_invite=line is not None, agrees=agrees)
     if line is not None:
         join_network(home, read_invite(line))
     config = config_of(home, {**flags, **wishes.settings})
@@ -90,14 +89,14 @@ def status(as_json: bool) -> None:
 @json_option("Print one JSON document.")
 def peers(as_json: bool) -> None:
     """Show whom the running node is connected with."""
-    from node.home.control import ask
+    from node.home.control import call, document
     from node.views.status_text import print_peers
 
-    document = ask(Home.here().socket, "peers")
+    answer = document(call(Home.here().socket, "peers"))
     if as_json:
-        print_json(document)
+        print_json(answer)
     else:
-        print_peers(document)
+        print_peers(answer)
 
 
 @click.command()
@@ -127,12 +126,12 @@ def _call(command: str, arguments: dict[str, bool]) -> None:
 
 
 def _status_document() -> dict[str, object]:
-    from node.home.control import ask, is_running
+    from node.home.control import call, document, is_running
 
     home = Home.here()
     config_of(home)  # a fault in it is told here too
     if is_running(home.socket):
-        return dict(ask(home.socket, "status"))
+        return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys
     from node.views.status import status_document
     from trainer.sandbox.tier import probe_tier

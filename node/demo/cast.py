@@ -6,8 +6,7 @@ They live on one lifeline, so that none outlives the demo, whatever ends that.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,20 +68,10 @@ class Cast:
         self._actors.append(actor)
         return actor
 
-    async def end(self) -> None:
+    async def aclose(self) -> None:
         """End everybody with all that they started."""
         self._lifeline.cut()
         await asyncio.gather(*(actor.process.wait() for actor in self._actors))
-
-
-@asynccontextmanager
-async def acting(root: Path, *, is_temporary: bool) -> AsyncIterator[Cast]:
-    """Yield a cast; afterwards nobody of it is left."""
-    cast = Cast(root, is_temporary=is_temporary)
-    try:
-        yield cast
-    finally:
-        await cast.end()
 
 
 async def address_of(actor: Actor) -> Address:

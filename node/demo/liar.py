@@ -4,7 +4,6 @@ It lies through the front door, with records as valid as anybody's.
 """
 
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +21,7 @@ from node.settings.config import config_of
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.terminal.interrupts import until_interrupted
 from protocol.kinds import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -43,7 +43,9 @@ def main() -> None:
     network = read_invite(sys.argv[1])
     task = load_task(TASK, data_dir=home.data)
     with home.lock(), Store.open(home) as store:
-        asyncio.run(_lie(home, network, task, store))
+        stopped = asyncio.Event()
+        work = _lie(home, network, task, store, stopped)
+        asyncio.run(until_interrupted(work, first=stopped.set))
 
 
 def idle_patch(task: Task) -> Source:
@@ -52,7 +54,9 @@ def idle_patch(task: Task) -> Source:
     return task.source.replacing(path, data.replace(*_RATE))
 
 
-async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
+async def _lie(
+    home: Home, network: Network, task: Task, store: Store, stopped: asyncio.Event
+) -> None:
     keys, blobs = load_keys(home), Blobs(home.blobs)
     subject = Subject.on(processor(), task.manifest, task.source)
     config = config_of(home, {"net": network.name})
@@ -63,9 +67,6 @@ async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
         subject=subject,
         clock_ms=clock_ms,
     )
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with taking_part(
         network,
         home=home,

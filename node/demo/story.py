@@ -3,18 +3,21 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from agent.source.edits import reapply
-from node.demo.cast import NETWORK, TASK, Actor, acting, address_of, ended
+from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.networks.invites import write_invite
+from node.networks.known import create_network
 from node.settings.network_definition import Network
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
@@ -91,12 +94,12 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
         home = Home(root / name)
         home.prepare()
         shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
-    async with acting(root, is_temporary=is_temporary) as cast:
+    async with aclosing(Cast(root, is_temporary=is_temporary)) as cast:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
             return await cast.start(name, command, {"ARNODE_NET": NETWORK, **(settings or {})})
 
-        _define_network(root / "bootstrap")
+        create_network(Home(root / "bootstrap"), Network(name=NETWORK))
         bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")
         address = await address_of(bootstrap)
         line = write_invite(Network(name=NETWORK, bootstrap=(address,)))
@@ -111,13 +114,6 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
         async with asyncio.timeout(LIMIT_S):
             await story.run()
         return story.facts
-
-
-def _define_network(root: Path) -> None:
-    """Let a bootstrap node know a network of which it is the first."""
-    from node.networks.known import create_network
-
-    create_network(Home(root), Network(name=NETWORK))
 
 
 class _Story:
@@ -255,15 +251,10 @@ def _idea(task: Task) -> Source:
 
 def _gain(store: Store, job: int) -> float:
     """Return the mean gain of a job's whole pairs on the secret split; lower metrics are better."""
-    gains = list(_gains(store, job))
-    return sum(gains) / len(gains) if gains else 0.0
-
-
-def _gains(store: Store, job: int) -> Iterator[float]:
     by_seed: dict[int, dict[str, int]] = {}
     for run in store.jobs.runs_of(job):
         if run.outcome and run.outcome.run.secret_nano is not None:
             by_seed.setdefault(run.seed, {})[run.role] = run.outcome.run.secret_nano
-    for metrics in by_seed.values():
-        if "base" in metrics and "candidate" in metrics:
-            yield (metrics["base"] - metrics["candidate"]) / NANO
+    pairs = [one for one in by_seed.values() if "base" in one and "candidate" in one]
+    gains = [(pair["base"] - pair["candidate"]) / NANO for pair in pairs]
+    return fmean(gains) if gains else 0.0

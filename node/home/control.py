@@ -1,6 +1,6 @@
 """How commands reach the running node: one request and one reply over a 0600 unix socket.
 
-A frame is a 4-byte big-endian length and msgpack, at most 1 MiB. The socket lies in a 0700
+Frames are `protocol.framing`'s, of msgpack, at most 1 MiB. The socket lies in a 0700
 folder, so that whoever can connect is this user; what arrives is checked all the same. Faults
 travel as message, hint and exit code, so that a command fails the same way on both sides.
 """
@@ -9,30 +9,28 @@ import asyncio
 import logging
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self, TypeAlias
-
-import msgpack
+from typing import Final, Self, TypeAlias
 
 from protocol.errors import (
     ArnodeError,
     ConfigurationError,
     NotRunningError,
+    Rejected,
     SafetyError,
     UsageError,
 )
+from protocol.framing import LENGTH, ChannelError, Message, plain_framing
 
-Message: TypeAlias = (
-    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
-)
+__all__ = ["ControlServer", "Handler", "Message", "call", "document", "is_running", "nonsense"]
+
 Handler: TypeAlias = Callable[[Mapping[str, Message]], Awaitable[Message]]
 
 FRAME_LIMIT_BYTES = 1 << 20
 REQUEST_TIMEOUT_S = 10.0  # to send a request, not to answer it
-_LENGTH = struct.Struct(">I")
+_FRAMING: Final = plain_framing(FRAME_LIMIT_BYTES)
 _ADDRESS_LIMIT_BYTES = 100  # sun_path holds 108, see unix(7)
 _NOT_RUNNING_HINT = "start it with `arnode start`"
 _log = logging.getLogger(__name__)
@@ -71,11 +69,10 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            with suppress(TimeoutError, ConnectionError, ChannelError):
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                    request = await _read_frame(reader)
-                reply = _frame(await self._answer(request))
-                writer.write(reply)
+                    request = await _FRAMING.receive(reader.readexactly)
+                writer.write(_frame(await self._answer(request)))
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
                     await writer.drain()
         finally:
@@ -107,12 +104,7 @@ def call(
     with _connected(path, timeout_s) as connection:
         try:
             connection.sendall(request)
-            (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-            if size > FRAME_LIMIT_BYTES:
-                raise ArnodeError(
-                    f"the node's reply to `{command}` is too long", "see `arnode logs`"
-                )
-            reply = _unpack(_receive(connection, size))
+            reply = _received(connection)
         except TimeoutError as fault:
             raise ArnodeError(
                 f"the node did not answer `{command}` within {timeout_s:g} s",
@@ -125,15 +117,8 @@ def call(
     return _value_of(reply)
 
 
-def ask(
-    path: Path,
-    command: str,
-    arguments: Mapping[str, Message] | None = None,
-    *,
-    timeout_s: float = 30.0,
-) -> dict[str, Message]:
-    """Send a command whose reply is a document. Raises ArnodeError if it is something else."""
-    reply = call(path, command, arguments, timeout_s=timeout_s)
+def document(reply: Message) -> dict[str, Message]:
+    """Return a reply that is to be a document. Raises ArnodeError if it is something else."""
     if not isinstance(reply, dict):
         raise nonsense()
     return reply
@@ -182,36 +167,23 @@ def _address(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def _read_frame(reader: asyncio.StreamReader) -> Message:
-    (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if size > FRAME_LIMIT_BYTES:
-        return None
-    return _unpack(await reader.readexactly(size))
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        chunk = connection.recv(size - len(data))
-        if not chunk:
-            raise ConnectionResetError
-        data += chunk
-    return bytes(data)
-
-
 def _frame(message: Message) -> bytes:
-    data: bytes = msgpack.packb(message)
-    if len(data) > FRAME_LIMIT_BYTES:
-        raise ArnodeError("a message to or from the node is over 1 MiB", "ask for less at once")
-    return _LENGTH.pack(len(data)) + data
-
-
-def _unpack(data: bytes) -> Message:
     try:
-        message: Message = msgpack.unpackb(data)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException):
-        return None
-    return message
+        return _FRAMING.frame(message)
+    except ChannelError as fault:
+        raise ArnodeError(
+            "a message to or from the node is over 1 MiB", "ask for less at once"
+        ) from fault
+
+
+def _received(connection: socket.socket) -> Message | Rejected:
+    """Return the one message that comes before the node closes the connection."""
+    with connection.makefile("rb") as stream:
+        frame = stream.read(LENGTH.size + FRAME_LIMIT_BYTES)
+    head, data = frame[: LENGTH.size], frame[LENGTH.size :]
+    if len(head) < LENGTH.size or LENGTH.unpack(head) != (len(data),):
+        raise ConnectionResetError
+    return _FRAMING.decode(data)
 
 
 def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
@@ -232,7 +204,7 @@ def _fault(fault: ArnodeError) -> Message:
     return {"message": fault.message, "hint": fault.hint, "exit_code": fault.exit_code}
 
 
-def _value_of(reply: Message) -> Message:
+def _value_of(reply: Message | Rejected) -> Message:
     match reply:
         case {"value": value}:
             return value

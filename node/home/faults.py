@@ -31,13 +31,12 @@ def explaining_faults(place: Path) -> Iterator[None]:
     """Raise disk and database faults of the body as an `ArnodeError` that names `place`."""
     try:
         yield
-    except sqlite3.Error as fault:
-        explained = _database_error(fault, place)
-        if explained is None:
-            raise
-        raise explained from fault
-    except OSError as fault:
-        explained = _file_error(fault, place)
+    except (sqlite3.Error, OSError) as fault:
+        explained = (
+            _file_error(fault, place)
+            if isinstance(fault, OSError)
+            else _database_error(fault, place)
+        )
         if explained is None:
             raise
         raise explained from fault

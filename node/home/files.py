@@ -17,9 +17,9 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     _write_then(path, data, mode, lambda temporary: temporary.replace(path))
 
 
-def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def create_file(path: Path, data: bytes) -> None:
     """Like `write_file`, but raise FileExistsError rather than replace anything."""
-    _write_then(path, data, mode, path.hardlink_to)
+    _write_then(path, data, 0o600, path.hardlink_to)
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -18,6 +18,16 @@ PRIVATE_FOLDER = 0o700
 _OTHERS = 0o077
 
 
+class _Place:
+    """A file or folder of a home, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, home: "Home", _: object) -> Path:
+        return home.root / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where things are. Nothing is created before `prepare`."""
@@ -39,85 +49,22 @@ class Home:
         """Return the home that this process's own environment means."""
         return cls.locate(os.environ)
 
-    @property
-    def store(self) -> Path:
-        """The SQLite database."""
-        return self.root / "records.db"
-
-    @property
-    def mirror(self) -> Path:
-        """A second copy of this node's own records."""
-        return self.root / "own-records.log"
-
-    @property
-    def blobs(self) -> Path:
-        """Content-addressed files."""
-        return self.root / "blobs"
-
-    @property
-    def journal(self) -> Path:
-        """One git repository per task and hardware class."""
-        return self.root / "journal"
-
-    @property
-    def data(self) -> Path:
-        """Prepared task data."""
-        return self.root / "data"
-
-    @property
-    def key(self) -> Path:
-        """The author and transport seeds."""
-        return self.root / "key"
-
-    @property
-    def secret(self) -> Path:
-        """The secret that secret splits are drawn with."""
-        return self.root / "secret"
-
-    @property
-    def config(self) -> Path:
-        """The user's settings."""
-        return self.root / "config.toml"
-
-    @property
-    def networks(self) -> Path:
-        """Per network: the definition that the user made or joined, and an address book."""
-        return self.root / "networks"
-
-    @property
-    def programs(self) -> Path:
-        """The user's own program texts, one a task: what proposers are told to do."""
-        return self.root / "programs"
-
-    @property
-    def people(self) -> Path:
-        """Whom the user named as friends, or blocked."""
-        return self.root / "people.json"
-
-    @property
-    def power(self) -> Path:
-        """What the cards' power limits were before this node lowered them."""
-        return self.root / "power-limits.json"
-
-    @property
-    def replications(self) -> Path:
-        """The runs of `arnode replicate`, one file for each task and class."""
-        return self.root / "replications"
-
-    @property
-    def socket(self) -> Path:
-        """Where the running node takes commands."""
-        return self.root / "node.sock"
-
-    @property
-    def log(self) -> Path:
-        """What the running node says."""
-        return self.root / "node.log"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the one process that may write here."""
-        return self.root / "lock"
+    store = _Place("records.db")  # SQLite
+    mirror = _Place("own-records.log")  # a second copy of this node's own records
+    blobs = _Place("blobs")  # content-addressed files
+    journal = _Place("journal")  # one git repository per task and hardware class
+    data = _Place("data")  # prepared, of tasks
+    key = _Place("key")  # the author and transport seeds
+    secret = _Place("secret")  # that secret splits are drawn with
+    config = _Place("config.toml")  # the user's settings
+    networks = _Place("networks")  # of each: the user's definition, and an address book
+    programs = _Place("programs")  # the user's texts, one a task: what proposers are told to do
+    people = _Place("people.json")  # whom the user named as friends, or blocked
+    power = _Place("power-limits.json")  # the cards' limits before this node lowered them
+    replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
+    socket = _Place("node.sock")  # where the running node takes commands
+    log = _Place("node.log")  # what the running node says
+    lock_file = _Place("lock")  # held by the one process that may write here
 
     def prepare(self) -> None:
         """Create the folder for this user alone, or check that it is one."""

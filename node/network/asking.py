@@ -3,7 +3,6 @@
 Opening a stream and agreeing on its protocol takes three times as long as question and answer.
 """
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import trio
@@ -11,8 +10,8 @@ import trio
 from node.network.errors import FrameCutError, StreamEndedError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost
-from node.network.limits import ALLOWANCES, Allowance, Kind, PeerId, PeerPacers
-from node.network.messages import Message
+from node.network.limits import ALLOWANCES, Allowance, Buckets, Kind, PeerId
+from protocol.framing import Message
 
 # Longer than from one hello to the next; half of what a peer waits for a question.
 KEPT_S: Final = 15.0
@@ -27,21 +26,16 @@ QUESTIONS, STREAMS = (
 _Way: TypeAlias = tuple[PeerId, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    frames: FrameStream
-    since_s: float
-
-
 class Asking:
     """Asks peers questions over one host's streams, no faster than they allow."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
         self._host = host
         self._nursery = nursery
-        self._questions = PeerPacers(trio.current_time, QUESTIONS)
-        self._streams = PeerPacers(trio.current_time, STREAMS)
-        self._kept: dict[_Way, _Kept] = {}  # streams on which nobody asks just now
+        self._questions = Buckets[PeerId](trio.current_time, QUESTIONS)
+        self._streams = Buckets[PeerId](trio.current_time, STREAMS)
+        # Streams on which nobody asks just now, and since when.
+        self._kept: dict[_Way, tuple[FrameStream, float]] = {}
 
     async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
         """Ask a peer a question of a protocol and return its answer.
@@ -52,14 +46,14 @@ class Asking:
             FrameError: the peer gives no answer.
             NetworkError: the peer is not connected, or does not speak the protocol.
         """
-        await trio.sleep(self._questions.wait_s(peer))
+        await trio.sleep(self._questions[peer].wait_s())
         kept = self._kept.pop((peer, protocol), None)
         if kept is not None:
             try:
-                return await self._exchange((peer, protocol), kept.frames, question)
+                return await self._exchange((peer, protocol), kept[0], question)
             except (StreamEndedError, FrameCutError):
                 pass  # the peer has closed it meanwhile
-        await trio.sleep(self._streams.wait_s(peer))
+        await trio.sleep(self._streams[peer].wait_s())
         frames = await self._host.open(peer, protocol)
         return await self._exchange((peer, protocol), frames, question)
 
@@ -68,8 +62,8 @@ class Asking:
         while True:
             await trio.sleep(_LOOKED_S)
             before_s = trio.current_time() - KEPT_S
-            for way in [way for way, kept in self._kept.items() if kept.since_s <= before_s]:
-                self._close(self._kept.pop(way).frames)
+            for way in [way for way, (_, since_s) in self._kept.items() if since_s <= before_s]:
+                self._close(self._kept.pop(way)[0])
 
     async def _exchange(self, way: _Way, frames: FrameStream, question: Message) -> Message:
         try:
@@ -81,7 +75,7 @@ class Asking:
         if way in self._kept:  # somebody asked the same peer meanwhile
             self._close(frames)
         else:
-            self._kept[way] = _Kept(frames=frames, since_s=trio.current_time())
+            self._kept[way] = (frames, trio.current_time())
         return answer
 
     def _close(self, frames: FrameStream) -> None:

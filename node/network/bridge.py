@@ -27,15 +27,14 @@ from node.network.errors import (
     NetworkError,
 )
 from node.network.frames import QUESTIONS_READ, FrameStream
-from node.network.gossip import Gossip, Validator
+from node.network.gossip import Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
 from node.network.limits import Kind, PeerId, Verdict
-from node.network.messages import Message
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
+from protocol.framing import Message
 
-GOSSIP_QUEUE: Final = 1024  # of 16 KiB each at most
 FAREWELL_S: Final = 5.0  # on a busy machine even a short answer takes a while to be written
 _log = logging.getLogger(__name__)
 
@@ -59,8 +58,6 @@ class Bridge:
         self._core = core
         self._nursery = nursery
         self._outgoing, self._to_send = trio.open_memory_channel[Message](0)
-        self._gossip, self._to_tell = trio.open_memory_channel[Gossip](GOSSIP_QUEUE)
-        self._lost = 0
         self._has_changed = trio.Event()
         self._numbers = count()
         self._open: dict[int, _Question] = {}
@@ -71,10 +68,10 @@ class Bridge:
         self._asking = Asking(host, nursery)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
-            "disconnect": self._disconnect,
+            "disconnect": host.disconnect,
             "drop": self._drop,
-            "publish": self._publish,
-            "reserve": self._reserve,
+            "publish": host.publish,
+            "reserve": host.reserve,
             "ask": self._ask,
             "serve": self._serve,
             "ping": self._ping,
@@ -91,7 +88,7 @@ class Bridge:
         self._nursery.start_soon(self._asking.run)
         self._host.tracker.on_event(self._note_change)
         for topic in settings.topics:
-            self._nursery.start_soon(self._hear, await self._host.subscribe(topic, validator))
+            await self._host.subscribe(topic, validator)
         await self._outgoing.send(["up", self._host.peer_id, list(self._host.addresses)])
         self._nursery.start_soon(self._tell_changes)
         self._nursery.start_soon(self._tell_gossip)
@@ -127,18 +124,10 @@ class Bridge:
             self._has_changed = trio.Event()
             await self._outgoing.send(None)
 
-    async def _hear(self, messages: trio.MemoryReceiveChannel[Gossip]) -> None:
-        async for message in messages:
-            try:
-                self._gossip.send_nowait(message)
-            except trio.WouldBlock:
-                self._lost += 1
-
     async def _tell_gossip(self) -> None:
         told = 0
-        async for message in self._to_tell:
-            lost = self._lost + self._host.lost_messages
-            if lost != told:
+        async for message in self._host.messages:
+            if (lost := self._host.lost_messages) != told:
                 told = lost
                 await self._outgoing.send(["lost", lost])
             await self._outgoing.send(["heard", message.topic, message.forwarder, message.data])
@@ -249,29 +238,21 @@ class Bridge:
         self._host.tracker.look()
         return peer
 
-    async def _disconnect(self, peer: str) -> None:
-        await self._host.disconnect(PeerId(peer))
-
-    async def _drop(self, peer: str, why: str) -> None:
+    async def _drop(self, peer: PeerId, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe(why))
         # It may have been told why just now: the answer that is on its way comes first.
-        if (answered := self._last_answered.get(PeerId(peer))) is not None:
+        if (answered := self._last_answered.get(peer)) is not None:
             with trio.move_on_after(FAREWELL_S):
                 await answered.is_done.wait()
-        await self._host.drop(PeerId(peer))
-
-    async def _publish(self, topic: str, data: bytes) -> None:
-        await self._host.publish(topic, data)
-
-    async def _reserve(self, peer: str) -> None:
-        await self._host.reserve(PeerId(peer))
+        await self._host.drop(peer)
 
     async def _ping(self) -> Message:
         await trio.lowlevel.checkpoint()
         return [self._host.open_streams, dict(self._host.ignored_messages)]
 
-    async def _ask(self, name: str, protocol: str, timeout_s: float, question: Message) -> Message:
-        peer = PeerId(name)
+    async def _ask(
+        self, peer: PeerId, protocol: str, timeout_s: float, question: Message
+    ) -> Message:
         try:
             with trio.fail_after(timeout_s):
                 return await self._asking.ask(peer, protocol, question)

@@ -6,9 +6,11 @@ strangers say they saw.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
 from libp2p import new_host
+from libp2p.crypto.ed25519 import Ed25519PrivateKey
+from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
@@ -25,34 +27,26 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from node.network.connections import HANDSHAKES
-from node.network.identity import key_pair
+from node.network.contract import NetworkSettings
 from node.network.limits import Allowance, Kind
 from node.network.patches import apply_patches, identify_nobody
 from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
 from protocol.errors import ConfigurationError
+from protocol.fields import UNWRITTEN
 
 # Two nodes may dial each other at once, and find out when both connections stand.
 CONNECTIONS_PER_PEER: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostSettings:
-    """What a host is made from. `secret`: 32 bytes that all of a private swarm share.
+class HostSettings(NetworkSettings):
+    """What a host is made from: what the core says, and limits. `relay`: of one that `relays`."""
 
-    `relay`: what serving as a relay may cost; None for a host that does not.
-    """
-
-    transport_seed: bytes = field(repr=False)
-    listen: tuple[str, ...]
-    topics: frozenset[str]
-    secret: bytes | None = field(default=None, repr=False)
-    max_inbound: int = 128
-    max_outbound: int = 64
-    handshake_s: float = 10.0
-    banned_for_s: float = 3600.0
-    allowances: dict[Kind, Allowance] = field(default_factory=dict)
-    relay: RelayLimits | None = None
+    handshake_s: Annotated[float, UNWRITTEN] = 10.0
+    banned_for_s: Annotated[float, UNWRITTEN] = 3600.0
+    allowances: Annotated[dict[Kind, Allowance], UNWRITTEN] = field(default_factory=dict)
+    relay: Annotated[RelayLimits, UNWRITTEN] = field(default_factory=RelayLimits)
 
 
 def build_host(settings: HostSettings) -> BasicHost:
@@ -68,7 +62,8 @@ def build_host(settings: HostSettings) -> BasicHost:
             "copy the whole line of `arnode invite`",
         )
     apply_patches()
-    keys = key_pair(settings.transport_seed)
+    private = Ed25519PrivateKey.from_bytes(settings.transport_seed)
+    keys = KeyPair(private, private.get_public_key())
     host = new_host(
         key_pair=keys,
         listen_addrs=listen_addresses(settings),
@@ -101,12 +96,13 @@ def listen_addresses(settings: HostSettings) -> list[Multiaddr]:
 
 
 def _resource_manager(settings: HostSettings) -> ResourceManager:
+    outbound = max(1, settings.max_peers // 3)  # kept for whom it dials
     return new_resource_manager(
         connection_limits=ConnectionLimits(
-            max_established_inbound=settings.max_inbound,
-            max_established_outbound=settings.max_outbound,
+            max_established_inbound=settings.max_peers - outbound,
+            max_established_outbound=outbound,
             max_established_per_peer=CONNECTIONS_PER_PEER,
-            max_established_total=settings.max_inbound + settings.max_outbound,
+            max_established_total=settings.max_peers,
         ),
         memory_limits=MemoryConnectionLimits(),
         # These refuse everybody after a few failures that any peer can cause, or keep a
@@ -118,7 +114,7 @@ def _resource_manager(settings: HostSettings) -> ResourceManager:
 
 
 def _connection_config(settings: HostSettings) -> ConnectionConfig:
-    slots = settings.max_inbound + settings.max_outbound + HANDSHAKES
+    slots = settings.max_peers + HANDSHAKES
     return ConnectionConfig(
         max_connections=slots,
         min_connections=0,

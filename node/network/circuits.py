@@ -29,10 +29,9 @@ from multiaddr import Multiaddr
 
 from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
-from node.network.guards import guarding, peer_of, reset_quietly
+from node.network.guards import guarding, peer_of, reset_quietly, shielded_for
 from node.network.incidents import Incidents
 from node.network.limits import PeerId
-from node.network.patience import shielded_for
 from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")

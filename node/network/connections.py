@@ -36,10 +36,10 @@ from multiaddr import Multiaddr
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.limits import Kind, PeerId, Verdict
-from node.network.notifee import Notifee
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
 from node.network.private import PrivateConnection
-from node.network.streams import ByteStream, over_libp2p
+from node.network.streams import ByteStream, Libp2pStream
+from node.network.tracking import Notifee
 from node.network.unread import Partial, Unread
 
 # Sockets that have not said who they are; they do not count as connections yet.
@@ -120,7 +120,7 @@ class Connections:
 
     def bytes_of(self, stream: INetStream) -> ByteStream:
         """Return a stream in the form that frames need."""
-        return over_libp2p(stream, partial(self.sever, peer_of(stream)))
+        return Libp2pStream(stream, partial(self.sever, peer_of(stream)))
 
     def private(self, raw: IRawConnection) -> IRawConnection:
         """Return a socket or circuit as this network speaks through it, encrypted if private."""

@@ -19,15 +19,18 @@ first that the core sends is its settings. N counts the core's calls, Q the peer
 A ping is done with [open streams, {why: messages ignored so far}].
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from node.network.errors import FrameMalformedError
+from node.network.errors import FrameMalformedError, NetworkError
 from node.network.limits import PeerId
-from node.network.messages import CHANNEL_SHAPE, Message, decode_message, encode_message
+from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
+from protocol.codecs import binary, integer, line
 from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected
-from protocol.framing import Framing
+from protocol.fields import Items, Mapped
+from protocol.framing import Framing, Message
 
 # A whole frame of a peer's, with what stands around it.
 CHANNEL_LIMIT_BYTES: Final = 2 << 20
@@ -43,10 +46,15 @@ QUESTIONS_PER_PEER: Final = 4
 # Answered by network processes that relay, not by their cores.
 REACH: Final = "/arnode/reach/1"
 MAX_PORTS: Final = 4  # that a peer asks to be tried at
+_MOST_BYTES: Final = 64  # of a key or secret
+_MOST_NAMES: Final = 1 << 14
+_Peer: TypeAlias = Annotated[PeerId, line(1, 64)]
+_Port: TypeAlias = Annotated[int, integer(1, 65_535)]
+_Names: TypeAlias = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, _MOST_NAMES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSettings:
+class NetworkSettings(Mapped):
     """What a network process is made from.
 
     `transport_seed`: 32 secret bytes, the node's name on the network. `secret`: 32 bytes that all
@@ -54,13 +62,13 @@ class NetworkSettings:
     `banned`: peers that are refused from the start. `relays`: whether it serves as a relay.
     """
 
-    transport_seed: bytes = field(repr=False)
-    listen: tuple[str, ...]
-    topics: frozenset[str]
+    transport_seed: Annotated[bytes, binary(0, _MOST_BYTES)] = field(repr=False)
+    listen: _Names
+    topics: _Names
     max_peers: int = 192
-    secret: bytes | None = field(default=None, repr=False)
-    protocols: frozenset[str] = frozenset()
-    banned: tuple[PeerId, ...] = ()
+    secret: Annotated[bytes | None, binary(0, _MOST_BYTES)] = field(default=None, repr=False)
+    protocols: _Names = ()
+    banned: Annotated[tuple[_Peer, ...], Items(0, _MOST_NAMES)] = ()
     relays: bool = False
 
     def __post_init__(self) -> None:
@@ -79,49 +87,34 @@ class NetworkSettings:
                 f"a network of at most {self.max_peers} peers", "allow two or more"
             )
 
-    def to_message(self) -> Message:
-        """Return the settings as they go over the channel, secrets included."""
-        return {
-            "transport_seed": self.transport_seed,
-            "listen": list(self.listen),
-            "topics": [*sorted(self.topics)],
-            "max_peers": self.max_peers,
-            "secret": self.secret,
-            "protocols": [*sorted(self.protocols)],
-            "banned": list(self.banned),
-            "relays": self.relays,
-        }
 
-    @classmethod
-    def from_message(cls, message: Message) -> "NetworkSettings":
-        """Return the settings that came over the channel.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports(Mapped):
+    """Asks a relay whether the asker's own host answers at one of these ports."""
 
-        Raises:
-            ConfigurationError: the message is no settings.
-        """
-        match message:
-            case {
-                "transport_seed": bytes(seed),
-                "listen": list(listen),
-                "topics": list(topics),
-                "max_peers": int(max_peers),
-                "secret": (bytes() | None) as secret,
-                "protocols": list(protocols),
-                "banned": list(banned),
-                "relays": bool(relays),
-            }:
-                return cls(
-                    transport_seed=seed,
-                    listen=tuple(map(str, listen)),
-                    topics=frozenset(map(str, topics)),
-                    max_peers=max_peers,
-                    secret=secret,
-                    protocols=frozenset(map(str, protocols)),
-                    banned=tuple(PeerId(str(peer)) for peer in banned),
-                    relays=relays,
-                )
-            case _:
-                raise ConfigurationError("these are no settings of a network process")
+    ports: Annotated[tuple[_Port, ...], Items(1, MAX_PORTS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached(Mapped):
+    """Answers `Ports`: the address at which the asker answered with its own key."""
+
+    address: Annotated[str | None, line(1, 256)]
+
+
+def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:
+    """Refuse a message that can never be gossiped.
+
+    Raises:
+        NetworkError: it is too long, or of no topic of this network.
+    """
+    if topic not in topics:
+        raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
+    if len(data) > MESSAGE_LIMIT_BYTES:
+        raise NetworkError(
+            f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
+            "leave it to reconciliation, and name large parts by their hash",
+        )
 
 
 def _decode(data: bytes) -> Message | Rejected:

@@ -8,7 +8,6 @@ is for others to say.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Self
 
 import trio
@@ -20,18 +19,17 @@ from node.network.errors import (
     FrameTooLongError,
     StreamEndedError,
 )
+from node.network.guards import shielded_for
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
     PEERS_SHAPE,
     QUESTION_LIMIT_BYTES,
-    Message,
     Shape,
     decode_message,
     encode_message,
 )
-from node.network.patience import shielded_for
 from node.network.streams import ByteStream
-from protocol.framing import LENGTH
+from protocol.framing import LENGTH, Message
 
 READ_TIMEOUT_S: Final = 30.0
 # Longer than the 5 s that yamux waits for window (it resets the stream then): cutting a write
@@ -70,12 +68,7 @@ class FrameStream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         if kind is None:
             await self.aclose()
         else:

@@ -11,9 +11,8 @@ nobody can have anyone's record ignored by sending it too early or too often.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import trio
@@ -32,6 +31,7 @@ from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.judging import Fate, Judgement
 from node.network.limits import Kind, PeerId, Verdict
+from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
     RPC_LIMIT_BYTES,
@@ -39,7 +39,6 @@ from node.network.rpc import (
     RPCReader,
     bounded_control,
     message_fault,
-    parse_rpc,
     rpc_fault,
 )
 from protocol.errors import Rejected
@@ -52,23 +51,6 @@ _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 Validator = Callable[[str, PeerId, bytes], Judgement]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gossip:
-    """One message as it arrived: who forwarded it is not who wrote it."""
-
-    topic: str
-    data: bytes
-    forwarder: PeerId
-
-
-class Overseer(Protocol):
-    """Decides what a peer may have, and drops it."""
-
-    def spend(self, peer: PeerId, kind: Kind, amount: float) -> Verdict: ...
-
-    async def drop(self, peer: PeerId) -> None: ...
-
-
 class GuardedPubsub(Pubsub):
     """py-libp2p's pubsub, guarded so that no peer's message can end it."""
 
@@ -77,9 +59,10 @@ class GuardedPubsub(Pubsub):
         host: IHost,
         router: GuardedGossipSub,
         incidents: Incidents,
-        overseer: Overseer,
         *,
-        deliver: Callable[[Gossip], None],
+        spend: Callable[[PeerId, Kind, float], Verdict],
+        drop: Callable[[PeerId], Awaitable[None]],
+        deliver: Callable[[Heard], None],
         allowed_topics: frozenset[str],
     ) -> None:
         super().__init__(
@@ -95,7 +78,8 @@ class GuardedPubsub(Pubsub):
         )
         router.incidents = incidents
         self._incidents = incidents
-        self._overseer = overseer
+        self._budget = spend
+        self._drop = drop
         self._scorer = router.scorer
         self._deliver = deliver
         self._forwarders: dict[int, ID] = {}  # of the messages being pushed, by identity
@@ -137,7 +121,7 @@ class GuardedPubsub(Pubsub):
         while self.manager.is_running:
             data = await reader.receive()
             if await self._spend(peer, Kind.BYTES, len(data)):
-                await self._take_rpc(parse_rpc(data), stream.muxed_conn.peer_id)
+                await self._take_rpc(RPC.FromString(data), stream.muxed_conn.peer_id)
 
     async def handle_sending_messages(
         self, peer_id: ID, stream: INetStream, queue: RpcQueue
@@ -169,7 +153,7 @@ class GuardedPubsub(Pubsub):
         forwarder = self._forwarders.get(id(publish_message), self.my_id)
         if forwarder != self.my_id:
             topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))
-            self._deliver(Gossip(topic=topic, data=publish_message.data, forwarder=peer))
+            self._deliver(Heard(topic=topic, data=publish_message.data, forwarder=peer))
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         try:
@@ -234,10 +218,10 @@ class GuardedPubsub(Pubsub):
         return judgement.fate is Fate.PASSED_ON
 
     async def _spend(self, peer: PeerId, kind: Kind, amount: float) -> bool:
-        verdict = self._overseer.spend(peer, kind, amount)
+        verdict = self._budget(peer, kind, amount)
         if verdict is Verdict.DROP:
             self._incidents.note(peer, "gossip", f"too many {kind.name.lower()}")
-            await self._overseer.drop(peer)
+            await self._drop(peer)
             raise StreamReset("the peer was dropped")
         return verdict is Verdict.ALLOWED
 

@@ -9,8 +9,8 @@ Tests show that the host dies without each of them.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import trio
@@ -26,7 +26,6 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 from node.network.incidents import Incidents
 from node.network.limits import PeerId
 from node.network.patches import StreamHandler, set_manager
-from node.network.patience import shielded_for
 
 CLEAN_UP_S: Final = 2.0
 
@@ -47,6 +46,14 @@ def guarding(handler: StreamHandler, incidents: Incidents, where: str) -> Stream
             await reset_quietly(stream)
 
     return guarded
+
+
+@contextmanager
+def shielded_for(timeout_s: float) -> Iterator[None]:
+    """Let the body go on for a while after a cancellation, and for no longer in any case."""
+    with trio.move_on_after(timeout_s) as scope:
+        scope.shield = True
+        yield
 
 
 async def reset_quietly(stream: INetStream) -> None:

@@ -1,7 +1,7 @@
 """One node on the network: peers, gossip and streams of frames, behind a small typed surface.
 
     async with running_host(settings) as host:
-        messages = await host.subscribe(topic, validator)
+        await host.subscribe(topic, validator)
         host.serve("/arnode/hello/1", answer)
         peer = await host.connect("/ip4/192.0.2.1/tcp/4001/p2p/12D3…")
         async with await host.open(peer, "/arnode/hello/1") as frames:
@@ -27,15 +27,15 @@ from multiaddr import Multiaddr
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
-from node.network.contract import MESSAGE_LIMIT_BYTES, REACH
+from node.network.contract import REACH, check_gossip
 from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
 from node.network.frames import FrameLimits, FrameStream
-from node.network.gossip import Gossip, GuardedPubsub, Validator
-from node.network.guards import guarded_service, guarding, peer_of
+from node.network.gossip import GuardedPubsub, Validator
+from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
 from node.network.patches import stream_dispatch
-from node.network.patience import shielded_for
+from node.network.presence import Heard
 from node.network.reach import Reach
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
@@ -45,7 +45,7 @@ from protocol.errors import ConfigurationError
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.
 PUBLISH_EVERY_S: Final = 0.005
 PUBLISH_QUEUE: Final = 256
-INBOX: Final = 1024
+INBOX: Final = 1024  # messages of 16 KiB each at most
 CONNECT_S: Final = 15.0
 OPEN_S: Final = 10.0
 CLOSE_S: Final = 5.0
@@ -61,7 +61,7 @@ class NetworkHost:
         self._limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)
-        self._topics = settings.topics
+        self._topics = frozenset(settings.topics)
         self._host = build_host(settings)
         self._connections = Connections(
             self._swarm,
@@ -82,22 +82,24 @@ class NetworkHost:
             is_banned=self._banned.__contains__,
         )
         self._host.set_stream_handler(STOP, self._circuits.handler)
-        if settings.relay is not None:
+        if settings.relays:
             self._relay(settings.relay)
         self._router = make_router()
         self._pubsub = GuardedPubsub(
             self._host,
             self._router,
             self._incidents,
-            self,
+            spend=self.spend,
+            drop=self.drop,
             deliver=self._deliver,
-            allowed_topics=settings.topics,
+            allowed_topics=self._topics,
         )
         self._guard_streams()
         self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
-        self._inboxes: dict[str, trio.MemorySendChannel[Gossip]] = {}
+        # Gossip of all topics that are subscribed to, our own left out.
+        self._inbox, self.messages = trio.open_memory_channel[Heard](INBOX)
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
-        self.lost_messages = 0  # arrived, and not taken in time by whoever subscribed
+        self.lost_messages = 0  # arrived, and not taken in time
 
     @property
     def peer_id(self) -> PeerId:
@@ -196,15 +198,13 @@ class NetworkHost:
             TProtocol(protocol), guarding(handle, self._incidents, protocol)
         )
 
-    async def open(
-        self, peer: PeerId, protocol: str, limits: FrameLimits | None = None
-    ) -> FrameStream:
+    async def open(self, peer: PeerId, protocol: str) -> FrameStream:
         """Open a stream to a connected peer.
 
         Raises:
             NetworkError: it is not connected, or does not speak the protocol.
         """
-        return self._frames(await self._open_stream(peer, protocol), peer, limits)
+        return self._frames(await self._open_stream(peer, protocol), peer)
 
     async def _open_stream(self, peer: PeerId, protocol: str) -> INetStream:
         if peer not in self.peers:
@@ -217,32 +217,18 @@ class NetworkHost:
         finally:
             patience.cancel()
 
-    async def subscribe(
-        self, topic: str, validator: Validator
-    ) -> trio.MemoryReceiveChannel[Gossip]:
-        """Take part in a topic, and return where its messages arrive, our own left out.
+    async def subscribe(self, topic: str, validator: Validator) -> None:
+        """Take part in a topic, whose messages arrive in `messages`.
 
         `validator` is to be cheap; what it refuses is counted against the forwarder, and neither
         that nor what it ignores is passed on (`node.network.judging`).
 
         Raises:
-            NetworkError: the topic is none of this host's, or has a subscriber.
+            NetworkError: the topic is none of this host's.
         """
-        self._check_topic(topic)
-        if topic in self._inboxes:
-            raise NetworkError(f"{topic} is subscribed to already", "share its messages")
-        inbox, messages = trio.open_memory_channel[Gossip](INBOX)
-        self._inboxes[topic] = inbox
+        check_gossip(topic, b"", self._topics)
         self._pubsub.validate_by(topic, validator)
         await self._pubsub.subscribe(topic)
-        return messages
-
-    async def unsubscribe(self, topic: str) -> None:
-        """Take no part in a topic any more."""
-        await self._pubsub.unsubscribe(topic)
-        inbox = self._inboxes.pop(topic, None)
-        if inbox is not None:
-            inbox.close()
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Put a message into the queue, waiting for room in it; it may yet be lost on the way.
@@ -250,12 +236,7 @@ class NetworkHost:
         Raises:
             NetworkError: it is too long, or the topic is none of this host's.
         """
-        self._check_topic(topic)
-        if len(data) > MESSAGE_LIMIT_BYTES:
-            raise NetworkError(
-                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
-                "leave it to reconciliation, and name large parts by their hash",
-            )
+        check_gossip(topic, data, self._topics)
         await self._outbox.send((topic, data))
 
     async def publish_queued(self) -> None:
@@ -302,7 +283,9 @@ class NetworkHost:
         reach = Reach(self._swarm, self._connections, report=self.report, clock=clock)
         self.serve(REACH, reach.answer)
 
-    def _frames(self, stream: INetStream, peer: PeerId, limits: FrameLimits | None) -> FrameStream:
+    def _frames(
+        self, stream: INetStream, peer: PeerId, limits: FrameLimits | None = None
+    ) -> FrameStream:
         frames = FrameStream(self._connections.bytes_of(stream), limits)
         self._open[frames] = peer
         return frames
@@ -336,15 +319,11 @@ class NetworkHost:
             if peer in self.peers:
                 self._nursery.start_soon(self.drop, peer)
 
-    def _deliver(self, message: Gossip) -> None:
+    def _deliver(self, message: Heard) -> None:
         try:
-            self._inboxes[message.topic].send_nowait(message)
-        except (KeyError, trio.WouldBlock, trio.BrokenResourceError):
+            self._inbox.send_nowait(message)
+        except trio.WouldBlock:
             self.lost_messages += 1
-
-    def _check_topic(self, topic: str) -> None:
-        if topic not in self._topics:
-            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
 
 
 @asynccontextmanager

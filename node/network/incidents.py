@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, PeerId
-from node.network.recent import Recent
+from node.network.limits import PEERS_TRACKED, PeerId, Recent
 
 LINE_EVERY_S: Final = 60.0
 _TEXT_LIMIT = 160

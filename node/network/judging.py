@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final
 
 from node.home.clock import EARLY_MS
-from node.network.limits import Allowance, PeerId, Rations
+from node.network.limits import Allowance, Buckets, PeerId
 from protocol.errors import Rejected
 from protocol.kinds import UnknownBody
 from protocol.records import Record, parse_record
@@ -64,8 +64,8 @@ class Judge:
     def __init__(self, clock: Callable[[], float], now_ms: Callable[[], int]) -> None:
         """`clock` is in seconds and never goes back, `now_ms` since 1970."""
         self._now_ms = now_ms
-        self._of_author: Rations[bytes] = Rations(clock, UNKNOWN_OF_AUTHOR)
-        self._of_forwarder: Rations[PeerId] = Rations(clock, UNKNOWN_OF_FORWARDER)
+        self._of_author: Buckets[bytes] = Buckets(clock, UNKNOWN_OF_AUTHOR)
+        self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> Judgement:
         """Return what becomes of a message of a topic; forwarding it costs nothing yet."""
@@ -75,7 +75,7 @@ class Judge:
         judgement = judged(record, topic, self._now_ms())
         if judgement is not PASSED_ON or not isinstance(record.body, UnknownBody):
             return judgement
-        if self._of_forwarder.takes(forwarder) and self._of_author.takes(record.author):
+        if self._of_forwarder[forwarder].takes() and self._of_author[record.author].takes():
             return PASSED_ON
         return MANY
 

@@ -6,17 +6,32 @@ peer is to be dropped. Pure: the clock is passed in. What a fault is, and what d
 for others to say.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, NewType, TypeVar
 
-from node.network.recent import Recent
-
 K = TypeVar("K")
+V = TypeVar("V")
 PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
 PEERS_TRACKED: Final = 1024
+
+
+class Recent(OrderedDict[K, V]):
+    """A dictionary of at most `most` entries, of peers say: the one set longest ago makes room."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Set a value, which is the latest now."""
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        if len(self) > self._most:
+            self.popitem(last=False)
 
 
 class Kind(Enum):
@@ -66,8 +81,61 @@ ALLOWANCES: Final = {
 }
 
 
+class Bucket:
+    """A token bucket of an allowance, full at first."""
+
+    def __init__(self, clock: Callable[[], float], allowance: Allowance) -> None:
+        self._clock = clock
+        self._allowance = allowance
+        self._tokens = allowance.burst
+        self._at = clock()
+
+    def spend(self, amount: float = 1) -> Verdict:
+        """Take `amount` and return what follows."""
+        burst = self._allowance.burst
+        # No deeper than what drops a peer: one that is let in again starts within reach of zero.
+        self._tokens = max(self._filled() - amount, -burst)
+        if self._tokens >= 0:
+            return Verdict.ALLOWED
+        return Verdict.REFUSED if self._tokens > -burst else Verdict.DROP
+
+    def takes(self, amount: float = 1) -> bool:
+        """Take `amount` if it is there, else nothing; tell whether it was."""
+        filled = self._filled()
+        is_there = filled >= amount
+        self._tokens = filled - amount if is_there else filled
+        return is_there
+
+    def wait_s(self, amount: float = 1) -> float:
+        """Take `amount`, and return how many seconds to wait so as to stay within the allowance."""
+        self._tokens = self._filled() - amount
+        return max(0.0, -self._tokens / self._allowance.per_s)
+
+    def _filled(self) -> float:
+        before, self._at = self._at, self._clock()
+        gained = max(0.0, self._at - before) * self._allowance.per_s
+        return min(self._allowance.burst, self._tokens + gained)
+
+
+class Buckets(Generic[K]):
+    """A bucket for each key that was lately used; the longest unused are forgotten first."""
+
+    def __init__(
+        self, clock: Callable[[], float], allowance: Allowance, *, most: int = PEERS_TRACKED
+    ) -> None:
+        self._clock = clock
+        self._allowance = allowance
+        self._buckets: Recent[K, Bucket] = Recent(most)
+
+    def __getitem__(self, key: K) -> Bucket:
+        """Return a key's bucket, a full one if it has none."""
+        bucket = self._buckets.get(key) or Bucket(self._clock, self._allowance)
+        self._buckets[key] = bucket
+        return bucket
+
+
 class PeerLimits:
-    """The budgets of all peers that were lately seen; the longest unseen are forgotten first.
+    """The budgets of all peers that were lately seen.
 
     They outlive a connection, so that dialling again does not fill them.
     """
@@ -79,95 +147,14 @@ class PeerLimits:
         *,
         peers: int = PEERS_TRACKED,
     ) -> None:
-        self._clock = clock
-        self._allowances = ALLOWANCES | (allowances or {})
-        self._buckets: Recent[PeerId, dict[Kind, _Bucket]] = Recent(peers)
+        self._budgets = {
+            kind: Buckets[PeerId](clock, allowance, most=peers)
+            for kind, allowance in (ALLOWANCES | (allowances or {})).items()
+        }
 
     def spend(self, peer: PeerId, kind: Kind, amount: float = 1) -> Verdict:
         """Take `amount` from a peer's budget and return what follows."""
-        allowance = self._allowances[kind]
-        now = self._clock()
-        buckets = self._buckets[peer] = self._buckets.get(peer, {})
-        bucket = buckets.setdefault(kind, _Bucket(tokens=allowance.burst, at=now))
-        return bucket.spend(amount, allowance, now)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at: float
-
-    def spend(self, amount: float, allowance: Allowance, now: float) -> Verdict:
-        gained = max(0.0, now - self.at) * allowance.per_s
-        # No deeper than what drops a peer: one that is let in again starts within reach of zero.
-        self.tokens = max(min(allowance.burst, self.tokens + gained) - amount, -allowance.burst)
-        self.at = now
-        if self.tokens >= 0:
-            return Verdict.ALLOWED
-        if self.tokens > -allowance.burst:
-            return Verdict.REFUSED
-        return Verdict.DROP
-
-
-class Rations(Generic[K]):
-    """A token bucket for each key that was lately used. Too little in it: nothing is taken or owed.
-
-    What is left over the bucket's size is lost; the longest unused are forgotten first.
-    """
-
-    def __init__(
-        self, clock: Callable[[], float], allowance: Allowance, *, most: int = PEERS_TRACKED
-    ) -> None:
-        self._clock = clock
-        self._allowance = allowance
-        self._left: Recent[K, tuple[float, float]] = Recent(most)
-
-    def takes(self, key: K, amount: float = 1) -> bool:
-        """Take `amount` of a key's bucket if it is there; tell whether it was."""
-        now, allowance = self._clock(), self._allowance
-        left, at = self._left.get(key, (allowance.burst, now))
-        left = min(allowance.burst, left + (now - at) * allowance.per_s)
-        is_there = left >= amount
-        self._left[key] = (left - amount if is_there else left, now)
-        return is_there
-
-
-class Pacer:
-    """A bucket that tells how long to wait, so as to stay within an allowance.
-
-    The same bucket as `PeerLimits` has, by the time at which it would be full (GCRA, ITU-T I.371).
-    """
-
-    def __init__(self, clock: Callable[[], float], allowance: Allowance) -> None:
-        self._clock = clock
-        self._allowance = allowance
-        self._full_at = clock()
-
-    def wait_s(self, amount: float = 1) -> float:
-        """Count `amount` more, and return how many seconds to wait before it is done."""
-        now, allowance = self._clock(), self._allowance
-        self._full_at = max(now, self._full_at) + amount / allowance.per_s
-        return max(0.0, self._full_at - now - allowance.burst / allowance.per_s)
-
-
-class PeerPacers:
-    """A pacer for each peer; the longest unused are forgotten first."""
-
-    def __init__(
-        self, clock: Callable[[], float], allowance: Allowance, *, peers: int = PEERS_TRACKED
-    ) -> None:
-        self._clock = clock
-        self._allowance = allowance
-        self._pacers: Recent[PeerId, Pacer] = Recent(peers)
-
-    def wait_s(self, peer: PeerId, amount: float = 1) -> float:
-        """Count `amount` more of a peer, and return how many seconds to wait before it is done."""
-        pacer = self._pacers.get(peer) or Pacer(self._clock, self._allowance)
-        self._pacers[peer] = pacer
-        return pacer.wait_s(amount)
+        return self._budgets[kind][peer].spend(amount)
 
 
 class Banned:
@@ -192,9 +179,6 @@ class Banned:
             del self._until[peer]
             return False
         return True
-
-    def __len__(self) -> int:
-        return len(self._until)
 
     def __iter__(self) -> Iterator[PeerId]:
         return iter([peer for peer in tuple(self._until) if peer in self])

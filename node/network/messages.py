@@ -5,16 +5,13 @@ trio nor libp2p.
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgpack
 
 from node.network.errors import FrameMalformedError
+from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES as RECONCILIATION_LIMIT_BYTES
-
-Message: TypeAlias = (
-    bool | int | float | str | bytes | list["Message"] | dict[str, "Message"] | None
-)
 
 FRAME_LIMIT_BYTES: Final = 1 << 20  # of a message between peers
 # Of a peer's question: the longest, a step of a reconciliation, and what stands around it.

@@ -1,4 +1,5 @@
-"""Which peers are connected, told to a slow listener as differences, never as a growing list.
+"""What is told of peers: what they gossip; and which are connected, to a slow listener as
+differences, never as a growing list.
 
 However often peers come and go meanwhile, what there is to tell is bounded by the peers that the
 listener believes to be here and those that are. A peer that left and came back did both.
@@ -31,6 +32,16 @@ class Disconnected:
     """The last connection with a peer has ended."""
 
     peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A message of a topic: new, of valid form and signature. Who forwarded it need not be its
+    author."""
+
+    topic: str
+    forwarder: PeerId
+    data: bytes
 
 
 class Presence:

@@ -8,23 +8,23 @@ import logging
 import math
 import socket
 import sys
-from typing import Final
+from typing import Final, cast
 
 import trio
 
 from node.home.clock import clock_ms
 from node.network.bridge import Bridge
 from node.network.building import HostSettings
-from node.network.contract import CHANNEL_LIMIT_BYTES, NetworkSettings
+from node.network.contract import CHANNEL_LIMIT_BYTES
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
 from node.network.incidents import describe, first_of
 from node.network.judging import Judge
 from node.network.messages import CHANNEL_SHAPE
-from node.network.relay import RelayLimits
-from node.network.streams import over_trio
-from protocol.errors import ArnodeError
+from node.network.streams import TrioStream
+from protocol.encoding import Value
+from protocol.errors import ArnodeError, ConfigurationError, Rejected
 
 # The core may take its time, in both directions; it ends the process when it has had enough.
 PATIENT: Final = FrameLimits(
@@ -49,10 +49,10 @@ def main() -> None:
 async def serve_core(channel: socket.socket) -> bool:
     """Be the network for whoever is at the other end; tell whether it ended as it should."""
     core = FrameStream(
-        over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), PATIENT
+        TrioStream(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), PATIENT
     )
     try:
-        settings = NetworkSettings.from_message(await core.receive())
+        settings = HostSettings.from_value(cast("Value", await core.receive()))
         await bridge(settings, core)
     except FrameError:
         return True  # the core has gone before it said anything
@@ -66,30 +66,18 @@ async def serve_core(channel: socket.socket) -> bool:
         await core.reset()
 
 
-async def bridge(settings: NetworkSettings, core: FrameStream) -> None:
+async def bridge(settings: HostSettings | Rejected, core: FrameStream) -> None:
     """Run a host, bridged to the core, until the channel ends.
 
     Raises:
-        ArnodeError, ExceptionGroup: the host cannot be made or cannot listen, or it broke.
+        ArnodeError, ExceptionGroup: no settings; the host cannot be made or listen; it broke.
     """
-    async with running_host(host_settings(settings)) as host, trio.open_nursery() as nursery:
+    if isinstance(settings, Rejected):
+        raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")
+    async with running_host(settings) as host, trio.open_nursery() as nursery:
         judge = Judge(trio.current_time, clock_ms)
         await Bridge(host, core, nursery).run(settings, judge.judge)
         nursery.cancel_scope.cancel()
-
-
-def host_settings(settings: NetworkSettings) -> HostSettings:
-    """Return what a host needs of the settings; a third of the places is for whom it dials."""
-    outbound = max(1, settings.max_peers // 3)
-    return HostSettings(
-        transport_seed=settings.transport_seed,
-        listen=settings.listen,
-        topics=settings.topics,
-        secret=settings.secret,
-        max_inbound=settings.max_peers - outbound,
-        max_outbound=outbound,
-        relay=RelayLimits() if settings.relays else None,
-    )
 
 
 async def _tell(core: FrameStream, fault: BaseException) -> None:

@@ -7,7 +7,7 @@ once a minute, and no connection comes of it. IPv4 only: py-libp2p tells no othe
 
 import contextlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import trio
 from libp2p.abc import IRawConnection
@@ -16,12 +16,12 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from node.network.connections import Connections
-from node.network.contract import MAX_PORTS
+from node.network.contract import Ports
 from node.network.frames import FrameStream
-from node.network.limits import PEERS_TRACKED, PeerId
-from node.network.messages import Message
-from node.network.patience import shielded_for
-from node.network.recent import Recent
+from node.network.guards import shielded_for
+from node.network.limits import PEERS_TRACKED, PeerId, Recent
+from protocol.encoding import Value
+from protocol.errors import Rejected
 
 TRY_S: Final = 5.0
 TRIED_EVERY_S: Final = 60.0
@@ -49,13 +49,13 @@ class Reach:
 
     async def answer(self, peer: PeerId, frames: FrameStream) -> None:
         """Answer one question; one that comes too early or to a busy host gets none."""
-        ports = _ports(await frames.receive())
-        if ports is None:
+        question = Ports.from_value(cast("Value", await frames.receive()))
+        if isinstance(question, Rejected):
             self._report(peer, "a question for its reach that is none")
         elif self._may_try(peer):
             self._tries += 1
             try:
-                address = await self._reached(peer, ports)
+                address = await self._reached(peer, question.ports)
             finally:
                 self._tries -= 1
             await frames.send({"address": address})
@@ -72,7 +72,7 @@ class Reach:
         self._tried_at[peer] = now
         return True
 
-    async def _reached(self, peer: PeerId, ports: list[int]) -> str | None:
+    async def _reached(self, peer: PeerId, ports: tuple[int, ...]) -> str | None:
         host = self._connections.host_of(peer)
         if host is None:
             return None
@@ -100,11 +100,3 @@ class Reach:
                 with shielded_for(_CLOSE_S), contextlib.suppress(Exception):
                     await raw.close()
         return True
-
-
-def _ports(question: Message) -> list[int] | None:
-    match question:
-        case {"ports": [*ports]} if 1 <= len(ports) <= MAX_PORTS:
-            found = [port for port in ports if type(port) is int and 0 < port < 1 << 16]
-            return found if len(found) == len(ports) else None
-    return None

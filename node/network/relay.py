@@ -27,10 +27,9 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
 from node.network.circuits import STOP, WRITE_S, OpenStream, hear, say
 from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
-from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly
+from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly, shielded_for
 from node.network.incidents import Incidents
-from node.network.limits import Allowance, Pacer, PeerId
-from node.network.patience import shielded_for
+from node.network.limits import Allowance, Bucket, PeerId
 from node.network.streams import ByteStream
 
 CHUNK_BYTES: Final = 16 << 10
@@ -75,7 +74,7 @@ class Relay:
         self._reserved: dict[PeerId, float] = {}  # until when
         self._circuits: Counter[PeerId] = Counter()
         rate = limits.bytes_per_s
-        self._pacer = Pacer(clock, Allowance(per_s=rate, burst=rate))
+        self._pacer = Bucket(clock, Allowance(per_s=rate, burst=rate))
         self.handler = guarding(self._answer, incidents, "the relay")  # of `HOP`
 
     async def _answer(self, stream: INetStream) -> None:

@@ -75,17 +75,6 @@ class RPCReader(Reader):
         return data
 
 
-def parse_rpc(data: bytes) -> RPC:
-    """Return the RPC that these bytes are.
-
-    Raises:
-        google.protobuf.message.DecodeError: the bytes are no RPC, or nested too deep.
-    """
-    rpc = RPC()
-    rpc.ParseFromString(data)
-    return rpc
-
-
 def rpc_fault(rpc: RPC) -> Rejected | None:
     """Return why an RPC is not looked at any further, if it is not."""
     control = rpc.control

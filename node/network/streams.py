@@ -38,22 +38,14 @@ class ByteStream(Protocol):
         """Break the stream off, both ways, without waiting for anyone."""
 
 
-def over_libp2p(stream: INetStream, sever: Sever) -> ByteStream:
-    """Return a libp2p stream in the form that frames need.
+@dataclass(frozen=True, slots=True)
+class Libp2pStream:
+    """A libp2p stream in the form that frames need.
 
     `sever` ends the whole connection: a write that is cut short may leave half a packet of noise
     on it, and a peer that takes nothing would hold up everything that is written after.
     """
-    return _Libp2pStream(stream, sever)
 
-
-def over_trio(stream: trio.abc.HalfCloseableStream) -> ByteStream:
-    """Return a trio stream in the form that frames need."""
-    return _TrioStream(stream)
-
-
-@dataclass(frozen=True, slots=True)
-class _Libp2pStream:
     stream: INetStream
     sever: Sever
 
@@ -85,7 +77,9 @@ class _Libp2pStream:
 
 
 @dataclass(frozen=True, slots=True)
-class _TrioStream:
+class TrioStream:
+    """A trio stream in the form that frames need."""
+
     stream: trio.abc.HalfCloseableStream
 
     async def read(self, size_bytes: int) -> bytes:

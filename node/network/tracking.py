@@ -7,15 +7,37 @@ taken out of the tables by force; so what it tells is only the occasion to look.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from libp2p.abc import IMuxedConn, INetConn, INetwork
+from libp2p.abc import IMuxedConn, INetConn, INetStream, INetwork, INotifee
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import Direction
+from multiaddr import Multiaddr
 
 from node.network.limits import PeerId
-from node.network.notifee import Notifee
 from node.network.patches import replace_removal
 from node.network.presence import Connected, Presence
+
+
+class Notifee(INotifee):
+    """Hears everything and does nothing."""
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """Stand for an interest in connections."""
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """Stand for an interest in their ends."""
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        """Stand for an interest in streams."""
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        """Stand for an interest in their ends."""
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """Stand for an interest in addresses."""
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """Stand for an interest in their ends."""
 
 
 class PeerTracker(Notifee):

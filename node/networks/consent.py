@@ -24,13 +24,6 @@ _KEY_DIGITS: Final = 12
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPlan:
-    """The network to speak to; its addresses include those of flags and settings."""
-
-    network: Network
-
-
 @dataclass(frozen=True, slots=True)
 class Offline:
     """No network this time, and why, in a line for the log."""
@@ -52,45 +45,29 @@ class Wishes:
         return {"net": None if self.network == NO_NETWORK else self.network}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the user agrees to: under which key, in which sandbox, for how much of the machine."""
-
-    author: bytes
-    tier: Tier
-    config: Config
-
-    def lines(self) -> list[str]:
-        """Return what to say before asking: four lines."""
-        key = self.author.hex()[:_KEY_DIGITS]
-        return [
-            f"Results of this node are published under its key {key}…, for good.",
-            self._code(),
-            self._share(),
-            "Peers see this machine's IP address.",
-        ]
-
-    def _code(self) -> str:
-        if not self._runs_code():
-            return "Strangers' code does not run here; what they publish is only shown."
-        whose = "Friends'" if self.config.peer_code == "friends" else "Strangers'"
-        return (
-            f"{whose} code runs here, in sandbox tier {self.tier.name} "
+def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
+    """Return what a user agrees to, four lines: under which key, whose code in which sandbox, for
+    how much of the machine."""
+    key = author.hex()[:_KEY_DIGITS]
+    is_walled = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
+    code = "Strangers' code does not run here; what they publish is only shown."
+    share = "No run goes to others' claims."
+    if config.peer_code != "none" and is_walled:
+        whose = "Friends'" if config.peer_code == "friends" else "Strangers'"
+        code = (
+            f"{whose} code runs here, in sandbox tier {tier.name} "
             '(`peer_code = "none"` prevents it).'
         )
-
-    def _share(self) -> str:
-        if not self._runs_code():
-            return "No run goes to others' claims."
-        return (
-            f"At most {self.config.peer_share:.0%} of the runs go to others' patches and claims, "
+        share = (
+            f"At most {config.peer_share:.0%} of the runs go to others' patches and claims, "
             "beyond catching up with the best tree (`peer_share`)."
         )
-
-    def _runs_code(self) -> bool:
-        name = self.tier.name
-        is_walled = name == "full" or (name == "container" and self.config.peers_in_container)
-        return self.config.peer_code != "none" and is_walled
+    return [
+        f"Results of this node are published under its key {key}…, for good.",
+        code,
+        share,
+        "Peers see this machine's IP address.",
+    ]
 
 
 def plan_network(
@@ -98,11 +75,11 @@ def plan_network(
     config: Config,
     wishes: Wishes,
     *,
-    terms: Terms,
+    terms: list[str],
     is_own_task: bool,
     ask: Callable[[list[str], str], bool] | None,
-) -> NetworkPlan | Offline:
-    """Return the network to speak to, or why to speak to none.
+) -> Network | Offline:
+    """Return the network to speak to, with addresses of flags and settings, or why there is none.
 
     `config` has `wishes.settings` and an invite's network in it already. `ask` says some lines,
     puts a question and returns the answer; None without a terminal. An answer is kept.
@@ -118,18 +95,18 @@ def plan_network(
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
-    plan = NetworkPlan(network=with_settings(find_network(home, config.net).network, config))
+    network = with_settings(find_network(home, config.net).network, config)
     if config.online or wishes.agrees:
-        return plan
+        return network
     if ask is None:
-        return plan if wishes.has_invite else Offline(f"the network is off: {_HOW}")
-    is_agreed = ask(terms.lines(), f"Join the network `{config.net}`?")
+        return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
+    is_agreed = ask(terms, f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}
     if is_agreed:  # to this network: who agreed to a friend's has not agreed to the public one
         changes["net"] = config.net
     change_settings(home.config, changes)
-    return plan if is_agreed else Offline("the network is off, as answered")
+    return network if is_agreed else Offline("the network is off, as answered")
 
 
 def is_own_task(task: Task, *, data_dir: Path) -> bool:

@@ -6,21 +6,28 @@
     checksum = the first 4 bytes of SHA-256("arnode invite 1" payload)
 
 A line has one writing only. The checksum finds mistakes of copying; it proves nothing about who
-wrote the line, and joining needs no such proof, for a network is trusted with nothing.
+wrote the line, and joining needs no such proof, for a network is trusted with nothing. Joining
+stores what was told and asks nobody's consent: `node.networks.consent` does, before the node first
+speaks to a peer.
 """
 
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Annotated, Final
 
+from node.home.home import Home
+from node.networks.known import defined_network, own_file, replace_network
 from node.settings.addresses import KEY_BYTES, Address, parse_address, peer_id
-from node.settings.network_definition import NO_NETWORK, TASK_PATTERN, Network
+from node.settings.config import load_config
+from node.settings.config_file import change_settings
+from node.settings.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
 from protocol.codecs import NAME_PATTERN, Codec, listing, word
 from protocol.encoding import Value, decode, encode
-from protocol.errors import Rejected, UsageError
+from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.fields import OPTIONAL, Digest, Items, Mapped
 
 PREFIX: Final = "arnode1"
@@ -79,6 +86,39 @@ def read_invite(line: str) -> Network:
     return found
 
 
+def join_network(home: Home, invited: Network) -> Path:
+    """Store a network that an invite tells of, make it the one in use, return its file.
+
+    Known addresses stay, behind the new ones. A user who once said no is asked again.
+
+    Raises:
+        ConfigurationError: another network of this name is known here, or a file has a fault.
+    """
+    home.prepare()
+    settings = load_config(home.config, env={})
+    known = defined_network(home, invited.name)
+    network = invited
+    if known is not None:
+        for what in ("secret", "authors", "tasks"):
+            if getattr(known.network, what) != getattr(invited, what):
+                raise ConfigurationError(
+                    f"this invite is to another network {invited.name!r} than that of "
+                    f"{known.place}: they differ in `{what}`",
+                    "move that file away first, if the invite is right"
+                    if known.is_own
+                    else "ask for a network of another name: this one comes with arnode",
+                )
+        addresses = dict.fromkeys((*invited.bootstrap, *known.network.bootstrap))
+        network = replace(invited, bootstrap=tuple(addresses)[:MAX_BOOTSTRAP])
+    if known is not None and known.is_own and known.network == network:
+        path = own_file(home, network.name)  # its comments stay
+    else:
+        path = replace_network(home, network)
+    said_no = settings.config.online is False
+    change_settings(home.config, {"net": network.name} | ({"online": None} if said_no else {}))
+    return path
+
+
 def _read(text: str) -> Network | Rejected:
     if len(text) > MAX_LINE:
         return Rejected(f"it has {len(text)} characters, more than {MAX_LINE}")
@@ -91,7 +131,10 @@ def _read(text: str) -> Network | Rejected:
     for place, digit in enumerate(digits, len(PREFIX) + 1):
         if digit not in _ALPHABET:
             return Rejected(f"its character {place} is {digit!r}, neither a-z nor 2-7")
-    data = _from_base32(digits)
+    try:
+        data = base64.b32decode(digits.upper() + "=" * (-len(digits) % 8))
+    except ValueError:  # digits that are no whole bytes
+        data = b""
     payload, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
     if checksum != _checksum(payload) or _to_base32(data) != digits:
         return Rejected("a character is missing or wrong (the checksum does not match)")
@@ -151,12 +194,3 @@ def _checksum(payload: bytes) -> bytes:
 
 def _to_base32(data: bytes) -> str:
     return base64.b32encode(data).decode("ascii").rstrip("=").lower()
-
-
-def _from_base32(digits: str) -> bytes:
-    """Return the whole bytes of the digits; what is left of the last one is not looked at."""
-    bits = len(digits) * 5
-    number = 0
-    for digit in digits:
-        number = number << 5 | _ALPHABET.index(digit)
-    return (number >> bits % 8).to_bytes(bits // 8, "big")

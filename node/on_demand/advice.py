@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from node.claims.peer_patches import MOST_SHOWN
-from node.home.control import Message, ask, is_running
+from node.home.control import Message, call, document, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
 from node.line.noise import RunNoise
@@ -36,7 +36,7 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
     """
     home = Home.here()
     if is_running(home.socket) and not (task or text):
-        return ask(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S)
+        return document(call(home.socket, "propose", {"dry": is_dry}, timeout_s=PATIENCE_S))
     keep_to_oneself()
     bench = find_workbench(task, text)
     means = take_means(os.environ, bench.config)

@@ -13,10 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Annotated, Final
 
 from node.network.limits import PeerId
-from node.settings.addresses import Address, Reach
+from node.settings.addresses import Address, Reach, parse_address, peer_id, transport_key
+from protocol.codecs import Codec
+from protocol.encoding import Value
+from protocol.errors import Rejected
+from protocol.fields import Mapped, Natural
 
 MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
@@ -43,17 +47,26 @@ _HEARSAY = {Source.ITSELF, Source.EXCHANGE}
 _CHOSEN = {Source.BOOTSTRAP, Source.INVITE}  # by the user
 
 
+def _peer(text: Value) -> PeerId | Rejected:
+    key = transport_key(str(text))
+    return key if isinstance(key, Rejected) else peer_id(key)
+
+
+def _source(word: Value) -> Source | Rejected:
+    return next((one for one in Source if one.value == word), Rejected("an unknown source"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Mapped):
     """What is known of an address. Times are seconds since 1970, 0 for never."""
 
-    address: Address
-    source: Source
-    teller: PeerId | None = None
-    tried_s: int = 0
-    success_s: int = 0
-    failures: int = 0  # since the last success
-    not_before_s: int = 0
+    address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
+    source: Annotated[Source, Codec(_source, lambda source: source.value)]
+    teller: Annotated[PeerId | None, Codec(_peer, str)] = None
+    tried_s: Natural = 0
+    success_s: Natural = 0
+    failures: Natural = 0  # since the last success
+    not_before_s: Natural = 0
 
     @property
     def is_chosen(self) -> bool:

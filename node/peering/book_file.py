@@ -8,22 +8,29 @@ import json
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import PRIVATE_FOLDER, Home
-from node.network.limits import PeerId
 from node.networks.known import own_file
-from node.peering.book import MAX_ENTRIES, Book, Entry, Source
-from node.settings.addresses import Address, parse_address, transport_key
-from protocol.encoding import MAX_INT
+from node.peering.book import MAX_ENTRIES, Book, Entry
+from protocol.codecs import integer
 from protocol.errors import Rejected
+from protocol.fields import Items, Mapped
 
 _VERSION = 1
 _MAX_BYTES = 1 << 20  # 1,000 of the longest entries
 _ASIDE = ".damaged"
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File(Mapped):
+    v: Annotated[int, integer(_VERSION, _VERSION)]
+    addresses: Annotated[tuple[Entry, ...], Items(0, MAX_ENTRIES)]
 
 
 def book_path(home: Home, network: str) -> Path:
@@ -44,18 +51,18 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
                 data = stream.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             return book
-    entries = _parse(data)
-    if isinstance(entries, Rejected):
+    kept = _parse(data)
+    if isinstance(kept, Rejected):
         aside = path.with_name(path.name + _ASIDE)
         with explaining_faults(path):
             path.replace(aside)
         _log.warning(
             "the address book does not read (%s) and starts anew; it lies in %s",
-            entries.reason,
+            kept.reason,
             aside,
         )
         return book
-    for entry in entries:
+    for entry in kept.addresses:
         book.restore(entry)
     return book
 
@@ -66,76 +73,16 @@ def write_book(path: Path, book: Book) -> None:
     Raises:
         ArnodeError: it cannot be written.
     """
-    entries = [
-        {
-            "address": str(entry.address),
-            "source": entry.source.value,
-            "teller": entry.teller,
-            "tried_s": entry.tried_s,
-            "success_s": entry.success_s,
-            "failures": entry.failures,
-            "not_before_s": entry.not_before_s,
-        }
-        for entry in book.entries
-    ]
+    text = json.dumps(_File(v=_VERSION, addresses=book.entries).to_value())
     with explaining_faults(path):
         path.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        write_file(path, (json.dumps({"v": _VERSION, "addresses": entries}) + "\n").encode())
+        write_file(path, f"{text}\n".encode())
 
 
-def _parse(data: bytes) -> list[Entry] | Rejected:
+def _parse(data: bytes) -> _File | Rejected:
     if len(data) > _MAX_BYTES:
         return Rejected("too long")
     try:
-        document = json.loads(data)
+        return _File.from_value(json.loads(data))
     except (ValueError, RecursionError):
         return Rejected("no JSON")
-    match document:
-        case {"v": int(version), "addresses": list() as values} if version == _VERSION:
-            pass
-        case _:
-            return Rejected("not of this version")
-    if len(values) > MAX_ENTRIES:
-        return Rejected(f"{len(values)} entries")
-    entries: list[Entry] = []
-    for number, value in enumerate(values):
-        entry = _entry(value)
-        if isinstance(entry, Rejected):
-            return Rejected(f"entry {number}: {entry.reason}")
-        entries.append(entry)
-    return entries
-
-
-def _entry(value: object) -> Entry | Rejected:
-    match value:
-        case {
-            "address": str() as text,
-            "source": str() as source,
-            "teller": (str() | None) as teller,
-            "tried_s": int() as tried_s,
-            "success_s": int() as success_s,
-            "failures": int() as failures,
-            "not_before_s": int() as not_before_s,
-        }:
-            pass
-        case _:
-            return Rejected("a field is missing or of another kind")
-    address: Address | Rejected = parse_address(text)
-    if isinstance(address, Rejected):
-        return address
-    if source not in {known.value for known in Source}:
-        return Rejected("an unknown source")
-    if teller is not None and isinstance(transport_key(teller), Rejected):
-        return Rejected("a teller that is no peer")
-    numbers = (tried_s, success_s, failures, not_before_s)
-    if not all(0 <= number <= MAX_INT for number in numbers):
-        return Rejected("a number out of range")
-    return Entry(
-        address=address,
-        source=Source(source),
-        teller=None if teller is None else PeerId(teller),
-        tried_s=tried_s,
-        success_s=success_s,
-        failures=failures,
-        not_before_s=not_before_s,
-    )

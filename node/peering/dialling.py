@@ -17,15 +17,16 @@ from node.peering.messages import (
     PEERS,
     Hello,
     Known,
-    RefusedError,
     Told,
+    ask,
     read,
     write,
 )
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier, Message
+from node.processes.carrier import Carrier
 from node.settings.addresses import Address, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
+from protocol.framing import Message
 
 _LOOKED_S = 1.0
 _LOOKED_WHILE_DOWN_S = 0.05  # the network comes up once a start
@@ -113,12 +114,9 @@ class Dialler:
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Tell a peer some addresses of others: where they answered, or say that they do."""
-        asked = read(Known, question)
-        if isinstance(asked, Rejected):
-            await self._misbehaviour.blame(
-                peer, f"a question for peers that is none: {asked.reason}"
-            )
-            raise RefusedError(f"a question for peers that is none: {asked.reason}")
+        asked = await self._misbehaviour.checked(
+            peer, "a question for peers", read(Known, question)
+        )
         others = [str(address) for address in self._tellable(peer)]
         self._chance.shuffle(others)
         return write(Told(addresses=tuple(others[: asked.known])))
@@ -156,10 +154,9 @@ class Dialler:
 
     async def _ask(self, peer: PeerId) -> None:
         try:
-            answer = await self._carrier.ask(peer, PEERS, write(Known(known=MAX_TOLD)))
+            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), Told)
         except NetworkError:  # it went, or does not tell
             return
-        told = read(Told, answer)
         if isinstance(told, Rejected):
             await self._misbehaviour.blame(peer, f"addresses that are none: {told.reason}")
             return

@@ -14,15 +14,14 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, Allowance, Kind, Pacer, PeerId
+from node.network.limits import PEERS_TRACKED, Allowance, Bucket, Kind, PeerId, Recent
 from node.network.messages import encode_message
-from node.network.recent import Recent
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Answer, Message
+from node.processes.carrier import Answer
+from protocol.framing import Message
 
 SHARE: Final = 0.25
 # What may be taken at once after a quiet time: a newcomer's pages come without waiting.
@@ -45,7 +44,6 @@ class _Asked:
 
     peer: PeerId
     size_bytes: int
-    number: int
     turn: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,9 +62,8 @@ class Effort:
         self._clock = clock
         self._host_of = host_of
         self._debts: Recent[str, tuple[float, float]] = Recent(2 * PEERS_TRACKED)
-        self._for_all = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S))
-        self._for_others = Pacer(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
-        self._numbers = count()
+        self._for_all = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S))
+        self._for_others = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
         self._waiting: list[_Asked] = []
         self._has_come = asyncio.Event()
         self._taking_turns: asyncio.Task[None] | None = None
@@ -78,9 +75,7 @@ class Effort:
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
         if not await self._misbehaviour.allows(peer, Kind.EFFORT, 0.0):
             raise RefusedError("its questions have taken enough time")
-        asked = _Asked(
-            peer=peer, size_bytes=len(encode_message(question)), number=next(self._numbers)
-        )
+        asked = _Asked(peer=peer, size_bytes=len(encode_message(question)))
         self._waiting.append(asked)
         self._has_come.set()
         if self._taking_turns is None or self._taking_turns.done():
@@ -118,10 +113,10 @@ class Effort:
             self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
         await self._misbehaviour.allows(peer, Kind.EFFORT, took_s)
 
-    def _rank(self, asked: _Asked) -> tuple[bool, float, float, int]:
-        """Return what sorts questions as they are answered."""
+    def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
+        """Return what sorts questions as they are answered; of equal ones the first comes first."""
         debts_s = (self._debt_s(self._host(asked.peer)), self._debt_s(asked.peer))
-        return (not self._is_light(asked), *debts_s, asked.number)
+        return (not self._is_light(asked), *debts_s)
 
     def _is_light(self, asked: _Asked) -> bool:
         return asked.size_bytes <= SMALL_BYTES and self._debt_s(asked.peer) < LITTLE_DEBT_S

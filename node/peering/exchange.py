@@ -22,8 +22,7 @@ from node.peering.messages import (
     Records,
     TopicDigest,
     Want,
-    read,
-    write,
+    ask,
 )
 from node.processes.carrier import Carrier
 from node.store.store import Store
@@ -225,4 +224,4 @@ class Exchange:
         return None
 
     async def _ask(self, question: Mapped, kind: type[M]) -> M | Rejected:
-        return read(kind, await self._carrier.ask(self._peer, SYNC, write(question)))
+        return await ask(self._carrier, self._peer, SYNC, question, kind)

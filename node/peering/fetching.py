@@ -10,13 +10,12 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
-from node.peering.messages import BLOB, BlobPart, Part, read, write
+from node.network.limits import PeerId, Recent
+from node.peering.messages import BLOB, BlobPart, Part, ask
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
@@ -59,9 +58,9 @@ class Fetcher:
         self._free_bytes = quota_bytes - used_bytes
         self._sought_s = -math.inf
         self._is_full = False
-        self._wanted: OrderedDict[bytes, PeerId | None] = OrderedDict()
-        self._given_up: OrderedDict[bytes, PeerId | None] = OrderedDict()
-        self._tried: OrderedDict[tuple[PeerId, bytes], float] = OrderedDict()
+        self._wanted: Recent[bytes, PeerId | None] = Recent(MOST_WANTED)
+        self._given_up: Recent[bytes, PeerId | None] = Recent(MOST_WANTED)
+        self._tried: Recent[tuple[PeerId, bytes], float] = Recent(_TRIES_REMEMBERED)
         self._greeted: set[PeerId] = set()
         self._recalled: int | None = None  # the records from there on were looked at
         self._has_more = True
@@ -71,8 +70,6 @@ class Fetcher:
         """Queue a patch by its record's id; the oldest of too many are let go."""
         self._given_up.pop(patch, None)
         self._wanted[patch] = told_by
-        if len(self._wanted) > MOST_WANTED:
-            self._wanted.popitem(last=False)
         self._is_wanted.set()
 
     def arrived(self, records: Iterable[bytes]) -> None:
@@ -108,8 +105,6 @@ class Fetcher:
                 is_whole = False
             if not is_whole:
                 self._given_up[patch] = told_by
-                if len(self._given_up) > MOST_WANTED:
-                    self._given_up.popitem(last=False)
 
     async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
         """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here."""
@@ -209,8 +204,6 @@ class Fetcher:
             if tried_s is not None and self._clock() < tried_s + TRIED_AGAIN_S:
                 continue
             self._tried[peer, blob] = self._clock()
-            if len(self._tried) > _TRIES_REMEMBERED:
-                self._tried.popitem(last=False)
             yield peer
 
     async def _download(self, peer: PeerId, patch: bytes, blob: bytes) -> bytes | Rejected:
@@ -218,7 +211,7 @@ class Fetcher:
         size: int | None = None
         while size is None or len(data) < size:
             question = BlobPart(blob=blob, record=patch, offset=len(data))
-            part = read(Part, await self._carrier.ask(peer, BLOB, write(question)))
+            part = await ask(self._carrier, peer, BLOB, question, Part)
             if isinstance(part, Rejected):
                 return part
             if size not in (None, part.size_bytes) or len(data) + len(part.data) > part.size_bytes:

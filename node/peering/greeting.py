@@ -5,17 +5,18 @@ times as long, so that a peer that hangs is noticed from both sides. It is the p
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.messages import HELLO, Hello, RefusedError, read, write
+from node.peering.effort import wait_for
+from node.peering.messages import HELLO, Hello, ask, read, write
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier, Message
+from node.processes.carrier import Carrier
 from protocol.errors import Rejected
+from protocol.framing import Message
 
 REPEATED_S = 10.0
 _ANSWERER_WAITS_S = 3 * REPEATED_S
@@ -98,10 +99,7 @@ class Greeter:
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Answer a hello with one; to another network's that says why there is nothing else."""
-        hello = read(Hello, question)
-        if isinstance(hello, Rejected):
-            await self._misbehaviour.blame(peer, f"a hello that is none: {hello.reason}")
-            raise RefusedError(f"a hello that is none: {hello.reason}")
+        hello = await self._misbehaviour.checked(peer, "a hello", read(Hello, question))
         own = self._own()
         if hello.net == own.net:
             self.came(peer, dialled=False)
@@ -120,8 +118,8 @@ class Greeter:
         known.is_asked = True
         started_s = self._clock()
         try:
-            answer = await self._carrier.ask(
-                peer, HELLO, write(self._own()), timeout_s=_ANSWERED_WITHIN_S
+            hello = await ask(
+                self._carrier, peer, HELLO, self._own(), Hello, timeout_s=_ANSWERED_WITHIN_S
             )
         except NetworkError as fault:
             await self._unanswered(peer, known, fault.message)
@@ -129,7 +127,6 @@ class Greeter:
         finally:
             known.is_asked = False
             known.ask_at_s = self._clock() + (REPEATED_S if known.dialled else _ANSWERER_WAITS_S)
-        hello = read(Hello, answer)
         if isinstance(hello, Rejected):
             why = f"its hello is none: {hello.reason}"
             await self._misbehaviour.blame(peer, why)
@@ -154,9 +151,7 @@ class Greeter:
                 for peer in self.due():
                     asking.create_task(self.greet(peer))
                 self._is_due.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOKED_S):
-                        await self._is_due.wait()
+                await wait_for(self._is_due, _LOOKED_S)
 
     def due(self) -> list[PeerId]:
         """Return whom to ask now."""

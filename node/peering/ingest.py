@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.home.clock import EARLY_MS
-from node.network.limits import Allowance, PeerId, Rations
+from node.network.limits import Allowance, Buckets, PeerId
 from node.peering.reading import Read, Reader
 from node.store.extracts import Extract
 from node.store.intake import Report
@@ -64,8 +64,8 @@ class Ingest:
         self._authors = authors
         self._now_ms = now_ms
         self._on_new = on_new
-        self._records: Rations[PeerId] = Rations(clock, STRANGE_RECORDS)
-        self._bytes: Rations[PeerId] = Rations(clock, STRANGE_BYTES)
+        self._records: Buckets[PeerId] = Buckets(clock, STRANGE_RECORDS)
+        self._bytes: Buckets[PeerId] = Buckets(clock, STRANGE_BYTES)
 
     async def ingest(
         self, peer: PeerId, wires: Sequence[bytes], *, is_rationed: bool = True
@@ -96,7 +96,7 @@ class Ingest:
             return True
         if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:
             return True
-        return self._records.takes(peer) and self._bytes.takes(peer, len(one.wire))
+        return self._records[peer].takes() and self._bytes[peer].takes(len(one.wire))
 
     async def _read(self, wires: Sequence[bytes]) -> Read:
         """Read the wires that may be new; leave out authors whose records do not count."""

@@ -75,7 +75,7 @@ async def taking_part(
     settings = NetworkSettings(
         transport_seed=keys.transport_seed,
         listen=listen,
-        topics=frozenset(topics),
+        topics=topics,
         secret=network.secret,
         relays=relays,
     )

@@ -15,13 +15,14 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
 
-from node.network.contract import MAX_PORTS
-from node.processes.carrier import Message
+from node.network.limits import PeerId
+from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
-from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, word
+from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Digest, Items, Mapped, Named, Positive
+from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES
 from protocol.record_index import KEY_BYTES
 from protocol.topics import MAX_TOPIC
@@ -52,6 +53,23 @@ def read(kind: type[M], message: Message) -> M | Rejected:
     return kind.from_value(cast("Value", message))
 
 
+async def ask(
+    carrier: Carrier,
+    peer: PeerId,
+    protocol: str,
+    question: Mapped,
+    kind: type[M],
+    *,
+    timeout_s: float = 30.0,
+) -> M | Rejected:
+    """Ask a peer, and return its answer, or the first thing wrong with it.
+
+    Raises:
+        NetworkError: there is none.
+    """
+    return read(kind, await carrier.ask(peer, protocol, write(question), timeout_s=timeout_s))
+
+
 def write(message: Mapped) -> Message:
     """Return the message that a question or answer is sent as."""
     return cast("Message", message.to_value())
@@ -64,12 +82,11 @@ _Wires: TypeAlias = Annotated[
     tuple[Annotated[bytes, binary(1, LIMIT_BYTES)], ...], Items(0, MAX_WANTED), Named("records")
 ]
 _Key: TypeAlias = Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)]
-_Port: TypeAlias = Annotated[int, integer(1, 65_535)]
 
 
 def _digests() -> Codec[dict[str, TopicDigest]]:
     """A map of topics, each with the count of its ids and their sum mod 2^256."""
-    name, count, summed = word(_TOPIC), integer(0), digest()
+    name, told = word(_TOPIC), pair(integer(0), digest())
 
     def read_all(value: Value) -> dict[str, TopicDigest] | Rejected:
         if type(value) is not dict or len(value) > MAX_TOPICS:
@@ -79,14 +96,10 @@ def _digests() -> Codec[dict[str, TopicDigest]]:
             topic = name.read(key)
             if isinstance(topic, Rejected):
                 return topic
-            if type(entry) is not list or len(entry) != 2:
-                return Rejected(f"{topic}: not a pair")
-            number, total = count.read(entry[0]), summed.read(entry[1])
-            if isinstance(number, Rejected):
-                return number
-            if isinstance(total, Rejected):
-                return total
-            digests[topic] = (number, total)
+            found = told.read(entry)
+            if isinstance(found, Rejected):
+                return Rejected(f"{topic}: {found.reason}")
+            digests[topic] = found
         return digests
 
     return Codec(read_all, lambda digests: {topic: [*entry] for topic, entry in digests.items()})
@@ -184,17 +197,3 @@ class Told(Mapped):
     """Answers `Known`: some that the peer knows."""
 
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports(Mapped):
-    """Asks whether the asker's own host answers at one of these ports."""
-
-    ports: Annotated[tuple[_Port, ...], Items(1, MAX_PORTS)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reached(Mapped):
-    """Answers `Ports`: the address at which the asker answered with its own key."""
-
-    address: _Address | None

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable
 
 from node.network.limits import Kind, PeerId, PeerLimits, Verdict
+from node.peering.messages import M, RefusedError
 from node.processes.carrier import Carrier
+from protocol.errors import Rejected
 
 _log = logging.getLogger("node.peering")
 
@@ -25,6 +27,13 @@ class Misbehaviour:
         _log.info("peer %s: %s", peer, why)
         if self._limits.spend(peer, Kind.FAULTS, times) is Verdict.DROP:
             await self._carrier.drop(peer, why)
+
+    async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
+        """Return a peer's question if it reads; else blame the peer, and raise RefusedError."""
+        if isinstance(question, Rejected):
+            await self.blame(peer, f"{what} that is none: {question.reason}")
+            raise RefusedError(f"{what} that is none: {question.reason}")
+        return question
 
     async def allows(self, peer: PeerId, kind: Kind, amount: float) -> bool:
         """Take `amount` from a peer's budget of a kind; tell whether it may have more.

@@ -24,10 +24,9 @@ from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from node.network.contract import FRAMING
-from node.network.messages import Message
 from node.processes.channel import Channel
 from node.settings.addresses import seen_at
-from protocol.framing import ChannelError
+from protocol.framing import ChannelError, Message
 
 MOST_TOLD: Final = 8  # addresses of one node
 MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet

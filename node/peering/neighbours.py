@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from node.network.contract import FRAMING
-from node.network.messages import Message
 from node.processes.channel import Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
 from node.settings.addresses import Address, Reach, parse_address
 from node.settings.network_definition import Network
 from protocol.errors import ArnodeError
-from protocol.framing import ChannelError
+from protocol.framing import ChannelError, Message
 
 _PROGRAM = "node.peering.multicast"
 _CONTEXT = b"arnode/mdns/1\0"

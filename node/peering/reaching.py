@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
-from node.network.contract import MAX_PORTS, REACH
+from node.network.contract import MAX_PORTS, REACH, Ports, Reached
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.messages import Ports, Reached, read, write
+from node.peering.messages import ask
 from node.processes.carrier import Carrier
 from node.settings.addresses import Address, make_address, parse_address
 from protocol.errors import Rejected
@@ -103,10 +103,9 @@ class Reaching:
         if not ports:
             return None
         try:
-            answer = await self._carrier.ask(peer, REACH, write(Ports(ports=ports)))
+            reached = await ask(self._carrier, peer, REACH, Ports(ports=ports), Reached)
         except NetworkError as fault:  # it is no relay, has gone, or is asked too often
             return fault
-        reached = read(Reached, answer)
         if isinstance(reached, Rejected):
             return NetworkError(f"{peer} answered {reached.reason}")
         if reached.address is None:

@@ -17,38 +17,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-import msgpack
-
-from node.processes.calls import Calls
-from node.processes.channel import Channel
+from node.processes.channel import Calls, Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
 from node.store.extracts import Extract, extract
 from protocol.encoding import decode
 from protocol.errors import ArnodeError, Rejected
-from protocol.framing import ChannelError, Framing
+from protocol.framing import ChannelError, plain_framing
 from protocol.manifest import TaskManifest
 
 MANY: Final = 32  # records: fewer are read here, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
 _READ_AT_ONCE = 64  # here: 15 ms of the event loop
-_FRAME_BYTES = 1 << 30  # many times what peers send at once
+_FRAMING: Final = plain_framing(1 << 30, use_list=False)  # many times what peers send at once
 _log = logging.getLogger(__name__)
 
 Read = list[Extract | Rejected]
-
-
-def _unpack(data: bytes) -> Any:
-    try:
-        return msgpack.unpackb(data, use_list=False)
-    except (ValueError, msgpack.exceptions.UnpackException) as fault:
-        return Rejected(f"no message: {fault}")
-
-
-_FRAMING: Final[Framing[Any]] = Framing(
-    limit_bytes=_FRAME_BYTES, encode=msgpack.packb, decode=_unpack
-)
 
 
 class Reader:

@@ -17,7 +17,7 @@ from node.network.limits import PeerId
 from node.peering.book import Book
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
-from node.peering.fetching import DEFAULT_QUOTA_BYTES, Fetcher
+from node.peering.fetching import Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.ingest import Ingest
 from node.peering.messages import (
@@ -36,12 +36,13 @@ from node.peering.reaching import Reaching
 from node.peering.reading import Reader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard, Message
+from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard
 from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.board import RULE
+from protocol.framing import Message
 
 _MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
 _HEARD_AT_ONCE = 64
@@ -75,7 +76,6 @@ class Peering:
         keep_book: Callable[[Book], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
         on_news: Callable[[], None] = lambda: None,
-        blob_quota_bytes: int = DEFAULT_QUOTA_BYTES,
         clock: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
@@ -126,7 +126,6 @@ class Peering:
             misbehaviour,
             clock=clock,
             used_bytes=blobs.size_bytes(),
-            quota_bytes=blob_quota_bytes,
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)

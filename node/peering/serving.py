@@ -22,11 +22,11 @@ from node.peering.messages import (
     read,
     write,
 )
-from node.processes.carrier import Message
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
+from protocol.framing import Message
 from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.reconciliation import respond
 from protocol.record_index import RecordIndex

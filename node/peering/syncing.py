@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.network.errors import NetworkError
-from node.network.limits import PEERS_TRACKED, PeerId
-from node.network.recent import Recent
+from node.network.limits import PEERS_TRACKED, PeerId, Recent
 from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
@@ -65,21 +64,6 @@ class Pace:
         self.not_before_s = min(self.not_before_s, self.ended_s + RECONNECTED_WAIT_S)
 
 
-class Paces:
-    """The pace of each peer that was lately seen; of more, the longest unseen are forgotten."""
-
-    def __init__(self, *, peers: int = PEERS_TRACKED) -> None:
-        self._paces: Recent[PeerId, Pace] = Recent(peers)
-
-    def of(self, peer: PeerId) -> Pace:
-        """Return a peer's pace, to be changed in place."""
-        pace = self._paces[peer] = self._paces.get(peer) or Pace()
-        return pace
-
-    def __len__(self) -> int:
-        return len(self._paces)
-
-
 class Syncer:
     """Fetches records from peers that have others (`/arnode/sync/1`). `clock` is in seconds."""
 
@@ -99,11 +83,16 @@ class Syncer:
         self._misbehaviour = misbehaviour
         self._ingest = ingest
         self._clock = clock
-        self._paces = Paces()
+        self._paces: Recent[PeerId, Pace] = Recent(PEERS_TRACKED)
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
         self._is_due = asyncio.Event()
+
+    def pace_of(self, peer: PeerId) -> Pace:
+        """Return a peer's pace, to be changed in place."""
+        pace = self._paces[peer] = self._paces.get(peer) or Pace()
+        return pace
 
     def consider(self, peer: PeerId, hello: Hello) -> None:
         """Queue an exchange with a peer if its hello shows that there may be something to fetch."""
@@ -116,7 +105,7 @@ class Syncer:
 
     def came(self, peer: PeerId) -> None:
         """Note that a peer is connected."""
-        self._paces.of(peer).reconnected()
+        self.pace_of(peer).reconnected()
 
     def forget(self, peer: PeerId) -> None:
         """Note that a peer has gone."""
@@ -124,7 +113,7 @@ class Syncer:
 
     def differing(self, peer: PeerId, theirs: Mapping[str, TopicDigest]) -> dict[str, TopicDigest]:
         """Return a peer's digests of the topics in which there may be something to fetch now."""
-        pace, now_s = self._paces.of(peer), self._clock()
+        pace, now_s = self.pace_of(peer), self._clock()
         if now_s < pace.not_before_s:
             return {}
         ours = self._indexes.digests()
@@ -150,7 +139,7 @@ class Syncer:
         if peer in self._busy:
             return 0
         self._busy.add(peer)
-        pace, before, left_out = self._paces.of(peer), self._indexes.digests(), 0
+        pace, before, left_out = self.pace_of(peer), self._indexes.digests(), 0
 
         async def take(wires: Sequence[bytes]) -> int:
             nonlocal left_out

@@ -1,26 +1,16 @@
 """What the core sees of the network process: peers, gossip, and questions with one answer each."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from node.network.limits import PeerId
-from node.network.messages import Message
-from node.network.presence import Connected, Disconnected
+from node.network.presence import Connected, Disconnected, Heard
+from protocol.framing import Message
 
-__all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard", "Message"]
+__all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]
 
 # Answers a peer's question; an ArnodeError it raises is told to nobody but ends the question.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A message of a topic, forwarded by a peer: new, of valid form and signature."""
-
-    topic: str
-    forwarder: PeerId
-    data: bytes
 
 
 Event: TypeAlias = Connected | Disconnected | Heard
@@ -42,7 +32,7 @@ class Carrier(Protocol):
         """Who is connected."""
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield what happens, from now on. One reader; a network that restarts does not end it."""
+        """Yield who is there, then what happens. One reader; a restart does not end it."""
 
     def serve(self, protocol: str, answer: Answer) -> None:
         """Answer peers' questions of a stream protocol, one after the other on each stream."""
@@ -71,10 +61,16 @@ class Carrier(Protocol):
         """
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip a message; it may be lost on the way, and is while the network is down."""
+        """Gossip a message; it may be lost on the way, and is while the network is down.
+
+        Returns when it is in the queue, which paces whoever publishes much.
+
+        Raises:
+            NetworkError: it can never be sent: too long, or no topic of this network.
+        """
 
     async def disconnect(self, peer: PeerId) -> None:
         """End the connection with a peer, which may come again."""
 
     async def drop(self, peer: PeerId, why: str) -> None:
-        """Disconnect a peer that broke the rules, and refuse it for a while."""
+        """Disconnect a peer that broke the rules, and refuse it for a while, over restarts too."""

@@ -8,18 +8,21 @@ its channel, which is its standard input and ends with the core, however that en
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 import re
 import socket
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+import node
 from node.processes.channel import Channel
-from node.processes.programs import BARE, program_command
 from protocol.errors import SafetyError
 from protocol.framing import Framing
 from trainer.sandbox.fence import fenced
@@ -31,6 +34,14 @@ LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
+BARE: Final = {"PATH": os.defpath}  # the environment of programs that know nothing of the node
+
+
+def program_command(module: str, *, flags: Sequence[str] = ("-I", "-B")) -> list[str]:
+    """Return the command that runs a module's `main`, wherever it is started; arguments follow."""
+    root = Path(node.__file__).resolve().parents[1]
+    return [sys.executable, *flags, "-c", _START.format(module), str(root)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +166,6 @@ def printable(line: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", line)[:LINE_LIMIT]
 
 
-_warned: set[str] = set()
-
-
+@functools.cache
 def _warn_once(text: str) -> None:
-    if text not in _warned:
-        _warned.add(text)
-        _log.warning("%s", text)
+    _log.warning("%s", text)

@@ -2,29 +2,85 @@
 
 Frames are those of `node.network.contract`; one that is none of them ends the life. When it ends,
 every open call fails, and nobody is connected any more.
+
+What happened waits in an inbox for one reader that may be slow. Who came and went is told as a
+difference (`node.network.presence`), before what they said; of gossip only so much waits, and what
+finds the queue full is lost, counted, and left to reconciliation.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Final, NoReturn
 
 from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.network.messages import FRAME_LIMIT_BYTES, Message, encode_message
-from node.processes.calls import Calls
-from node.processes.carrier import Answer, Connected, Heard
-from node.processes.channel import Channel
-from node.processes.inbox import Inbox
+from node.network.messages import FRAME_LIMIT_BYTES, encode_message
+from node.network.presence import Connected, Presence
+from node.processes.carrier import Answer, Event, Heard
+from node.processes.channel import Calls, Channel
 from protocol.errors import ArnodeError
-from protocol.framing import ChannelError
+from protocol.framing import ChannelError, Message
 
+HEARD_QUEUE: Final = 1024  # of 16 KiB each at most
 PING_EVERY_S: Final = 20.0
 PONG_S: Final = 60.0
 # Many times what any node is set to: a process that names more is not itself.
 PEERS_LIMIT: Final = 4096
 _log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Keeps events until they are read."""
+
+    def __init__(self) -> None:
+        self._presence = Presence()
+        self._heard: deque[Heard] = deque()
+        self._has_news = asyncio.Event()
+        self.lost_messages = 0
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Who is connected."""
+        return self._presence.peers
+
+    def arrive(self, coming: Connected) -> None:
+        """A peer is there."""
+        self._presence.arrive(coming)
+        self._has_news.set()
+
+    def leave(self, peer: PeerId) -> None:
+        """A peer has gone."""
+        self._presence.leave(peer)
+        self._has_news.set()
+
+    def leave_all(self) -> None:
+        """Everybody has gone."""
+        self._presence.clear()
+        self._has_news.set()
+
+    def hear(self, message: Heard) -> None:
+        """Keep a message, if there is room."""
+        if len(self._heard) >= HEARD_QUEUE:
+            self.lost_messages += 1
+            return
+        self._heard.append(message)
+        self._has_news.set()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield everybody who is here, then what happens, without end. For one reader."""
+        self._presence.forget_told()
+        self._heard.clear()
+        while True:
+            for change in self._presence.changes():
+                yield change
+            if self._heard:
+                yield self._heard.popleft()
+                continue
+            self._has_news.clear()
+            await self._has_news.wait()
 
 
 class Link:
@@ -80,17 +136,13 @@ class Link:
                 raise _is_down() from fault
             return await result
 
-    def start(self, work: Coroutine[None, None, None]) -> None:
+    def start(self, work: Coroutine[object, object, object]) -> None:
         """Do something beside, until this life ends; what it raises is logged."""
         task = asyncio.create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def serve(self, protocol: str) -> None:
-        """Have the process take questions of a further protocol."""
-        await self.call("serve", protocol)
-
-    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+    async def _guard(self, work: Coroutine[object, object, object]) -> None:
         try:
             await work
         except (NetworkError, ChannelError) as fault:

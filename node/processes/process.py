@@ -16,27 +16,27 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Final, NoReturn, Self, cast
 from weakref import WeakValueDictionary
 
 from node.network.contract import (
     FRAMING,
-    MESSAGE_LIMIT_BYTES,
     QUESTIONS,
     QUESTIONS_PER_PEER,
     NetworkSettings,
+    check_gossip,
 )
 from node.network.errors import NetworkError
 from node.network.limits import Banned, PeerId
-from node.network.messages import QUESTION_LIMIT_BYTES, Message
-from node.processes.carrier import Answer, Event
+from node.network.messages import QUESTION_LIMIT_BYTES
+from node.processes.carrier import Answer, Carrier, Event
 from node.processes.channel import Channel
 from node.processes.child import Program
-from node.processes.inbox import Inbox
-from node.processes.link import Link, check_size
+from node.processes.link import Inbox, Link, check_size
 from node.processes.ports import Ports
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError
+from protocol.framing import Message
 
 PROGRAM: Final = "node.network.program"
 DIAL_S: Final = 30.0
@@ -44,8 +44,8 @@ PUBLISH_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-class NetworkProcess:
-    """A `Carrier`: keeps a network process running as long as its block lasts."""
+class NetworkProcess(Carrier):
+    """Keeps a network process running as long as its block lasts."""
 
     def __init__(
         self, settings: NetworkSettings, *, hidden: Sequence[Path], ports: Ports | None = None
@@ -77,17 +77,14 @@ class NetworkProcess:
 
     @property
     def peer_id(self) -> PeerId | None:
-        """The id by which peers know this node; None while the network is down."""
         return None if self._link is None else self._link.peer_id
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where this node listens, each with its peer id; none while the network is down."""
         return () if self._link is None else self._link.addresses
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Who is connected."""
         return self._inbox.peers
 
     @property
@@ -110,26 +107,23 @@ class NetworkProcess:
         await self._is_up.wait()
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield who is there already, then what happens. One reader; restarts do not end it."""
         return self._inbox.events()
 
     def serve(self, protocol: str, answer: Answer) -> None:
-        """Answer peers' questions of a stream protocol, one after the other on each stream."""
         self._answers[protocol] = answer
         if self._link is not None:
-            self._link.start(self._link.serve(protocol))
+            self._link.start(self._link.call("serve", protocol))
 
     async def ask(
         self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
     ) -> Message:
-        """Ask a connected peer; of one peer only a few at a time. Raises what a `Carrier` does."""
+        # Of one peer only a few at a time.
         check_size(question, QUESTION_LIMIT_BYTES)
         turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
         async with _in_time(f"{peer} did not answer {protocol}", timeout_s), turns:
             return await self._up().call("ask", peer, protocol, timeout_s, question)
 
     async def dial(self, address: str) -> PeerId:
-        """Connect to a peer at an address that ends in its id. Raises what a `Carrier` does."""
         async with _in_time(f"{address} was not reached", DIAL_S):
             peer = await self._up().call("dial", address)
         if not isinstance(peer, str):
@@ -137,33 +131,17 @@ class NetworkProcess:
         return PeerId(peer)
 
     async def reserve(self, relay: PeerId) -> None:
-        """Have a connected relay pass on who dials this node. Raises what a `Carrier` does."""
         async with _in_time(f"{relay} reserved nothing", DIAL_S):
             await self._up().call("reserve", relay)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip a message; it may be lost on the way, and is while the network is down.
-
-        Returns when the process has put it into its queue, which paces whoever publishes much.
-
-        Raises:
-            NetworkError: it can never be sent: too long, or no topic of this network.
-        """
-        if topic not in self._settings.topics:
-            raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
-        if len(data) > MESSAGE_LIMIT_BYTES:
-            raise NetworkError(
-                f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
-                "leave it to reconciliation, and name large parts by their hash",
-            )
+        check_gossip(topic, data, self._settings.topics)
         await self._try("publish", topic, data)
 
     async def disconnect(self, peer: PeerId) -> None:
-        """Disconnect a peer that may come back; nothing happens while the network is down."""
         await self._try("disconnect", peer)
 
     async def drop(self, peer: PeerId, why: str) -> None:
-        """Disconnect a peer that broke the rules, and refuse it for a while, over restarts too."""
         self._banned.add(peer)
         await self._try("drop", peer, why)
 
@@ -196,11 +174,8 @@ class NetworkProcess:
         return True
 
     def _first_frame(self) -> Message:
-        return replace(
-            self._settings,
-            protocols=self._settings.protocols | self._answers.keys(),
-            banned=tuple(self._banned),
-        ).to_message()
+        first = replace(self._settings, protocols=tuple(self._answers), banned=tuple(self._banned))
+        return cast("Message", first.to_value())
 
     def _note_up(self) -> None:
         self.fault = None

@@ -3,16 +3,34 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
 from node.network.incidents import describe
-from node.processes.backoff import Backoff
 from node.processes.channel import Channel
 from node.processes.child import Program
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError
 
 M = TypeVar("M")
+
+
+@dataclass(slots=True, kw_only=True)
+class Backoff:
+    """Doubles from `first_s` to `longest_s`; a life of `healthy_s` begins anew."""
+
+    first_s: float = 0.5
+    longest_s: float = 60.0
+    healthy_s: float = 60.0
+    _next_s: float = 0.0
+
+    def wait_s(self, lived_s: float) -> float:
+        """Return the seconds to wait after a life of so many seconds."""
+        if self._next_s == 0 or lived_s >= self.healthy_s:
+            self._next_s = self.first_s
+        wait_s = self._next_s
+        self._next_s = min(2 * wait_s, self.longest_s)
+        return wait_s
 
 
 class Supervisor(Generic[M]):

@@ -31,8 +31,7 @@ from agent.worker.messages import (
     Reply,
     Settings,
 )
-from node.processes.calls import Calls
-from node.processes.channel import Channel
+from node.processes.channel import Calls, Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError, ConfigurationError

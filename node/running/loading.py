@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.faults import explaining_faults
-from node.processes.backoff import Backoff
+from node.processes.supervisor import Backoff
 from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
 from trainer.measuring.kind import Prepared

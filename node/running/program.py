@@ -18,7 +18,14 @@ from node.home.keyfile import keep_to_oneself, load_keys
 from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.networks.consent import Offline, Terms, Wishes, ask_at_terminal, is_own_task, plan_network
+from node.networks.consent import (
+    Offline,
+    Wishes,
+    ask_at_terminal,
+    is_own_task,
+    network_terms,
+    plan_network,
+)
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
@@ -105,7 +112,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
 
 def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
     """The network to take part in, if its user agrees; what the answer is goes into the log."""
-    terms = Terms(author=load_keys(home).author.public, tier=probe_tier(), config=config)
+    terms = network_terms(load_keys(home).author.public, probe_tier(), config)
     plan = plan_network(
         home,
         config,
@@ -117,9 +124,9 @@ def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Net
     if isinstance(plan, Offline):
         _log.info("%s", plan.reason)
         return None
-    found = len(plan.network.bootstrap)
-    _log.info("network %s, %d addresses to begin with", plan.network.name, found)
-    return plan.network
+    found = len(plan.bootstrap)
+    _log.info("network %s, %d addresses to begin with", plan.name, found)
+    return plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,8 @@ from typing import Final
 
 from node.home.home import Home
 from node.loop.research import Research
-from node.processes.child import printable
+from node.processes.child import printable, program_command
 from node.processes.lifeline import Lifeline
-from node.processes.programs import program_command
 from node.running.loading import GENTLY, NowAndThen, pauses
 from trainer.kinds import kind_of, load_task
 from trainer.task_folder.task import NotPreparedError

@@ -159,7 +159,7 @@ def peer_id(key: bytes) -> PeerId:
 
 
 def transport_key(peer: str) -> bytes | Rejected:
-    """Return the 32 bytes that a peer's id holds; unlike `node.network.identity`, no libp2p."""
+    """Return the 32 bytes that a peer's id holds."""
     data = _from_base58(peer) if len(peer) <= _MAX_ID else None
     if data is None or len(data) != len(_ID_PREFIX) + KEY_BYTES or data[:6] != _ID_PREFIX:
         return Rejected(f"{peer[:_MAX_ID]!r} is no id of a peer (12D3Koo…)")

@@ -56,6 +56,7 @@ class Config:
     net: str = setting(
         "main",
         Kind(take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
+        Flag("The network to speak to, or none.", metavar="NAME|none", option="--network"),
     )
     """The network's name that records carry. `arnode join LINE` sets it."""
 

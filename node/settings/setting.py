@@ -32,12 +32,16 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A command's flag for a setting: its help, and how its value is named and taken there."""
+    """A command's flag for a setting: its help, and how its value is named and taken there.
+
+    `option`: what the flag is called, where it is not called like the setting.
+    """
 
     help: str
     metavar: str | None = None
     type: Callable[[str], object] | None = None
     is_repeated: bool = False
+    option: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,8 @@ class Setting:
     @property
     def option(self) -> str:
         """The flag that sets it."""
-        return f"--{self.name.replace('_', '-')}"
+        named = "" if self.flag is None else self.flag.option
+        return named or f"--{self.name.replace('_', '-')}"
 
 
 def setting(default: D, kind: Kind[T], flag: Flag | None = None) -> D | T:

@@ -5,92 +5,64 @@ what people read is here alone, so that no two places tell the same decision in 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.proposal import DECISION_WORDS
 from node.terminal.terminal import plain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
-    """How an outcome is told. `style` is a terminal's colour in rich's words, "" for none."""
+class Wording(NamedTuple):
+    """How an outcome is told: its word, what that says, a terminal's colour in rich's words."""
 
     word: str
     meaning: str
     style: str = ""
 
 
-_CONFIRMED: Final = Wording(
-    word="confirmed", meaning="there is a gain in pairs of fresh runs", style="bold green"
-)
+_CONFIRMED: Final = Wording("confirmed", "there is a gain in pairs of fresh runs", "bold green")
 _UNCONFIRMED: Final = Wording(
-    word="unconfirmed",
-    meaning="no gain shows in these pairs; a small one may still be there",
-    style="yellow",
+    "unconfirmed", "no gain shows in these pairs; a small one may still be there", "yellow"
 )
+_DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
-    "kept": Wording(
-        word=DECISION_WORDS["kept"],
-        meaning="both runs gain: the working line has it",
-        style="green",
-    ),
+    "kept": Wording(DECISION_WORDS["kept"], "both runs gain: the working line has it", "green"),
     "screened_out": Wording(
-        word=DECISION_WORDS["screened_out"],
-        meaning="the first run gains too little for a second",
-        style="bright_black",
+        DECISION_WORDS["screened_out"], "the first run gains too little for a second", _DIM
     ),
     "rechecked_out": Wording(
-        word=DECISION_WORDS["rechecked_out"],
-        meaning="a second run with a fresh seed does not bear the first one out",
-        style="bright_black",
+        DECISION_WORDS["rechecked_out"],
+        "a second run with a fresh seed does not bear the first one out",
+        _DIM,
     ),
+    "failed": Wording(DECISION_WORDS["failed"], "it gave no metric", "yellow"),
+    "rejected": Wording(DECISION_WORDS["rejected"], "rejected by the evaluator", "red"),
     "rebased": Wording(
-        word="rebased",
-        meaning="good, but the working line had moved on: tried again there",
-        style="bright_black",
-    ),
-    "failed": Wording(word=DECISION_WORDS["failed"], meaning="it gave no metric", style="yellow"),
-    "rejected": Wording(
-        word=DECISION_WORDS["rejected"], meaning="rejected by the evaluator", style="red"
+        "rebased", "good, but the working line had moved on: tried again there", _DIM
     ),
     # The same from its record alone, which does not tell why it was not kept.
-    "discarded": Wording(
-        word="discarded", meaning="screened out, rechecked out or rebased", style="bright_black"
-    ),
-    "baseline": Wording(word="baseline", meaning="the task's own source"),
-    "branched": Wording(
-        word="branched", meaning="the working line goes on from another tree", style="cyan"
-    ),
+    "discarded": Wording("discarded", "screened out, rechecked out or rebased", _DIM),
+    "baseline": Wording("baseline", "the task's own source"),
+    "branched": Wording("branched", "the working line goes on from another tree", "cyan"),
     # A trial in pairs: a checkpoint, a peer's tree, a claim run again, a comparison.
     "confirmed": _CONFIRMED,
-    "smaller": Wording(
-        word="smaller", meaning="there is a gain, but a smaller one than claimed", style="green"
-    ),
+    "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
-    "refuted": Wording(
-        word="refuted",
-        meaning="what was claimed is not there, nor any gain that shows",
-        style="red",
-    ),
-    "unrunnable": Wording(
-        word="unrunnable", meaning="it does not run here, which says nothing of it", style="yellow"
-    ),
-    "open": Wording(word="open", meaning="interrupted before it was known", style="bright_black"),
+    "refuted": Wording("refuted", "what was claimed is not there, nor any gain that shows", "red"),
+    "unrunnable": Wording("unrunnable", "it does not run here, which says nothing of it", "yellow"),
+    "open": Wording("open", "interrupted before it was known", _DIM),
     # Other names of the same outcomes: of the result that the head moved by, of a stack's end,
     # of a peer's idea that was not kept.
     "adopted": _CONFIRMED,
     "passed": _CONFIRMED,
     "missed": _UNCONFIRMED,
-    "no gain": Wording(word="discarded", meaning="it was not kept", style="bright_black"),
+    "no gain": Wording("discarded", "it was not kept", _DIM),
 }
 
 
 def wording(outcome: str) -> Wording:
     """Return how an outcome is told; one of a later version by its own name."""
-    known = WORDINGS.get(outcome)
-    return Wording(word=plain(outcome), meaning="") if known is None else known
+    return WORDINGS.get(outcome) or Wording(plain(outcome), "")
 
 
 def word(outcome: str) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from agent.source.capabilities import Finding
 from agent.source.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
 from node.home.home import Home
-from node.processes.programs import BARE, program_command
+from node.processes.child import BARE, program_command
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES

@@ -53,8 +53,8 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
 
     async def test(node: Place) -> None:
         # A third peer, connected to the node alone: what it hears, the node has passed on.
-        async with running_host(settings(topics=frozenset({TOPIC}))) as other:
-            messages = await other.subscribe(TOPIC, Judge(trio.current_time, clock_ms).judge)
+        async with running_host(settings(topics=(TOPIC,))) as other:
+            await other.subscribe(TOPIC, Judge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)
             async with program(js_folder, "peer.mjs") as peer:
                 await peer.tell(
@@ -89,7 +89,9 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
                 }
 
                 await peer.fact("published")
-                first, third = [parse_record((await messages.receive()).data) for _ in range(2)]
+                first, third = [
+                    parse_record((await other.messages.receive()).data) for _ in range(2)
+                ]
                 assert isinstance(first, Record)
                 assert isinstance(third, Record)
                 assert first.author == PEER_KEY.public

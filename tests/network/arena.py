@@ -13,10 +13,10 @@ from libp2p.peer.id import ID
 
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
-from node.network.gossip import Gossip
 from node.network.host import NetworkHost, running_host
 from node.network.judging import PASSED_ON, Judgement
 from node.network.limits import PeerId
+from node.network.presence import Heard
 from node.network.router import GOSSIP_PROTOCOL
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST
@@ -25,14 +25,14 @@ TOPIC = news_topic("main", MANIFEST.id)
 ECHO = "/arnode/echo/1"
 PATIENCE_S = 20.0
 
-Inbox = trio.MemoryReceiveChannel[Gossip]
+Inbox = trio.MemoryReceiveChannel[Heard]
 
 
 def settings(**changes: object) -> HostSettings:
     plain = HostSettings(
         transport_seed=secrets.token_bytes(32),
         listen=("/ip4/127.0.0.1/tcp/0",),
-        topics=frozenset({TOPIC}),
+        topics=(TOPIC,),
     )
     return replace(plain, **changes)
 
@@ -130,12 +130,12 @@ async def arena(**changes: object) -> AsyncIterator[Arena]:
         running_host(settings()) as attacker,
     ):
         victim.serve(ECHO, echo)
-        inboxes = [await host.subscribe(TOPIC, anything) for host in (victim, honest)]
-        await attacker.subscribe(TOPIC, anything)
+        for host in (victim, honest, attacker):
+            await host.subscribe(TOPIC, anything)
         async with trio.open_nursery() as nursery:
             for host in (honest, attacker):
                 nursery.start_soon(host.connect, victim.addresses[0])
         for host in (honest, attacker):
             await meshed(victim, host.peer_id)
             await meshed(host, victim.peer_id)
-        yield Arena(victim, honest, attacker, *inboxes)
+        yield Arena(victim, honest, attacker, victim.messages, honest.messages)

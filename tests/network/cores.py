@@ -11,9 +11,9 @@ from node.network.contract import NetworkSettings
 from node.network.errors import StreamEndedError
 from node.network.frames import FrameStream
 from node.network.limits import PeerId
-from node.network.messages import Message
 from node.network.program import PATIENT, serve_core
-from node.network.streams import over_trio
+from node.network.streams import TrioStream
+from protocol.framing import Message
 from tests.network.arena import ECHO, TOPIC
 
 
@@ -50,8 +50,8 @@ def settings(**changes: object) -> NetworkSettings:
     plain: dict[str, object] = {
         "transport_seed": b"s" * 32,
         "listen": ("/ip4/127.0.0.1/tcp/0",),
-        "topics": frozenset({TOPIC}),
-        "protocols": frozenset({ECHO}),
+        "topics": (TOPIC,),
+        "protocols": (ECHO,),
     }
     return NetworkSettings(**(plain | changes))
 
@@ -63,7 +63,7 @@ async def served(first: Message, buffer_bytes: int | None = None) -> AsyncIterat
     if buffer_bytes is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
     core = Core(
-        FrameStream(over_trio(trio.SocketStream(trio.socket.from_stdlib_socket(ours))), PATIENT)
+        FrameStream(TrioStream(trio.SocketStream(trio.socket.from_stdlib_socket(ours))), PATIENT)
     )
 
     async def serve() -> None:
@@ -81,7 +81,7 @@ async def served(first: Message, buffer_bytes: int | None = None) -> AsyncIterat
 @asynccontextmanager
 async def running_core(buffer_bytes: int | None = None, **changes: object) -> AsyncIterator[Core]:
     """Yield a core whose network process listens."""
-    async with served(settings(**changes).to_message(), buffer_bytes) as core:
+    async with served(settings(**changes).to_value(), buffer_bytes) as core:
         _, core.peer_id, addresses = await core.next("up")
         core.address = addresses[0]
         yield core

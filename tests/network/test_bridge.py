@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from node.network import bridge
+from node.network import host as host_module
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
@@ -127,11 +128,11 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
     async def test() -> None:
         (record,) = records(1)
         async with running_core() as core, running_host(host_settings()) as host:
-            messages = await host.subscribe(TOPIC, anything)
+            await host.subscribe(TOPIC, anything)
             await core.call("dial", host.addresses[0])
             await meshed(host, core.peer_id)
             assert await core.call("publish", TOPIC, record.wire) == ["done", 7, None]
-            assert (await messages.receive()).data == record.wire
+            assert (await host.messages.receive()).data == record.wire
             assert (await core.call("publish", "/elsewhere", b""))[0] == "failed"
             await core.call("disconnect", host.peer_id)
             await until(lambda: core.peer_id not in host.peers)
@@ -268,7 +269,7 @@ def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
 def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "GOSSIP_QUEUE", 16)
+    monkeypatch.setattr(host_module, "INBOX", 16)
     told = records(300)
 
     async def test() -> None:
@@ -328,9 +329,9 @@ def test_it_ends_when_the_core_has_gone() -> None:
     ("first", "why"),
     [
         ("hello", "no settings"),
-        (settings(listen=("localhost",)).to_message(), "does not read"),
-        (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_message(), "listened on"),
-        (settings(secret=b"short").to_message(), "32 bytes, not 5"),
+        (settings(listen=("localhost",)).to_value(), "does not read"),
+        (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_value(), "listened on"),
+        (settings(secret=b"short").to_value(), "32 bytes, not 5"),
     ],
 )
 def test_settings_that_cannot_be_are_explained_before_it_ends(first: object, why: str) -> None:

@@ -56,7 +56,7 @@ async def say(
 @asynccontextmanager
 async def triangle(limits: RelayLimits = LIMITS, **changes: object) -> AsyncIterator[Triangle]:
     async with (
-        running_host(settings(relay=limits, **changes)) as relay,
+        running_host(settings(relays=True, relay=limits, **changes)) as relay,
         running_host(settings(listen=(), **changes)) as hidden,
         running_host(settings(listen=(), **changes)) as other,
     ):
@@ -102,12 +102,12 @@ def test_who_listens_nowhere_is_reached_through_a_relay(secret: bytes | None) ->
 def test_gossip_and_whole_frames_go_through_a_relay() -> None:
     async def test() -> None:
         async with triangle() as field:
-            inbox = await field.hidden.subscribe(TOPIC, anything)
+            await field.hidden.subscribe(TOPIC, anything)
             await field.other.subscribe(TOPIC, anything)
             await field.other.connect(field.address)
             await meshed(field.other, field.hidden.peer_id)
             await field.other.publish(TOPIC, b"news")
-            await expect(inbox, b"news")
+            await expect(field.hidden.messages, b"news")
             async with await field.other.open(field.hidden.peer_id, ECHO) as frames:
                 large = secrets.token_bytes(900 << 10)
                 await frames.send(large)
@@ -150,7 +150,7 @@ def test_a_relay_serves_nobody_over_a_circuit() -> None:
     async def test() -> None:
         async with (
             triangle() as field,
-            running_host(settings(listen=(), relay=LIMITS)) as inner,
+            running_host(settings(listen=(), relays=True, relay=LIMITS)) as inner,
         ):
             await inner.connect(field.relay.addresses[0])
             await inner.reserve(field.relay.peer_id)
@@ -237,7 +237,7 @@ def test_a_relays_end_is_the_end_of_its_circuits_and_of_nothing_else() -> None:
             other.serve(ECHO, echo)
             hidden.serve(ECHO, echo)
             for _ in range(2):  # the second relay takes the place of the first
-                async with running_host(settings(relay=LIMITS)) as relay:
+                async with running_host(settings(relays=True, relay=LIMITS)) as relay:
                     field = Triangle(relay, hidden, other)
                     await hidden.connect(relay.addresses[0])
                     await hidden.reserve(relay.peer_id)

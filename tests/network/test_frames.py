@@ -19,8 +19,9 @@ from node.network.errors import (
     StreamEndedError,
 )
 from node.network.frames import FrameLimits, FrameStream
-from node.network.messages import Message, decode_message
-from node.network.streams import over_trio
+from node.network.messages import decode_message
+from node.network.streams import TrioStream
+from protocol.framing import Message
 from tests.network.arena import run
 
 plain = st.recursive(
@@ -232,7 +233,7 @@ def test_frames_go_over_a_socket_of_trio_and_break_with_it() -> None:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         here = await trio.testing.open_stream_to_socket_listener(listeners[0])
         there = await listeners[0].accept()
-        sender, receiver = FrameStream(over_trio(here)), FrameStream(over_trio(there))
+        sender, receiver = FrameStream(TrioStream(here)), FrameStream(TrioStream(there))
         await sender.send({"over": b"trio"})
         assert await receiver.receive() == {"over": b"trio"}
         await receiver.reset()

@@ -12,10 +12,10 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from node.network.building import build_host
 from node.network.errors import NetworkError
 from node.network.host import NetworkHost, running_host
-from node.network.identity import key_pair, transport_key
 from node.network.limits import PeerId
 from node.network.rpc import MESSAGE_LIMIT_BYTES
-from protocol.errors import ConfigurationError
+from node.settings.addresses import transport_key
+from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from tests.network.arena import ECHO, TOPIC, anything, arena, echo, expect, run, settings, until
 
@@ -75,19 +75,6 @@ def test_what_cannot_be_published_is_refused_with_a_reason() -> None:
                 await host.publish("/elsewhere", b"")
             with pytest.raises(NetworkError, match="no topic"):
                 await host.subscribe("/elsewhere", anything)
-            await host.subscribe(TOPIC, anything)
-            with pytest.raises(NetworkError, match="subscribed to already"):
-                await host.subscribe(TOPIC, anything)
-
-    run(test)
-
-
-def test_a_host_leaves_a_topic() -> None:
-    async def test() -> None:
-        async with arena() as field:
-            await field.victim.unsubscribe(TOPIC)
-            with pytest.raises(trio.EndOfChannel):
-                await field.victim_inbox.receive()
 
     run(test)
 
@@ -189,9 +176,8 @@ def test_a_host_speaks_noise_and_yamux_only() -> None:
 def test_the_transport_key_is_the_one_that_a_profile_binds() -> None:
     seed = secrets.token_bytes(32)
     public = SigningKey.from_seed(seed).public
-    assert key_pair(seed).public_key.to_bytes() == public
-    assert transport_key(PeerId(str(build_host(settings(transport_seed=seed)).get_id()))) == public
-    assert transport_key(PeerId("Qm")) is None
+    assert transport_key(str(build_host(settings(transport_seed=seed)).get_id())) == public
+    assert transport_key("Qm") == Rejected("'Qm' is no id of a peer (12D3Koo…)")
 
 
 def test_settings_do_not_show_their_secrets() -> None:

@@ -117,7 +117,7 @@ def test_peers_that_have_left_are_not_stored() -> None:
 def test_connections_are_counted_exactly() -> None:
     async def test() -> None:
         async with (
-            running_host(settings(max_inbound=1)) as host,
+            running_host(settings(max_peers=2)) as host,
             running_host(settings()) as first,
             running_host(settings()) as second,
         ):

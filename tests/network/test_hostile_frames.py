@@ -16,7 +16,7 @@ from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.stream_muxer.yamux.yamux import MAX_WINDOW_SIZE, YAMUX_HEADER_FORMAT
 
 from node.network.host import NetworkHost, running_host
-from node.network.limits import Allowance, PeerPacers
+from node.network.limits import Allowance, Buckets
 from tests.network.arena import Arena, arena, run, settings, until
 from tests.network.test_hostile_connections import open_sockets, port_of
 
@@ -150,12 +150,12 @@ def test_frames_without_end_wait_and_others_have_their_turn() -> None:
 
     async def test() -> None:
         async with arena() as field, trio.open_nursery() as nursery:
-            pacers = PeerPacers(trio.current_time, Allowance(per_s=200, burst=200))
+            pacers = Buckets(trio.current_time, Allowance(per_s=200, burst=200))
             field.victim._connections._unread._pacers = pacers
             nursery.start_soon(flood, field)
             for _ in range(3):
                 await field.assert_victim_serves_honest()
-            await until(lambda: pacers.wait_s(field.attacker.peer_id) > 0)
+            await until(lambda: pacers[field.attacker.peer_id].wait_s() > 0)
             nursery.cancel_scope.cancel()
 
     run(test)

@@ -13,7 +13,6 @@ from node.network.rpc import (
     MESSAGES_PER_RPC,
     bounded_control,
     message_fault,
-    parse_rpc,
     rpc_fault,
 )
 from protocol.errors import Rejected
@@ -26,7 +25,7 @@ def test_what_an_honest_peer_sends_is_let_in() -> None:
     rpc = wanting(b"an id", 10)
     rpc.publish.add(data=b"data", topicIDs=["ours"])
     rpc.subscriptions.add(subscribe=True, topicid="ours")
-    assert rpc_fault(parse_rpc(rpc.SerializeToString())) is None
+    assert rpc_fault(RPC.FromString(rpc.SerializeToString())) is None
     assert message_fault(rpc.publish[0]) is None
 
 
@@ -55,13 +54,13 @@ def test_a_message_is_for_one_topic_and_not_long() -> None:
 @pytest.mark.parametrize("data", [GARBAGE, NESTED_GROUPS])
 def test_what_is_no_rpc_is_one_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
-        parse_rpc(data)
+        RPC.FromString(data)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_rpc_or_that_error(data: bytes) -> None:
     try:
-        rpc = parse_rpc(data)
+        rpc = RPC.FromString(data)
     except DecodeError:
         return
     rpc_fault(rpc)

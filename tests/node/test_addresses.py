@@ -45,12 +45,11 @@ def test_an_id_holds_its_key(key: bytes) -> None:
 
 def test_ids_and_addresses_are_those_of_libp2p() -> None:
     pytest.importorskip("libp2p")
+    from libp2p.peer.id import ID
     from multiaddr import Multiaddr
 
-    from node.network import identity
-
     for one in (address(1), address(2, host="ip4/192.0.2.7"), address(3, host="dns4/example.org")):
-        assert identity.transport_key(one.peer) == one.key
+        assert ID.from_string(one.peer).extract_public_key().to_bytes() == one.key
         assert str(Multiaddr(str(one))) == str(one)
 
 

@@ -128,3 +128,15 @@ def test_a_misspelt_variable_is_named_and_others_are_left_alone(path: Path) -> N
     load_config(path, env={"ARNODE_HOME": "/x", "ARNODE_SEED": "1", "ARNODE_XYZZY": "1"})
     with pytest.raises(ConfigurationError, match="ARNODE_TSK"):
         load_config(path, env={"ARNODE_TSK": "tiny"})
+
+
+def test_a_flag_with_a_name_of_its_own_is_named_so_where_its_value_is_wrong(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--network: `net` is 'Main'$"):
+        load_config(path, env={}, flags={"net": "Main"})
+
+
+def test_an_empty_list_of_cards_names_none_which_is_all_of_a_class(path: Path) -> None:
+    path.write_text('gpus = ["1"]\n')
+    settings = load_config(path, env={}, flags={"gpus": ""})
+    assert settings.config.gpus == ()
+    assert settings.origins["gpus"] == "--gpus"

@@ -6,12 +6,11 @@ import pytest
 
 from node.home.home import Home
 from node.networks.consent import (
-    NetworkPlan,
     Offline,
-    Terms,
     Wishes,
     ask_at_terminal,
     is_own_task,
+    network_terms,
     plan_network,
 )
 from node.networks.known import create_network
@@ -41,8 +40,8 @@ class User:
         return self.agrees
 
 
-def terms(config: Config, tier: TierName = "full") -> Terms:
-    return Terms(author=key(5), tier=Tier(name=tier, detail=""), config=config)
+def terms(config: Config, tier: TierName = "full") -> list[str]:
+    return network_terms(key(5), Tier(name=tier, detail=""), config)
 
 
 def plan(
@@ -52,7 +51,7 @@ def plan(
     ask: User | None = None,
     is_own_task: bool = False,
     **settings: object,
-) -> NetworkPlan | Offline:
+) -> Network | Offline:
     """Decide as a start does that is given these wishes and settings."""
     wishes = wishes or Wishes()
     flags = {**settings, **wishes.settings}
@@ -60,8 +59,8 @@ def plan(
     return plan_network(home, config, wishes, terms=terms(config), is_own_task=is_own_task, ask=ask)
 
 
-def is_on(decided: NetworkPlan | Offline) -> bool:
-    return isinstance(decided, NetworkPlan)
+def is_on(decided: Network | Offline) -> bool:
+    return isinstance(decided, Network)
 
 
 def test_who_agrees_is_asked_once(home: Home) -> None:
@@ -106,7 +105,7 @@ def test_four_lines_say_what_will_happen(home: Home) -> None:
 def test_the_lines_say_whether_strangers_code_runs(
     tier: TierName, config: Config, runs: bool
 ) -> None:
-    lines = terms(config, tier).lines()
+    lines = terms(config, tier)
     assert len(lines) == 4
     assert ("Strangers' code runs here" in lines[1]) is runs
     assert ("does not run here" in lines[1]) is not runs
@@ -154,8 +153,8 @@ def test_who_agreed_to_a_friend_s_network_has_not_agreed_to_the_public_one(home:
     create_network(home, LAB)
     plan(home, Wishes(network="lab"), ask=User(agrees=True))
     decided = plan(home)
-    assert isinstance(decided, NetworkPlan)
-    assert decided.network == LAB
+    assert isinstance(decided, Network)
+    assert decided == LAB
 
 
 @pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])
@@ -187,9 +186,9 @@ def test_the_plan_has_the_definition_and_the_addresses_of_the_settings(home: Hom
     create_network(home, LAB)
     more = (str(address(2)), str(address(1)))
     decided = plan(home, Wishes(network="lab", agrees=True), bootstrap=more)
-    assert isinstance(decided, NetworkPlan)
-    assert decided.network.secret == LAB.secret
-    assert decided.network.bootstrap == (address(2), address(1))
+    assert isinstance(decided, Network)
+    assert decided.secret == LAB.secret
+    assert decided.bootstrap == (address(2), address(1))
 
 
 def test_an_unknown_network_is_an_error_before_anything_is_asked(home: Home) -> None:

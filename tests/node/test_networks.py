@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.networks.joining import join_network
+from node.networks.invites import join_network
 from node.networks.known import (
     all_networks,
     create_network,

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from node.network.contract import NetworkSettings
 from node.network.limits import PeerId
-from node.processes.carrier import Connected, Disconnected, Event, Heard, Message
+from node.processes.carrier import Connected, Disconnected, Event, Heard
 from node.processes.process import NetworkProcess
+from protocol.framing import Message
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST
 
@@ -26,7 +27,7 @@ def settings(**changes: object) -> NetworkSettings:
     plain: dict[str, object] = {
         "transport_seed": secrets.token_bytes(32),
         "listen": ("/ip4/127.0.0.1/tcp/0",),
-        "topics": frozenset({TOPIC}),
+        "topics": (TOPIC,),
     }
     return NetworkSettings(**(plain | changes))
 

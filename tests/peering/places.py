@@ -17,12 +17,13 @@ from typing import Any
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.network.limits import PeerId
-from node.network.messages import Message, encode_message
+from node.network.messages import encode_message
 from node.peering.membership import taking_part
 from node.processes.process import NetworkProcess
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
+from protocol.framing import Message
 from protocol.records import MAIN_NET
 from protocol.topics import all_subscriptions, subscriptions
 from tests.peering.parts import parts_of

@@ -13,8 +13,8 @@ from node.peering.book import Book, Source
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Message
 from node.settings.addresses import Address, parse_address, peer_id
+from protocol.framing import Message
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
 

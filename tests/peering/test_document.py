@@ -5,7 +5,7 @@ import re
 import pytest
 
 from node.network.circuits import HOP
-from node.network.contract import MAX_PORTS, REACH
+from node.network.contract import MAX_PORTS, REACH, Ports, Reached
 from node.network.relay import RelayLimits
 from node.peering.messages import (
     ANSWER_BYTES,
@@ -21,8 +21,6 @@ from node.peering.messages import (
     Hello,
     Page,
     Part,
-    Ports,
-    Reached,
     Reconcile,
     Reconciled,
     Records,

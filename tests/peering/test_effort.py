@@ -11,7 +11,7 @@ from node.peering import effort
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Message
+from protocol.framing import Message
 from tests.peering.members import Clock
 from tests.peering.wires import Wires
 

@@ -13,9 +13,9 @@ import pytest
 from node.network.errors import NetworkError
 from node.peering.fetching import TRIED_AGAIN_S, Fetcher
 from node.peering.messages import BLOB, CHUNK_BYTES, BlobPart, write
-from node.processes.carrier import Message
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import encode
+from protocol.framing import Message
 from protocol.kinds import Diff, PatchBody, TaskBody
 from protocol.patches import file_changes
 from protocol.records import Record

@@ -14,8 +14,8 @@ from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering import greeting
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
-from node.processes.carrier import Message
 from protocol.errors import Rejected
+from protocol.framing import Message
 from tests.peering.members import Clock, Member, greet, library, member, until
 from tests.peering.wires import Wires
 

@@ -14,7 +14,7 @@ from node.network.limits import PeerId
 from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE, PAGES_TOGETHER
 from node.peering.messages import BLOB, HELLO, MAX_WANTED, SYNC, Hello, write
 from node.peering.syncing import LONGEST_WAIT_S, RECONNECTED_WAIT_S
-from node.processes.carrier import Message
+from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of
 from protocol.topics import family_topic
@@ -69,7 +69,7 @@ class Scene:
 
     @property
     def wait_s(self) -> float:
-        return self.victim.peering.syncer._paces.of(self.peer).wait_s
+        return self.victim.peering.syncer.pace_of(self.peer).wait_s
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from node.network.limits import PeerId
 from node.network.presence import Connected, Disconnected, Presence
-from node.processes.backoff import Backoff
 from node.processes.carrier import Event, Heard
-from node.processes.inbox import HEARD_QUEUE, Inbox
+from node.processes.link import HEARD_QUEUE, Inbox
+from node.processes.supervisor import Backoff
 
 ONE, OTHER = PeerId("one"), PeerId("other")
 

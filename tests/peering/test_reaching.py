@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from node.network.contract import REACH
+from node.network.contract import REACH, Ports
 from node.network.limits import PeerId
-from node.peering.messages import Ports, read
+from node.peering.messages import read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
-from node.processes.carrier import Message
 from node.settings.addresses import Address, make_address, peer_id
 from protocol.errors import Rejected
+from protocol.framing import Message
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
 

@@ -11,7 +11,7 @@ from node.home.clock import EARLY_MS
 from node.network.errors import NetworkError
 from node.peering import service
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC, RefusedError
-from node.processes.carrier import Message
+from protocol.framing import Message
 from protocol.keys import bind
 from protocol.source import Source
 from protocol.topics import family_topic, news_topic

@@ -6,8 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from node.processes.calls import Calls
-from node.processes.channel import Channel
+from node.processes.channel import Calls, Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError

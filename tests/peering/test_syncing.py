@@ -16,10 +16,10 @@ from node.network.errors import NetworkError
 from node.network.limits import Allowance
 from node.peering import exchange, ingest
 from node.peering.messages import HELLO, SYNC
-from node.processes.carrier import Message
 from node.store.intake import INTENT_MS, Quotas
 from protocol.encoding import encode
 from protocol.errors import Rejected
+from protocol.framing import Message
 from protocol.kinds import UnknownBody
 from protocol.records import Record, payload_id
 from protocol.topics import subscriptions

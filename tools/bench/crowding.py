@@ -22,12 +22,12 @@ from node.home.home import Home
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.limits import PeerId
-from node.network.messages import Message
 from node.peering.messages import HELLO, SYNC, After, Hello, Reconcile, write
 from node.store.store import Store
 from protocol.board import RULE
 from protocol.errors import ArnodeError
 from protocol.fields import Mapped
+from protocol.framing import Message
 from protocol.reconciliation import Initiator
 from protocol.record_index import RecordIndex
 from protocol.records import MAIN_NET

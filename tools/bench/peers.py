@@ -115,7 +115,7 @@ class Crowd:
     async def join(self, address: str) -> None:
         """Be a host that is connected, and says hello for ever."""
         seed = secrets.token_bytes(32)
-        settings = HostSettings(transport_seed=seed, listen=(), topics=frozenset(TOPICS))
+        settings = HostSettings(transport_seed=seed, listen=(), topics=tuple(TOPICS))
         async with running_host(settings) as host:
             host.serve(SYNC, self._answer)
             for topic in TOPICS:

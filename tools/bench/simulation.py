@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Final, cast
 
 from node.network.limits import PeerId
-from node.network.messages import Message, encode_message
+from node.network.messages import encode_message
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
 from node.peering.greeting import REPEATED_S
@@ -29,6 +29,7 @@ from node.peering.syncing import Syncer
 from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
+from protocol.framing import Message
 from protocol.hardware import FAMILIES
 from protocol.kinds import ResultBody
 from protocol.record_index import RecordIndex, key_of

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 from unittest import mock
 
 import trio
@@ -25,12 +25,11 @@ from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
 from node.network.limits import Allowance, Kind, PeerId
-from node.network.messages import Message
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.processes.channel import Channel
-from node.processes.inbox import Inbox
-from node.processes.link import Link
+from node.processes.link import Inbox, Link
 from protocol.errors import ArnodeError
+from protocol.framing import Message
 from protocol.records import Record
 from tests.peering.members import ALL_TOPICS, Clock, Member, member
 from tests.peering.test_fetching import BASE, PATCH_RECORD
@@ -132,14 +131,14 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
         settings = NetworkSettings(
             transport_seed=b"f" * 32,
             listen=(),
-            topics=frozenset(ALL_TOPICS),
-            protocols=frozenset(PROTOCOLS),
+            topics=tuple(ALL_TOPICS),
+            protocols=tuple(PROTOCOLS),
         )
         with member(Wires(), "fuzzed", Clock()) as one:
             one.take([*records, PATCH_RECORD])
             one.blobs.put_source(BASE)
             channel = await Channel.over(end, FRAMING)
-            await channel.send(settings.to_message())
+            await channel.send(cast("Message", settings.to_value()))
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
             link = Link(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS)
