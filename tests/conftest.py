@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 
 from protocol.source import Source
-from tests.trainer.runners import SPLIT, runner_of
+from tests.trainer.runners import SPLIT, prepare_all, runner_of
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
@@ -66,7 +66,7 @@ def short_task(data_dir: Path) -> Task:
 @pytest.fixture(scope="session")
 def short_data(short_task: Task, data_dir: Path) -> TaskData:
     with one_at_a_time(data_dir):
-        return prepare(short_task, data_dir=data_dir, progress=_silent)
+        return prepare_all(short_task, data_dir=data_dir, progress=_silent)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def seconds_task(data_dir: Path) -> Task:
 @pytest.fixture(scope="session")
 def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
     with one_at_a_time(data_dir):
-        return prepare(seconds_task, data_dir=data_dir, progress=_silent)
+        return prepare_all(seconds_task, data_dir=data_dir, progress=_silent)
 
 
 @pytest.fixture(scope="session")

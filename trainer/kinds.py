@@ -3,7 +3,7 @@
 Whoever uses a task comes through here: no other module outside a kind's own folder names one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from protocol.manifest import TaskManifest
 from trainer.cards.cards import Card
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
-from trainer.measuring.kind import Kind, Prepared, Progress
+from trainer.measuring.kind import Kind, Progress
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
@@ -36,10 +36,8 @@ def kind_of(manifest: TaskManifest) -> Kind:
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
     """Return the task of that name, built in or made here before, or of that folder.
 
-    Raises:
-        UsageError: there is none.
-        NotPreparedError: its data are not known by hash here (`settled_task`).
-        ConfigurationError: one of its files has a fault.
+    Raises UsageError if there is none, NotPreparedError if its data are not known by hash here
+    (`settled_task`), ConfigurationError if one of its files has a fault.
     """
     folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
     return read_task(folder, KINDS, data_dir=data_dir)
@@ -82,22 +80,3 @@ def builtin_ids(data_dir: Path) -> dict[str, bytes]:
 def card_fault(card: Card) -> ArnodeError | None:
     """Return why runs cannot use a card, with what to mend; None if they can."""
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
-
-
-def has_first(task: Task, *, data_dir: Path) -> bool:
-    """Say whether `prepare` has nothing to fetch for this task."""
-    return KINDS[task.manifest.kind].has_first(task, data_dir=data_dir)
-
-
-def prepare(
-    task: Task,
-    *,
-    data_dir: Path,
-    progress: Progress,
-    data_url: str | None = None,
-    visible: Sequence[Path] | None = None,
-) -> Prepared:
-    """Return what a first run needs of a task's data, as `trainer.measuring.kind.Kind` has it."""
-    return KINDS[task.manifest.kind].prepare(
-        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
-    )

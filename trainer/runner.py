@@ -15,12 +15,11 @@ from protocol.runs import CONTENDED
 from protocol.source import Source
 from trainer.host.device import Device, processor
 from trainer.kinds import kind_of
-from trainer.measuring.cost import UNLIMITED, Cost
+from trainer.measuring.cost import UNLIMITED, Cost, Pace
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Prepared, Request, Scores
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Answers, BaselineCost, Meter, RunOutcome
-from trainer.measuring.pace import Pace
 from trainer.measuring.timeline import Timeline, in_order
 from trainer.measuring.training import PATIENCE_S, Trained, Training
 from trainer.sandbox.compiled import CompiledCode
@@ -165,7 +164,6 @@ class Runner:
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
     async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
-        """Score what was trained, once."""
         meter, failed = trained.meter, trained.failed
         scores: Scores | None = None
         fault: ArnodeError | None = None

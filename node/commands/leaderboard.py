@@ -70,7 +70,7 @@ def leaderboard(
     from node.settings.config import config_of
     from node.store.standing import choose_board, measured_here
     from protocol.board import RULE
-    from trainer.cards.probing import probe_devices
+    from trainer.cards.cards import probe_devices
 
     filters = _filters(wanted)
     config = config_of(Home.here())
@@ -85,11 +85,11 @@ def leaderboard(
         if key is None:
             _print_no_board(imported, top, color=config.color, as_json=as_json)
             return
-        body = store.records.task(key.task)
-        assert body is not None  # noqa: S101 -- choose_board found it
+        manifest = store.records.manifest(key.task)
+        assert manifest is not None  # noqa: S101 -- choose_board found it
         board = store.boards.get(key)
         here = measured_here(store.boards.own_facts(key))
-    segments = _segments(imported, body.manifest.metric.name)
+    segments = _segments(imported, manifest.metric.name)
     rows = [
         row
         for row in board.rows
@@ -101,7 +101,7 @@ def leaderboard(
     if as_json:
         print_json(
             {
-                "task": {"id": key.task.hex(), "name": body.manifest.name},
+                "task": {"id": key.task.hex(), "name": manifest.name},
                 "class": key.hardware_class,
                 "rule": RULE,
                 "set_digest": board.set_digest.hex(),
@@ -111,7 +111,7 @@ def leaderboard(
             }
         )
         return
-    _print(board, rows, here, marks, body.manifest, key.hardware_class, color=config.color)
+    _print(board, rows, here, marks, manifest, key.hardware_class, color=config.color)
     _print_imported(segments, top, color=config.color)
 
 

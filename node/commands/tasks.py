@@ -102,8 +102,7 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     from node.home.faults import explaining_faults
     from node.settings.config import config_of
     from node.terminal.progress import reporting
-    from trainer import kinds
-    from trainer.kinds import settled_task, text_task
+    from trainer.kinds import kind_of, settled_task, text_task
 
     home = Home.here()
     home.prepare()
@@ -115,7 +114,8 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
         else:
             progress("reading the text", 0.0)
             one = text_task(text, data_dir=home.data)
-        data = kinds.prepare(one, data_dir=home.data, data_url=url, progress=progress)
+        kind = kind_of(one.manifest)
+        data = kind.prepare(one, data_dir=home.data, data_url=url, progress=progress)
         if not first:
             data.load_rest(progress)
         progress("the data is ready", 1.0)

@@ -30,7 +30,7 @@ from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.device import processor
-from trainer.kinds import load_task, prepare
+from trainer.kinds import kind_of, load_task
 from trainer.task_folder.task import Task
 
 MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
@@ -87,7 +87,9 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
         ArnodeError: a node ended, or the story did not come to its end in time.
     """
     task = load_task(TASK, data_dir=root / "data")
-    await asyncio.to_thread(prepare, task, data_dir=root / "data", progress=progress)
+    await asyncio.to_thread(
+        kind_of(task.manifest).prepare, task, data_dir=root / "data", progress=progress
+    )
     for name in ("finder", "checker", "liar"):
         home = Home(root / name)
         home.prepare()
@@ -224,7 +226,7 @@ class _Story:
 
     def _board(self, store: Store) -> Board | None:
         """Return the board of the demo, None before the task is known there."""
-        if store.records.task(self._line.task) is None:
+        if store.records.manifest(self._line.task) is None:
             return None
         return store.boards.get(
             BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)

@@ -18,7 +18,7 @@ from node.loop.research import Research
 from node.processes.child import printable, program_command
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.kinds import has_first, load_task
+from trainer.kinds import kind_of, load_task
 from trainer.task_folder.task import NotPreparedError
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
@@ -29,7 +29,8 @@ _log = logging.getLogger("node")
 def is_awaited(home: Home, wanted: str) -> bool:
     """Say whether a task's data have to come before it can run. Raises what `load_task` does."""
     try:
-        return not has_first(load_task(wanted, data_dir=home.data), data_dir=home.data)
+        task = load_task(wanted, data_dir=home.data)
+        return not kind_of(task.manifest).has_first(task, data_dir=home.data)
     except NotPreparedError:
         return True
 

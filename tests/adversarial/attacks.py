@@ -287,8 +287,8 @@ def _open_files() -> Iterator[str]:
 
 def _validation_text(runner: Runner) -> Iterator[str]:
     """Yield stretches of the text that runs are scored on, in hexadecimal."""
-    token_bytes = runner._stages._data.vocabulary.token_bytes
+    vocabulary = runner._stages._data.vocabulary
     rows = runner._stages.splits.draw(SPLIT).rows
     for row in rows[:: max(1, len(rows) // _NEEDLES)]:
-        text = b"".join(token_bytes[token] or b"" for token in row.tolist())
+        text = vocabulary.decode(row.tolist())
         yield text[:_NEEDLE_BYTES].hex()

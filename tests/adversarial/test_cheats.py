@@ -160,7 +160,7 @@ def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int
     random = np.random.default_rng(1)
     draws = [evaluator.draw_positions(lies, honest, 256, random) for _ in range(trials)]
     passed = [not places[drawn[:, 0], drawn[:, 1]].any() for drawn in draws]
-    text_bytes = float(scored.byte_counts[scored.rows[:, 1:]].sum())
+    text_bytes = float(bench.runner._stages._data.byte_counts[scored.rows[:, 1:]].sum())
     return Fakes(gain_sd=gain / text_bytes / TINY_NOISE_SD, pass_rate=sum(passed) / trials)
 
 

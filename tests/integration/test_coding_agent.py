@@ -41,7 +41,7 @@ from tests.workers import passing_budget
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier, TierName, probe_tier
-from trainer.workshop.limits import Limits
+from trainer.workshop.at_work import Limits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20
@@ -462,7 +462,7 @@ import asyncio, json, sys
 from pathlib import Path
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
-from trainer.workshop.limits import Limits
+from trainer.workshop.at_work import Limits
 from tests.workers import passing_budget
 from trainer.workshop.workshop import Bench, work
 from trainer.workshop.worktree import Given

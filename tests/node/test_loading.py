@@ -14,7 +14,7 @@ from node.running.stand_in import Preparation, is_awaited, preparing
 from node.terminal.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
 from trainer.kinds import settled_task
-from trainer.language_model.data import TaskData, prepare_first
+from trainer.language_model.data import TaskData, prepare
 
 PATIENCE_S = 120.0
 
@@ -33,7 +33,7 @@ def first_of(hub: Hub, folder: Path) -> TaskData:
         data_url=None,
         progress=silent,
     )
-    return prepare_first(task, data_dir=folder / "data", progress=silent, visible=[])
+    return prepare(task, data_dir=folder / "data", progress=silent, visible=[])
 
 
 async def until(holds: Callable[[], bool]) -> None:

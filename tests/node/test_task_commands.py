@@ -14,7 +14,7 @@ from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_unpinned
 from trainer.kinds import load_task
-from trainer.language_model.text import unseen
+from trainer.language_model.text import windows
 from trainer.language_model.text.pin import PINS, write_pin
 from trainer.task_folder.task import NotPreparedError
 
@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh home; what sandboxes show is not searched, which takes seconds."""
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ARNODE_DATA_URL", raising=False)
-    monkeypatch.setattr(unseen, "shared_windows", lambda *_given, **_options: [])
+    monkeypatch.setattr(windows, "shared_windows", lambda *_given, **_options: [])
     return tmp_path / "home"
 
 

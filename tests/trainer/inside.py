@@ -44,7 +44,7 @@ def _settled(code: str, limits: Profile | None) -> Sandbox:
             await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(60):
                 with pytest.raises(SandboxEnded):
-                    await sandbox.receive(b"?", at_most=0)
+                    await sandbox.receive(b"?")
             await sandbox.settled()
             assert sandbox.end is None, sandbox.output_tail()
         finally:
@@ -63,7 +63,7 @@ def ended(code: str, limits: Profile) -> Sandbox:
             await sandbox.send(JOB, program_message(code, "serve"))
             async with asyncio.timeout(30):
                 with pytest.raises(SandboxEnded):
-                    await sandbox.receive(b"?", at_most=0)
+                    await sandbox.receive(b"?")
         finally:
             await sandbox.close()
         return sandbox

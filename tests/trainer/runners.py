@@ -1,9 +1,12 @@
 """Runners of any task, and what they measure."""
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
 from trainer.host.device import Device
-from trainer.language_model.data import TaskData
+from trainer.language_model.data import TaskData, prepare
+from trainer.measuring.kind import Progress
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
@@ -25,6 +28,20 @@ def runner_of(
         audit_key=b"a test's key",
         patience_s=0.0,  # the tests beside this one are a crowd that never goes
     )
+
+
+def prepare_all(
+    task: Task,
+    *,
+    data_dir: Path,
+    progress: Progress,
+    data_url: str | None = None,
+    visible: Sequence[Path] | None = None,
+) -> TaskData:
+    """Return all of a task's data, also what a first run does not need."""
+    data = prepare(task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible)
+    data.load_rest(progress)
+    return data
 
 
 SPLIT = b"the key of a secret split".ljust(32, b".")

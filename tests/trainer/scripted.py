@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from protocol.source import Source
 from trainer.language_model.data import TaskData
-from trainer.measuring import idle, metering
+from trainer.measuring import host_load, metering
 from trainer.measuring.host_load import HostLoad
 from trainer.runner import Runner
 from trainer.sandbox.inside.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
@@ -141,7 +141,7 @@ class ScriptedSandbox:
         elif tag in (CLAIM, LOGITS):
             self._asked.append((tag, payload))
 
-    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
+    async def receive(self, tag: bytes, size: int = 0) -> bytes:
         if tag == SERVING:
             self._spend(self._script.start_s)
             if self._machine.slow_starts:
@@ -261,13 +261,13 @@ ROLES: tuple[Role, ...] = ("train", "serve")
 @contextlib.contextmanager
 def watched(machine: Machine) -> Iterator[None]:
     """Let whatever looks at how busy others are see the scripted machine; minutes pass at once."""
-    share, idle_s, step_s = HostLoad.share, idle.IDLE_S, metering._FIRST_STEP_S
+    share, idle_s, step_s = HostLoad.share, host_load.IDLE_S, metering._FIRST_STEP_S
     HostLoad.share = lambda _load: machine.share  # type: ignore[method-assign]
-    idle.IDLE_S = 0.0  # type: ignore[misc]
+    host_load.IDLE_S = 0.0  # type: ignore[misc]
     metering._FIRST_STEP_S = 0.001
     try:
         yield
     finally:
         HostLoad.share = share  # type: ignore[method-assign]
-        idle.IDLE_S = idle_s  # type: ignore[misc]
+        host_load.IDLE_S = idle_s  # type: ignore[misc]
         metering._FIRST_STEP_S = step_s

@@ -17,7 +17,7 @@ from trainer.cards.load import (
     Usual,
     is_contended,
 )
-from trainer.cards.reading import Reading
+from trainer.cards.nvml import Reading
 
 READING = Reading(
     total_bytes=None, used_bytes=None, held=None, shares=None, busy=None, is_slowed=None,

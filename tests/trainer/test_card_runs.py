@@ -96,8 +96,8 @@ def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch,
     ends: bool,
 ) -> None:
-    monkeypatch.setattr("trainer.measuring.idle.IDLE_S", 1.0)
-    monkeypatch.setattr("trainer.measuring.idle.LOOKED_S", 0.2)
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 1.0)
+    monkeypatch.setattr("trainer.measuring.host_load.LOOKED_S", 0.2)
     waits: list[None] = []
 
     def play() -> None:

@@ -381,16 +381,12 @@ def test_an_agent_is_told_what_the_card_has(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         machine.load.processes[901] = FakeProcess(mib=426)
         await machine.look(watch)
-        memory = watch.memory()
-        assert memory is not None
-        assert memory.limit == "the card has 8.0 GiB, 1.1 GiB of it others'"
+        assert watch.memory_limit() == "the card has 8.0 GiB, 1.1 GiB of it others'"
         machine.load.processes[INSIDE] = FakeProcess(mib=3000, percent=90)
         with watch.ours(ROOT):
             machine.inside = {INSIDE}
             await machine.look(watch)
-        memory = watch.memory()
-        assert memory is not None
-        assert "1.1 GiB of it others'" in memory.limit
+        assert "1.1 GiB of it others'" in (watch.memory_limit() or "")
 
     machine.rested(scenario)
 
@@ -399,7 +395,7 @@ def test_a_card_that_does_not_tell_of_its_memory_has_no_limit_to_tell(machine: M
     machine.driver.without("Memory")
 
     async def scenario(watch: CardWatch) -> None:
-        assert watch.memory() is None
+        assert watch.memory_limit() is None
 
     machine.rested(scenario)
 

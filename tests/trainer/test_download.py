@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from protocol.errors import ArnodeError
 from trainer.language_model.text import download as module
-from trainer.language_model.text.download import ATTEMPTS, Transfer, download
+from trainer.language_model.text.download import ATTEMPTS, download
 
 CONTENT = os.urandom(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).digest()
@@ -88,7 +89,7 @@ def served(server: Server, ask: Callable[[str], Awaitable[Any]]) -> Any:
 
 
 def fetched(server: Server, target: Path, **options: Any) -> bytes:
-    given = {"sha256": SHA256, "watch": lambda _transfer: None, "pause_s": 0.001, **options}
+    given = {"sha256": SHA256, "progress": lambda _what, _share: None, "pause_s": 0.001, **options}
     found: bytes = served(server, lambda url: download(url, target, **given))
     return found
 
@@ -211,7 +212,7 @@ def test_nobody_listening_ends_after_some_attempts(target: Path) -> None:
                 "http://127.0.0.1:9/one.parquet",
                 target,
                 sha256=SHA256,
-                watch=lambda _transfer: None,
+                progress=lambda _what, _share: None,
                 pause_s=0.001,
             )
         )
@@ -222,7 +223,7 @@ def test_a_folder_serves_as_well(tmp_path: Path, target: Path) -> None:
     kept.write_bytes(CONTENT)
 
     def copy(path: Path) -> bytes:
-        return asyncio.run(download(str(path), target, sha256=SHA256, watch=print))
+        return asyncio.run(download(str(path), target, sha256=SHA256, progress=print))
 
     assert copy(kept) == SHA256
     target.unlink()
@@ -255,16 +256,35 @@ def test_progress_tells_bytes_and_the_time_that_is_left(
 ) -> None:
     monkeypatch.setattr(module, "_CHUNK_BYTES", 100_000)
     seconds = iter(range(10_000))
-    heard: list[Transfer] = []
-    fetched(server, target, watch=heard.append, clock=lambda: float(next(seconds)))
-    assert heard[0].remaining_s is None
-    assert [one.done_bytes for one in heard] == sorted(one.done_bytes for one in heard)
-    assert heard[-1].done_bytes == heard[-1].total_bytes == len(CONTENT)
-    assert heard[-1].remaining_s == 0
-    middle = heard[len(heard) // 2]
-    assert middle.remaining_s is not None
-    assert 0 < middle.remaining_s < 60
-    assert str(heard[-1]) == "one.parquet: 3 of 3 MB, 0 s left"
-    slow = Transfer(name="two", done_bytes=5_000_000, total_bytes=10**8, remaining_s=200)
-    assert str(slow) == "two: 5 of 100 MB, 3 min 20 s left"
-    assert str(Transfer(name="x", done_bytes=0, total_bytes=None, remaining_s=None)) == "x: 0 MB"
+    heard: list[tuple[str, float]] = []
+
+    def hear(what: str, share: float) -> None:
+        heard.append((what, share))
+
+    fetched(server, target, progress=hear, clock=lambda: float(next(seconds)))
+    assert "left" not in heard[0][0]
+    shares = [share for _, share in heard]
+    assert shares == sorted(shares)
+    assert heard[-1] == ("one.parquet: 3 of 3 MB, 0 s left", 1.0)
+    middle = re.fullmatch(r"one\.parquet: \d of 3 MB, (\d+) s left", heard[len(heard) // 2][0])
+    assert middle is not None
+    assert 0 < int(middle[1]) < 60
+
+
+def test_progress_tells_minutes_and_nothing_that_nobody_knows() -> None:
+    heard: list[tuple[str, float]] = []
+    seconds = iter([0.0, 10.0, 0.0])
+
+    def pace(name: str, total: int | None) -> module._Pace:
+        begun = module._Pace(name, lambda *said: heard.append(said), lambda: next(seconds))
+        begun.begin(total)
+        return begun
+
+    slow = pace("two", 10**8)
+    slow.at(0)
+    slow.at(4_761_905)
+    pace("x", None).at(0)
+    assert heard[1:] == [
+        ("two: 5 of 100 MB, 3 min 20 s left", pytest.approx(0.0476, abs=1e-4)),
+        ("x: 0 MB", 0.0),
+    ]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from protocol.source import Source
-from tests.trainer.runners import SPLIT, runner_of
+from tests.trainer.runners import SPLIT, prepare_all, runner_of
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
@@ -163,7 +163,7 @@ def shape_task(request: pytest.FixtureRequest, tmp_path: Path, data_dir: Path) -
 def test_a_script_of_the_family_is_measured_and_audited_unmodified(
     shape_task: Task, printed: str, data_dir: Path
 ) -> None:
-    data = prepare(shape_task, data_dir=data_dir, progress=lambda _what, _share: None)
+    data = prepare_all(shape_task, data_dir=data_dir, progress=lambda _what, _share: None)
 
     async def measure() -> RunOutcome:
         runner = runner_of(shape_task, data)

@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from trainer.measuring.idle import IDLE_S, LOOKED_S, Idle
+from trainer.measuring.host_load import IDLE_S, LOOKED_S, Idle
 
 TICKS_S = 0.5  # processors' time is told in ticks of 10 ms: a look takes many
 

@@ -11,6 +11,7 @@ from trainer import kinds
 from trainer.kinds import KINDS, kind_of
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
+from trainer.measuring.cost import Cost
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Kind, NotThereYet, Request, Scores
 from trainer.measuring.metering import RunFailed
@@ -33,7 +34,7 @@ class Lengths:
         self.asked.append("run")
         if self.asked == ["run", "score", "completed", "run"]:
             raise NotThereYet
-        meter.train_s = 1.0
+        meter.cost = Cost(train_s=1.0)
         return request.source["train.py"]
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:

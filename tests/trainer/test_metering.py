@@ -5,6 +5,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Literal, cast
 
@@ -86,6 +87,15 @@ def test_just_below_the_ceiling_is_no_failure() -> None:
             await asyncio.sleep(0)
 
     asyncio.run(block())
+
+
+def test_a_time_out_of_somebody_else_is_no_ceiling_that_was_met() -> None:
+    async def block() -> None:
+        async with metered_limit(as_sandbox(Clocked(0.0)), 1.0, "training"):
+            raise TimeoutError("a disk that does not answer")
+
+    with pytest.raises(TimeoutError, match="a disk"):
+        asyncio.run(block())
 
 
 def test_overtime_is_asked_for_once_and_ends(with_overtime: Callable[..., None]) -> None:
@@ -216,6 +226,18 @@ def test_each_end_has_its_status(
     with pytest.raises(RunFailed) as failed:
         asyncio.run(block())
     assert (failed.value.status, failed.value.reason) == (status, reason)
+
+
+def test_who_ends_in_silence_before_it_is_scored_is_not_told_of_weights_to_export() -> None:
+    async def block() -> None:
+        clocked = Clocked(0.0)
+        clocked.profile = replace(clocked.profile, role="serve")
+        async with stage(as_sandbox(clocked), "scoring"):
+            raise SandboxEnded
+
+    with pytest.raises(RunFailed) as failed:
+        asyncio.run(block())
+    assert failed.value.reason == "in scoring: ended before its model had answered any tokens"
 
 
 def test_a_forged_frame_is_a_rejection() -> None:

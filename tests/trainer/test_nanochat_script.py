@@ -19,9 +19,8 @@ from protocol.hygiene import check_for_task
 from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
-from tests.trainer.runners import measured
+from tests.trainer.runners import measured, prepare_all
 from trainer.kinds import load_task
-from trainer.language_model.data import prepare
 from trainer.language_model.text.pin import write_pin
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.findings import load_catalogue
@@ -76,7 +75,7 @@ def task(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def outcomes(task: Task, data_dir: Path) -> list[RunOutcome]:
-    data = prepare(task, data_dir=data_dir, progress=lambda _what, _share: None)
+    data = prepare_all(task, data_dir=data_dir, progress=lambda _what, _share: None)
     return measured(task, data, 1, 2)
 
 

@@ -144,10 +144,10 @@ time.sleep(60)
         try:
             sandbox.fill_compiled(code, b"tree")
             await sandbox.send(JOB, program_message(program, "train"))
-            await sandbox.receive(NEED_DATA, at_most=0)
+            await sandbox.receive(NEED_DATA)
             sandbox.keep_compiled(code, b"tree")
             await sandbox.send(DATA)
-            await sandbox.receive(NEED_DATA, at_most=0)
+            await sandbox.receive(NEED_DATA)
             sandbox.keep_compiled(code, b"tree")
         finally:
             await sandbox.close()

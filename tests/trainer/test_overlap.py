@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.trainer.counting import counted
 from tests.trainer.runners import runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.timeline import Part, Stage, counted
+from trainer.measuring.timeline import Part, Stage
 from trainer.task_folder.task import Task
 
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.measuring.cost import Cost
-from trainer.measuring.pace import Pace
+from trainer.measuring.cost import Cost, Pace
 
 COST = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 

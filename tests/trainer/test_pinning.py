@@ -16,8 +16,9 @@ import pytest
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
+from tests.trainer.runners import prepare_all
 from trainer.kinds import load_task, settled_task
-from trainer.language_model.data import prepare, prepare_first
+from trainer.language_model.data import prepare
 from trainer.language_model.text import announced as announced_module
 from trainer.language_model.text import download, pinning
 from trainer.task_folder.task import NotPreparedError, Task
@@ -81,7 +82,7 @@ def test_told_hashes_spare_a_task_all_but_its_first_training_shard(
         hub.asked.clear()
         assert pinned(unpinned(hub.url), tmp_path / "data").id == task.id
         assert hub.asked == []
-        prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        prepare_all(task, data_dir=tmp_path / "data", progress=silent, visible=[])
     assert sorted(hub.asked) == [f"GET {name}" for name in NAMES[1:]]
 
 
@@ -90,7 +91,7 @@ def test_a_server_that_tells_nothing_is_asked_once_for_each(
 ) -> None:
     with served(shards, announces=False) as hub:
         task = pinned(unpinned(hub.url), tmp_path / "data")
-        prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        prepare_all(task, data_dir=tmp_path / "data", progress=silent, visible=[])
     assert sorted(word for word in hub.asked if word.startswith("GET")) == [
         f"GET {name}" for name in NAMES
     ]
@@ -195,7 +196,7 @@ def test_a_shard_that_changes_after_it_was_told_is_refused_when_it_comes(
         task = pinned(unpinned(hub.url), tmp_path / "data")
         content = (copied / NAMES[1]).read_bytes()
         (copied / NAMES[1]).write_bytes(content[:-1])
-        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        data = prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
         with pytest.raises(ArnodeError, match=r"shard_1\.parquet is not the file"):
             data.load_rest(silent)
         (copied / NAMES[1]).write_bytes(content)

@@ -251,7 +251,7 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
 def test_a_machine_that_is_never_quiet_ends_the_wait(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.measuring.idle.IDLE_S", 60.0)
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0)
 
     async def work(runner: Runner) -> RunOutcome:
         runner._training._patience_s = 0.0

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tests.trainer.runners import SPLIT
-from trainer.language_model.coarse import grain_nano
 from trainer.language_model.data import TaskData
-from trainer.language_model.secret_splits import Claimed, SecretSplits
+from trainer.language_model.secret_splits import Claimed, SecretSplits, grain_nano
 from trainer.task_folder.task import Task
 
 OTHER = b"another key".ljust(32, b".")

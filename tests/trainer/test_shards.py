@@ -16,9 +16,9 @@ import pytest
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
-from tests.trainer.runners import measured
+from tests.trainer.runners import measured, prepare_all
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, has_first, prepare, prepare_first
+from trainer.language_model.data import TaskData, has_first, prepare
 from trainer.language_model.text import download
 from trainer.task_folder.task import Task
 
@@ -61,7 +61,7 @@ def made(shards: Path, tmp_path: Path) -> Made:
 
 
 def prepared(task: Task, data_dir: Path, **options: str) -> TaskData:
-    return prepare(
+    return prepare_all(
         task, data_dir=data_dir, progress=silent, visible=[], data_url=options.get("url")
     )
 
@@ -76,7 +76,7 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     heard: list[tuple[str, float]] = []
     with served(shards, announces=False) as server:
         task = made(server.url)
-        data = prepare(
+        data = prepare_all(
             task,
             data_dir=tmp_path / "data",
             progress=lambda *told: heard.append(told),
@@ -110,7 +110,7 @@ def test_a_first_run_needs_one_training_shard_and_the_rest_comes_part_by_part(
     with served(shards) as server:
         server.missing.add("shard_1.parquet")
         task = made(server.url, budget="seconds = 2")
-        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        data = prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
         assert has_first(task, data_dir=tmp_path / "data")
         assert not has_first(task, data_dir=tmp_path / "elsewhere")
         (first,) = data.training_parts
@@ -142,10 +142,10 @@ def test_a_budget_of_tokens_needs_all_shards_first(
         server.missing.add("shard_1.parquet")
         task = made(server.url)
         with pytest.raises(ArnodeError, match=r"shard_1\.parquet: the server answers 404"):
-            prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+            prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
         assert not has_first(task, data_dir=tmp_path / "data")
         server.missing.clear()
-        data = prepare_first(task, data_dir=tmp_path / "data", progress=silent, visible=[])
+        data = prepare(task, data_dir=tmp_path / "data", progress=silent, visible=[])
     assert has_first(task, data_dir=tmp_path / "data")
     assert data.is_complete
     assert len(data.training_parts) == 2
@@ -180,7 +180,7 @@ def test_who_gives_up_ends_a_download_that_stands_still(
     with socket.create_server(("127.0.0.1", 0)) as silent_server:
         url = f"http://127.0.0.1:{silent_server.getsockname()[1]}"
         with pytest.raises(InterruptedError):
-            prepare(made(url), data_dir=tmp_path / "data", progress=give_up, visible=[])
+            prepare_all(made(url), data_dir=tmp_path / "data", progress=give_up, visible=[])
 
 
 def test_a_folder_or_another_server_takes_the_place_of_the_tasks_own(

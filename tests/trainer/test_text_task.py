@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from node.terminal.progress import silent
 from protocol.errors import SafetyError, UsageError
+from tests.trainer.runners import prepare_all
 from trainer.kinds import load_task, text_task
-from trainer.language_model.data import prepare
 from trainer.language_model.text.windows import shared_windows
 from trainer.language_model.text_task import task_name
 from trainer.task_folder.task import Task
@@ -93,18 +93,18 @@ def test_random_letters_give_a_task_too(tmp_path: Path) -> None:
     path = tmp_path / "noise.txt"
     path.write_text("".join(random.Random(1).choices("abcdefgh \n", k=450_000)))
     task = text_task(path, data_dir=tmp_path)
-    data = prepare(task, data_dir=tmp_path, progress=silent, visible=[])
+    data = prepare_all(task, data_dir=tmp_path, progress=silent, visible=[])
     assert data.floor_nano is None
     assert len(data.training_tokens(1, task.manifest.budget.amount + 1)) == 153_601
 
 
 def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Path) -> None:
     task = text_task(diary, data_dir=tmp_path)
-    hidden = prepare(task, data_dir=tmp_path, progress=silent, visible=[])
+    hidden = prepare_all(task, data_dir=tmp_path, progress=silent, visible=[])
     passage = _bytes_of(hidden.public_rows[7], task)
     visible = tmp_path / "docs.md"
     visible.write_bytes(b"Intro. " + passage)
-    shown = prepare(task, data_dir=tmp_path, progress=silent, visible=[visible])
+    shown = prepare_all(task, data_dir=tmp_path, progress=silent, visible=[visible])
     scored = {row.tobytes() for row in shown.public_rows}
     assert hidden.public_rows[7].tobytes() not in scored
     assert hidden.public_rows[20].tobytes() in scored
@@ -114,7 +114,7 @@ def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Pa
 
 
 def _bytes_of(row: NDArray[np.uint16], task: Task) -> bytes:
-    return b"".join(task.recipe.vocabulary.token_bytes[token] or b"" for token in row)
+    return task.recipe.vocabulary.decode(row)
 
 
 def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) -> None:
@@ -122,4 +122,4 @@ def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) ->
     copy = tmp_path / "docs.md"
     copy.write_bytes(b"Intro. " + diary.read_bytes())
     with pytest.raises(SafetyError, match="lies in files that every sandbox can read"):
-        prepare(task, data_dir=tmp_path, progress=silent, visible=[copy])
+        prepare_all(task, data_dir=tmp_path, progress=silent, visible=[copy])

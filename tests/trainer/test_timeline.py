@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.measuring.timeline import Counted, Stage, Timeline, counted
+from tests.trainer.counting import Counted, counted
+from trainer.measuring.timeline import Stage, Timeline
 from trainer.sandbox.profile import Start
 
 

@@ -22,7 +22,7 @@ def files() -> list[Path]:
 
 
 def texts_of(data: TaskData) -> dict[str, bytes]:
-    spelled = [token or b"\n" for token in data.vocabulary.token_bytes]
+    spelled = [*data.vocabulary.ranks, b"\n"]
     secret = data.secret_rows(b"a key")
     tokens = {
         "public": data.public_rows.ravel(),

@@ -16,10 +16,11 @@ from statistics import median
 
 import numpy as np
 
+from tests.trainer.counting import counted
+from tests.trainer.runners import prepare_all
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.timeline import counted
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
@@ -33,7 +34,7 @@ def run_pipeline(_: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         task = load_task("tiny", data_dir=root)
-        data = prepare(task, data_dir=root, progress=lambda _what, _share: None)
+        data = prepare_all(task, data_dir=root, progress=lambda _what, _share: None)
         return asyncio.run(_measure(task, data, root))
 
 

@@ -19,10 +19,10 @@ from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run, Status
 from protocol.statistics import NoiseEstimate
+from tests.trainer.runners import prepare_all
 from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
 from tools.paths import TASKS
 from trainer.kinds import load_task
-from trainer.language_model.data import prepare
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
@@ -44,7 +44,7 @@ def run_repeats(_: Path) -> dict[str, object]:
     """Return the figures."""
     with tempfile.TemporaryDirectory() as folder:
         task = load_task(TASKS / "short", data_dir=Path(folder))
-        data = prepare(task, data_dir=Path(folder), progress=lambda _what, _share: None)
+        data = prepare_all(task, data_dir=Path(folder), progress=lambda _what, _share: None)
         machine = Machine(random=random.Random(7))
         with watched(machine):
             runner = scripted_runner(task, data, machine)

@@ -24,7 +24,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> Vocabulary:
         pieces.update(split.findall(text))
     # One that occurs once brings no pair forward that others do not.
     counts = {piece.encode(): count for piece, count in pieces.items() if count > 1}
-    return Vocabulary.of_ranks(_Merges(counts).up_to(size - 1))
+    return Vocabulary(tuple(_Merges(counts).up_to(size - 1)))
 
 
 class _Merges:

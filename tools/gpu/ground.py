@@ -21,7 +21,7 @@ from tools.gpu.progress import say
 from tools.gpu.text import Texts, candidates, gather, places
 from tools.paths import ROOT
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, byte_counts_of, rows_of
+from trainer.language_model.data import TaskData, rows_of
 from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
 from trainer.task_folder.task import Task
@@ -143,8 +143,6 @@ def _data(vocabulary: Vocabulary, tokens: dict[str, Tokens], context: int, rows:
     return TaskData(
         vocabulary=vocabulary,
         public_rows=rows_of(tokens["public"], context, rows),
-        byte_counts=byte_counts_of(vocabulary),
-        floor_nano=None,
         secret_rows=lambda _key: secret,
         training_parts=(tokens["training"],),
     )

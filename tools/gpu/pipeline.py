@@ -16,11 +16,12 @@ import numpy as np
 
 from protocol.errors import ArnodeError
 from protocol.source import Source
+from tests.trainer.counting import counted
 from tools.gpu.measuring import Figures, Report, Session, figures_of, rates_of, seconds_in
 from tools.gpu.progress import told
 from tools.gpu.sources import ours, replaced, shape_of_ours, with_constants
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.timeline import Stage, counted
+from trainer.measuring.timeline import Stage
 
 _PLAIN: Final = Path(__file__).parent / "plain.py"
 _PLAIN_TIMEOUT_S: Final = 300

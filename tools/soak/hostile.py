@@ -32,10 +32,10 @@ from tests.adversarial.cheat import Cheat, leaking, remembering, worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
 from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
-from tests.trainer.runners import SPLIT
+from tests.trainer.runners import SPLIT, prepare_all
 from tools.paths import ROOT, TASKS
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.task import Task
 
@@ -202,7 +202,7 @@ def _honest(bench: Bench, is_wanted: Wanted) -> Iterator[Row]:
 
 def _task(name: str, home: Path) -> tuple[Task, TaskData]:
     task = load_task(name, data_dir=home)
-    return task, prepare(task, data_dir=home, progress=lambda _what, _share: None)
+    return task, prepare_all(task, data_dir=home, progress=lambda _what, _share: None)
 
 
 def _folder(path: Path) -> Path:

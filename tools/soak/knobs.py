@@ -25,11 +25,12 @@ from protocol.errors import ArnodeError
 from protocol.runs import MAX_SEED
 from protocol.source import Source
 from protocol.units import NANO
+from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
 from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
 from tools.soak.warm import forked_runs
 from trainer.kinds import load_task
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
@@ -154,7 +155,7 @@ async def open_bench(folder: Path) -> AsyncIterator[Bench]:
     """A bench whose notes are in a folder. Raises ArnodeError where walls change a metric."""
     kept = folder.parent / "kept"
     task = load_task(TASK, data_dir=kept / "data")
-    data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
+    data = prepare_all(task, data_dir=kept / "data", progress=lambda _what, _share: None)
     async with _runner(task, data) as walled:
         behind_walls = await walled.calibrate(0, split=_SPLIT)
     with forked_runs():

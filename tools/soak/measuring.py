@@ -10,8 +10,9 @@ from statistics import fmean, stdev
 
 from protocol.source import Source
 from protocol.units import NANO
+from tests.trainer.runners import prepare_all
 from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds, itself
-from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.data import TaskData
 from trainer.task_folder.task import Task
 
 # Every home of these proofs draws its secret splits with this one, so that they share their runs.
@@ -56,7 +57,7 @@ def runner_of(
 @asynccontextmanager
 async def open_runner(task: Task, kept: Path) -> AsyncIterator[CachedRunner]:
     """A runner for measuring what is planted."""
-    data = prepare(task, data_dir=kept / "data", progress=lambda _what, _share: None)
+    data = prepare_all(task, data_dir=kept / "data", progress=lambda _what, _share: None)
     runner = runner_of(task, data, kept, seeds=PooledSeeds("measuring"))
     try:
         yield runner

@@ -12,10 +12,11 @@ from unittest import mock
 
 from agent.silent import Silent
 from node.home.home import Home
+from node.line import session
 from node.line.session import Session, Subject
+from node.loop import devices
 from node.loop.agenda import Goal
-from node.running import assembly, books
-from node.running import node as core
+from node.running import books
 from node.running.books import Books
 from node.running.node import Node, open_node
 from node.settings.config import Config
@@ -28,10 +29,10 @@ from protocol.runs import MAX_SEED
 from protocol.source import Source
 from tests.integration.claims import claimed_patch
 from tests.protocol.worlds import attest, confirm
+from tests.trainer.runners import prepare_all
 from tools.soak.cached import PooledSeeds, itself
 from tools.soak.measuring import SPLIT, runner_of
 from trainer.host.device import processor
-from trainer.language_model.data import prepare
 from trainer.task_folder.task import Task
 
 CLAIMED_PAIRS = 4
@@ -61,7 +62,7 @@ async def open_stage(
     keep_journal = Books.keep_journal  # it hears of every record
 
     def open_session(_home: Home, task: Task, progress: Progress, **_settings: object) -> Session:
-        data = prepare(task, data_dir=kept / "data", progress=progress)
+        data = prepare_all(task, data_dir=kept / "data", progress=progress)
         runner = runner_of(task, data, kept, seeds=seeds, program_of=program_of)
         subject = Subject.on(processor(), task.manifest, task.source)
         return Session(task=task, subject=subject, data=data, runner=runner, secret=SPLIT)
@@ -71,9 +72,9 @@ async def open_stage(
         on_record()
 
     with (
-        mock.patch.object(core, "open_session", open_session),
+        mock.patch.object(session, "open_session", open_session),
         mock.patch.object(books, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
-        mock.patch.object(assembly, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(devices, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
         mock.patch.object(Books, "keep_journal", recorded),
         home.lock(),
     ):

@@ -1,4 +1,4 @@
-"""NVIDIA cards as the driver tells of them: names, memory, slices, and what shifts timings.
+"""NVIDIA cards as the driver tells of them, and which devices of a machine a task is measured on.
 
 Every call may be unsupported (slices, laptops, virtual cards, WSL2) and then its answer is missing,
 never an error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards go by UUID. Source: NVML's
@@ -8,19 +8,21 @@ reference, by way of `nvidia-ml-py`.
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pynvml
 
+from protocol.errors import ConfigurationError
 from protocol.hardware import HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
-from trainer.cards.nvml import told
-from trainer.host.device import Device, software
+from trainer.cards.nvml import initialised, told
+from trainer.host.device import Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
+_PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,6 @@ class Card:
 
     @property
     def hardware_class(self) -> HardwareClass:
-        """The class of one of them."""
         return cuda_class(
             self.name,
             self.memory_bytes,
@@ -83,17 +84,47 @@ def idle_cards(manifest: TaskManifest) -> str:
 def probe_cards() -> Cards:
     """Ask the driver for its cards. Without a driver there are none, and that is no fault."""
     try:
-        pynvml.nvmlInit()
+        with initialised():
+            try:
+                return Cards(cards=tuple(_devices()))
+            except pynvml.NVMLError as error:  # as when a card has fallen off the bus
+                return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
     except pynvml.NVMLError_LibraryNotFound:
         return Cards()
     except pynvml.NVMLError as error:
         return Cards(fault=f"NVIDIA's driver does not answer: {error}")
-    try:
-        return Cards(cards=tuple(_devices()))
-    except pynvml.NVMLError as error:  # as when a card has fallen off the bus
-        return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
-    finally:
-        pynvml.nvmlShutdown()
+
+
+def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
+    """Return the devices that a task's runs are measured on here, all of one class.
+
+    Tokens are counted on the processor, seconds on cards where there are some: those that `gpus`
+    names by number, UUID or class, else all of the first one's class. Raises ConfigurationError if
+    there are no such cards, or of several classes.
+    """
+    if manifest.budget.unit == "tokens":
+        return (processor(),)
+    found = probe_cards()
+    devices = [card.device for card in found.cards]
+    if not gpus:
+        return tuple(one for one in devices if one.slug == devices[0].slug) or (processor(),)
+    chosen: dict[str | None, Device] = {}
+    for wanted in gpus:
+        named = [d for n, d in enumerate(devices) if wanted in (str(n), d.cuda, d.slug)]
+        if not named:
+            known = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
+            raise ConfigurationError(
+                f"there is no NVIDIA card {wanted!r} here",
+                known or found.fault or "`arnode doctor` shows what is found",
+            )
+        chosen |= {one.cuda: one for one in named}
+    classes = sorted({one.slug for one in chosen.values()})
+    if len(classes) > 1:
+        raise ConfigurationError(
+            f"cards of several classes: {', '.join(classes)}",
+            "start a node for each class, each with an ARNODE_HOME of its own",
+        )
+    return tuple(chosen.values())
 
 
 def _devices() -> Iterator[Card]:
@@ -150,7 +181,8 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
     return Card(
         uuid=uuid,
         name=name,
-        memory_bytes=_shared_bytes() if memory is None else memory.total,
+        # A card that tells of no memory of its own, as GB10, uses the machine's.
+        memory_bytes=_PHYSICAL_BYTES if memory is None else memory.total,
         compute_capability=(0, 0) if capability is None else tuple(capability),
         minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
@@ -160,11 +192,6 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
 def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:
     found = told(call, *arguments)
     return found.decode(errors="replace") if isinstance(found, bytes) else found
-
-
-def _shared_bytes() -> int:
-    """Return the machine's memory: a card that tells of none of its own, as GB10, uses that."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _watts(milliwatts: int | None) -> int | None:

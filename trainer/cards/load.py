@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from protocol.runs import CONTENDED, THROTTLED
-from trainer.cards.reading import Reading
+from trainer.cards.nvml import Reading
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -162,11 +162,9 @@ class Rest:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was seen at all."""
         return bool(self._kept)
 
     def take(self, sample: Sample) -> None:
-        """Learn from a sample."""
         if sample.state != "quiet":
             self._group.clear()
             return

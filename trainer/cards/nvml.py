@@ -1,13 +1,17 @@
-"""NVIDIA's driver at its edge: calls that it may not support, and the ends that a card can come to.
+"""NVIDIA's driver at its edge: what a card does at one moment, and the ends that it can come to.
 
-A call without an answer is None, never an error. A card that is gone is `CardLost`: whatever ran on
-it then says nothing of the code that ran. Source: NVML's reference, by way of `nvidia-ml-py`.
+What the driver has no answer to is None, never an error; a slice's clocks and slowdowns are those
+of its card. A card that is gone is `CardLost`: whatever ran on it then says nothing of the code
+that ran. Source: NVML's reference, by way of `nvidia-ml-py`.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from statistics import fmean
+from typing import Any, Final, TypeVar
 
 import pynvml
 
@@ -45,7 +49,16 @@ _ENDS: Final = {
     ),
 }
 # Also an answer for "not here" from single calls: it means an end only from one that worked before.
-AMBIGUOUS: Final = pynvml.NVML_ERROR_UNKNOWN
+_AMBIGUOUS: Final = pynvml.NVML_ERROR_UNKNOWN
+_PERCENT: Final = 100
+_NOBODY = (pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_NOT_FOUND)  # nobody used the card since
+# Slowed down from outside the card's own budget of power, which every busy card sits at.
+_SLOWED: Final = (
+    pynvml.nvmlClocksThrottleReasonHwSlowdown
+    | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+    | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
+    | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
+)
 
 
 class CardLost(ConfigurationError):  # noqa: N818 -- what befell a card, not a run
@@ -84,10 +97,10 @@ def told(call: Callable[..., T], *arguments: object) -> T | None:
 
 def is_end(error: pynvml.NVMLError) -> bool:
     """Whether an answer means that the card or its driver is gone, whichever call it is to."""
-    return error.value in _ENDS and error.value != AMBIGUOUS
+    return error.value in _ENDS and error.value != _AMBIGUOUS
 
 
-@contextlib.contextmanager
+@contextmanager
 def initialised() -> Iterator[None]:
     """Have the driver's library open. Raises pynvml.NVMLError."""
     pynvml.nvmlInit()
@@ -104,3 +117,129 @@ def is_library_replaced(maps: Path = Path("/proc/self/maps")) -> bool:
     """
     lines = maps.read_text(errors="replace").splitlines()
     return any("/libnvidia-ml.so" in line and line.endswith(" (deleted)") for line in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at a card.
+
+    `held`: bytes by process (None: not told how many); `shares`: of the card's time, by process
+    that used any of it since the last look; `busy`: the share in which anybody did.
+    """
+
+    total_bytes: int | None
+    used_bytes: int | None
+    held: Mapping[int, int | None] | None
+    shares: Mapping[int, float] | None
+    busy: float | None
+    is_slowed: bool | None
+    sm_mhz: int | None
+
+
+class CardReader:
+    """Asks for one card by its UUID. Calls block; only one may be under way at a time.
+
+    Every method raises CardLost when the card or its driver is gone.
+    """
+
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+        self._is_slice = uuid.startswith("MIG-")
+        self._stack = ExitStack()
+        self._handle: Any = None
+        self._card: Any = None
+        self._seen_us = 0
+        self._tells_memory = False
+
+    def open(self) -> None:
+        with ExitStack() as stack:
+            try:
+                pynvml.nvmlInit()
+                # No generator's `finally`: the collector would run it while the driver hangs.
+                stack.callback(told, pynvml.nvmlShutdown)
+                self._handle = self._card = pynvml.nvmlDeviceGetHandleByUUID(self.uuid)
+            except pynvml.NVMLError as error:
+                raise CardLost.by(error, self.uuid) from error
+            if self._is_slice:
+                whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle
+                self._card = self._told(whole, self._handle)
+            self._shares()  # what was before is not of this watch
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def read(self) -> Reading:
+        before = self._memory()
+        held = self._held()
+        after = self._memory() or before
+        rates = self._told(pynvml.nvmlDeviceGetUtilizationRates, self._handle)
+        return Reading(
+            total_bytes=None if after is None else after.total,
+            # The smaller one: what somebody frees or takes between these calls is then nobody's.
+            used_bytes=None if before is None or after is None else min(before.used, after.used),
+            held=held,
+            shares=self._shares(),
+            busy=None if rates is None else rates.gpu / _PERCENT,
+            is_slowed=self._is_slowed(),
+            sm_mhz=self._of_card(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM),
+        )
+
+    def _memory(self) -> Any:
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
+        except pynvml.NVMLError as error:
+            # This call is the pulse: an "unknown error" where it had answered before is an end.
+            if is_end(error) or (self._tells_memory and error.value == _AMBIGUOUS):
+                raise CardLost.by(error, self.uuid) from error
+            return None
+        self._tells_memory = True
+        return memory
+
+    def _held(self) -> dict[int, int | None] | None:
+        kinds = (
+            pynvml.nvmlDeviceGetComputeRunningProcesses,
+            pynvml.nvmlDeviceGetGraphicsRunningProcesses,
+        )
+        lists = [found for kind in kinds if (found := self._told(kind, self._handle)) is not None]
+        if not lists:
+            return None
+        return {process.pid: process.usedGpuMemory for found in lists for process in found}
+
+    def _shares(self) -> dict[int, float] | None:
+        try:
+            found = pynvml.nvmlDeviceGetProcessUtilization(self._handle, self._seen_us)
+        except pynvml.NVMLError as error:
+            if is_end(error):
+                raise CardLost.by(error, self.uuid) from error
+            return {} if error.value in _NOBODY else None
+        new = [one for one in found if one.timeStamp > self._seen_us]
+        self._seen_us = max((one.timeStamp for one in new), default=self._seen_us)
+        percents: dict[int, list[int]] = defaultdict(list)
+        for one in new:
+            if one.smUtil <= _PERCENT:  # some drivers fill in more than there can be
+                percents[one.pid].append(one.smUtil)
+        return {pid: fmean(values) / _PERCENT for pid, values in percents.items()}
+
+    def _is_slowed(self) -> bool | None:
+        # The newer name of one call; drivers before 535 know the older one only.
+        for call in (
+            pynvml.nvmlDeviceGetCurrentClocksEventReasons,
+            pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
+        ):
+            reasons = self._of_card(call)
+            if reasons is not None:
+                return bool(reasons & _SLOWED)
+        return None
+
+    def _of_card(self, call: Callable[..., T], *arguments: object) -> T | None:
+        return None if self._card is None else self._told(call, self._card, *arguments)
+
+    def _told(self, call: Callable[..., T], *arguments: object) -> T | None:
+        """Return what the driver answers, None where it has no answer but is there."""
+        try:
+            return call(*arguments)
+        except pynvml.NVMLError as error:
+            if is_end(error):
+                raise CardLost.by(error, self.uuid) from error
+            return None

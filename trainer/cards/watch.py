@@ -12,13 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from trainer.cards.load import CardReport, Rest, Sample, Separation, State, is_contended, report
-from trainer.cards.memory import CardMemory
-from trainer.cards.nvml import CardLost, is_library_replaced
-from trainer.cards.reading import CardReader, Reading
+from trainer.cards.nvml import CardLost, CardReader, Reading, is_library_replaced
 from trainer.host.processes import family_of
 
 T = TypeVar("T")
@@ -27,6 +26,7 @@ EVERY_S: Final = 1.0
 HUNG_S: Final = 30.0  # a driver that recovers a card from a fault keeps its callers for seconds
 _REMEMBERED: Final = 600  # looks, for `is_used_by_others`
 LEAVING_S: Final = 3.0  # how long a sandbox that ended may stay in the driver's figures
+_GIB: Final = 1 << 30
 
 
 @dataclass(slots=True, eq=False)
@@ -43,28 +43,11 @@ class Window:
 
     def __init__(self, rest: Rest) -> None:
         self.samples: list[Sample] = []
-        self.is_cancelled = False
         self._rest = rest
-        self._block: asyncio.Task[object] | None = None
 
     @property
     def report(self) -> CardReport:
-        """What they come to."""
         return report(self.samples, self._rest.usual)
-
-    def cancel(self) -> None:
-        """Cancel the block that it is around, if that has not ended."""
-        if self._block is not None:
-            self.is_cancelled = True
-            self._block.cancel()
-
-    def begin(self, block: "asyncio.Task[object]") -> None:
-        """Note that the block begins, and whose it is."""
-        self._block = block
-
-    def end(self) -> None:
-        """Note that the block has ended."""
-        self._block = None
 
 
 class CardWatch:
@@ -89,6 +72,7 @@ class CardWatch:
         self._separation, self._rest = Separation(), Rest()
         self._own: set[_Own] = set()
         self._windows: set[Window] = set()
+        self._blocks: set[asyncio.Timeout] = set()  # what ends when the card is lost
         self._since: deque[Sample] = deque(maxlen=_REMEMBERED)
         self._last: Sample | None = None
         self._looking = asyncio.Lock()
@@ -138,25 +122,17 @@ class CardWatch:
         When the card is lost the block is cancelled, and CardLost is raised instead of whatever it
         failed with: what a lost card does to a run says nothing of the candidate.
         """
-        block = asyncio.current_task()
-        assert block is not None  # noqa: S101 -- always inside a task
-        cancelling = block.cancelling()
         window = Window(self._rest)
         self._windows.add(window)
         try:
             await self.look()
-            is_ours = False  # the cancellation, if there is one
             try:
-                window.begin(block)
-                try:
-                    yield window
-                finally:
-                    window.end()
-                    is_ours = window.is_cancelled and block.uncancel() <= cancelling
-            except asyncio.CancelledError:
-                if not is_ours or self.lost is None:
-                    raise
-                raise self.lost from None
+                async with asyncio.timeout(None) as block:
+                    self._blocks.add(block)
+                    try:
+                        yield window
+                    finally:
+                        self._blocks.discard(block)
             except Exception as failed:
                 await self._look_once_more(failed)
                 raise
@@ -164,18 +140,18 @@ class CardWatch:
         finally:
             self._windows.discard(window)
 
-    def memory(self) -> CardMemory | None:
-        """Return how the card's memory is shared out; None where that is not told."""
-        if self._last is None:
+    def memory_limit(self) -> str | None:
+        """Return what a run may have at most: `the card has 7.8 GiB, 1.1 GiB of it others'`.
+
+        None where the driver does not tell of its memory.
+        """
+        if self._last is None or self._last.reading.total_bytes is None:
             return None
-        reading, others = self._last.reading, self._last.others_bytes
-        if reading.total_bytes is None:
-            return None
-        usual = self._rest.usual.others_bytes
-        return CardMemory(
-            total_bytes=reading.total_bytes,
-            others_bytes=usual if others is None else others,
-        )
+        others = self._last.others_bytes
+        if others is None:
+            others = self._rest.usual.others_bytes
+        said = "" if others is None else f", {_gib(others)} of it others'"
+        return f"the card has {_gib(self._last.reading.total_bytes)}{said}"
 
     def is_used_by_others(self) -> bool:
         """Whether others used the card noticeably since this was last asked."""
@@ -214,8 +190,8 @@ class CardWatch:
         """End what runs on the card; return why."""
         self.lost = lost
         self._rested.set()
-        for window in self._windows:
-            window.cancel()
+        while self._blocks:
+            self._blocks.pop().reschedule(0)
         return lost
 
     async def _asked(self, call: Callable[[], T]) -> T:
@@ -255,28 +231,20 @@ async def _keep_looking(watch: CardWatch, every_s: float) -> None:
             await asyncio.sleep(every_s)
 
 
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / _GIB:.1f} GiB"
+
+
 async def _in_daemon(call: Callable[[], T]) -> T:
     """Return what a call in a thread of its own returns. The program does not wait for its end."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if answer.done():  # nobody waits any more
-            return
-        if error is None:
-            answer.set_result(result)  # type: ignore[arg-type]
-        else:
-            answer.set_exception(error)
+    answer: Future[T] = Future()
+    answer.set_running_or_notify_cancel()  # whoever stops waiting cancels nothing
 
     def work() -> None:
-        result: T | None = None
-        fault: Exception | None = None
         try:
-            result = call()
+            answer.set_result(call())
         except Exception as error:  # noqa: BLE001 -- raised where the answer is awaited
-            fault = error
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by then
-            loop.call_soon_threadsafe(settle, result, fault)
+            answer.set_exception(error)
 
     threading.Thread(target=work, name="card", daemon=True).start()
-    return await answer
+    return await asyncio.wrap_future(answer)

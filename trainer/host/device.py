@@ -28,12 +28,10 @@ class Device:
 
     @property
     def slug(self) -> str:
-        """The name of its class."""
         return self.hardware_class.slug
 
 
 def processor() -> Device:
-    """Return the processor as a device."""
     return Device(
         hardware_class=cpu_class(platform.machine()),
         environment={

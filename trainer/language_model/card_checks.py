@@ -126,7 +126,7 @@ async def _tried(card: Card) -> str:
     try:
         await sandbox.send(JOB, program_message(_TRY, "train"))
         async with asyncio.timeout(_TRY_S):
-            await sandbox.receive(JOB, at_most=0)
+            await sandbox.receive(JOB)
     except (SandboxEnded, TimeoutError):
         await sandbox.settled()
     finally:

@@ -5,9 +5,8 @@ so that none tells what another one asks. Numpy only: nothing here trains or run
 """
 
 import hmac
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,9 +21,9 @@ from trainer.language_model.text.pin import SPLITS, Shard, Split
 from trainer.language_model.text.shards import shard_tokens, tokens_path
 from trainer.language_model.text.splits import read_splits
 from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
-from trainer.language_model.text.unseen import MAX_SEEN_SHARE, without_seen
 from trainer.language_model.text.vocabulary import Vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.language_model.text.windows import MAX_SEEN_SHARE, without_seen
+from trainer.measuring.kind import Progress
 from trainer.task_folder.task import Task
 from trainer.tasks.tiny import world
 from trainer.tasks.tiny.splitmix import SplitMix64, shuffled
@@ -38,28 +37,28 @@ _BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaskData:
-    """Everything a runner needs to know about a task's data. Only `load_rest` changes it.
+    """The data of a language model, as `trainer.measuring.kind.Prepared` has them.
 
-    `byte_counts[token]` is the length of a token's bytes, 0 for BOS. `floor_nano` is the entropy
-    of whatever generated the public documents, in 1e-9 bits per byte, if that is known.
-    `secret_rows(key)` draws the rows that only the holder of that secret key can know.
-    `pool_bytes` is the size of the text that these are drawn from, None if each draw is new text;
-    `is_pool_public` says whether anybody can get it; `spare_rows` are such of a private pool as are
-    kept apart for runs in which secret rows decide nothing.
-    `training_parts` are in the manifest's order; `coming` are those that are not here yet, each
-    what loads it.
+    `floor_nano` is the entropy of whatever generated the public documents, `byte_counts[token]` the
+    length of a token's bytes, 0 for BOS. `secret_rows(key)` draws the rows that only the holder of
+    that secret key can know; `spare_rows` are such of a private pool as are kept apart for runs in
+    which secret rows decide nothing. `training_parts` are in the manifest's order; `coming` are
+    those that are not here yet, each what loads it.
     """
 
     vocabulary: Vocabulary
     public_rows: TokenRows
-    byte_counts: ByteCounts
-    floor_nano: int | None
     secret_rows: Callable[[bytes], TokenRows]
     training_parts: tuple[Tokens, ...]
+    floor_nano: int | None = None
     pool_bytes: int | None = None
     is_pool_public: bool = False
     spare_rows: TokenRows | None = None
     coming: tuple[Callable[[Progress], Tokens], ...] = ()
+    byte_counts: ByteCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.byte_counts = byte_counts_of(self.vocabulary)
 
     @property
     def training_size(self) -> int:
@@ -68,7 +67,6 @@ class TaskData:
 
     @property
     def size(self) -> str:
-        """How much there is, in words."""
         return (
             f"{self.training_size:,} training tokens, {len(self.public_rows)} public rows, "
             f"vocabulary of {self.vocabulary.size}"
@@ -81,7 +79,6 @@ class TaskData:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all training tokens are here."""
         return not self.coming
 
     def load_rest(self, progress: Progress) -> None:
@@ -126,34 +123,13 @@ def prepare(
     data_url: str | None = None,
     visible: Sequence[Path] | None = None,
 ) -> TaskData:
-    """Return all of the task's data, made on first use and then kept under `data_dir`.
-
-    `progress(what, share)` is called as it goes; `data_url` is where shards are fetched from, a
-    URL or a folder, unless the task's own place; `visible` are the files in which scored text
-    must not lie (default: all that sandboxes show). Raises ArnodeError if shards are not to be had,
-    ConfigurationError if the data is not what the task's manifest says, SafetyError for text that
-    every sandbox can read.
-    """
-    data = prepare_first(
-        task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
-    )
-    data.load_rest(progress)
-    progress("the data is ready", 1.0)
-    return data
-
-
-def prepare_first(
-    task: Task,
-    *,
-    data_dir: Path,
-    progress: Progress,
-    data_url: str | None = None,
-    visible: Sequence[Path] | None = None,
-) -> TaskData:
     """Return what a first run needs of the data: of shards, all that is scored and one to train on.
 
     With a budget of tokens the seed chooses among all documents, so that all are needed.
-    `TaskData.load_rest` is for the others. Everything else is as `prepare` has it.
+    `TaskData.load_rest` is for the others. All else is as `trainer.measuring.kind.Kind` has it.
+
+    Raises ArnodeError if shards are not to be had, ConfigurationError if the data is not what the
+    task's manifest says, SafetyError for text that every sandbox can read.
     """
     folder = data_dir / "tokens"
     match recipe_of(task).name:
@@ -166,24 +142,19 @@ def prepare_first(
 
 
 def has_first(task: Task, *, data_dir: Path) -> bool:
-    """Say whether `prepare_first` has nothing to fetch for this task."""
-    return all(
-        tokens_path(shard, data_dir, recipe_of(task).vocabulary).is_file()
-        for shard in (*_scored(task), *_training(task)[: _count_first(task)])
-    )
+    """Say whether `prepare` has nothing to fetch for this task."""
+    scored, training, count = _in_order(task)
+    vocabulary = recipe_of(task).vocabulary
+    wanted = (*scored, *training[:count])
+    return all(tokens_path(shard, data_dir, vocabulary).is_file() for shard in wanted)
 
 
-def _scored(task: Task) -> list[Shard]:
-    return [shard for shard in recipe_of(task).shards if shard.split != "training"]
-
-
-def _training(task: Task) -> list[Shard]:
-    return [shard for shard in recipe_of(task).shards if shard.split == "training"]
-
-
-def _count_first(task: Task) -> int:
-    """How many training shards a first run needs."""
-    return 1 if task.manifest.budget.unit == "seconds" else len(recipe_of(task).shards)
+def _in_order(task: Task) -> tuple[list[Shard], list[Shard], int]:
+    """Return shards to score, shards to train on, and how many of these a first run needs."""
+    shards = recipe_of(task).shards
+    scored = [shard for shard in shards if shard.split != "training"]
+    training = [shard for shard in shards if shard.split == "training"]
+    return scored, training, 1 if task.manifest.budget.unit == "seconds" else len(training)
 
 
 def rows_of(tokens: Tokens, context: int, count: int) -> TokenRows:
@@ -202,7 +173,7 @@ def tokens_of(vocabulary: Vocabulary, documents: Iterable[str]) -> Tokens:
 
 def byte_counts_of(vocabulary: Vocabulary) -> ByteCounts:
     """Return how many bytes each token stands for."""
-    return np.array([len(token or b"") for token in vocabulary.token_bytes], dtype=np.int64)
+    return np.array([*map(len, vocabulary.ranks), 0], dtype=np.int64)
 
 
 def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskData:
@@ -221,34 +192,27 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         return split_rows(world.first_documents(world.secret_split(key), split_bytes))
 
     split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
-    expected = dict(manifest.data)
     pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
-    _check_hash(task, "training", pool, expected)
     progress("writing the world's public text", 0.8)
     public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
     public_rows = split_rows(public)
-    _check_hash(task, "public", public_rows, expected)
+    expected = dict(manifest.data)
+    for name, tokens in (("training", pool), ("public", public_rows)):
+        found = tokens_digest(tokens)
+        if found != expected.get(name):
+            raise ConfigurationError(
+                f"task {task.name}: its {name} tokens are not those that the task names "
+                f"(sha256 {found.hex()[:12]}…)",
+                "this arnode generates another world: install the version that the task comes from",
+            )
     bits = sum(document.bits for document in public)
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public_rows,
-        byte_counts=byte_counts_of(vocabulary),
         floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
         secret_rows=secret_rows,
         training_parts=(pool,),
     )
-
-
-def _check_hash(
-    task: Task, name: str, tokens: Tokens | TokenRows, expected: dict[str, bytes]
-) -> None:
-    found = tokens_digest(tokens)
-    if found != expected.get(name):
-        raise ConfigurationError(
-            f"task {task.name}: its {name} tokens are not those that the task names "
-            f"(sha256 {found.hex()[:12]}…)",
-            "this arnode generates another world: install the version that the task comes from",
-        )
 
 
 def _prepare_text(
@@ -290,8 +254,6 @@ def _prepare_text(
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public[: manifest.claim_rows],
-        byte_counts=byte_counts_of(vocabulary),
-        floor_nano=None,
         secret_rows=partial(_drawn, pool, manifest.claim_rows),
         spare_rows=np.resize(spare, public[: manifest.claim_rows].shape) if spare_count else None,
         pool_bytes=_size_bytes(pool, vocabulary),
@@ -318,7 +280,7 @@ def _prepare_shards(
     visible: Sequence[Path] | None,
 ) -> TaskData:
     recipe, manifest = recipe_of(task), task.manifest
-    scored, training = _scored(task), deque(_training(task))
+    scored, training, count = _in_order(task)
     order = {shard: number for number, shard in enumerate([*scored, *training])}
 
     def load(shard: Shard, told: Progress) -> Tokens:
@@ -337,8 +299,8 @@ def _prepare_shards(
     for shard in scored:
         tokens[shard.split].append(load(shard, progress))
     # One without any text serves nobody.
-    while training and len(tokens["training"]) < _count_first(task):
-        tokens["training"] += filter(len, [load(training.popleft(), progress)])
+    while training and len(tokens["training"]) < count:
+        tokens["training"] += filter(len, [load(training.pop(0), progress)])
     if not tokens["training"]:
         raise ConfigurationError(
             f"task {task.name}: there is no text in its training shards",
@@ -375,8 +337,6 @@ def _prepare_shards(
     return TaskData(
         vocabulary=recipe.vocabulary,
         public_rows=public[: manifest.claim_rows],
-        byte_counts=byte_counts_of(recipe.vocabulary),
-        floor_nano=None,
         secret_rows=partial(_drawn, windows, manifest.claim_rows),
         pool_bytes=_size_bytes(windows, recipe.vocabulary),
         is_pool_public=True,

@@ -12,9 +12,8 @@ from protocol.source import Source
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness.job import Job
 from trainer.language_model.scoring import batch_rows
+from trainer.language_model.text.vocabulary import SPLIT_PATTERN
 from trainer.sandbox.profile import Role
-
-_ENTRY = "train.py"
 
 
 def job_message(job: Job, source: Source) -> bytes:
@@ -40,7 +39,7 @@ def run_job(
         vocabulary_size=vocabulary.size,
         bos=vocabulary.bos,
         vocabulary={
-            "pattern": vocabulary.pattern,
+            "pattern": SPLIT_PATTERN,
             "ranks": [token.hex() for token in vocabulary.ranks],
         },
     )
@@ -48,17 +47,5 @@ def run_job(
 
 def program_message(code: str, role: Role) -> bytes:
     """Return the payload that runs a program of our own, which knows of no task."""
-    job = Job(
-        role=role,
-        seed=0,
-        entry=_ENTRY,
-        context=1,
-        budget_tokens=0,
-        budget_seconds=0.0,
-        parts=1,
-        batch_rows=1,
-        vocabulary_size=2,
-        bos=1,
-        vocabulary={"pattern": "", "ranks": []},
-    )
-    return job_message(job, Source.of({_ENTRY: code.encode()}))
+    job = Job(role=role)
+    return job_message(job, Source.of({job.entry: code.encode()}))

@@ -10,9 +10,8 @@ from typing import Final
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card
 from trainer.host.device import Device
-from trainer.language_model.evaluators import check_metric
 from trainer.language_model.harness import HARNESS
-from trainer.language_model.manifest import read_manifest
+from trainer.language_model.manifest import check_metric, read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress
 from trainer.sandbox.compiled import CompiledCode
@@ -54,13 +53,13 @@ class LanguageModel:
         *,
         data_dir: Path,
         progress: Progress,
-        data_url: str | None,
-        visible: Sequence[Path] | None,
+        data_url: str | None = None,
+        visible: Sequence[Path] | None = None,
     ) -> Prepared:
         """Turn what is scored, and what a first run trains on, into tokens."""
-        from trainer.language_model.data import prepare_first
+        from trainer.language_model.data import prepare
 
-        return prepare_first(
+        return prepare(
             task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
         )
 

@@ -1,11 +1,12 @@
 """What a task's file says of a language model: its text, its vocabulary, its metric.
 
 A task whose shards are not known by hash has no manifest, and loads once they are
-(`trainer.language_model.text.pin`). This knows no data.
+(`trainer.language_model.text.pin`). An evaluator is frozen, one module for each string that a
+manifest's `evaluator` may name, and owns its metric. This knows no data.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -13,7 +14,7 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.language_model.evaluators import METRICS, metric_fault
+from trainer.language_model import lm_bpb_1
 from trainer.language_model.text.pin import (
     Shard,
     find_pin,
@@ -27,6 +28,7 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
 
 KIND: Final = "language-model"
+METRICS: Final = {lm_bpb_1.EVALUATOR: lm_bpb_1.METRIC}  # name, unit and direction
 
 RecipeName = Literal["tiny-world", "text", "shards"]
 
@@ -73,25 +75,47 @@ def read_manifest(
     return manifest, recipe
 
 
+def check_metric(manifest: TaskManifest) -> None:
+    """Raise ConfigurationError unless a task's metric is its evaluator's, which is known here.
+
+    Said the other way round, its losses would be published as gains.
+    """
+    if manifest.evaluator not in METRICS:
+        raise ConfigurationError(
+            f"task {manifest.name}: there is no evaluator {manifest.evaluator!r} here",
+            f"possible: {', '.join(METRICS)}; or install the version that the task comes from",
+        )
+    if fault := _metric_fault(manifest.evaluator, manifest.metric):
+        field, owned = fault
+        raise ConfigurationError(
+            f"task {manifest.name}: its metric's {field} is {getattr(manifest.metric, field)!r}, "
+            f"but {manifest.evaluator} measures {owned!r}",
+            f"only a task whose metric.{field} is {owned!r} can be run",
+        )
+
+
+def _metric_fault(evaluator: str, metric: MetricSpec) -> tuple[str, str] | None:
+    """Return which field of a metric is not what its evaluator measures, and what that is."""
+    for field, owned in zip(("name", "unit", "direction"), METRICS[evaluator], strict=True):
+        if getattr(metric, field) != owned:
+            return field, owned
+    return None
+
+
 def _recipe(data: Fields, vocabulary: Vocabulary) -> TextRecipe:
     name = cast("RecipeName", data.one_of("recipe", ("tiny-world", "text", "shards")))
-    match name:
-        case "text":
-            return TextRecipe(name=name, vocabulary=vocabulary, path=Path(data.text("path")))
-        case "shards":
-            return TextRecipe(
-                name=name,
-                vocabulary=vocabulary,
-                url=data.text("url"),
-                shards=listed_shards(data.section("sha256")),
-            )
-        case _:
-            return TextRecipe(name=name, vocabulary=vocabulary)
+    recipe = TextRecipe(name=name, vocabulary=vocabulary)
+    if name == "text":
+        return replace(recipe, path=Path(data.text("path")))
+    if name == "shards":
+        shards = listed_shards(data.section("sha256"))
+        return replace(recipe, url=data.text("url"), shards=shards)
+    return recipe
 
 
 def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabulary) -> TaskManifest:
     hashes = data.section("sha256")
-    metric, audit = fields.section("metric"), fields.section("audit")
+    metric, audit, evaluator = map(fields.section, ("metric", "audit", "evaluator"))
     manifest = TaskManifest(
         name=fields.text("name"),
         version=fields.whole("version", low=1, high=1 << 20),
@@ -122,11 +146,11 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         vocabulary_size=vocabulary.size,
         context=data.whole("context", low=8, high=1 << 16),
         claim_rows=data.whole("rows", low=8, high=1 << 16),
-        evaluator=_evaluator(fields.section("evaluator")),
+        evaluator=evaluator.one_of("module", tuple(METRICS)),
     )
-    for section in (metric, audit):
+    for section in (metric, audit, evaluator):
         section.finish()
-    if fault := metric_fault(manifest.evaluator, manifest.metric):
+    if fault := _metric_fault(manifest.evaluator, manifest.metric):
         name, owned = fault
         said = f"is {getattr(manifest.metric, name)!r}, but {manifest.evaluator} measures {owned!r}"
         raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
@@ -134,12 +158,6 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
     if isinstance(checked, Rejected):
         raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
     return manifest
-
-
-def _evaluator(section: Fields) -> str:
-    module = section.one_of("module", tuple(METRICS))
-    section.finish()
-    return module
 
 
 def _budget(section: Fields) -> Budget:

@@ -7,7 +7,7 @@ in a fresh process that shares nothing writable with it, at positions drawn afte
 import hmac
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,19 +42,9 @@ class ScoredRows:
     rows: TokenRows
     public: RowNumbers
     secret: RowNumbers
-    byte_counts: ByteCounts
-    vocabulary_size: int
 
     @classmethod
-    def mixed(
-        cls,
-        public_rows: TokenRows,
-        secret_rows: TokenRows,
-        *,
-        byte_counts: ByteCounts,
-        vocabulary_size: int,
-        key: bytes,
-    ) -> "ScoredRows":
+    def mixed(cls, public_rows: TokenRows, secret_rows: TokenRows, *, key: bytes) -> "ScoredRows":
         """Mix both splits in one stream, in an order that only the holder of the key can know.
 
         One order for all runs on a split keeps a metric the same bits each time; the mixture keeps
@@ -68,20 +58,7 @@ class ScoredRows:
             rows=np.concatenate([public_rows, secret_rows])[order],
             public=place[: len(public_rows)],
             secret=place[len(public_rows) :],
-            byte_counts=byte_counts,
-            vocabulary_size=vocabulary_size,
         )
-
-    def public_metric(self, claims: LogProbs) -> int:
-        """The metric on the public split, in 1e-9 units."""
-        return self._metric(claims, self.public)
-
-    def secret_metric(self, claims: LogProbs) -> int:
-        """The metric on the secret split, in 1e-9 units."""
-        return self._metric(claims, self.secret)
-
-    def _metric(self, claims: LogProbs, split: RowNumbers) -> int:
-        return evaluator.bits_per_byte(claims[split], self.rows[split], self.byte_counts)
 
 
 def bits_per_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
@@ -102,17 +79,9 @@ async def ask_claims(
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
-    context = rows.shape[1] - 1
-    at_once, answers = batch_rows(context), []
-    for start in range(0, len(rows), at_once):
-        batch = rows[start : start + at_once]
-        await sandbox.send(CLAIM, _request(batch[:, :-1], batch[:, 1:]))
-        size = len(batch) * context * 4
-        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
-        answers.append(np.frombuffer(answer, dtype="<f4").reshape(len(batch), context))
-        if start == 0:
-            on_first()
-    return np.concatenate(answers)
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    answers = _answers(sandbox, CLAIM, inputs, targets, inputs.shape[1], on_first)
+    return np.concatenate([claims async for claims in answers])
 
 
 def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
@@ -130,6 +99,7 @@ async def ask_audit(
     positions: Positions,
     random: np.random.Generator,
     *,
+    vocabulary_size: int,
     on_first: Callable[[], None],
 ) -> AuditedAt:
     """Return the log-probability of the withheld target at each position.
@@ -140,20 +110,35 @@ async def ask_audit(
     targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
     order = random.permutation(len(positions))
     audited = np.empty(len(positions), dtype=np.float64)
-    at_once = batch_rows(inputs.shape[1])
-    for start in range(0, len(order), at_once):
-        batch = order[start : start + at_once]
-        await sandbox.send(LOGITS, _request(inputs[batch], positions[batch, 1]))
-        size = len(batch) * scored.vocabulary_size * 4
-        answer = await sandbox.receive(ANSWER, at_most=size, exactly=size)
-        logits = np.frombuffer(answer, dtype="<f4").reshape(len(batch), scored.vocabulary_size)
+    answers = _answers(
+        sandbox, LOGITS, inputs[order], positions[order, 1], vocabulary_size, on_first
+    )
+    answered = 0
+    async for logits in answers:
+        batch = order[answered : answered + len(logits)]
         audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
-        if start == 0:
-            on_first()
+        answered += len(logits)
     return audited
 
 
-def _request(tokens: NDArray[np.generic], extra: NDArray[np.generic]) -> bytes:
-    """Return tokens [rows, context] with targets of that shape, or a time for each row [rows]."""
-    header = _SHAPE.pack(*tokens.shape)
-    return header + tokens.astype(">u2").tobytes() + extra.astype(">u2").tobytes()
+async def _answers(
+    sandbox: Sandbox,
+    tag: bytes,
+    tokens: NDArray[np.uint16],
+    extra: NDArray[np.generic],
+    length: int,
+    on_first: Callable[[], None],
+) -> AsyncIterator[NDArray[np.float32]]:
+    """Yield the answers [rows, length] to some rows of tokens [rows, context] at a time.
+
+    With them goes what is asked: targets of that shape, or a time for each row [rows].
+    """
+    at_once = batch_rows(tokens.shape[1])
+    for start in range(0, len(tokens), at_once):
+        rows, asked = tokens[start : start + at_once], extra[start : start + at_once]
+        request = _SHAPE.pack(*rows.shape) + rows.astype(">u2").tobytes()
+        await sandbox.send(tag, request + asked.astype(">u2").tobytes())
+        answer = await sandbox.receive(ANSWER, len(rows) * length * 4)
+        yield np.frombuffer(answer, dtype="<f4").reshape(len(rows), length)
+        if start == 0:
+            on_first()

@@ -3,19 +3,26 @@
 A key is made once the sources are fixed that are measured with it, and serves one confirmation;
 whoever makes it keeps it (`node.line.splits`). What a script could leak of one split therefore
 tells nothing about the next one that counts.
+
+A process that has seen secret text can shade what it answers, so that digits nobody needs would
+carry what it read: to whoever proposes next, and to everybody once they are signed. So figures
+leave here coarse; what each may still carry is in docs/threat-model.md, in bits a run.
 """
 
 import math
 import secrets
+from typing import Final
 
 from protocol.manifest import TaskManifest
+from protocol.runs import Audit
 from protocol.units import NANO
-from trainer.language_model.coarse import coarse_metric
+from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.data import TaskData
 from trainer.language_model.scoring import ScoredRows, bits_per_nat
-from trainer.language_model.text.arrays import LogProbs
+from trainer.language_model.text.arrays import LogProbs, RowNumbers
 
 KEY_BYTES = 32
+METRIC_PARTS: Final = 8  # of the noise floor: an error that adds 0.1 % to the variance of a run
 
 
 class Claimed:
@@ -65,15 +72,43 @@ class SecretSplits:
         drawn = ScoredRows.mixed(
             self._data.public_rows,
             self._data.secret_rows(drawn_with) if spare is None else spare,
-            byte_counts=self._data.byte_counts,
-            vocabulary_size=self._data.vocabulary.size,
             key=drawn_with,
         )
         if key is not None:
             self._shared = drawn
         return drawn
 
+    def metric(self, claims: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
+        """Return what is told of the metric on a split, given the claims of all rows."""
+        rows, byte_counts = scored.rows[split], self._data.byte_counts
+        return self.coarse(evaluator.bits_per_byte(claims[split], rows, byte_counts))
+
     def coarse(self, nano: int) -> int:
         """Return what is told of an exact metric."""
         floor_nano = self._manifest.noise_floor_nano
         return coarse_metric(nano, noise_floor_nano=floor_nano, worst_nano=self._worst_nano)
+
+
+def grain_nano(noise_floor_nano: int) -> int:
+    """Return what metrics are multiples of, in 1e-9 units: an eighth of the task's noise floor."""
+    return max(1, noise_floor_nano // METRIC_PARTS)
+
+
+def coarse_metric(nano: int, *, noise_floor_nano: int, worst_nano: int) -> int:
+    """Return the nearest multiple of the grain; whatever is worse than `worst_nano` is that."""
+    grain = grain_nano(noise_floor_nano)
+    return (2 * min(nano, worst_nano) + grain) // (2 * grain) * grain
+
+
+def coarse_audit(statistics: evaluator.AuditStatistics, tolerance: evaluator.Tolerance) -> Audit:
+    """Return an audit's figures in whole taus, the largest difference and the error rounded up.
+
+    What passes lies within a tau everywhere: so they say that it passed, and hardly more.
+    """
+    tau_nano = max(1, round(tolerance.tau * NANO))
+    return Audit(
+        k=statistics.k,
+        mean_nano=round(statistics.mean * NANO / tau_nano) * tau_nano,
+        se_nano=math.ceil(statistics.standard_error * NANO / tau_nano) * tau_nano,
+        max_nano=math.ceil(statistics.largest * NANO / tau_nano) * tau_nano,
+    )

@@ -20,13 +20,12 @@ from protocol.runs import Audit, Status
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.coarse import coarse_audit
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
 from trainer.language_model.lm_bpb_1 import Tolerance
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
-from trainer.language_model.secret_splits import Claimed, SecretSplits
+from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
 from trainer.language_model.text.arrays import LogProbs
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
@@ -101,6 +100,7 @@ class Stages:
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
         self.supply = Supply(data, self.budget_tokens)
+        self.grown, self.completed = self.supply.grown, self.supply.completed
         self._training = asyncio.Lock()
         self._scoring = asyncio.Lock()
         self._clock = asyncio.Lock()
@@ -118,31 +118,17 @@ class Stages:
         assert self.baseline_cost is not None  # noqa: S101 -- asked by the caller
         return cast("Audited", self.baseline_cost.audited)
 
-    async def grown(self) -> None:
-        """Wait until the text that a run asked for in vain is there."""
-        await self.supply.grown()
-
-    async def completed(self) -> None:
-        """Wait until all text is there."""
-        await self.supply.completed()
-
     async def close(self) -> None:
-        """End the sandboxes that wait for a source."""
         await self._pool.close()
         self.supply.close()
 
     @property
     def budget_tokens(self) -> int:
-        """The budget in tokens, 0 if it is one of seconds."""
         budget = self._task.manifest.budget
         return budget.amount if budget.unit == "tokens" else 0
 
     async def run(self, request: Request, meter: Meter) -> bytes:
-        """Return the weights that a source trains.
-
-        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if more of the
-        data would have been needed than have come (`grown`).
-        """
+        """Return the weights that a source trains."""
         async with self._training:
             if self.watch is None:
                 return await self._train(request, meter)
@@ -153,17 +139,16 @@ class Stages:
                     meter.card = window.report
 
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
-        """Return what weights are worth on both splits. Raises RunFailed.
+        """Return what weights are worth on both splits.
 
-        Whoever has seen a row knows its own metric or a part of it, so that nothing is repeated
-        from the first row on: `meter.has_rows` says that there was one.
+        Whoever has seen a row knows its own metric or a part of it: nothing is repeated from there.
         """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:
             scored = await asyncio.to_thread(self.splits.draw, request.split)
             claims = await restarted(partial(self._claim, request, weights, meter, scored))
-            public = self.splits.coarse(scored.public_metric(claims))
-            secret = self.splits.coarse(scored.secret_metric(claims))
+            public = self.splits.metric(claims, scored, scored.public)
+            secret = self.splits.metric(claims, scored, scored.secret)
             audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
@@ -178,10 +163,10 @@ class Stages:
                 async with stage(sandbox, name):
                     yield
             except RunFailed as failed:
-                memory = self.watch.memory() if self.watch and sandbox.is_heard else None
-                if failed.status != "oom" or memory is None:
+                limit = self.watch.memory_limit() if self.watch and sandbox.is_heard else None
+                if failed.status != "oom" or limit is None:
                     raise
-                said, own = (f"{text}; {memory.limit}" for text in (failed.reason, failed.unquoted))
+                said, own = (f"{text}; {limit}" for text in (failed.reason, failed.unquoted))
                 raise RunFailed("oom", said, unquoted=own) from failed
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -214,7 +199,7 @@ class Stages:
                     await asyncio.to_thread(sandbox.fill_compiled, self._compiled, tree)
                 await sandbox.send(JOB, self._job("train", request))
                 async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
-                    await sandbox.receive(NEED_DATA, at_most=0)
+                    await sandbox.receive(NEED_DATA)
                 if self._compiled is not None:
                     await asyncio.to_thread(sandbox.keep_compiled, self._compiled, tree)
                 async with self._nothing_else():
@@ -225,7 +210,7 @@ class Stages:
         finally:
             timeline.leave("train")
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
-            meter.train_s = sandbox.metered_s() - before_s
+            meter.cost = replace(meter.cost, train_s=sandbox.metered_s() - before_s)
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
             meter.others_share = host_load.share()
             await sandbox.close()
@@ -277,10 +262,10 @@ class Stages:
 
         def note_start(*, has_rows: bool) -> None:
             used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
-            setattr(meter, f"first_{part}_s", used_s)
+            meter.cost = replace(meter.cost, **{f"first_{part}_s": used_s})
             check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
             if part == "claim":  # a script that trains on there has that much less of it before
-                both, both_s = "training with the start of scoring", meter.train_s + used_s
+                both, both_s = "training with the start of scoring", meter.cost.train_s + used_s
                 check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
         try:
@@ -298,7 +283,8 @@ class Stages:
                         meter.has_rows = True
                         yield sandbox, partial(note_start, has_rows=True)
                 finally:
-                    setattr(meter, f"{part}_s", sandbox.metered_s() - before_s)
+                    used_s = sandbox.metered_s() - before_s
+                    meter.cost = replace(meter.cost, **{f"{part}_s": used_s})
                     await sandbox.close()
                     meter.note(sandbox, part)
         finally:
@@ -324,7 +310,14 @@ class Stages:
         # The process that claimed is dead; only now is it decided what will be looked at.
         positions = evaluator.draw_positions(claims, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
-            audited = await ask_audit(sandbox, scored, positions, random, on_first=note_first)
+            audited = await ask_audit(
+                sandbox,
+                scored,
+                positions,
+                random,
+                vocabulary_size=self._data.vocabulary.size,
+                on_first=note_first,
+            )
         if not np.isfinite(audited).all():
             raise RunFailed("nan", "nan: audited log-probabilities are not finite")
         claimed = claims[positions[:, 0], positions[:, 1]]
@@ -380,7 +373,7 @@ class Stages:
         await sandbox.send(JOB, self._job("serve", request))
         with sealed(weights) as descriptor:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
-        await sandbox.receive(SERVING, at_most=0)
+        await sandbox.receive(SERVING)
         sandbox.shut_gate()  # before it sees a row
         sandbox.stop_listening()
 

@@ -3,11 +3,17 @@
 On a processor CPU seconds count, with a card those that passed (`Sandbox.metered_s`).
 
 Ceilings are multiples of what the task's baseline tree costs on this machine in this session,
-never of what a candidate's parent costs: that would ratchet.
+never of what a candidate's parent costs: that would ratchet. CPU seconds stretch where neighbours
+share caches and cores, so the baseline is timed on the machine as loaded as it is; how loaded that
+is nobody in a sandbox decides.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import reduce
+
+from trainer.measuring.host_load import NOTICEABLE
 
 OVERTIME = 2.0  # times a ceiling, which others cannot stretch a training to that is within it
 _TRAIN = 1.5
@@ -25,25 +31,24 @@ _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth
 _START_SLACK_S = 0.1
 _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 
+_BANDS = 4  # shares of a machine that are told apart, beside one that others leave alone
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Seconds of one run's stages; `first_…` up to a serving script's first answer."""
 
-    train_s: float
-    first_claim_s: float
-    claim_s: float
-    first_audit_s: float
-    audit_s: float
+    train_s: float = 0.0
+    first_claim_s: float = 0.0
+    claim_s: float = 0.0
+    first_audit_s: float = 0.0
+    audit_s: float = 0.0
 
     def at_least(self, other: "Cost") -> "Cost":
         """The larger of the two, stage by stage."""
+        mine = asdict(self)
         return Cost(
-            train_s=max(self.train_s, other.train_s),
-            first_claim_s=max(self.first_claim_s, other.first_claim_s),
-            claim_s=max(self.claim_s, other.claim_s),
-            first_audit_s=max(self.first_audit_s, other.first_audit_s),
-            audit_s=max(self.audit_s, other.audit_s),
+            **{stage: max(mine[stage], other_s) for stage, other_s in asdict(other).items()}
         )
 
     def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "Cost":
@@ -64,10 +69,52 @@ class Cost:
         )
 
 
-UNLIMITED = Cost(
-    train_s=math.inf,
-    first_claim_s=math.inf,
-    claim_s=math.inf,
-    first_audit_s=math.inf,
-    audit_s=math.inf,
-)
+UNLIMITED = Cost(**{stage.name: math.inf for stage in fields(Cost)})
+
+
+class Pace:
+    """Costs by load, of which the share of all processors' time that others use is the measure.
+
+    `cost` is a whole calibration, taken at `share`; what is learned later is by stage.
+    """
+
+    def __init__(self, cost: Cost, share: float, *, has_token_budget: bool, by_clock: bool) -> None:
+        self._ways = {"has_token_budget": has_token_budget, "by_clock": by_clock}
+        self._train_s = {_band(share): cost.train_s}
+        self._serving = {_band(share): cost}
+
+    def knows_training(self, share: float) -> bool:
+        """Whether training was timed on a machine as loaded."""
+        return _band(share) in self._train_s
+
+    def knows_serving(self, share: float) -> bool:
+        """Whether scoring was timed on a machine as loaded."""
+        return _band(share) in self._serving
+
+    def learn_training(self, share: float, train_s: float) -> None:
+        self._train_s[_band(share)] = train_s
+
+    def learn_serving(self, share: float, cost: Cost) -> None:
+        self._serving[_band(share)] = cost
+
+    def at(self, share: float) -> Cost:
+        """Return the most that was measured on machines no more loaded than this.
+
+        A machine that is less loaded than any so far is taken for the least loaded of them.
+        """
+        trained = [self._train_s[band] for band in _up_to(self._train_s, share)]
+        served = [self._serving[band] for band in _up_to(self._serving, share)]
+        return replace(reduce(Cost.at_least, served), train_s=max(trained))
+
+    def ceiling(self, share: float) -> Cost:
+        """Return what a candidate may cost on a machine that loaded."""
+        return self.at(share).ceiling(**self._ways)
+
+
+def _band(share: float) -> int:
+    return 0 if share <= NOTICEABLE else min(_BANDS, math.ceil(share * _BANDS))
+
+
+def _up_to(known: Iterable[int], share: float) -> list[int]:
+    bands = sorted(known)
+    return [band for band in bands if band <= _band(share)] or bands[:1]

@@ -163,8 +163,8 @@ class Kind(Reader, Protocol):
         *,
         data_dir: Path,
         progress: Progress,
-        data_url: str | None,
-        visible: Sequence[Path] | None,
+        data_url: str | None = None,
+        visible: Sequence[Path] | None = None,
     ) -> Prepared:
         """Return what a first run needs of a task's data, made on first use and kept in `data_dir`.
 

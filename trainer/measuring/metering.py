@@ -6,6 +6,7 @@ sandbox can do wrong is turned into it here, so that the runner reads as the pla
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,12 +14,19 @@ from typing import TypeVar
 
 from protocol.codecs import fit_line
 from protocol.runs import MAX_REASON, Status
+from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
 
 T = TypeVar("T")
 
 _METER_INTERVAL_S = 0.05
 _FIRST_STEP_S, _STEPS_PER_DOUBLING = 0.25, 4
+_MORE = {"output": "output", "threads": "threads or processes", "files": "files"}
+# What is said of a program that ended in silence, as `exit()` does.
+_UNFINISHED: dict[Role, str] = {
+    "train": "ended without exporting weights",
+    "serve": "ended before its model had answered any tokens",
+}
 _STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 
 
@@ -59,24 +67,17 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
 def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
     if not sandbox.is_heard:
         return _why_ended_unheard(sandbox, name)
-    match sandbox.end:
-        case "memory":
-            allowed = sandbox.profile.memory_bytes >> 20
-            return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
-        case "output":
-            return RunFailed("crash", f"in {name}: more output than allowed")
-        case "threads":
-            return RunFailed("crash", f"in {name}: more threads or processes than allowed")
-        case "files":
-            return RunFailed("crash", f"in {name}: more files than allowed")
-        case _:
-            lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
-            said = lines[-1].strip() if lines else "ended without exporting weights"
-            if sandbox.ran_out_of_memory:
-                ended = f"in {name}: its device had no more memory"
-                return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
-            ended = f"in {name}: it ended by itself"
-            return RunFailed("crash", f"in {name}: {said}", unquoted=ended)
+    if sandbox.end == "memory":
+        allowed = sandbox.profile.memory_bytes >> 20
+        return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
+    if sandbox.end in _MORE:
+        return RunFailed("crash", f"in {name}: more {_MORE[sandbox.end]} than allowed")
+    lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
+    said = lines[-1].strip() if lines else _UNFINISHED[sandbox.profile.role]
+    if sandbox.ran_out_of_memory:
+        ended = f"in {name}: its device had no more memory"
+        return RunFailed("oom", f"in {name}: {said}", unquoted=ended)
+    return RunFailed("crash", f"in {name}: {said}", unquoted=f"in {name}: it ended by itself")
 
 
 def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:
@@ -108,38 +109,30 @@ async def metered_limit(
 
     `overtime_s` is asked when they are used up, how many more there are nevertheless.
     """
-    before_s = sandbox.metered_s()
-    block = asyncio.current_task()
-    assert block is not None  # noqa: S101 -- always inside a task
-    allowed_s, exceeded = ceiling_s, False
+    before_s, more_s = sandbox.metered_s(), functools.cache(overtime_s)
 
     def is_over() -> bool:
-        nonlocal allowed_s
         used_s = sandbox.metered_s() - before_s
-        if used_s > allowed_s == ceiling_s:
-            allowed_s += overtime_s()
-        return used_s > allowed_s
+        return used_s > ceiling_s and used_s > ceiling_s + more_s()
 
-    async def watch() -> None:
-        nonlocal exceeded
+    async def watch(limit: asyncio.Timeout) -> None:
         while not is_over():  # noqa: ASYNC110
             await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
-        exceeded = True
-        block.cancel()
+        limit.reschedule(0)
 
-    watcher = asyncio.create_task(watch())
     try:
-        yield
-        # The watcher polls: what the last interval hid counts as well.
-        exceeded = exceeded or is_over()
-    except asyncio.CancelledError:
-        if not exceeded:
+        async with asyncio.timeout(None) as limit:
+            watcher = asyncio.create_task(watch(limit))
+            try:
+                yield
+            finally:
+                watcher.cancel()
+            if not is_over():  # the watcher polls: what the last interval hid counts as well
+                return
+    except TimeoutError:
+        if not limit.expired():  # somebody else's
             raise
-        block.uncancel()
-    finally:
-        watcher.cancel()
-    if exceeded:
-        raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
+    raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
 
 
 def check_start(

@@ -83,35 +83,20 @@ class BaselineCost:
 class Meter:
     """Fills up while a run goes on; whatever ends the run, these figures stand.
 
-    `others_share` is what others used while it trained, of all processors' time; `has_rows` says
-    whether it was shown a row to score.
+    `cost` are the seconds that count; `others_share` is what others used while it trained, of all
+    processors' time; `has_rows` says whether it was shown a row to score.
     """
 
+    cost: Cost = field(default_factory=Cost)
     wall_s: float = 0.0
-    train_s: float = 0.0
     train_cpu_s: float = 0.0
     others_share: float = 0.0
     has_rows: bool = False
-    first_claim_s: float = 0.0
-    claim_s: float = 0.0
     claim_wall_s: float = 0.0
-    first_audit_s: float = 0.0
-    audit_s: float = 0.0
     peak_mem_bytes: int = 0
     log_tail: str = ""
     card: "CardReport | None" = None
     timeline: Timeline = field(default_factory=Timeline)
-
-    @property
-    def cost(self) -> Cost:
-        """The seconds that count so far."""
-        return Cost(
-            train_s=self.train_s,
-            first_claim_s=self.first_claim_s,
-            claim_s=self.claim_s,
-            first_audit_s=self.first_audit_s,
-            audit_s=self.audit_s,
-        )
 
     @property
     def is_contended(self) -> bool:

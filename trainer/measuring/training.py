@@ -13,19 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.source import Source
-from trainer.measuring.cost import UNLIMITED
-from trainer.measuring.host_load import NOTICEABLE
-from trainer.measuring.idle import Idle, idle_minute
+from trainer.measuring.cost import UNLIMITED, Pace
+from trainer.measuring.host_load import NOTICEABLE, Idle, idle_minute
 from trainer.measuring.kind import Measuring, NotThereYet, Request
 from trainer.measuring.metering import RunFailed, too_much
 from trainer.measuring.outcome import Meter
-from trainer.measuring.pace import Pace
 from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
 PATIENCE_S = 1800.0  # on a machine that is never idle a run ends as it stands
-
-
 WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for people
 
 
@@ -63,7 +59,7 @@ class Trained:
         ceiling, start_s = self.request.ceiling, 0.0
         if self.meter.others_share > NOTICEABLE:
             start_s = ceiling.first_claim_s
-        return self.meter.train_s + start_s > ceiling.train_s
+        return self.meter.cost.train_s + start_s > ceiling.train_s
 
 
 class Training:
@@ -150,7 +146,7 @@ class Training:
             timed = await self._once(request, lambda: None)
             aside.add("train", "baseline", *timed.span_s)
             if timed.failed is None:
-                pace.learn_training(timed.meter.others_share, timed.meter.train_s)
+                pace.learn_training(timed.meter.others_share, timed.meter.cost.train_s)
         return replace(trained.request, ceiling=pace.ceiling(share))
 
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:

@@ -65,13 +65,19 @@ def answer(number: int, value: int) -> list[bytes]:
 
 
 def check_argument(
-    number: int, offset: int, test: int, value: int, *, refuse_if: bool = True, refusal: int = EPERM
+    number: int,
+    argument: int,
+    value: int,
+    *,
+    test: int = JUMP_EQUAL,
+    refuse_if: bool = True,
+    refusal: int = EPERM,
 ) -> list[bytes]:
-    """Refuse a call whose argument passes (or fails) a test."""
+    """Refuse a call whose argument, counted from 0, passes (or fails) a test."""
     on_true, on_false = (0, 1) if refuse_if else (1, 0)
     return [
         jump(JUMP_EQUAL, number, 0, 4),
-        statement(LOAD_WORD, offset),
+        statement(LOAD_WORD, ARGUMENTS[argument]),
         jump(test, value, on_true, on_false),
         statement(RETURN, refusal),
         statement(LOAD_WORD, NUMBER),

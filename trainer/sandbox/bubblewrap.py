@@ -21,6 +21,7 @@ from trainer.sandbox.enclosure import (
     holds_too_much,
     in_time,
     start_process,
+    until_ready,
 )
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
@@ -40,7 +41,6 @@ class Bubblewrap(Enclosure):
         self._root = ""
 
     async def start(self, channel: int) -> asyncio.subprocess.Process:
-        """Start bwrap."""
         filters = seccomp_program(
             single_process=self.profile.single_process, has_card=self.profile.card is not None
         )
@@ -90,21 +90,14 @@ class Bubblewrap(Enclosure):
         if self._process is not None:
             await self._process.wait()
         if self._init is not None:
-            await self._ended(self._init)
-            self._init = None
+            init, self._init = self._init, None
+            try:
+                await in_time(until_ready(init))
+            finally:
+                os.close(init)
         if self.compiled is not None:
             await asyncio.to_thread(shutil.rmtree, self.compiled, ignore_errors=True)
             self.compiled = None
-
-    async def _ended(self, init: int) -> None:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_reader(init, ended.set)
-        try:
-            await in_time(ended)
-        finally:
-            loop.remove_reader(init)
-            os.close(init)
 
     def is_overfull(self) -> bool:
         """Whether a scratch folder holds too many files: tmpfs bounds only their bytes."""

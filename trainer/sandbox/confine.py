@@ -29,28 +29,20 @@ class Spec:
     """What `trainer.sandbox.confined` asks for; paths are the host's.
 
     `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
-    `uid` is None to stay who we are (tier partial). `readable`, `listed`, `writable`, `devices` and
-    `cards` are Landlock's rules, `channel` the one descriptor that is handed on.
+    `uid` is None to stay who we are (tier partial). `rules` are Landlock's, of what may be done
+    beneath which path; `channel` is the one descriptor that is handed on.
     """
 
     command: list[str]
     environment: dict[str, str]
     folder: str
     uid: int | None
-    readable: list[str]
-    listed: list[str]
-    writable: list[str]
-    devices: list[str]
-    cards: list[str]
+    rules: dict[str, int]
     channel: int
     single_process: bool
+    has_card: bool
     processes: int
     file_bytes: int
-
-    @property
-    def has_card(self) -> bool:
-        """Whether there are files of a card to be used."""
-        return bool(self.cards)
 
 
 def main() -> None:
@@ -76,7 +68,7 @@ def main() -> None:
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
     from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.landlock import CARD, DEVICE, LIST, READ, WRITE, restrict_self
+    from trainer.sandbox.landlock import Access, restrict_self
     from trainer.sandbox.seccomp import seccomp_program
 
     os.setsid()
@@ -99,12 +91,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() == 1:
         raise SystemExit("the node ended")
-    rules = {Path(path): LIST for path in spec.listed}
-    rules |= {Path(path): READ for path in spec.readable}
-    rules |= {Path(path): WRITE for path in spec.writable}
-    rules |= {Path(path): DEVICE for path in spec.devices}
-    rules |= {Path(path): CARD for path in spec.cards}
-    restrict_self(rules)
+    restrict_self({Path(path): Access(allowed) for path, allowed in spec.rules.items()})
     os.set_inheritable(spec.channel, True)
     os.closerange(3, spec.channel)
     os.closerange(spec.channel + 1, _DESCRIPTORS)

@@ -30,6 +30,7 @@ from trainer.sandbox.enclosure import (
     in_time,
     start_process,
 )
+from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
 
@@ -84,7 +85,7 @@ class Confined(Enclosure):
     async def emptied(self) -> None:
         """Wait for the first process, which ends last and takes the folder with it."""
         if self._process is not None:
-            await in_time(self._process)
+            await in_time(self._process.wait())
         self._folder = None
         if self._uid is not None:
             release_uid(self._uid)
@@ -94,9 +95,7 @@ class Confined(Enclosure):
         """Put it there, as the sandbox's own."""
         super().fill_compiled(code, tree)
         if self.compiled is not None and self._uid is not None:
-            for folder, _, names in os.walk(self.compiled):
-                for path in (folder, *(f"{folder}/{name}" for name in names)):
-                    os.chown(path, self._uid, self._uid, follow_symlinks=False)
+            give_to(self._uid, self.compiled)
 
     def is_overfull(self) -> bool:
         """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
@@ -118,6 +117,11 @@ def specification(
     interpreter = str(Path(sys.executable).resolve())
     scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
+    rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
+    rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
+    if card is not None:
+        rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
+        rules |= dict.fromkeys(nvidia.device_files(card), CARD)
     return Spec(
         command=[interpreter, "-I", "-S", "-B", *program],
         environment=environment(
@@ -130,18 +134,10 @@ def specification(
         ),
         folder=str(folder),
         uid=uid,
-        readable=[
-            str(folder),
-            *_DEVICES_TO_READ,
-            *map(str, tree.readable()),
-            *(nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES if card else ()),
-        ],
-        listed=[str(path) for path in tree.listed()],
-        writable=scratch,
-        devices=[*_DEVICES],
-        cards=[*map(str, nvidia.device_files(card))] if card else [],
+        rules={str(path): allowed for path, allowed in rules.items()},
         channel=channel,
         single_process=profile.single_process,
+        has_card=card is not None,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,
     )
@@ -184,6 +180,13 @@ def throwaway_uid() -> int:
     uid = secrets.choice(free)
     _taken.add(uid)
     return uid
+
+
+def give_to(uid: int, folder: Path) -> None:
+    """Make a uid the owner of a folder and of all that is in it."""
+    for within, _, names in os.walk(folder):
+        for path in (within, *(f"{within}/{name}" for name in names)):
+            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def release_uid(uid: int) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from pathlib import Path
 
 from protocol.errors import SafetyError
@@ -55,14 +56,18 @@ class Enclosure(ABC):
 
 
 async def start_process(
-    command: list[str], *, pass_fds: tuple[int, ...], has_lifeline: bool
+    command: list[str],
+    *,
+    has_lifeline: bool,
+    pass_fds: tuple[int, ...] = (),
+    stderr: int = asyncio.subprocess.STDOUT,
 ) -> asyncio.subprocess.Process:
     """Start an enclosure's first process with an empty environment and its output in a pipe."""
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE if has_lifeline else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=stderr,
         env={"PATH": os.defpath},
         cwd="/",
         start_new_session=True,  # a terminal's Ctrl-C is for the node, not for its runs
@@ -70,11 +75,25 @@ async def start_process(
     )
 
 
-async def in_time(ended: asyncio.Event | asyncio.subprocess.Process) -> None:
+async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
+    """Wait until a descriptor can be read, or written to; a process's, until it has ended."""
+    loop = asyncio.get_running_loop()
+    begin, end = loop.add_reader, loop.remove_reader
+    if to_write:
+        begin, end = loop.add_writer, loop.remove_writer
+    ready = asyncio.Event()
+    begin(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        end(descriptor)
+
+
+async def in_time(end: Awaitable[object]) -> None:
     """Wait for an end that is due. Raises SafetyError when it does not come."""
     try:
         async with asyncio.timeout(_END_TIMEOUT_S):
-            await ended.wait()
+            await end
     except TimeoutError as error:
         raise SafetyError(
             "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"

@@ -51,7 +51,6 @@ class WarmPool:
             await sandbox.close()  # a spare that something killed while it waited
 
     async def close(self) -> None:
-        """End all spares."""
         spares = list(self._spares.values())
         self._spares.clear()
         for spare in spares:

@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
@@ -24,7 +25,7 @@ from trainer.host.processes import (
     used_cpu_s,
 )
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.enclosure import Enclosure, until_ready
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
@@ -62,7 +63,8 @@ class Sandbox:
         asked_s: float,
     ) -> None:
         self.profile = enclosure.profile
-        self._asked_s, self._spawned_s, self._warm_s = asked_s, time.monotonic(), math.inf
+        self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
+        self.is_heard = True  # whether what it prints is kept, and may be quoted
         self.peak_memory_bytes = 0
         self.end: End | None = None
         self._enclosure = enclosure
@@ -73,7 +75,6 @@ class Sandbox:
         self._cpu_s = 0.0
         self._output = bytearray()
         self._output_bytes = 0
-        self._is_heard = True
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
 
@@ -126,21 +127,21 @@ class Sandbox:
         header = HEADER.pack(tag, len(payload))
         try:
             if descriptor is not None:
-                await self._until_writable()
+                await until_ready(self._channel.fileno(), to_write=True)
                 sent = socket.send_fds(self._channel, [header], [descriptor])
                 header = header[sent:]
             await loop.sock_sendall(self._channel, header + payload)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
 
-    async def receive(self, tag: bytes, *, at_most: int, exactly: int | None = None) -> bytes:
-        """Return the next frame's payload.
+    async def receive(self, tag: bytes, size: int = 0) -> bytes:
+        """Return the next frame's payload, of so many bytes.
 
         Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
         """
-        payload = (await self.receive_one({tag: at_most}))[1]
-        if exactly is not None and len(payload) != exactly:
-            raise ForgedFrame(f"a frame of {len(payload)} bytes where {exactly} are allowed")
+        payload = (await self.receive_one({tag: size}))[1]
+        if len(payload) != size:
+            raise ForgedFrame(f"a frame of {len(payload)} bytes where {size} are allowed")
         return payload
 
     async def receive_one(
@@ -168,11 +169,6 @@ class Sandbox:
         return self._process.pid
 
     @property
-    def start(self) -> Start:
-        """When it was asked for, spawned and warm."""
-        return Start(self._asked_s, self._spawned_s, self._warm_s)
-
-    @property
     def has_ended(self) -> bool:
         """Whether it is known to be over, by a limit or because something outside killed it."""
         return self.end is not None or self._process.returncode is not None
@@ -198,12 +194,7 @@ class Sandbox:
 
     def stop_listening(self) -> None:
         """Keep nothing of what it prints from now on, for nobody. What it said before stays."""
-        self._is_heard = False
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether what it prints is kept, and may be quoted."""
-        return self._is_heard
+        self.is_heard = False
 
     def cpu_s(self) -> float:
         """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
@@ -249,18 +240,12 @@ class Sandbox:
             self._enclosure.kill()
 
     async def _await_ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self._channel, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(self._channel)
+        await until_ready(self._channel.fileno())
         space = socket.CMSG_SPACE(struct.calcsize("3i")) + socket.CMSG_SPACE(4)
         header, ancillary, _, _ = self._channel.recvmsg(HEADER.size, space)
         if header != HEADER.pack(READY, 0):
             raise SandboxEnded
-        self._warm_s = time.monotonic()
+        self.start = replace(self.start, warm_s=time.monotonic())
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # The kernel translates the sender's pid into our namespace.
@@ -275,15 +260,6 @@ class Sandbox:
             raise SandboxEnded  # a filter does not bind threads that ran before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
-
-    async def _until_writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        writable = asyncio.Event()
-        loop.add_writer(self._channel, writable.set)
-        try:
-            await writable.wait()
-        finally:
-            loop.remove_writer(self._channel)
 
     async def _read(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -309,7 +285,7 @@ class Sandbox:
                 self._stop("output")
 
     def _keep(self, chunk: bytes) -> None:
-        if self._is_heard:
+        if self.is_heard:
             self._output = (self._output + chunk)[-_TAIL_BYTES:]
 
     async def _watch(self) -> None:

@@ -8,25 +8,7 @@ filter can read. Source: seccomp(2), linux/filter.h, the kernel's syscall tables
 
 import platform
 
-from trainer.sandbox.bpf import (
-    ALLOW,
-    AND,
-    ARGUMENTS,
-    ASK,
-    DONE,
-    ENOSYS,
-    EPERM,
-    JUMP_ANY_BIT,
-    JUMP_EQUAL,
-    LOAD_WORD,
-    NUMBER,
-    RETURN,
-    answer,
-    check_argument,
-    jump,
-    opening,
-    statement,
-)
+from trainer.sandbox import bpf
 
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
@@ -186,7 +168,7 @@ def seccomp_program(
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
-    program = opening(machine)
+    program = _to_all(machine)
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
@@ -194,45 +176,30 @@ def seccomp_program(
             refused.remove(_REFUSED_TO_SINGLE[machine]["memfd_create"])
     if is_confined:
         refused |= set(_REFUSED_TO_CONFINED[machine].values())
-    program += [
-        *answer(_CLONE3, ENOSYS),
-        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
-    ]
-    for number, offset, value in (
-        (_IOCTL[machine], ARGUMENTS[1], _TIOCSTI),
-        *(
-            (_FCNTL[machine], ARGUMENTS[1], command)
-            for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY)
-        ),
-        (_PRCTL[machine], ARGUMENTS[0], _SCHED_CORE),
-        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_PDEATHSIG),
-        (_PRCTL[machine], ARGUMENTS[0], _PR_SET_DUMPABLE),
-    ):
-        program += check_argument(number, offset, JUMP_EQUAL, value)
+    for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE):
+        program += bpf.check_argument(_PRCTL[machine], 0, option)
     if is_confined:  # one's own limits only: pid 0
-        program += check_argument(_PRLIMIT[machine], ARGUMENTS[0], JUMP_ANY_BIT, _EVERY_BIT)
+        program += bpf.check_argument(_PRLIMIT[machine], 0, _EVERY_BIT, test=bpf.JUMP_ANY_BIT)
     if single_process:
-        for number, arguments in (
-            (_FCNTL[machine], [(ARGUMENTS[1], lock) for lock in _LOCKS]),
-            (_MADVISE[machine], [(ARGUMENTS[2], eviction) for eviction in _EVICTIONS]),
-        ):
-            for offset, value in arguments:
-                program += check_argument(number, offset, JUMP_EQUAL, value)
-        program += check_argument(
-            _CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _CLONE_THREAD, refuse_if=False
+        for lock in _LOCKS:
+            program += bpf.check_argument(_FCNTL[machine], 1, lock)
+        for eviction in _EVICTIONS:
+            program += bpf.check_argument(_MADVISE[machine], 2, eviction)
+        program += bpf.check_argument(
+            _CLONE[machine], 0, _CLONE_THREAD, test=bpf.JUMP_ANY_BIT, refuse_if=False
         )
     if single_process and not has_card:
         program += [
-            jump(JUMP_EQUAL, _MMAP[machine], 0, 5),
-            statement(LOAD_WORD, ARGUMENTS[3]),
-            statement(AND, _SHARED_ANONYMOUS),
-            jump(JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
-            statement(RETURN, EPERM),
-            statement(LOAD_WORD, NUMBER),
+            bpf.jump(bpf.JUMP_EQUAL, _MMAP[machine], 0, 5),
+            bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[3]),
+            bpf.statement(bpf.AND, _SHARED_ANONYMOUS),
+            bpf.jump(bpf.JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
+            bpf.statement(bpf.RETURN, bpf.EPERM),
+            bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
         ]
     for number in sorted(refused):
-        program += answer(number, EPERM)
-    return b"".join([*program, statement(RETURN, ALLOW)])
+        program += bpf.answer(number, bpf.EPERM)
+    return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
 
 
 def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
@@ -245,48 +212,52 @@ def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
-    program = [
-        *opening(machine),
-        *answer(_CLONE3, ENOSYS),
-        *check_argument(_CLONE[machine], ARGUMENTS[0], JUMP_ANY_BIT, _NAMESPACE_FLAGS),
-        *check_argument(_IOCTL[machine], ARGUMENTS[1], JUMP_EQUAL, _TIOCSTI),
-        *check_argument(_PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _SCHED_CORE),
-        *_sockets(machine),
-    ]
-    for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY):
-        program += check_argument(_FCNTL[machine], ARGUMENTS[1], JUMP_EQUAL, command)
+    program = [*_to_all(machine), *_sockets(machine)]
     refused = _REFUSED_COMMON | _REFUSED[machine]
-    answered = dict.fromkeys(refused.keys() - _OF_PROGRAMS - _MODES - _ATTRIBUTES, EPERM)
+    answered = dict.fromkeys(refused.keys() - _OF_PROGRAMS - _MODES - _ATTRIBUTES, bpf.EPERM)
     if is_confined:
         refused |= _REFUSED_TO_CONFINED[machine]
-        answered |= dict.fromkeys(_ATTRIBUTES | _REFUSED_TO_CONFINED[machine].keys(), EPERM)
-        answered |= dict.fromkeys(_MODES, DONE)
-        program += check_argument(_PRLIMIT[machine], ARGUMENTS[0], JUMP_ANY_BIT, _EVERY_BIT)
-        program += check_argument(
-            _PRCTL[machine], ARGUMENTS[0], JUMP_EQUAL, _PR_SET_PDEATHSIG, refusal=DONE
-        )
+        answered |= dict.fromkeys(_ATTRIBUTES | _REFUSED_TO_CONFINED[machine].keys(), bpf.EPERM)
+        answered |= dict.fromkeys(_MODES, bpf.DONE)
+        program += bpf.check_argument(_PRLIMIT[machine], 0, _EVERY_BIT, test=bpf.JUMP_ANY_BIT)
+        program += bpf.check_argument(_PRCTL[machine], 0, _PR_SET_PDEATHSIG, refusal=bpf.DONE)
     for name in sorted(answered.keys() & refused.keys()):
-        program += answer(refused[name], answered[name])
-    return b"".join([*program, statement(RETURN, ALLOW)])
+        program += bpf.answer(refused[name], answered[name])
+    return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
+
+
+def _to_all(machine: str) -> list[bytes]:
+    """Refuse what is for nobody, whatever else a program may do."""
+    program = [
+        *bpf.opening(machine),
+        *bpf.answer(_CLONE3, bpf.ENOSYS),
+        *bpf.check_argument(_CLONE[machine], 0, _NAMESPACE_FLAGS, test=bpf.JUMP_ANY_BIT),
+        *bpf.check_argument(_IOCTL[machine], 1, _TIOCSTI),
+        *bpf.check_argument(_PRCTL[machine], 0, _SCHED_CORE),
+    ]
+    for command in (_SETOWN, _SETSIG, _SETOWN_EX, _SETLEASE, _NOTIFY):
+        program += bpf.check_argument(_FCNTL[machine], 1, command)
+    return program
 
 
 def _sockets(machine: str) -> list[bytes]:
     """Refuse sockets but those of the internet, and pairs that could send to other sockets."""
     families = [
-        jump(JUMP_EQUAL, family, len(_FAMILIES) - at, 0) for at, family in enumerate(_FAMILIES)
+        bpf.jump(bpf.JUMP_EQUAL, family, len(_FAMILIES) - at, 0)
+        for at, family in enumerate(_FAMILIES)
     ]
     return [
-        jump(JUMP_EQUAL, _SOCKET[machine], 0, len(families) + 3),
-        statement(LOAD_WORD, ARGUMENTS[0]),
+        bpf.jump(bpf.JUMP_EQUAL, _SOCKET[machine], 0, len(families) + 3),
+        bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[0]),
         *families,
-        statement(RETURN, EPERM),
-        statement(LOAD_WORD, NUMBER),
-        jump(JUMP_EQUAL, _SOCKETPAIR[machine], 0, 5),
-        statement(LOAD_WORD, ARGUMENTS[1]),
-        statement(AND, _TYPE_MASK),
-        jump(JUMP_EQUAL, _DATAGRAM, 0, 1),
-        statement(RETURN, EPERM),
-        statement(LOAD_WORD, NUMBER),
+        bpf.statement(bpf.RETURN, bpf.EPERM),
+        bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
+        bpf.jump(bpf.JUMP_EQUAL, _SOCKETPAIR[machine], 0, 5),
+        bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[1]),
+        bpf.statement(bpf.AND, _TYPE_MASK),
+        bpf.jump(bpf.JUMP_EQUAL, _DATAGRAM, 0, 1),
+        bpf.statement(bpf.RETURN, bpf.EPERM),
+        bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
     ]
 
 
@@ -296,7 +267,7 @@ def path_program(machine: str | None = None) -> bytes:
     Loaded on top of `seccomp_program`, which has refused what is not for any sandbox.
     """
     machine = machine or platform.machine()
-    program = [statement(LOAD_WORD, NUMBER)]
+    program = [bpf.statement(bpf.LOAD_WORD, bpf.NUMBER)]
     for number in sorted({*_PATHS[machine].values(), *_PATHS_COMMON.values()}):
-        program += [jump(JUMP_EQUAL, number, 0, 1), statement(RETURN, ASK)]
-    return b"".join([*program, statement(RETURN, ALLOW)])
+        program += [bpf.jump(bpf.JUMP_EQUAL, number, 0, 1), bpf.statement(bpf.RETURN, bpf.ASK)]
+    return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])

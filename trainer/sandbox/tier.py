@@ -18,7 +18,7 @@ from trainer.sandbox.confined import (
     throwaway_uid,
 )
 from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.landlock import can_scope_signals, landlock_abi
+from trainer.sandbox.landlock import READ, can_scope_signals, landlock_abi
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import INSIDE, SHOWN_CODE, visible_tree
 
@@ -71,47 +71,39 @@ def _probe_full() -> Tier:
     try:
         probe = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False)
     except FileNotFoundError:
-        return Tier(
-            name="none",
-            detail="bubblewrap (bwrap) is not installed",
-            mend="install your distribution's package `bubblewrap` (PyPI's is something else)",
+        return _none(
+            "bubblewrap (bwrap) is not installed",
+            "install your distribution's package `bubblewrap` (PyPI's is something else)",
         )
     except subprocess.TimeoutExpired:
-        return Tier(
-            name="none",
-            detail=f"bwrap did not finish in {_PROBE_TIMEOUT_S} s",
-            mend="try `bwrap --ro-bind / / true` by hand",
+        return _none(
+            f"bwrap did not finish in {_PROBE_TIMEOUT_S} s",
+            "try `bwrap --ro-bind / / true` by hand",
         )
     if probe.returncode == 0:
         return Tier(name="full", detail="bubblewrap and seccomp")
     said = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2].partition(" See <")[0]
-    return Tier(name="none", detail=f"bwrap cannot make a sandbox ({said})", mend=_mend())
+    return _none(f"bwrap cannot make a sandbox ({said})", _mend())
 
 
 def _probe_weaker() -> Tier:
     if not landlock_abi():
-        detail = "the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)"
-        return Tier(name="none", detail=detail)
+        return _none("the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)")
     # Root of a namespace may have no other users.
-    is_able = os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS)
-    return _probe_container() if is_able else _probe_partial()
-
-
-def _probe_container() -> Tier:
-    if folder := _closed_folder():
-        return Tier(
-            name="none",
-            detail=f"other users cannot pass through {folder}, which arnode is installed under: "
-            f"`chmod o+x {folder}`, or install it elsewhere",
-        )
-    return _try_out("container", "a throw-away uid, Landlock and seccomp")
-
-
-def _probe_partial() -> Tier:
+    if os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS):
+        if folder := _closed_folder():
+            return _none(
+                f"other users cannot pass through {folder}, which arnode is installed under: "
+                f"`chmod o+x {folder}`, or install it elsewhere"
+            )
+        return _try_out("container", "a throw-away uid, Landlock and seccomp")
     if not can_scope_signals():
-        detail = "Landlock here is too old to keep signals inside (Linux 6.12 can)"
-        return Tier(name="none", detail=detail)
+        return _none("Landlock here is too old to keep signals inside (Linux 6.12 can)")
     return _try_out("partial", "Landlock and seccomp under your own user")
+
+
+def _none(detail: str, mend: str = "") -> Tier:
+    return Tier(name="none", detail=detail, mend=mend)
 
 
 def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
@@ -130,7 +122,7 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
                 channel=nothing.fileno(),
                 program=[str(_SELFTEST), str(Path.home())],
             )
-            spec = replace(spec, readable=[*spec.readable, str(_SELFTEST)])
+            spec = replace(spec, rules={**spec.rules, str(_SELFTEST): READ})
             with subprocess.Popen(
                 confining(spec),
                 stdin=subprocess.PIPE,
@@ -143,8 +135,8 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
                 assert probe.stdout is not None  # noqa: S101 -- PIPE was asked for
                 said = probe.stdout.read().decode(errors="replace").strip().rpartition("\n")[2]
     except (OSError, ArnodeError) as fault:
-        return Tier(name="none", detail=str(fault))
-    return Tier(name=name, detail=detail) if said == "contained" else Tier(name="none", detail=said)
+        return _none(str(fault))
+    return Tier(name=name, detail=detail) if said == "contained" else _none(said)
 
 
 def _is_mapped(uids: range) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
+from trainer.sandbox.landlock import LIST, READ, Access
 
 # torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
 # out: torch.optim imports torch._dynamo, which imports them.
@@ -86,21 +87,17 @@ class VisibleTree:
             finally:
                 os.close(descriptor)
 
-    def readable(self) -> list[Path]:
-        """The bindings, those with covered places child by child: rules that only add rights."""
-        paths: list[Path] = []
+    def rules(self) -> dict[Path, Access]:
+        """The bindings as rules, which only add rights: those with covered places, whose folder may
+        be listed, child by child.
+        """
+        rules: dict[Path, Access] = {}
         for binding in self.bindings:
             covered = self._covered_in(binding)
-            paths += (
-                [path for path in binding.host.iterdir() if path not in covered]
-                if covered
-                else [binding.host]
-            )
-        return paths
-
-    def listed(self) -> list[Path]:
-        """Bindings with covered places: their folder may be listed, not read as a whole."""
-        return [binding.host for binding in self.bindings if self._covered_in(binding)]
+            rules[binding.host] = LIST if covered else READ
+            if covered:
+                rules |= {path: READ for path in binding.host.iterdir() if path not in covered}
+        return rules
 
     def _covered_in(self, binding: Binding) -> list[Path]:
         return [

@@ -37,7 +37,10 @@ def read_toml(path: Path) -> TomlTable:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One table of a TOML file. Each getter takes a field once; `finish` refuses the rest."""
+    """One table of a TOML file. A getter takes a field and refuses what it should not be: `text` is
+    not empty, as `content` may be, `scalars` are two single values at least. `finish` refuses the
+    rest.
+    """
 
     path: Path
     table: TomlTable
@@ -63,42 +66,36 @@ class Fields:
         return self.table[name]
 
     def text(self, name: str) -> str:
-        """Return a field that is non-empty text."""
-        value = self._value(name, "some text in quotes")
-        if not isinstance(value, str) or not value.strip():
+        value = self.content(name)
+        if not value.strip():
             raise self.error(name, f"is {value!r}", "it must be text in quotes")
         return value
 
     def content(self, name: str) -> str:
-        """Return a field that is text and may be empty."""
         value = self._value(name, "some text in quotes")
         if not isinstance(value, str):
             raise self.error(name, f"is {value!r}", "it must be text in quotes")
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a field that is true or false."""
         value = self._value(name, "true or false")
         if not isinstance(value, bool):
             raise self.error(name, f"is {value!r}", "it must be true or false, without quotes")
         return value
 
     def one_of(self, name: str, possible: tuple[str, ...]) -> str:
-        """Return a field that is one of a few words."""
         value = self._value(name, f"one of {', '.join(possible)}")
         if value not in possible or not isinstance(value, str):
             raise self.error(name, f"is {value!r}", nearest(str(value), possible))
         return value
 
     def whole(self, name: str, *, low: int, high: int) -> int:
-        """Return an integer field within bounds."""
         value = self._value(name, f"a whole number from {low} to {high}")
         if type(value) is not int or not low <= value <= high:  # bool is an int subclass
             raise self.error(name, f"is {value!r}", f"a whole number from {low} to {high}")
         return value
 
     def number(self, name: str, *, low: float, high: float) -> float:
-        """Return a numeric field within bounds."""
         value = self._value(name, f"a number from {low:g} to {high:g}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:  # type: ignore[operator]
@@ -106,14 +103,12 @@ class Fields:
         return float(value)  # type: ignore[arg-type]
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a field that is a non-empty list of texts."""
         value = self._value(name, "a list of texts")
         if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
             raise self.error(name, f"is {value!r}", 'it must be a list such as ["train.py"]')
         return tuple(value)
 
     def scalars(self, name: str) -> tuple[int | float | str | bool, ...]:
-        """Return a field that is a list of at least two single values."""
         value = self._value(name, "a list of values")
         if not isinstance(value, list) or len(value) < 2:
             raise self.error(name, f"is {value!r}", "it must be a list of at least two values")
@@ -133,14 +128,12 @@ class Fields:
         return digest
 
     def section(self, name: str) -> "Fields":
-        """Return a field that is a table of its own."""
         value = self._value(name, f"a section [{self.prefix}{name}]")
         if not isinstance(value, dict):
             raise self.error(name, "is not a section", f"write it as [{self.prefix}{name}]")
         return Fields(self.path, value, f"{self.prefix}{name}.")
 
     def sections(self, name: str) -> list["Fields"]:
-        """Return a field that is a list of tables."""
         value = self._value(name, f"sections [[{self.prefix}{name}]]")
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.error(name, "is not a list of sections", f"use [[{self.prefix}{name}]]")

@@ -32,9 +32,7 @@ def is_builtin(path: Path) -> bool:
 def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
     """Return the findings of a file, each of which fits the task's baseline.
 
-    Raises:
-        UsageError: there is no such file.
-        ConfigurationError: it has a fault; the message names file and field.
+    Raises UsageError if there is no such file, ConfigurationError if it has a fault.
     """
     if not path.is_file():
         raise UsageError(f"there is no catalogue {path}", "give a TOML file of findings")

@@ -1,12 +1,15 @@
-"""Reading edits of a task's baseline from TOML: the moves that a task lists.
+"""Reading what a task says of its baseline to a proposer: moves that it lists, knobs that it has.
 
-An edit's search text occurs exactly once in the baseline, or its file does not load. Whether a
-change helps is not known here (`trainer.task_folder.findings` holds what others say of theirs).
+A move consists of edits, a knob is a constant that may be set. An edit's search text occurs exactly
+once in the baseline, or its file does not load. Whether a change helps is not known here
+(`trainer.task_folder.findings` holds what others say of theirs).
 """
 
+import ast
 from pathlib import Path
+from typing import Literal, cast
 
-from protocol.ideas import Edit, Move
+from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 from trainer.task_folder.fields import Fields, nearest, read_toml
 
@@ -60,3 +63,54 @@ def _edit(section: Fields, source: Source) -> Edit:
             "copy it from there exactly; edits of another baseline need a file of their own",
         )
     return edit
+
+
+def read_knobs(fields: Fields, source: Source, moves: tuple[Move, ...]) -> tuple[KnobSpec, ...]:
+    """Return the knobs of a file. Raises ConfigurationError if one names no constant."""
+    if not fields.has("knobs"):
+        return ()
+    section = fields.section("knobs")
+    # Our own files: parsing them is safe.
+    texts = [content.decode() for _, content in source.files]
+    texts += [edit.replace for move in moves for edit in move.edits]
+    known = {name for text in texts for name in _constants_in(text)}
+    for name in section.names():
+        if name not in known:
+            raise section.error(
+                name, "is no constant of the baseline or of a move", nearest(name, known)
+            )
+    return tuple(_knob(name, section.section(name)) for name in section.names())
+
+
+def _knob(name: str, spec: Fields) -> KnobSpec:
+    kind = cast(
+        "Literal['int', 'float', 'choice']", spec.one_of("type", ("int", "float", "choice"))
+    )
+    if kind == "choice":
+        choices = spec.scalars("choices")
+        spec.finish()
+        return KnobSpec(name=name, type=kind, choices=choices)
+    limit = float(1 << 50)
+    low = spec.number("low", low=-limit, high=limit)
+    high = spec.number("high", low=low, high=limit)
+    scale: Literal["linear", "log"] = "linear"
+    if spec.has("scale"):
+        scale = cast("Literal['linear', 'log']", spec.one_of("scale", ("linear", "log")))
+    if scale == "log" and low <= 0:
+        raise spec.error("low", f"is {low:g}", "a logarithmic knob lies above zero")
+    spec.finish()
+    return KnobSpec(name=name, type=kind, low=low, high=high, scale=scale)
+
+
+def _constants_in(code: str) -> set[str]:
+    """Return names in upper case that a line of the code assigns; fragments need not parse."""
+    names = set()
+    for line in code.splitlines():
+        name, equals, value = line.partition(" = ")
+        if equals and name.isupper() and name.isidentifier():
+            try:
+                ast.literal_eval(value.partition("#")[0].strip())
+            except (ValueError, SyntaxError):
+                continue
+            names.add(name)
+    return names

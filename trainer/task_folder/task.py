@@ -16,8 +16,7 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder, with_inherited
-from trainer.task_folder.knobs import read_knobs
-from trainer.task_folder.moves import read_moves
+from trainer.task_folder.moves import read_knobs, read_moves
 
 
 class Recipe(Protocol):
@@ -54,7 +53,6 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The manifest's name."""
         return self.manifest.name
 
     @property
@@ -87,9 +85,8 @@ class Reader(Protocol):
     ) -> tuple[TaskManifest, Recipe]:
         """Return a task's manifest and recipe.
 
-        Raises:
-            NotPreparedError: its data are not known by hash here.
-            ConfigurationError: one of its files has a fault.
+        Raises NotPreparedError if its data are not known by hash here, ConfigurationError if one of
+        its files has a fault.
         """
 
 

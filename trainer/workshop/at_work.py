@@ -1,23 +1,28 @@
 """One command at work in a workshop: started, watched, heard, and ended in any case.
 
 Talks to the workshop's first process (`trainer.workshop.workbench`), which outlives whatever
-happens here. Knows nothing of what the command is for or of what it writes.
+happens here. The kernel bounds single files and, where there are namespaces, the folders in memory;
+what else it uses is looked at several times a second. Knows nothing of what the command is for or
+of what it writes.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
-from trainer.sandbox.enclosure import in_time
+from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
+from trainer.sandbox.enclosure import held, in_time, start_process
 from trainer.workshop import workbench
-from trainer.workshop.limits import Excess, Growth, Limits, Places, excess
 from trainer.workshop.workbench import Spec
 
+Excess = Literal["memory", "threads", "files"]
 End = Excess | Literal["exit", "killed", "time", "output"]
 
 _TAIL_BYTES = 256 * 1024  # the whole of a JSON object with a long text in it
@@ -35,6 +40,28 @@ _SAID: dict[End, str] = {
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one command may use. Sizes in bytes; `scratch_*` of each place it may write to."""
+
+    limit_s: float
+    memory_bytes: int = 4 << 30
+    scratch_bytes: int = 256 << 20
+    scratch_files: int = 20_000
+    output_bytes: int = 64 << 20
+    threads: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where it may write: `folder` as a whole, `kept` folders, and folders in memory, if it has
+    some, by its own names."""
+
+    folder: Path
+    kept: tuple[Path, ...]
+    in_memory: tuple[Path, ...]
+
+
 class AtWork:
     """A command at work. Make one with `AtWork.begin`, `close` it in any case."""
 
@@ -50,16 +77,8 @@ class AtWork:
 
     @classmethod
     async def begin(cls, spec: Spec, limits: Limits, places: Places) -> "AtWork":
-        """Start a command."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", "-B", workbench.__file__,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.defpath},
-            cwd="/",
-            start_new_session=True,  # a terminal's Ctrl-C is for the node
-        )  # fmt: skip
+        command = [sys.executable, "-I", "-S", "-B", workbench.__file__]
+        process = await start_process(command, has_lifeline=True, stderr=asyncio.subprocess.PIPE)
         assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
         # Not as an argument: others of this machine can read those, and keys are in there.
         process.stdin.write(json.dumps(asdict(spec)).encode() + workbench.TOLD)
@@ -89,7 +108,7 @@ class AtWork:
         """End everything, have the folder removed and wait for both."""
         self._let_go()
         try:
-            await in_time(self._process)
+            await in_time(self._process.wait())
         finally:
             self._watched.cancel()
             self._heard.cancel()
@@ -132,13 +151,50 @@ class AtWork:
             self._stop("killed")
 
     async def _watch_limits(self) -> None:
-        growth = await asyncio.to_thread(Growth, self._places, self._limits)
-        looked_s = time.monotonic()
+        kept, looked_s = self._places.kept, time.monotonic()
+        before = [await asyncio.to_thread(held, [folder]) for folder in kept]
         while self.end == "exit":
-            found = await asyncio.to_thread(excess, self._process.pid, self._places, self._limits)
+            found = await asyncio.to_thread(_excess, self._process.pid, self._places, self._limits)
             if found is None and time.monotonic() - looked_s >= _GROWTH_INTERVAL_S:
-                found = await asyncio.to_thread(growth.excess)
+                # Folders of the user's, which are not ours to empty.
+                for folder, was in zip(kept, before, strict=True):
+                    if await asyncio.to_thread(_has_grown, folder, was, self._limits):
+                        found = "files"
                 looked_s = time.monotonic()
             if found is not None:
                 self._stop(found)
             await asyncio.sleep(_WATCH_INTERVAL_S)
+
+
+def _excess(root: int, places: Places, limits: Limits) -> Excess | None:
+    """Return what the processes from `root` on, the first one outside, have too much of."""
+    pids = family_of(root)
+    if sum(status_number(pid, "Threads") for pid in pids) > limits.threads:
+        return "threads"
+    most_kib = limits.memory_bytes // 1024
+    # Shared pages counted in full first: to count them by their share takes longer.
+    if sum(map(held_kib, pids)) > most_kib and sum(map(proportional_kib, pids)) > most_kib:
+        return "memory"
+    is_full = _has_grown(places.folder, (0, 0), limits)
+    return "files" if is_full or _is_memory_full(pids, places, limits) else None
+
+
+def _has_grown(folder: Path, before: tuple[float, float], limits: Limits) -> bool:
+    most_bytes, most_files = before[0] + limits.scratch_bytes, before[1] + limits.scratch_files
+    size, files = held([folder], most_bytes=most_bytes, most_files=most_files)
+    return size > most_bytes or files > most_files
+
+
+def _is_memory_full(pids: list[int], places: Places, limits: Limits) -> bool:
+    """Whether a folder in memory holds too many files: mounts bound only their bytes."""
+    if len(pids) < 3:  # the first one, bwrap outside, process 1 inside
+        return False
+    for folder in places.in_memory:
+        with contextlib.suppress(OSError):  # it is just being made, or has ended
+            inside = Path(f"/proc/{pids[2]}/root{folder}")
+            space = os.statvfs(inside)
+            # Until its mounts are made it sees ours.
+            is_its_own = not folder.exists() or inside.stat().st_dev != folder.stat().st_dev
+            if is_its_own and space.f_files - space.f_ffree > limits.scratch_files:
+                return True
+    return False

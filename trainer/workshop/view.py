@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from trainer.sandbox.landlock import READ, everything_but
+from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
 from trainer.workshop.installed import SYSTEM, Installed, is_in_any
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 -- the workshop's own
@@ -46,15 +46,14 @@ def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
     """
     name = Path(os.path.normpath(path))
     real = name.resolve()
+    fault = ""
     if not is_in_any(name, [home]) or name == home:
+        fault = "is not a folder in your home"
+    elif real == home or real in home.parents:
+        fault = "leads to your whole home"
+    if fault:
         raise ConfigurationError(
-            f"{path} is not a folder in your home, so no command is given it",
-            "name folders beneath `~/`, one by one",
-        )
-    if real == home or real in home.parents:
-        raise ConfigurationError(
-            f"{path} leads to your whole home, so no command is given it",
-            "name folders beneath `~/`, one by one",
+            f"{path} {fault}, so no command is given it", "name folders beneath `~/`, one by one"
         )
     for secret in (folder.resolve() for folder in hidden):
         if is_in_any(real, [secret]) or is_in_any(secret, [real]):
@@ -94,30 +93,21 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
     return [*arguments, "--chdir", str(view.worktree), "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Landlock's view: real names, for lack of mounts."""
+def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Access]:
+    """Return the rules of the tiers without namespaces: real names, for lack of mounts.
 
-    readable: list[str]
-    writable: list[str]
-    devices: list[str]
-
-
-def landlock_rules(view: View, *, home: Path, temporary: Path) -> Rules:
-    """Return the rules of the tiers without namespaces; `home` and `temporary` are its own."""
-    readable = [_PROC, *map(Path, _RANDOM)]
+    `home` and `temporary` are its own.
+    """
+    rules = dict.fromkeys((_PROC, *map(Path, _RANDOM)), READ)
     for path in filter(Path.exists, SYSTEM):
         closed = (*view.hidden, view.home)
-        readable += everything_but(closed, beneath=path.resolve(), access=READ)
+        rules |= everything_but(closed, beneath=path.resolve(), access=READ)
     for path in view.installed.paths:
-        readable += everything_but(view.hidden, beneath=path, access=READ)
-    readable += [path.resolve() for path in view.shown]
-    writable = [view.worktree, home, temporary, *(path.resolve() for path in view.kept)]
-    return Rules(
-        readable=[str(path) for path in readable],
-        writable=[str(path) for path in writable],
-        devices=list(_DEVICES),
-    )
+        rules |= everything_but(view.hidden, beneath=path, access=READ)
+    rules |= dict.fromkeys((path.resolve() for path in view.shown), READ)
+    kept = [path.resolve() for path in view.kept]
+    rules |= dict.fromkeys((view.worktree, home, temporary, *kept), WRITE)
+    return rules | dict.fromkeys(map(Path, _DEVICES), DEVICE)
 
 
 def link_into(home: Path, view: View) -> None:

@@ -33,7 +33,7 @@ class Spec:
     """What `trainer.workshop.workshop` asks for; paths are the host's.
 
     `folder` is removed at the end, the command works in `worktree`. `bubblewrap` has the arguments
-    of tier full; None for Landlock, whose rules are `readable`, `writable` and `devices`. `uid` is
+    of tier full; None for Landlock, whose `rules` say what may be done beneath which path. `uid` is
     whom to become, None to stay who we are.
     """
 
@@ -43,9 +43,7 @@ class Spec:
     worktree: str
     bubblewrap: list[str] | None
     uid: int | None
-    readable: list[str]
-    writable: list[str]
-    devices: list[str]
+    rules: dict[str, int]
     processes: int
     file_bytes: int
 
@@ -54,7 +52,10 @@ def main() -> None:
     """Fork, wall the child in, outlive it, clear away."""
     from trainer.sandbox.confine import end_all, outlive
 
-    spec = Spec(**json.loads(_read_line()))
+    told = sys.stdin.buffer.readline()
+    if not told.endswith(TOLD):
+        raise SystemExit("the node ended")
+    spec = Spec(**json.loads(told))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
@@ -83,16 +84,6 @@ def remove_folder(folder: Path) -> None:
     if subprocess.call(removing, stderr=subprocess.DEVNULL):
         subprocess.call(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
         subprocess.call(removing)
-
-
-def _read_line() -> bytes:
-    line = bytearray()
-    while not line.endswith(TOLD):
-        data = os.read(0, 1 << 16)
-        if not data:
-            raise SystemExit("the node ended")
-        line += data
-    return bytes(line)
 
 
 def _become(spec: Spec, libc: ctypes.CDLL) -> None:
@@ -127,7 +118,7 @@ def _enter_namespaces(spec: Spec, arguments: list[str], program: bytes) -> None:
 def _give_up_rights(spec: Spec, libc: ctypes.CDLL, program: bytes) -> None:
     from trainer.sandbox.confine import keep_capabilities
     from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.landlock import DEVICE, READ, WRITE, restrict_self
+    from trainer.sandbox.landlock import Access, restrict_self
 
     resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
     if spec.uid is None:
@@ -143,9 +134,7 @@ def _give_up_rights(spec: Spec, libc: ctypes.CDLL, program: bytes) -> None:
         if libc.prctl(_AMBIENT, _AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0):
             raise OSError(ctypes.get_errno(), "the right to pass over modes cannot be kept")
     _die_with_parent(libc)
-    rules = {Path(path): READ for path in spec.readable}
-    rules |= {Path(path): WRITE for path in spec.writable}
-    rules |= {Path(path): DEVICE for path in spec.devices}
+    rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
     restrict_self(rules, is_networked=True)
     os.closerange(3, _DESCRIPTORS)
     load_filter(program)

@@ -10,19 +10,18 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import Rejected, SafetyError
 from trainer.host.processes import status_number
 from trainer.sandbox import tier as tiers
-from trainer.sandbox.confined import release_uid, throwaway_uid
+from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import AtWork
+from trainer.workshop.at_work import AtWork, Limits, Places
 from trainer.workshop.installed import installed
-from trainer.workshop.limits import Limits, Places
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.workshop.workbench import Spec, remove_folder
 from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
@@ -66,17 +65,14 @@ def require_workshop() -> Tier:
     tier = tiers.probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.mend)
+    lacking = ""
     if tier.name == "container" and landlock_abi() < _TRUNCATION_ABI:
-        raise SafetyError(
-            "commands are not run here: Landlock of this kernel does not keep files from being "
-            "emptied (Linux 6.2 can)",
-            tier.mend,
-        )
+        lacking = "files from being emptied (Linux 6.2 can)"
     if tier.name == "partial" and not can_scope_signals():
+        lacking = "signals inside (Linux 6.12 can)"
+    if lacking:
         raise SafetyError(
-            "commands are not run here: Landlock of this kernel does not keep signals inside "
-            "(Linux 6.12 can)",
-            tier.mend,
+            f"commands are not run here: Landlock of this kernel does not keep {lacking}", tier.mend
         )
     return tier
 
@@ -162,7 +158,8 @@ def _furnish(
         link_into(home, view)
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}
     if uid is not None:
-        _give_to(uid, folder)
+        give_to(uid, folder)
+    rules = landlock_rules(view, home=home, temporary=temporary)
     spec = Spec(
         command=[view.installed.program, *words[1:]],
         environment={**bench.environment, **own},
@@ -170,18 +167,12 @@ def _furnish(
         worktree=str(worktree),
         bubblewrap=bubblewrap_arguments(view, limits.scratch_bytes) if is_full else None,
         uid=uid,
-        **asdict(landlock_rules(view, home=home, temporary=temporary)),
+        rules={str(path): allowed for path, allowed in rules.items()},
         processes=limits.threads + (_own_threads() if tier.name == "partial" else 0),
         file_bytes=limits.scratch_bytes,
     )
     kept = tuple(path for path in view.kept if path.is_dir())
     return spec, Places(folder=folder, kept=kept, in_memory=view.in_memory if is_full else ())
-
-
-def _give_to(uid: int, folder: Path) -> None:
-    for within, _, names in os.walk(folder):
-        for path in (within, *(f"{within}/{name}" for name in names)):
-            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def _own_threads() -> int:

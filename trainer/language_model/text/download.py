@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,6 +17,7 @@ import aiohttp
 
 from protocol.errors import ArnodeError
 from trainer.language_model.text.token_cache import file_digest
+from trainer.measuring.kind import Progress
 
 ATTEMPTS: Final = 6  # without a byte in between
 PAUSE_S: Final = 1.0  # after the first failure, twice as long after each one more
@@ -26,26 +26,6 @@ _SHOWN_EVERY_S = 2.0
 _RATE_OF_S = 10.0  # the remaining time follows from about the last so many seconds
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
-    """How far a download is. `total_bytes` and `remaining_s` are None while nobody knows."""
-
-    name: str
-    done_bytes: int
-    total_bytes: int | None
-    remaining_s: float | None
-
-    def __str__(self) -> str:
-        megabytes = f"{self.done_bytes / 1e6:.0f}"
-        if self.total_bytes is not None:
-            megabytes += f" of {self.total_bytes / 1e6:.0f}"
-        left = "" if self.remaining_s is None else f", {_clock_text(self.remaining_s)} left"
-        return f"{self.name}: {megabytes} MB{left}"
-
-
-Watcher = Callable[[Transfer], None]
 
 
 class _Interrupted(Exception):  # noqa: N818 -- an event: another attempt may go on
@@ -61,19 +41,17 @@ async def download(
     target: Path,
     *,
     sha256: bytes | None,
-    watch: Watcher,
+    progress: Progress,
     clock: Callable[[], float] = time.monotonic,
     pause_s: float = PAUSE_S,
 ) -> bytes:
     """Let `target` be the file at a URL or path, and return its sha256.
 
     Without a hash to check whatever comes whole is kept. A file that is there already is checked,
-    and fetched again if it is not what its hash says. `watch` hears how it goes.
-
-    Raises:
-        ArnodeError: it is not to be had, is another file than the hash says, or the disk is full.
+    and fetched again if it is not what its hash says. Raises ArnodeError if it is not to be had, is
+    another file than the hash says, or the disk is full.
     """
-    part = _Part(target)
+    part, pace = _Part(target), _Pace(target.name, progress, clock)
     try:
         kept = await asyncio.to_thread(part.find_target, sha256)
         if kept is not None:
@@ -82,7 +60,7 @@ async def download(
             part.discard()
         for _ in range(2):  # damage on the way happens once
             if "://" in source:
-                await _fetch(source, part, watch=watch, clock=clock, pause_s=pause_s)
+                await _fetch(source, part, pace, pause_s)
             else:
                 await asyncio.to_thread(part.copy, Path(source))
             found = await asyncio.to_thread(file_digest, part.path)
@@ -99,21 +77,14 @@ async def download(
     )
 
 
-async def _fetch(
-    url: str,
-    part: "_Part",
-    *,
-    watch: Watcher,
-    clock: Callable[[], float],
-    pause_s: float,
-) -> None:
+async def _fetch(url: str, part: "_Part", pace: "_Pace", pause_s: float) -> None:
     """Fetch until all of it is there; what has come counts, so only standstills are counted."""
     failures = 0
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
         while True:
             before = part.size
             try:
-                await _fetch_once(session, url, part, watch=watch, clock=clock)
+                await _fetch_once(session, url, part, pace)
             except _Changed:
                 part.discard()
                 why = "it changes all the time"
@@ -128,12 +99,7 @@ async def _fetch(
 
 
 async def _fetch_once(
-    session: aiohttp.ClientSession,
-    url: str,
-    part: "_Part",
-    *,
-    watch: Watcher,
-    clock: Callable[[], float],
+    session: aiohttp.ClientSession, url: str, part: "_Part", pace: "_Pace"
 ) -> None:
     have, headers = part.size, {"Accept-Encoding": "identity"}
     if have:
@@ -157,7 +123,7 @@ async def _fetch_once(
             have = 0
         length = response.content_length
         total = None if length is None else have + length
-        pace = _Pace(part.path.name.removesuffix(".part"), total, watch, clock)
+        pace.begin(total)
         with part.open(have, tag=response.headers.get("ETag", "")) as file:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 await asyncio.to_thread(file.write, chunk)
@@ -189,7 +155,6 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
@@ -206,7 +171,6 @@ class _Part:
         return file
 
     def copy(self, source: Path) -> None:
-        """Copy it from a folder."""
         try:
             opened = source.open("rb")
         except OSError as error:
@@ -223,7 +187,6 @@ class _Part:
         self._tag_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Begin again."""
         for path in (self.path, self._tag_path):
             path.unlink(missing_ok=True)
 
@@ -231,27 +194,29 @@ class _Part:
 class _Pace:
     """Tells how far a transfer is, not too often, and how long it will take at this pace."""
 
-    def __init__(
-        self, name: str, total: int | None, watch: Watcher, clock: Callable[[], float]
-    ) -> None:
-        self._name, self._total, self._watch, self._clock = name, total, watch, clock
+    def __init__(self, name: str, progress: Progress, clock: Callable[[], float]) -> None:
+        self._name, self._progress, self._clock = name, progress, clock
+
+    def begin(self, total: int | None) -> None:
+        """Begin a transfer after which so many bytes are here, if anybody knows."""
+        self._total = total
         self._marks: list[tuple[float, int]] = []
 
     def at(self, done: int, *, is_last: bool = False) -> None:
-        """Note how much is here."""
         now_s = self._clock()
         if self._marks and now_s < self._marks[-1][0] + _SHOWN_EVERY_S and not is_last:
             return
         self._marks = [mark for mark in self._marks if mark[0] >= now_s - _RATE_OF_S]
         self._marks.append((now_s, done))
-        (then_s, before), remaining_s = self._marks[0], None
-        if self._total is not None and done > before and now_s > then_s:
-            remaining_s = (self._total - done) * (now_s - then_s) / (done - before)
-        self._watch(
-            Transfer(
-                name=self._name, done_bytes=done, total_bytes=self._total, remaining_s=remaining_s
-            )
-        )
+        then_s, before = self._marks[0]
+        of = left = ""
+        if self._total is not None:
+            of = f" of {self._total / 1e6:.0f}"
+            if done > before and now_s > then_s:
+                remaining_s = (self._total - done) * (now_s - then_s) / (done - before)
+                left = f", {_clock_text(remaining_s)} left"
+        share = done / self._total if self._total else 0.0
+        self._progress(f"{self._name}: {done / 1e6:.0f}{of} MB{left}", share)
 
 
 def unreadable(path: Path, error: OSError) -> ArnodeError:

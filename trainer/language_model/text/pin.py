@@ -67,7 +67,6 @@ class Unpinned:
 
     @property
     def first(self) -> str:
-        """The first training shard."""
         return next(name for split, name in self.shards if split == "training")
 
     @property

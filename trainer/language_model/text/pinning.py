@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
-from trainer.language_model.text.patience import one_at_a_time, waited
 from trainer.language_model.text.pin import PINS, Unpinned, find_pin, write_pin
 from trainer.language_model.text.shards import (
     fetch_shard,
     fetch_unknown,
     keep_shard,
+    one_at_a_time,
     read_documents,
+    waited,
 )
 from trainer.language_model.text.vocabulary import train_vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 
 # As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
 # some thousand merges, and a first run would wait for it.
@@ -31,13 +32,9 @@ VOCABULARY_CHARACTERS: Final = 200_000_000
 def pin_shards(
     unpinned: Unpinned, *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> None:
-    """Find out what shards are, unless that is known here.
+    """Find out what shards are, unless that is known here; `data_url` is the setting.
 
-    `data_url` is the setting: a URL or folder that takes the place of the task's own.
-
-    Raises:
-        ArnodeError: a shard is not to be had.
-        ConfigurationError: a shard cannot serve.
+    Raises ArnodeError if a shard is not to be had, ConfigurationError if it cannot serve.
     """
     with one_at_a_time(data_dir / PINS / f"{unpinned.key}.lock", progress):
         if find_pin(unpinned, data_dir) is None:

@@ -7,24 +7,32 @@
 A task names its shards by split, `training/…`, `public/…`, `secret/…`, with the hash of each.
 """
 
+import asyncio
+import fcntl
 import hashlib
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 
 from protocol.errors import ConfigurationError
 from trainer.language_model.text.arrays import Tokens
-from trainer.language_model.text.patience import one_at_a_time, waited
 from trainer.language_model.text.pin import Shard
 from trainer.language_model.text.token_cache import mapped_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
-from trainer.language_model.text.windows import Progress
+from trainer.measuring.kind import Progress
 
 COLUMN: Final = "text"
 _DOCUMENTS_AT_ONCE = 1024
 _DIGITS = 12
+_WORD_S: Final = 1.0
+_LOOKED_S: Final = 0.2
+
+T = TypeVar("T")
 
 
 def shard_tokens(
@@ -32,9 +40,8 @@ def shard_tokens(
 ) -> Tokens:
     """Return a shard's tokens, mapped into memory; `source` is the URL or folder that has it.
 
-    Raises:
-        ArnodeError: it is not to be had (`trainer.language_model.text.download`).
-        ConfigurationError: it is no parquet file with a column of text, or nothing here reads any.
+    Raises ArnodeError if it is not to be had, ConfigurationError if it is no parquet file with a
+    column of text, or nothing here reads any.
     """
 
     def write(file: BinaryIO) -> None:
@@ -99,20 +106,17 @@ def _last(name: str) -> str:
 
 
 def _fetch(where: str, target: Path, sha256: bytes | None, progress: Progress) -> bytes:
-    from trainer.language_model.text.download import (  # aiohttp: a quarter of a second, 20 MB
-        Transfer,
-        download,
-    )
+    # aiohttp: a quarter of a second, 20 MB
+    from trainer.language_model.text.download import download
 
     said = (f"downloading {_last(where)}", 0.0)
 
-    def watch(transfer: Transfer) -> None:
+    def note(what: str, share: float) -> None:
         nonlocal said
-        share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else 0.0
-        said = (f"downloading {transfer}", share)
+        said = (f"downloading {what}", share)
 
     with one_at_a_time(target.with_name(f"{target.name}.lock"), progress):
-        fetching = download(where, target, sha256=sha256, watch=watch)
+        fetching = download(where, target, sha256=sha256, progress=note)
         return waited(fetching, lambda: progress(*said))
 
 
@@ -145,3 +149,42 @@ def _arrow() -> Any:
             "install what does: pip install 'arnode[shards]'",
         ) from error
     return pyarrow
+
+
+def waited(work: Coroutine[object, object, T], say: Callable[[], None]) -> T:
+    """Run a coroutine to its end, with a word now and then; if that raises, it is cancelled."""
+
+    async def wait() -> T:
+        working = asyncio.create_task(work)
+        try:
+            while not working.done():
+                await asyncio.wait({working}, timeout=_WORD_S)
+                say()
+            return working.result()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    return asyncio.run(wait())
+
+
+@contextmanager
+def one_at_a_time(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold the lock at `path`: of several processes and threads one does the work."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _locked(descriptor):
+            progress("waiting for another arnode that prepares the same data", 0.0)
+            time.sleep(_LOOKED_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,26 +29,18 @@ SPLIT_PATTERN = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token id → bytes; None for the one special token, `bos`, which stands for no text."""
+    """The tokens that stand for text, in order; behind them `bos`, which stands for none."""
 
-    token_bytes: tuple[bytes | None, ...]
-    bos: int
-    pattern: str
+    ranks: tuple[bytes, ...]
 
-    @classmethod
-    def of_ranks(cls, ranks: Sequence[bytes], pattern: str = SPLIT_PATTERN) -> "Vocabulary":
-        """Return the vocabulary of these tokens in order, with BOS behind them."""
-        return cls(token_bytes=(*ranks, None), bos=len(ranks), pattern=pattern)
+    @property
+    def bos(self) -> int:
+        return len(self.ranks)
 
     @property
     def size(self) -> int:
         """How many tokens there are, BOS included."""
-        return len(self.token_bytes)
-
-    @property
-    def ranks(self) -> tuple[bytes, ...]:
-        """The tokens that stand for text, in order."""
-        return tuple(token for token in self.token_bytes if token is not None)
+        return len(self.ranks) + 1
 
     @property
     def file_bytes(self) -> bytes:
@@ -60,7 +52,7 @@ class Vocabulary:
     @cached_property
     def digest(self) -> bytes:
         """Hash of everything that decides how text becomes tokens."""
-        return hashlib.sha256(self.pattern.encode() + b"\0" + self.file_bytes).digest()
+        return hashlib.sha256(SPLIT_PATTERN.encode() + b"\0" + self.file_bytes).digest()
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
@@ -69,14 +61,14 @@ class Vocabulary:
 
         return tiktoken.Encoding(
             name=f"arnode-{self.digest.hex()[:12]}",
-            pat_str=self.pattern,
+            pat_str=SPLIT_PATTERN,
             mergeable_ranks={token: rank for rank, token in enumerate(self.ranks)},
             special_tokens={BOS_NAME: self.bos},
         )
 
-    def encode(self, text: str | bytes) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         """Return the tokens of a text, without BOS; special names in it are ordinary text."""
-        return self.encoding.encode_ordinary(text if isinstance(text, str) else text.decode())
+        return self.encoding.encode_ordinary(text)
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
         """Return the tokens of each text, without BOS, with all processors at once."""
@@ -85,7 +77,8 @@ class Vocabulary:
 
     def decode(self, tokens: Iterable[int]) -> bytes:
         """Return the bytes that tokens stand for, none for BOS."""
-        return b"".join(self.token_bytes[token] or b"" for token in tokens)
+        bos = self.bos
+        return b"".join(self.ranks[token] for token in tokens if token != bos)
 
 
 def parse_ranks(data: bytes, *, name: str) -> Vocabulary:
@@ -109,7 +102,7 @@ def parse_ranks(data: bytes, *, name: str) -> Vocabulary:
             f"{name}: the 256 single bytes are not all in it, or a token occurs twice",
             "restore the file; a vocabulary is part of a task's identity",
         )
-    return Vocabulary.of_ranks(ranks)
+    return Vocabulary(tuple(ranks))
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> Vocabulary:
@@ -119,4 +112,4 @@ def train_vocabulary(texts: Iterable[str], size: int) -> Vocabulary:
     trainer = rustbpe.Tokenizer()
     trainer.train_from_iterator(texts, size - 1, pattern=SPLIT_PATTERN)
     ranks = sorted(trainer.get_mergeable_ranks(), key=lambda ranked: ranked[1])
-    return Vocabulary.of_ranks([bytes(token) for token, _ in ranks])
+    return Vocabulary(tuple(bytes(token) for token, _ in ranks))

@@ -1,22 +1,39 @@
 """Finds pieces of a text that a sandbox could read elsewhere: 64-byte windows in visible files.
 
-A text that also lies in, say, a package's documentation is no secret split. A shared window of 64
-bytes contains a block of 32 bytes that begins at a multiple of 32 in the file, so every aligned
-block of the files is looked up by hash among the text's windows of 32 bytes at any offset, and
-what agrees is compared byte by byte. One pass over the files; numpy, no index on disk.
+A text that also lies in, say, a package's documentation is no secret split. Prose and code share
+idioms with what an interpreter and its packages hold (an import line, a licence's sentence): a row
+that overlaps a shared window is never scored, so what is scored lies nowhere in a sandbox; text of
+which much is visible is refused.
+
+A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the
+file, so every aligned block of the files is looked up by hash among the text's windows of 32 bytes
+at any offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on
+disk.
 """
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import SafetyError
+from trainer.language_model.text.arrays import RowMarks, TokenRows
+from trainer.language_model.text.token_cache import cached_tokens
+from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.measuring.kind import Progress
+from trainer.sandbox.visible import visible_tree
+
 WINDOW_BYTES: Final = 64
 MAX_HITS: Final = 100  # enough to say where a text lies
+MAX_SEEN_SHARE: Final = 0.2  # more, and the text is one that the installation brings along
+_MOST_HITS = 1_000_000
 
 # Blanks, dashes, zeros and the like are everywhere and tell nothing about a text: a model predicts
 # them without having seen the file. So blocks with fewer distinct bytes do not count.
@@ -30,7 +47,6 @@ _TEXT_CHUNK = 1 << 20
 # Odd constants without structure, one for each 64-bit word of a block (and one to mix).
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
-Progress = Callable[[str, float], None]
 Bytes = NDArray[np.uint8]  # [length of a text]
 Hashes = NDArray[np.uint64]  # [blocks], or [windows] of a text
 Numbers = NDArray[np.int64]  # [blocks]: which of them
@@ -44,23 +60,12 @@ class SharedWindow:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """Whole blocks of a file from `start` on; numbered from `first_block` on, over all pieces."""
+class _Blocks(NamedTuple):
+    """Blocks of the files that may occur in the text: the hash, the file and the place of each."""
 
-    path: Path
-    start: int
-    content: bytes
-    first_block: int
-
-
-@dataclass(slots=True)
-class _Candidates:
-    """Blocks of the files that may occur in the text: hash, number, and where each piece begins."""
-
-    hashes: list[Hashes] = field(default_factory=list)
-    blocks: list[Numbers] = field(default_factory=list)
-    pieces: list[tuple[int, Path, int]] = field(default_factory=list)
+    hashes: Hashes
+    files: Numbers
+    places: Numbers  # in bytes
 
 
 def shared_windows(
@@ -82,13 +87,56 @@ def shared_windows(
     if len(text) < window:
         return []
     letters = np.frombuffer(text, dtype=np.uint8)
-    candidates = _scan_files(letters, _readable_files(roots), window, progress)
-    hits: list[SharedWindow] = []
-    for hit in _verified(text, letters, candidates, window):
-        hits.append(hit)
-        if len(hits) == at_most:
-            break
-    return hits
+    files = [(path, size) for path, size in _readable_files(roots) if size >= window]
+    blocks = _scan_files(letters, files, progress)
+    return list(islice(_verified(text, letters, files, blocks, window), at_most))
+
+
+def without_seen(
+    groups: Sequence[TokenRows],
+    vocabulary: Vocabulary,
+    *,
+    what: str,
+    cache: Path,
+    visible: Sequence[Path] | None,
+    progress: Progress,
+) -> list[TokenRows]:
+    """Return each group's rows that lie in no visible file.
+
+    `visible` is what to search (default: all that sandboxes show). The search takes seconds, so
+    its answer is kept in `cache` for this text and installation. Raises SafetyError when more
+    than `MAX_SEEN_SHARE` of the rows would have to go.
+    """
+    rows = np.concatenate(groups)
+    installed = repr((visible, visible_tree(), version("torch"), version("numpy")))
+    key = hashlib.sha256(rows.tobytes() + installed.encode()).hexdigest()[:16]
+    seen = cached_tokens(
+        cache / f"seen-{key}.npy",
+        lambda: _seen(rows, vocabulary, visible, progress).astype(np.uint16),
+    ).astype(np.bool_)
+    if seen.mean() > MAX_SEEN_SHARE:
+        raise SafetyError(
+            f"{what}: {seen.mean():.0%} of it lies in files that every sandbox can read",
+            "use another text: nothing could be kept secret of this one",
+        )
+    bounds = np.cumsum([len(group) for group in groups[:-1]])
+    pairs = zip(groups, np.split(seen, bounds), strict=True)
+    return [group[~seen_of_group] for group, seen_of_group in pairs]
+
+
+def _seen(
+    rows: TokenRows, vocabulary: Vocabulary, visible: Sequence[Path] | None, progress: Progress
+) -> RowMarks:
+    contents = [vocabulary.decode(row) for row in rows]
+    starts = np.cumsum([0, *(len(content) for content in contents[:-1])])
+    files = visible_tree().host_files() if visible is None else visible
+    hits = shared_windows(b"".join(contents), files, at_most=_MOST_HITS, progress=progress)
+    seen = np.zeros(len(rows), dtype=np.bool_)
+    for hit in hits:
+        first = np.searchsorted(starts, hit.offset, side="right") - 1
+        last = np.searchsorted(starts, hit.offset + WINDOW_BYTES - 1, side="right") - 1
+        seen[first : last + 1] = True
+    return seen
 
 
 def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
@@ -102,36 +150,38 @@ def _readable_files(roots: Sequence[Path]) -> list[tuple[Path, int]]:
     return list(files.values())
 
 
-def _scan_files(
-    letters: Bytes, files: list[tuple[Path, int]], window: int, progress: Progress
-) -> _Candidates:
-    """Keep every block whose hash is, to 27 bits, that of some window of the text."""
+def _scan_files(letters: Bytes, files: list[tuple[Path, int]], progress: Progress) -> _Blocks:
+    """Return every block whose hash is, to 27 bits, that of some window of the text, by hash."""
     may_occur = np.zeros(1 << _FILE_FILTER_BITS, dtype=np.bool_)
     for _, hashes in _text_hashes(letters):
         may_occur[_top_bits(hashes, _FILE_FILTER_BITS)] = True
-    candidates = _Candidates()
+    found = [_Blocks(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))]
     total, done = max(1, sum(size for _, size in files)), 0
-    for pieces in _batches(files, window):
-        hashes = _block_hashes(pieces)
+    for pieces in _batches(files):
+        hashes = _block_hashes([content for _, _, content in pieces])
+        counts = [len(content) // _BLOCK for _, _, content in pieces]
+        numbers = np.repeat([number for number, _, _ in pieces], counts)
+        places = np.concatenate(
+            [np.arange(start, start + len(content), _BLOCK) for _, start, content in pieces]
+        )
         kept = np.flatnonzero(may_occur[_top_bits(hashes, _FILE_FILTER_BITS)])
-        candidates.hashes.append(hashes[kept])
-        candidates.blocks.append(kept + pieces[0].first_block)
-        candidates.pieces += [(piece.first_block, piece.path, piece.start) for piece in pieces]
-        done += sum(len(piece.content) for piece in pieces)
+        found.append(_Blocks(hashes[kept], numbers[kept], places[kept]))
+        done += sum(counts) * _BLOCK
         progress("comparing the text with what a sandbox can read", min(1.0, done / total))
-    return candidates
+    hashes, numbers, places = map(np.concatenate, zip(*found, strict=True))
+    order = np.argsort(hashes, kind="stable")
+    return _Blocks(hashes[order], numbers[order], places[order])
 
 
-def _batches(files: list[tuple[Path, int]], window: int) -> Iterator[list[_Piece]]:
-    """Yield pieces in batches of about 16 MiB: numpy calls cost more than small files do."""
-    batch: list[_Piece] = []
-    size = blocks = 0
-    for path, file_size in files:
-        if file_size < window:
-            continue
+def _batches(files: list[tuple[Path, int]]) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Yield pieces (file, start, content), about 16 MiB at once: numpy calls cost more than small
+    files do.
+    """
+    batch: list[tuple[int, int, bytes]] = []
+    size = 0
+    for number, (path, _) in enumerate(files):
         for start, content in _contents(path):
-            batch.append(_Piece(path=path, start=start, content=content, first_block=blocks))
-            blocks += len(content) // _BLOCK
+            batch.append((number, start, content))
             size += len(content)
             if size >= _PIECE_BYTES:
                 yield batch
@@ -149,9 +199,8 @@ def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
             start += len(content)
 
 
-def _block_hashes(pieces: list[_Piece]) -> Hashes:
-    joined = b"".join([piece.content for piece in pieces])
-    words = np.frombuffer(joined, dtype="<u8").reshape(-1, 4)
+def _block_hashes(contents: list[bytes]) -> Hashes:
+    words = np.frombuffer(b"".join(contents), dtype="<u8").reshape(-1, 4)
     return _mixed([words[:, 0], words[:, 1], words[:, 2], words[:, 3]])
 
 
@@ -190,22 +239,13 @@ def _low_bits(hashes: Hashes, bits: int) -> Numbers:
 
 
 def _verified(
-    text: bytes, letters: Bytes, candidates: _Candidates, window: int
+    text: bytes, letters: Bytes, files: list[tuple[Path, int]], blocks: _Blocks, window: int
 ) -> Iterator[SharedWindow]:
-    """Yield the candidates that lie in a whole shared window."""
-    if not candidates.hashes:
-        return
-    hashes = np.concatenate(candidates.hashes)
-    order = np.argsort(hashes, kind="stable")
-    hashes, blocks = hashes[order], np.concatenate(candidates.blocks)[order]
-    first_blocks = np.array([first for first, _, _ in candidates.pieces])
-    for offset, low, high in _agreeing(letters, hashes):
-        for block in blocks[low:high].tolist():
-            first, path, start = candidates.pieces[
-                int(np.searchsorted(first_blocks, block, side="right")) - 1
-            ]
-            position = start + (block - first) * _BLOCK
-            before = _shared_before(text, offset, path, position, window)
+    """Yield the windows of the text in which some block lies, and all of which is in its file."""
+    for offset, low, high in _agreeing(letters, blocks.hashes):
+        for number, place in zip(blocks.files[low:high], blocks.places[low:high], strict=True):
+            path = files[number][0]
+            before = _shared_before(text, offset, path, int(place), window)
             if before is not None:
                 yield SharedWindow(path, offset - before)
                 break

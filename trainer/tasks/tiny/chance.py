@@ -44,19 +44,15 @@ class Pen(Protocol):
 
     def pick(self, table: Table[Item], excluded: Collection[Item] = ()) -> Item:
         """Choose one item that is not excluded."""
-        ...
 
     def write(self, text: str) -> None:
         """Add text to the document."""
-        ...
 
     def written_since(self, mark: int) -> str:
         """Return the text added after the `mark`-th piece."""
-        ...
 
     def mark(self) -> int:
         """Return how many pieces were written so far."""
-        ...
 
 
 class Dice:
@@ -82,13 +78,10 @@ class Dice:
                 return item
 
     def write(self, text: str) -> None:
-        """Add text to the document."""
         self._pieces.append(text)
 
     def mark(self) -> int:
-        """Return how many pieces were written so far."""
         return len(self._pieces)
 
     def written_since(self, mark: int) -> str:
-        """Return the text added after the `mark`-th piece."""
         return "".join(self._pieces[mark:])

@@ -5,7 +5,7 @@ only and the bits of its choices are its exact information. A story does not kno
 invents a document (`chance.Dice`) or replays one (the parser in the tests).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from trainer.tasks.tiny.chance import Pen
@@ -53,13 +53,11 @@ class Story:
         self.subject: Person | None = None  # of the previous sentence: may become a pronoun
 
     def tell(self) -> None:
-        """Write the whole document."""
         self.begin()
         while self.add_sentence():
             pass
 
     def begin(self) -> None:
-        """Write the heading and the cast."""
         self._write_heading()
         self._introduce_cast()
 
@@ -67,7 +65,7 @@ class Story:
         """Write one more sentence and what separates it; return whether another follows."""
         start = self.pen.mark()
         form = self.pick(self.tables.form, self._impossible_forms())
-        self.subject = self._write_sentence(form)
+        self.subject = getattr(self, f"_{form}")()
         if self.subject is not None:  # a plain statement: worth copying later
             first = self.pen.written_since(start).split(".")[0] + "."
             if first not in self.copied:
@@ -114,28 +112,6 @@ class Story:
         self.recent = list(self.cast)
         self.things = [{} for _ in self.cast]
         self.place_of = [0] * size
-
-    def _write_sentence(self, form: str) -> Person | None:
-        sentences: dict[str, Callable[[], Person | None]] = {
-            "find": self._find,
-            "give": self._give,
-            "sell": self._sell,
-            "travel": self._travel,
-            "see": self._see,
-            "say": self._say,
-            "tell": self._tell,
-            "copy": self._copy,
-            "ask": self._ask,
-            "act": self._act,
-            "count": self._count,
-            "day": self._day,
-            "mood": self._mood,
-            "together": self._together,
-            "pet": self._pet,
-            "pet_sleeps": self._pet_sleeps,
-            "topic": self._topic,
-        }
-        return sentences[form]()
 
     def _impossible_forms(self) -> tuple[str, ...]:
         impossible: tuple[str, ...] = ()
@@ -221,7 +197,8 @@ class Story:
         many = f"the {plural(thing)}, {number_word(count)} of them"
         self.write((many if count > 1 else f"the one {thing}") + end)
 
-    # The forms. Each returns its subject if the next sentence may say "she" or "he".
+    # The forms, named as in `tables.FORMS`. Each returns its subject if the next sentence may say
+    # "she" or "he".
 
     def _find(self) -> Person:
         person = self._person()

@@ -7,7 +7,6 @@ can learn and what the entropy floor assumes it knows.
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
@@ -41,38 +40,6 @@ FORMS = {
     "pet_sleeps": 4,
     "topic": 2,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
-    """Every table a story draws from; dictionaries are keyed by the context."""
-
-    topic: Table[str]
-    noun: dict[str, Table[str]]  # by topic
-    noun_beside: dict[str, Table[str]]  # by noun
-    object: dict[str, Table[str]]  # by verb
-    adjective: dict[str, Table[str]]  # by noun
-    verb: dict[str, Table[str]]  # by topic
-    adverb: dict[str, Table[str]]  # by verb
-    preposition: dict[str, Table[str]]  # by verb
-    preposition_of_sight: Table[str]
-    job: dict[str, Table[str]]  # by topic
-    mood: dict[str, Table[str]]  # by topic
-    speech_verb: Table[str]
-    conjunction: Table[str]
-    travel: Table[str]
-    animal: Table[str]
-    name: Table[Name]
-    surname: Table[str]
-    place: Table[str]
-    syllable: Table[str]
-    form: Table[str]
-    is_past: Table[bool]
-    year: Table[int]
-    count: Table[int]
-    recent: dict[int, Table[int]]  # by how many there are to choose from: the latest most often
-    below: dict[int, Table[int]]  # by bound, uniform
-    chance: dict[int, Table[bool]]  # by percent
 
 
 def zipf(count: int, half_powers: int, offset: int = 1) -> list[int]:
@@ -115,39 +82,46 @@ def _names() -> list[Name]:
     return [(name, "she") for name in women] + [(name, "he") for name in men]
 
 
+class Tables:
+    """Every table a story draws from; dictionaries are keyed by the context. Made in 50 ms."""
+
+    def __init__(self) -> None:
+        topics, nouns, verbs = list(words.TOPIC_NOUNS), _all_nouns(), words.VERBS
+        surnames = [a + b for a in words.PLACE_STEMS for b in words.SURNAME_ENDINGS]
+        places = [a + b for a in words.PLACE_STEMS for b in words.PLACE_ENDINGS]
+        adjectives, adverbs, prepositions = words.ADJECTIVES, words.ADVERBS, words.PREPOSITIONS
+        self.topic = Table(topics, zipf(len(topics), 1))
+        self.noun = {topic: _nouns_of(topic) for topic in topics}
+        self.noun_beside = {noun: _ranked(f"beside/{noun}", nouns, 3) for noun in nouns}
+        self.object = {verb: _ranked(f"object/{verb}", nouns, 3) for verb in verbs}
+        self.adjective = {noun: _ranked(f"adjective/{noun}", adjectives, 3) for noun in nouns}
+        self.verb = {topic: _ranked(f"verb/{topic}", verbs) for topic in topics}
+        self.adverb = {verb: _ranked(f"adverb/{verb}", adverbs, 3) for verb in verbs}
+        self.preposition = {verb: _ranked(f"preposition/{verb}", prepositions, 3) for verb in verbs}
+        self.preposition_of_sight = _ranked("preposition_of_sight", prepositions, 3)
+        self.job = {topic: _ranked(f"job/{topic}", words.JOBS) for topic in topics}
+        self.mood = {topic: _ranked(f"mood/{topic}", words.MOODS) for topic in topics}
+        self.speech_verb = _ranked("speech_verb", words.SPEECH_VERBS)
+        self.conjunction = _ranked("conjunction", words.CONJUNCTIONS)
+        self.travel = _ranked("travel", words.TRAVEL)
+        self.animal = _ranked("animal", words.ANIMALS)
+        self.name = _ranked("name", _names(), 1, 3)
+        self.surname = _ranked("surname", surnames, 1, 8)
+        self.place = _ranked("place", places, 1, 8)
+        self.syllable = _ranked("syllable", words.SYLLABLES, 1, 2)
+        self.form = Table(tuple(FORMS), tuple(FORMS.values()))
+        self.is_past = Table((True, False), (3, 2))
+        self.year = Table(range(1800, 2000), [1] * 200)
+        self.count = Table(range(1, 10), zipf(9, 2))
+        # By how many there are to choose from: the latest most often.
+        self.recent = {size: Table(range(size), [8, 5, 3, 2, 1][:size]) for size in range(1, 6)}
+        self.below = {bound: Table(range(bound), [1] * bound) for bound in range(1, 10)}
+        self.chance = {
+            percent: Table((False, True), (100 - percent, percent)) for percent in range(1, 100)
+        }
+
+
 @cache
 def world_tables() -> Tables:
-    """Return the world's tables, built once in a process (about 50 ms)."""
-    topics, nouns, verbs = list(words.TOPIC_NOUNS), _all_nouns(), words.VERBS
-    surnames = [a + b for a in words.PLACE_STEMS for b in words.SURNAME_ENDINGS]
-    places = [a + b for a in words.PLACE_STEMS for b in words.PLACE_ENDINGS]
-    return Tables(
-        topic=Table(topics, zipf(len(topics), 1)),
-        noun={topic: _nouns_of(topic) for topic in topics},
-        noun_beside={noun: _ranked(f"beside/{noun}", nouns, 3) for noun in nouns},
-        object={verb: _ranked(f"object/{verb}", nouns, 3) for verb in verbs},
-        adjective={noun: _ranked(f"adjective/{noun}", words.ADJECTIVES, 3) for noun in nouns},
-        verb={topic: _ranked(f"verb/{topic}", verbs) for topic in topics},
-        adverb={verb: _ranked(f"adverb/{verb}", words.ADVERBS, 3) for verb in verbs},
-        preposition={verb: _ranked(f"preposition/{verb}", words.PREPOSITIONS, 3) for verb in verbs},
-        preposition_of_sight=_ranked("preposition_of_sight", words.PREPOSITIONS, 3),
-        job={topic: _ranked(f"job/{topic}", words.JOBS) for topic in topics},
-        mood={topic: _ranked(f"mood/{topic}", words.MOODS) for topic in topics},
-        speech_verb=_ranked("speech_verb", words.SPEECH_VERBS),
-        conjunction=_ranked("conjunction", words.CONJUNCTIONS),
-        travel=_ranked("travel", words.TRAVEL),
-        animal=_ranked("animal", words.ANIMALS),
-        name=_ranked("name", _names(), 1, 3),
-        surname=_ranked("surname", surnames, 1, 8),
-        place=_ranked("place", places, 1, 8),
-        syllable=_ranked("syllable", words.SYLLABLES, 1, 2),
-        form=Table(tuple(FORMS), tuple(FORMS.values())),
-        is_past=Table((True, False), (3, 2)),
-        year=Table(range(1800, 2000), [1] * 200),
-        count=Table(range(1, 10), zipf(9, 2)),
-        recent={size: Table(range(size), [8, 5, 3, 2, 1][:size]) for size in range(1, 6)},
-        below={bound: Table(range(bound), [1] * bound) for bound in range(1, 10)},
-        chance={
-            percent: Table((False, True), (100 - percent, percent)) for percent in range(1, 100)
-        },
-    )
+    """Return the world's tables, built once in a process."""
+    return Tables()
