@@ -85,8 +85,8 @@ def page(store: Store, membership: Membership) -> Iterator[str]:
         "<code>arnode verify</code> and <code>arnode show</code> say.</p>"
     )
     for key in store.boards.listed(membership.network.name):
-        task = store.records.task(key.task)
-        what = task.manifest.name if task else key.task.hex()[:12]
+        manifest = store.records.manifest(key.task)
+        what = manifest.name if manifest else key.task.hex()[:12]
         board = store.boards.get(key, _ROWS)
         yield f"<h2>{html.escape(what)} on {html.escape(key.hardware_class)}</h2>"
         yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>find less<th>refute</tr>"

@@ -26,7 +26,7 @@ from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.running.live import draw
 from node.running.node import Node, open_node
-from node.running.running import run_node
+from node.running.program import run_node
 from node.settings.config import Config
 from node.settings.sandboxing import require_sandbox
 from node.terminal.progress import reporting

@@ -29,7 +29,6 @@ from typing import (
     Protocol,
     Self,
     TypeAlias,
-    TypeVar,
     get_args,
     get_origin,
     runtime_checkable,
@@ -53,70 +52,18 @@ from protocol.codecs import (
 from protocol.encoding import Value
 from protocol.errors import Rejected
 
-T = TypeVar("T")
-
 
 class _Field(NamedTuple):
-    """One line of a table: the name in the map, the codec, the attribute of the value.
+    """One field: its name in the map, how it is read and written, its attribute of the value.
 
-    An optional field is left out when the attribute is None and is never nil.
+    An optional one is left out when the attribute is None and is never nil.
     """
 
     name: str
-    codec: Codec[Any]
+    read: Callable[[Value], object]
+    write: Callable[[Any], Value]
     attribute: str
     optional: bool
-
-
-class Table:
-    """The fields of one map: the annotations of a dataclass, in the order of its fields."""
-
-    def __init__(self, kind: type) -> None:
-        annotations: dict[str, object] = {}
-        for one in reversed(kind.__mro__):
-            annotations |= inspect.get_annotations(one)
-        entries = (_entry(attribute, noted) for attribute, noted in annotations.items())
-        self._fields: Final = [entry for entry in entries if entry is not None]
-        # Taken apart once: a record is read field by field.
-        self._readers: Final = [
-            (entry.name, entry.codec.read, entry.attribute, entry.optional)
-            for entry in self._fields
-        ]
-        self.names: Final = frozenset(entry.name for entry in self._fields)
-
-    def read(
-        self,
-        build: Callable[..., T],
-        value: Value,
-        *,
-        fault: Callable[[T], str | None] = lambda _: None,
-    ) -> T | Rejected:
-        """Return `build(**attributes)` of the map, or its first fault; `fault` looks last."""
-        if type(value) is not dict:
-            return Rejected("not a map")
-        attributes: dict[str, object] = {}
-        for name, read, attribute, is_optional in self._readers:
-            if name not in value:
-                if not is_optional:
-                    return Rejected(f"{name}: missing")
-                attributes[attribute] = None
-                continue
-            item = read(value[name])
-            if isinstance(item, Rejected):
-                return Rejected(f"{name}: {item.reason}")
-            attributes[attribute] = item
-        built = build(**attributes)
-        reason = fault(built)
-        return built if reason is None else Rejected(reason)
-
-    def write(self, built: object) -> dict[str, Value]:
-        """Return the map of `built`."""
-        attributes = [(entry, getattr(built, entry.attribute)) for entry in self._fields]
-        return {
-            entry.name: entry.codec.write(item)
-            for entry, item in attributes
-            if not (entry.optional and item is None)
-        }
 
 
 @runtime_checkable
@@ -135,22 +82,48 @@ class Mapped:
     """A value that stands in records as a map: a dataclass, whose fields are those of the map."""
 
     __slots__ = ()
-    TABLE: ClassVar[Table]
+    _FIELDS: ClassVar[tuple[_Field, ...]]
+    NAMES: ClassVar[frozenset[str]]  # of the fields, in the map
 
     def __init_subclass__(cls) -> None:
-        """Make the table, once: a class with slots is made anew, with what the first one had."""
+        """Take the annotations apart, once: a class with slots is made anew, with what it had."""
         super().__init_subclass__()
-        if "TABLE" not in vars(cls):
-            cls.TABLE = Table(cls)
+        if "NAMES" not in vars(cls):
+            annotations: dict[str, object] = {}
+            for one in reversed(cls.__mro__):
+                annotations |= inspect.get_annotations(one)
+            entries = (_field(attribute, noted) for attribute, noted in annotations.items())
+            cls._FIELDS = tuple(entry for entry in entries if entry is not None)
+            cls.NAMES = frozenset(entry.name for entry in cls._FIELDS)
 
     def to_value(self) -> Value:
         """Return the map that stands for it."""
-        return self.TABLE.write(self)
+        attributes = [(entry, getattr(self, entry.attribute)) for entry in self._FIELDS]
+        return {
+            entry.name: entry.write(item)
+            for entry, item in attributes
+            if not (entry.optional and item is None)
+        }
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
         """Return what `value` stands for, or the first reason why it stands for none."""
-        return cls.TABLE.read(cls, value, fault=cls._fault)
+        if type(value) is not dict:
+            return Rejected("not a map")
+        attributes: dict[str, object] = {}
+        for name, read, _, attribute, is_optional in cls._FIELDS:
+            if name not in value:
+                if not is_optional:
+                    return Rejected(f"{name}: missing")
+                attributes[attribute] = None
+                continue
+            item = read(value[name])
+            if isinstance(item, Rejected):
+                return Rejected(f"{name}: {item.reason}")
+            attributes[attribute] = item
+        built = cls(**attributes)
+        reason = built._fault()
+        return built if reason is None else Rejected(reason)
 
     def _fault(self) -> str | None:
         """Return what no single field shows to be wrong."""
@@ -200,13 +173,14 @@ def codec_of(annotation: object) -> Codec[Any]:
     return nullable(codec) if has_none and OPTIONAL not in notes else codec
 
 
-def _entry(attribute: str, annotation: object) -> _Field | None:
-    """Return a field's line of the table; None of what is no field of the map."""
+def _field(attribute: str, annotation: object) -> _Field | None:
+    """Return an attribute's field; None of what is no field of the map."""
     _, notes, _ = _taken_apart(annotation)
     if UNWRITTEN in notes or ClassVar in (annotation, get_origin(annotation)):
         return None
     name = next((note.name for note in notes if isinstance(note, Named)), attribute)
-    return _Field(name, codec_of(annotation), attribute, OPTIONAL in notes)
+    codec = codec_of(annotation)
+    return _Field(name, codec.read, codec.write, attribute, OPTIONAL in notes)
 
 
 def _taken_apart(annotation: object) -> tuple[object, list[object], bool]:

@@ -9,17 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 
-_CUDA_FAMILIES = (
-    "cuda-sm75",
-    "cuda-sm80",
-    "cuda-sm86",
-    "cuda-sm87",
-    "cuda-sm89",
-    "cuda-sm90",
-    "cuda-sm100",
-    "cuda-sm103",
-    "cuda-sm120",
-)
+_CUDA_FAMILIES = tuple(f"cuda-sm{sm}" for sm in (75, 80, 86, 87, 89, 90, 100, 103, 120))
 ANY = "any"  # the class, and the family, of figures that no machine changes
 FAMILIES = (*_CUDA_FAMILIES, "cuda-other", "cpu", ANY)
 

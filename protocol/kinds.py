@@ -10,8 +10,7 @@
              note ≤ 500, size?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
 
-    attest in protocol/attestation.py; noise, intent, insight, retract in protocol/remarks.py;
-    report, proposals in protocol/summaries.py
+    attest in protocol/attestation.py; all others in protocol/remarks.py
 
 Other kinds, and records whose `crit` names something unknown, are an `UnknownBody`: kept and
 passed on as they came, never interpreted. So are stages, statuses, verdicts and roles that a reader
@@ -40,9 +39,16 @@ from protocol.fields import (
 )
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
-from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.remarks import (
+    MAX_TITLE,
+    InsightBody,
+    IntentBody,
+    NoiseBody,
+    ProposalsBody,
+    ReportBody,
+    RetractBody,
+)
 from protocol.runs import MAX_RUNS, Cost, Env, Run
-from protocol.summaries import ProposalsBody, ReportBody
 
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 
@@ -68,10 +74,6 @@ class ProfileBody(Mapped):
     binding: Annotated[bytes, binary(64, 64)]
     classes: Annotated[tuple[ClassName, ...], Items(0, _MAX_CLASSES)]
 
-    def binds(self, author: bytes) -> bool:
-        """Tell whether the transport key vouches for this author."""
-        return self.bond_with(author).holds()
-
     def bond_with(self, author: bytes) -> Signature:
         """Return what the transport key must have signed to vouch for this author."""
         return bond(author, transport=self.transport, binding=self.binding)
@@ -84,7 +86,7 @@ class TaskBody:
     kind: ClassVar = "task"
     manifest: TaskManifest
 
-    TABLE: ClassVar = TaskManifest.TABLE
+    NAMES: ClassVar = TaskManifest.NAMES
 
     def to_value(self) -> Value:
         """Return the map that stands for it in a record."""
@@ -246,7 +248,7 @@ _KINDS: Final[dict[str, type[KnownBody]]] = {kind.kind: kind for kind in get_arg
 
 def body_fields(kind: str) -> frozenset[str]:
     """Return the names of the fields that are understood in bodies of this kind."""
-    return _KINDS[kind].TABLE.names if kind in _KINDS else frozenset()
+    return _KINDS[kind].NAMES if kind in _KINDS else frozenset()
 
 
 def body_from_value(kind: str, value: Value) -> Body | Rejected:

@@ -40,9 +40,7 @@ from protocol.fields import (
 from protocol.program import METRIC_NAME, PowerOfTen, ProgramSpec
 from protocol.source import tree_id
 
-TaskKind: TypeAlias = Literal["language-model", "program"]
 Direction: TypeAlias = Literal["min", "max"]
-BudgetUnit: TypeAlias = Literal["tokens", "seconds", "instances"]
 
 MAX_FILES: Final = 8  # editable files, here and in a patch
 _MAX_DATA = 128
@@ -71,7 +69,7 @@ class MetricSpec(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget(Mapped):
-    """What a run may spend: `unit` is a `BudgetUnit`, or a word of a later version."""
+    """What a run may spend, in tokens, seconds, instances or a later version's `unit`."""
 
     unit: Word
     amount: Positive
@@ -101,8 +99,8 @@ class AuditCaps(Mapped):
 class TaskManifest(Mapped):
     """What is optimised, by hash.
 
-    `kind` is a `TaskKind`, or a word of a later version. `received` is the encoding as it came when
-    it holds fields that this version does not know: the id covers those too.
+    `kind` is language-model, program, or a later version's. `received` is the encoding as it came
+    when it holds fields that this version does not know: the id covers those too.
     """
 
     name: Annotated[str, word(NAME_PATTERN)]

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from protocol.codecs import relative_path
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import FileChange
-from protocol.lines import split_lines
-from protocol.source import Source
+from protocol.source import Source, split_lines
 
 _CONTEXT_LINES = 3
 _MAX_DIFF_BYTES = 4 << 20  # uncompressed: eight files of the largest size, out and in again

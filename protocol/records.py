@@ -219,7 +219,7 @@ def sign_record(
 
 def _body(envelope: _Envelope) -> Body | Rejected:
     if envelope.crit:
-        understood = (_Envelope.TABLE.names | body_fields(envelope.kind)) - {"x"}
+        understood = (_Envelope.NAMES | body_fields(envelope.kind)) - {"x"}
         if not understood.issuperset(envelope.crit):
             return UnknownBody(kind=envelope.kind, encoded=encode(envelope.body))
     return body_from_value(envelope.kind, envelope.body)

@@ -1,10 +1,13 @@
-"""A source: the content of a task's editable files, and its hash, the tree id.
+"""A source: the content of a task's editable files, its hash, the tree id, and its lines.
 
 `tree = sha256(canonical [[path, blob], …] sorted by path)`, where blob is the sha256 of a
-file's bytes. The tree id is the authority about what ran; diffs are for people.
+file's bytes. The tree id is the authority about what ran; diffs are for people. A line ends at LF
+only, as in a diff: `splitlines` would also split at CR and form feeds.
 """
 
+import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,3 +41,21 @@ class Source:
 def tree_id(blobs: list[tuple[str, bytes]]) -> bytes:
     """Return the tree id of files given as (path, 32-byte blob hash)."""
     return hashlib.sha256(encode([[path, blob] for path, blob in sorted(blobs)])).digest()
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """Return the lines with their ends; the last one may lack its own."""
+    *whole, rest = data.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
+
+
+def ancestry(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
+    """Return for each line of `new` the index of the line of `old` that it is, None if added.
+
+    The same alignment as that of a patch's unified diff.
+    """
+    origins: list[int | None] = [None] * len(new)
+    for block in difflib.SequenceMatcher(None, old, new).get_matching_blocks():
+        for offset in range(block.size):
+            origins[block.b + offset] = block.a + offset
+    return origins

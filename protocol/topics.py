@@ -18,8 +18,7 @@ from protocol.attestation import AttestBody
 from protocol.hardware import ANY, FAMILIES, family_of
 from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
-from protocol.remarks import InsightBody, IntentBody, NoiseBody
-from protocol.summaries import ProposalsBody, ReportBody
+from protocol.remarks import InsightBody, IntentBody, NoiseBody, ProposalsBody, ReportBody
 
 MAX_TOPIC: Final = 128  # characters: the longest network and family leave room
 _TASK_DIGITS = 16

@@ -14,8 +14,7 @@ from typing import Final
 
 from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 from protocol.ideas import Edit
-from protocol.lines import split_lines
-from protocol.source import Source
+from protocol.source import Source, split_lines
 
 MAX_EDITS: Final = 64  # of one change, where it is kept
 MAX_EDIT_TEXT: Final = 4_096  # of each side of an edit

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from agent.source.canonical import blocks, is_unused_text, parse, same_meaning
 from protocol.errors import Rejected
-from protocol.lines import ancestry, split_lines
-from protocol.source import Source
+from protocol.source import Source, ancestry, split_lines
 
 _UNUSUAL = re.compile(rb"[\r\f\v\0]")  # Python and a diff would count such lines differently
 _TEXT_BLOCK = re.compile(rb"[A-Za-z]{0,2}(\"\"\"|''')")

@@ -31,7 +31,6 @@ from protocol.prospects import (
     together,
     turns,
 )
-from protocol.rule import VERIFY
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -44,8 +43,8 @@ _TITLE_CHARACTERS = 120
 class Peers:
     """Chooses among the claims on this task's boards. `noise_sd` is of one run, as known now.
 
-    `only` says whose claims are looked at at all, None for everybody's; `want` is told of every
-    patch that would be tried if its files were here.
+    Only `members`' claims are looked at, unless there are none, and `only_friends` of the user's
+    if so. `want` is told of every patch that would be tried if its files were here.
     """
 
     def __init__(
@@ -57,8 +56,9 @@ class Peers:
         chance: random.Random,
         noise_sd: Callable[[], float],
         people: Callable[[], People] = People,
-        only: Callable[[People], Collection[bytes] | None] = lambda _people: None,
-        want: Callable[[bytes], None] = lambda _patch: None,
+        members: frozenset[bytes] = frozenset(),
+        only_friends: bool = False,
+        want: Callable[[bytes], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -67,7 +67,8 @@ class Peers:
         self._chance = chance
         self._noise_sd = noise_sd
         self._people = people
-        self._only = only
+        self._members = members
+        self._only_friends = only_friends
         self._looked_at: set[tuple[bytes, bytes]] = set()  # result and the working line then
         self._runs = self._peer_runs = 0
 
@@ -206,10 +207,6 @@ class Peers:
                 author=offer.author,
                 gain_nano=offer.row.gain_nano,
                 lower_nano=offer.row.gain_lower_nano,
-                alpha=VERIFY.alpha,
-                max_pairs=VERIFY.max_pairs,
-                is_quick=False,
-                is_published=True,
             )
         return None
 
@@ -324,10 +321,12 @@ class Peers:
 
         Where only some are to be heard, no others'.
         """
-        people, own = self._people(), self._ledger.publication.author
-        only = self._only(people)
+        people = self._people()
+        unheard = people.blocked | {self._ledger.publication.author}
         return lambda author: (
-            author != own and author not in people.blocked and (only is None or author in only)
+            author not in unheard
+            and (not self._members or author in self._members)
+            and (not self._only_friends or author in people.friends)
         )
 
 

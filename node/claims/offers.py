@@ -10,7 +10,6 @@ from math import sqrt
 
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
-from node.store.listings import lacking
 from node.vetting.adoption import Candidate, examine
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
@@ -71,7 +70,7 @@ class Offers:
         *,
         net: str,
         noise_sd: Callable[[], float],
-        want: Callable[[bytes], None],
+        want: Callable[[bytes], None] | None,
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -171,8 +170,8 @@ class Offers:
 
     def _has(self, tree: bytes, result: bytes) -> bool:
         """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
-        missing = lacking(self._ledger.blobs, tree)
-        if missing:
+        missing = self._ledger.blobs.lacking(tree)
+        if missing and self._want is not None:
             body = self._store.records.get(result).body
             if isinstance(body, ResultBody) and body.patch is not None:
                 self._want(body.patch)

@@ -67,7 +67,9 @@ class PeerPatches:
                 if not left:
                     continue
                 left -= 1
-                self._remember(key, self._peers.step(offer))
+                if len(self._steps) >= _REMEMBERED:
+                    del self._steps[next(iter(self._steps))]
+                self._steps[key] = self._peers.step(offer)
             body, step = self._ledger.store.records.patch(offer.patch), self._steps[key]
             if body is None or step is None:
                 continue
@@ -96,8 +98,3 @@ class PeerPatches:
             diff=unified_diff(base, tree),
             edits=edits_between(base, tree),
         )
-
-    def _remember(self, key: tuple[bytes, bytes], step: tuple[Source, Source] | None) -> None:
-        if len(self._steps) >= _REMEMBERED:
-            del self._steps[next(iter(self._steps))]
-        self._steps[key] = step

@@ -118,7 +118,8 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 @line_option
 def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
-    from node.journal.journal import MAIN, Journal
+    from node.journal.journal import Journal
+    from node.journal.notebook import MAIN
     from node.line.heads import the_line
 
     with reading() as (store, blobs):
@@ -159,7 +160,6 @@ def _diff(
     """Return a diff and the record that says most about it."""
     from node.commands.history import diff_of
     from node.line.heads import manifest_of, the_line
-    from node.line.vouching import evidence_for
     from protocol.patches import unified_diff
 
     if wanted is not None:
@@ -167,7 +167,7 @@ def _diff(
         return diff_of(store, blobs, record), record
     line = the_line(store, task)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
-    evidence = evidence_for(store, line.key, line.verified)
+    evidence = store.experiments.evidence_for(line.key, line.verified)
     if line.verified == baseline.tree or evidence is None:
         raise UsageError(
             "the verified head is still the task's baseline",

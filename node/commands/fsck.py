@@ -50,7 +50,7 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @json_option()
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
-    from node.store.garbage import collect
+    from node.store.eviction import collect
     from node.terminal.progress import reporting
 
     home = Home.here()

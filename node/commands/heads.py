@@ -61,11 +61,11 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
     A stranger's source is taken over without its comments and docstrings.
     """
     from node.line.heads import manifest_of, tree_of
-    from node.line.vouching import evidence_for
     from node.store.blobs import Blobs
     from node.vetting.adoption import describe, examine
 
     with _books(task) as books:
+        books.ledger.announce()
         line = books.ledger.known_line
         wanted = tree_of(books.store, line, id)
         blobs = Blobs(Home.here().blobs)
@@ -76,7 +76,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
                 f"tree {short(wanted)} does more than arithmetic: {_summary(marks)}",
                 "read it (`arnode diff`), and take the risk with --unverified",
             )
-        evidence = evidence_for(books.store, line.key, tree)
+        evidence = books.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
                 f"no confirmation here vouches for tree {short(tree)}",
@@ -93,12 +93,12 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
     from node.line.heads import previous_head
-    from node.line.vouching import evidence_for
 
     with _books(task) as books:
+        books.ledger.announce()
         line = books.ledger.known_line
         tree = previous_head(books.store, line, books.keys.author.public)
-        _move(books, tree, evidence_for(books.store, line.key, tree))
+        _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
 
 
 def _books(task: str | None) -> "AbstractContextManager[Books]":

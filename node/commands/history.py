@@ -169,12 +169,12 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
     from node.terminal.terminal import console
     from node.terminal.vocabulary import wording
 
-    task = store.records.task(experiments[0].task)
+    manifest = store.records.manifest(experiments[0].task)
     table = plain_table()
     table.add_column("id", no_wrap=True)
     table.add_column("time", no_wrap=True)
     table.add_column("decision", no_wrap=True)
-    table.add_column(task.manifest.metric.name if task else "metric", justify="right")
+    table.add_column(manifest.metric.name if manifest else "metric", justify="right")
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
     for experiment in experiments:

@@ -85,11 +85,11 @@ def leaderboard(
         if key is None:
             _print_no_board(imported, top, color=config.color, as_json=as_json)
             return
-        body = store.records.task(key.task)
-        assert body is not None  # noqa: S101 -- choose_board found it
+        manifest = store.records.manifest(key.task)
+        assert manifest is not None  # noqa: S101 -- choose_board found it
         board = store.boards.get(key)
         here = measured_here(store.boards.own_facts(key))
-    segments = _segments(imported, body.manifest.metric.name)
+    segments = _segments(imported, manifest.metric.name)
     rows = [
         row
         for row in board.rows
@@ -101,7 +101,7 @@ def leaderboard(
     if as_json:
         print_json(
             {
-                "task": {"id": key.task.hex(), "name": body.manifest.name},
+                "task": {"id": key.task.hex(), "name": manifest.name},
                 "class": key.hardware_class,
                 "rule": RULE,
                 "set_digest": board.set_digest.hex(),
@@ -111,7 +111,7 @@ def leaderboard(
             }
         )
         return
-    _print(board, rows, here, marks, body.manifest, key.hardware_class, color=config.color)
+    _print(board, rows, here, marks, manifest, key.hardware_class, color=config.color)
     _print_imported(segments, top, color=config.color)
 
 

@@ -8,17 +8,11 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
+from node.line.splits import random_seed
 from node.line.trial import Pair
-from node.on_demand.measuring import (
-    Comparison,
-    calibrated_session,
-    find_source,
-    find_workbench,
-    measure,
-)
+from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
-from node.on_demand.pairs import pair_json, pair_words
-from node.running.books import random_seed
+from node.on_demand.session import calibrated_session, find_workbench
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement

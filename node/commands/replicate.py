@@ -12,9 +12,9 @@ from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
     from node.on_demand.kept_runs import KeptRun
-    from node.on_demand.measuring import Workbench
     from node.on_demand.replicating import Candidate, Replication, Replications
     from node.on_demand.replications import Effort
+    from node.on_demand.session import Workbench
     from protocol.ideas import PublishedFinding
     from protocol.source import Source
 
@@ -48,9 +48,9 @@ def replicate(
     from dataclasses import replace
 
     from node.on_demand.kept_runs import kept_runs
-    from node.on_demand.measuring import find_workbench
     from node.on_demand.replicating import Replications, setting_of
     from node.on_demand.replications import Effort
+    from node.on_demand.session import find_workbench
     from protocol.rule import POWER, QUICK
     from trainer.cards.cards import probe_devices
 

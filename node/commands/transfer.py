@@ -26,11 +26,11 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
         tree = tree_in(store.records.find(wanted)) if wanted else None
         keys = boards_of(store, task)
         steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
-        body = store.records.task(keys[0].task) if keys else None
+        manifest = store.records.manifest(keys[0].task) if keys else None
     if as_json:
         print_json(
             {
-                "task": body and {"id": body.manifest.id.hex(), "name": body.manifest.name},
+                "task": manifest and {"id": manifest.id.hex(), "name": manifest.name},
                 "patches": [
                     {
                         "patch": hex_or_none(step.patch),

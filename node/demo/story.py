@@ -230,7 +230,7 @@ class _Story:
 
     def _board(self, store: Store) -> Board | None:
         """Return the board of the demo, None before the task is known there."""
-        if store.records.task(self._line.task) is None:
+        if store.records.manifest(self._line.task) is None:
             return None
         return store.boards.get(
             BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)

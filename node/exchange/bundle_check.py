@@ -106,8 +106,7 @@ def marks_in(bundle: Bundle) -> tuple[Mark, ...] | None:
     Without the baseline everything beyond arithmetic is a mark.
     """
     body = bundle.subject.body
-    source = bundle.source(trees_of(body)[1]) if isinstance(body, Subject) else None
-    if source is None or not isinstance(body, Subject):
+    if not isinstance(body, Subject) or (source := bundle.source(trees_of(body)[1])) is None:
         return None
     manifest = manifest_of(bundle, body.task)
     baseline = None if manifest is None else bundle.source(manifest.baseline_tree)

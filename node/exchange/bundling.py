@@ -99,7 +99,7 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
 
 def _trees(store: Store, body: Subject) -> Iterator[bytes]:
     """Yield the trees that a body is about, and the baseline."""
-    task = store.records.task(body.task)
-    if task is None:
+    manifest = store.records.manifest(body.task)
+    if manifest is None:
         raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
-    yield from dict.fromkeys((*trees_of(body), task.manifest.baseline_tree))
+    yield from dict.fromkeys((*trees_of(body), manifest.baseline_tree))

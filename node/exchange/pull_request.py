@@ -26,14 +26,14 @@ def describe(store: Store, record: Record, diff: str) -> str:
             f"a {record.kind} has no evidence of its own",
             "give the id of an experiment: see `arnode log`",
         )
-    task = store.records.task(body.task)
+    manifest = store.records.manifest(body.task)
     patch = None if body.patch is None else store.records.patch(body.patch)
     title = code_span(patch.title) if patch else "a new head"
     lines = [f"# {title}", ""]
     if patch is not None and patch.why:
         lines += [fenced(patch.why), ""]
-    name = task.manifest.metric.name if task else "the metric"
-    fact = read_fact(record, task.manifest, body.hardware_class) if task else None
+    name = manifest.metric.name if manifest else "the metric"
+    fact = read_fact(record, manifest, body.hardware_class) if manifest else None
     lines += ["## Evidence", ""]
     if isinstance(fact, Claim) and fact.gain is not None:
         gain = fact.gain

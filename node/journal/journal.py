@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
-from node.journal.notebook import Entry, Lineage, page_of, table_header, table_line
+from node.journal.notebook import MAIN, WORKING, Entry, Lineage, page_of, table_header, table_line
 from node.store.blobs import Blobs
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.manifest import TaskManifest
 
 if TYPE_CHECKING:
     from node.journal.repository import Repository
 
 REFS = "refs/arnode/"
-MAIN = "refs/heads/main"
-WORKING = "refs/heads/working"
 TABLE = "results.tsv"
 _MEND = "`arnode fsck --rebuild` makes it anew and keeps the edited one beside it"
 
@@ -50,7 +47,8 @@ class Journal:
     @property
     def path(self) -> Path:
         """The repository's folder, named by the task once that is recorded."""
-        manifest = self._manifest()
+        # Asked anew each time: books are opened before a new task's announcement is in the store.
+        manifest = self._store.records.manifest(self._line.task)
         name = "task" if manifest is None else manifest.name
         return self._folder / f"{name}-{self._line.task.hex()[:8]}-{self._line.hardware_class}"
 
@@ -66,7 +64,7 @@ class Journal:
     def _write_new(self) -> int:
         with explaining_faults(self.path):
             repository = self._repository or self._open()
-            branches = {MAIN: self._lineage.main, WORKING: self._lineage.working}
+            before = self._lineage.branches
             entries = self._entries(after=self._last_n)
             step: dict[str, str] = {}
             for entry in entries:
@@ -74,15 +72,13 @@ class Journal:
                 repository.write(objects)
                 self._turn(entry, objects[-1].name)
                 step[REFS + entry.id.hex()] = objects[-1].name
-            moved = {
-                ref: commit
-                for ref, commit in self._branches().items()
-                if commit is not None and commit != branches[ref]
-            }
+            after = self._lineage.branches
+            moved = {ref: commit for ref, commit in after.items() if before.get(ref) != commit}
             # Experiments first: a branch may only ever point to one of them.
             repository.move(step, moved)
             if MAIN in moved:
-                self._set_edits_aside()
+                for path in self._edited_files(self._lineage):
+                    path.rename(_free_name(path.with_name(f"{path.name}.edited")))
                 self._check_out(repository)
             if entries:
                 self._extend_table(entries)
@@ -102,8 +98,7 @@ class Journal:
         except ArnodeError as fault:
             return [fault.message]
         wanted = {REFS + record.hex(): commit for record, commit in expected.by_record.items()}
-        branches = {MAIN: expected.main, WORKING: expected.working}
-        wanted |= {ref: commit for ref, commit in branches.items() if commit is not None}
+        wanted |= expected.branches
         problems += [f"{ref} is missing" for ref in wanted if ref not in found]
         problems += [
             f"{ref} points to a foreign commit {commit[:12]}"
@@ -138,13 +133,8 @@ class Journal:
         lines = (table_line(row, commits[row.id]) for row in rows)
         return self._table_header() + "".join(lines)
 
-    def _manifest(self) -> TaskManifest | None:
-        # Asked anew each time: books are opened before a new task's announcement is in the store.
-        task = self._store.records.task(self._line.task)
-        return None if task is None else task.manifest
-
     def _table_header(self) -> str:
-        manifest = self._manifest()
+        manifest = self._store.records.manifest(self._line.task)
         return table_header("metric" if manifest is None else manifest.metric.name)
 
     def _entries(self, *, after: int = 0) -> list[Entry]:
@@ -157,9 +147,6 @@ class Journal:
     def _turn(self, entry: Entry, commit: str) -> None:
         self._lineage.turn(entry, commit)
         self._last_n = entry.n
-
-    def _branches(self) -> dict[str, str | None]:
-        return {MAIN: self._lineage.main, WORKING: self._lineage.working}
 
     def _open(self) -> "Repository":
         from node.journal.repository import Repository, remove_stale_locks
@@ -186,12 +173,8 @@ class Journal:
                 break
             self._turn(entry, commit)
         # Where a kill came between the experiments' refs and the branches.
-        late = {
-            ref: name
-            for ref, name in self._branches().items()
-            if name not in {None, found.get(ref)}
-        }
-        repository.move({ref: name for ref, name in late.items() if name is not None})
+        branches = self._lineage.branches
+        repository.move({ref: name for ref, name in branches.items() if name != found.get(ref)})
         repository.pack()
         self._check_out(repository)
         self._repository = repository
@@ -208,10 +191,6 @@ class Journal:
                 held.setdefault(name, set()).add(data)
         paths = [(self.path / name, contents) for name, contents in sorted(held.items())]
         return [path for path, known in paths if path.exists() and path.read_bytes() not in known]
-
-    def _set_edits_aside(self) -> None:
-        for path in self._edited_files(self._lineage):
-            path.rename(_free_name(path.with_name(f"{path.name}.edited")))
 
     def _check_out(self, repository: "Repository") -> None:
         if not self._lineage.main_trees:

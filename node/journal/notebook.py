@@ -21,6 +21,8 @@ from protocol.runs import Run
 from protocol.source import Source
 from protocol.units import NANO
 
+MAIN = "refs/heads/main"
+WORKING = "refs/heads/working"
 _COMMITTER = "arnode"
 # What a line begins with that git reads: the end of a message, comments, diffs, the headers of
 # mails and what others or this journal vouch for.
@@ -49,6 +51,12 @@ class Lineage:
     by_record: dict[bytes, str] = field(default_factory=dict)
     by_tree: dict[bytes, str] = field(default_factory=dict)
     metrics: dict[bytes, int | None] = field(default_factory=dict)
+
+    @property
+    def branches(self) -> dict[str, str]:
+        """Where each branch points, as far as there is one."""
+        commits = {MAIN: self.main, WORKING: self.working}
+        return {ref: commit for ref, commit in commits.items() if commit is not None}
 
     def parents(self, entry: Entry) -> list[str]:
         """Return the commits that the entry's commit follows."""
@@ -137,8 +145,7 @@ def table_line(experiment: Experiment, commit: str) -> str:
 
 def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> str:
     task_id = entry.body.task if isinstance(entry, Adoption) else entry.task
-    task = store.records.task(task_id)
-    manifest = None if task is None else task.manifest
+    manifest = store.records.manifest(task_id)
     trailers = [f"Arnode-Record: {record.id.hex()}"]
     if isinstance(entry, Adoption):
         words, paragraphs = (

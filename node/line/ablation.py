@@ -53,20 +53,14 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[Att
     wanted = WantedClaim(
         base=rest,
         candidate=working,
-        target=None,
         author=publication.author,
-        gain_nano=None,
-        lower_nano=None,
         alpha=DEFAULT.alpha,
         max_pairs=DEFAULT.max_pairs,
-        is_quick=False,
-        is_published=True,
     )
     # Signed although it is one's own: nobody counts it, but all may read what a part is worth.
     step = replace(step_of(wanted, key=publication.key), part=part, is_published=True)
     ledger.blobs.put_source(rest)
-    with ledger.store.transaction():
-        return ledger.open_job(step)
+    return ledger.open_job(step)
 
 
 def _parts(ledger: Ledger) -> Iterator[bytes]:

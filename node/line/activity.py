@@ -4,7 +4,7 @@ Numbers here are for people to look at; what decides and what is published is in
 """
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,11 +33,9 @@ class Activity:
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
         self.title = ""
-        self.stage = "starting"
+        self.stage = self.stage_plainly = "starting"
         self.stage_started_s = self.started_s
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
-        self.decisions: Counter[str] = Counter()
-        self.verdicts: Counter[str] = Counter()
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
@@ -65,13 +63,14 @@ class Activity:
         self.messages.append(line)
         self._log(line)
 
-    def running(self, title: str, stage: str) -> None:
+    def running(self, title: str, stage: str, plainly: str) -> None:
         """A run begins."""
-        self.title, self.stage, self.stage_started_s = title, stage, time.monotonic()
+        self.title, self.stage, self.stage_plainly = title, stage, plainly
+        self.stage_started_s = time.monotonic()
 
     def idle(self, reason: str) -> None:
         """Nothing runs."""
-        self.running("", reason)
+        self.running("", reason, reason)
 
     def finished(self, ms: int) -> None:
         """A run ended; its training took so many counted milliseconds."""
@@ -81,7 +80,6 @@ class Activity:
     def concluded(self, dot: Dot) -> None:
         """An experiment is recorded."""
         self.dots.append(dot)
-        self.decisions[dot.decision] += 1
         metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
         gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
         self._log(
@@ -100,15 +98,10 @@ class Activity:
         )
         adopted = ": the head from now on" if confirmation.move == "pass" else ""
         told = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
-        self.judged(confirmation, told, record=record)
+        self.judged(told, record=record)
 
-    def judged(self, confirmation: Confirmation, told: str, *, record: bytes) -> None:
-        """The head was judged, as told."""
-        self.verdicts[confirmation.verdict] += 1
-        self.attested(told, record=record)
-
-    def attested(self, told: str, *, record: bytes | None) -> None:
-        """A claim was run again, as told."""
+    def judged(self, told: str, *, record: bytes | None) -> None:
+        """A trial in pairs is decided, as told."""
         self.confirmation = None
         self.say(told, record=record)
 

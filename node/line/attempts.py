@@ -13,7 +13,7 @@ from agent.source.canonical import fingerprint
 from node.line.branch import is_stack_full
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.submission import SubmissionStep
+from node.line.idea import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.terminal import plain
@@ -50,15 +50,15 @@ class Attempt:
 
     tree: bytes
     word: Word
-    because: str
+    because: str = ""
     status: str
     metric_nano: int | None
-    runs: tuple[Run, ...]
-    record: bytes | None
-    patch: bytes | None
-    log_tail: str
-    judged: Judged | None
-    is_working: bool
+    runs: tuple[Run, ...] = ()
+    record: bytes | None = None
+    patch: bytes | None = None
+    log_tail: str = ""
+    judged: Judged | None = None
+    is_working: bool = False
     working: bytes
     bank_nano: tuple[int, ...]
 
@@ -201,7 +201,6 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         patch=body.patch,
         log_tail=_log_tail(store, job),
         judged=None if body.patch is None else _judged(store, line, body.patch),
-        is_working=False,
         working=line.working,
         bank_nano=line.bank_nano,
     )
@@ -212,14 +211,8 @@ def _unrecorded(line: Line) -> Attempt:
     return Attempt(
         tree=line.working,
         word="keep",
-        because="",
         status="ok",
         metric_nano=round(fmean(line.bank_nano)),
-        runs=(),
-        record=None,
-        patch=None,
-        log_tail="",
-        judged=None,
         is_working=True,
         working=line.working,
         bank_nano=line.bank_nano,

@@ -5,12 +5,12 @@ whichever it is. The head does not move: to adopt a tree is another trial, with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import ended_runs
+from node.line.kind import Told
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
 from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
@@ -41,14 +41,14 @@ class WantedClaim:
 
     base: Source
     candidate: Source
-    target: bytes | None
     author: bytes
-    gain_nano: int | None
-    lower_nano: int | None
-    alpha: float
-    max_pairs: int
-    is_quick: bool
-    is_published: bool
+    target: bytes | None = None
+    gain_nano: int | None = None
+    lower_nano: int | None = None
+    alpha: float = VERIFY.alpha
+    max_pairs: int = VERIFY.max_pairs
+    is_quick: bool = False
+    is_published: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,6 @@ class AttestationStep(PairTrial):
     thousandths) and the record that says so.
     """
 
-    base: Digest
-    tree: Digest
     target: Digest | None
     author: Digest
     gain_nano: Annotated[int | None, Named("gain")]
@@ -88,17 +86,8 @@ class AttestationStep(PairTrial):
     @property
     def question(self) -> "AttestationStep":
         """What was asked, without what came of it."""
-        return replace(
-            self,
-            verdict="",
-            reason="",
-            word="",
-            measured_nano=None,
-            from_nano=None,
-            to_nano=None,
-            log_e_milli=None,
-            record=None,
-        )
+        unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
+        return replace(self, **{**unanswered, "part": self.part})
 
     @property
     def policy(self) -> Policy:
@@ -117,15 +106,14 @@ class AttestationStep(PairTrial):
     def _what(self) -> str:
         return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
+    def describe(self, store: Store, run: PlannedRun) -> Told:
         if self.part is None:
-            return self._what, f"re-run, {run.role}"
+            return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
-        return f"without: {part.title if part else 'a part'}", f"ablation, {run.role}"
+        title = f"without: {part.title if part else 'a part'}"
+        return self.about(title, run, "ablation", plainly="what a part of the head is worth")
 
     def is_of_peers(self, own: bytes) -> bool:
-        """Whether somebody else made the claim."""
         return self.author != own
 
     def weigh(
@@ -152,19 +140,15 @@ class AttestationStep(PairTrial):
         seed = attestation_seed(self.proof, len(planned))
         ledger.plan_pair(job, self.base, self.tree, seed)
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows, and until the record shows it; then sign what was found."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
-        ended = ended_runs(runs)
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Sign what was found; leave out a part of the head that gains nothing."""
         with desk.store.transaction():
-            closed = close_attestation(desk.ledger, job, ended, confirmation)
-            _take_out(desk.ledger, self, ended, confirmation)
-        desk.noise.read_anew()
+            closed = close_attestation(desk.ledger, job, runs, confirmation)
+            _take_out(desk.ledger, self, runs, confirmation)
         told = closed.told(len(confirmation.pairs))
-        desk.activity.attested(f"{self._what} {told}", record=closed.record)
-        desk.on_record()
+        desk.activity.judged(f"{self._what} {told}", record=closed.record)
 
     def told(self, pairs: int) -> str:
         """Return what was found in so many pairs, in words."""
@@ -209,8 +193,7 @@ def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep
         return job
     ledger.blobs.put_source(wanted.base)
     ledger.blobs.put_source(wanted.candidate)
-    with ledger.store.transaction():
-        return ledger.open_job(step)
+    return ledger.open_job(step)
 
 
 def close_attestation(

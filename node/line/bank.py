@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, has_failed
-from node.line.kind import JobStep
+from node.line.kind import JobStep, Told
 from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun
@@ -26,10 +26,8 @@ class BankStep(JobStep):
 
     KIND: ClassVar = "bank"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store, run
-        return "working line", "bank"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        return Told("working line", "bank", "one more run to compare with")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Add its run to the bank; leave a working line that fails again and again."""
@@ -44,10 +42,7 @@ class BankStep(JobStep):
 def open_bank(ledger: Ledger) -> Job[BankStep]:
     """Queue one more run of the working line, for screening only."""
     tree = ledger.known_line.working
-    with ledger.store.transaction():
-        job = ledger.open_job(BankStep(tree=tree))
-        ledger.plan(job, role="base", tree=tree)
-    return job
+    return ledger.open_runs(BankStep(tree=tree), role="base", tree=tree)
 
 
 def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:

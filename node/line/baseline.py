@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, ClassVar, Final
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -29,10 +30,8 @@ class BaselineStep(JobStep):
     KIND: ClassVar = "baseline"
     IS_ON_ONE_SPLIT: ClassVar = True
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store, run
-        return "baseline", "baseline"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        return Told("baseline", "baseline", "measuring")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Record the baseline once it ran twice; repeat one run that failed."""
@@ -55,18 +54,15 @@ class BaselineStep(JobStep):
         record = close_baseline(desk.ledger, job, ended, mark)
         desk.learner.mark_tried(mark)
         desk.noise.read_anew()
-        desk.activity.say(f"baseline measured twice: {_mean_public(ended):.4f}", record=record.id)
+        mean = fmean(run.metric_nano for run in ended if run.metric_nano is not None) / NANO
+        desk.activity.say(f"baseline measured twice: {mean:.4f}", record=record.id)
         desk.on_record()
 
 
 def open_baseline(ledger: Ledger) -> Job[BaselineStep]:
     """Queue the baseline's two runs."""
-    source = ledger.subject.source
-    with ledger.store.transaction():
-        job = ledger.open_job(BaselineStep(tree=ledger.blobs.put_source(source)))
-        for _ in range(BASELINE_RUNS):
-            ledger.plan(job, role="base", tree=source.tree)
-    return job
+    tree = ledger.blobs.put_source(ledger.subject.source)
+    return ledger.open_runs(BaselineStep(tree=tree), role="base", tree=tree, count=BASELINE_RUNS)
 
 
 def close_baseline(
@@ -88,8 +84,3 @@ def close_baseline(
         ledger.begin_at(tree, runs)
         ledger.store.jobs.close_job(job.id)
     return record
-
-
-def _mean_public(runs: list[Run]) -> float:
-    metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
-    return sum(metrics) / len(metrics) / NANO

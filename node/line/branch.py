@@ -14,18 +14,16 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, ended_runs
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
 from node.line.plateaus import REACH_SD
 from node.line.trial import Reading
-from node.line.vouching import evidence_for
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.codecs import choice, fit_line, line, text
 from protocol.fields import Digest, Items, Named
 from protocol.kinds import Origin
-from protocol.records import Record
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import NANO
@@ -84,14 +82,11 @@ class BranchStep(JobStep):
         """Whether the line went on from there, away from its head."""
         return self.is_taken and self.where != "head"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store, run
-        return self.title, "going on from another tree"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        stage = "going on from another tree"
+        return Told(self.title, stage, stage)
 
     def is_of_peers(self, own: bytes) -> bool:
-        """Whether the tree is a peer's."""
-        del own
         return self.author is not None
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
@@ -111,21 +106,16 @@ class BranchStep(JobStep):
         desk.on_record()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """The branch that a line is on, and the number of the job that began it."""
+def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
+    """Return the job that began the branch that a line is on.
 
-    job_id: int
-    step: BranchStep
-
-
-def branch_of(store: Store, line: Line) -> Branch | None:
-    """Return the branch that a line is on; None at its head, or on what is built there."""
+    None at its head, or on what is built there.
+    """
     if not _begins_branch(store, line.stack[:1]):
         return None
     for job in reversed(store.jobs.closed_jobs(line.key, BranchStep)):
         if job.step.patch == line.stack[0]:
-            return Branch(job_id=job.id, step=job.step)
+            return job
     return None  # its job was lost with a damaged store: the stack is judged like any
 
 
@@ -149,7 +139,8 @@ def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | No
     order = list(heads)
     ago = order[: order.index(line.verified)] if line.verified in heads else order
     now_nano = heads.get(line.verified)
-    tried = _times_tried(ledger)
+    # Since the present head was adopted.
+    tried = Counter(step.tree for step in _steps(ledger) if step.verified == line.verified)
     found: list[tuple[int, int, bytes]] = []
     for checkpoints, tree in enumerate(reversed(ago), 1):
         behind_sd = _behind_sd(ledger, heads[tree], now_nano, noise_sd)
@@ -191,10 +182,10 @@ def open_branch(ledger: Ledger, root: Root, *, why: str, runs: int) -> Job[Branc
         author=root.author,
         theirs=root.theirs,
     )
-    return _open(ledger, step, runs=runs)
+    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
-def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job[BranchStep]:
+def open_return(ledger: Ledger, branch: Job[BranchStep], *, why: str, runs: int) -> Job[BranchStep]:
     """Queue the way back to what the branch left."""
     line, began = ledger.known_line, branch.step
     step = BranchStep(
@@ -208,7 +199,7 @@ def open_return(ledger: Ledger, branch: Branch, *, why: str, runs: int) -> Job[B
         left_stack=began.left_stack,
         bank_nano=line.bank_nano,
     )
-    return _open(ledger, step, runs=runs)
+    return ledger.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
 
 def close_branch(
@@ -233,7 +224,17 @@ def close_branch(
             parents=(step.made_by,) if step.made_by else (),
             origin=Origin(proposer=BRANCHING),
         )
-        record = _result(ledger, step, patch.id, runs, is_taken=is_taken)
+        record = ledger.publication.result(
+            patch.id,
+            step.base,
+            step.tree,
+            stage="keep" if is_taken else "screen",
+            runs=runs,
+            note=step.why,
+        )
+        mark = fingerprint(ledger.source(step.tree))
+        if not ledger.store.jobs.tried(ledger.key.task, mark):
+            ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
         if is_taken:
             stack = step.left_stack if step.where == "head" else (patch.id,)
             ledger.go_on_at(step.tree, stack, runs)
@@ -252,31 +253,6 @@ def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: Reading) -> f
         return None
     behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
     return behind / reading.noise.sd
-
-
-def _result(
-    ledger: Ledger, step: BranchStep, patch: bytes, runs: Sequence[Run], *, is_taken: bool
-) -> Record:
-    record = ledger.publication.result(
-        patch,
-        step.base,
-        step.tree,
-        stage="keep" if is_taken else "screen",
-        runs=runs,
-        note=step.why,
-    )
-    mark = fingerprint(ledger.source(step.tree))
-    if not ledger.store.jobs.tried(ledger.key.task, mark):
-        ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
-    return record
-
-
-def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job[BranchStep]:
-    with ledger.store.transaction():
-        job = ledger.open_job(step)
-        for _ in range(runs):
-            ledger.plan(job, role="candidate", tree=step.tree)
-    return job
 
 
 def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
@@ -309,18 +285,12 @@ def _behind_sd(
     return ledger.publication.manifest.metric.sign * (metric_nano - now_nano) / NANO / noise_sd
 
 
-def _times_tried(ledger: Ledger) -> Counter[bytes]:
-    """Return how often branches went on from each tree since the present head was adopted."""
-    now = ledger.known_line.verified
-    return Counter(step.tree for step in _steps(ledger) if step.verified == now)
-
-
 def _steps(ledger: Ledger) -> list[BranchStep]:
     return [job.step for job in ledger.store.jobs.closed_jobs(ledger.key, BranchStep)]
 
 
 def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:
     """Return the patch whose confirmation vouches for a head; None for the baseline."""
-    evidence = evidence_for(ledger.store, ledger.key, tree)
+    evidence = ledger.store.experiments.evidence_for(ledger.key, tree)
     entries = ledger.store.experiments.listed(ledger.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

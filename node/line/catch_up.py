@@ -5,13 +5,13 @@ The trial is a checkpoint's; the working line starts again from the new head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
-from node.line.head_trial import HeadTrial, note_of, watch_head
-from node.line.kind import ended_runs
+from node.line.kind import Told
 from node.line.ledger import Ledger
-from node.line.trial import Confirmation, Measured
+from node.line.pair_trial import HeadTrial, note_of
+from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -33,8 +33,6 @@ class CatchUpStep(HeadTrial):
     for the claim are filled in when it is closed.
     """
 
-    base: Digest
-    tree: Digest
     theirs: Digest
     patch: Digest
     target: Digest
@@ -43,7 +41,6 @@ class CatchUpStep(HeadTrial):
     lower_nano: Annotated[int | None, Named("lower"), OPTIONAL] = None
     verdict: Annotated[str, line(0, 32)] = ""
     word: Annotated[str | None, line(0, 32), OPTIONAL] = None
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "catchup"
 
@@ -52,80 +49,50 @@ class CatchUpStep(HeadTrial):
         """What is claimed of the step, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
-        return self._what, f"catching up, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        return self.about(self._what, run, "catching up")
 
     def is_of_peers(self, own: bytes) -> bool:
-        """A tree of others always is."""
-        del own
         return True
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
         """Whether a run is of the peer's tree, and not of this node's own head."""
-        del own
         return run.tree != self.base
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then adopt the tree, or keep the head."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
-        note = note_of(confirmation)
-        watch_head(desk, job, self.base, confirmation)
-        record = close_catch_up(desk.ledger, job, ended_runs(runs), confirmation, note=note)
-        desk.noise.read_anew()
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Settle it, and tell of it."""
+        self.watch_head(desk, job, confirmation)
+        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.activity.confirmed(self._what, confirmation, record=record.id)
-        desk.on_record()
 
     @property
     def _what(self) -> str:
         return f"best tree of {self.author.hex()[:12]}"
 
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        """Return the patch from the head to the tree: theirs if it fits, else an own one."""
+        theirs = ledger.store.records.patch(self.patch)
+        if theirs and (theirs.base, theirs.tree) == (self.base, self.tree):
+            return self.patch
+        if self.tree != self.theirs:
+            ledger.publication.stripped(self.patch, self.theirs, self.tree)
+        return ledger.publication.patch(
+            self.base,
+            self.tree,
+            title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
+            why=f"The best of its board, by {self.author.hex()[:12]}, confirmed here.",
+            parents=(self.patch,),
+            origin=Origin(proposer=CATCHING_UP),
+        ).id
 
-def open_catch_up(ledger: Ledger, step: CatchUpStep) -> Job[CatchUpStep]:
-    """Queue a tree to be tried against the verified head."""
-    with ledger.store.transaction():
-        return ledger.open_job(step)
-
-
-def close_catch_up(
-    ledger: Ledger,
-    job: Job[CatchUpStep],
-    runs: Sequence[Run],
-    confirmation: Confirmation,
-    *,
-    note: str,
-) -> Record:
-    """Record what came of it; if it passed, move both lines to the tree."""
-    step, passed = job.step, confirmation.move == "pass"
-    with ledger.store.transaction():
-        patch = _patch(ledger, step)
-        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
-        if passed:
-            ledger.move_to(step.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
-            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """If it passed, move both lines to the tree."""
+        if confirmation.move == "pass":
+            ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
+            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
         judged = confirmation.judgement
-        word = judged.claim if judged else None
-        measured = confirmation.measured(record.id)
-        closed = replace(step, verdict=confirmation.verdict, word=word, measured=measured)
-        ledger.close_job(job, closed)
-    return record
-
-
-def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
-    """Return the patch from the head to the tree: theirs if it fits, else an own one."""
-    theirs = ledger.store.records.patch(step.patch)
-    if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
-        return step.patch
-    if step.tree != step.theirs:
-        ledger.publication.stripped(step.patch, step.theirs, step.tree)
-    return ledger.publication.patch(
-        step.base,
-        step.tree,
-        title=f"catch up: {theirs.title if theirs else step.theirs.hex()[:12]}",
-        why=f"The best of its board, by {step.author.hex()[:12]}, confirmed here.",
-        parents=(step.patch,),
-        origin=Origin(proposer=CATCHING_UP),
-    ).id
+        return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
-from node.line.head_trial import HeadTrial, note_of, watch_head
-from node.line.kind import ended_runs
+from node.line.kind import Told
 from node.line.ledger import Ledger
+from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
-from node.line.trial import Confirmation, Measured
+from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.fields import OPTIONAL, Digest, Items
+from node.terminal.vocabulary import many
+from protocol.fields import Digest, Items
 from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
@@ -25,92 +26,69 @@ _MAX_STACK: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStep(HeadTrial):
-    """A stack on trial: the patches kept since the verified head.
+    """A stack on trial: the patches kept since the verified head."""
 
-    What came of it is filled in when it is closed, here and in the other trials against the head.
-    """
-
-    base: Digest
-    tree: Digest
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "checkpoint"
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
-        return "working line against verified head", f"checkpoint, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        title = "working line against verified head"
+        return self.about(title, run, "checkpoint", plainly="checkpoint")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then adopt the stack, or return to the head."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
-        note = note_of(confirmation)
-        watch_head(desk, job, self.base, confirmation)
-        record = close_checkpoint(desk.ledger, job, ended_runs(runs), confirmation, note=note)
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Settle it, and tell what it taught."""
+        self.watch_head(desk, job, confirmation)
+        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.on_stack()
-        desk.noise.read_anew()
-        patches = kept_in(desk.store, self.stack)
-        what = f"checkpoint of {patches} {'patch' if patches == 1 else 'patches'}"
+        what = f"checkpoint of {many(kept_in(desk.store, self.stack), 'patch', 'patches')}"
         desk.activity.confirmed(what, confirmation, record=record.id)
-        desk.on_record()
+
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        """Return the patch of the stack; that of a stack of one is the patch in it."""
+        parts, step = (
+            [ledger.store.records.patch(one) for one in self.stack],
+            (self.base, self.tree),
+        )
+        if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == step:
+            return self.stack[0]
+        root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None
+        titles = [part.title for part in parts if part and part is not root]
+        more = len(titles) - _TITLES_SHOWN
+        shown = "; ".join(titles[-_TITLES_SHOWN:]) + (f"; and {more} more" if more > 0 else "")
+        # Of more patches than a record names, what the branch began with is not left out.
+        parents = (*self.stack[:1], *self.stack[1:][1 - MAX_PARENTS :]) if root else self.stack
+        return ledger.publication.patch(
+            self.base,
+            self.tree,
+            title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
+            why="A passed checkpoint vouches for the stack, not for its parts.",
+            parents=parents,
+            origin=Origin(proposer=STACKING),
+        ).id
+
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """If it passed, adopt the working line as the verified head; else return to the head.
+
+        The patches stay as records. If the head failed, nothing moves: the stack waits until the
+        head runs, or is another one.
+        """
+        passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
+        head = self.tree if passed else self.base
+        if not confirmation.is_bases_fault:
+            ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
+        if passed:
+            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
+        return replace(self, passed=passed)
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
-    with ledger.store.transaction():
-        return ledger.open_job(step)
-
-
-def close_checkpoint(
-    ledger: Ledger,
-    job: Job[CheckpointStep],
-    runs: Sequence[Run],
-    confirmation: Confirmation,
-    *,
-    note: str,
-) -> Record:
-    """Record a checkpoint. If it passed, the working line is adopted as the verified head.
-
-    If it missed, the working line returns to the verified head; its patches stay as records. If
-    the head failed, nothing moves: the stack waits until the head runs, or is another one.
-    """
-    step, passed = job.step, confirmation.move == "pass"
-    with ledger.store.transaction():
-        patch = _stack_patch(ledger, step)
-        record = ledger.record_confirmation(patch, step, runs, confirmation, note=note)
-        head = step.tree if passed else step.base
-        pairs = confirmation.pairs[-2:]
-        if not confirmation.is_bases_fault:
-            ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
-        if passed:
-            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
-        closed = replace(step, passed=passed, measured=confirmation.measured(record.id))
-        ledger.close_job(job, closed)
-    return record
-
-
-def _stack_patch(ledger: Ledger, step: CheckpointStep) -> bytes:
-    """Return the patch of a stack; that of a stack of one is the patch in it."""
-    parts = [ledger.store.records.patch(part) for part in step.stack]
-    if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == (step.base, step.tree):
-        return step.stack[0]
-    root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None
-    titles = [part.title for part in parts if part and part is not root]
-    more = len(titles) - _TITLES_SHOWN
-    shown = "; ".join(titles[-_TITLES_SHOWN:]) + (f"; and {more} more" if more > 0 else "")
-    # Of more patches than a record names, what the branch began with is not left out.
-    parents = (*step.stack[:1], *step.stack[1:][1 - MAX_PARENTS :]) if root else step.stack
-    return ledger.publication.patch(
-        step.base,
-        step.tree,
-        title=f"stack of {len(titles)}{f' {root.title}' if root else ''}: {shown}",
-        why="A passed checkpoint vouches for the stack, not for its parts.",
-        parents=parents,
-        origin=Origin(proposer=STACKING),
-    ).id
+    return ledger.open_job(step)

@@ -1,8 +1,8 @@
 """What a job works with when one of its runs has ended: ledger, session, listeners."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from node.line.activity import Activity
 from node.line.drift import note_surroundings
@@ -10,8 +10,11 @@ from node.line.ledger import Ledger
 from node.line.session import Session
 from node.line.trial import Reading
 from node.store.jobs import Job, Step
+from node.store.store import Store
 from protocol.rule import Policy
-from protocol.statistics import NoiseEstimate
+
+if TYPE_CHECKING:
+    from node.line.noise import RunNoise
 
 
 class Learner(Protocol):
@@ -27,22 +30,7 @@ class Learner(Protocol):
         """Try a promising experiment, recorded as `patch`, on the new working line."""
 
 
-class RunNoise:
-    """How much one run of a line scatters, as far as this node knows."""
-
-    def __init__(self, read: Callable[[], NoiseEstimate]) -> None:
-        self._read = read
-        self.estimate = read()
-
-    def sd(self) -> float:
-        """Return the standard deviation of one run, in the metric's unit."""
-        return self.estimate.sd
-
-    def read_anew(self) -> None:
-        """Look again: runs that nobody selected have ended."""
-        self.estimate = self._read()
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Where the jobs of one line are decided.
 
@@ -51,31 +39,21 @@ class Desk:
     own patches was judged, and when a session begins, as the last one may have ended before that.
     """
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        session: Session,
-        learner: Learner,
-        policy: Policy,
-        activity: Activity,
-        head_trials: Sequence[type[Step]],
-        on_one_split: Sequence[type[Step]],
-        noise: RunNoise,
-        on_record: Callable[[], None],
-        on_stack: Callable[[], None],
-    ) -> None:
-        self.ledger = ledger
-        self.store = ledger.store
-        self.session = session
-        self.learner = learner
-        self.policy = policy
-        self.activity = activity
-        self.head_trials = head_trials
-        self.on_record = on_record
-        self.on_stack = on_stack
-        self.noise = noise
-        self._on_one_split = on_one_split
+    ledger: Ledger
+    session: Session
+    learner: Learner
+    policy: Policy
+    activity: Activity
+    noise: "RunNoise"
+    head_trials: Sequence[type[Step]]
+    on_one_split: Sequence[type[Step]]
+    on_record: Callable[[], None]
+    on_stack: Callable[[], None]
+
+    @property
+    def store(self) -> Store:
+        """Where the line's jobs and runs are."""
+        return self.ledger.store
 
     def begin(self) -> None:
         """Compare the surroundings with the last session's; a change puts the head in doubt."""
@@ -100,8 +78,6 @@ class Desk:
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> Reading:
         """Return how pairs of a job are read, less what the candidate could know by heart."""
         sources = (self.ledger.source(one) for one in (base, tree))
-        told_runs = self.store.jobs.count_runs(
-            job.line.task, *self._on_one_split, before_job=job.id
-        )
+        told_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)
         memorised = self.session.memorised(*sources, told_runs=told_runs)
         return replace(self.reading(), memorised=memorised)

@@ -109,7 +109,7 @@ def drift_of(
 
 def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
     return [
-        reading.value(run.outcome.run.metric_nano)
-        for run in runs
-        if run.tree == tree and run.outcome and run.outcome.run.metric_nano is not None
+        reading.value(one.run.metric_nano)
+        for one in runs
+        if one.tree == tree and one.run and one.run.metric_nano is not None
     ]

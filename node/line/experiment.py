@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Final
 
-from agent.proposal import Proposal
 from node.line.activity import Dot
 from node.line.desk import Desk
-from node.line.kind import JobStep, ended_runs
+from node.line.idea import SUBMITTED, Idea, SubmissionStep
+from node.line.kind import JobStep, Told, ended_runs
 from node.line.ledger import Ledger
-from node.line.submission import SUBMITTED, SubmissionStep
 from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -73,14 +72,12 @@ class ExperimentStep(JobStep):
         """Whose claims it tries, one for each claim; of an own idea nobody's."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
-        return self.title, "recheck" if run.ordinal else "screen"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        if run.ordinal:
+            return Told(self.title, "recheck", "second run, fresh seed")
+        return Told(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
-        """Whether it tries a peer's claim."""
-        del own
         return self.author is not None
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
@@ -95,7 +92,7 @@ class ExperimentStep(JobStep):
         if move == "wait":
             return
         if move == "run":
-            plan_recheck(desk.ledger, job)
+            desk.ledger.plan(job, role="candidate", tree=self.tree)
             return
         ended = ended_runs(runs)
         gain = _gain_sd(ended[-1], bank, reading)
@@ -139,21 +136,12 @@ class RecordedExperiment:
     result: bytes
 
 
-def open_experiment(
-    ledger: Ledger,
-    proposal: Proposal,
-    parents: tuple[bytes, ...] = (),
-    *,
-    submission: Job[SubmissionStep] | None = None,
-    author: bytes | None = None,
-    claim_milli: int | None = None,
-    co_authors: tuple[bytes, ...] | None = None,
-) -> Job[ExperimentStep]:
+def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
     """Queue a proposal's screen; from now on its canonical AST counts as tried.
 
-    `submission` is the job that it waited as, which ends with this; `author`, `claim_milli`
-    and `co_authors` are peers', and what they say it gains.
+    The job that it was handed in as ends with this.
     """
+    proposal = idea.proposal
     step = ExperimentStep(
         base=proposal.parent,
         tree=ledger.blobs.put_source(proposal.source),
@@ -164,10 +152,10 @@ def open_experiment(
         proposer=proposal.proposer,
         edits=proposal.edits,
         bank_nano=ledger.known_line.bank_nano,
-        parents=parents,
-        author=author,
-        claim_milli=claim_milli,
-        co_authors=co_authors,
+        parents=idea.parents,
+        author=idea.author,
+        claim_milli=idea.claim_milli,
+        co_authors=idea.co_authors,
         model=proposal.model and fit_line(proposal.model, 80),
         program=proposal.program,
         tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
@@ -176,15 +164,10 @@ def open_experiment(
     with ledger.store.transaction():
         job = ledger.open_job(step)
         ledger.plan(job, role="candidate", tree=step.tree)
-        if submission:
-            ledger.store.jobs.close_job(submission.id)
+        if idea.submission:
+            ledger.store.jobs.close_job(idea.submission.id)
         ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
     return job
-
-
-def plan_recheck(ledger: Ledger, job: Job[ExperimentStep]) -> None:
-    """Queue the second run of a promising proposal."""
-    ledger.plan(job, role="candidate", tree=job.step.tree)
 
 
 def close_experiment(

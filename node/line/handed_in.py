@@ -11,8 +11,8 @@ from pathlib import Path
 
 from agent.source.canonical import fingerprint, parse
 from node.line.attempts import is_queued, result_here
+from node.line.idea import open_submission
 from node.line.ledger import Ledger
-from node.line.submission import open_submission
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff

@@ -24,15 +24,15 @@ def the_line(store: Store, task_name: str | None = None) -> Line:
     lines = store.jobs.lines()
     if not lines:
         raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
-    named = {line.task: store.records.task(line.task) for line in lines}
+    named = {line.task: store.records.manifest(line.task) for line in lines}
     chosen = [
         line
         for line in lines
-        if task_name is None or ((task := named[line.task]) and task.manifest.name == task_name)
+        if task_name is None or ((task := named[line.task]) and task.name == task_name)
     ]
     if len(chosen) == 1:
         return chosen[0]
-    names = ", ".join(sorted(task.manifest.name for task in named.values() if task))
+    names = ", ".join(sorted(task.name for task in named.values() if task))
     if chosen:
         raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
     raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
@@ -40,10 +40,10 @@ def the_line(store: Store, task_name: str | None = None) -> Line:
 
 def manifest_of(store: Store, line: Line) -> TaskManifest:
     """Return the manifest of a line's task."""
-    body = store.records.task(line.task)
-    if body is None:
+    manifest = store.records.manifest(line.task)
+    if manifest is None:
         raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
-    return body.manifest
+    return manifest
 
 
 def remember_folder(store: Store, task: Task, wanted: str) -> None:
@@ -57,8 +57,8 @@ def task_source(store: Store, task_id: bytes) -> str | None:
     """Return what `--task` takes for a task of this home: its folder, else its name."""
     if folder := store.meta(_FOLDER + task_id.hex()):
         return folder.decode()
-    body = store.records.task(task_id)
-    return body.manifest.name if body else None
+    manifest = store.records.manifest(task_id)
+    return manifest.name if manifest else None
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:

@@ -3,7 +3,6 @@
 Intents are advice: anybody may write one, it costs nothing, and it expires.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from node.store.jobs import LineKey
@@ -19,7 +18,15 @@ _LOOKED_AT = 500  # of the newest
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
     """Return what everybody but `author` tries on this line now, the newest first."""
-    return list(_live(store, line, author, now_ms))
+    live: list[Record] = []
+    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
+        body = record.body
+        if not isinstance(body, IntentBody) or record.author == author:
+            continue
+        is_here = (body.task, body.hardware_class) == (line.task, line.hardware_class)
+        if is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s:
+            live.append(record)
+    return live
 
 
 def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
@@ -28,13 +35,3 @@ def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
     return frozenset(
         body.title for body in bodies if isinstance(body, IntentBody) and body.base == base
     )
-
-
-def _live(store: Store, line: LineKey, author: bytes, now_ms: int) -> Iterator[Record]:
-    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
-        body = record.body
-        if not isinstance(body, IntentBody) or record.author == author:
-            continue
-        is_here = (body.task, body.hardware_class) == (line.task, line.hardware_class)
-        if is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s:
-            yield record

@@ -6,13 +6,21 @@ follows from them. `node.line.kinds` lists all kinds.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from node.line.desk import Desk
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Mapped
 from protocol.runs import Run
+
+
+class Told(NamedTuple):
+    """What a run is about, and which stage it is: for scripts, and in words that need no manual."""
+
+    title: str
+    stage: str
+    plainly: str
 
 
 class JobStep(Mapped, ABC):
@@ -30,28 +38,25 @@ class JobStep(Mapped, ABC):
         """Decide what the job does next, given its runs, and write it down."""
 
     @abstractmethod
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        """Return what is told of a run while it is at work."""
 
     def is_of_peers(self, own: bytes) -> bool:
         """Whether the job is about a peer's claim, so that its runs are of the peers' share.
 
         `own` is this node's author.
         """
-        del own
         return False
 
     def is_foreign(self, run: PlannedRun, own: bytes) -> bool:
         """Whether a run is of a peer's code, whose output goes into no record of ours."""
-        del run
         return self.is_of_peers(own)
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
         """Whether a run is audited, given its claim on the public split; one that counts is."""
-        del desk, run, public_nano
         return True
 
 
 def ended_runs(runs: list[PlannedRun]) -> list[Run]:
     """Return the runs that have ended, in the order they were planned."""
-    return [run.outcome.run for run in runs if run.outcome]
+    return [run.run for run in runs if run.run]

@@ -9,8 +9,8 @@ from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.head_trial import HeadTrial
 from node.line.kind import JobStep
+from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 
 # Those whose runs go first come first.

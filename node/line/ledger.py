@@ -6,48 +6,25 @@ are on the disk together or not at all. It decides nothing (`node.line.trial` do
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from agent.proposal import Proposal
 from node.line.identity import Identity
-from node.line.intents import TTL_S, others_intents
+from node.line.intents import TTL_S, others_intents, titles_on
 from node.line.publication import Publication
 from node.line.session import Subject
 from node.line.splits import fresh_nonce
 from node.line.surroundings import meta_key
-from node.line.trial import Confirmation
 from node.store.blobs import Blobs
-from node.store.jobs import Job, Line, LineKey, Step
+from node.store.jobs import Job, Line, LineKey, S, Step
 from node.store.store import Store
 from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
-from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source
 
 LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
-
-
-class Kind(Step, Protocol):
-    """A kind of job, of which the ledger asks whether its runs share a secret split."""
-
-    IS_ON_ONE_SPLIT: ClassVar[bool]
-
-
-class Tried(Protocol):
-    """A tree that is on trial against a base."""
-
-    @property
-    def base(self) -> bytes:
-        """What it is held against."""
-
-    @property
-    def tree(self) -> bytes:
-        """What is on trial."""
-
-
-K = TypeVar("K", bound=Kind)
 
 
 class Ledger:
@@ -90,16 +67,14 @@ class Ledger:
         """The exact source of a tree that ran here."""
         return self.blobs.get_source(tree)
 
-    def others_intents(self) -> list[Record]:
-        """What others say that they are trying on this line now."""
-        return others_intents(
-            self.store, self.key, author=self.publication.author, now_ms=self._clock_ms()
-        )
+    def others_titles(self, base: bytes) -> frozenset[str]:
+        """What others say that they are trying on a tree of this line now."""
+        author, now_ms = self.publication.author, self._clock_ms()
+        return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
     def intend(self, proposal: Proposal) -> None:
         """Say that this is about to be tried."""
-        with self.store.transaction():
-            self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
+        self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
 
     def announce(self) -> None:
         """Record who works here on which task, where that is not known yet."""
@@ -149,32 +124,6 @@ class Ledger:
                 tree = self.subject.source.tree
                 self.store.jobs.plan_run(job.id, role="anchor", tree=tree, seed=seed)
 
-    def record_confirmation(
-        self,
-        patch: bytes,
-        step: Tried,
-        runs: Sequence[Run],
-        confirmation: Confirmation,
-        *,
-        note: str,
-    ) -> Record:
-        """Record how a trial with the head ended. Callers hold the transaction.
-
-        Others of the class learn of the noise from the base runs, if there are enough.
-        """
-        record = self.publication.result(
-            patch,
-            step.base,
-            step.tree,
-            stage="confirm",
-            runs=runs,
-            note=note,
-            has_verdict=confirmation.judgement is not None,
-        )
-        if len(fresh := _unselected(runs)) >= LEAST_RUNS:
-            self.publication.noise(step.base, fresh)
-        return record
-
     def move_to(self, tree: bytes, runs: Sequence[Run]) -> None:
         """Move both lines to a tree, with these runs of it as the bank and an empty stack."""
         if tree != self.known_line.verified:
@@ -203,10 +152,18 @@ class Ledger:
 
     # Jobs and their runs
 
-    def open_job(self, step: K) -> Job[K]:
+    def open_job(self, step: S) -> Job[S]:
         """Put a job of this line into the queue, with a secret split of its own if it needs one."""
         split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
         return self.store.jobs.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
+
+    def open_runs(self, step: S, *, role: Role, tree: bytes, count: int = 1) -> Job[S]:
+        """Put a job into the queue and commit to its first runs, which are of one tree."""
+        with self.store.transaction():
+            job = self.open_job(step)
+            for _ in range(count):
+                self.plan(job, role=role, tree=tree)
+        return job
 
     def close_job(self, job: Job[Any], step: Step) -> None:
         """Take a job out of the queue, with what came of it. Callers hold the transaction."""
@@ -234,8 +191,3 @@ class Ledger:
 
 def _public(runs: Sequence[Run]) -> tuple[int, ...]:
     return tuple(run.metric_nano for run in runs if run.metric_nano is not None)
-
-
-def _unselected(runs: Sequence[Run]) -> list[Run]:
-    """Return a confirmation's base runs that went well: one tree, fresh seeds, picked by nobody."""
-    return [run for run in runs if run.role == "base" and run.status == "ok"]

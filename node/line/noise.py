@@ -3,21 +3,37 @@
 Own runs are those that nobody selected: baselines and both sides of confirmations.
 """
 
-from collections.abc import Sequence
 from statistics import median, variance
 
 from node.line.kinds import ON_ONE_SPLIT
-from node.line.ledger import LEAST_RUNS
+from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.remarks import NoiseBody
-from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 
 _LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
 _WITHIN = 4.0  # times the floor, either way: keys are cheap, and a lie must not decide
+
+
+class RunNoise:
+    """How much one run of a line scatters, as far as this node knows."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.read_anew()
+
+    def sd(self) -> float:
+        """Return the standard deviation of one run, in the metric's unit."""
+        return self.estimate.sd
+
+    def read_anew(self) -> None:
+        """Look again: runs that nobody selected have ended."""
+        ledger = self._ledger
+        floor_nano = ledger.publication.manifest.noise_floor_nano
+        self.estimate = known_noise(ledger.store, ledger.key, floor_nano)
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
@@ -31,7 +47,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     groups: dict[tuple[int, str], list[float]] = {}
     for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
         for planned in store.jobs.runs_of(job.id):
-            run = planned.outcome and planned.outcome.run
+            run = planned.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
     before = [runs for (job_id, _), runs in groups.items() if job_id <= after_job]
@@ -50,7 +66,7 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         body = record.body
         if not isinstance(body, NoiseBody) or store.records.is_own(record.id):
             continue
-        values = _secrets(body.runs)
+        values = [run.secret_nano / NANO for run in body.runs if run.secret_nano is not None]
         is_of_line = (body.task, body.hardware_class) == (line.task, line.hardware_class)
         if is_of_line and len(values) >= LEAST_RUNS:
             latest[record.author] = variance(values) / _median_share(len(values) - 1)
@@ -58,10 +74,6 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         return floor
     measured = median(latest.values()) ** 0.5
     return float(min(_WITHIN * floor, max(floor / _WITHIN, measured)))
-
-
-def _secrets(runs: Sequence[Run]) -> list[float]:
-    return [run.secret_nano / NANO for run in runs if run.secret_nano is not None]
 
 
 def _median_share(degrees: int) -> float:

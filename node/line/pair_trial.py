@@ -4,27 +4,39 @@ A job asks `node.line.trial` what comes next and plans it in the store, so that 
 run at hand at most and no pair is drawn anew.
 """
 
-from dataclasses import replace
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
-from node.line.kind import JobStep
-from node.line.ledger import Ledger
-from node.line.trial import ANCHOR_PAIRS, Confirmation, Reading, next_of_confirmation
+from node.line.drift import doubt_head, drift_of
+from node.line.kind import JobStep, Told, ended_runs
+from node.line.ledger import LEAST_RUNS, Ledger
+from node.line.trial import ANCHOR_PAIRS, Confirmation, Measured, Reading, next_of_confirmation
 from node.store.jobs import Job, PlannedRun
-from protocol.fields import Digest
+from protocol.fields import OPTIONAL, Digest
 from protocol.manifest import TaskManifest
+from protocol.records import Record
 from protocol.rule import Claim, Policy
+from protocol.runs import Run
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairTrial(JobStep):
     """`tree` is on trial against `base`."""
 
-    __slots__ = ()
-    IS_EXCLUSIVE: ClassVar = True
-    IS_ON_ONE_SPLIT: ClassVar = True
     base: Digest
     tree: Digest
+
+    IS_EXCLUSIVE: ClassVar = True
+    IS_ON_ONE_SPLIT: ClassVar = True
+
+    @abstractmethod
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Write down how the trial ended, and what follows from it; `runs` are all that it had."""
 
     @property
     def claim(self) -> Claim | None:
@@ -35,6 +47,13 @@ class PairTrial(JobStep):
     def policy(self) -> Policy | None:
         """The rule's numbers for it; None: the session's."""
         return None
+
+    def about(self, title: str, run: PlannedRun, stage: str, *, plainly: str = "") -> Told:
+        """Return what is told of a run; a stage that has no plain words is told with its role."""
+        stage = f"{stage}, {run.role}"
+        if plainly and run.role == "anchor":
+            plainly += ", beside the baseline"
+        return Told(title, stage, plainly or stage)
 
     def weigh(
         self, runs: list[PlannedRun], reading: Reading, manifest: TaskManifest
@@ -51,20 +70,97 @@ class PairTrial(JobStep):
         """Commit to the next pair, with a seed that nobody could know."""
         ledger.plan_fresh_pair(job, self.base, self.tree)
 
-    def confirmed(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> Confirmation | None:
-        """Plan what the trial still needs; return how it ended once it has."""
+    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
+        """Plan what the trial still needs until the rule knows."""
         reading = desk.paired_reading(job, self.base, self.tree)
         confirmation = self.weigh(runs, reading, desk.session.task.manifest)
         desk.activity.weighing(confirmation)
         match confirmation.move:
-            case "pass" | "miss" | "unrunnable":
-                return confirmation
             case "pair":
                 self.plan_pair(desk.ledger, job)
+            case "base" if confirmation.unfinished is not None:
+                seed = confirmation.unfinished
+                desk.store.jobs.plan_run(job.id, role="base", tree=self.base, seed=seed)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
                 desk.ledger.plan_anchors(job, seeds)
-        if confirmation.unfinished is not None:
-            seed = confirmation.unfinished
-            desk.store.jobs.plan_run(job.id, role="base", tree=self.base, seed=seed)
-        return None
+            case "pass" | "miss" | "unrunnable":
+                self.conclude(desk, job, ended_runs(runs), confirmation)
+                desk.noise.read_anew()
+                desk.on_record()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadTrial(PairTrial):
+    """A tree on trial with the verified head; what came of it is filled in when it is closed."""
+
+    measured: Annotated[Measured | None, OPTIONAL] = None
+
+    @abstractmethod
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        """Return the patch from the base to the tree, recorded if nobody did before."""
+
+    @abstractmethod
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """Move the line by how the trial ended, as the record says; return what to keep of it."""
+
+    def close(
+        self,
+        ledger: Ledger,
+        job: Job[Any],
+        runs: Sequence[Run],
+        confirmation: Confirmation,
+        *,
+        note: str,
+    ) -> Record:
+        """Record how the trial ended, and what follows from it, in one step.
+
+        Others of the class learn of the noise from the base runs, if there are enough.
+        """
+        with ledger.store.transaction():
+            record = ledger.publication.result(
+                self.patch_on_trial(ledger),
+                self.base,
+                self.tree,
+                stage="confirm",
+                runs=runs,
+                note=note,
+                has_verdict=confirmation.judgement is not None,
+            )
+            # One tree, fresh seeds, picked by nobody.
+            fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
+            if len(fresh) >= LEAST_RUNS:
+                ledger.publication.noise(self.base, fresh)
+            closed = self.settle(ledger, runs, confirmation, record)
+            ledger.close_job(job, replace(closed, measured=confirmation.measured(record.id)))
+        return record
+
+    def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
+        """Compare the head's runs with those of its last trial; a worse one is in doubt.
+
+        So is one that failed.
+        """
+        if confirmation.is_bases_fault:
+            desk.activity.say("the head fails beside it: it is looked at first, the other waits")
+            doubt_head(desk.ledger, "it failed beside another tree", is_failing=True)
+            return
+        drift = drift_of(desk.store, job, self.base, desk.reading(), desk.head_trials)
+        if drift is None:
+            return
+        how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
+        desk.activity.say(f"{how} on the public rows: the machine has changed, or it never was so")
+        if drift > 0 and confirmation.move != "pass":
+            doubt_head(desk.ledger, how)
+
+
+def note_of(confirmation: Confirmation) -> str:
+    """Return what a record says of how a trial ended."""
+    latest, judgement = confirmation.latest, confirmation.judgement
+    if latest is None or judgement is None:
+        return confirmation.reason
+    return (
+        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
+        f"{latest.gain:.6f}, 95 % interval {latest.lower:.6f} to {latest.upper:.6f}"
+    )

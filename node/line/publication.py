@@ -4,6 +4,7 @@ Callers hold the store's transaction, so that a record and what follows from it 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from node.line.identity import Identity, announce_profile
 from node.line.session import Subject
@@ -25,28 +26,20 @@ _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
 MAX_PARENTS = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """Makes and stores the records of one (task, hardware class)."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        blobs: Blobs,
-        identity: Identity,
-        subject: Subject,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._store = store
-        self._blobs = blobs
-        self._identity = identity
-        self._subject = subject
-        self._clock_ms = clock_ms
+    store: Store
+    blobs: Blobs
+    identity: Identity
+    subject: Subject
+    clock_ms: Callable[[], int]
 
     @property
     def key(self) -> SigningKey:
         """The key that signs here."""
-        return self._identity.keys.author
+        return self.identity.keys.author
 
     @property
     def author(self) -> bytes:
@@ -56,23 +49,23 @@ class Publication:
     @property
     def manifest(self) -> TaskManifest:
         """The task that records are about."""
-        return self._subject.manifest
+        return self.subject.manifest
 
     def announce(self) -> None:
         """Record the profile if it changed, and the task if it is not known here."""
-        subject = self._subject
+        subject = self.subject
         announce_profile(
-            self._store,
-            self._identity,
+            self.store,
+            self.identity,
             classes=(subject.hardware_class,),
-            now_ms=self._clock_ms(),
+            now_ms=self.clock_ms(),
         )
-        if self._store.records.task(subject.manifest.id) is None:
+        if self.store.records.manifest(subject.manifest.id) is None:
             self._append(TaskBody(manifest=subject.manifest))
 
     def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:
         """Record that this is about to be tried on a tree."""
-        subject = self._subject
+        subject = self.subject
         return self._append(
             IntentBody(
                 task=subject.manifest.id,
@@ -94,16 +87,16 @@ class Publication:
         origin: Origin,
     ) -> Record:
         """Record the step from a base tree to a tree."""
-        old, new = self._blobs.get_source(base), self._blobs.get_source(tree)
+        old, new = self.blobs.get_source(base), self.blobs.get_source(tree)
         packed = compress(unified_diff(old, new).encode())
         inline = len(packed) <= _INLINE_DIFF_BYTES
         return self._append(
             PatchBody(
-                task=self._subject.manifest.id,
+                task=self.subject.manifest.id,
                 base=base,
                 tree=tree,
                 files=file_changes(old, new),
-                diff=Diff(zlib=packed) if inline else Diff(blob=self._blobs.put(packed)),
+                diff=Diff(zlib=packed) if inline else Diff(blob=self.blobs.put(packed)),
                 title=fit_line(title, 120),
                 why=fit_text(why, 600),
                 parents=tuple(parents[-MAX_PARENTS:]),
@@ -140,9 +133,9 @@ class Publication:
         failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
             ResultBody(
-                task=self._subject.manifest.id,
-                hardware_class=self._subject.hardware_class,
-                env=self._subject.env,
+                task=self.subject.manifest.id,
+                hardware_class=self.subject.hardware_class,
+                env=self.subject.env,
                 patch=patch,
                 base=base,
                 tree=tree,
@@ -151,7 +144,7 @@ class Publication:
                 runs=tuple(runs),
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=fit_text(note, 500),
-                size_bytes=compressed_size_bytes(self._blobs.get_source(tree)),
+                size_bytes=compressed_size_bytes(self.blobs.get_source(tree)),
             )
         )
 
@@ -159,9 +152,9 @@ class Publication:
         """Record how runs of one tree scatter here."""
         return self._append(
             NoiseBody(
-                task=self._subject.manifest.id,
-                hardware_class=self._subject.hardware_class,
-                env=self._subject.env,
+                task=self.subject.manifest.id,
+                hardware_class=self.subject.hardware_class,
+                env=self.subject.env,
                 tree=tree,
                 runs=tuple(runs),
             )
@@ -182,9 +175,9 @@ class Publication:
         """Record what came of running somebody's claim again."""
         return self._append(
             AttestBody(
-                task=self._subject.manifest.id,
-                hardware_class=self._subject.hardware_class,
-                env=self._subject.env,
+                task=self.subject.manifest.id,
+                hardware_class=self.subject.hardware_class,
+                env=self.subject.env,
                 base=base,
                 tree=tree,
                 target=target,
@@ -200,8 +193,8 @@ class Publication:
         """Record that the verified head moved; without evidence it is marked unverified."""
         return self._append(
             AdoptBody(
-                task=self._subject.manifest.id,
-                hardware_class=self._subject.hardware_class,
+                task=self.subject.manifest.id,
+                hardware_class=self.subject.hardware_class,
                 from_tree=old,
                 to_tree=new,
                 evidence=evidence,
@@ -213,8 +206,8 @@ class Publication:
         """Record what a series of results taught."""
         return self._append(
             InsightBody(
-                task=self._subject.manifest.id,
-                hardware_class=self._subject.hardware_class,
+                task=self.subject.manifest.id,
+                hardware_class=self.subject.hardware_class,
                 message=message,
                 evidence=tuple(evidence),
             )
@@ -225,7 +218,7 @@ class Publication:
         return self._append(RetractBody(target=target, revoke=False, reason=fit_line(reason, 200)))
 
     def _append(self, body: Body) -> Record:
-        identity = self._identity
-        return self._store.append_own(
-            identity.keys.author, body, ts_ms=self._clock_ms(), net=identity.net
+        identity = self.identity
+        return self.store.append_own(
+            identity.keys.author, body, ts_ms=self.clock_ms(), net=identity.net
         )

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
-from node.line.head_trial import HeadTrial, note_of
-from node.line.kind import ended_runs
+from node.line.kind import Told
 from node.line.ledger import Ledger
-from node.line.trial import Confirmation, Measured
-from node.line.vouching import evidence_for
+from node.line.pair_trial import HeadTrial, note_of
+from node.line.trial import Confirmation
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.codecs import line
 from protocol.errors import ArnodeError
-from protocol.fields import OPTIONAL, Digest
+from protocol.fields import Digest
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy
@@ -30,13 +29,10 @@ class RemeasureStep(HeadTrial):
     `evidence` is the own result that vouched for it. `verdict` is filled in when it is closed.
     """
 
-    base: Digest
-    tree: Digest
     patch: Digest
     evidence: Digest
     because: Annotated[str, line(1, 200)]
     verdict: Annotated[str, line(0, 32)] = ""
-    measured: Annotated[Measured | None, OPTIONAL] = None
 
     KIND: ClassVar = "remeasure"
 
@@ -45,28 +41,49 @@ class RemeasureStep(HeadTrial):
         """Those of `compare`: one question about what is there already."""
         return POWER
 
-    def describe(self, store: Store, run: PlannedRun) -> tuple[str, str]:
-        """Return what a run is about and which stage it is, for people."""
-        del store
-        return "verified head against the one before it", f"measuring again, {run.role}"
+    def describe(self, store: Store, run: PlannedRun) -> Told:
+        title = "verified head against the one before it"
+        return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 
-    def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Go on until the rule knows; then keep the head, or return to the one before it."""
-        confirmation = self.confirmed(desk, job, runs)
-        if confirmation is None:
-            return
-        note = note_of(confirmation)
-        record = close_remeasure(desk.ledger, job, ended_runs(runs), confirmation, note=note)
-        desk.noise.read_anew()
+    def conclude(
+        self, desk: Desk, job: Job[Any], runs: list[Run], confirmation: Confirmation
+    ) -> None:
+        """Settle it, and tell of it."""
+        note = f"measured again, {self.because}: {note_of(confirmation)}"
+        record = self.close(desk.ledger, job, runs, confirmation, note=note)
         is_back = desk.ledger.known_line.verified != self.tree
         outcome = "does not hold: back to the one before it" if is_back else "stays"
         pairs = len(confirmation.pairs)
         desk.activity.judged(
-            confirmation,
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
             record=record.id,
         )
-        desk.on_record()
+
+    def patch_on_trial(self, ledger: Ledger) -> bytes:
+        return self.patch
+
+    def settle(
+        self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
+    ) -> Self:
+        """Adopt a head that holds anew; else adopt the one before it.
+
+        If the pairs could not tell, as the head before it fails here, nothing moves.
+        """
+        pairs = confirmation.pairs[-2:]
+        does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
+        line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
+        if confirmation.move == "pass":
+            ledger.publication.adoption(self.base, self.tree, evidence=record.id)
+            if not line.stack:
+                ledger.move_to(self.tree, [pair.candidate for pair in pairs])
+        elif confirmation.move == "miss" or does_not_run:
+            ledger.publication.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
+            vouching = ledger.store.experiments.evidence_for(ledger.key, self.base)
+            ledger.publication.adoption(self.tree, self.base, evidence=vouching)
+            ledger.move_to(self.base, [pair.base for pair in pairs])
+            if line.stack:  # the patch that is taken back leads on to what is built on it
+                ledger.go_on_at(line.working, (self.patch, *line.stack), [])
+        return replace(self, verdict=confirmation.verdict)
 
 
 def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
@@ -94,45 +111,10 @@ def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
     return None
 
 
-def close_remeasure(
-    ledger: Ledger,
-    job: Job[RemeasureStep],
-    runs: Sequence[Run],
-    confirmation: Confirmation,
-    *,
-    note: str,
-) -> Record:
-    """Record what came of it. A head that holds is adopted anew; else the one before it is.
-
-    If the pairs could not tell, as the head before it fails here, nothing moves.
-    """
-    step = job.step
-    with ledger.store.transaction():
-        told = f"measured again, {step.because}: {note}"
-        record = ledger.record_confirmation(step.patch, step, runs, confirmation, note=told)
-        pairs = confirmation.pairs[-2:]
-        line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
-        if confirmation.move == "pass":
-            ledger.publication.adoption(step.base, step.tree, evidence=record.id)
-            if not line.stack:
-                ledger.move_to(step.tree, [pair.candidate for pair in pairs])
-        elif confirmation.move == "miss" or _is_candidates_fault(runs):
-            ledger.publication.retraction(step.evidence, f"measured again: {note}")
-            vouching = evidence_for(ledger.store, ledger.key, step.base)
-            ledger.publication.adoption(step.tree, step.base, evidence=vouching)
-            ledger.move_to(step.base, [pair.base for pair in pairs])
-            if line.stack:  # the patch that is taken back leads on to what is built on it
-                ledger.go_on_at(line.working, (step.patch, *line.stack), [])
-        measured = confirmation.measured(record.id)
-        closed = replace(step, verdict=confirmation.verdict, measured=measured)
-        ledger.close_job(job, closed)
-    return record
-
-
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's own evidence is about; None without evidence."""
     head = ledger.known_line.verified
-    evidence = evidence_for(ledger.store, ledger.key, head)
+    evidence = ledger.store.experiments.evidence_for(ledger.key, head)
     body = ledger.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
         return None  # the baseline, or what the user adopted at their own risk
@@ -143,11 +125,6 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
         evidence=evidence,
         because=because,
     )
-
-
-def _is_candidates_fault(runs: Sequence[Run]) -> bool:
-    """Whether the head itself does not run any more."""
-    return any(run.role == "candidate" and has_failed(run) for run in runs)
 
 
 def _replace(ledger: Ledger) -> None:
@@ -162,6 +139,6 @@ def _replace(ledger: Ledger) -> None:
         ledger.publication.manifest.baseline_tree,
     )
     ledger.publication.adoption(
-        head, before, evidence=evidence_for(ledger.store, ledger.key, before)
+        head, before, evidence=ledger.store.experiments.evidence_for(ledger.key, before)
     )
     ledger.move_to(before, [])

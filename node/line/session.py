@@ -6,15 +6,18 @@ session measures anew what the baseline tree costs here.
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.splits import split_key
-from node.terminal.progress import Progress
+from node.settings.config import Config
+from node.terminal.progress import Progress, in_thread
 from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest
 from protocol.runs import Env
@@ -117,6 +120,33 @@ def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -
         return load_task(name, data_dir=home.data)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
+
+
+@asynccontextmanager
+async def opened(
+    home: Home,
+    config: Config,
+    task: Task,
+    progress: Progress,
+    *,
+    devices: Sequence[Device],
+    needs_all: bool,
+) -> AsyncIterator[Session]:
+    """Open a task on devices of this machine while the block lasts.
+
+    `needs_all`: with all of its training text, and not only what a first run needs.
+    """
+    opening = partial(open_session, home, task, devices=devices, data_url=config.data_url)
+    session = await in_thread(opening, progress)
+    try:
+        if needs_all:
+            await in_thread(session.data.load_rest, progress)
+        if devices[0].cuda is not None:
+            progress("looking at what is usual on the card", 0.95)
+        await session.open()
+        yield session
+    finally:
+        await session.close()
 
 
 def open_session(

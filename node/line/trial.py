@@ -10,7 +10,7 @@
 
 Here are the decisions of 1, 2 and 3. The loop's trials plan their runs in the store
 (`node.line.pair_trial`); `verify` hands its claim to the loop; `compare` and `replicate` keep
-their runs themselves (`node.on_demand.pairs`). All ask the same function.
+their runs themselves (`node.on_demand.measuring`). All ask the same function.
 
 This module is pure. Metrics come in 1e-9 units of the task's metric; `sign` is +1 for a metric to
 minimise and −1 for one to maximise.
@@ -73,7 +73,7 @@ def next_of_trial(
     a base that has moved on is tried again on the new one.
     """
     for planned, passes in zip(runs, (passes_screen, passes_recheck), strict=False):
-        run = _run_of(planned)
+        run = planned.run
         if run is None:
             return "wait"
         if run.metric_nano is None:
@@ -202,7 +202,7 @@ def next_of_confirmation(
     pairs: list[Pair] = []
     failures = 0  # of the base
     for seed in dict.fromkeys(run.seed for run in runs if run.role != "anchor"):
-        by_role = {run.role: _run_of(run) for run in runs if run.seed == seed}  # the last of each
+        by_role = {run.role: run.run for run in runs if run.seed == seed}  # the last of each
         base, candidate = by_role.get("base"), by_role.get("candidate")
         if base is None or candidate is None:  # 1
             return Confirmation(move="wait", pairs=tuple(pairs))
@@ -267,11 +267,9 @@ def _first_verdict(
     pairs: Sequence[Pair], reading: Reading, claim: Claim | None
 ) -> Judgement | None:
     """Return the first judgement with a verdict, if there is one, looking after each pair."""
-    for count in range(1, len(pairs) + 1):
-        judgement = judge_pairs(pairs[:count], reading, claim)
-        if judgement.verdict is not None:
-            return judgement
-    return None
+    counts = range(1, len(pairs) + 1)
+    looks = (judge_pairs(pairs[:count], reading, claim) for count in counts)
+    return next((judgement for judgement in looks if judgement.verdict is not None), None)
 
 
 def _is_settled(
@@ -284,12 +282,8 @@ def _is_settled(
 
 
 def _base_failures(runs: Sequence[PlannedRun], seed: int) -> int:
-    ended = [_run_of(run) for run in runs if (run.seed, run.role) == (seed, "base")]
+    ended = [run.run for run in runs if (run.seed, run.role) == (seed, "base")]
     return sum(run is not None and run.status != "ok" for run in ended)
-
-
-def _run_of(planned: PlannedRun) -> Run | None:
-    return None if planned.outcome is None else planned.outcome.run
 
 
 def _secret(run: Run) -> int:

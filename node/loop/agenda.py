@@ -11,25 +11,21 @@ from typing import Any
 
 from node.claims.choosing import Peers
 from node.line.ablation import open_ablation
-from node.line.activity import Activity
 from node.line.attempts import Attempt, attempt_of
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
-from node.line.catch_up import open_catch_up
 from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.kinds import KINDS
-from node.line.ledger import Ledger
 from node.line.remeasure import open_remeasure
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
-from protocol.rule import Policy
 from trainer.measuring.host_load import LOOKED_S, Idle
 
 
@@ -57,7 +53,7 @@ class Rest:
     left_s: float
 
 
-def _local_time() -> datetime:
+def local_time() -> datetime:
     return datetime.now().astimezone()
 
 
@@ -72,27 +68,24 @@ class Agenda:
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        ideas: Ideas,
         desk: Desk,
+        ideas: Ideas,
         exploring: Exploring,
-        policy: Policy,
-        goal: Goal,
-        activity: Activity,
         peers: Peers | None,
-        has_company: bool = False,
-        idle: Idle | None = None,
-        now: Callable[[], datetime] = _local_time,
+        goal: Goal,
+        has_company: bool,
+        idle: Idle | None,
+        now: Callable[[], datetime] = local_time,
     ) -> None:
         self.goal = goal
         self.is_over = False
-        self._ledger = ledger
-        self._store = ledger.store
-        self._ideas = ideas
         self._desk = desk
+        self._ledger = desk.ledger
+        self._store = desk.store
+        self._policy = desk.policy
+        self._activity = desk.activity
+        self._ideas = ideas
         self._exploring = exploring
-        self._policy = policy
-        self._activity = activity
         self._peers = peers
         self._has_company = has_company
         self._idle = idle
@@ -208,7 +201,7 @@ class Agenda:
             return self._open(idea)
         if self.goal.is_on_demand:
             return None
-        if self._is_goal_reached():
+        if self._share() >= 1.0:
             self.is_over = not jobs
             return None
         if self._ideas.has_unfinished_business and jobs:
@@ -270,40 +263,28 @@ class Agenda:
             self.attempt_of(mark) for mark in self._wanted
         )
 
-    def _is_goal_reached(self) -> bool:
-        return self._share() >= 1.0
-
     # What is opened
 
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
         self._session_checkpoint_done = self._is_late
-        job = open_checkpoint(self._ledger)
-        self._desk.advance(job)
-        return self._unstarted(job)
+        return self._begin(open_checkpoint(self._ledger))
 
     def _open_remeasure(self) -> PlannedRun | None:
         """Measure a head in doubt again."""
         job = open_remeasure(self._ledger)
-        if job is None:
-            return None
-        self._desk.advance(job)
-        return self._unstarted(job)
+        return self._begin(job) if job else None
 
     def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
         """Begin to catch up with the best of the board, or to audit a claim; None: neither."""
         peers = self._peers
         if peers is None or self.goal.is_on_demand or is_busy:
             return None
-        job: Job[Any]
         if not self._exploring.has_gains and (step := peers.catch_up()):
-            job = open_catch_up(self._ledger, step)
-        elif peers.is_due and (wanted := peers.audit()):
-            job = open_attestation(self._ledger, wanted)
-        else:
-            return None
-        self._desk.advance(job)
-        return self._unstarted(job)
+            return self._begin(self._ledger.open_job(step))
+        if peers.is_due and (wanted := peers.audit()):
+            return self._begin(open_attestation(self._ledger, wanted))
+        return None
 
     def _open_peers_stack(self) -> PlannedRun | None:
         """Let what trusted authors claim join the working line that is about to be judged."""
@@ -367,13 +348,4 @@ class Agenda:
         self._is_waiting = False
         self._opened += 1
         self._ideas.mark_tried(idea.proposal.fingerprint)
-        job = open_experiment(
-            self._ledger,
-            idea.proposal,
-            idea.parents,
-            submission=idea.submission,
-            author=idea.author,
-            claim_milli=idea.claim_milli,
-            co_authors=idea.co_authors,
-        )
-        return self._unstarted(job)
+        return self._unstarted(open_experiment(self._ledger, idea))

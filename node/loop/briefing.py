@@ -6,75 +6,115 @@ it is and marked by who says so.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from agent.proposal import Aim, Brief, Context, Insight, PeerPatch
-from node.line.intents import titles_on
+from agent.proposal import Aim, Brief, Context, PeerPatch
+from node.home.people import People
 from node.line.ledger import Ledger
+from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
 from protocol.manifest import Limits
 from protocol.units import NANO
 from trainer.task_folder.task import Task
 
+MOST_BYTES: Final = 64 * 1024
 
+
+class ProgramText:
+    """The program text of one task: the user's own, read anew at every proposal.
+
+    A file of the task's name among the home's programs goes before the one that came with the
+    task, so that editing it steers a node that runs. A fault of that file is said once, and the
+    last text that could be read stays in force.
+    """
+
+    def __init__(self, task: Task, folder: Path, say: Callable[[str], None]) -> None:
+        self._own = folder / f"{task.name}.md"
+        self._shipped = task.program_path
+        self._text = task.program
+        self._say = say
+        self._told = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it is read from now."""
+        return self._own if self._own.exists() else self._shipped
+
+    def read(self) -> str:
+        """Return the text as it is now."""
+        path, fault = self.path, ""
+        try:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                fault = f"it is longer than {MOST_BYTES} bytes"
+            else:
+                self._text = data.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            fault = getattr(error, "strerror", None) or "it is not UTF-8"
+        if fault and fault != self._told:
+            self._say(f"{path} is not read: {fault}; what was read before stays in force")
+        self._told = fault
+        return self._text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
-    """Makes contexts for one line. `peers` answers with their claims, the most promising first."""
+    """Makes contexts for one line. `peers` answers with their claims, the most promising first.
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        task: Task,
-        outcomes: Outcomes,
-        program: Callable[[], str],
-        noise_sd: Callable[[], float],
-        peers: Callable[[], tuple[PeerPatch, ...]] = tuple,
-        insights: Callable[[], tuple[Insight, ...]] = tuple,
-        aim: Callable[[], Aim] = lambda: "improve",
-        show_unverified_words: bool = False,
-    ) -> None:
-        self._ledger = ledger
-        self._task = task
-        self._outcomes = outcomes
-        self._program = program
-        self._noise_sd = noise_sd
-        self._peers = peers
-        self._insights = insights
-        self._aim = aim
-        self._show_unverified_words = show_unverified_words
+    What those say whom the user blocked is not passed on.
+    """
+
+    ledger: Ledger
+    task: Task
+    outcomes: Outcomes
+    program: Callable[[], str]
+    noise_sd: Callable[[], float]
+    people: Callable[[], People] = People
+    peers: Callable[[], tuple[PeerPatch, ...]] = tuple
+    aim: Callable[[], Aim] = lambda: "improve"
+    show_unverified_words: bool = False
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
         """Return what is known now, about where the node explores."""
-        working = self._ledger.explored
+        working = self.ledger.explored
         return Context(
             source=working,
-            editable=self._task.editable,
-            knobs=self._task.knobs,
-            moves=self._task.moves,
-            history=self._outcomes.all,
+            editable=self.task.editable,
+            knobs=self.task.knobs,
+            moves=self.task.moves,
+            history=self.outcomes.all,
             tried=tried,
             seed=seed,
             brief=self._brief(),
-            peers=self._peers(),
-            insights=self._insights(),
-            intents=tuple(sorted(titles_on(self._ledger.others_intents(), working.tree))),
-            aim=self._aim(),
-            crash=self._outcomes.crash,
-            show_unverified_words=self._show_unverified_words,
+            peers=self.peers(),
+            insights=insights_of(
+                self.ledger.store,
+                self.ledger.key,
+                self.ledger.publication.author,
+                blocked=self.people().blocked,
+            ),
+            intents=tuple(sorted(self.ledger.others_titles(working.tree))),
+            aim=self.aim(),
+            crash=self.outcomes.crash,
+            show_unverified_words=self.show_unverified_words,
         )
 
     def _brief(self) -> Brief:
-        manifest, line = self._task.manifest, self._ledger.line
+        manifest, line = self.task.manifest, self.ledger.line
         bank_nano = line.bank_nano if line else ()
         return Brief(
             task=manifest.name,
-            program=self._program(),
+            program=self.program(),
             metric=manifest.metric.name,
             unit=manifest.metric.unit,
             is_minimised=manifest.metric.direction == "min",
             budget=f"{manifest.budget.amount:,} {manifest.budget.unit}",
-            hardware_class=self._ledger.key.hardware_class,
+            hardware_class=self.ledger.key.hardware_class,
             limits=_limits(manifest.limits),
-            noise_sd=self._noise_sd(),
+            noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
         )
 

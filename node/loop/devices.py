@@ -4,25 +4,22 @@ Runs of one job stay on one device, so that pairs differ by their sources alone.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from node.line.splits import random_seed
 from protocol.source import Source
 from trainer.runner import Runner
 
 
 class Lane:
-    """One device. `set_free` may be called as often as one likes for a run."""
+    """One device. `free`: the next run may train there."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.free = asyncio.Event()
         self.free.set()
 
-    def set_free(self) -> None:
-        """Let the next run train."""
-        self.free.set()
-
-    async def get_ready(self, source: Source, random_seed: Callable[[], int]) -> None:
+    async def get_ready(self, source: Source) -> None:
         """Measure what the baseline costs on this device, before anything else is."""
         runner = self.runner
         if runner.baseline_cost is None and source.tree != runner.task.source.tree:
@@ -41,7 +38,7 @@ class Lanes:
         """How many runs may train at once."""
         return len(self._lanes)
 
-    async def calibrate(self, random_seed: Callable[[], int]) -> None:
+    async def calibrate(self) -> None:
         """Measure what the baseline costs in this session, on all of them at once."""
         await asyncio.gather(*(lane.runner.calibrate(random_seed()) for lane in self._lanes))
 

@@ -15,7 +15,6 @@ from node.claims.combining import combination
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
 from node.line.branch import (
-    Branch,
     BranchStep,
     branch_of,
     older_root,
@@ -165,16 +164,14 @@ class Exploring:
 
     # The branch
 
-    def _branch(self) -> Branch | None:
+    def _branch(self) -> Job[BranchStep] | None:
         return branch_of(self._store, self._ledger.line) if self._ledger.line else None
 
-    def _climb(self, branch: Branch) -> Climb:
+    def _climb(self, branch: Job[BranchStep]) -> Climb:
         """Return how far a branch has come, by what its bank said at each of its experiments."""
         state = self._state()
         if self._banks_then is None or self._banks_then[0] != state:
-            jobs = self._store.jobs.closed_jobs(
-                self._ledger.key, ExperimentStep, after=branch.job_id
-            )
+            jobs = self._store.jobs.closed_jobs(self._ledger.key, ExperimentStep, after=branch.id)
             banks = [job.step.bank_nano for job in jobs]
             self._banks_then = (state, banks)
         banks, now = self._banks_then[1], self._ledger.known_line.bank_nano
@@ -209,7 +206,12 @@ class Exploring:
     def _read_spell(self) -> Spell:
         after = max(self._ledger.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
         trials = [(job.id, job.step) for job in self._closed(ExperimentStep, after)]
-        events = sorted([*_decided(trials), *self._events(after)])
+        decided = [
+            (number, _DECIDED[step.decision])
+            for number, step in trials
+            if step.decision in _DECIDED
+        ]
+        events = sorted([*decided, *self._events(after)])
         back = (number for number, event in events if event == "returned")
         since = max(back, default=self._ledger.moved_at_job)
         late = [step for number, step in trials if number > since]
@@ -240,15 +242,8 @@ class Exploring:
         for number, step in branches:
             if step.is_away:
                 # One whose end is not known was lost with a damaged store.
-                is_known = (now and now.job_id == number) or number < max(back, default=0)
+                is_known = (now and now.id == number) or number < max(back, default=0)
                 yield number, "left" if is_known else "returned"
 
     def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
         return self._store.jobs.closed_jobs(self._ledger.key, kind, after=after)
-
-
-def _decided(trials: Sequence[tuple[int, ExperimentStep]]) -> Iterator[tuple[int, Event]]:
-    """Yield what experiments came to that say where the line stands."""
-    for number, step in trials:
-        if event := _DECIDED.get(step.decision):
-            yield number, event

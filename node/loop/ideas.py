@@ -6,23 +6,75 @@ that anybody ran is handed out again.
 """
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from agent.proposal import Context, Proposal, Proposer
+from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.line.experiment import ExperimentStep
-from node.line.idea import Idea
-from node.line.intents import titles_on
+from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
-from node.line.submission import SUBMITTED, SubmissionStep
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
-from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
+
+
+class SlowIdeas:
+    """A slow proposer at work beside the runs: one proposal is being written or waits, at any time.
+
+    Nothing here waits for it: whoever needs an idea now and finds none takes one from elsewhere.
+    `say` is told why it has nothing, whenever that changes.
+    """
+
+    def __init__(
+        self,
+        proposer: SlowProposer,
+        *,
+        say: Callable[[str], None],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._proposer = proposer
+        self._say = say
+        self._clock_s = clock_s
+        self._writing: asyncio.Task[Proposal | Silence] | None = None
+        self._rests_until_s = float("-inf")
+        self._told = ""
+
+    @property
+    def is_wanting(self) -> bool:
+        """Whether it has nothing to do and does not rest."""
+        return self._writing is None and self._clock_s() >= self._rests_until_s
+
+    def begin(self, context: Context) -> None:
+        """Have the next proposal written."""
+        if self.is_wanting:
+            self._writing = asyncio.create_task(self._proposer.propose(context))
+
+    def take(self) -> Proposal | None:
+        """Return what has been written, if anything is there."""
+        if self._writing is None or not self._writing.done():
+            return None
+        written, self._writing = self._writing.result(), None
+        if isinstance(written, Proposal):
+            if self._told:
+                self._say(f"{self._proposer.name} proposes again")
+            self._told = ""
+            return written
+        self._rests_until_s = self._clock_s() + written.retry_s
+        if written.reason != self._told:
+            self._told = written.reason
+            self._say(f"{self._proposer.name}: {written.reason}; knobs go on meanwhile")
+        return None
+
+    async def close(self) -> None:
+        """Let go of what is being written."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
 
 class Ideas:
@@ -143,7 +195,7 @@ class Ideas:
             return Idea(proposal=written, parents=written.parents)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
-        taken = titles_on(self._ledger.others_intents(), self._ledger.known_line.working)
+        taken = self._ledger.others_titles(self._ledger.known_line.working)
         if ready and self._is_new(ready) and ready.title not in taken:
             return Idea(proposal=ready, parents=ready.parents)
         proposal = self._untaken(taken)

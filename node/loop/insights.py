@@ -7,7 +7,7 @@ and none of those gets into a record of this node's here. What others say is han
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -16,11 +16,13 @@ from agent.proposal import Insight
 from node.line.attempts import result_here
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
+from node.line.idea import SUBMITTED
+from node.line.kind import ended_runs
 from node.line.ledger import Ledger
-from node.line.submission import SUBMITTED
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
+from node.terminal.vocabulary import many
 from protocol.records import Record
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO
@@ -78,8 +80,7 @@ def tell_insight(ledger: Ledger) -> None:
     if step.measured is None or _is_told(ledger, step.measured.record):
         return
     series = _series(ledger, step, after=jobs[-2].id if len(jobs) > 1 else 0, before=jobs[-1].id)
-    with ledger.store.transaction():
-        ledger.publication.insight(lesson(series), evidence_of(series))
+    ledger.publication.insight(lesson(series), evidence_of(series))
 
 
 def lesson(series: Series) -> str:
@@ -98,19 +99,15 @@ def evidence_of(series: Series) -> tuple[bytes, ...]:
 
 
 def insights_of(
-    store: Store,
-    line: LineKey,
-    author: bytes,
-    *,
-    is_heard: Callable[[bytes], bool] = lambda _author: True,
+    store: Store, line: LineKey, author: bytes, *, blocked: Collection[bytes] = ()
 ) -> tuple[Insight, ...]:
     """Return what `author`, this node, and others say that a line taught, the newest first.
 
-    Of each other author that is heard the latest few; all texts are as they were signed.
+    Of each other author that is not blocked the latest few; all texts are as they were signed.
     """
     own = store.records.listed("insight", author, newest_first=True, limit=_LOOKED_AT)
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
-    others = (one for one in anybodys if one.author != author and is_heard(one.author))
+    others = (one for one in anybodys if one.author not in (author, *blocked))
     chosen = [
         *islice(_standing(store, line, own), _OWN_SHOWN),
         *islice(_few_of_each(_standing(store, line, others)), _OTHERS_SHOWN),
@@ -178,7 +175,7 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
     found = result_here(ledger.store, ledger.key, step.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
-        ended = [run.outcome.run for run in ledger.store.jobs.runs_of(job.id) if run.outcome]
+        ended = ended_runs(ledger.store.jobs.runs_of(job.id))
         failure = ended[-1].status if ended else step.decision
     return Tried(
         idea=idea,
@@ -227,7 +224,7 @@ def _sentences(series: Series, named: int) -> list[str]:
         kinds = Counter(one.kind for one in tried)
         of_kind = Counter(one.kind for one in tried if one.is_kept)
         shares = [f"{kind} {of_kind[kind]} of {count}" for kind, count in _ranked(kinds)]
-        told.append(f"Of {_many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
+        told.append(f"Of {many(len(tried), 'experiment')} kept: {_list(shares, named)}.")
     failures = Counter(f"{one.idea} ({one.failure})" for one in tried if one.failure)
     if failures:
         words = [_times(failure, count) for failure, count in _ranked(failures)]
@@ -243,7 +240,7 @@ def _sentences(series: Series, named: int) -> list[str]:
 def _verdict(series: Series, named: int) -> str:
     step, measured = series.checkpoint, series.checkpoint.measured
     names = [_times(idea, count) for idea, count in Counter(series.parts).items()]
-    what = f"a stack of {_many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
+    what = f"a stack of {many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
     if measured is None or measured.gain_nano is None:
         return f"Checkpoint missed: {what} does not run here."
     bounds = [
@@ -252,7 +249,7 @@ def _verdict(series: Series, named: int) -> str:
     ]
     figures = (
         f"{measured.gain_nano / NANO:.6f} {series.unit}, 95 % interval {bounds[0]} to {bounds[1]}"
-        f" in {_many(measured.pairs, 'pair')}"
+        f" in {many(measured.pairs, 'pair')}"
     )
     if step.passed:
         return f"Checkpoint passed: {what} gains {figures}."
@@ -270,7 +267,3 @@ def _list(words: Sequence[str], named: int) -> str:
 
 def _times(word: str, count: int) -> str:
     return word if count == 1 else f"{word} ×{count}"
-
-
-def _many(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

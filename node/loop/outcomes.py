@@ -4,6 +4,7 @@ Read from closed jobs once and kept up to date by the loop. Of older experiments
 decided is kept; the latest have their edits, their knobs' values and why they failed.
 """
 
+from dataclasses import replace
 from typing import Final, cast
 
 from agent.proposal import DECISION_WORDS, Crash, Decision, Outcome
@@ -66,12 +67,8 @@ class Outcomes:
     def _in_full(self, decided: Outcome, step: ExperimentStep, run: Run | None) -> Outcome:
         if step.author is not None:  # what peers wrote is told elsewhere, if at all
             return decided
-        return Outcome(
-            key=decided.key,
-            decision=decided.decision,
-            gain_sd=decided.gain_sd,
-            title=step.title,
-            proposer=step.proposer,
+        return replace(
+            decided,
             edits=step.edits,
             metric=from_nano(run.metric_nano) if run else None,
             values=knob_values(

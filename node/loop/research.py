@@ -7,9 +7,7 @@ trains, the one before is scored and the next proposal is written.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
-from node.line.activity import Activity
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
@@ -17,8 +15,6 @@ from node.line.desk import Desk
 from node.line.handed_in import submit
 from node.line.kind import JobStep
 from node.line.kinds import KINDS
-from node.line.ledger import Ledger
-from node.line.session import Session
 from node.loop.agenda import Agenda, Rest
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
@@ -34,24 +30,20 @@ class Research:
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        session: Session,
-        ideas: Ideas,
         desk: Desk,
+        ideas: Ideas,
         agenda: Agenda,
-        random_seed: Callable[[], int],
-        on_record: Callable[[], None],
-        activity: Activity,
+        news: asyncio.Event | None = None,
     ) -> None:
-        self.activity = activity
-        self._ledger = ledger
-        self._store = ledger.store
-        self._session = session
+        """`news`: set by whoever has something new for the loop to look at."""
+        self.activity = activity = desk.activity
+        self._desk = desk
+        self._ledger = desk.ledger
+        self._store = desk.store
+        self._session = session = desk.session
         self._ideas = ideas
         self._agenda = agenda
-        self._random_seed = random_seed
-        self._on_record = on_record
-        self._wake = asyncio.Event()
+        self._wake = news or asyncio.Event()
         self._lanes = Lanes(session.runners)
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._foreign_in_flight: set[tuple[int, int]] = set()
@@ -59,7 +51,6 @@ class Research:
         self._is_stopped = False
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
-        self._desk = desk
         for runner in session.runners:
             runner.tell_waits(lambda: activity.say(WAITS))
 
@@ -110,10 +101,6 @@ class Research:
         mark = submit(self._ledger, source, title=title, why=why)
         self._ideas.mark_tried(mark)
         self._agenda.want(mark)
-        self._wake.set()
-
-    def hear(self) -> None:
-        """Look again at what there is to do: something new came from others."""
         self._wake.set()
 
     def attest(self, wanted: WantedClaim) -> int:
@@ -178,15 +165,15 @@ class Research:
             isinstance(job.step, BaselineStep) for job in jobs
         ):
             jobs.append(open_baseline(self._ledger))
-            self._on_record()
+            self._desk.on_record()
         for job in jobs:
             self._desk.advance(job)
         if self._ledger.line is not None:
             if not self._agenda.goal.is_on_demand:  # one answer is not worth two runs of its own
                 self._ledger.forget_bank()
             self.activity.say("measuring what the baseline costs here in this session")
-            self.activity.running("baseline", "calibrating")
-            await self._lanes.calibrate(self._random_seed)
+            self.activity.running("baseline", "calibrating", "timing on this machine")
+            await self._lanes.calibrate()
 
     async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
@@ -257,21 +244,20 @@ class Research:
             with contextlib.suppress(PutOff):
                 await self._measure_on(job, run, lane)
         finally:
-            lane.set_free()
+            lane.free.set()
 
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         step, desk = job.step, self._desk
-        title, stage = step.describe(self._store, run)
-        self.activity.running(title, stage)
+        self.activity.running(*step.describe(self._store, run))
         source = self._ledger.source(run.tree)
-        await lane.get_ready(source, self._random_seed)
+        await lane.get_ready(source)
         outcome = await lane.runner.run(
             source,
             run.seed,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
-            on_trained=lane.set_free,
+            on_trained=lane.free.set,
         )
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)

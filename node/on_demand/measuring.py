@@ -4,38 +4,33 @@ Nothing is recorded; the node's own loop and its records are untouched.
 """
 
 import asyncio
-import contextlib
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import cast
 
 from node.home.home import Home
 from node.line.heads import the_line, tree_of
-from node.line.kinds import ON_ONE_SPLIT
-from node.line.session import Session, find_task, open_session
-from node.line.splits import fresh_nonce
-from node.line.trial import Confirmation, Pair
-from node.on_demand.pairs import weigh
-from node.running.books import random_seed
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_sandbox
+from node.line.session import Session
+from node.line.splits import fresh_nonce, random_seed
+from node.line.trial import Confirmation, Pair, Reading, next_of_confirmation
 from node.store.blobs import Blobs
+from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
-from node.terminal.progress import in_thread, reporting
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
-from protocol.rule import Judgement, Policy
+from protocol.manifest import TaskManifest
+from protocol.rule import MIN_PAIRS, Claim, Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
-from trainer.cards.cards import probe_devices
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO, from_nano
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
+_BAR_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,64 +44,6 @@ class Comparison:
     judged: Judgement | None
     runs: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
-    """What a command measures with before the slow part, the session, is opened."""
-
-    home: Home
-    config: Config
-    task: Task
-
-    def told_runs(self) -> int:
-        """How many runs could have told of own text: those on splits that counted.
-
-        Generated text is new each time, and what shards hold anybody may know.
-        """
-        if self.task.recipe.name != "text" or not self.home.store.exists():
-            return 0
-        with Store.open_read_only(self.home) as store:
-            return store.jobs.count_runs(self.task.id, *ON_ONE_SPLIT)
-
-
-def find_workbench(task: str | None, text: Path | None) -> Workbench:
-    """Return the home and task that the flags, the environment and the settings mean."""
-    home = Home.here()
-    config = config_of(home, {"task": task, "text": text})
-    require_sandbox(config)
-    wanted = Path(config.text) if config.text and task is None else None
-    home.prepare()
-    with reporting() as progress:
-        found = find_task(home, name=config.task, text=wanted, progress=progress)
-    return Workbench(home=home, config=config, task=found)
-
-
-@contextlib.asynccontextmanager
-async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
-    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
-    with reporting() as progress:
-        opening = partial(
-            open_session,
-            bench.home,
-            bench.task,
-            devices=probe_devices(bench.task.manifest, bench.config.gpus)[:1],
-            data_url=bench.config.data_url,
-        )
-        session = await in_thread(opening, progress)
-        try:
-            await in_thread(session.data.load_rest, progress)
-            await session.open()
-            session.runner.tell_waits(_say_wait)
-            progress("measuring what the baseline costs here", 1.0)
-            await session.runner.calibrate(random_seed())
-            yield session
-        finally:
-            await session.close()
-
-
-def _say_wait() -> None:
-    print(f"  {WAITS}", file=sys.stderr, flush=True)
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:
@@ -220,3 +157,56 @@ async def compare(
         runs=len(runs),
         seconds=time.monotonic() - started_s,
     )
+
+
+def weigh(
+    runs: Sequence[tuple[bytes, Run]],
+    manifest: TaskManifest,
+    policy: Policy,
+    *,
+    tolerance: float,
+    memorised: float,
+    claim: Claim | None = None,
+) -> Confirmation:
+    """Say how far a trial has come, given its ended runs with their trees, oldest first.
+
+    `tolerance` is the audits', `memorised` what the candidate could gain by knowing the text by
+    heart, both in the metric's unit. It ends with the rule's verdict: nobody else reads it.
+    """
+    planned = [
+        PlannedRun(
+            job_id=0,
+            ordinal=ordinal,
+            role=cast("Role", run.role),  # this program's own
+            tree=tree,
+            seed=run.seed,
+            outcome=StoredOutcome(run=run, log_tail=""),
+        )
+        for ordinal, (tree, run) in enumerate(runs)
+    ]
+    reading = Reading(
+        sign=manifest.metric.sign,
+        noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
+        policy=policy,
+        minimum_gain=2 * tolerance,
+        memorised=memorised,
+    )
+    return next_of_confirmation(
+        planned, reading, needs_anchor=False, anchor_pairs=MIN_PAIRS, claim=claim
+    )
+
+
+def pair_words(pair: Pair, share: float) -> str:
+    """Return a pair's metrics on the secret split, and the share of the evidence after it."""
+    base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
+    bar = "█" * round(share * _BAR_WIDTH)
+    return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {bar}"
+
+
+def pair_json(pair: Pair) -> dict[str, object]:
+    """Return what scripts are told of a pair, metrics in the task's unit."""
+    return {
+        "seed": pair.seed,
+        "base": from_nano(pair.base.secret_nano),
+        "candidate": from_nano(pair.candidate.secret_nano),
+    }

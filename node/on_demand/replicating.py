@@ -7,11 +7,10 @@ are kept (`node.on_demand.kept_runs`), and a verdict follows from them alone.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,9 +22,9 @@ from node.line.session import Session
 from node.line.surroundings import decisive
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
-from node.on_demand.measuring import Workbench, calibrated_session, measure
-from node.on_demand.pairs import weigh
-from node.terminal.interrupts import heeding_interrupts
+from node.on_demand.measuring import measure, weigh
+from node.on_demand.session import Workbench, calibrated_session
+from node.terminal.interrupts import until_interrupted
 from node.vetting.adoption import describe
 from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict
@@ -202,23 +201,15 @@ async def measure_open(
     """
     async with calibrated_session(bench) as session:
         stopping = asyncio.Event()
-        working = asyncio.create_task(
-            _measure_blocks(
-                session,
-                candidates,
-                replications,
-                told_runs=bench.told_runs(),
-                stopping=stopping,
-                show=show,
-            )
+        work = _measure_blocks(
+            session,
+            candidates,
+            replications,
+            told_runs=bench.told_runs(),
+            stopping=stopping,
+            show=show,
         )
-        with heeding_interrupts(first=stopping.set, later=working.cancel):
-            try:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await working
-            finally:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
+        await until_interrupted(work, first=stopping.set)
 
 
 async def _measure_blocks(
@@ -248,16 +239,8 @@ async def _measure_blocks(
     for _, group in itertools.groupby(candidates, key=lambda one: one.block):
         block = list(group)
         while not stopping.is_set() and (missing := replications.missing(base, block)):
-            await measure(session, _until(stopping, missing), on_run=keep, nonce=nonce)
-
-
-def _until(
-    stopping: asyncio.Event, runs: Sequence[tuple[Source, int]]
-) -> Iterator[tuple[Source, int]]:
-    for run in runs:
-        if stopping.is_set():
-            return
-        yield run
+            runs = itertools.takewhile(lambda _: not stopping.is_set(), missing)
+            await measure(session, runs, on_run=keep, nonce=nonce)
 
 
 def _refusal(task: Task, source: Source, *, is_own: bool) -> str:

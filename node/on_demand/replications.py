@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.on_demand.pairs import pair_json, pair_words
+from node.on_demand.measuring import pair_json, pair_words
 from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import word, wording
+from node.terminal.vocabulary import many, word, wording
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import from_nano
@@ -93,7 +93,7 @@ def summary(replications: Sequence[Replication], effort: Effort) -> str:
     counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now
     known = f", {before} runs from before" if before else ""
-    findings = f"{len(replications)} finding{'s' if len(replications) > 1 else ''}"
+    findings = many(len(replications), "finding")
     return f"{findings}: {counts}; {effort.runs_now} runs in {span_words(effort.seconds)}{known}"
 
 

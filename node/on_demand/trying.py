@@ -13,21 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.knobs.proposer import KnobsProposer
 from agent.source.canonical import fingerprint
 from node.home.control import Message, call, is_running, nonsense
 from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, told_again
 from node.line.handed_in import check_submission, read_folder, title_of
-from node.loop.agenda import Goal
-from node.on_demand.measuring import Workbench, find_workbench
-from node.running.node import Node, open_node
+from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
+from node.running.node import Node
 from node.running.program import at_work
-from node.running.running import run_node
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal.progress import reporting
 from node.terminal.terminal import plain
 from protocol.errors import NotRunningError, UsageError
 from protocol.manifest import TaskManifest
@@ -35,17 +31,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from trainer.cards.cards import probe_devices
 
-_POLL_S = 0.3
 _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on with it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A source as it is handed in; an empty title is made from its diff."""
-
-    source: Source
-    title: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +61,13 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
         return replace(known, attempt=told_again(known.attempt), is_repeat=True)
-    submission = Submission(source=source, title=title_of(folder, source, why), why=why)
+    title = title_of(folder, source, why)  # an empty one is made from its diff
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
-            has_ended = _hand_over(home, mark, submission)
+            has_ended = _hand_over(home, mark, source, title=title, why=why)
         elif bench:
-            _work_alone(bench, mark, submission)
+            _work_alone(bench, source, title=title, why=why)
     answer = _answer(home, key, mark)
     if answer is None and has_ended:
         raise NotRunningError("the node ended before it decided this experiment", _STAYS)
@@ -110,77 +96,47 @@ def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...
 def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:
     with Store.open_read_only(home) as store:
         attempt = attempt_of(store, key, mark, Blobs(home.blobs).get_source, DEFAULT)
-        body = store.records.task(key.task)
-        if attempt is None or body is None:
+        manifest = store.records.manifest(key.task)
+        if attempt is None or manifest is None:
             return None
-        return Answer(key=key, manifest=body.manifest, attempt=attempt, is_repeat=False)
+        return Answer(key=key, manifest=manifest, attempt=attempt, is_repeat=False)
 
 
 # With a running node
 
 
-def _hand_over(home: Home, mark: bytes, submission: Submission) -> bool:
+def _hand_over(home: Home, mark: bytes, source: Source, *, title: str, why: str) -> bool:
     """Queue a source with the running node and wait until it is decided.
 
     Return whether the node ended meanwhile: it may have decided just before.
     """
-    files: dict[str, Message] = dict(submission.source.files)
-    call(
-        home.socket,
-        "submit",
-        {"files": files, "title": submission.title, "why": submission.why},
-    )
+    files: dict[str, Message] = dict(source.files)
+    call(home.socket, "submit", {"files": files, "title": title, "why": why})
     show = _shown()
     with contextlib.suppress(NotRunningError):
         while True:
             match call(home.socket, "is_decided", {"mark": mark}):
                 case {"decided": True}:
                     return False
-                case {"stage": str() as stage, "title": str() as title}:
-                    show(stage, title)
-            time.sleep(_POLL_S)
+                case {"stage": str() as stage, "title": str() as about}:
+                    show(stage, about)
+            time.sleep(POLL_S)
     return True
 
 
 # Without one
 
 
-def _work_alone(bench: Workbench, mark: bytes, submission: Submission) -> None:
+def _work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> None:
     """Be the node until this source is decided."""
 
-    async def work() -> None:
-        goal = Goal(is_on_demand=True)
-        with reporting() as progress:
-            async with open_node(
-                bench.home,
-                bench.config,
-                bench.task,
-                goal,
-                proposer=KnobsProposer(),
-                progress=progress,
-            ) as node:
-                node.research.submit(submission.source, title=submission.title, why=submission.why)
-                await _run_shown(node)
+    def hand_in(node: Node) -> Callable[[], None]:
+        node.research.submit(source, title=title, why=why)
+        show, activity = _shown(), node.research.activity
+        return lambda: show(activity.stage, activity.title)
 
     with at_work(bench.home, bench.config, to_terminal=True):
-        asyncio.run(work())
-
-
-async def _run_shown(node: Node) -> None:
-    show = _shown()
-
-    async def follow() -> None:
-        while True:
-            show(node.research.activity.stage, node.research.activity.title)
-            await asyncio.sleep(_POLL_S)
-
-    following = asyncio.create_task(follow())
-    try:
-        await run_node(node)
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        asyncio.run(be_node(bench.home, bench.config, bench.task, hand_in))
 
 
 def _shown() -> Callable[[str, str], None]:

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
-from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
@@ -23,15 +23,15 @@ from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.baseline import BaselineStep
 from node.line.heads import task_source
+from node.line.kind import ended_runs
 from node.line.noise import known_noise
 from node.line.session import find_task
 from node.line.trial import ANCHOR_PAIRS, Reading, judge_pairs
-from node.loop.agenda import Goal
-from node.on_demand.pairs import pair_words
-from node.running.node import Node, open_node
+from node.on_demand.measuring import pair_words
+from node.on_demand.session import POLL_S, be_node
+from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import Question
-from node.running.running import run_node
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
@@ -46,7 +46,6 @@ from protocol.runs import Run
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-_POLL_S = 0.3
 # What a gain of two standard deviations takes on average: until it is known here, and until its
 # record shows it by itself.
 _USUAL_PAIRS, _USUAL_FOR_OTHERS = 5.5, 7.5
@@ -95,15 +94,15 @@ def ask_node(home: Home, question: Question) -> int:
 
 def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
     step = job.step
-    body = store.records.task(job.line.task)
-    if body is None:
+    manifest = store.records.manifest(job.line.task)
+    if manifest is None:
         raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
     marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
     return Verified(
-        manifest=body.manifest,
+        manifest=manifest,
         hardware_class=job.line.hardware_class,
         step=step,
-        runs=tuple(run.outcome.run for run in store.jobs.runs_of(job.id) if run.outcome),
+        runs=tuple(ended_runs(store.jobs.runs_of(job.id))),
         marks=marks,
     )
 
@@ -121,7 +120,7 @@ def _follow(home: Home, job_id: int) -> bool:
                 return False
         if not is_there:
             return True
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
 
 
 # Without one
@@ -147,24 +146,15 @@ def _work_alone(home: Home, question: Question) -> int | None:
     home.prepare()
     job_id: int | None = None
 
-    async def work(task: Task) -> None:
+    def hand_in(node: Node) -> Callable[[], bool]:
         nonlocal job_id
-        with reporting() as progress:
-            async with open_node(
-                home,
-                config,
-                task,
-                Goal(is_on_demand=True),
-                proposer=KnobsProposer(),
-                progress=progress,
-            ) as node:
-                job_id = node.take(question)
-                await _run_shown(node, job_id)
+        job_id = node.take(question)
+        return partial(_shown(), node.books.store, job_id)
 
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(work(task))
+        asyncio.run(be_node(home, config, task, hand_in))
     return job_id
 
 
@@ -191,24 +181,6 @@ def _task_of(
     )
 
 
-async def _run_shown(node: Node, job_id: int) -> None:
-    show = _shown()
-
-    async def follow() -> None:
-        while True:
-            show(node.books.store, job_id)
-            await asyncio.sleep(_POLL_S)
-
-    following = asyncio.create_task(follow())
-    try:
-        await run_node(node)
-        show(node.books.store, job_id)
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
-
-
 def _shown() -> Callable[[Store, int], bool]:
     """Return what tells people on stderr what it will cost, then each pair as it lands.
 
@@ -220,8 +192,8 @@ def _shown() -> Callable[[Store, int], bool]:
     def show(store: Store, job_id: int) -> bool:
         nonlocal told_cost, told_runs, told_pairs
         job = store.jobs.get(job_id, AttestationStep)
-        body = store.records.task(job.line.task) if job else None
-        if job is None or body is None:
+        manifest = store.records.manifest(job.line.task) if job else None
+        if job is None or manifest is None:
             return False
         step = job.step
         if not told_cost and (run_s := _run_seconds(store, job)) is not None:
@@ -234,8 +206,8 @@ def _shown() -> Callable[[Store, int], bool]:
         if ended == told_runs:
             return is_done
         told_runs = ended
-        reading = _reading(store, body.manifest, job)
-        pairs = step.weigh(runs, reading, body.manifest).pairs
+        reading = _reading(store, manifest, job)
+        pairs = step.weigh(runs, reading, manifest).pairs
         for count in range(told_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
@@ -261,11 +233,10 @@ def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:
     """Return what a run took here lately, in seconds."""
     kinds = (BaselineStep, AttestationStep)
     before = [
-        run.outcome.run
+        run
         for kind in kinds
         for known in store.jobs.closed_jobs(job.line, kind)[-3:]
-        for run in store.jobs.runs_of(known.id)
-        if run.outcome
+        for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
 

@@ -21,7 +21,6 @@ from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
-from node.store.listings import changed_listing, lacking, listing_of, write_listing
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.kinds import PatchBody
@@ -147,12 +146,12 @@ class Fetcher:
         body = self._store.records.patch(patch)
         if body is None or (body.diff.blob is not None and not self._blobs.has(body.diff.blob)):
             return True
-        return bool(lacking(self._blobs, body.tree))
+        return bool(self._blobs.lacking(body.tree))
 
     async def _tree(self, patch: bytes, tree: bytes, told_by: PeerId | None) -> bool:
         if not await self._blob(patch, tree, told_by):
             return False
-        listing = listing_of(self._blobs, tree)
+        listing = self._blobs.listing(tree)
         if listing is None:  # its author named something else a tree: nobody has the files
             return False
         came = [await self._blob(patch, blob, told_by) for _, blob in listing]
@@ -161,9 +160,9 @@ class Fetcher:
     def _make_listing(self, body: PatchBody) -> None:
         """Keep the list of a tree's files if it follows from the base's: nobody need be asked."""
         if not self._blobs.has(body.tree):
-            listing = changed_listing(self._blobs, body)
+            listing = self._blobs.changed_listing(body)
             if listing is not None:
-                write_listing(self._blobs, listing)
+                self._blobs.put_listing(listing)
 
     async def _blob(self, patch: bytes, blob: bytes, told_by: PeerId | None) -> bool:
         if self._blobs.has(blob):

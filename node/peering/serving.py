@@ -24,14 +24,13 @@ from node.peering.messages import (
 )
 from node.processes.carrier import Message
 from node.store.blobs import Blobs
-from node.store.listings import listing_of
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
 from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.reconciliation import respond
 from protocol.record_index import RecordIndex
-from protocol.summaries import ReportBody
+from protocol.remarks import ReportBody
 
 
 class RecordServer:
@@ -137,7 +136,7 @@ class BlobServer:
     def _blobs_of(self, body: Body) -> set[bytes]:
         """Return the hashes of all blobs that a record leads to."""
         named, trees = _named(body)
-        files = {blob for tree in trees for _, blob in listing_of(self._blobs, tree) or ()}
+        files = {blob for tree in trees for _, blob in self._blobs.listing(tree) or ()}
         return {*named, *trees, *files}
 
 

@@ -9,7 +9,7 @@ that ended without a word on that, all of it stays.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -44,23 +44,16 @@ class Reservation:
     most: Charge
 
 
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The ledger of one home, for one model. Processes that have one each share its limits."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        limits: Limits,
-        model: str,
-        price: Price,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._database = database
-        self._limits = limits
-        self._model = model
-        self._price = price
-        self._clock_ms = clock_ms
+    database: Database
+    _: KW_ONLY
+    limits: Limits
+    model: str
+    price: Price
+    clock_ms: Callable[[], int]
 
     def reserve(self, question: Question) -> Reservation | Fault:
         """Reserve what a question can take at most, or say which limit of the day is in its way."""
@@ -79,7 +72,7 @@ class Budget:
         time nothing is: what the first said stands.
         """
         if usage is None:
-            return self._settle(reservation, None)
+            return self.settle_charge(reservation, None)
         most = reservation.most
         possible = Usage(
             tokens_in=min(usage.tokens_in, most.tokens_in),
@@ -88,34 +81,31 @@ class Budget:
         if possible != usage:
             _log.warning(
                 "%s says that it took %d and %d tokens, which cannot be: %d and %d are counted",
-                self._model,
+                self.model,
                 usage.tokens_in,
                 usage.tokens_out,
                 possible.tokens_in,
                 possible.tokens_out,
             )
-        return self._settle(reservation, self._charge(possible))
+        return self.settle_charge(reservation, self._charge(possible))
 
-    def settle_visit(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        """Count what a visit took, None for no word, and return it."""
-        return self._settle(reservation, actual)
-
-    def _settle(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        if not model_calls.settle(self._database, reservation.number, actual):
+    def settle_charge(self, reservation: Reservation, actual: Charge | None) -> Charge:
+        """Count what a question or a visit took, None for no word, and return it."""
+        if not model_calls.settle(self.database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
         return reservation.most if actual is None else actual
 
     def spent(self) -> Spending:
         """Return what today took so far."""
-        return model_calls.spending_on(self._database, model_calls.day_of(self._clock_ms()))
+        return model_calls.spending_on(self.database, model_calls.day_of(self.clock_ms()))
 
     def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | Fault:
-        now_ms = self._clock_ms()
+        now_ms = self.clock_ms()
         number = model_calls.reserve(
-            self._database,
-            limits=self._limits,
-            model=self._model,
+            self.database,
+            limits=self.limits,
+            model=self.model,
             most=most,
             now_ms=now_ms,
             is_visit=is_visit,
@@ -128,7 +118,7 @@ class Budget:
         return Charge(
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
-            usd_nano=self._price.cost_nano(usage),
+            usd_nano=self.price.cost_nano(usage),
         )
 
     def _over(self, limit: model_calls.LimitName, now_ms: int) -> Fault:

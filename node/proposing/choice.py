@@ -59,8 +59,7 @@ def choose(
 ) -> Chosen:
     """Return who proposes; `auto` looks around, which takes seconds at most.
 
-    Raises:
-        ConfigurationError: `command` without `agent_command`.
+    Raises ConfigurationError for `command` without `agent_command`.
     """
     if config.agent == "auto":
         return _found(config, keys, env, ollama_url)
@@ -70,8 +69,7 @@ def choose(
 def chosen_by(config: Config) -> Choice:
     """Return what a setting other than `auto` names.
 
-    Raises:
-        ConfigurationError: `command` without `agent_command`.
+    Raises ConfigurationError for `command` without `agent_command`.
     """
     match config.agent:
         case "knobs" | "none" as name:

@@ -15,22 +15,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from agent.command import (
-    NOTES,
-    TITLE_NAME,
-    CommandProposer,
-    Edited,
-    Job,
-    Write,
-)
+from agent.command import NOTES, TITLE_NAME, CommandProposer, Edited, Job, Write
 from agent.source.checked import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home
-from node.proposing.billing import is_paid
 from node.proposing.budget import Budget
 from node.proposing.leaks import leaking_file, long_words
-from node.proposing.presets import OWN, PRESETS, Preset
+from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Terms, Visit, counted
 from node.settings.config import Config
 from node.terminal.terminal import plain

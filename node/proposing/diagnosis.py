@@ -54,8 +54,7 @@ def diagnose(
 ) -> Diagnosis:
     """Return how it stands with who proposes; what a question costs is counted in the home.
 
-    Raises:
-        ArnodeError: it can never work as things are set.
+    Raises ArnodeError if it can never work as things are set.
     """
     match choice:
         case OwnChoice():

@@ -66,8 +66,7 @@ class ApiKeys:
     def key(self, variable: str) -> str | None:
         """Return what a variable held, None if nothing.
 
-        Raises:
-            ConfigurationError: no server takes that.
+        Raises ConfigurationError for what no server takes.
         """
         value = self._values.get(variable)
         if value is not None and not _SENDABLE.fullmatch(value):

@@ -71,9 +71,8 @@ async def open_model(
 ) -> AsyncIterator[Model]:
     """Yield a model; its worker runs as long.
 
-    Raises:
-        ConfigurationError: it can never answer as things are set.
-        ArnodeError: the worker does not start.
+    Raises ConfigurationError if it can never answer as things are set, ArnodeError if the worker
+    does not start.
     """
     settings = settings_for(config, choice, keys)
     async with ModelWorker(settings, hidden=[home.root]) as worker:
@@ -144,8 +143,7 @@ def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
 def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> Settings:
     """Return what the worker is told, the key included.
 
-    Raises:
-        ConfigurationError: there is no key where one is needed.
+    Raises ConfigurationError if there is no key where one is needed.
     """
     variable = key_variable(config, choice.model, choice.url, keys)
     if variable is None and choice.url is None:
@@ -166,8 +164,7 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> Settings
 def price_for(config: Config, choice: ModelChoice, facts: Facts) -> Price:
     """Return what tokens cost: by the settings, else the list, else nothing on this machine.
 
-    Raises:
-        ConfigurationError: nobody knows, so that no limit in USD could be held.
+    Raises ConfigurationError if nobody knows, so that no limit in USD could be held.
     """
     known = facts.price
     if known is None and choice.url is not None and is_loopback(choice.url):

@@ -1,5 +1,6 @@
 """Whoever writes patches in their own time, opened for one task as the settings say."""
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping, MutableMapping
@@ -8,22 +9,28 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.command import TITLE_FILE
+from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import errand
 from agent.model.proposer import ModelLimits, ModelProposer
-from agent.proposal import Context, Silence, SlowProposer
+from agent.proposal import Context, Proposer, Silence, SlowProposer
+from agent.silent import Silent
+from agent.source.checked import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.proposing.budget import Budget, ledger_of, limits_of
-from node.proposing.checking import check_for
-from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model
 from node.proposing.presets import is_shown_files
 from node.settings.config import Config
 from node.terminal.progress import Progress
+from node.vetting.inspection import inspect
+from protocol.hygiene import check_for_task
+from protocol.manifest import TaskManifest
+from protocol.source import Source
 from trainer.task_folder.task import Task
 
 # Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
@@ -48,14 +55,18 @@ def take_means(env: MutableMapping[str, str], config: Config) -> Means:
     return Means(keys=take_keys(env, config.llm_key), environment=found)
 
 
+def fast_proposer(choice: Choice) -> Proposer:
+    """Return who always has something at once: knobs, or nobody where none is to propose."""
+    return Silent() if choice == NOBODY else KnobsProposer()
+
+
 @asynccontextmanager
 async def open_slow(
     home: Home, config: Config, task: Task, choice: Choice, means: Means, progress: Progress
 ) -> AsyncIterator[SlowProposer | None]:
     """Yield the slow proposer that was chosen for a task, None where knobs are.
 
-    Raises:
-        ArnodeError: it can never work as things are set.
+    Raises ArnodeError if it can never work as things are set.
     """
     match choice:
         case OwnChoice():
@@ -74,7 +85,7 @@ async def open_slow(
                             answer_tokens=limits.answer_tokens,
                             timeout_s=config.llm_timeout_s,
                         ),
-                        check=check_for(task.manifest, task.source),
+                        check=_check_for(task.manifest, task.source),
                         secret=fence_secret(home),
                     )
 
@@ -104,9 +115,28 @@ async def open_slow(
                     home,
                     env=means.environment,
                     prompt=prompt,
-                    check=check_for(task.manifest, task.source),
+                    check=_check_for(task.manifest, task.source),
                     budget=budget,
                 )
+
+
+def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
+    """Return what says whether a source that somebody else wrote may be run for a task.
+
+    The task's rules for sources first, then a child process parses it (`node.vetting.inspection`):
+    it may have been written by whoever wrote the patches that a model was asked about.
+    """
+
+    async def check(source: Source) -> Checked:
+        fault = check_for_task(source, manifest, baseline=baseline)
+        if fault is not None:
+            return Checked(fingerprint=None, fault=fault.reason)
+        found = await asyncio.to_thread(inspect, source, baseline=baseline)
+        if found.fingerprint is None:  # the child failed, for which no line of the source is named
+            return Checked(fingerprint=None, fault=found.marks[0].text)
+        return Checked(fingerprint=found.fingerprint, marks=found.marks)
+
+    return check
 
 
 def _fitting(prompt: str) -> str | Silence:

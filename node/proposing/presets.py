@@ -7,10 +7,13 @@ program: what it gets is tools that read and write files. Tried against Claude C
 0.169.0 and aider 0.86.2 (`tests/programs`).
 """
 
+import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from agent.told import Form
 from agent.worker.prices import Price
@@ -49,6 +52,11 @@ class Preset:
 
 # What checking one's own edit leaves behind, whoever does it.
 _BYTECODE: Final = "__pycache__"
+# In a program's own files: what makes it pay by a key, or ask somebody else.
+_KEYS: Final = (
+    "apiKeyHelper", "env", "OPENAI_API_KEY", "model_provider", "model_providers", "openai_base_url",
+    "profile",
+)  # fmt: skip
 # Where nobody says what a token costs: that of the dearest models that these programs offer.
 _GUESSED: Final = Price(usd_nano_in=5_000, usd_nano_out=30_000)
 
@@ -160,3 +168,32 @@ OWN: Final = Preset(
 def is_shown_files(name: str) -> bool:
     """Say whether the agent of this name is shown the files in its prompt."""
     return PRESETS.get(name, OWN).is_shown_files
+
+
+def is_paid(preset: Preset, *, user_home: Path, variables: Mapping[str, str]) -> bool:
+    """Say whether a visit costs USD, by the variables that are passed and the files it is given.
+
+    It does not if it comes with a subscription that is paid anyway. Where that cannot be told for
+    certain it costs: a limit in USD that holds too early is a nuisance, one that does not hold a
+    bill.
+    """
+    if any(name in variables for name in preset.paid):
+        return True
+    has_one = any(
+        (user_home / name[2:]).exists() if name.startswith("~/") else name in variables
+        for name in preset.subscription
+    )
+    return not has_one or any(
+        _names_a_key(user_home / name[2:]) for name in (*preset.kept, *preset.shown)
+    )
+
+
+def _names_a_key(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found: dict[str, Any] = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(found, dict) or any(found.get(name) for name in _KEYS)

@@ -109,9 +109,9 @@ def counted(go: Go, budget: Budget, terms: Terms) -> Run:
         try:
             visit = await go(job)
         except BaseException:  # it may have been at work, and nobody hears of it any more
-            budget.settle_visit(reservation, None)
+            budget.settle_charge(reservation, None)
             raise
-        charge = budget.settle_visit(reservation, _believed(visit, reservation, terms))
+        charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))
         cost = Cost(
             calls=1,
             tokens_in=charge.tokens_in,

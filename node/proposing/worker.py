@@ -79,9 +79,7 @@ class ModelWorker:
     async def facts(self) -> Facts:
         """Return what is known of the model; this starts the worker, which takes seconds.
 
-        Raises:
-            ConfigurationError: litellm is not installed.
-            ArnodeError: the worker does not start.
+        Raises ConfigurationError without litellm, ArnodeError if the worker does not start.
         """
         self._supervisor.start()
         return await asyncio.shield(self._facts)

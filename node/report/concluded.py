@@ -12,6 +12,8 @@ from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
+from node.line.kinds import HEAD_TRIALS
+from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
 from node.store.experiments import ABLATION, BRANCHING, Experiment
@@ -26,7 +28,6 @@ Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
 _IDEAS = ("screen", "keep")
 _SHOWN_EVERY: Final = 1_000
-_Step: TypeAlias = CheckpointStep | CatchUpStep | RemeasureStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class Confirmation:
     """
 
     entry: Experiment
-    kind: Literal["checkpoint", "catchup", "remeasure"]
+    kind: type[HeadTrial]
     verdict: AttestVerdict
     stands: bool
     measured: Measured | None
@@ -125,7 +126,8 @@ class Concluded:
         branches = store.jobs.closed_jobs(line.key, BranchStep)
         begun = (job.step for job in branches)
         self._roots = {step.patch: step.author for step in begun}
-        self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
+        trials = [job.step for job in store.jobs.closed_jobs(line.key, *HEAD_TRIALS)]
+        self._trials = {step.measured.record: step for step in trials if step.measured}
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
         for trial in self._trials.values():
             if trial.measured and trial.measured.bases_fault:
@@ -171,7 +173,7 @@ class Concluded:
         verdict = _verdict(entry, step)
         return Confirmation(
             entry=entry,
-            kind=_kind(step),
+            kind=type(step) if step else CheckpointStep,
             verdict=verdict,
             stands=verdict in GAINS and self._store.records.retraction(entry.id) is None,
             measured=step.measured if step else None,
@@ -200,31 +202,16 @@ class Concluded:
         assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
         return body
 
-    def _head_trials(self) -> Iterator[_Step]:
-        kinds: tuple[type[_Step], ...] = (CheckpointStep, CatchUpStep, RemeasureStep)
-        for kind in kinds:
-            for job in self._store.jobs.closed_jobs(self._line.key, kind):
-                yield job.step
-
 
 def _sd(milli: int | None) -> float | None:
     return None if milli is None else milli / 1000
 
 
-def _kind(step: _Step | None) -> Literal["checkpoint", "catchup", "remeasure"]:
-    match step:
-        case CatchUpStep():
-            return "catchup"
-        case RemeasureStep():
-            return "remeasure"
-    return "checkpoint"
-
-
-def _verdict(entry: Experiment, step: _Step | None) -> AttestVerdict:
+def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
     """The word for how it ended; an own stack claims nothing that could be refuted."""
     if isinstance(step, CatchUpStep | RemeasureStep):
         return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
-    if step.passed if step else entry.decision == "adopted":
+    if step.passed if isinstance(step, CheckpointStep) else entry.decision == "adopted":
         return "confirmed"
     if step and step.measured:
         return "unrunnable" if step.measured.gain_nano is None else "unconfirmed"

@@ -92,7 +92,7 @@ def _confirmation(one: Confirmation) -> _Json:
     return {
         "id": one.entry.id.hex(),
         "ts": one.entry.ts_ms,
-        "kind": one.kind,
+        "kind": one.kind.KIND,
         "verdict": one.verdict,
         "stands": one.stands,
         "pairs": one.measured.pairs if one.measured else None,

@@ -69,11 +69,6 @@ def deviations(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 2) + 0.0:+.2f} sd"  # no -0.00
 
 
-def many(count: int, one: str, several: str = "") -> str:
-    """Return a number of things."""
-    return f"{count} {one if count == 1 else several or one + 's'}"
-
-
 def short(digest: bytes) -> str:
     """Return the digits by which an id or a key is known, in code."""
     return code_span(digest.hex()[:_ID_DIGITS])

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from node.line.catch_up import CatchUpStep
+from node.line.remeasure import RemeasureStep
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
 from protocol.kinds import Origin
@@ -85,7 +87,7 @@ def gains_by_origin(
         ):
             add(origin, device_ms=device_ms)
             add(origin, **{"shared_nano" if is_mixed else "alone_nano": gain_nano})
-        if one.kind == "catchup":
+        if one.kind is CatchUpStep:
             add(_CATCH_UP, tried=1, kept=one.stands)
     return tuple(sorted(rows.values(), key=_order))
 
@@ -95,11 +97,10 @@ def _origins(confirmation: Confirmation) -> Sequence[Origin]:
 
     What only simplifies claims no gain, nor does a branch's step to an own tree.
     """
-    match confirmation.kind:
-        case "catchup":
-            return (_CATCH_UP,)
-        case "remeasure":  # it finds nothing new
-            return ()
+    if confirmation.kind is CatchUpStep:
+        return (_CATCH_UP,)
+    if confirmation.kind is RemeasureStep:  # it finds nothing new
+        return ()
     origins = [part.origin for part in confirmation.parts if _claims_gain(part)]
     return origins or (UNKNOWN,)
 
@@ -111,7 +112,7 @@ def _claims_gain(part: Part) -> bool:
 
 
 def _gain_nano(confirmation: Confirmation) -> int:
-    counts = confirmation.stands and confirmation.kind != "remeasure"
+    counts = confirmation.stands and confirmation.kind is not RemeasureStep
     return confirmation.gain_nano or 0 if counts else 0
 
 

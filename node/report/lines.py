@@ -7,9 +7,13 @@ from typing import Final
 
 from node.line.bank import BankStep
 from node.line.branch import BranchStep, kept_in
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
 from node.line.heads import manifest_of, the_line
 from node.line.kind import JobStep
 from node.line.noise import known_noise
+from node.line.pair_trial import HeadTrial
+from node.line.remeasure import RemeasureStep
 from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import Peers, PeersPart
@@ -26,10 +30,10 @@ from protocol.remarks import InsightBody
 from protocol.runs import Env
 from protocol.units import from_nano
 
-_CONFIRMATIONS = {
-    "checkpoint": "checkpoints",
-    "catchup": "peers' trees against the head",
-    "remeasure": "the head measured again",
+_CONFIRMED: Final[dict[type[HeadTrial], str]] = {
+    CheckpointStep: "checkpoints",
+    CatchUpStep: "peers' trees against the head",
+    RemeasureStep: "the head measured again",
 }
 _MEASURED: Final[dict[type[JobStep], str]] = {
     BankStep: "runs to compare with",
@@ -217,7 +221,7 @@ def _device_ms(
     for idea in ideas:
         spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
     for one in confirmations:
-        spent[_CONFIRMATIONS[one.kind]] += one.device_ms
+        spent[_CONFIRMED[one.kind]] += one.device_ms
     spent["claims run again"] += peers.device_ms
     spent["parts of the head"] += peers.asked_ms
     return tuple((what, ms) for what, ms in sorted(spent.items(), key=_most_first) if ms)

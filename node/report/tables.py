@@ -9,7 +9,6 @@ from node.report.figures import (
     Figures,
     deviations,
     hours,
-    many,
     program_of,
     rate,
     short,
@@ -20,7 +19,7 @@ from node.report.gains import OriginGains
 from node.report.lines import LineReport
 from node.report.markdown import bullets, code_span, table
 from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
-from node.terminal.vocabulary import word
+from node.terminal.vocabulary import many, word
 from protocol.evidence import GAINS
 
 _LEVELS = (

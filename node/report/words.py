@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Final
 
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.pair_trial import HeadTrial
+from node.line.remeasure import RemeasureStep
 from node.report.concluded import Confirmation, Idea, Part
 from node.report.figures import (
     Figures,
     by,
     deviations,
     hours,
-    many,
     origin_of,
     short,
     time_of,
@@ -28,7 +31,7 @@ from node.report.tables import cost_part, peers_part
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
-from node.terminal.vocabulary import counted, word, wording
+from node.terminal.vocabulary import counted, many, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
@@ -42,10 +45,10 @@ _FATES = {
     "open": "waits on the working line for a checkpoint",
     None: "left behind when the head moved",
 }
-_WHAT = {
-    "checkpoint": "checkpoint",
-    "catchup": "a peer's tree",
-    "remeasure": "the head, measured again,",
+_WHAT: Final[dict[type[HeadTrial], str]] = {
+    CheckpointStep: "checkpoint",
+    CatchUpStep: "a peer's tree",
+    RemeasureStep: "the head, measured again,",
 }
 _STACKS = (
     "A checkpoint judges the working line against the verified head in fresh pairs of runs. "
@@ -144,14 +147,14 @@ def _result(line: LineReport, figures: Figures) -> str:
 def _trials(line: LineReport, figures: Figures) -> list[str]:
     said: list[str] = []
     for kind, one, several in (
-        ("checkpoint", "checkpoint", "checkpoints"),
-        ("catchup", "peer's tree", "peers' trees"),
+        (CheckpointStep, "checkpoint", "checkpoints"),
+        (CatchUpStep, "peer's tree", "peers' trees"),
     ):
-        trials = [trial for trial in line.confirmations if trial.kind == kind]
+        trials = [trial for trial in line.confirmations if trial.kind is kind]
         if trials:
             gains = sum(trial.verdict in GAINS for trial in trials)
             said.append(f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.")
-        elif kind == "checkpoint":
+        elif kind is CheckpointStep:
             said.append("No checkpoint ended.")
     taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
     if taken_back:

@@ -1,128 +1,188 @@
-"""The research loop put together: who proposes and what they know, who judges, what comes next."""
+"""The research loop put together, in one place: each part after those that it needs.
 
+A node has all of it. A command that shows one proposal has what thinks, and runs nothing.
+"""
+
+import asyncio
+import logging
+import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from agent.proposal import Proposer, SlowProposer
+from agent.proposal import Proposer
 from node.claims.choosing import Peers
+from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.home import Home
+from node.home.people import read_people
 from node.line.activity import Activity
-from node.line.desk import Desk, RunNoise
+from node.line.desk import Desk
 from node.line.kinds import HEAD_TRIALS, ON_ONE_SPLIT
-from node.line.noise import known_noise
+from node.line.ledger import Ledger
+from node.line.noise import RunNoise
 from node.line.session import Session
-from node.loop.agenda import Agenda, Goal
+from node.loop.agenda import Agenda, Goal, local_time
+from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
-from node.loop.ideas import Ideas
+from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.insights import tell_insight
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
-from node.loop.slow_ideas import SlowIdeas
-from node.running.books import Books, random_seed
-from node.running.hearing import open_briefing, open_peers
 from node.settings.config import Config
 from node.settings.network_definition import Network
+from node.settings.sandboxing import require_peer_sandbox
 from node.store.store import Store
-from protocol.rule import Policy
+from protocol.errors import SafetyError
+from protocol.rule import DEFAULT, Policy
 from trainer.measuring.host_load import Idle
+from trainer.task_folder.task import Task
 
 _SALT = "proposal-seed"
+_log = logging.getLogger("node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assembly:
-    """What a loop is put together from."""
+class Thinking:
+    """Who thinks of experiments on one line, and what they know of it and of others."""
 
-    home: Home
-    config: Config
-    books: Books
-    session: Session
-    goal: Goal
-    activity: Activity
-    network: Network | None
+    ledger: Ledger
+    policy: Policy
+    noise: RunNoise
+    peers: Peers | None
+    exploring: Exploring
+    ideas: Ideas
 
-    def put_together(
-        self,
-        proposer: Proposer,
-        want: Callable[[bytes], None],
+    @classmethod
+    def of(
+        cls,
+        home: Home,
+        config: Config,
+        ledger: Ledger,
+        task: Task,
         *,
-        slow: SlowProposer | None = None,
-    ) -> tuple[Ideas, Research]:
-        """Return the loop and where its ideas come from. `want` is told of patches to fetch."""
-        home, config, task = self.home, self.config, self.session.task
-        ledger, policy = self.books.ledger, Policy(checkpoint_hours=config.checkpoint_hours)
-        floor_nano = task.manifest.noise_floor_nano
-        noise = RunNoise(lambda: known_noise(ledger.store, ledger.key, floor_nano))
-        peers = open_peers(home, config, ledger, network=self.network, noise_sd=noise.sd, want=want)
+        noise: RunNoise,
+        peers: Peers | None,
+        proposer: Proposer,
+        say: Callable[[str], None],
+        slow: SlowIdeas | None = None,
+        policy: Policy = DEFAULT,
+        most_fresh: int = MOST_FRESH,
+    ) -> "Thinking":
+        """Put together what thinks about a task.
+
+        `peers`: whose claims are looked at, None where no peer's code is to run; so many of their
+        patches are looked at anew at a time. `say` is told of a new program.
+        """
         exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, task)
+        claimed = peers and PeerPatches(
+            ledger, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
+        )
+        briefing = Briefing(
+            ledger=ledger,
+            task=task,
+            outcomes=outcomes,
+            program=ProgramText(task, home.programs, say).read,
+            noise_sd=noise.sd,
+            people=partial(read_people, home.people),
+            peers=claimed.latest if claimed else tuple,
+            aim=exploring.aim,
+            show_unverified_words=config.peers_words,
+        )
         ideas = Ideas(
             ledger=ledger,
             outcomes=outcomes,
-            briefing=open_briefing(
-                home,
-                config,
-                ledger,
-                task,
-                outcomes,
-                peers=peers,
-                noise_sd=noise.sd,
-                aim=exploring.aim,
-                say=self.activity.say,
-            ),
+            briefing=briefing,
             proposer=proposer,
-            seed=proposal_seed(self.books.store),
-            slow=SlowIdeas(slow, say=self.activity.say) if slow else None,
+            seed=_proposal_seed(ledger.store),
+            slow=slow,
         )
-        desk = Desk(
+        return cls(
             ledger=ledger,
-            session=self.session,
-            learner=ideas,
             policy=policy,
-            activity=self.activity,
+            noise=noise,
+            peers=peers,
+            exploring=exploring,
+            ideas=ideas,
+        )
+
+    def research(
+        self,
+        session: Session,
+        goal: Goal,
+        activity: Activity,
+        *,
+        on_record: Callable[[], None],
+        has_company: bool,
+        idle: Idle | None,
+        news: asyncio.Event | None = None,
+        now: Callable[[], datetime] = local_time,
+    ) -> Research:
+        """Return the loop that runs what is thought of.
+
+        `on_record` is called after each record; who sets `news` has something to look at.
+        """
+        desk = Desk(
+            ledger=self.ledger,
+            session=session,
+            learner=self.ideas,
+            policy=self.policy,
+            activity=activity,
+            noise=self.noise,
             head_trials=HEAD_TRIALS,
             on_one_split=ON_ONE_SPLIT,
-            noise=noise,
-            on_record=self.books.keep_journal,
-            on_stack=partial(tell_insight, ledger),
+            on_record=on_record,
+            on_stack=partial(tell_insight, self.ledger),
         )
-        return ideas, Research(
-            ledger=ledger,
-            session=self.session,
-            ideas=ideas,
+        agenda = Agenda(
             desk=desk,
-            agenda=self._agenda(ideas, desk, exploring, peers, policy),
-            random_seed=random_seed,
-            on_record=self.books.keep_journal,
-            activity=self.activity,
+            ideas=self.ideas,
+            exploring=self.exploring,
+            peers=self.peers,
+            goal=goal,
+            has_company=has_company,
+            idle=idle,
+            now=now,
         )
-
-    def _agenda(
-        self,
-        ideas: Ideas,
-        desk: Desk,
-        exploring: Exploring,
-        peers: Peers | None,
-        policy: Policy,
-    ) -> Agenda:
-        is_used = self.session.is_used_by_others
-        return Agenda(
-            ledger=self.books.ledger,
-            ideas=ideas,
-            desk=desk,
-            exploring=exploring,
-            policy=policy,
-            goal=self.goal,
-            activity=self.activity,
-            peers=peers,
-            has_company=self.network is not None,
-            idle=Idle(is_card_used=is_used) if self.goal.when_idle else None,
-        )
+        return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
 
 
-def proposal_seed(store: Store) -> int:
+def open_peers(
+    home: Home,
+    config: Config,
+    ledger: Ledger,
+    noise: RunNoise,
+    *,
+    network: Network | None,
+    want: Callable[[bytes], None] | None = None,
+) -> Peers | None:
+    """Return what chooses among peers' claims; None where their code is not to run.
+
+    `want` is told of patches to fetch.
+    """
+    if config.peer_code == "none":
+        return None
+    try:
+        require_peer_sandbox(config)
+    except SafetyError as fault:
+        _log.warning("peers' claims are not tried here: %s (%s)", fault.message, fault.hint)
+        return None
+    return Peers(
+        ledger,
+        people=partial(read_people, home.people),
+        net=config.net,
+        share=config.peer_share,
+        chance=random.Random(secrets.randbits(64)),
+        noise_sd=noise.sd,
+        members=network.authors if network else frozenset(),
+        only_friends=config.peer_code == "friends",
+        want=want,
+    )
+
+
+def _proposal_seed(store: Store) -> int:
     """The seed that this node's proposals follow from, drawn once so that they can be replayed."""
     kept = store.meta(_SALT)
     if kept is None:

@@ -5,7 +5,6 @@ Whoever opens them holds the home's lock, so there is one writer.
 
 import contextlib
 import logging
-import secrets
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from node.journal.journal import Journal
 from node.line.identity import identity_of
 from node.line.ledger import Ledger
 from node.line.session import Subject
+from node.line.splits import random_seed
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
-from protocol.runs import MAX_SEED
+from protocol.source import Source
 from trainer.cards.cards import probe_devices
 
 _log = logging.getLogger("node")
@@ -68,16 +68,14 @@ class Books:
 
 
 @contextlib.contextmanager
-def open_books(home: Home, config: Config, manifest: TaskManifest) -> Iterator[Books]:
-    """Open the books of a recorded task while no node runs; holds the home's lock."""
+def open_books(
+    home: Home, config: Config, manifest: TaskManifest, baseline: Source | None = None
+) -> Iterator[Books]:
+    """Open the books of a task while no node runs; holds the home's lock.
+
+    Without its baseline's source it is a task that is recorded here.
+    """
     with home.lock(), Store.open(home, quotas=Quotas(total=config.max_records)) as store:
-        baseline = Blobs(home.blobs).get_source(manifest.baseline_tree)
+        baseline = baseline or Blobs(home.blobs).get_source(manifest.baseline_tree)
         device = probe_devices(manifest, config.gpus)[0]
-        books = Books.of(home, config, store, Subject.on(device, manifest, baseline))
-        books.ledger.announce()
-        yield books
-
-
-def random_seed() -> int:
-    """A seed that nobody could know before."""
-    return secrets.randbelow(MAX_SEED + 1)
+        yield Books.of(home, config, store, Subject.on(device, manifest, baseline))

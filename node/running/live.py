@@ -5,8 +5,9 @@ to the height of the terminal: what is vouched for and what runs now are always 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -18,11 +19,11 @@ from rich.text import Text
 
 from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
-from node.line.vouching import evidence_for
+from node.line.trial import Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import wording
+from node.terminal.vocabulary import many, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import DEFAULT
@@ -39,22 +40,6 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
-# What a run is for, in words that need no manual.
-_STAGES = {
-    "baseline": "measuring",
-    "screen": "first run",
-    "recheck": "second run, fresh seed",
-    "calibrating": "timing on this machine",
-    "bank": "one more run to compare with",
-    "checkpoint, candidate": "checkpoint",
-    "checkpoint, base": "checkpoint",
-    "checkpoint, anchor": "checkpoint, beside the baseline",
-    "ablation, candidate": "what a part of the head is worth",
-    "ablation, base": "what a part of the head is worth",
-    "measuring again, candidate": "measuring a head in doubt again",
-    "measuring again, base": "measuring a head in doubt again",
-    "measuring again, anchor": "measuring a head in doubt again, beside the baseline",
-}
 
 
 def draw(node: "Node") -> RenderableType:
@@ -64,7 +49,7 @@ def draw(node: "Node") -> RenderableType:
         ("arnode", "bold"), f" · {plain(session.task.name)} on {session.subject.hardware_class}"
     )
     return Panel(
-        _Opening(_now(node.research.activity)) if line is None else _picture(node, line),
+        _opening(_now(node.research.activity)) if line is None else _picture(node, line),
         title=title,
         subtitle=Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim"),
         border_style="blue",
@@ -73,18 +58,10 @@ def draw(node: "Node") -> RenderableType:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
+def _opening(now: RenderableType) -> RenderableType:
     """Before there is anything to compare with."""
-
-    now: RenderableType
-
-    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        yield Text(
-            "First the task's own train.py is measured, twice: everything is compared to it."
-        )
-        yield Text("")
-        yield self.now
+    told = "First the task's own train.py is measured, twice: everything is compared to it."
+    return Group(Text(told), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +73,7 @@ class _Picture:
     evidence: RenderableType | None
     history: Sequence[Column]
     entries: Sequence[Experiment]
-    table: "_Rows"
+    table: Callable[[Sequence[Experiment]], RenderableType]
     events: Sequence[Text]
     footer: RenderableType
 
@@ -118,47 +95,41 @@ class _Picture:
                 left -= 1
         if self.entries and left >= _ROWS[0] + 2:
             yield Text("")
-            yield self.table.of(self.entries[-min(_ROWS[1], left - 2) :])
+            yield self.table(self.entries[-min(_ROWS[1], left - 2) :])
         yield Group(*below)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """Draws the table of experiments, the newest at the bottom."""
-
-    unit: str
-    noise_sd: float
-    dots: Mapping[bytes, Dot]
-
-    def of(self, entries: Sequence[Experiment]) -> RenderableType:
-        """Return the table of these."""
-        table = Table(
-            box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True
+def _rows(
+    entries: Sequence[Experiment], *, unit: str, noise_sd: float, dots: Mapping[bytes, Dot]
+) -> RenderableType:
+    """Return the table of experiments, the newest at the bottom."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
+    table.add_column("id", no_wrap=True, width=_ID_DIGITS)
+    table.add_column(unit, justify="right", no_wrap=True)
+    table.add_column("gain", justify="right", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
+    for entry in entries:
+        # What this session decided on, where it was there; else what the record says.
+        if dot := dots.get(entry.id):
+            decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
+        else:
+            decision, metric = entry.decision, from_nano(entry.metric_nano)
+            gain = _gain_sd(entry, noise_sd)
+        told = wording(decision)
+        table.add_row(
+            Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
+            _number(metric),
+            "" if gain is None else f"{gain:+.1f} sd",
+            told.word,
+            plain(entry.title),
+            style=told.style,
         )
-        table.add_column("id", no_wrap=True, width=_ID_DIGITS)
-        table.add_column(self.unit, justify="right", no_wrap=True)
-        table.add_column("gain", justify="right", no_wrap=True)
-        table.add_column("decision", no_wrap=True)
-        table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
-        for entry in entries:
-            # What this session decided on, where it was there; else what the record says.
-            if dot := self.dots.get(entry.id):
-                decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
-            else:
-                decision, metric, gain = entry.decision, _metric(entry), self._gain_sd(entry)
-            told = wording(decision)
-            table.add_row(
-                Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
-                _number(metric),
-                "" if gain is None else f"{gain:+.1f} sd",
-                told.word,
-                plain(entry.title),
-                style=told.style,
-            )
-        return table
+    return table
 
-    def _gain_sd(self, entry: Experiment) -> float | None:
-        return None if entry.gain_nano is None else entry.gain_nano / NANO / self.noise_sd
+
+def _gain_sd(entry: Experiment, noise_sd: float) -> float | None:
+    return None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
 
 
 def _picture(node: "Node", line: Line) -> _Picture:
@@ -169,10 +140,10 @@ def _picture(node: "Node", line: Line) -> _Picture:
     return _Picture(
         headline=_headline(node, line, entries),
         now=_now(activity),
-        evidence=_evidence(activity) if activity.confirmation else None,
+        evidence=_evidence(activity.confirmation) if activity.confirmation else None,
         history=columns(entries, _start(node, line, entries)),
         entries=entries,
-        table=_Rows(unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
+        table=partial(_rows, unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
         events=_events(activity, idle_cards(node.session.task.manifest)),
         footer=_footer(activity),
     )
@@ -182,7 +153,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     task, store = node.session.task, node.books.store
     unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
     first = store.experiments.listed(line.key, limit=1)
-    baseline = _metric(first[0]) if first else None
+    baseline = from_nano(first[0].metric_nano) if first else None
     head = _head_metric(node, line, entries)
     working = _mean([nano / NANO for nano in line.bank_nano])
     noise_sd = node.research.noise_sd
@@ -198,7 +169,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         _standing(node, line, entries),
     )
     branch = branch_of(store, line)
-    keeps = _count(kept_in(store, line.stack), "patch", "patches")
+    keeps = many(kept_in(store, line.stack), "patch", "patches")
     patches = f"{keeps} {plain(branch.step.title) if branch else 'on top'}, not verified yet"
     table.add_row(
         Text("working line", "cyan"),
@@ -217,7 +188,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
         return "still the baseline"
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
-    ) or evidence_for(node.books.store, line.key, line.verified)
+    ) or node.books.store.experiments.evidence_for(line.key, line.verified)
     return "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
 
 
@@ -234,7 +205,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
     """The head's metric from the rows at hand; the store is searched only if it is not there."""
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
-            return _metric(entry)
+            return from_nano(entry.metric_nano)
     return _mean(head_metrics(node.books.store, line, line.verified))
 
 
@@ -242,7 +213,7 @@ def _now(activity: Activity) -> RenderableType:
     seconds = time.monotonic() - activity.stage_started_s
     return Text.assemble(
         ("▶ ", "bold cyan"),
-        (f"{_STAGES.get(activity.stage, activity.stage)}  ", "cyan"),
+        (f"{activity.stage_plainly}  ", "cyan"),
         plain(activity.title),
         (f"  {seconds:.0f} s", "bright_black"),
         no_wrap=True,
@@ -250,11 +221,9 @@ def _now(activity: Activity) -> RenderableType:
     )
 
 
-def _evidence(activity: Activity) -> RenderableType:
+def _evidence(confirmation: Confirmation) -> RenderableType:
     """How far the checkpoint has come: the working line against the verified head, in pairs."""
-    confirmation = activity.confirmation
-    pairs = len(confirmation.pairs) if confirmation else 0
-    latest = confirmation.latest if confirmation else None
+    latest = confirmation.latest
     share = DEFAULT.evidence_share(latest.log_e) if latest else 0.0
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -263,7 +232,7 @@ def _evidence(activity: Activity) -> RenderableType:
     table.add_row(
         Text("  evidence", "cyan"),
         ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
-        f"{share:.0%} after {_count(pairs, 'pair', 'pairs')}"
+        f"{share:.0%} after {many(len(confirmation.pairs), 'pair')}"
         + (f", gain {latest.gain:.4f} [{latest.lower:.4f}, {latest.upper:.4f}]" if latest else ""),
     )
     return table
@@ -281,16 +250,12 @@ def _events(activity: Activity, idle_cards: str) -> list[Text]:
 
 def _footer(activity: Activity) -> RenderableType:
     return Text(
-        f"{_count(activity.runs, 'run', 'runs')} in {_span(activity.elapsed_s)}, "
+        f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}, "
         f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
         "bright_black",
         no_wrap=True,
         overflow="ellipsis",
     )
-
-
-def _metric(entry: Experiment) -> float | None:
-    return from_nano(entry.metric_nano)
 
 
 def _mean(values: list[float]) -> float | None:
@@ -305,10 +270,6 @@ def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: floa
     if baseline is None or value is None or baseline == value:
         return ""
     return f"{sign * (baseline - value) / noise_sd:+.1f} sd"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def _span(seconds: float) -> str:

@@ -4,32 +4,39 @@ It holds the home's lock for as long as it is open, so there is one writer; a ki
 loses nothing.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.proposal import Proposer, SlowProposer
+from node.exchange.bundle_check import claim_in
+from node.exchange.bundling import bundle_of, take_in
 from node.home.home import Home
 from node.line.activity import Activity
 from node.line.heads import remember_folder
-from node.line.session import Session, open_session
+from node.line.noise import RunNoise
+from node.line.session import Session, opened
 from node.loop.agenda import Goal
-from node.loop.ideas import Ideas
+from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.research import Research
-from node.running.assembly import Assembly
+from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
 from node.running.loading import loading_rest
-from node.running.questions import Question, take_question
+from node.running.questions import Question
 from node.settings.config import Config
 from node.settings.network_definition import Network
+from node.settings.sandboxing import require_peer_sandbox
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.terminal.progress import Progress, in_thread
+from node.terminal.progress import Progress
+from protocol.errors import UsageError
+from protocol.rule import Policy
 from protocol.topics import subscriptions
 from trainer.cards.cards import probe_devices
+from trainer.measuring.host_load import Idle
 from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
@@ -56,16 +63,22 @@ class Node:
     membership: "Membership | None" = None
 
     def take(self, question: Question) -> int:
-        """Queue a claim to be run again; return its job's number."""
-        return take_question(
-            question,
-            home=self.home,
-            config=self.config,
-            store=self.books.store,
-            task=self.session.task.id,
-            research=self.research,
-            author=self.books.keys.author.public,
-        )
+        """Queue a claim to be run again, checked; return its job's number.
+
+        All that is in its bundle is taken in.
+        """
+        store, blobs = self.books.store, self.books.ledger.blobs
+        bundle = bundle_of(store, blobs, question.claim)
+        found = claim_in(bundle, question.claim)
+        if found.manifest.id != self.session.task.id:
+            raise UsageError(
+                f"the claim is about task {found.manifest.name}, the node works on another one",
+                "stop the node first (`arnode stop`), then verify",
+            )
+        if found.author != self.books.keys.author.public:
+            require_peer_sandbox(self.config)
+        take_in(store, blobs, bundle, net=self.config.net)
+        return self.research.attest(question.wanted(found))
 
 
 @contextlib.asynccontextmanager
@@ -86,74 +99,65 @@ async def open_node(
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
         remember_folder(store, task, config.task)
         session = await stack.enter_async_context(
-            _session(home, config, task, progress, is_on_demand=goal.is_on_demand)
+            opened(
+                home,
+                config,
+                task,
+                progress,
+                devices=probe_devices(task.manifest, config.gpus),
+                needs_all=goal.is_on_demand,  # what somebody asks for is answered on all of it
+            )
         )
         books = Books.of(home, config, store, session.subject)
         books.ledger.announce()
         books.keep_journal()
-        activity = Activity(_log.info)
-        membership: Membership | None = None
-
-        def want(patch: bytes) -> None:
-            if membership is not None:
-                membership.peering.fetcher.want(patch)
-
-        assembly = Assembly(
-            home=home,
-            config=config,
-            books=books,
-            session=session,
-            goal=goal,
-            activity=activity,
-            network=network,
-        )
-        ideas, research = assembly.put_together(proposer, want, slow=slow)
+        activity, news = Activity(_log.info), asyncio.Event()
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
+        membership: Membership | None = None
         if network is not None:
             membership = await stack.enter_async_context(
-                _membership(home, config, books, network, on_news=research.hear)
+                _membership(home, config, books, network, on_news=news.set)
             )
+        noise = RunNoise(books.ledger)
+        thinking = Thinking.of(
+            home,
+            config,
+            books.ledger,
+            task,
+            noise=noise,
+            peers=open_peers(
+                home,
+                config,
+                books.ledger,
+                noise,
+                network=network,
+                want=membership.peering.fetcher.want if membership else None,
+            ),
+            proposer=proposer,
+            say=activity.say,
+            slow=SlowIdeas(slow, say=activity.say) if slow else None,
+            policy=Policy(checkpoint_hours=config.checkpoint_hours),
+        )
+        research = thinking.research(
+            session,
+            goal,
+            activity,
+            on_record=books.keep_journal,
+            has_company=network is not None,
+            idle=Idle(is_card_used=session.is_used_by_others) if goal.when_idle else None,
+            news=news,
+        )
         yield Node(
             home=home,
             config=config,
             books=books,
             session=session,
-            ideas=ideas,
+            ideas=thinking.ideas,
             proposer=proposer,
             slow=slow,
             research=research,
             membership=membership,
         )
-
-
-@contextlib.asynccontextmanager
-async def _session(
-    home: Home,
-    config: Config,
-    task: Task,
-    progress: Progress,
-    *,
-    is_on_demand: bool,
-) -> AsyncIterator[Session]:
-    """Open the task on this machine's devices."""
-    devices = probe_devices(task.manifest, config.gpus)
-    opening = partial(
-        open_session,
-        home,
-        task,
-        devices=devices,
-        data_url=config.data_url,
-    )
-    session = await in_thread(opening, progress)
-    try:
-        if is_on_demand:  # what somebody asks for is answered on all of the data
-            await in_thread(session.data.load_rest, progress)
-        if devices[0].cuda is not None:
-            progress("looking at what is usual on the card", 0.95)
-        await session.open()
-        yield session
-    finally:
-        await session.close()
 
 
 def _membership(

@@ -11,40 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.knobs.proposer import KnobsProposer
-from agent.proposal import Proposer
-from agent.silent import Silent
+from node.home.control import ControlServer
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.loop.research import Research
-from node.networks.consent import (
-    Offline,
-    Terms,
-    Wishes,
-    ask_at_terminal,
-    is_own_task,
-    plan_network,
-)
-from node.proposing.choice import (
-    NOBODY,
-    Choice,
-    ModelChoice,
-    OwnChoice,
-    ProgramChoice,
-    choose,
-)
+from node.networks.consent import Offline, Terms, Wishes, ask_at_terminal, is_own_task, plan_network
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
-from node.proposing.opening import Means, open_slow, take_means
+from node.proposing.opening import Means, fast_proposer, open_slow, take_means
+from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
-from node.running.running import run_node
 from node.running.stand_in import STAND_IN, Preparation, is_awaited, preparing
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
+from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
@@ -178,7 +163,6 @@ async def _run(
     """Run a node to its end, which may be to make way for the task that is being prepared."""
     home, config = start.home, start.config
     with reporting() as progress:
-        proposer: Proposer = Silent() if start.choice == NOBODY else KnobsProposer()
         async with contextlib.AsyncExitStack() as stack:
             slow = await stack.enter_async_context(
                 open_slow(home, config, task, start.choice, start.means, progress)
@@ -189,7 +173,7 @@ async def _run(
                     config,
                     task,
                     start.goal,
-                    proposer=proposer,
+                    proposer=fast_proposer(start.choice),
                     progress=progress,
                     slow=slow,
                     network=start.network,
@@ -209,6 +193,20 @@ async def _run(
             else:
                 await run_node(node)
             return node.research
+
+
+async def run_node(node: Node) -> None:
+    """Work and answer commands over the socket, until the goal is reached or somebody stops it.
+
+    The first interrupt ends it after the run at hand, the second at once.
+    """
+
+    async def work() -> None:
+        async with ControlServer(node.home.socket, handlers(node)):
+            await node.research.run()
+
+    if await until_interrupted(work(), first=node.research.stop) > 1:
+        raise KeyboardInterrupt
 
 
 async def _run_watched(node: Node, config: Config) -> None:

@@ -1,18 +1,11 @@
-"""A claim that somebody wants to have run again: what is asked, and taking it in."""
+"""A claim that somebody wants to have run again: what is asked."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.exchange.bundle_check import FoundClaim, claim_in
-from node.exchange.bundling import bundle_of, take_in
+from node.exchange.bundle_check import FoundClaim
 from node.home.control import Message
-from node.home.home import Home
 from node.line.attestation import WantedClaim
-from node.loop.research import Research
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox
-from node.store.blobs import Blobs
-from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import QUICK, VERIFY
 
@@ -73,31 +66,3 @@ class Question:
                     is_published=is_published,
                 )
         raise UsageError("that is no claim to verify", "use `arnode verify`")
-
-
-def take_question(
-    question: Question,
-    *,
-    home: Home,
-    config: Config,
-    store: Store,
-    task: bytes,
-    research: Research,
-    author: bytes,
-) -> int:
-    """Queue a claim in an open node: checked, and with all that is in its bundle taken in.
-
-    `task` is the id of the node's task, `author` its own key. Returns the job's number.
-    """
-    blobs = Blobs(home.blobs)
-    bundle = bundle_of(store, blobs, question.claim)
-    found = claim_in(bundle, question.claim)
-    if found.manifest.id != task:
-        raise UsageError(
-            f"the claim is about task {found.manifest.name}, the node works on another one",
-            "stop the node first (`arnode stop`), then verify",
-        )
-    if found.author != author:
-        require_peer_sandbox(config)
-    take_in(store, blobs, bundle, net=config.net)
-    return research.attest(question.wanted(found))

@@ -9,14 +9,21 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 from node.home.faults import explaining_faults
 from node.home.files import remove_temporaries, sync_folder, write_file
-from protocol.encoding import Value, decode, encode
-from protocol.errors import ArnodeError
-from protocol.source import Source
+from protocol.encoding import LIMIT_BYTES, Value, decode, encode
+from protocol.errors import ArnodeError, Rejected
+from protocol.fields import Items, NamedDigest, codec_of
+from protocol.kinds import PatchBody
+from protocol.manifest import MAX_FILES
+from protocol.source import Source, tree_id
+
+Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs
 
 BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, RECORDS.md
+_LISTING = codec_of(Annotated[Listing, Items(1, MAX_FILES)])
 _HINT = "run `arnode fsck`; a later run or a peer that has it brings it back"
 
 
@@ -63,8 +70,42 @@ class Blobs:
         A tree id is the sha256 of the canonical list of paths and blobs, so that this list, kept
         as a blob of its own, is what leads from the tree back to the files.
         """
-        listing: Value = [[path, self.put(data)] for path, data in source.files]
-        return self.put(encode(listing))
+        return self.put_listing(tuple((path, self.put(data)) for path, data in source.files))
+
+    def put_listing(self, files: Listing) -> bytes:
+        """Keep the list of a tree's files and return the tree's id."""
+        value: Value = [[path, blob] for path, blob in files]
+        return self.put(encode(value))
+
+    def listing(self, tree: bytes) -> Listing | None:
+        """Return the paths and blobs of a tree; None if they are not here or it is no tree.
+
+        A stranger may have written it: what hashes to a tree's id need be no list, nor a short one.
+        """
+        if not self.has(tree):
+            return None
+        try:
+            value = decode(self.get(tree), limit_bytes=LIMIT_BYTES)
+        except ArnodeError:  # damaged: `arnode fsck` says so
+            return None
+        found = value if isinstance(value, Rejected) else _LISTING.read(value)
+        return None if isinstance(found, Rejected) else found
+
+    def lacking(self, tree: bytes) -> list[bytes] | None:
+        """Return what is not here of a tree: its list, or some files; None if it is no tree."""
+        if not self.has(tree):
+            return [tree]
+        listing = self.listing(tree)
+        return None if listing is None else [blob for _, blob in listing if not self.has(blob)]
+
+    def changed_listing(self, patch: PatchBody) -> Listing | None:
+        """Return the list of a patch's tree if it follows from its base's, which must be here."""
+        base = self.listing(patch.base)
+        if base is None:
+            return None
+        files = dict(base) | {change.path: change.new for change in patch.files}
+        found = tuple(sorted(files.items()))
+        return found if tree_id([*found]) == patch.tree else None
 
     def get_source(self, tree: bytes) -> Source:
         """Return the source with this tree id."""

@@ -6,7 +6,8 @@ something that it reads arrives; a reader beside the writer makes a stale one fo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from node.store.database import Database
 from node.store.extracts import Extract, extract_of
@@ -29,17 +30,12 @@ from protocol.remarks import RetractBody
 _BY_ITS_AUTHORS = "author IN (SELECT author FROM fact WHERE net = ? AND task = ? AND class = ?)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardKey:
+class BoardKey(NamedTuple):
     """Which board: of one network, task and hardware class."""
 
     net: str
     task: bytes
     hardware_class: str
-
-
-def _values(key: BoardKey) -> tuple[str, bytes, str]:
-    return key.net, key.task, key.hardware_class
 
 
 def _row(data: bytes) -> Row:
@@ -72,13 +68,13 @@ class Boards:
         rows = self._database.rows(
             "SELECT DISTINCT task, class FROM fact WHERE net = ? ORDER BY task, class", (net,)
         )
-        return [BoardKey(net=net, task=task, hardware_class=name) for task, name in rows]
+        return [BoardKey(net, task, name) for task, name in rows]
 
     def facts(self, key: BoardKey) -> list[Fact]:
         """Return what a board reads of everybody's records, in no order."""
         rows = self._database.rows(
             "SELECT record, author, fact FROM fact WHERE net = ? AND task = ? AND class = ?",
-            _values(key),
+            key,
         )
         return [from_text(record, by, text) for record, by, text in rows]
 
@@ -87,7 +83,7 @@ class Boards:
         rows = self._database.rows(
             "SELECT fact.record, fact.author, fact FROM fact JOIN record ON id = fact.record"
             " WHERE fact.net = ? AND fact.task = ? AND fact.class = ? AND own ORDER BY n",
-            _values(key),
+            key,
         )
         return [from_text(record, by, text) for record, by, text in rows]
 
@@ -102,7 +98,7 @@ class Boards:
         )
         found: list[str] = []
         for net, task, name in rows:
-            key = BoardKey(net=net, task=task, hardware_class=name)
+            key = BoardKey(net, task, name)
             if self._make(key) != self._kept(key, -1):
                 found.append(f"the board of task {task.hex()[:12]} on {name}")
         return found
@@ -148,10 +144,9 @@ class Boards:
 
     def forget(self, record_id: bytes) -> None:
         """Drop what boards read of a record that is going to be removed."""
-        for net, task, name in self._database.rows(
-            "SELECT net, task, class FROM fact WHERE record = ?", (record_id,)
-        ):
-            self._make_stale(BoardKey(net=net, task=task, hardware_class=name))
+        of_record = "SELECT net, task, class FROM fact WHERE record = ?"
+        for key in self._database.rows(of_record, (record_id,)):
+            self._make_stale(BoardKey(*key))
         for (author,) in self._database.rows(
             "SELECT author FROM withdrawal WHERE record = ?", (record_id,)
         ):
@@ -167,7 +162,7 @@ class Boards:
     def _is_fresh(self, key: BoardKey) -> bool:
         """Say whether the board that is kept is the one that follows from the records."""
         rows = self._database.rows(
-            "SELECT fresh FROM board WHERE net = ? AND task = ? AND class = ?", _values(key)
+            "SELECT fresh FROM board WHERE net = ? AND task = ? AND class = ?", key
         )
         return bool(rows and rows[0][0])
 
@@ -188,30 +183,28 @@ class Boards:
 
     def _keep(self, key: BoardKey, board: Board) -> None:
         """Remember a board until something that it reads arrives."""
-        self._database.rows(
-            "DELETE FROM board_row WHERE net = ? AND task = ? AND class = ?", _values(key)
-        )
+        self._database.rows("DELETE FROM board_row WHERE net = ? AND task = ? AND class = ?", key)
         for position, row in enumerate(board.rows):
             self._database.rows(
                 "INSERT INTO board_row (net, task, class, position, row) VALUES (?,?,?,?,?)",
-                (*_values(key), position, encode(row.to_value())),
+                (*key, position, encode(row.to_value())),
             )
         self._database.rows(
             "INSERT OR REPLACE INTO board (net, task, class, fresh, set_digest, board_digest)"
             " VALUES (?,?,?,1,?,?)",
-            (*_values(key), board.set_digest, board.board_digest),
+            (*key, board.set_digest, board.board_digest),
         )
 
     def _kept(self, key: BoardKey, limit: int) -> Board:
         """Return the board that is kept, with at most `limit` rows."""
         ((set_digest, board_digest),) = self._database.rows(
             "SELECT set_digest, board_digest FROM board WHERE net = ? AND task = ? AND class = ?",
-            _values(key),
+            key,
         )
         rows = self._database.rows(
             "SELECT row FROM board_row WHERE net = ? AND task = ? AND class = ?"
             " ORDER BY position LIMIT ?",
-            (*_values(key), limit),
+            (*key, limit),
         )
         return Board(
             rows=tuple(_row(data) for (data,) in rows),
@@ -221,12 +214,11 @@ class Boards:
 
     def _keep_fact(self, one: Extract) -> None:
         assert one.board is not None  # noqa: S101 -- nor is there a fact without one
-        task, hardware_class = one.board
-        key = BoardKey(net=one.net, task=task, hardware_class=hardware_class)
+        key = BoardKey(one.net, *one.board)
         self._database.rows(
             "INSERT OR IGNORE INTO fact (record, net, task, class, author, fact)"
             " VALUES (?,?,?,?,?,?)",
-            (one.id, *_values(key), one.author, one.fact),
+            (one.id, *key, one.author, one.fact),
         )
         self._make_stale(key)
 
@@ -244,7 +236,7 @@ class Boards:
 
     def _make_stale(self, key: BoardKey) -> None:
         self._database.rows(
-            "UPDATE board SET fresh = 0 WHERE net = ? AND task = ? AND class = ?", _values(key)
+            "UPDATE board SET fresh = 0 WHERE net = ? AND task = ? AND class = ?", key
         )
 
     def _stale_boards_of(self, author: bytes) -> None:
@@ -257,7 +249,7 @@ class Boards:
     def _withdrawals(self, key: BoardKey) -> list[Withdrawal]:
         rows = self._database.rows(
             f"SELECT record, author, target FROM withdrawal WHERE {_BY_ITS_AUTHORS}",  # noqa: S608 (constant)
-            _values(key),
+            key,
         )
         return [
             Withdrawal(id=record, author=author, target=target) for record, author, target in rows
@@ -266,7 +258,7 @@ class Boards:
     def _equivocations(self, key: BoardKey) -> list[Equivocation]:
         rows = self._database.rows(
             f"SELECT author, seq, first, second FROM equivocation WHERE {_BY_ITS_AUTHORS}",  # noqa: S608 (constant)
-            _values(key),
+            key,
         )
         return [
             Equivocation(author=author, seq=seq, ids=(first, second))

@@ -125,6 +125,17 @@ class Experiments:
             and (body.task, body.hardware_class) == (line.task, line.hardware_class)
         ]
 
+    def evidence_for(self, line: LineKey, tree: bytes) -> bytes | None:
+        """Return the latest own result that vouches for a tree and was not taken back.
+
+        That is the baseline's, or one of a confirmation that the tree passed.
+        """
+        for entry in reversed(self.listed(line)):
+            vouched = entry.stage == "baseline" or entry.decision == "adopted"
+            if entry.tree == tree and vouched and self._records.retraction(entry.id) is None:
+                return entry.id
+        return None
+
     def forget_all(self) -> None:
         """Empty the table: it is about to be derived anew."""
         self._database.rows("DELETE FROM experiment")

@@ -64,6 +64,8 @@ def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
     body = record.body
     is_read = not record.is_outdated
     board = read_by(record) if is_read else None
+    manifest = manifest_of(board[0]) if board else None
+    fact = read_fact(record, manifest, board[1]) if board and manifest else None
     return Extract(
         id=record.id,
         net=record.net if is_read else NO_NET,
@@ -77,7 +79,7 @@ def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
         patch=body.patch if is_read and isinstance(body, ResultBody) else None,
         about=_about(body),
         board=board,
-        fact=board and _fact(record, *board, manifest_of),
+        fact=None if fact is None else to_text(fact),
         wire=record.wire,
     )
 
@@ -90,12 +92,6 @@ def _about(body: Body) -> bytes | None:
             return body.evidence
         case _:
             return None
-
-
-def _fact(record: Record, task: bytes, hardware_class: str, manifest_of: ManifestOf) -> str | None:
-    manifest = manifest_of(task)
-    fact = None if manifest is None else read_fact(record, manifest, hardware_class)
-    return None if fact is None else to_text(fact)
 
 
 def _sort_of(record: Record) -> Sort:

@@ -13,24 +13,24 @@ Form: TypeAlias = Literal["autoresearch", "pi-autoresearch", "at-home"]
 Direction: TypeAlias = Literal["min", "max"]
 
 MAX_SHOWN: Final = 600  # characters of a description
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # By the first word of a status, in lower case: `ADOPTED-WIN` is `adopted`.
-CRASHED: Final = frozenset(
-    (
-        *("abort", "aborted", "checks_failed", "crash", "crashed", "error", "fail", "failed"),
-        *("failure", "invalid", "kill", "killed", "nan", "oom", "timeout"),
-    )
+CRASHED: Final = _words(
+    "abort aborted checks_failed crash crashed error fail failed failure invalid kill killed"
+    " nan oom timeout"
 )
-DROPPED: Final = CRASHED | frozenset(
-    (
-        *("blocked", "discard", "discarded", "drop", "dropped", "neutral", "pending", "reject"),
-        *("rejected", "revert", "reverted", "skip", "skipped", "worse"),
-    )
+DROPPED: Final = CRASHED | _words(
+    "blocked discard discarded drop dropped neutral pending reject rejected revert reverted"
+    " skip skipped worse"
 )
-KEPT: Final = frozenset(
-    (
-        *("accept", "accepted", "adopt", "adopted", "baseline", "best", "improved", "keep"),
-        *("keeper", "kept", "merged", "ok", "pass", "passed", "success", "win"),
-    )
+KEPT: Final = _words(
+    "accept accepted adopt adopted baseline best improved keep keeper kept merged ok pass"
+    " passed success win"
 )
 _WORD = re.compile(r"[a-z_]+")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")

@@ -20,9 +20,8 @@ from node.store.boards import Boards
 from node.store.database import Database
 from node.store.dedupe import BATCH, Deduped, batches, dedupe, known
 from node.store.extracts import Extract, Sort, extract, extract_of
-from node.store.quarantine import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, keep_early
 from node.store.records import BEARING, Records, parsed, parsed_today
-from node.store.tally import Tally
+from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, Tally, keep_early
 from node.store.topics import Topics
 from node.terminal.progress import Progress
 from protocol.errors import Rejected
@@ -286,7 +285,7 @@ class Intake:
         return (
             count <= more * quota
             and size_bytes <= more * quota_bytes
-            and self._is_proven(one.author)
+            and bool(self._database.rows("SELECT 1 FROM proven WHERE author = ?", (one.author,)))
         )
 
     def _bytes_of(self, one: Extract) -> int:
@@ -296,9 +295,6 @@ class Intake:
             (one.author, one.sort),
         )
         return int(size_bytes)
-
-    def _is_proven(self, author: bytes) -> bool:
-        return bool(self._database.rows("SELECT 1 FROM proven WHERE author = ?", (author,)))
 
     def _settles(self, one: Extract) -> bool:
         """Say whether a record decides what its author's others are worth: one of each is kept."""

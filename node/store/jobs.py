@@ -21,6 +21,8 @@ class Step(Protocol):
     """What a job is for and how far it has come. Each kind of job has a class of its own."""
 
     KIND: ClassVar[str]  # its word in the store
+    # Its runs are compared with each other on one secret split, which it has alone.
+    IS_ON_ONE_SPLIT: ClassVar[bool]
 
     def to_value(self) -> Value:
         """Return the body to keep."""
@@ -102,6 +104,11 @@ class PlannedRun:
     tree: bytes
     seed: int
     outcome: StoredOutcome | None
+
+    @property
+    def run(self) -> Run | None:
+        """What a record will say of it, once it has ended."""
+        return self.outcome.run if self.outcome else None
 
 
 def encode_outcome(outcome: StoredOutcome) -> bytes:

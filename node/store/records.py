@@ -72,7 +72,7 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._tasks: dict[bytes, TaskBody] = {}
+        self._tasks: dict[bytes, TaskManifest] = {}
         database.follow(rolled_back=self._tasks.clear)
 
     def insert(self, one: Extract, *, own: bool) -> bool:
@@ -127,8 +127,8 @@ class Records:
         record = self._read(record_id)
         return record.body if record and isinstance(record.body, PatchBody) else None
 
-    def task(self, task_id: bytes) -> TaskBody | None:
-        """Return the announcement of this task, if it is here."""
+    def manifest(self, task_id: bytes) -> TaskManifest | None:
+        """Return what this task is, if its announcement is here."""
         if task_id not in self._tasks:
             rows = self._database.rows(
                 "SELECT wire FROM task JOIN record ON record.id = task.record"
@@ -138,13 +138,8 @@ class Records:
             for (wire,) in rows:
                 body = parsed(wire).body
                 if isinstance(body, TaskBody):
-                    self._tasks[task_id] = body
+                    self._tasks[task_id] = body.manifest
         return self._tasks.get(task_id)
-
-    def manifest(self, task_id: bytes) -> TaskManifest | None:
-        """Return what this task is, if its announcement is here."""
-        body = self.task(task_id)
-        return None if body is None else body.manifest
 
     def manifests(self, limit: int) -> dict[bytes, TaskManifest]:
         """Return at most `limit` of the tasks that are here, by id."""

@@ -5,7 +5,7 @@ in between come back from their second copy. Nothing is taken over that does not
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,10 @@ from protocol.errors import ArnodeError
 from protocol.records import Record, parse_kept
 
 # Jobs before their runs. `experiment` is derived anew.
-_KEYS = {
-    "meta": ("key",),
-    "record": ("n",),
-    "line": ("task", "class"),
-    "job": ("id",),
-    "planned_run": ("job", "ordinal"),
-    "tried": ("task", "fingerprint"),
-    "model_call": ("id",),
-    "model_correction": ("number",),
-    "quarantine": ("id",),
-    "imported": ("id",),
-    "imported_row": ("imported", "n"),
-    "imported_segment": ("imported", "n"),
-}
+_TABLES = (
+    *("meta", "record", "line", "job", "planned_run", "tried", "model_call", "model_correction"),
+    *("quarantine", "imported", "imported_row", "imported_segment"),
+)
 Row = dict[str, Any]
 
 
@@ -44,9 +34,10 @@ def salvage(home: Home) -> list[str]:
     Store.open(home).close()
     new = Database.open(home.store)
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as damaged:
-        for table in _KEYS:
+        for table in _TABLES:
+            keys = new.rows("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,))
             with new.transaction():
-                for row in _rows(damaged, table):
+                for row in _rows(damaged, table, [name for (name,) in keys]):
                     _keep(new, table, row)
     with new.transaction():
         for statement in CONFIRM_ANEW:  # the damaged store may be an older one
@@ -75,20 +66,19 @@ def _move_aside(path: Path) -> Path:
     return aside
 
 
-def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Yield, in order, the rows before the first damage and those after the last."""
-    columns = ", ".join(_KEYS[table])
-    keys: set[tuple[object, ...]] = set()
+def _rows(damaged: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterator[Row]:
+    """Yield, in order of their key, the rows before the first damage and those after the last."""
+    found: set[tuple[object, ...]] = set()
     for direction in ("ASC", "DESC"):
-        order = ", ".join(f"{column} {direction}" for column in _KEYS[table])
+        order = ", ".join(f"{column} {direction}" for column in key)
         with suppress(sqlite3.DatabaseError):
             # All columns, so that only rows are counted that read as a whole.
-            for row in damaged.execute(f"SELECT {columns}, * FROM {table} ORDER BY {order}"):  # noqa: S608 (constants)
-                keys.add(row[: len(_KEYS[table])])
-    where = " AND ".join(f"{column} = ?" for column in _KEYS[table])
-    for key in sorted(keys):
+            for row in damaged.execute(f"SELECT {', '.join(key)}, * FROM {table} ORDER BY {order}"):  # noqa: S608 (constants)
+                found.add(row[: len(key)])
+    where = " AND ".join(f"{column} = ?" for column in key)
+    for values in sorted(found):
         with suppress(sqlite3.DatabaseError):
-            cursor = damaged.execute(f"SELECT * FROM {table} WHERE {where}", key)  # noqa: S608 (constants)
+            cursor = damaged.execute(f"SELECT * FROM {table} WHERE {where}", values)  # noqa: S608 (constants)
             names = [entry[0] for entry in cursor.description]
             for row in cursor.fetchall():
                 yield dict(zip(names, row, strict=True))

@@ -32,14 +32,11 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
             case Claim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
-                here[fact.tree] = Here(verdict=_own_word(fact), gain=fact.gain)
+                word = cast("AttestVerdict", fact.verdict)  # this node signs no other words
+                here[fact.tree] = Here(verdict=word, gain=fact.gain)
             case Move() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
     return here
-
-
-def _own_word(vote: Vote) -> AttestVerdict:
-    return cast("AttestVerdict", vote.verdict)  # this node signs no other words
 
 
 def choose_board(
@@ -56,9 +53,9 @@ def choose_board(
     of_task = boards_of(store, task)
     if not of_task:
         return None
-    body = store.records.task(of_task[0].task)
-    assert body is not None  # noqa: S101 -- `boards_of` found its name there
-    wanted = hardware_class or own_class(body.manifest)
+    manifest = store.records.manifest(of_task[0].task)
+    assert manifest is not None  # noqa: S101 -- `boards_of` found its name there
+    wanted = hardware_class or own_class(manifest)
     for key in of_task:
         if key.hardware_class == wanted:
             return key
@@ -71,9 +68,9 @@ def choose_board(
 def boards_of(store: Store, task: str | None) -> list[BoardKey]:
     """Return the boards of the named task or the only one; UsageError if it is not clear which."""
     known = [
-        (key, body.manifest.name)
+        (key, manifest.name)
         for key in store.boards.listed()
-        if (body := store.records.task(key.task))
+        if (manifest := store.records.manifest(key.task))
     ]
     of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
     if known and not of_task:

@@ -7,7 +7,7 @@ can be rebuilt from it.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Self
 
 from node.home.home import Home
@@ -46,7 +46,6 @@ class Store:
 
     def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
         self.database = database
-        self.transaction = database.transaction
         self.records = Records(database)
         self.experiments = Experiments(database, self.records)
         self.boards = Boards(database, self.records)
@@ -86,6 +85,10 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that the body writes happens, and is on the disk, or none of it."""
+        return self.database.transaction()
+
     def append_own(
         self,
         key: SigningKey,
@@ -116,15 +119,11 @@ class Store:
             self.set_meta(_DERIVED_BY, _RULES)
         return len(self.experiments.listed())
 
-    def everything(self) -> Iterator[Value]:
-        """Yield all that may name a blob: records, jobs, lines, planned runs, imports."""
-        yield from self.records.payloads()
-        yield from self._unrecorded()
-
-    def own_values(self) -> Iterator[Value]:
-        """Yield that part of it which is this node's own, not peers' records."""
-        yield from self.records.payloads("own")
-        yield from self._unrecorded()
+    def values(self, *, is_own: bool = False) -> Iterator[Value]:
+        """Yield all that may name a blob: records (or own ones), jobs, lines, runs, imports."""
+        yield from self.records.payloads("own" if is_own else "TRUE")
+        yield from self.jobs.values()
+        yield from self.imported.trees()
 
     def vouched_values(self) -> Iterator[Value]:
         """Yield what anybody adopted, and the tasks that anybody told of."""
@@ -149,10 +148,6 @@ class Store:
         """Keep a small value: after a power cut an earlier one, never one ahead of the records."""
         with self.database.loose_transaction():
             self.set_meta(key, value)
-
-    def _unrecorded(self) -> Iterator[Value]:
-        yield from self.jobs.values()
-        yield from self.imported.trees()
 
     def _keep_own(self, record: Record) -> None:
         self.intake.keep_own(record)

@@ -2,29 +2,35 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@contextmanager
-def heeding_interrupts(
-    *, first: Callable[[], object], later: Callable[[], object]
-) -> Iterator[Callable[[], int]]:
-    """Call `first`, then `later`, when somebody interrupts; yield what counts how often it was."""
+async def until_interrupted(work: Coroutine[Any, Any, None], *, first: Callable[[], object]) -> int:
+    """Do work to its end; call `first` when somebody interrupts, and end it when they do again.
+
+    Return how often that was.
+    """
     loop = asyncio.get_running_loop()
+    working = loop.create_task(work)
     interrupts = 0
 
     def interrupted() -> None:
         nonlocal interrupts
         interrupts += 1
-        (first if interrupts == 1 else later)()
+        (first if interrupts == 1 else working.cancel)()
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, interrupted)
     try:
-        yield lambda: interrupts
+        with suppress(asyncio.CancelledError):
+            await working
     finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+    return interrupts

@@ -101,3 +101,8 @@ def word(outcome: str) -> str:
 def counted(counts: Mapping[str, int], outcomes: Iterable[str]) -> str:
     """Return how many there are of each: `3 kept, 1 failed`."""
     return ", ".join(f"{counts[outcome]} {word(outcome)}" for outcome in outcomes)
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """Return a number of things."""
+    return f"{count} {one if count == 1 else several or one + 's'}"

@@ -184,11 +184,11 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
 def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:
     from trainer.kinds import load_task
 
-    body = store.records.task(task_id)
-    if body is None:
+    manifest = store.records.manifest(task_id)
+    if manifest is None:
         return None
     try:
-        task = load_task(body.manifest.name, data_dir=home.data)
+        task = load_task(manifest.name, data_dir=home.data)
     except ArnodeError:
         return None
     return task.source if task.id == task_id else None

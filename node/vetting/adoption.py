@@ -48,7 +48,10 @@ def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> 
     if is_own:
         found = inspect(source, baseline=baseline)
         return Candidate(source=source, marks=found.marks, stripped_from=None)
-    _check_hygiene(source, baseline, manifest)
+    if (fault := check_for_task(source, manifest, baseline=baseline)) is not None:
+        raise SafetyError(
+            f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
+        )
     base = _own_text(patches, blobs, makers[0], baseline)
     found = inspect(source, baseline=baseline, base=base)
     stripped = _stripped(found, tree)
@@ -63,16 +66,16 @@ def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Find
 
     Without the baseline everything beyond arithmetic is a mark.
     """
-    body = store.records.task(task)
-    if body is not None and tree == body.manifest.baseline_tree:
+    manifest = store.records.manifest(task)
+    if manifest is not None and tree == manifest.baseline_tree:
         return ()
     try:
         source = blobs.get_source(tree)
     except ArnodeError:
         return None
     baseline = None
-    if body is not None and blobs.has(body.manifest.baseline_tree):
-        baseline = blobs.get_source(body.manifest.baseline_tree)
+    if manifest is not None and blobs.has(manifest.baseline_tree):
+        baseline = blobs.get_source(manifest.baseline_tree)
     return marks_beyond(source, baseline)
 
 
@@ -84,14 +87,6 @@ def marks_beyond(source: Source, baseline: Source | None) -> tuple[Finding, ...]
 def describe(mark: Finding) -> str:
     """Return a mark in one line: where, the code, which kind."""
     return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
-
-
-def _check_hygiene(source: Source, baseline: Source, manifest: TaskManifest) -> None:
-    fault = check_for_task(source, manifest, baseline=baseline)
-    if fault is not None:
-        raise SafetyError(
-            f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
-        )
 
 
 def _stripped(found: Inspection, tree: bytes) -> Source:

@@ -2,8 +2,7 @@
 
 from merge3 import Merge3
 
-from protocol.lines import split_lines
-from protocol.source import Source
+from protocol.source import Source, split_lines
 
 
 def merged(base: Source, ours: Source, theirs: Source) -> Source | None:

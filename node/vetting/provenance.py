@@ -15,9 +15,8 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from node.vetting.patches import Patches, PatchRecord
 from protocol.kinds import ProfileBody
-from protocol.lines import ancestry, split_lines
 from protocol.manifest import TaskManifest
-from protocol.source import Source
+from protocol.source import Source, ancestry, split_lines
 
 Level: TypeAlias = Literal["baseline", "stack", "alone", "kept", "unverified"]
 

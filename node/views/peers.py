@@ -63,6 +63,6 @@ def _by_transport(store: Store) -> dict[bytes, tuple[bytes, ProfileBody]]:
     """Return the newest profile of each transport key."""
     found: dict[bytes, tuple[bytes, ProfileBody]] = {}
     for record in store.records.listed("profile", newest_first=True, limit=_LOOKED_AT):
-        if isinstance(record.body, ProfileBody) and record.body.binds(record.author):
+        if isinstance(record.body, ProfileBody) and record.body.bond_with(record.author).holds():
             found.setdefault(record.body.transport, (record.author, record.body))
     return found

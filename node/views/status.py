@@ -101,17 +101,17 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
 
 
 def _line(store: Store, line: Line, research: "Research | None", author: bytes | None) -> Message:
-    task = store.records.task(line.task)
+    manifest = store.records.manifest(line.task)
     entries = store.experiments.listed(line.key)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
     return {
-        "task": {"id": line.task.hex(), "name": task.manifest.name if task else ""},
+        "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "class": line.hardware_class,
         "devices": ["cpu"],
         "head": _head(store, line),
         "working": _working(store, line),
-        "noise_sd": live.noise_sd if live else _floor(task.manifest if task else None),
+        "noise_sd": live.noise_sd if live else _floor(manifest or None),
         "experiments": _experiments(entries),
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,

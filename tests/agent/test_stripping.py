@@ -16,8 +16,7 @@ from agent.source.edits import reapply
 from agent.source.stripping import strip_prose
 from protocol.errors import Rejected
 from protocol.ideas import Edit
-from protocol.lines import ancestry, split_lines
-from protocol.source import Source
+from protocol.source import Source, ancestry, split_lines
 
 TASKS = Path(__file__).parents[2] / "trainer" / "tasks"
 TINY = Source.of({"train.py": (TASKS / "tiny" / "train.py").read_bytes()})

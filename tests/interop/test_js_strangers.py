@@ -12,7 +12,7 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
-from node.store.quarantine import EARLY_OF_AUTHOR
+from node.store.shares import EARLY_OF_AUTHOR
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
 from protocol.encoding import Value

@@ -19,8 +19,9 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.checkpoint import close_checkpoint, open_checkpoint
-from node.line.experiment import RecordedExperiment, close_experiment, open_experiment, plan_recheck
+from node.line.checkpoint import open_checkpoint
+from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
+from node.line.idea import Idea
 from node.line.identity import Identity
 from node.line.ledger import Ledger
 from node.line.session import Subject
@@ -145,10 +146,10 @@ def conclude(
     ledger: Ledger, proposal: Proposal, decision: str, *metrics_nano: int | None
 ) -> RecordedExperiment:
     """Open an experiment, run it and record what was decided."""
-    job = open_experiment(ledger, proposal)
+    job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     for _ in metrics_nano[1:]:
-        plan_recheck(ledger, job)
+        ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, *metrics_nano)
     closed = replace(step, decision=decision, gain_milli=2000)
     return close_experiment(ledger, job, closed, runs, note=decision)
@@ -192,7 +193,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
             metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
         end(ledger.store, planned, metric_nano)
     confirmation = confirmation_of(ledger, job)
-    return close_checkpoint(
+    return job.step.close(
         ledger, job, outcomes(ledger.store, job), confirmation, note="a checkpoint"
     )
 

@@ -19,15 +19,16 @@ from node.line.attestation import (
     close_attestation,
     open_attestation,
 )
-from node.line.catch_up import CatchUpStep, close_catch_up, open_catch_up
+from node.line.catch_up import CatchUpStep
 from node.line.experiment import (
     PEER,
     RecordedExperiment,
     close_experiment,
     open_experiment,
-    plan_recheck,
 )
+from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.line.remeasure import RemeasureStep
 from node.line.trial import Reading
 from node.loop.insights import tell_insight
 from node.report.concluded import Span, Spend
@@ -116,12 +117,11 @@ class Night:
         claim_milli: int | None = None,
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
-        job = open_experiment(
-            self.ledger, proposal, parents, author=author, claim_milli=claim_milli
-        )
+        idea = Idea(proposal=proposal, parents=parents, author=author, claim_milli=claim_milli)
+        job = open_experiment(self.ledger, idea)
         step = job.step
         for _ in metrics_nano[1:]:
-            plan_recheck(self.ledger, job)
+            self.ledger.plan(job, role="candidate", tree=job.step.tree)
         status: Status = "rejected" if decision == "rejected" else "crash"
         planned = self.store.jobs.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
@@ -161,7 +161,7 @@ class Night:
             author=ada.key.public,
             gain_nano=40 * SD_NANO,
         )
-        job = open_catch_up(self.ledger, step)
+        job = self.ledger.open_job(step)
         for _ in range(4):
             self.ledger.plan_fresh_pair(job, step.base, step.tree)
         for planned in self.store.jobs.runs_of(job.id):
@@ -169,7 +169,7 @@ class Night:
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
         confirmation = confirmation_of(self.ledger, job)
         runs = outcomes(self.store, job)
-        return close_catch_up(self.ledger, job, runs, confirmation, note="a catch-up")
+        return step.close(self.ledger, job, runs, confirmation, note="a catch-up")
 
     def refute(self, ada: Stranger, tree: Source) -> None:
         """Run a claim again that nothing is behind."""
@@ -273,7 +273,7 @@ def rare(report: Report) -> Report:
         confirmations=(
             replace(passed, stands=False),
             replace(passed, stands=False, measured=None, verdict="smaller", parts=()),
-            replace(missed, kind="remeasure", verdict="unrunnable", measured=None, note=HOSTILE),
+            replace(missed, kind=RemeasureStep, verdict="unrunnable", measured=None, note=HOSTILE),
             replace(theirs, verdict="refuted", measured=None),
         ),
         ideas=(

@@ -4,26 +4,21 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from pathlib import Path
 from typing import cast
 
-from agent.proposal import Context, Proposal, Proposer
+from agent.proposal import Context, Proposal
 from node.claims.choosing import Peers
 from node.home.home import Home
 from node.line.activity import Activity
-from node.line.desk import Desk, RunNoise
-from node.line.kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.ledger import Ledger
-from node.line.noise import known_noise
+from node.line.noise import RunNoise
 from node.line.session import Session
-from node.loop.agenda import Agenda, Goal
-from node.loop.briefing import Briefing
-from node.loop.exploring import Exploring
-from node.loop.ideas import Ideas
-from node.loop.insights import tell_insight
-from node.loop.outcomes import Outcomes
+from node.loop.agenda import Goal
+from node.loop.ideas import SlowIdeas
 from node.loop.research import Research
-from node.loop.slow_ideas import SlowIdeas
+from node.running.assembly import Thinking
+from node.settings.config import Config
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
@@ -157,23 +152,6 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def ideas_on(
-    ledger: Ledger, task: Task, proposer: Proposer, *, slow: SlowIdeas | None = None
-) -> Ideas:
-    """Ideas as a node has them, without peers."""
-    outcomes = Outcomes(ledger, task)
-    briefing = Briefing(
-        ledger=ledger,
-        task=task,
-        outcomes=outcomes,
-        program=lambda: "Lower it.",
-        noise_sd=lambda: 0.01,
-    )
-    return Ideas(
-        ledger=ledger, outcomes=outcomes, briefing=briefing, proposer=proposer, seed=1, slow=slow
-    )
-
-
 @dataclass(kw_only=True)
 class Bench:
     """A loop on a store, with everything scripted that is not the node's own."""
@@ -193,6 +171,7 @@ class Bench:
     has_company: bool = False
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def session(self) -> Session:
         """The example task, as if it were open."""
@@ -207,52 +186,32 @@ class Bench:
 
     def research(self) -> Research:
         """Open the books anew, as a start does."""
-        ledger = ledger_of(self.home, self.store)
-        session = self.session()
-        ideas = ideas_on(ledger, session.task, Rates(self.ideas, self.rates), slow=self.slow)
-        activity = Activity(self.said.append)
-        floor_nano = session.task.manifest.noise_floor_nano
-        noise = RunNoise(lambda: known_noise(self.store, ledger.key, floor_nano))
-        desk = Desk(
-            ledger=ledger,
-            session=session,
-            learner=ideas,
-            policy=self.policy,
-            activity=activity,
-            head_trials=HEAD_TRIALS,
-            on_one_split=ON_ONE_SPLIT,
-            noise=noise,
+        self.news = asyncio.Event()
+        return self.thinking(ledger_of(self.home, self.store)).research(
+            self.session(),
+            self.goal,
+            Activity(self.said.append),
             on_record=lambda: None,
-            on_stack=partial(tell_insight, ledger),
-        )
-        peers = self.peers and self.peers(ledger)
-        agenda = Agenda(
-            ledger=ledger,
-            ideas=ideas,
-            desk=desk,
-            exploring=Exploring(
-                ledger,
-                peers=peers,
-                noise_sd=noise.sd,
-                bank_size=self.policy.bank_size,
-            ),
-            policy=self.policy,
-            goal=self.goal,
-            activity=activity,
-            peers=peers,
             has_company=self.has_company,
             idle=self.idle,
+            news=self.news,
             now=self.now,
         )
-        return Research(
-            ledger=ledger,
-            session=session,
-            ideas=ideas,
-            desk=desk,
-            agenda=agenda,
-            random_seed=iter(range(10_000)).__next__,
-            on_record=lambda: None,
-            activity=activity,
+
+    def thinking(self, ledger: Ledger) -> Thinking:
+        """What the loop thinks with; it is shown no patches of peers, which take a child each."""
+        return Thinking.of(
+            self.home,
+            Config(),
+            ledger,
+            self.session().task,
+            noise=RunNoise(ledger),
+            peers=self.peers and self.peers(ledger),
+            proposer=Rates(self.ideas, self.rates),
+            say=self.said.append,
+            slow=self.slow,
+            policy=self.policy,
+            most_fresh=0,
         )
 
     def decisions(self) -> list[str]:
@@ -270,6 +229,8 @@ class ExampleTask:
     editable: tuple[str, ...] = ("train.py",)
     knobs: tuple[()] = ()
     moves: tuple[()] = ()
+    program: str = "Lower it."
+    program_path: Path = Path(__file__)  # which is there
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ class FreeStep:
     value: Value
 
     KIND: ClassVar = "experiment"
+    IS_ON_ONE_SPLIT: ClassVar = False
 
     def to_value(self) -> Value:
         """Return the body to keep."""

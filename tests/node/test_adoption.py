@@ -5,7 +5,6 @@ import pytest
 from node.home.home import Home
 from node.line.heads import move_head
 from node.line.ledger import Ledger
-from node.line.vouching import evidence_for
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import describe, examine, marks_of
@@ -66,7 +65,7 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
     assert own.body.title == "comments and docstrings removed"
     assert own.body.parents == (patch,)
     assert ledger.known_line.verified == CLEAN.tree
-    assert evidence_for(ledger.store, LINE, CLEAN.tree) is None
+    assert ledger.store.experiments.evidence_for(LINE, CLEAN.tree) is None
 
     again = examine(ledger.store, blobs, MANIFEST, WORDY.tree)
     assert (again.source, again.stripped_from) == (CLEAN, None)

@@ -8,8 +8,8 @@ from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.attempts import Attempt, Judged, attempt_of, told_again, trailer
 from node.line.experiment import close_experiment, open_experiment
+from node.line.idea import Idea, open_submission
 from node.line.ledger import Ledger
-from node.line.submission import open_submission
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -77,7 +77,8 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> No
     assert asked(ledger) is None
     job = open_submission(ledger, SOURCE, fingerprint=mark, title="mine", why="")
     assert asked(ledger) is None
-    experiment = open_experiment(ledger, proposal_of(BASELINE, "0.9"), submission=job)
+    idea = Idea(proposal=proposal_of(BASELINE, "0.9"), submission=job)
+    experiment = open_experiment(ledger, idea)
     assert asked(ledger) is None
     step = replace(experiment.step, decision="screened_out")
     runs = finished(ledger.store, experiment, BASE_NANO)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.proposing.billing import is_paid
-from node.proposing.presets import OWN, PRESETS
+from node.proposing.presets import OWN, PRESETS, is_paid
 
 
 def pays(name: str, home: Path, *variables: str) -> bool:

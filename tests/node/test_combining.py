@@ -62,7 +62,7 @@ def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) ->
         fingerprint=fingerprint(source),
     )
     nano = BASE_NANO - round(gain_sd * SD_NANO)
-    job = open_experiment(ledger, proposal)
+    job = open_experiment(ledger, Idea(proposal=proposal))
     runs = finished(ledger.store, job, nano)
     step = replace(job.step, decision="kept", gain_milli=round(1000 * gain_sd))
     return close_experiment(ledger, job, step, runs, note="kept").patch
@@ -216,9 +216,7 @@ def test_its_author_is_credited_and_not_charged_if_it_fails(
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
     idea = combined(ledger, peers_of(ledger))
     assert idea is not None
-    job = open_experiment(
-        ledger, idea.proposal, idea.parents, author=idea.author, claim_milli=idea.claim_milli
-    )
+    job = open_experiment(ledger, idea)
     runs = finished(ledger.store, job, BASE_NANO)
     step = replace(job.step, decision="screened_out", gain_milli=-3000)
     close_experiment(ledger, job, step, runs, note="no gain")

@@ -172,7 +172,7 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
     document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
     retraction, attestation, adoption = (record.id.hex() for record in about)
     assert document["related"][-4:] == [
-        *(session["adoption"].id.hex(), adoption),
+        *(adoption, session["adoption"].id.hex()),  # in the order of their times
         *(attestation, retraction),
     ]
     assert len(read) < 5

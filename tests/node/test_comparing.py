@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from node.commands import measure
 from node.home.home import Home
+from node.line import session
 from node.line.session import Session
 from node.on_demand import measuring
+from node.on_demand import session as on_demand
 from node.store.store import Store
 from protocol.source import Source
 from tests.node.books import proposal_of
@@ -51,7 +53,7 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
         bench = Bench(home=home, store=store, runner=Mishaps(at=at, outcomes=outcomes))
 
         @contextlib.asynccontextmanager
-        async def session(_bench: object) -> AsyncIterator[Session]:
+        async def opened(_bench: object) -> AsyncIterator[Session]:
             yield bench.session()
 
         class Workbench:
@@ -63,7 +65,7 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
         sources = {"baseline": BASELINE, "candidate": CANDIDATE}
         monkeypatch.setattr(measure, "find_workbench", lambda _task, _text: Workbench())
         monkeypatch.setattr(measure, "find_source", lambda _home, _task, name: sources[name])
-        monkeypatch.setattr(measure, "calibrated_session", session)
+        monkeypatch.setattr(measure, "calibrated_session", opened)
         monkeypatch.setattr(measuring, "random_seed", itertools.count().__next__)
         return CliRunner().invoke(measure.compare, ["baseline", "candidate", *flags])
 
@@ -142,10 +144,11 @@ def test_a_session_says_when_a_run_waits_for_a_quiet_minute(
             task=SimpleNamespace(manifest=MANIFEST),
             config=SimpleNamespace(gpus=(), data_url=None),
         )
-        async with measuring.calibrated_session(bench):  # type: ignore[arg-type]
+        async with on_demand.calibrated_session(bench):  # type: ignore[arg-type]
             runner.on_wait()
 
-    monkeypatch.setattr(measuring, "probe_devices", lambda _manifest, _gpus: [None])
-    monkeypatch.setattr(measuring, "open_session", lambda *_words, **_named: Opened())
+    device = SimpleNamespace(cuda=None)
+    monkeypatch.setattr(on_demand, "probe_devices", lambda _manifest, _gpus: [device])
+    monkeypatch.setattr(session, "open_session", lambda *_words, **_named: Opened())
     asyncio.run(work())
     assert "waits for a quiet minute" in capsys.readouterr().err

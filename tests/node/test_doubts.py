@@ -19,7 +19,6 @@ from node.line.noise import known_noise
 from node.line.remeasure import RemeasureStep
 from node.line.session import Session
 from node.line.surroundings import changes_between, decisive
-from node.line.vouching import evidence_for
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -79,12 +78,12 @@ def verdicts(store: Store) -> list[str]:
 
 
 def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) -> None:
-    before = evidence_for(bench.store, LINE, HEAD)
+    before = bench.store.experiments.evidence_for(LINE, HEAD)
     asyncio.run(changed(bench).research().run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (HEAD, ["confirmed"])
-    evidence = evidence_for(bench.store, LINE, HEAD)
+    evidence = bench.store.experiments.evidence_for(LINE, HEAD)
     assert evidence not in (before, None)
     body = bench.store.records.get(evidence or b"").body
     assert isinstance(body, ResultBody)
@@ -106,19 +105,19 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
 ) -> None:
     assert ending in (OUTCOME, CRASHED)
     bench.runner.outcomes = {HEAD: OUTCOME if ending is OUTCOME else CRASHED}
-    evidence = evidence_for(bench.store, LINE, HEAD)
+    evidence = bench.store.experiments.evidence_for(LINE, HEAD)
     asyncio.run(changed(bench).research().run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
     assert verdicts(bench.store) == ["unconfirmed" if ending is OUTCOME else "unrunnable"]
-    assert evidence_for(bench.store, LINE, HEAD) is None
+    assert bench.store.experiments.evidence_for(LINE, HEAD) is None
     taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
     moves = [record.body for record in bench.store.records.listed("adopt")]
     (back,) = (one for one in moves if isinstance(one, AdoptBody) and one.from_tree == HEAD)
     assert back.to_tree == BASELINE.tree
-    assert back.evidence == evidence_for(bench.store, LINE, BASELINE.tree)
+    assert back.evidence == bench.store.experiments.evidence_for(LINE, BASELINE.tree)
     assert any("does not hold" in said for said in bench.said)
     assert journal_is_whole(bench)
     # Whoever looks at it, here or elsewhere, sees that it no longer stands.
@@ -239,7 +238,7 @@ def heads(store: Store) -> list[tuple[bytes, bytes]]:
 
 
 def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(bench: Bench) -> None:
-    evidence = evidence_for(bench.store, LINE, HEAD)
+    evidence = bench.store.experiments.evidence_for(LINE, HEAD)
     crashes(bench, HEAD)
     within(again(bench).research().run())
     line = bench.store.jobs.line(LINE)

@@ -10,7 +10,6 @@ import pytest
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.eviction import Claims, claims_of, make_room
-from node.store.listings import lacking, listing_of, write_listing
 from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import AdoptBody, Body, PatchBody, TaskBody
@@ -38,7 +37,7 @@ def source(number: int) -> Source:
 def put(blobs: Blobs, one: Source, *, used_s: int) -> bytes:
     """Keep a source that was last used at a time."""
     tree = blobs.put_source(one)
-    for blob in (tree, *(digest for _, digest in listing_of(blobs, tree) or ())):
+    for blob in (tree, *(digest for _, digest in blobs.listing(tree) or ())):
         os.utime(blobs.path(blob), (used_s, used_s))
     return tree
 
@@ -46,7 +45,7 @@ def put(blobs: Blobs, one: Source, *, used_s: int) -> bytes:
 def trees_left(blobs: Blobs, trees: list[bytes]) -> list[int]:
     """Return the numbers of the trees that are here, each of which must be whole."""
     left = [number for number, tree in enumerate(trees) if blobs.has(tree)]
-    assert [lacking(blobs, trees[number]) for number in left] == [[] for _ in left]
+    assert [blobs.lacking(trees[number]) for number in left] == [[] for _ in left]
     return left
 
 
@@ -126,7 +125,7 @@ def test_a_lone_blob_goes_by_its_own_age(blobs: Blobs) -> None:
 
 def test_a_stranger_s_list_that_names_other_lists_is_a_tree_like_any(blobs: Blobs) -> None:
     inner = put(blobs, source(0), used_s=2)
-    outer = write_listing(blobs, (("train.py", inner),))
+    outer = blobs.put_listing((("train.py", inner),))
     os.utime(blobs.path(outer), (1, 1))
     assert make_room(blobs, NOBODY, to_bytes=0) == 0
     assert blobs.names() == []

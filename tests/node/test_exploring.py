@@ -428,8 +428,8 @@ def killing(seen: set[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     whole = Database.transaction
 
     @contextmanager
-    def transaction(self: Database, **options: object) -> Iterator[None]:
-        with whole(self, **options):  # type: ignore[arg-type]
+    def transaction(self: Database) -> Iterator[None]:
+        with whole(self):
             yield
         stage = _stage(self)
         if stage not in seen:

@@ -5,7 +5,6 @@ import pytest
 from node.home.home import Home
 from node.line.heads import move_head, previous_head, the_line, tree_of
 from node.line.ledger import Ledger
-from node.line.vouching import evidence_for
 from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
@@ -51,10 +50,10 @@ def test_a_record_without_a_source_names_no_tree(ledger: Ledger) -> None:
 def test_only_the_baseline_and_passed_confirmations_are_evidence(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     tree = ledger.known_line.working
-    assert evidence_for(ledger.store, LINE, tree) is None
+    assert ledger.store.experiments.evidence_for(LINE, tree) is None
     confirmation = checkpoint(ledger, gain_nano=GAIN_NANO)
-    assert evidence_for(ledger.store, LINE, tree) == confirmation.id
-    baseline = evidence_for(ledger.store, LINE, BASELINE.tree)
+    assert ledger.store.experiments.evidence_for(LINE, tree) == confirmation.id
+    baseline = ledger.store.experiments.evidence_for(LINE, BASELINE.tree)
     assert baseline == ledger.store.experiments.listed(LINE)[0].id
 
 
@@ -62,7 +61,7 @@ def test_a_missed_confirmation_is_no_evidence(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     tree = ledger.known_line.working
     checkpoint(ledger, gain_nano=-GAIN_NANO)
-    assert evidence_for(ledger.store, LINE, tree) is None
+    assert ledger.store.experiments.evidence_for(LINE, tree) is None
 
 
 def test_the_previous_head_is_where_the_last_adoption_came_from(ledger: Ledger) -> None:

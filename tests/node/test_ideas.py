@@ -9,6 +9,7 @@ import pytest
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, open_experiment
+from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
@@ -26,7 +27,7 @@ from tests.node.books import (
     with_baseline,
 )
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import Bench, Rates, ideas_on
+from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
 
@@ -36,8 +37,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def ideas_of(home: Home, ledger: Ledger, *, count: int = 3) -> Ideas:
-    task = Bench(home=home, store=ledger.store).session().task
-    return ideas_on(ledger, task, Rates(count))
+    return Bench(home=home, store=ledger.store, ideas=count).thinking(ledger).ideas
 
 
 def titles(ideas: Ideas) -> list[str]:
@@ -50,7 +50,7 @@ def titles(ideas: Ideas) -> list[str]:
 
 def good_job(ledger: Ledger, rate: str) -> Job[ExperimentStep]:
     """An experiment on the baseline that was good while its base moved on."""
-    job = open_experiment(ledger, proposal_of(BASELINE, rate))
+    job = open_experiment(ledger, Idea(proposal=proposal_of(BASELINE, rate)))
     return replace(job, step=replace(job.step, decision="rebased"))
 
 

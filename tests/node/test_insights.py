@@ -23,6 +23,7 @@ from node.loop.insights import (
     lesson,
     tell_insight,
 )
+from node.running import assembly
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import CLASS_PATTERN
@@ -30,7 +31,6 @@ from protocol.errors import ArnodeError
 from protocol.kinds import Origin, ResultBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
-from tests.node import scripted
 from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, LINE, TASK
 from tests.node.night import HOSTILE, LLM, Night, evening
@@ -143,7 +143,7 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
                 tell_insight(ledger)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
-    monkeypatch.setattr(scripted, "tell_insight", kill)
+    monkeypatch.setattr(assembly, "tell_insight", kill)
     with pytest.raises(ArnodeError, match="killed"):
         asyncio.run(bench.research().run())
     monkeypatch.undo()
@@ -317,9 +317,7 @@ def test_who_is_not_heard_is_not_read(night: Night, strangers: Iterator[Stranger
     ada, omar = next(strangers), next(strangers)
     says(ada, "of one who is blocked")
     says(omar, "of another")
-    read = insights_of(
-        night.store, LINE, KEY.public, is_heard=lambda author: author != ada.key.public
-    )
+    read = insights_of(night.store, LINE, KEY.public, blocked={ada.key.public})
     assert [told.text for told in read] == ["of another"]
 
 

@@ -17,7 +17,7 @@ from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
-from node.store.quarantine import Share
+from node.store.shares import Share
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
@@ -90,7 +90,7 @@ def test_a_store_shows_the_board_of_its_set_whatever_the_order(
             manifest_of = data.draw(st.sampled_from([{MANIFEST.id: MANIFEST}.get, lambda _: None]))
             stretch = [extract(record.wire, manifest_of) for record in order[start:end]]
             store.intake.take(stretch, now_ms=NOW_MS)
-            if data.draw(st.booleans()) and store.records.task(MANIFEST.id):
+            if data.draw(st.booleans()) and store.records.manifest(MANIFEST.id):
                 store.boards.get(KEY)  # made early, it must not stay
         assert store.boards.get(KEY) == expected
         assert store.boards.get(KEY) == expected, "kept"

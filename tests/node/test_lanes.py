@@ -97,10 +97,10 @@ def test_a_device_measures_the_baseline_before_anything_else() -> None:
     lane = Lane(cast("Runner", runner))
 
     async def prepare() -> None:
-        await lane.get_ready(BASELINE, lambda: 1)
+        await lane.get_ready(BASELINE)
         assert runner.calibrations == 0
-        await lane.get_ready(CANDIDATE, lambda: 1)
-        await lane.get_ready(CANDIDATE, lambda: 1)
+        await lane.get_ready(CANDIDATE)
+        await lane.get_ready(CANDIDATE)
 
     asyncio.run(prepare())
     assert runner.calibrations == 1
@@ -120,7 +120,7 @@ def test_a_job_keeps_its_lane_and_a_new_one_takes_a_free_one() -> None:
         waiting = asyncio.create_task(lanes.one_free())
         await asyncio.sleep(0)
         assert not waiting.done()
-        second.set_free()
+        second.free.set()
         await waiting
 
     asyncio.run(wait())

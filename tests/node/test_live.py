@@ -36,24 +36,22 @@ from tests.node.scripted import Bench
 
 def node_of(home: Home, store: Store) -> Node:
     """A node as it stands in the store, not yet at work."""
-    bench = Bench(home=home, store=store)
-    ledger = ledger_of(home, store)
+    bench, ledger = Bench(home=home, store=store), ledger_of(home, store)
     books = Books(
         keys=IDENTITY.keys,
         store=store,
         ledger=ledger,
         journal=Journal(home, store, Blobs(home.blobs), ledger.key),
     )
-    research = bench.research()
     return Node(
         home=home,
         config=Config(),
         books=books,
         session=bench.session(),
-        ideas=research._ideas,
+        ideas=bench.thinking(ledger).ideas,
         proposer=Silent(),
         slow=None,
-        research=research,
+        research=bench.research(),
     )
 
 
@@ -117,7 +115,7 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
     conclude(ledger, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
-    activity.running(foreign, "screen")
+    activity.running(foreign, "screen", "first run")
     activity.messages.append(foreign)
     activity.dots.append(
         Dot(title=foreign, decision="kept", metric=1.0, gain_sd=None, record=bytes(32))

@@ -7,6 +7,7 @@ import pytest
 from agent.proposal import Outcome
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
+from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop import outcomes as module
 from node.loop.outcomes import Outcomes
@@ -30,7 +31,7 @@ def outcomes_of(ledger: Ledger, home: Home) -> Outcomes:
 def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") -> None:
     """Record an idea that fell over, with what it printed."""
     proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
-    job = open_experiment(ledger, proposal)
+    job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     (planned,) = ledger.store.jobs.runs_of(job.id)
     ended = replace(
@@ -65,7 +66,7 @@ def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger)
 
 def test_what_a_peer_wrote_is_no_part_of_an_outcome(home: Home, ledger: Ledger) -> None:
     theirs = replace(proposal_of(BASELINE, "0.7", title="ignore all that"), proposer="peer")
-    job = open_experiment(ledger, theirs, author=b"\xab" * 32, claim_milli=1)
+    job = open_experiment(ledger, Idea(proposal=theirs, author=b"\xab" * 32, claim_milli=1))
     step = replace(job.step, decision="screened_out")
     close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     (outcome,) = outcomes_of(ledger, home).all
@@ -121,7 +122,8 @@ def test_two_mends_are_tried(home: Home, ledger: Ledger, key: str, *, is_offered
 
 def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger) -> None:
     crashed(ledger)
-    job = open_experiment(ledger, replace(proposal_of(BASELINE, "0.8"), proposer="llm"))
+    proposal = replace(proposal_of(BASELINE, "0.8"), proposer="llm")
+    job = open_experiment(ledger, Idea(proposal=proposal))
     step = replace(job.step, decision="screened_out")
     close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     assert outcomes_of(ledger, home).crash is None

@@ -543,7 +543,7 @@ def test_a_node_without_ideas_waits_for_others_and_hears_them(
             working = asyncio.create_task(research.run())
             await until(lambda: any("waiting for what others find" in one for one in bench.said))
             ada.claims(head, 6.0)
-            research.hear()
+            bench.news.set()
             await until(lambda: heads(bench)[0] == head.tree)
             research.stop()
             await working

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from node.proposing.program_text import MOST_BYTES, ProgramText
+from node.loop.briefing import MOST_BYTES, ProgramText
 from trainer.task_folder.task import Task
 
 

@@ -8,8 +8,9 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.branch import Root
-from node.line.experiment import close_experiment, open_experiment, plan_recheck
+from node.line.experiment import close_experiment, open_experiment
 from node.line.heads import move_head
+from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -59,9 +60,9 @@ def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ..
         proposer="knobs",
         fingerprint=fingerprint(source),
     )
-    job = open_experiment(ledger, proposal, parents)
+    job = open_experiment(ledger, Idea(proposal=proposal, parents=parents))
     step = job.step
-    plan_recheck(ledger, job)
+    ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     closed = replace(step, decision="kept", gain_milli=2000)
     return close_experiment(ledger, job, closed, runs, note="kept").patch

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from node.home.home import Home
+from node.line.catch_up import CatchUpStep
 from node.line.kinds import KINDS
 from node.proposing.budget import ledger_of
 from node.report.concluded import Span, Spend
@@ -110,7 +111,7 @@ def test_trials_have_the_interval_that_the_rule_saw(night: Night) -> None:
     assert passed.measured.lower_nano is not None
     assert 0 < passed.measured.lower_nano < 2 * GAIN_NANO < (passed.measured.upper_nano or 0)
     assert [part.origin.proposer for part in passed.parts] == ["knobs", "llm"]
-    assert (theirs.kind, theirs.author is not None) == ("catchup", True)
+    assert (theirs.kind, theirs.author is not None) == (CatchUpStep, True)
 
 
 def test_the_head_is_told_before_and_after(night: Night) -> None:

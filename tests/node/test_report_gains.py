@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
@@ -24,7 +27,7 @@ def stack(
     """A judged stack with parts of these origins."""
     return Confirmation(
         entry=replace(FIRST, stage="confirm"),
-        kind="checkpoint",
+        kind=CheckpointStep,
         verdict="confirmed" if passed else "unconfirmed",
         stands=passed,
         measured=Measured(
@@ -92,13 +95,13 @@ def test_what_missed_or_was_taken_back_gains_nothing_and_still_costs() -> None:
 
 
 def test_a_head_that_is_measured_again_gains_nothing_new() -> None:
-    again = replace(stack(device_ms=100), kind="remeasure")
+    again = replace(stack(device_ms=100), kind=RemeasureStep)
     assert verified_nano([stack(KNOBS), again]) == 6_000_000
     assert set(rows(again)) == set()
 
 
 def test_a_peers_tree_is_an_origin_of_its_own() -> None:
-    (row,) = rows(replace(stack(device_ms=100), kind="catchup")).values()
+    (row,) = rows(replace(stack(device_ms=100), kind=CatchUpStep)).values()
     assert (row.origin.proposer, row.alone_nano, row.device_ms) == ("catch-up", 6_000_000, 100)
     assert (row.tried, row.kept) == (1, 1)
 

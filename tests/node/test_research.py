@@ -20,8 +20,8 @@ from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.heads import move_head
+from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.kinds import KINDS
-from node.line.submission import SUBMITTED, open_submission
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.store.jobs import PlannedRun
@@ -672,7 +672,7 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     mark = fingerprint(RATE)
     waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    open_experiment(ledger, idea, submission=waiting)
+    open_experiment(ledger, Idea(proposal=idea, submission=waiting))
     keep(ledger, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]

@@ -8,14 +8,14 @@ import pytest
 from agent.proposal import Context, Cost, Proposal, Silence
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
+from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.loop.ideas import Ideas
-from node.loop.slow_ideas import SlowIdeas
+from node.loop.ideas import Ideas, SlowIdeas
 from node.store.store import Store
 from protocol.kinds import PatchBody, ResultBody
 from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import Bench, Rates, ideas_on
+from tests.node.scripted import Bench
 
 
 @dataclass(kw_only=True)
@@ -47,8 +47,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def ideas_of(ledger: Ledger, home: Home, slow: SlowIdeas) -> Ideas:
-    task = Bench(home=home, store=ledger.store).session().task
-    return ideas_on(ledger, task, Rates(3), slow=slow)
+    return Bench(home=home, store=ledger.store, ideas=3, slow=slow).thinking(ledger).ideas
 
 
 async def settled() -> None:
@@ -187,7 +186,7 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
         program=b"p" * 32,
         cost=Cost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
     )
-    job = open_experiment(ledger, proposal)
+    job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     assert (step.tokens, step.usd_nano) == (1000, 1500)
     closed = replace(step, decision="screened_out")

@@ -145,7 +145,7 @@ def test_the_heads_metric_comes_from_its_latest_confirmation(ledger: Ledger) -> 
 
 def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> None:
     research = Bench(home=home, store=ledger.store).research()
-    research.activity.running("LEARNING_RATE → 0.2", "screen")
+    research.activity.running("LEARNING_RATE → 0.2", "screen", "first run")
     research.activity.finished(1000)
     document = status_document(ledger.store, author=KEY.public, sandbox="full", research=research)
     assert document["running"] is True

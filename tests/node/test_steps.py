@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from node.home.faults import DamagedStoreError
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.submission import SubmissionStep
+from node.line.idea import SubmissionStep
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit

@@ -10,7 +10,7 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.handed_in import check_submission, read_folder, submit, summary_of, title_of
-from node.line.submission import SubmissionStep
+from node.line.idea import SubmissionStep
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.source import Source

@@ -34,7 +34,7 @@ from tests.protocol.test_document import TEXT, fields, section
 
 
 def test_every_field_of_a_hello_is_described() -> None:
-    assert fields(section("Hello")) == Hello.TABLE.names
+    assert fields(section("Hello")) == Hello.NAMES
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_every_question_and_answer_is_described(
 ) -> None:
     maps = re.findall(r"\{([^}]*)\}", section(title))
     described = [{entry.split(":")[0].strip() for entry in one.split(",")} for one in maps]
-    assert sorted(map(sorted, described)) == sorted(sorted(kind.TABLE.names) for kind in kinds)
+    assert sorted(map(sorted, described)) == sorted(sorted(kind.NAMES) for kind in kinds)
 
 
 def test_names_and_bounds_are_those_of_the_code() -> None:

@@ -49,7 +49,7 @@ def test_a_hello_reads_as_it_was_written_and_unknown_fields_are_ignored() -> Non
     assert read(Hello, {**message, "colour": 1.5}) == OWN
 
 
-@given(st.sampled_from(sorted(Hello.TABLE.names)), ANYTHING)
+@given(st.sampled_from(sorted(Hello.NAMES)), ANYTHING)
 def test_whatever_stands_in_a_field_is_read_or_rejected(name: str, value: Any) -> None:
     message = write(OWN)
     assert isinstance(message, dict)

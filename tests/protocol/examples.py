@@ -20,10 +20,17 @@ from protocol.kinds import (
 )
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
-from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.remarks import (
+    InsightBody,
+    IntentBody,
+    NoiseBody,
+    ProposalCount,
+    ProposalsBody,
+    ReportBody,
+    RetractBody,
+)
 from protocol.runs import Audit, Cost, Env, Figures, Role, Run
 from protocol.source import Source
-from protocol.summaries import ProposalCount, ProposalsBody, ReportBody
 
 AUTHOR_SEED = bytes(range(32))
 TRANSPORT_SEED = bytes(range(32, 64))

@@ -56,7 +56,7 @@ def test_every_field_of_a_kind_is_described(kind: str) -> None:
 
 
 def test_every_field_of_a_row_is_described() -> None:
-    assert fields(section("Boards")) == Row.TABLE.names
+    assert fields(section("Boards")) == Row.NAMES
 
 
 def test_the_example_is_the_golden_record() -> None:

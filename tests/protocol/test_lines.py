@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.lines import ancestry, split_lines
+from protocol.source import ancestry, split_lines
 
 TEXTS = st.lists(st.sampled_from([b"a", b"b", b"\r", b"\f", b"\n", b""]), max_size=12).map(b"".join)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
+from types import SimpleNamespace
 from typing import Final, cast
 
 from node.network.limits import PeerId
@@ -123,8 +124,15 @@ class Node:
 
     def __post_init__(self) -> None:
         self.indexes = Indexes(self.topics)
-        # Its own class stands for carrier, store and intake: each asks for a few methods only.
-        indexes, store = cast("TopicIndexes", self.indexes), cast("Store", self)
+        # Its own class stands for carrier, store and ingest: each asks for a few methods only.
+        parts = SimpleNamespace(
+            records=self,
+            intake=self,
+            meta=self.cursors.get,
+            set_cursor=self.cursors.__setitem__,
+            forget_meta=lambda key: self.cursors.pop(key, None),
+        )
+        indexes, store = cast("TopicIndexes", self.indexes), cast("Store", parts)
         carrier = cast("Carrier", self)
         self.server = RecordServer(store, indexes)
         self.syncer = Syncer(
@@ -164,22 +172,13 @@ class Node:
             side.spent["sync bytes"] += size
         return answer
 
-    # As a store
+    # As a store's records and intake
 
     def wires(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         return {one: self.records[one] for one in ids if one in self.records}
 
     def lacking(self, ids: Sequence[bytes]) -> list[bytes]:
         return [one for one in ids if one not in self.records]
-
-    def meta(self, key: str) -> bytes | None:
-        return self.cursors.get(key)
-
-    def set_cursor(self, key: str, value: bytes) -> None:
-        self.cursors[key] = value
-
-    def forget_meta(self, key: str) -> None:
-        self.cursors.pop(key, None)
 
     # As what takes records in
 

@@ -16,7 +16,7 @@ from node.home.home import Home
 from node.line.session import find_task
 from node.loop.agenda import Goal
 from node.running.node import open_node
-from node.running.running import run_node
+from node.running.program import run_node
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting

@@ -88,7 +88,7 @@ def _problems(home: Home, committed: set[bytes], own: dict[int, bytes]) -> list[
             problems.append("the own chain has gaps or doubles")
         if any(own.get(record.seq, record.id) != record.id for record in chain):
             problems.append("an own number stands for two records")
-        if store.records.task(MANIFEST.id) and store.boards.get(KEY) != board_of(
+        if store.records.manifest(MANIFEST.id) and store.boards.get(KEY) != board_of(
             records, MANIFEST, CLASS
         ):
             problems.append("the board does not follow from the records")

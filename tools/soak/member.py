@@ -60,7 +60,7 @@ class Arrivals:
         self.own = 0  # how many were made here: of its intents a node keeps the newest
         self._file = file
         self._take = store.intake.take
-        vars(store)["take"] = self._noting
+        vars(store.intake)["take"] = self._noting
 
     def note(self, ids: Iterable[bytes], way: str) -> None:
         """Write these down as here since now."""

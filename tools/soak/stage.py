@@ -12,10 +12,11 @@ from unittest import mock
 
 from agent.silent import Silent
 from node.home.home import Home
+from node.line import session
 from node.line.session import Session, Subject
+from node.loop import devices
 from node.loop.agenda import Goal
-from node.running import assembly, books
-from node.running import node as core
+from node.running import books
 from node.running.books import Books
 from node.running.node import Node, open_node
 from node.settings.config import Config
@@ -71,9 +72,9 @@ async def open_stage(
         on_record()
 
     with (
-        mock.patch.object(core, "open_session", open_session),
+        mock.patch.object(session, "open_session", open_session),
         mock.patch.object(books, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
-        mock.patch.object(assembly, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
+        mock.patch.object(devices, "random_seed", partial(chance.randrange, MAX_SEED + 1)),
         mock.patch.object(Books, "keep_journal", recorded),
         home.lock(),
     ):

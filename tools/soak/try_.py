@@ -258,9 +258,9 @@ def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
             run = planned.outcome and planned.outcome.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((earlier.id, run.role), []).append(run.secret_nano / NANO)
-    task = store.records.task(job.line.task)
-    assert task is not None
-    floor = task.manifest.noise_floor_nano / NANO
+    manifest = store.records.manifest(job.line.task)
+    assert manifest is not None
+    floor = manifest.noise_floor_nano / NANO
     return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
 
 

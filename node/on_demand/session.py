@@ -1,0 +1,110 @@
+"""A session for what one command asks: of the node itself, or beside it with nothing recorded."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.knobs.proposer import KnobsProposer
+from node.home.home import Home
+from node.line.kinds import ON_ONE_SPLIT
+from node.line.session import Session, find_task, opened
+from node.line.splits import random_seed
+from node.loop.agenda import Goal
+from node.running.node import Node, open_node
+from node.running.program import run_node
+from node.settings.config import Config, config_of
+from node.settings.sandboxing import require_sandbox
+from node.store.store import Store
+from node.terminal.progress import reporting
+from trainer.cards.cards import probe_devices
+from trainer.measuring.training import WAITS
+from trainer.task_folder.task import Task
+
+POLL_S: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """What a command measures with before the slow part, the session, is opened."""
+
+    home: Home
+    config: Config
+    task: Task
+
+    def told_runs(self) -> int:
+        """How many runs could have told of own text: those on splits that counted.
+
+        Generated text is new each time, and what shards hold anybody may know.
+        """
+        if self.task.recipe.name != "text" or not self.home.store.exists():
+            return 0
+        with Store.open_read_only(self.home) as store:
+            return store.jobs.count_runs(self.task.id, *ON_ONE_SPLIT)
+
+
+def find_workbench(task: str | None, text: Path | None) -> Workbench:
+    """Return the home and task that the flags, the environment and the settings mean."""
+    home = Home.here()
+    config = config_of(home, {"task": task, "text": text})
+    require_sandbox(config)
+    wanted = Path(config.text) if config.text and task is None else None
+    home.prepare()
+    with reporting() as progress:
+        found = find_task(home, name=config.task, text=wanted, progress=progress)
+    return Workbench(home=home, config=config, task=found)
+
+
+@contextlib.asynccontextmanager
+async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
+    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
+    devices = probe_devices(bench.task.manifest, bench.config.gpus)[:1]
+    with reporting() as progress:
+        async with opened(
+            bench.home, bench.config, bench.task, progress, devices=devices, needs_all=True
+        ) as session:
+            session.runner.tell_waits(_say_wait)
+            progress("measuring what the baseline costs here", 1.0)
+            await session.runner.calibrate(random_seed())
+            yield session
+
+
+async def be_node(
+    home: Home, config: Config, task: Task, hand_in: Callable[[Node], Callable[[], object]]
+) -> None:
+    """Be the node until what is handed in is decided. The caller holds the home's lock.
+
+    `hand_in` queues it and returns what tells people how far it is, which is called again and
+    again.
+    """
+    with reporting() as progress:
+        async with open_node(
+            home,
+            config,
+            task,
+            Goal(is_on_demand=True),
+            proposer=KnobsProposer(),
+            progress=progress,
+        ) as node:
+            show = hand_in(node)
+            following = asyncio.create_task(_repeat(show))
+            try:
+                await run_node(node)
+                show()
+            finally:
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+
+
+async def _repeat(show: Callable[[], object]) -> None:
+    while True:
+        show()
+        await asyncio.sleep(POLL_S)
+
+
+def _say_wait() -> None:
+    print(f"  {WAITS}", file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""How much of each author's is here: counted by sort, and what waits because it is early.
+
+What waits does so within a share of each author and of all. What is furthest ahead makes room: it
+would wait longest, and comes again when it is no longer early. So whoever signs with many keys for
+next year takes nothing from a clock that is an hour ahead.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+
+from node.store.database import Database
+from node.store.extracts import Extract, Sort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How much of something is kept."""
+
+    records: int
+    size_bytes: int
+
+
+EARLY_OF_AUTHOR: Final = Share(records=32, size_bytes=64 << 10)
+EARLY_IN_ALL: Final = Share(records=10_000, size_bytes=32 << 20)
+
+
+def keep_early(
+    database: Database, early: Sequence[Extract], *, of_author: Share, in_all: Share
+) -> int:
+    """Keep what is early as far as there is room; return how many of it that were."""
+    for one in early:
+        database.rows(
+            "INSERT INTO quarantine (id, ts_ms, wire, author) VALUES (?,?,?,?)",
+            (one.id, one.ts_ms, one.wire, one.author),
+        )
+    kept = {one.id for one in early}
+    for author in {one.author for one in early}:
+        kept -= _trim(database, of_author, "author = ?", (author,))
+    if early:
+        kept -= _trim(database, in_all, "TRUE", ())
+    return len(kept)
+
+
+def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]) -> set[bytes]:
+    """Let go what is furthest ahead of some that are over their share; return it."""
+    counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
+    ((records, size_bytes),) = database.rows(counted, given)
+    gone = set[bytes]()
+    while records > share.records or size_bytes > share.size_bytes:
+        furthest = (
+            f"SELECT id, length(wire) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
+            " ORDER BY ts_ms DESC, id DESC LIMIT 1"
+        )
+        ((record_id, length),) = database.rows(furthest, given)
+        database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
+        gone.add(record_id)
+        records, size_bytes = records - 1, size_bytes - length
+    return gone
+
+
+class Tally:
+    """The counts that a block within a transaction changes, written when it ends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: dict[tuple[bytes, str], int] = {}
+
+    def count(self, author: bytes, sort: Sort) -> int:
+        """Count a record, and return how many of its sort its author has now."""
+        return self._add(author, sort, 1)
+
+    def uncount(self, author: bytes, sort: Sort) -> None:
+        """Count a record no longer."""
+        self._add(author, sort, -1)
+
+    @classmethod
+    @contextmanager
+    def of(cls, database: Database) -> Iterator[Self]:
+        """Yield a tally that is written when the block has ended, unless it failed."""
+        tally = cls(database)
+        yield tally
+        for (author, sort), count in tally._counts.items():
+            database.rows(
+                "INSERT OR REPLACE INTO tally (author, sort, count) VALUES (?,?,?)",
+                (author, sort, count),
+            )
+
+    def _add(self, author: bytes, sort: Sort, number: int) -> int:
+        count = self._counts.get((author, sort))
+        if count is None:
+            rows = self._database.rows(
+                "SELECT count FROM tally WHERE author = ? AND sort = ?", (author, sort)
+            )
+            count = rows[0][0] if rows else 0
+        self._counts[author, sort] = count + number
+        return count + number

@@ -1,0 +1,54 @@
+"""The first interrupt is heeded by whoever works, the second ends the work, a third none."""
+
+import asyncio
+import signal
+
+import pytest
+
+from node.terminal.interrupts import until_interrupted
+
+
+def test_work_that_nobody_interrupts_comes_to_its_end() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append("done")
+
+    assert asyncio.run(until_interrupted(work(), first=lambda: done.append("first"))) == 0
+    assert done == ["done"]
+
+
+def test_the_first_interrupt_is_told_and_the_work_ends_by_itself() -> None:
+    async def within() -> tuple[int, bool]:
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
+        async with asyncio.timeout(10):
+            return await until_interrupted(_wait(stopping), first=stopping.set), stopping.is_set()
+
+    assert asyncio.run(within()) == (1, True)
+
+
+def test_the_second_interrupt_ends_it_at_once() -> None:
+    told: list[str] = []
+
+    async def within() -> int:
+        loop = asyncio.get_running_loop()
+        for _ in range(2):
+            loop.call_later(0.01, signal.raise_signal, signal.SIGINT)
+        async with asyncio.timeout(10):
+            return await until_interrupted(_wait(asyncio.Event()), first=lambda: told.append("1"))
+
+    assert asyncio.run(within()) == 2
+    assert told == ["1"]
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    async def work() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(until_interrupted(work(), first=lambda: None))
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
