@@ -14,8 +14,7 @@ from trainer.language_model import supply as supply_module
 from trainer.language_model.data import TaskData
 from trainer.language_model.supply import Supply
 from trainer.language_model.text.arrays import Tokens
-from trainer.language_model.text.windows import Progress
-from trainer.measuring.kind import NotThereYet
+from trainer.measuring.kind import NotThereYet, Progress
 from trainer.measuring.outcome import RunOutcome
 from trainer.sandbox.sealed import Sealed
 from trainer.task_folder.task import Task
