@@ -14,9 +14,8 @@ from typing import Final, TypeAlias
 
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Cost, Proposal, Silence
-from agent.repairs import repair_key
-from agent.source.checked import Check, Checked
+from agent.proposal import Context, Cost, Proposal, Silence, repair_key
+from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
 from protocol.errors import Rejected

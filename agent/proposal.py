@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from agent.source.literals import Scalar
+from protocol.fields import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 
@@ -23,6 +24,10 @@ DECISION_WORDS: Final[Mapping[Decision, str]] = {
 }
 Level = Literal["claimed", "others", "here"]
 Aim = Literal["improve", "elsewhere", "combine", "simplify"]
+
+MAX_REPAIRS: Final = 2  # of one idea
+_REPAIR: Final = "repair:"
+_MAX_KEY: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,19 @@ class Crash:
     attempt: int
 
 
+def repair_key(crash: Crash) -> str:
+    """Return the key of a mend: its number and the key of the idea, which stays the same."""
+    return fit_line(f"{_REPAIR}{crash.attempt}:{repairs_of(crash.key)[1]}", _MAX_KEY)
+
+
+def repairs_of(key: str) -> tuple[int, str]:
+    """Return how often an idea was mended, and its key without that."""
+    count, _, rest = key.removeprefix(_REPAIR).partition(":")
+    if key.startswith(_REPAIR) and count.isdecimal() and rest:
+        return int(count), rest
+    return 0, key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
@@ -187,6 +205,14 @@ class Proposer(Protocol):
     def propose(self, context: Context) -> Proposal | None:
         """Return a patch nobody tried before, or None when this proposer is out of ideas."""
         ...
+
+
+class Silent:
+    """A proposer of a node that only tries what others claim or is handed in."""
+
+    def propose(self, _context: Context) -> Proposal | None:
+        """Return None."""
+        return None
 
 
 class SlowProposer(Protocol):

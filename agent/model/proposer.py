@@ -21,10 +21,9 @@ from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
-from agent.proposal import Context, Cost, Proposal, Silence
-from agent.repairs import MAX_REPAIRS, repair_key
+from agent.proposal import MAX_REPAIRS, Context, Cost, Proposal, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
-from agent.source.checked import Check, Checked
+from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
 from protocol.source import Source

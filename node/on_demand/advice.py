@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.knobs.proposer import KnobsProposer
-from agent.silent import Silent
+from agent.proposal import Silent
 from node.claims.peer_patches import MOST_SHOWN
 from node.home.control import Message, ask, is_running
 from node.home.home import Home

@@ -6,7 +6,7 @@ such a text may have been written by whoever wrote the patches that it was asked
 
 import asyncio
 
-from agent.source.checked import Check, Checked
+from agent.source.capabilities import Check, Checked
 from node.vetting.inspection import inspect
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest

@@ -23,7 +23,7 @@ from agent.command import (
     Job,
     Write,
 )
-from agent.source.checked import Check
+from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home

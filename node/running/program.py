@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.knobs.proposer import KnobsProposer
-from agent.proposal import Proposer
-from agent.silent import Silent
+from agent.proposal import Proposer, Silent
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agent.completion import Answer, Fault, Question
 from agent.model.proposer import ModelLimits, ModelProposer
-from agent.source.checked import Checked
+from agent.source.capabilities import Checked
 from agent.source.inspector import Request
 from agent.source.inspector import answer as inspected
 from protocol.hygiene import check_source

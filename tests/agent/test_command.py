@@ -21,8 +21,7 @@ from agent.command import (
     words_of,
 )
 from agent.proposal import Brief, Context, Cost, Crash, Outcome, Proposal, Silence
-from agent.source.capabilities import Finding
-from agent.source.checked import Checked
+from agent.source.capabilities import Checked, Finding
 from agent.source.edits import edits_between, reapply
 from protocol.errors import Rejected
 from protocol.fields import line, text
