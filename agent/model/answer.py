@@ -207,18 +207,15 @@ def _path_in(line: str) -> str:
 
 def _editable_path(named: str, editable: Sequence[str], *, otherwise: str = "") -> str | Slip:
     """Return the file that is meant. Without a name it is the one before, or the only one."""
+    listed = ", ".join(editable)
     if not named:
         if otherwise or len(editable) == 1:
             return otherwise or editable[0]
-        return Slip(message=f"Say on the line before each block which file: {_listed(editable)}.")
+        return Slip(message=f"Say on the line before each block which file: {listed}.")
     meant = [path for path in editable if named == path or named.endswith(f"/{path}")]
     if len(meant) == 1:
         return meant[0]
-    return Slip(message=f"You may not change {named}: only {_listed(editable)}.")
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(paths)
+    return Slip(message=f"You may not change {named}: only {listed}.")
 
 
 def _closes(line: str, mark: str) -> bool:

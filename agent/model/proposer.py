@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
 from agent.completion import Answer, Complete, Fault, FaultKind, Question
@@ -66,39 +66,37 @@ class ModelLimits:
     timeout_s: float
 
 
+@dataclass(slots=True, eq=False)
 class ModelProposer:
     """Asks `model` through `complete`; `check` is told every source before it is proposed.
 
     `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
     """
 
-    def __init__(
-        self,
-        complete: Complete,
-        *,
-        model: str,
-        limits: ModelLimits,
-        check: Check,
-        secret: bytes,
-    ) -> None:
-        fence_for(secret, "")  # refuses one that can be guessed, before it is needed
-        self._complete = complete
-        self._model = one_line(model, _MAX_MODEL)
-        self._limits = limits
-        self._check = check
-        self._secret = secret
-        self._faults = 0  # in a row
+    complete: Complete
+    _: KW_ONLY
+    model: str
+    limits: ModelLimits
+    check: Check
+    secret: bytes = field(repr=False)
+    _faults: int = field(default=0, init=False)  # in a row
+
+    def __post_init__(self) -> None:
+        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        self.model = one_line(self.model, _MAX_MODEL)
 
     @property
     def name(self) -> str:
         """Who it is, for people."""
-        return f"{NAME} ({self._model})"
+        return f"{NAME} ({self.model})"
 
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return a patch nobody tried before, or why there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
-        talk = Conversation(context, secret=self._secret, limit_chars=self._limits.prompt_chars)
+        talk = Conversation(
+            context=context, secret=self.secret, limit_chars=self.limits.prompt_chars
+        )
         cost = Cost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -114,7 +112,7 @@ class ModelProposer:
                 break  # it was told once
             was_repeated = was_repeated or slip.is_repeated
             talk.go_on(answer, slip)
-        reason = f"{self._model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
+        reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
 
     async def _ask(self, talk: Conversation) -> tuple[Answer | Silence, Cost]:
@@ -126,10 +124,10 @@ class ModelProposer:
                 return messages, cost
             question = Question(
                 messages=messages,
-                max_tokens=self._limits.answer_tokens,
-                timeout_s=self._limits.timeout_s,
+                max_tokens=self.limits.answer_tokens,
+                timeout_s=self.limits.timeout_s,
             )
-            answer = await self._complete(question)
+            answer = await self.complete(question)
             cost += _cost_of(answer)
             if isinstance(answer, Answer):
                 self._faults = 0
@@ -149,11 +147,11 @@ class ModelProposer:
         if isinstance(made, Slip):
             return made
         draft, source = made
-        checked = await self._check(source)
+        checked = await self.check(source)
         if checked.fingerprint is None or checked.fault or checked.marks:
             return _unfit(checked, source)
         proposal = await asyncio.to_thread(_proposal, context, draft, source, checked.fingerprint)
-        return replace(proposal, model=self._model) if isinstance(proposal, Proposal) else proposal
+        return replace(proposal, model=self.model) if isinstance(proposal, Proposal) else proposal
 
 
 def _made(text: str, context: Context) -> tuple[Draft, Source] | Slip:

@@ -2,19 +2,25 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from node.commands.basics import json_option, short
+from node.exchange.bundle import read_bundle
+from node.exchange.bundling import take_in
 from node.home.clock import clock_ms
+from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.settings.config import config_of
+from node.store.blobs import Blobs
+from node.store.foreign_logs import read_log
+from node.store.foreign_rows import Form
+from node.store.imported import sources_on_branch
+from node.store.intake import Quotas
+from node.store.store import Store
 from node.terminal.terminal import plain, print_json
 from protocol.errors import ArnodeError, UsageError
-
-if TYPE_CHECKING:
-    from node.store.foreign_rows import Form
-    from protocol.source import Source
+from protocol.source import Source
 
 _RESULTS = "results.tsv"
 
@@ -29,13 +35,6 @@ def import_() -> None:
 @json_option()
 def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
-    from node.exchange.bundle import read_bundle
-    from node.exchange.bundling import take_in
-    from node.settings.config import config_of
-    from node.store.blobs import Blobs
-    from node.store.intake import Quotas
-    from node.store.store import Store
-
     home = Home.here()
     given = read_bundle(path)
     config = config_of(home)
@@ -114,13 +113,8 @@ def at_home(path: Path, as_json: bool) -> None:
     _import("at-home", path, as_json, branch=None, edited="train.py")
 
 
-def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
+def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
     """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
-    from node.home.faults import explaining_faults
-    from node.store.blobs import Blobs
-    from node.store.foreign_logs import read_log
-    from node.store.store import Store
-
     if not path.is_file():
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
     with explaining_faults(path):
@@ -167,11 +161,7 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
     )
 
 
-def _sources(
-    folder: Path, branch: str | None, edited: str, labels: set[str]
-) -> "dict[str, Source]":
-    from node.store.imported import sources_on_branch
-
+def _sources(folder: Path, branch: str | None, edited: str, labels: set[str]) -> dict[str, Source]:
     if branch is None and not (folder / ".git").exists():
         return {}
     return sources_on_branch(folder, branch or "HEAD", edited, labels)

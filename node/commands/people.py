@@ -1,12 +1,10 @@
 """`friends` and `block`: whose claims this node looks at first, and whose not at all."""
 
-from dataclasses import replace
-
 import click
 
-from node.commands.basics import json_option, reading, short
+from node.commands.basics import json_option, reading, short, tell
 from node.home.home import Home
-from node.terminal.terminal import print_json
+from node.home.people import People, read_people, write_people
 
 
 @click.group(invoke_without_command=True)
@@ -19,22 +17,15 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from node.home.people import read_people
-
     people = read_people(Home.here().people)
-    if as_json:
-        print_json(
-            {
-                "friends": sorted(key.hex() for key in people.friends),
-                "blocked": sorted(key.hex() for key in people.blocked),
-            }
-        )
-        return
-    for key in sorted(people.friends):
-        click.echo(f"friend   {key.hex()}")
-    for key in sorted(people.blocked):
-        click.echo(f"blocked  {key.hex()}")
-    if not people.friends and not people.blocked:
+    friendly, blocked = (sorted(map(bytes.hex, keys)) for keys in (people.friends, people.blocked))
+    tell(
+        {"friends": friendly, "blocked": blocked},
+        *(f"friend   {key}" for key in friendly),
+        *(f"blocked  {key}" for key in blocked),
+        as_json=as_json,
+    )
+    if not as_json and not friendly and not blocked:
         click.echo("nobody is named: `arnode friends add KEY`, `arnode block KEY`", err=True)
 
 
@@ -60,21 +51,14 @@ def block(key: str) -> None:
 
 
 def _change(wanted: str, which: str | None) -> None:
-    from node.home.people import read_people, write_people
-
     home = Home.here()
     with reading() as (store, _):
         key = store.find_author(wanted)
     home.prepare()
     people = read_people(home.people)
-    people = replace(people, friends=people.friends - {key}, blocked=people.blocked - {key})
-    match which:
-        case "friends":
-            people = replace(people, friends=people.friends | {key})
-        case "blocked":
-            people = replace(people, blocked=people.blocked | {key})
-        case _:
-            pass
-    write_people(home.people, people)
+    others = {"friends": people.friends - {key}, "blocked": people.blocked - {key}}
+    if which is not None:
+        others[which] |= {key}
+    write_people(home.people, People(**others))
     word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is nobody special")
     click.echo(f"{short(key)} {word}")

@@ -4,18 +4,21 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from agent.source.capabilities import Finding
 from node.commands.basics import json_option, reading
+from node.exchange.bundle import read_bundle
+from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
+from node.home.faults import explaining_faults
+from node.line.heads import task_source
 from node.terminal.terminal import plain, print_json
+from node.vetting.adoption import describe, marks_of
 from protocol.errors import SafetyError, UsageError
-
-if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from protocol.records import Record
-    from protocol.source import Source
+from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.records import Record
+from protocol.source import Source
 
 
 @click.command()
@@ -27,10 +30,6 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
     It is named by its id, or by a bundle's file.
     """
-    from node.home.faults import explaining_faults
-    from node.line.heads import task_source
-    from node.vetting.adoption import describe, marks_of
-
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
     else:
@@ -72,10 +71,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
 def _from_bundle(
     path: Path,
-) -> "tuple[Source, dict[str, object], tuple[Finding, ...] | None]":
-    from node.exchange.bundle import read_bundle
-    from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
-
+) -> tuple[Source, dict[str, object], tuple[Finding, ...] | None]:
     given = read_bundle(path)
     for finding in check_bundle(given):
         if not finding.ok:
@@ -95,10 +91,8 @@ def _from_bundle(
 
 
 def _described(
-    record: "Record", task_name: Callable[[bytes], str | None]
+    record: Record, task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
-    from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
-
     body = record.body
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
     if isinstance(body, ResultBody | AttestBody):

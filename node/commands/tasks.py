@@ -5,9 +5,16 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, short
+from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.settings.config import config_of
+from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
+from trainer import kinds
+from trainer.kinds import load_task, settled_task, text_task
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import NotPreparedError
 
 
 @click.group()
@@ -19,10 +26,6 @@ def task() -> None:
 @json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    from trainer.kinds import load_task
-    from trainer.task_folder.folder import builtin_tasks
-    from trainer.task_folder.task import NotPreparedError
-
     home = Home.here()
     rows: list[dict[str, str | bool | None]] = []
     for name in builtin_tasks():
@@ -48,8 +51,6 @@ def list_tasks(as_json: bool) -> None:
 @json_option("Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
-    from trainer.kinds import load_task
-
     home = Home.here()
     one = load_task(name, data_dir=home.data)
     manifest, limits = one.manifest, one.manifest.limits
@@ -99,12 +100,6 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
 
     What was interrupted goes on where it stopped.
     """
-    from node.home.faults import explaining_faults
-    from node.settings.config import config_of
-    from node.terminal.progress import reporting
-    from trainer import kinds
-    from trainer.kinds import settled_task, text_task
-
     home = Home.here()
     home.prepare()
     url = config_of(home).data_url
