@@ -18,8 +18,8 @@ from agent.proposal import Context, Cost, Proposal, Silence, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
+from protocol.codecs import fit_line
 from protocol.errors import Rejected
-from protocol.fields import fit_line
 from protocol.kinds import MAX_WHY
 from protocol.patches import unified_diff
 from protocol.remarks import MAX_TITLE

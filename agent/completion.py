@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
 
-from protocol.fields import Mapped, utf8
+from protocol.codecs import utf8
+from protocol.fields import Mapped
 
 PROMPT_BYTES: Final = 2 << 20  # of one message
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from agent.source.literals import Scalar
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 

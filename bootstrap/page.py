@@ -60,7 +60,7 @@ async def serving(
 def figures(store: Store, membership: Membership) -> Iterator[str]:
     """Yield Prometheus' lines (text format 0.0.4)."""
     values = {
-        "records": ("Records kept.", store.record_count()),
+        "records": ("Records kept.", store.records.count()),
         "peers": ("Peers that said hello.", len(membership.peers)),
         "up": ("Whether the network process runs.", int(membership.process.peer_id is not None)),
         "streams": ("Streams open at the last look.", membership.process.open_streams),
@@ -78,16 +78,16 @@ def page(store: Store, membership: Membership) -> Iterator[str]:
     """Yield the page: each board's first rows, what is claimed and what others say of it."""
     name = html.escape(membership.network.name)
     yield f"<!doctype html><meta charset=utf-8><title>arnode {name}</title><style>{_STYLE}</style>"
-    yield f"<h1>{name}</h1><p>{store.record_count()} records, {len(membership.peers)} peers.</p>"
+    yield f"<h1>{name}</h1><p>{store.records.count()} records, {len(membership.peers)} peers.</p>"
     yield "<p>Nothing here was measured by this node: authors claim it, and others re-ran it.</p>"
     yield (
         "<p>Nor is code read here: which tree is marked, because it does more than arithmetic, "
         "<code>arnode verify</code> and <code>arnode show</code> say.</p>"
     )
-    for key in store.boards(membership.network.name):
-        task = store.task(key.task)
+    for key in store.boards.listed(membership.network.name):
+        task = store.records.task(key.task)
         what = task.manifest.name if task else key.task.hex()[:12]
-        board = store.board(key, _ROWS)
+        board = store.boards.get(key, _ROWS)
         yield f"<h2>{html.escape(what)} on {html.escape(key.hardware_class)}</h2>"
         yield "<table><tr><th>tree<th>claimed gain<th>others confirm<th>find less<th>refute</tr>"
         for row in board.rows:

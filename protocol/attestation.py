@@ -15,7 +15,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Word, binary, integer
+from protocol.codecs import binary, integer
+from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Word
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 

@@ -30,8 +30,9 @@ from protocol.board_facts import (
     read_fact,
     read_withdrawal,
 )
+from protocol.codecs import integer
 from protocol.encoding import encode
-from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word, integer
+from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of

@@ -19,9 +19,10 @@ from protocol.gains import (
     gain_in,
     pairs_of,
 )
-from protocol.kinds import AdoptBody, ResultBody, RetractBody
+from protocol.kinds import AdoptBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
+from protocol.remarks import RetractBody
 from protocol.runs import CONTENDED, Env, Role
 
 IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_step

@@ -17,7 +17,6 @@ Limits of text count code points. Whatever is accepted once must be accepted for
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from types import NoneType
 from typing import (
@@ -38,81 +37,26 @@ from typing import (
 
 from protocol.codecs import (
     CLASS_PATTERN,
-    FLAG_PATTERN,
-    NAME_PATTERN,
     WORD_PATTERN,
     Codec,
-    any_map,
-    binary,
     boolean,
     choice,
     digest,
-    fit_line,
-    fit_text,
     integer,
     line,
     listing,
     nullable,
     pair,
     relative_path,
-    strictly_rising,
-    text,
-    utf8,
-    without_hidden,
     word,
 )
 from protocol.encoding import Value
 from protocol.errors import Rejected
 
-__all__ = [
-    "CLASS_PATTERN",
-    "FLAG_PATTERN",
-    "NAME_PATTERN",
-    "OPTIONAL",
-    "UNWRITTEN",
-    "WORD_PATTERN",
-    "ClassName",
-    "Codec",
-    "Digest",
-    "Field",
-    "Items",
-    "Mapped",
-    "ModelName",
-    "Named",
-    "NamedDigest",
-    "Natural",
-    "Positive",
-    "RelativePath",
-    "Table",
-    "Valued",
-    "Word",
-    "any_map",
-    "binary",
-    "boolean",
-    "choice",
-    "codec_of",
-    "digest",
-    "field",
-    "fit_line",
-    "fit_text",
-    "integer",
-    "line",
-    "listing",
-    "nullable",
-    "pair",
-    "relative_path",
-    "strictly_rising",
-    "text",
-    "utf8",
-    "without_hidden",
-    "word",
-]
-
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class _Field(NamedTuple):
     """One line of a table: the name in the map, the codec, the attribute of the value.
 
     An optional field is left out when the attribute is None and is never nil.
@@ -124,30 +68,21 @@ class Field:
     optional: bool
 
 
-def field(name: str, codec: Codec[Any], attribute: str = "", *, optional: bool = False) -> Field:
-    """Return a line of a table; the attribute is called like the field unless told otherwise."""
-    return Field(name, codec, attribute or name, optional)
-
-
 class Table:
-    """The fields of one map."""
+    """The fields of one map: the annotations of a dataclass, in the order of its fields."""
 
-    def __init__(self, *fields: Field) -> None:
-        self._fields: Final = fields
-        # Taken apart once: a record is read field by field.
-        self._readers: Final = [
-            (entry.name, entry.codec.read, entry.attribute, entry.optional) for entry in fields
-        ]
-        self.names: Final = frozenset(entry.name for entry in fields)
-
-    @classmethod
-    def of(cls, kind: type) -> Self:
-        """Return the table that a dataclass's annotations are, in the order of its fields."""
+    def __init__(self, kind: type) -> None:
         annotations: dict[str, object] = {}
         for one in reversed(kind.__mro__):
             annotations |= inspect.get_annotations(one)
         entries = (_entry(attribute, noted) for attribute, noted in annotations.items())
-        return cls(*(entry for entry in entries if entry is not None))
+        self._fields: Final = [entry for entry in entries if entry is not None]
+        # Taken apart once: a record is read field by field.
+        self._readers: Final = [
+            (entry.name, entry.codec.read, entry.attribute, entry.optional)
+            for entry in self._fields
+        ]
+        self.names: Final = frozenset(entry.name for entry in self._fields)
 
     def read(
         self,
@@ -206,7 +141,7 @@ class Mapped:
         """Make the table, once: a class with slots is made anew, with what the first one had."""
         super().__init_subclass__()
         if "TABLE" not in vars(cls):
-            cls.TABLE = Table.of(cls)
+            cls.TABLE = Table(cls)
 
     def to_value(self) -> Value:
         """Return the map that stands for it."""
@@ -265,13 +200,13 @@ def codec_of(annotation: object) -> Codec[Any]:
     return nullable(codec) if has_none and OPTIONAL not in notes else codec
 
 
-def _entry(attribute: str, annotation: object) -> Field | None:
+def _entry(attribute: str, annotation: object) -> _Field | None:
     """Return a field's line of the table; None of what is no field of the map."""
     _, notes, _ = _taken_apart(annotation)
     if UNWRITTEN in notes or ClassVar in (annotation, get_origin(annotation)):
         return None
     name = next((note.name for note in notes if isinstance(note, Named)), attribute)
-    return Field(name, codec_of(annotation), attribute, OPTIONAL in notes)
+    return _Field(name, codec_of(annotation), attribute, OPTIONAL in notes)
 
 
 def _taken_apart(annotation: object) -> tuple[object, list[object], bool]:

@@ -4,7 +4,12 @@ They are hints for proposers and no part of the task's manifest, so they may cha
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Final, Literal
+
+from protocol.codecs import line, text
+from protocol.fields import Mapped
+
+_MAX_EDIT_TEXT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +28,12 @@ class KnobSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
+class Edit(Mapped):
     """Replace `search`, which must occur exactly once in `path`, by `replace`."""
 
-    path: str
-    search: str
-    replace: str
+    path: Annotated[str, line(1, 256)]
+    search: Annotated[str, text(_MAX_EDIT_TEXT)]
+    replace: Annotated[str, text(_MAX_EDIT_TEXT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
     profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16}
     task    the manifest itself (protocol/manifest.py), so task id = sha256(body)
-    patch   {task, base, tree, files [{path, old|nil, new, size}] 1…8,
+    patch   {task, base, tree, files [{path, old blob|nil, new blob, size}] 1…8,
              diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
-             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil}, found_on?}
+             parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil},
+             found_on {task, class, patch id|nil}?}
     result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
              note ≤ 500, size?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
@@ -18,10 +19,10 @@ does not know: a record with one is kept, passed on, and counts for nothing.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
-from protocol.changes import Diff, FileChange, FoundOn, Origin
+from protocol.codecs import binary, line, strictly_rising, text
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
@@ -30,55 +31,23 @@ from protocol.fields import (
     Digest,
     Items,
     Mapped,
+    ModelName,
     Named,
+    Natural,
     Positive,
+    RelativePath,
     Word,
-    binary,
-    line,
-    strictly_rising,
-    text,
 )
 from protocol.keys import Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import MAX_TITLE, InsightBody, IntentBody, NoiseBody, RetractBody
-from protocol.runs import MAX_RUNS, Audit, Cost, Env, Figures, Role, Run, Status
-from protocol.summaries import ProposalCount, ProposalsBody, ReportBody
-
-__all__ = [
-    "AdoptBody",
-    "AttestBody",
-    "Audit",
-    "Body",
-    "Cost",
-    "Diff",
-    "Env",
-    "Figures",
-    "FileChange",
-    "FoundOn",
-    "InsightBody",
-    "IntentBody",
-    "NoiseBody",
-    "Origin",
-    "PatchBody",
-    "ProfileBody",
-    "ProposalCount",
-    "ProposalsBody",
-    "ReportBody",
-    "ResultBody",
-    "RetractBody",
-    "Role",
-    "Run",
-    "Stage",
-    "Status",
-    "TaskBody",
-    "UnknownBody",
-    "body_fields",
-    "body_from_value",
-]
+from protocol.runs import MAX_RUNS, Cost, Env, Run
+from protocol.summaries import ProposalsBody, ReportBody
 
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
 
 MAX_NAME: Final = 64
+_MAX_INLINE_DIFF_BYTES: Final = 8192  # compressed; longer diffs are blobs
 MAX_WHY: Final = 600
 MAX_NOTE: Final = 500
 _MAX_CLASSES = 16
@@ -126,6 +95,46 @@ class TaskBody:
         """Return the task that `value` stands for."""
         manifest = TaskManifest.from_value(value)
         return manifest if isinstance(manifest, Rejected) else cls(manifest=manifest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange(Mapped):
+    """One file of a patch: blob hashes before and after, and the new size."""
+
+    path: RelativePath
+    old: Digest | None
+    new: Digest
+    size_bytes: Annotated[Natural, Named("size")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff(Mapped):
+    """A unified diff to read: zlib-compressed in the record, or a blob (of the same bytes)."""
+
+    zlib: Annotated[bytes | None, binary(1, _MAX_INLINE_DIFF_BYTES), OPTIONAL] = None
+    blob: Annotated[Digest | None, OPTIONAL] = None
+
+    def _fault(self) -> str | None:
+        both_or_neither = (self.zlib is None) == (self.blob is None)
+        return "either zlib or blob" if both_or_neither else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin(Mapped):
+    """Who thought of a patch: a proposer, its model and the hash of the program it was given."""
+
+    proposer: Word
+    model: ModelName | None = None
+    program: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundOn(Mapped):
+    """Where an idea was found before it was carried here: a task, a class, and the patch there."""
+
+    task: Digest
+    hardware_class: ClassName
+    patch: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,23 +241,7 @@ KnownBody: TypeAlias = (
 )
 Body: TypeAlias = KnownBody | UnknownBody
 
-_KINDS: Final[dict[str, type[KnownBody]]] = {
-    kind.kind: kind
-    for kind in (
-        ProfileBody,
-        TaskBody,
-        PatchBody,
-        ResultBody,
-        AttestBody,
-        NoiseBody,
-        AdoptBody,
-        IntentBody,
-        InsightBody,
-        RetractBody,
-        ReportBody,
-        ProposalsBody,
-    )
-}
+_KINDS: Final[dict[str, type[KnownBody]]] = {kind.kind: kind for kind in get_args(KnownBody)}
 
 
 def body_fields(kind: str) -> frozenset[str]:

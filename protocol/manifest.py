@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
+from protocol.codecs import NAME_PATTERN, line, strictly_rising, word
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import (
-    NAME_PATTERN,
     OPTIONAL,
     UNWRITTEN,
     Digest,
@@ -36,9 +36,6 @@ from protocol.fields import (
     Natural,
     Positive,
     Word,
-    line,
-    strictly_rising,
-    word,
 )
 from protocol.program import METRIC_NAME, PowerOfTen, ProgramSpec
 from protocol.source import tree_id

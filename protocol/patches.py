@@ -13,24 +13,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from protocol.changes import FileChange
+from protocol.codecs import relative_path
 from protocol.errors import ArnodeError, Rejected
-from protocol.fields import relative_path
-from protocol.hygiene import check_source, compress, compressed_size_bytes
+from protocol.kinds import FileChange
 from protocol.lines import split_lines
 from protocol.source import Source
-
-__all__ = [
-    "apply_diff",
-    "apply_packed",
-    "check_source",
-    "compress",
-    "compressed_size_bytes",
-    "decompress_bounded",
-    "file_changes",
-    "unified_diff",
-    "unpack_diff",
-]
 
 _CONTEXT_LINES = 3
 _MAX_DIFF_BYTES = 4 << 20  # uncompressed: eight files of the largest size, out and in again

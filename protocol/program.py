@@ -15,6 +15,7 @@ words here (an encoding, a way to isolate, to aggregate, to score) it does not r
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
+from protocol.codecs import integer, line, strictly_rising, word
 from protocol.fields import (
     OPTIONAL,
     Digest,
@@ -26,10 +27,6 @@ from protocol.fields import (
     Natural,
     Positive,
     Word,
-    integer,
-    line,
-    strictly_rising,
-    word,
 )
 
 MIN_SCALE: Final = -12

@@ -17,21 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
+from protocol.attestation import AttestBody
+from protocol.codecs import NAME_PATTERN, any_map, integer, without_hidden, word
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import (
-    NAME_PATTERN,
-    OPTIONAL,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Natural,
-    any_map,
-    integer,
-    without_hidden,
-    word,
-)
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
 from protocol.keys import (
     ID_CONTEXT,
     SIGNATURE_CONTEXT,
@@ -39,19 +29,7 @@ from protocol.keys import (
     SigningKey,
     is_key,
 )
-from protocol.kinds import AttestBody, Body, ProfileBody, UnknownBody, body_fields, body_from_value
-
-__all__ = [
-    "MAIN_NET",
-    "MAX_REFS",
-    "Record",
-    "RecordId",
-    "parse_kept",
-    "parse_record",
-    "payload_id",
-    "record_id",
-    "sign_record",
-]
+from protocol.kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
 RecordId = NewType("RecordId", bytes)
 

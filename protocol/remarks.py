@@ -12,7 +12,8 @@ An intent is advisory and forgotten after a day. A retraction takes back one own
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from protocol.fields import ClassName, Digest, Items, Mapped, Named, integer, line, text
+from protocol.codecs import integer, line, text
+from protocol.fields import ClassName, Digest, Items, Mapped, Named
 from protocol.runs import MAX_RUNS, Env, Run
 
 MAX_INTENT_S: Final = 3600

@@ -12,40 +12,26 @@ Roles and statuses are words of which a reader knows some. A run with another on
 same: with another role it is in no pair, with another status it has no metric.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
+from protocol.codecs import integer, line, word
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Natural,
-    Positive,
-    Word,
-    integer,
-    line,
-    word,
-)
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Positive, Word
 
 T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]
 Role: TypeAlias = Literal["base", "candidate", "anchor"]
 
-STATUSES: Final = ("ok", "crash", "oom", "timeout", "nan", "rejected", "stopped")
-ROLES: Final = ("base", "candidate", "anchor")
 MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
 MAX_REASON: Final = 200
 MAX_RUNS: Final = 64  # of one record
 _MAX_FLAGS = 16
 CONTENDED = "contended"  # the flag of a run that others kept from its device
 THROTTLED = "throttled"  # that of one whose device was slowed down by heat or lack of power
-_MAX_FIGURES = 32
-_MAX_ENV = 32
+_MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
 _MAP_KEY = word(r"[a-z0-9_]{1,24}")
 _ENV_TEXT = line(0, _MAX_ENV_TEXT)
@@ -63,25 +49,52 @@ class Audit(Mapped):
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Whole numbers by name, sorted, at most 32; what they count is said where they stand."""
+class _Entries(Generic[T]):
+    """A flat map in a record: at most 32 entries, sorted by name."""
 
-    items: tuple[tuple[str, int], ...]
+    items: tuple[tuple[str, T], ...] = ()
 
     @classmethod
-    def of(cls, entries: Mapping[str, int]) -> "Figures":
-        """Return the figures with these entries."""
+    def of(cls, entries: Mapping[str, T]) -> Self:
+        """Return what has these entries."""
         return cls(tuple(sorted(entries.items())))
 
+    def get(self, name: str) -> T | None:
+        """Return the entry of that name."""
+        return dict(self.items).get(name)
+
     def to_value(self) -> Value:
-        """Return the map that stands for them in a record."""
-        return dict(self.items)
+        """Return the map that stands for it in a record."""
+        return dict[str, Any](self.items)
 
     @classmethod
-    def from_value(cls, value: Value) -> "Figures | Rejected":
-        """Return the figures that `value` stands for."""
-        entries = _read_entries(value, _NUMBER.read, most=_MAX_FIGURES)
-        return entries if isinstance(entries, Rejected) else cls.of(entries)
+    def from_value(cls, value: Value) -> Self | Rejected:
+        """Return what `value` stands for."""
+        if type(value) is not dict or len(value) > _MAX_ENTRIES:
+            return Rejected(f"not a map of at most {_MAX_ENTRIES}")
+        for name, entry in value.items():
+            for read in (_MAP_KEY.read(name), cls._read_entry(entry)):
+                if isinstance(read, Rejected):
+                    return Rejected(f"{name}: {read.reason}")
+        return cls.of(cast("dict[str, T]", value))
+
+    @staticmethod
+    def _read_entry(value: Value) -> object | Rejected:
+        return _NUMBER.read(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures(_Entries[int]):
+    """Whole numbers by name; what they count is said where they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Env(_Entries[str | int]):
+    """What else the figures depend on (torch, driver, power limit …): short texts and ints."""
+
+    @staticmethod
+    def _read_entry(value: Value) -> object | Rejected:
+        return (_NUMBER if type(value) is int else _ENV_TEXT).read(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,32 +132,6 @@ class Run(Mapped):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Env:
-    """What else the figures depend on (torch, driver, power limit …), sorted by name."""
-
-    items: tuple[tuple[str, str | int], ...] = ()
-
-    @classmethod
-    def of(cls, entries: Mapping[str, str | int]) -> "Env":
-        """Return the environment with these entries."""
-        return cls(tuple(sorted(entries.items())))
-
-    def get(self, name: str) -> str | int | None:
-        """Return the entry of that name."""
-        return dict(self.items).get(name)
-
-    def to_value(self) -> Value:
-        """Return the map that stands for it in a record."""
-        return dict(self.items)
-
-    @classmethod
-    def from_value(cls, value: Value) -> "Env | Rejected":
-        """Return the environment that `value` stands for."""
-        entries: dict[str, str | int] | Rejected = _read_entries(value, _read_env, most=_MAX_ENV)
-        return entries if isinstance(entries, Rejected) else cls.of(entries)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost(Mapped):
     """What an experiment cost. LLM tokens and money only if the user publishes them."""
@@ -152,23 +139,3 @@ class Cost(Mapped):
     device_ms: Natural
     tokens: Annotated[Natural | None, OPTIONAL] = None
     micro_usd: Annotated[Natural | None, OPTIONAL] = None
-
-
-def _read_env(value: Value) -> str | int | Rejected:
-    return _NUMBER.read(value) if type(value) is int else _ENV_TEXT.read(value)
-
-
-def _read_entries(
-    value: Value, read: Callable[[Value], T | Rejected], *, most: int
-) -> dict[str, T] | Rejected:
-    if type(value) is not dict or len(value) > most:
-        return Rejected(f"not a map of at most {most}")
-    entries: dict[str, T] = {}
-    for name, entry in value.items():
-        key, item = _MAP_KEY.read(name), read(entry)
-        if isinstance(key, Rejected):
-            return Rejected(f"{name}: {key.reason}")
-        if isinstance(item, Rejected):
-            return Rejected(f"{name}: {item.reason}")
-        entries[name] = item
-    return entries

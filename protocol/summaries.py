@@ -13,18 +13,8 @@ board: both are their author's word.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from protocol.fields import (
-    ClassName,
-    Digest,
-    Items,
-    Mapped,
-    ModelName,
-    Named,
-    Natural,
-    Word,
-    integer,
-    line,
-)
+from protocol.codecs import integer, line
+from protocol.fields import ClassName, Digest, Items, Mapped, ModelName, Named, Natural, Word
 from protocol.remarks import MAX_EVIDENCE, MAX_TITLE
 from protocol.runs import Figures
 

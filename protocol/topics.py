@@ -14,20 +14,12 @@ but that part of each of them.
 from collections.abc import Iterable
 from typing import Final
 
+from protocol.attestation import AttestBody
 from protocol.hardware import ANY, FAMILIES, family_of
-from protocol.kinds import (
-    AdoptBody,
-    AttestBody,
-    InsightBody,
-    IntentBody,
-    NoiseBody,
-    PatchBody,
-    ProposalsBody,
-    ReportBody,
-    ResultBody,
-    TaskBody,
-)
+from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
+from protocol.remarks import InsightBody, IntentBody, NoiseBody
+from protocol.summaries import ProposalsBody, ReportBody
 
 MAX_TOPIC: Final = 128  # characters: the longest network and family leave room
 _TASK_DIGITS = 16

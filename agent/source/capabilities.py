@@ -19,7 +19,8 @@ from agent.source.canonical import parse, syntax_fault
 from agent.source.lint import Lint
 from agent.source.names import Names
 from agent.source.reach import Own, What, defined_in, reached_in
-from protocol.fields import Mapped, Positive, line
+from protocol.codecs import line
+from protocol.fields import Mapped, Positive
 from protocol.source import Source
 
 MAX_PATH: Final = 256  # characters, of a finding told to another process

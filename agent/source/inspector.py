@@ -17,19 +17,10 @@ from typing import Annotated, Final, TypeAlias
 from agent.source.canonical import fingerprint
 from agent.source.capabilities import MAX_PATH, MAX_TEXT, Finding, beyond, findings
 from agent.source.stripping import strip_prose
+from protocol.codecs import Codec, binary, fit_line, line, listing, pair
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import (
-    Codec,
-    Digest,
-    Items,
-    Mapped,
-    binary,
-    fit_line,
-    line,
-    listing,
-    pair,
-)
+from protocol.fields import Digest, Items, Mapped
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from agent.completion import FaultKind
 from agent.worker.messages import MAX_DETAIL
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 
 BODY_BYTES: Final = 8 << 20  # of an answer: text in escapes, thoughts, what a provider adds
 MAX_PARTS: Final = 20_000  # lists and maps in it; litellm makes objects of kilobytes of some

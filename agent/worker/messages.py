@@ -17,18 +17,10 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from agent.completion import FaultKind, Message
 from agent.worker.prices import MAX_TOKENS, Price, Usage
+from protocol.codecs import integer, line, utf8, word
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import (
-    Items,
-    Mapped,
-    Named,
-    Positive,
-    integer,
-    line,
-    utf8,
-    word,
-)
+from protocol.fields import Items, Mapped, Named, Positive
 from protocol.framing import Framing
 
 TEXT_BYTES: Final = 1 << 20  # of an answer

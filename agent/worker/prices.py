@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Final
 
-from protocol.fields import Mapped, Named, integer
+from protocol.codecs import integer
+from protocol.fields import Mapped, Named
 
 MAX_TOKENS: Final = 1_000_000_000  # of one question; what says more than that says nothing
 MAX_USD_NANO: Final = 10**6  # for a token: a thousand USD for a million of them

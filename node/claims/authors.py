@@ -32,7 +32,7 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
 
 def failed_alone(ledger: Ledger) -> set[bytes]:
     """Return the patches of others that were tried here, nothing else with them, and not kept."""
-    jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
     trials = (job.step for job in jobs)
     return {
         trial.parents[0]
@@ -43,16 +43,16 @@ def failed_alone(ledger: Ledger) -> set[bytes]:
 
 def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
     store, key = ledger.store, ledger.key
-    for attested in store.closed_jobs(key, AttestationStep):
+    for attested in store.jobs.closed_jobs(key, AttestationStep):
         step = attested.step
         if outcome := _outcome_of(step.verdict, step.word):
             is_unshown = outcome == "unconfirmed" and step.verdict == "unconfirmed"
             yield attested, step.author, "unshown" if is_unshown else outcome
-    for caught_up in store.closed_jobs(key, CatchUpStep):
+    for caught_up in store.jobs.closed_jobs(key, CatchUpStep):
         tried = caught_up.step
         if outcome := _outcome_of(tried.verdict, tried.word):
             yield caught_up, tried.author, outcome
-    for experiment in store.closed_jobs(key, ExperimentStep):
+    for experiment in store.jobs.closed_jobs(key, ExperimentStep):
         authors = experiment.step.authors  # mostly nobody's: own ideas
         if authors and (outcome := _trial_outcome(experiment.step)):
             for author in authors:

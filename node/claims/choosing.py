@@ -19,7 +19,7 @@ from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from protocol.board import Row
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
@@ -185,7 +185,8 @@ class Peers:
         if self._chance.random() >= _AUDIT_CHANCE:
             return None
         done = {
-            job.step.target for job in self._store.closed_jobs(self._ledger.key, AttestationStep)
+            job.step.target
+            for job in self._store.jobs.closed_jobs(self._ledger.key, AttestationStep)
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_heard=self._hearing())
@@ -237,7 +238,7 @@ class Peers:
         }
 
     def _caught_up(self) -> Iterator[CatchUpStep]:
-        for job in self._store.closed_jobs(self._ledger.key, CatchUpStep):
+        for job in self._store.jobs.closed_jobs(self._ledger.key, CatchUpStep):
             step = job.step
             if not (step.measured and step.measured.bases_fault):  # that says nothing of theirs
                 yield step
@@ -289,7 +290,7 @@ class Peers:
 
     def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
         """Return these steps as one idea on the working line, unless it was tried before."""
-        if not made or self._store.tried(self._ledger.key.task, made[-1].fingerprint):
+        if not made or self._store.jobs.tried(self._ledger.key.task, made[-1].fingerprint):
             return None
         authors = [ported.offer.author for ported in made]
         patches = tuple(ported.offer.patch for ported in made)
@@ -312,7 +313,7 @@ class Peers:
         )
 
     def _title(self, patches: Sequence[bytes]) -> str:
-        found = [self._store.patch(patch) for patch in patches]
+        found = [self._store.records.patch(patch) for patch in patches]
         titles = [patch.title if patch else "a peer's patch" for patch in found]
         if len(titles) == 1:
             return titles[0]

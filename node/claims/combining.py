@@ -18,7 +18,7 @@ from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, Experiment
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -62,7 +62,7 @@ def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea
         if both is None or both.tree in (alone.tree, other.tree, working.tree):
             continue
         mark = _mark_of(ledger, both, is_peers=bool(first.author or second.author))
-        if mark is not None and not ledger.store.tried(ledger.key.task, mark):
+        if mark is not None and not ledger.store.jobs.tried(ledger.key.task, mark):
             return _idea(working, both, mark, (first, second))
     return None
 
@@ -72,7 +72,7 @@ def _own_parts(ledger: Ledger) -> Iterator[Part]:
 
     What others claim comes from their boards, where there is more to tell whether it holds.
     """
-    entries = ledger.store.experiments(ledger.key)
+    entries = ledger.store.experiments.listed(ledger.key)
     out, gains_sd = _taken_out(ledger, entries), _gains_sd(ledger)
     company = 0
     for entry in entries:
@@ -95,7 +95,7 @@ def _own_parts(ledger: Ledger) -> Iterator[Part]:
 
 def _gains_sd(ledger: Ledger) -> dict[tuple[bytes, bytes], float]:
     """Return by base and tree what own experiments measured, in deviations of one run."""
-    jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
     steps = (job.step for job in jobs)
     return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
 
@@ -104,7 +104,11 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
     """Return the patches that were found to be worth nothing."""
     found: set[bytes] = set()
     for entry in entries:
-        if entry.origin == ABLATION and entry.patch and (part := ledger.store.patch(entry.patch)):
+        if (
+            entry.origin == ABLATION
+            and entry.patch
+            and (part := ledger.store.records.patch(entry.patch))
+        ):
             found.update(part.parents)
     return found
 

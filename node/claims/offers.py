@@ -166,14 +166,14 @@ class Offers:
 
     def result(self, row: Row) -> ResultBody | None:
         """Return the result that a row follows from."""
-        body = self._store.record(row.result).body
+        body = self._store.records.get(row.result).body
         return body if isinstance(body, ResultBody) else None
 
     def _has(self, tree: bytes, result: bytes) -> bool:
         """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
         missing = lacking(self._ledger.blobs, tree)
         if missing:
-            body = self._store.record(result).body
+            body = self._store.records.get(result).body
             if isinstance(body, ResultBody) and body.patch is not None:
                 self._want(body.patch)
         return missing == []  # None: somebody named as a tree what is none
@@ -186,9 +186,9 @@ class Offers:
         return None if fit.marks else fit
 
     def _all_rows(self) -> Iterator[tuple[BoardKey, Row]]:
-        for key in self._store.boards(self._net):
+        for key in self._store.boards.listed(self._net):
             if key.task == self._ledger.key.task:
-                for row in self._store.board(key, _LOOKED_AT).rows:
+                for row in self._store.boards.get(key, _LOOKED_AT).rows:
                     yield key, row
 
 

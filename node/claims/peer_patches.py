@@ -55,7 +55,7 @@ class PeerPatches:
         """Return the most promising steps that are here, the best first."""
         if self._ledger.line is None:
             return ()
-        here = measured_here(self._ledger.store.own_facts(self._board))
+        here = measured_here(self._ledger.store.boards.own_facts(self._board))
         shown: list[PeerPatch] = []
         self._asked += 1
         if self._asked % _ASKED_AGAIN == 0:  # what was not here may have come
@@ -68,7 +68,7 @@ class PeerPatches:
                     continue
                 left -= 1
                 self._remember(key, self._peers.step(offer))
-            body, step = self._ledger.store.patch(offer.patch), self._steps[key]
+            body, step = self._ledger.store.records.patch(offer.patch), self._steps[key]
             if body is None or step is None:
                 continue
             is_attested = offer.row.found_gain > offer.row.refuted

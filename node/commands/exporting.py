@@ -49,10 +49,10 @@ def results(task: str | None, imported: str | None) -> None:
 def jsonl() -> None:
     """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
     with reading() as (store, blobs):
-        for experiment in store.experiments():
+        for experiment in store.experiments.listed():
             text = None
             if experiment.patch is not None:
-                text = diff_of(store, blobs, store.record(experiment.patch))
+                text = diff_of(store, blobs, store.records.get(experiment.patch))
             document = {"v": 1, **experiment_json(experiment), "diff": text}
             click.echo(json.dumps(document))
 
@@ -66,7 +66,7 @@ def jsonl() -> None:
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write everything about one experiment into one file, to be checked anywhere."""
     with reading() as (store, blobs):
-        gathered = gather(store, blobs, store.find(id))
+        gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
     size = write_bundle(path, gathered)
     if as_json:
@@ -139,7 +139,7 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 
 
 def _imported_data(store: Store, wanted: str) -> bytes:
-    everything = store.imported()
+    everything = store.imported.listed()
     if (found := named(everything, wanted)) is None:
         known = ", ".join(short(one.id) for one in everything) or "none"
         raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
@@ -152,7 +152,7 @@ def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> t
     from node.line.vouching import evidence_for
 
     if wanted is not None:
-        record = store.find(wanted)
+        record = store.records.find(wanted)
         return diff_of(store, blobs, record), record
     line = the_line(store, task)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
@@ -163,4 +163,4 @@ def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> t
             "name an experiment: `arnode log` shows what was tried",
         )
     text = unified_diff(baseline, blobs.get_source(line.verified))
-    return text, store.record(evidence)
+    return text, store.records.get(evidence)

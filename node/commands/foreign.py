@@ -6,7 +6,8 @@ from dataclasses import asdict
 from rich.text import Text
 
 from node.commands.basics import hex_or_none, own_console, plain_table, short
-from node.store.imported import Imported, ImportedRow
+from node.store.foreign_rows import ForeignRow
+from node.store.imported import Imported
 from node.terminal.terminal import plain
 
 
@@ -19,11 +20,7 @@ def foreign_json(imported: Imported) -> dict[str, object]:
         "metric": log.segments[-1].metric,
         "direction": log.segments[-1].direction,
         "segments": [asdict(segment) for segment in log.segments],
-        "rows": [
-            {**_row_json(one), "segment": one.row.segment}
-            for one in imported.rows
-            if one.row.is_read
-        ],
+        "rows": [{**_row_json(row), "segment": row.segment} for row in log.read],
         "text": [{"line": line, "text": row.description} for line, row in texts],
     }
 
@@ -47,13 +44,13 @@ def _named(imported: Imported) -> dict[str, object]:
     }
 
 
-def _row_json(one: ImportedRow) -> dict[str, object]:
+def _row_json(one: ForeignRow) -> dict[str, object]:
     return {
-        "label": one.row.label,
-        "metric": one.row.value,
-        "memory_gb": one.row.memory_gb,
-        "status": one.row.status,
-        "description": one.row.description,
+        "label": one.label,
+        "metric": one.value,
+        "memory_gb": one.memory_gb,
+        "status": one.status,
+        "description": one.description,
         "tree": hex_or_none(one.tree),
     }
 
@@ -63,7 +60,7 @@ def print_foreign(imported: Imported, limit: int | None = None) -> None:
     log = imported.log
     out = own_console()
     for number, segment in reversed(list(enumerate(log.segments))):
-        rows = [one for one in imported.rows if one.row.is_read and one.row.segment == number]
+        rows = [row for row in log.read if row.segment == number]
         if rows:
             newest = rows[::-1][:limit]
             of = f"the newest {len(newest)} of {len(rows)}"
@@ -87,7 +84,7 @@ def print_best(imported: Imported, segment: int, count: int) -> None:
     _print_rows(imported, rows, imported.log.segments[segment].metric, of)
 
 
-def _print_rows(imported: Imported, rows: Sequence[ImportedRow], metric: str, of: str) -> None:
+def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of: str) -> None:
     out = own_console()
     out.print()
     out.print(
@@ -103,10 +100,10 @@ def _print_rows(imported: Imported, rows: Sequence[ImportedRow], metric: str, of
     table.add_column("description", overflow="fold")
     for one in rows:
         table.add_row(
-            Text(plain(one.row.label)),
-            Text(plain(one.row.status)),
-            "" if one.row.value is None else f"{one.row.value:.6f}",
+            Text(plain(one.label)),
+            Text(plain(one.status)),
+            "" if one.value is None else f"{one.value:.6f}",
             "" if one.tree is None else short(one.tree),
-            Text(plain(one.row.description)),
+            Text(plain(one.description)),
         )
     out.print(table)

@@ -24,9 +24,10 @@ from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe, marks_of
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody, RetractBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.patches import unified_diff, unpack_diff
 from protocol.records import Record
+from protocol.remarks import RetractBody
 from protocol.units import from_nano
 
 _LEAST_DIGITS = 8
@@ -40,8 +41,8 @@ def log(limit: int | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
     with reading() as (store, _):
         wanted = limit if as_json or limit else _SHOWN
-        experiments = store.experiments(newest_first=True, limit=wanted)
-        imported = store.imported()
+        experiments = store.experiments.listed(newest_first=True, limit=wanted)
+        imported = store.imported.listed()
         if as_json:
             print_json(
                 {
@@ -67,14 +68,14 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     ID is 8 or more of its first digits.
     """
     with reading() as (store, blobs):
-        imported = named(store.imported(), id) if len(id) >= _LEAST_DIGITS else None
+        imported = named(store.imported.listed(), id) if len(id) >= _LEAST_DIGITS else None
         if imported is not None:
             if as_json:
                 print_json({"imported": foreign_json(imported)})
             else:
                 print_foreign(imported)
             return
-        record = store.find(id)
+        record = store.records.find(id)
         marks = _marks(store, blobs, record)
         document: dict[str, object] = {
             "id": record.id.hex(),
@@ -84,7 +85,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             "ts": record.ts_ms,
             "body": to_json(record.body.to_value()),
             "signature_ok": True,  # the store reads no record whose signature is wrong
-            "level": "here" if store.is_own(record.id) else "claimed",
+            "level": "here" if store.records.is_own(record.id) else "claimed",
             "retracted": _taken_back(store, record),
             "related": [item.hex() for item in _related(store, record)],
             "marks": None if marks is None else [asdict(mark) for mark in marks],
@@ -109,7 +110,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Print the diff of a patch, or of the experiment or adoption that used it."""
     with reading() as (store, blobs):
-        record = store.find(id)
+        record = store.records.find(id)
         text = diff_of(store, blobs, record)
     if as_json:
         print_json({"id": record.id.hex(), "diff": text})
@@ -127,7 +128,7 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
     if isinstance(body, ResultBody) and body.patch is not None:
-        body = store.record(body.patch).body
+        body = store.records.get(body.patch).body
     if not isinstance(body, PatchBody):
         raise UsageError(
             f"{short(record.id)} is a {record.kind} without a patch",
@@ -162,7 +163,7 @@ def experiment_json(experiment: Experiment) -> dict[str, object]:
 
 def _print_table(store: Store, experiments: list[Experiment]) -> None:
 
-    task = store.task(experiments[0].task)
+    task = store.records.task(experiments[0].task)
     table = plain_table()
     table.add_column("id", no_wrap=True)
     table.add_column("time", no_wrap=True)
@@ -223,7 +224,7 @@ def _marks_shown(record: Record, marks: tuple[Finding, ...] | None) -> str | lis
 
 def _taken_back(store: Store, record: Record) -> str | None:
     """Return why its author took a record back; None if it stands."""
-    retraction = store.retraction(record.id)
+    retraction = store.records.retraction(record.id)
     if retraction is None or not isinstance(retraction.body, RetractBody):
         return None
     return retraction.body.reason or "no reason given"
@@ -232,15 +233,8 @@ def _taken_back(store: Store, record: Record) -> str | None:
 def _related(store: Store, record: Record) -> list[bytes]:
     """Return the records that this one names, then those that name it."""
     named = [*record.refs, *_digests(record.body.to_value())]
-    naming = [experiment.id for experiment in store.experiments() if experiment.patch == record.id]
-    naming += [
-        other.id
-        for kind in ("adopt", "attest", "retract")
-        for other in store.records(kind)
-        if record.id in _digests(other.body.to_value())
-    ]
-    candidates = dict.fromkeys([*named, *naming])
-    return [item for item in candidates if item != record.id and store.has(item)]
+    candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
+    return [item for item in candidates if item != record.id and store.records.has(item)]
 
 
 def _digests(value: Value) -> list[bytes]:

@@ -123,7 +123,7 @@ def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited
     sources = _sources(path.parent, branch, edited, labels)
     home = Home.here()
     with home.lock(), Store.open(home) as store:
-        identity, is_new = store.keep_imported(
+        identity, is_new = store.imported.keep(
             Blobs(home.blobs),
             log,
             name=str(path),

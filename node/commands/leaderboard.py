@@ -81,7 +81,7 @@ def leaderboard(
     filters = _filters(wanted)
     config = config_of(Home.here())
     with reading() as (store, _):
-        imported = store.imported()
+        imported = store.imported.listed()
         key = choose_board(
             store,
             task=task,
@@ -91,10 +91,10 @@ def leaderboard(
         if key is None:
             _show_no_board(_segments(imported), top, as_json=as_json)
             return
-        body = store.task(key.task)
+        body = store.records.task(key.task)
         assert body is not None  # noqa: S101 -- choose_board found it
-        board = store.board(key)
-        here = measured_here(store.own_facts(key))
+        board = store.boards.get(key)
+        here = measured_here(store.boards.own_facts(key))
     segments = _segments(imported, body.manifest.metric.name)
     rows = [
         row

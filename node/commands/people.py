@@ -53,7 +53,7 @@ def block(key: str) -> None:
 def _change(wanted: str, which: str | None) -> None:
     home = Home.here()
     with reading() as (store, _):
-        key = store.find_author(wanted)
+        key = store.records.find_author(wanted)
     home.prepare()
     people = read_people(home.people)
     others = {"friends": people.friends - {key}, "blocked": people.blocked - {key}}

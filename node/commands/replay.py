@@ -15,8 +15,9 @@ from node.home.faults import explaining_faults
 from node.line.heads import task_source
 from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import describe, marks_of
+from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.source import Source
 
@@ -34,7 +35,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
         source, description, marks = _from_bundle(Path(id))
     else:
         with reading() as (store, blobs):
-            record = store.find(id)
+            record = store.records.find(id)
             tree, description = _described(record, lambda task: task_source(store, task))
             source = blobs.get_source(tree)
             marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)

@@ -7,7 +7,8 @@ import click
 from node.commands.basics import own_console, plain_table
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
-from protocol.kinds import AttestBody, ResultBody
+from protocol.attestation import AttestBody
+from protocol.kinds import ResultBody
 from protocol.records import Record
 from trainer.measuring.timeline import AHEAD
 
@@ -20,9 +21,9 @@ def timeline_json(store: Store, record: Record) -> list[dict[str, object]]:
     `at_ms` counts from when the source was first handed over: what is below 0 was done ahead.
     """
     body = record.body
-    if not isinstance(body, ResultBody | AttestBody) or not store.is_own(record.id):
+    if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):
         return []
-    return [_run_json(outcome) for outcome in store.outcomes_of(body.runs) if outcome.stages]
+    return [_run_json(outcome) for outcome in store.jobs.outcomes_of(body.runs) if outcome.stages]
 
 
 def _run_json(outcome: StoredOutcome) -> dict[str, object]:

@@ -22,10 +22,10 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
     An effect on other hardware orders what is tried here; it is never evidence.
     """
     with reading() as (store, _):
-        tree = tree_in(store.find(wanted)) if wanted else None
+        tree = tree_in(store.records.find(wanted)) if wanted else None
         keys = boards_of(store, task)
         steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
-        body = store.task(keys[0].task) if keys else None
+        body = store.records.task(keys[0].task) if keys else None
     if as_json:
         print_json(
             {

@@ -12,7 +12,7 @@ from node.commands.basics import hex_or_none, json_option, reading, short
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
-from node.exchange.claims import bundle_of
+from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import wording
@@ -197,8 +197,8 @@ def _check(claim: str, *, as_json: bool) -> None:
                 "marks": None if marks is None else [describe(mark) for mark in marks],
                 "claimed": claimed
                 and {
-                    "gain": claimed.gain_nano / NANO,
-                    "lower": claimed.lower_nano / NANO,
+                    "gain": claimed.value_nano / NANO,
+                    "lower": claimed.lower_nano() / NANO,
                     "pairs": claimed.pairs,
                 },
             }
@@ -209,8 +209,8 @@ def _check(claim: str, *, as_json: bool) -> None:
         author = short(bundle.subject.author)
         if claimed is not None:
             click.echo(
-                f"key {author} claims a gain of {claimed.gain_nano / NANO:+.6f}"
-                f" (at least {claimed.lower_nano / NANO:+.6f}, {claimed.pairs} pairs);"
+                f"key {author} claims a gain of {claimed.value_nano / NANO:+.6f}"
+                f" (at least {claimed.lower_nano() / NANO:+.6f}, {claimed.pairs} pairs);"
                 " nothing was run to see whether it is true"
             )
         else:

@@ -22,7 +22,7 @@ from node.settings.config import config_of
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.changes import Origin
+from protocol.kinds import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
@@ -74,7 +74,7 @@ async def _lie(home: Home, network: Network, task: Task, store: Store) -> None:
         topics=subscriptions(network.name, [task.id], subject.hardware_class),
         listen=config.listen,
     ):
-        if not store.own_records():
+        if not store.records.own():
             _publish(publication, task, store, blobs)
         await stopped.wait()
 

@@ -185,12 +185,12 @@ class _Story:
                 )
 
     def _look_at_verdicts(self, store: Store) -> None:
-        for job in store.closed_jobs(self._line, CatchUpStep):
+        for job in store.jobs.closed_jobs(self._line, CatchUpStep):
             step = job.step
             name = next((name for name, tree in self._trees.items() if tree == step.theirs), None)
             if name is None or name in self.facts.verdicts:
                 continue
-            runs = [run for run in store.runs_of(job.id) if run.outcome]
+            runs = [run for run in store.jobs.runs_of(job.id) if run.outcome]
             self.facts.verdicts[name] = step.verdict
             self.facts.measured[name] = _gain(store, job.id)
             self._note(f"{name} judged")
@@ -228,9 +228,9 @@ class _Story:
 
     def _board(self, store: Store) -> Board | None:
         """Return the board of the demo, None before the task is known there."""
-        if store.task(self._line.task) is None:
+        if store.records.task(self._line.task) is None:
             return None
-        return store.board(
+        return store.boards.get(
             BoardKey(net=NETWORK, task=self._line.task, hardware_class=self._line.hardware_class)
         )
 
@@ -259,7 +259,7 @@ def _gain(store: Store, job: int) -> float:
 
 def _gains(store: Store, job: int) -> Iterator[float]:
     by_seed: dict[int, dict[str, int]] = {}
-    for run in store.runs_of(job):
+    for run in store.jobs.runs_of(job):
         if run.outcome and run.outcome.run.secret_nano is not None:
             by_seed.setdefault(run.seed, {})[run.role] = run.outcome.run.secret_nano
     for metrics in by_seed.values():

@@ -20,9 +20,10 @@ from typing import Final, TypeAlias
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.store.blobs import BLOB_LIMIT_BYTES
+from protocol.attestation import AttestBody
 from protocol.encoding import LIMIT_BYTES, decode
 from protocol.errors import Rejected, SafetyError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record, parse_record
 from protocol.source import Source
 

@@ -1,7 +1,7 @@
 """What a bundle proves by itself: that everything in it fits together. Nothing is run.
 
 Each finding is one line. A claim that holds together is still a claim: only re-running it says
-whether it is true.
+whether it is true, and what is to be run again is found here.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from agent.source.capabilities import Finding as Mark
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.vetting.adoption import marks_beyond
+from protocol.attestation import AttestBody
 from protocol.board_facts import Claim, read_fact
-from protocol.errors import Rejected
+from protocol.errors import Rejected, SafetyError, UsageError
+from protocol.gains import Gain
 from protocol.hygiene import check_for_task
-from protocol.kinds import PatchBody, ResultBody, TaskBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
 from protocol.records import Record
@@ -30,14 +32,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """What the bundle's result says it gained, in 1e-9 units of the metric."""
+class FoundClaim:
+    """A claim that holds together. `target` is the result that makes it, if one does."""
 
-    gain_nano: int
-    lower_nano: int
-    gain_anchor_nano: int | None
-    lower_anchor_nano: int | None
-    pairs: int
+    manifest: TaskManifest
+    base: Source
+    candidate: Source
+    target: bytes | None
+    author: bytes
+    claimed: Gain | None
 
 
 def check_bundle(bundle: Bundle) -> list[Finding]:
@@ -65,23 +68,36 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
     return findings
 
 
-def claimed_by(record: Record, manifest: TaskManifest | None) -> Claimed | None:
-    """Return what a result claims; None of anything else or without pairs."""
-    if not isinstance(record.body, ResultBody):
-        return None
-    if manifest is None:
+def claim_in(bundle: Bundle, name: str) -> FoundClaim:
+    """Return what a bundle claims. Raises SafetyError if it does not hold together."""
+    for finding in check_bundle(bundle):
+        if not finding.ok:
+            raise _torn(name, f"{finding.name}: {finding.detail}")
+    maker = _maker(bundle)
+    body = maker.body
+    assert isinstance(body, Subject)  # noqa: S101 -- it was checked
+    manifest = manifest_of(bundle, body.task)
+    base, candidate = (bundle.source(tree) for tree in trees_of(body))
+    if manifest is None or base is None or candidate is None:
+        raise _torn(name, "what it rests on is of other sources")
+    if base.tree == candidate.tree:
+        raise UsageError(f"{name} is a baseline: there is nothing to compare", "give a claim's id")
+    return FoundClaim(
+        manifest=manifest,
+        base=base,
+        candidate=candidate,
+        target=maker.id if isinstance(body, ResultBody) else None,
+        author=maker.author,
+        claimed=claimed_by(maker, manifest),
+    )
+
+
+def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
+    """Return what a result says it gained; None of anything else or without pairs."""
+    if manifest is None or not isinstance(record.body, ResultBody):
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)
-    if not isinstance(fact, Claim) or fact.gain is None:
-        return None
-    anchor = fact.anchor_gain
-    return Claimed(
-        gain_nano=fact.gain.value_nano,
-        lower_nano=fact.gain.lower_nano(),
-        gain_anchor_nano=None if anchor is None else anchor.value_nano,
-        lower_anchor_nano=None if anchor is None else anchor.lower_nano(),
-        pairs=fact.gain.pairs,
-    )
+    return fact.gain if isinstance(fact, Claim) else None
 
 
 def marks_in(bundle: Bundle) -> tuple[Mark, ...] | None:
@@ -147,3 +163,20 @@ def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:
     if isinstance(made, Rejected):
         return made.reason
     return None if made.tree == patch.tree else "its diff makes another tree"
+
+
+def _maker(bundle: Bundle) -> Record:
+    """Return the record that makes the claim: what an attestation or an adoption rests on."""
+    match bundle.subject.body:
+        case AttestBody(target=named) | AdoptBody(evidence=named) if named is not None:
+            made = bundle.records.get(named)
+            if made is not None and isinstance(made.body, ResultBody):
+                return made
+    return bundle.subject
+
+
+def _torn(name: str, fault: str) -> SafetyError:
+    return SafetyError(
+        f"{name} does not hold together: {fault}",
+        f"do not run or adopt it; `arnode verify {name} --check-only` shows all that was checked",
+    )

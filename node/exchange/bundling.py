@@ -1,16 +1,18 @@
-"""Gathers a bundle (a record, what it rests on, every source), and takes one in."""
+"""Gathers a bundle (a record, what it rests on, every source) or reads it, and takes one in."""
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
-from node.exchange.bundle import Bundle, Subject, trees_of
+from node.exchange.bundle import Bundle, Subject, read_bundle, trees_of
 from node.home.clock import clock_ms
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.intake import Report
 from node.store.store import Store
+from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 
 
@@ -19,7 +21,17 @@ def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
-    return store.ingest(wires, now_ms=clock_ms(), net=net)
+    return store.intake.ingest(wires, now_ms=clock_ms(), net=net)
+
+
+def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
+    """Return the bundle in a file, or about the record with this id; nothing in it is checked."""
+    path = Path(wanted)
+    if path.is_file():
+        return read_bundle(path)
+    if "/" in wanted or wanted.endswith(".bundle"):
+        raise UsageError(f"there is no file {wanted}", "name a bundle's file or a record's id")
+    return gather(store, blobs, store.records.find(wanted))
 
 
 def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
@@ -54,21 +66,21 @@ def _records(store: Store, record: Record) -> Iterator[Record]:
     authors = {record.author}
     while pending:
         wanted = pending.pop()
-        if wanted in seen or not store.has(wanted):
+        if wanted in seen or not store.records.has(wanted):
             continue
         seen.add(wanted)
-        one = store.record(wanted)
+        one = store.records.get(wanted)
         authors.add(one.author)
         yield one
         pending += _named(store, one)
     for author in authors:
-        yield from store.records("profile", author, newest_first=True, limit=1)
+        yield from store.records.listed("profile", author, newest_first=True, limit=1)
 
 
 def _named(store: Store, record: Record) -> Iterator[bytes]:
     body = record.body
     if isinstance(body, Subject):
-        announcement = store.task_record(body.task)
+        announcement = store.records.task_record(body.task)
         if announcement is not None:
             yield announcement
     match body:
@@ -76,8 +88,8 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
             if patch is not None:
                 yield patch
             key = BoardKey(net=record.net, task=body.task, hardware_class=body.hardware_class)
-            yield from store.votes(key, body.tree)
-            if retraction := store.retraction(record.id):
+            yield from store.boards.votes(key, body.tree)
+            if retraction := store.records.retraction(record.id):
                 yield retraction.id
         case AttestBody(target=target) if target is not None:
             yield target
@@ -87,7 +99,7 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
 
 def _trees(store: Store, body: Subject) -> Iterator[bytes]:
     """Yield the trees that a body is about, and the baseline."""
-    task = store.task(body.task)
+    task = store.records.task(body.task)
     if task is None:
         raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
     yield from dict.fromkeys((*trees_of(body), task.manifest.baseline_tree))

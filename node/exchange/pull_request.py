@@ -26,8 +26,8 @@ def describe(store: Store, record: Record, diff: str) -> str:
             f"a {record.kind} has no evidence of its own",
             "give the id of an experiment: see `arnode log`",
         )
-    task = store.task(body.task)
-    patch = None if body.patch is None else store.patch(body.patch)
+    task = store.records.task(body.task)
+    patch = None if body.patch is None else store.records.patch(body.patch)
     title = code_span(patch.title) if patch else "a new head"
     lines = [f"# {title}", ""]
     if patch is not None and patch.why:
@@ -74,7 +74,7 @@ def kept_parts(store: Store, body: ResultBody) -> list[str]:
     """
     parts: list[Experiment] = []
     kept: dict[bytes, Experiment] = {}
-    for one in store.experiments():
+    for one in store.experiments.listed():
         if one.decision in ("kept", "branched"):
             kept[one.tree] = one
         if (one.stage, one.tree, one.parent) == ("confirm", body.tree, body.base):

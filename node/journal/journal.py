@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
-from node.journal import results
-from node.journal.notebook import Entry, Lineage, page_of
+from node.journal.notebook import Entry, Lineage, page_of, table_header, table_line
 from node.store.blobs import Blobs
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
@@ -71,10 +70,10 @@ class Journal:
             entries = self._entries(after=self._last_n)
             step: dict[str, str] = {}
             for entry in entries:
-                page = page_of(entry, self._lineage, self._store, self._blobs.get_source)
-                repository.write(page.objects)
-                self._turn(entry, page.commit)
-                step[REFS + entry.id.hex()] = page.commit
+                objects = page_of(entry, self._lineage, self._store, self._blobs.get_source)
+                repository.write(objects)
+                self._turn(entry, objects[-1].name)
+                step[REFS + entry.id.hex()] = objects[-1].name
             moved = {
                 ref: commit
                 for ref, commit in self._branches().items()
@@ -128,30 +127,30 @@ class Journal:
         """Return what the journal must hold, computed from the store without git."""
         lineage = Lineage()
         for entry in self._entries():
-            page = page_of(entry, lineage, self._store, self._blobs.get_source)
-            lineage.turn(entry, page.commit)
+            objects = page_of(entry, lineage, self._store, self._blobs.get_source)
+            lineage.turn(entry, objects[-1].name)
         return lineage
 
     def expected_table(self) -> str:
         """Return results.tsv, computed from the store without git."""
         commits = self.expected().by_record
-        rows = self._store.experiments(self._line)
-        lines = (results.line_of(row, commits[row.id]) for row in rows)
+        rows = self._store.experiments.listed(self._line)
+        lines = (table_line(row, commits[row.id]) for row in rows)
         return self._table_header() + "".join(lines)
 
     def _manifest(self) -> TaskManifest | None:
         # Asked anew each time: books are opened before a new task's announcement is in the store.
-        task = self._store.task(self._line.task)
+        task = self._store.records.task(self._line.task)
         return None if task is None else task.manifest
 
     def _table_header(self) -> str:
         manifest = self._manifest()
-        return results.header("metric" if manifest is None else manifest.metric.name)
+        return table_header("metric" if manifest is None else manifest.metric.name)
 
     def _entries(self, *, after: int = 0) -> list[Entry]:
         entries: list[Entry] = [
-            *self._store.experiments(self._line, after=after),
-            *self._store.adoptions(self._line, after=after),
+            *self._store.experiments.listed(self._line, after=after),
+            *self._store.experiments.adoptions(self._line, after=after),
         ]
         return sorted(entries, key=lambda entry: entry.n)
 
@@ -236,14 +235,14 @@ class Journal:
             stream.write("".join(lines))
 
     def _write_table(self) -> None:
-        for experiment in self._store.experiments(self._line):
+        for experiment in self._store.experiments.listed(self._line):
             if experiment.id in self._lineage.by_record:
                 self._table_line(experiment)
         text = self._table_header() + "".join(self._table.values())
         write_file(self.path / TABLE, text.encode(), mode=0o644)
 
     def _table_line(self, experiment: Experiment) -> str:
-        line = results.line_of(experiment, self._lineage.by_record[experiment.id])
+        line = table_line(experiment, self._lineage.by_record[experiment.id])
         self._table[experiment.id] = line
         return line
 

@@ -2,7 +2,8 @@
 `main` (the verified head) and `working` (the working line) point after it.
 
 Everything in a commit comes from the record that it stands for and from what was recorded before,
-so the same store always yields the same commits, in any journal.
+so the same store always yields the same commits, in any journal. `results.tsv` beside it has
+autoresearch's columns: status is keep, discard or crash, and a crash has 0 for its metric.
 """
 
 import re
@@ -13,9 +14,10 @@ from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
 from node.store.store import Store
 from node.terminal.terminal import plain
-from protocol.kinds import ResultBody, Run
+from protocol.kinds import ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
+from protocol.runs import Run
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -29,20 +31,12 @@ _STRUCTURE = re.compile(
 )
 _SCISSORS = re.compile("(?<=>)(?=[8%])|(?<=[8%])(?=<)")
 
+_KEPT = {"baseline", "kept", "adopted"}
+_CRASHED = {"failed", "rejected"}
+_GIB = 1 << 30
+_COMMIT_DIGITS = 7  # what `git rev-parse --short` gave autoresearch
+
 Entry = Experiment | Adoption
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What one record becomes: the objects to write, its commit last."""
-
-    record: bytes
-    objects: tuple[GitObject, ...]
-
-    @property
-    def commit(self) -> str:
-        """The commit's name."""
-        return self.objects[-1].name
 
 
 @dataclass(slots=True)
@@ -90,9 +84,9 @@ class Lineage:
 
 def page_of(
     entry: Entry, lineage: Lineage, store: Store, source_of: Callable[[bytes], Source]
-) -> Page:
-    """Return the page of the next entry of a line."""
-    record = store.record(entry.id)
+) -> list[GitObject]:
+    """Return what the next entry of a line becomes: the objects to write, its commit last."""
+    record = store.records.get(entry.id)
     tree = entry.body.to_tree if isinstance(entry, Adoption) else entry.tree
     objects = source_objects(source_of(tree))
     address = f"<{record.author.hex()[:12]}@arnode.invalid>"
@@ -105,7 +99,7 @@ def page_of(
         ts_s=entry.ts_ms // 1000,
         message=_message(entry, record, lineage, store),
     )
-    return Page(record=entry.id, objects=(*objects, commit))
+    return [*objects, commit]
 
 
 def as_prose(text: str) -> str:
@@ -119,14 +113,31 @@ def as_prose(text: str) -> str:
     return "\n".join(f"| {line}" if _STRUCTURE.match(line) else line for line in opened)
 
 
-def shown_metric(metric_nano: int) -> str:
+def _shown(metric_nano: int) -> str:
     """Return a metric with the digits that people read."""
     return f"{metric_nano / NANO:.6f}"
 
 
+def table_header(metric_name: str) -> str:
+    """Return the first line of `results.tsv`; the metric's column is called as the task does."""
+    return f"commit\t{metric_name}\tmemory_gb\tstatus\tdescription\n"
+
+
+def table_line(experiment: Experiment, commit: str) -> str:
+    """Return the line of one experiment."""
+    if experiment.decision in _CRASHED or experiment.metric_nano is None:
+        metric, memory, status = "0.000000", "0.0", "crash"
+    else:
+        metric = _shown(experiment.metric_nano)
+        memory = f"{experiment.peak_mem_bytes / _GIB:.1f}"
+        status = "keep" if experiment.decision in _KEPT else "discard"
+    description = plain(experiment.title)
+    return f"{commit[:_COMMIT_DIGITS]}\t{metric}\t{memory}\t{status}\t{description}\n"
+
+
 def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> str:
     task_id = entry.body.task if isinstance(entry, Adoption) else entry.task
-    task = store.task(task_id)
+    task = store.records.task(task_id)
     manifest = None if task is None else task.manifest
     trailers = [f"Arnode-Record: {record.id.hex()}"]
     if isinstance(entry, Adoption):
@@ -146,9 +157,9 @@ def _message(entry: Entry, record: Record, lineage: Lineage, store: Store) -> st
         if entry.patch is not None:
             trailers.append(f"Arnode-Patch: {entry.patch.hex()}")
     name = "metric" if manifest is None else manifest.metric.name
-    number = "" if metric_nano is None else f" {shown_metric(metric_nano)}"
+    number = "" if metric_nano is None else f" {_shown(metric_nano)}"
     if metric_nano is not None:
-        trailers.append(f"Arnode-Metric: {name} {shown_metric(metric_nano)}")
+        trailers.append(f"Arnode-Metric: {name} {_shown(metric_nano)}")
     return "\n\n".join([f"{words}{number}: {title}", *paragraphs, "\n".join(trailers)]) + "\n"
 
 
@@ -164,7 +175,7 @@ def _paragraphs(
     entry: Experiment, record: Record, store: Store, manifest: TaskManifest | None
 ) -> list[str]:
     paragraphs: list[str] = []
-    patch = None if entry.patch is None else store.patch(entry.patch)
+    patch = None if entry.patch is None else store.records.patch(entry.patch)
     if patch is not None and patch.why.strip():
         paragraphs.append(as_prose(patch.why))
     if entry.gain_nano is not None:
@@ -178,8 +189,8 @@ def _paragraphs(
 
 
 def _run_line(run: Run) -> str:
-    measured = run.status if run.metric_nano is None else shown_metric(run.metric_nano)
+    measured = run.status if run.metric_nano is None else _shown(run.metric_nano)
     if run.secret_nano is not None:
-        measured += f" (secret {shown_metric(run.secret_nano)})"
+        measured += f" (secret {_shown(run.secret_nano)})"
     reason = f": {plain(run.reason)}" if run.reason else ""
     return f"{run.role} seed {run.seed}: {measured}, {run.ms / 1000:.1f} s{reason}"

@@ -17,21 +17,20 @@ from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged
-from protocol.changes import Origin
-from protocol.kinds import PatchBody
+from protocol.kinds import Origin, PatchBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 
 
 def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
     """Queue the trial of the next part; return None if none is left that can be taken out."""
-    jobs = ledger.store.closed_jobs(ledger.key, AttestationStep)
+    jobs = ledger.store.jobs.closed_jobs(ledger.key, AttestationStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = ledger.explored
     for part in _parts(ledger):
         if (part, working.tree) in asked:
             continue
-        patch = ledger.store.patch(part)
+        patch = ledger.store.records.patch(part)
         rest = _without(ledger, working, patch) if patch else None
         if rest is not None:
             return _open(ledger, part, rest, working)
@@ -40,7 +39,7 @@ def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
 
 def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
     """Say whether nothing in a stack claims a gain; an empty one claims none."""
-    patches = (store.patch(part) for part in stack)
+    patches = (store.records.patch(part) for part in stack)
     return all(patch and _claims_no_gain(patch.origin) for patch in patches)
 
 
@@ -75,7 +74,7 @@ def _parts(ledger: Ledger) -> Iterator[bytes]:
 
     A patch that was a stack by itself is known: its checkpoint asked about nothing else.
     """
-    for job in reversed(ledger.store.closed_jobs(ledger.key, CheckpointStep)):
+    for job in reversed(ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)):
         if job.step.passed and len(job.step.stack) > 1:
             yield from reversed(job.step.stack)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from node.line.trial import Confirmation
 from node.terminal.vocabulary import word
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 
 _RECENT = 400
 _WORD_WIDTH = 13  # of the longest

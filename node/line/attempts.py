@@ -79,7 +79,7 @@ def attempt_of(
 
     A kept patch whose stack is on trial, or about to be, is open until that has ended.
     """
-    line = store.load_line(key)
+    line = store.jobs.line(key)
     if line is None:
         return None
     is_working = mark == fingerprint(source_of(line.working))
@@ -90,7 +90,9 @@ def attempt_of(
     attempt = _recorded(store, line, mark, policy)
     if attempt is None:
         return _unrecorded(line) if is_working else None
-    is_on_trial = is_stack_full(store, line, policy) or bool(store.open_jobs(key, CheckpointStep))
+    is_on_trial = is_stack_full(store, line, policy) or bool(
+        store.jobs.open_jobs(key, CheckpointStep)
+    )
     if is_on_trial and attempt.patch in line.stack:
         return None
     return replace(attempt, is_working=is_working)
@@ -98,8 +100,8 @@ def attempt_of(
 
 def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultBody] | None:
     """Return the result, with its id, of a source with this canonical AST on this line."""
-    record_id = store.result_of(key.task, mark)
-    body = store.record(record_id).body if record_id else None
+    record_id = store.jobs.result_of(key.task, mark)
+    body = store.records.get(record_id).body if record_id else None
     if record_id and isinstance(body, ResultBody) and body.hardware_class == key.hardware_class:
         return record_id, body
     return None
@@ -107,8 +109,8 @@ def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultB
 
 def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     """Say whether a source with this canonical AST waits for its turn or is being measured."""
-    measured = (job.step.fingerprint for job in store.open_jobs(key, ExperimentStep))
-    waiting = (job.step.fingerprint for job in store.open_jobs(key, SubmissionStep))
+    measured = (job.step.fingerprint for job in store.jobs.open_jobs(key, ExperimentStep))
+    waiting = (job.step.fingerprint for job in store.jobs.open_jobs(key, SubmissionStep))
     return mark in (*measured, *waiting)
 
 
@@ -251,24 +253,24 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
 
 
 def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None:
-    closed = reversed(store.closed_jobs(line.key, ExperimentStep))
+    closed = reversed(store.jobs.closed_jobs(line.key, ExperimentStep))
     return next((job for job in closed if job.step.fingerprint == mark), None)
 
 
 def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
-    ended = [run.outcome for run in store.runs_of(job.id) if run.outcome] if job else []
+    ended = [run.outcome for run in store.jobs.runs_of(job.id) if run.outcome] if job else []
     return ended[-1].log_tail if ended else ""
 
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """How the checkpoint of the stack with this patch in it ended."""
-    for job in reversed(store.closed_jobs(line.key, CheckpointStep)):
+    for job in reversed(store.jobs.closed_jobs(line.key, CheckpointStep)):
         step = job.step
         if patch not in step.stack or (step.measured and step.measured.bases_fault):
             continue
-        for entry in store.experiments(line.key):  # the first: others measured it again
+        for entry in store.experiments.listed(line.key):  # the first: others measured it again
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
-            body = store.record(entry.id).body if is_its else None
+            body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):
                 word: CheckpointWord = "passed" if step.passed else "missed"
                 return Judged(word=word, note=body.note, record=entry.id)

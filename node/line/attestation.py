@@ -19,18 +19,12 @@ from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
-from protocol.changes import Origin
+from protocol.codecs import binary, integer, line
 from protocol.evidence import BorneOut, Evidence, least_nano
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Named,
-    binary,
-    integer,
-    line,
-)
+from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
+from protocol.kinds import Origin
 from protocol.manifest import TaskManifest
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
 from protocol.runs import Role, Run
@@ -127,7 +121,7 @@ class AttestationStep(PairTrial):
         """Return what a run is about and which stage it is, for people."""
         if self.part is None:
             return self._what, f"re-run, {run.role}"
-        part = store.patch(self.part)
+        part = store.records.patch(self.part)
         return f"without: {part.title if part else 'a part'}", f"ablation, {run.role}"
 
     def is_of_peers(self, own: bytes) -> bool:
@@ -154,7 +148,7 @@ class AttestationStep(PairTrial):
 
     def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
         """Commit to the next pair, with the seed that the claim's proof gives."""
-        planned = dict.fromkeys(run.seed for run in ledger.store.runs_of(job.id))
+        planned = dict.fromkeys(run.seed for run in ledger.store.jobs.runs_of(job.id))
         seed = attestation_seed(self.proof, len(planned))
         ledger.plan_pair(job, self.base, self.tree, seed)
 
@@ -203,8 +197,8 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
 
     The seeds follow from the claim and this node's key: asked again, it would measure the same.
     """
-    queued = store.open_jobs(line, AttestationStep)
-    jobs = [*queued, *store.closed_jobs(line, AttestationStep)]
+    queued = store.jobs.open_jobs(line, AttestationStep)
+    jobs = [*queued, *store.jobs.closed_jobs(line, AttestationStep)]
     return next((job for job in jobs if job.step.question == step), None)
 
 
@@ -271,7 +265,7 @@ def _take_out(
 
     Callers hold the transaction.
     """
-    line, part = ledger.known_line, step.part and ledger.store.patch(step.part)
+    line, part = ledger.known_line, step.part and ledger.store.records.patch(step.part)
     latest = confirmation.latest
     if not part or latest is None or latest.gain > 0 or line.working != step.tree:
         return
@@ -295,5 +289,5 @@ def _take_out(
         has_verdict=True,
     )
     mark = fingerprint(ledger.source(step.base))
-    ledger.store.mark_tried(ledger.key.task, mark, record.id)
+    ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
     ledger.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])

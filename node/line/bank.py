@@ -57,7 +57,7 @@ def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:
         if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
             bank = (*line.bank_nano, run.outcome.run.metric_nano)
             ledger.save(replace(line, bank_nano=bank))
-        ledger.store.close_job(job.id)
+        ledger.store.jobs.close_job(job.id)
 
 
 def doubt_failing_line(ledger: Ledger) -> str | None:
@@ -66,10 +66,10 @@ def doubt_failing_line(ledger: Ledger) -> str | None:
     A working line beyond the head returns to it. The head itself is put in doubt.
     """
     line, store = ledger.known_line, ledger.store
-    since = max((job.id for job in store.closed_jobs(line.key, RemeasureStep)), default=0)
+    since = max((job.id for job in store.jobs.closed_jobs(line.key, RemeasureStep)), default=0)
     failures = 0
-    for job in reversed(store.closed_jobs(line.key, BankStep, after=since)):
-        (planned,) = store.runs_of(job.id)
+    for job in reversed(store.jobs.closed_jobs(line.key, BankStep, after=since)):
+        (planned,) = store.jobs.runs_of(job.id)
         if planned.tree != line.working or planned.outcome is None:
             break
         if not has_failed(planned.outcome.run):

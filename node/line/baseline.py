@@ -41,7 +41,7 @@ class BaselineStep(JobStep):
             return
         failed = [run for run in ended if run.status != "ok"]
         if len(failed) >= _MOST_FAILURES:
-            desk.store.close_job(job.id)  # the next start measures it anew
+            desk.store.jobs.close_job(job.id)  # the next start measures it anew
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
@@ -84,9 +84,9 @@ def close_baseline(
             note="the task's baseline",
             has_verdict=True,
         )
-        ledger.store.mark_tried(ledger.key.task, mark, record.id)
+        ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
         ledger.begin_at(tree, runs)
-        ledger.store.close_job(job.id)
+        ledger.store.jobs.close_job(job.id)
     return record
 
 

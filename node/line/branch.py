@@ -22,16 +22,9 @@ from node.line.vouching import evidence_for
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.fields import (
-    Digest,
-    Items,
-    Named,
-    choice,
-    fit_line,
-    line,
-    text,
-)
+from protocol.codecs import choice, fit_line, line, text
+from protocol.fields import Digest, Items, Named
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import Policy
 from protocol.runs import Run
@@ -130,7 +123,7 @@ def branch_of(store: Store, line: Line) -> Branch | None:
     """Return the branch that a line is on; None at its head, or on what is built there."""
     if not _begins_branch(store, line.stack[:1]):
         return None
-    for job in reversed(store.closed_jobs(line.key, BranchStep)):
+    for job in reversed(store.jobs.closed_jobs(line.key, BranchStep)):
         if job.step.patch == line.stack[0]:
             return Branch(job_id=job.id, step=job.step)
     return None  # its job was lost with a damaged store: the stack is judged like any
@@ -273,8 +266,8 @@ def _result(
         note=step.why,
     )
     mark = fingerprint(ledger.source(step.tree))
-    if not ledger.store.tried(ledger.key.task, mark):
-        ledger.store.mark_tried(ledger.key.task, mark, record.id)
+    if not ledger.store.jobs.tried(ledger.key.task, mark):
+        ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
     return record
 
 
@@ -287,7 +280,7 @@ def _open(ledger: Ledger, step: BranchStep, *, runs: int) -> Job[BranchStep]:
 
 
 def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
-    patches = (store.patch(patch) for patch in first)
+    patches = (store.records.patch(patch) for patch in first)
     return any(patch is not None and is_branching(patch.origin) for patch in patches)
 
 
@@ -297,13 +290,13 @@ def _heads(ledger: Ledger) -> dict[bytes, int | None]:
     Those whose evidence was taken back, and what was adopted without any, are left out.
     """
     store = ledger.store
-    entries = {entry.id: entry for entry in store.experiments(ledger.key)}
+    entries = {entry.id: entry for entry in store.experiments.listed(ledger.key)}
     heads: dict[bytes, int | None] = {
         entry.tree: entry.metric_nano for entry in entries.values() if entry.stage == "baseline"
     }
-    for adoption in store.adoptions(ledger.key):
+    for adoption in store.experiments.adoptions(ledger.key):
         entry = entries.get(adoption.body.evidence or b"")
-        if entry is not None and store.retraction(entry.id) is None:
+        if entry is not None and store.records.retraction(entry.id) is None:
             heads.setdefault(adoption.body.to_tree, entry.metric_nano)
     return heads
 
@@ -323,11 +316,11 @@ def _times_tried(ledger: Ledger) -> Counter[bytes]:
 
 
 def _steps(ledger: Ledger) -> list[BranchStep]:
-    return [job.step for job in ledger.store.closed_jobs(ledger.key, BranchStep)]
+    return [job.step for job in ledger.store.jobs.closed_jobs(ledger.key, BranchStep)]
 
 
 def _patch_behind(ledger: Ledger, tree: bytes) -> bytes | None:
     """Return the patch whose confirmation vouches for a head; None for the baseline."""
     evidence = evidence_for(ledger.store, ledger.key, tree)
-    entries = ledger.store.experiments(ledger.key)
+    entries = ledger.store.experiments.listed(ledger.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

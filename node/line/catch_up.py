@@ -15,8 +15,9 @@ from node.line.trial import Confirmation, Measured
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.fields import OPTIONAL, Digest, Named, line
+from protocol.codecs import line
+from protocol.fields import OPTIONAL, Digest, Named
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import Claim
 from protocol.runs import Run
@@ -115,7 +116,7 @@ def close_catch_up(
 
 def _patch(ledger: Ledger, step: CatchUpStep) -> bytes:
     """Return the patch from the head to the tree: theirs if it fits, else an own one."""
-    theirs = ledger.store.patch(step.patch)
+    theirs = ledger.store.records.patch(step.patch)
     if theirs and (theirs.base, theirs.tree) == (step.base, step.tree):
         return step.patch
     if step.tree != step.theirs:

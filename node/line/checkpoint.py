@@ -14,8 +14,8 @@ from node.line.trial import Confirmation, Measured
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
 from protocol.fields import OPTIONAL, Digest, Items
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 
@@ -97,7 +97,7 @@ def close_checkpoint(
 
 def _stack_patch(ledger: Ledger, step: CheckpointStep) -> bytes:
     """Return the patch of a stack; that of a stack of one is the patch in it."""
-    parts = [ledger.store.patch(part) for part in step.stack]
+    parts = [ledger.store.records.patch(part) for part in step.stack]
     if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == (step.base, step.tree):
         return step.stack[0]
     root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None

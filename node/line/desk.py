@@ -86,7 +86,7 @@ class Desk:
 
     def advance(self, job: Job[Any]) -> None:
         """Decide what a job does next, given the runs that it has, and write it down."""
-        job.step.advance(self, job, self.store.runs_of(job.id))
+        job.step.advance(self, job, self.store.jobs.runs_of(job.id))
 
     def reading(self) -> Reading:
         """Return how this session's metrics are read."""
@@ -100,6 +100,8 @@ class Desk:
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> Reading:
         """Return how pairs of a job are read, less what the candidate could know by heart."""
         sources = (self.ledger.source(one) for one in (base, tree))
-        told_runs = self.store.count_runs(job.line.task, *self._on_one_split, before_job=job.id)
+        told_runs = self.store.jobs.count_runs(
+            job.line.task, *self._on_one_split, before_job=job.id
+        )
         memorised = self.session.memorised(*sources, told_runs=told_runs)
         return replace(self.reading(), memorised=memorised)

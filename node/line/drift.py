@@ -22,9 +22,8 @@ from node.line.trial import Reading
 from node.store.jobs import Job, PlannedRun, Step
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
-from protocol.kinds import Env
 from protocol.rule import has_drifted
-from protocol.runs import CONTENDED, Run
+from protocol.runs import CONTENDED, Env, Run
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:
@@ -38,7 +37,7 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
         return None
     changes = changes_between(before.env, now) if before else None
     with store.transaction():
-        after_job = store.last_job() if before else 0
+        after_job = store.jobs.last_job() if before else 0
         keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
         if changes:
             ledger.forget_bank()
@@ -95,11 +94,11 @@ def drift_of(
     It is None if chance explains it, or the head had no other trial. `trials` are the kinds of job
     that try a tree against the head.
     """
-    later = _publics(store.runs_of(job.id), head, reading)
-    for trial in reversed(store.closed_jobs(job.line, *trials)):
+    later = _publics(store.jobs.runs_of(job.id), head, reading)
+    for trial in reversed(store.jobs.closed_jobs(job.line, *trials)):
         if trial.id >= job.id:
             continue
-        earlier = _publics(store.runs_of(trial.id), head, reading)
+        earlier = _publics(store.jobs.runs_of(trial.id), head, reading)
         if not earlier or not later:
             continue
         if not has_drifted(earlier, later, reading.noise.sd):

@@ -16,37 +16,17 @@ from node.line.submission import SUBMITTED, SubmissionStep
 from node.line.trial import Reading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.fields import (
-    OPTIONAL,
-    Codec,
-    Digest,
-    Items,
-    Named,
-    Natural,
-    Table,
-    field,
-    fit_line,
-    fit_text,
-    line,
-    listing,
-    text,
-)
+from protocol.codecs import fit_line, fit_text, line, text
+from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
+from protocol.kinds import Origin
 from protocol.runs import Run
 from protocol.units import NANO
 
 PEER: Final = "peer"  # the proposer of what somebody else's record claims
 COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
 
-_MAX_EDIT_TEXT: Final = 4096
 _MAX_EDITS: Final = 64
-_EDIT_TABLE: Final = Table(
-    field("path", line(1, 256)),
-    field("search", text(_MAX_EDIT_TEXT)),
-    field("replace", text(_MAX_EDIT_TEXT)),
-)
-_EDIT: Final = Codec(lambda value: _EDIT_TABLE.read(Edit, value), _EDIT_TABLE.write)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +48,7 @@ class ExperimentStep(JobStep):
     title: Annotated[str, line(1, 120)]
     why: Annotated[str, text(600)]
     proposer: Annotated[str, line(1, 64)]
-    edits: Annotated[tuple[Edit, ...], listing(_EDIT, high=_MAX_EDITS)]
+    edits: Annotated[tuple[Edit, ...], Items(0, _MAX_EDITS)]
     bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
     parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
     decision: Annotated[str, line(0, 32)] = ""
@@ -197,8 +177,8 @@ def open_experiment(
         job = ledger.open_job(step)
         ledger.plan(job, role="candidate", tree=step.tree)
         if submission:
-            ledger.store.close_job(submission.id)
-        ledger.store.mark_tried(ledger.key.task, step.fingerprint)
+            ledger.store.jobs.close_job(submission.id)
+        ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
     return job
 
 
@@ -239,7 +219,7 @@ def close_experiment(
             runs=runs,
             note=note,
         )
-        store.mark_tried(ledger.key.task, step.fingerprint, record.id)
+        store.jobs.mark_tried(ledger.key.task, step.fingerprint, record.id)
         if kept:
             ledger.go_on_from(step.tree, patch.id, runs[1:])
         if step.decision == "rebased" and step.proposer == SUBMITTED:

@@ -6,10 +6,12 @@ from pathlib import Path
 from node.line.kinds import HEAD_TRIALS
 from node.line.ledger import Ledger
 from node.store.jobs import Line
-from node.store.store import PREFIX_DIGITS, Store
+from node.store.records import PREFIX_DIGITS
+from node.store.store import Store
 from node.vetting.patches import PatchRecord
+from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, AttestBody, PatchBody, ResultBody
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 from trainer.task_folder.task import Task
@@ -19,10 +21,10 @@ _FOLDER = "task-folder/"
 
 def the_line(store: Store, task_name: str | None = None) -> Line:
     """Return the one line meant: that of the named task, else the only one there is."""
-    lines = store.lines()
+    lines = store.jobs.lines()
     if not lines:
         raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
-    named = {line.task: store.task(line.task) for line in lines}
+    named = {line.task: store.records.task(line.task) for line in lines}
     chosen = [
         line
         for line in lines
@@ -38,7 +40,7 @@ def the_line(store: Store, task_name: str | None = None) -> Line:
 
 def manifest_of(store: Store, line: Line) -> TaskManifest:
     """Return the manifest of a line's task."""
-    body = store.task(line.task)
+    body = store.records.task(line.task)
     if body is None:
         raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
     return body.manifest
@@ -55,18 +57,22 @@ def task_source(store: Store, task_id: bytes) -> str | None:
     """Return what `--task` takes for a task of this home: its folder, else its name."""
     if folder := store.meta(_FOLDER + task_id.hex()):
         return folder.decode()
-    body = store.task(task_id)
+    body = store.records.task(task_id)
     return body.manifest.name if body else None
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
     """Return the tree that an id means: a record's, or a tree of this line itself."""
-    trees = {line.verified, line.working, *(entry.tree for entry in store.experiments(line.key))}
+    trees = {
+        line.verified,
+        line.working,
+        *(entry.tree for entry in store.experiments.listed(line.key)),
+    }
     if len(wanted) >= PREFIX_DIGITS:
         matching = {tree for tree in trees if tree.hex().startswith(wanted.lower())}
         if len(matching) == 1:
             return matching.pop()
-    return tree_in(store.find(wanted))
+    return tree_in(store.records.find(wanted))
 
 
 def tree_in(record: Record) -> bytes:
@@ -83,7 +89,7 @@ def tree_in(record: Record) -> bytes:
 
 def previous_head(store: Store, line: Line, author: bytes) -> bytes:
     """Return the head before the last own adoption."""
-    for record in store.records("adopt", author, newest_first=True):
+    for record in store.records.listed("adopt", author, newest_first=True):
         body = record.body
         if isinstance(body, AdoptBody) and (body.task, body.hardware_class) == (
             line.task,
@@ -105,7 +111,7 @@ def move_head(
     `stripped_from`: the stranger's patch whose tree this is without its prose.
     """
     line, publication = ledger.known_line, ledger.publication
-    if ledger.store.open_jobs(ledger.key, *HEAD_TRIALS):
+    if ledger.store.jobs.open_jobs(ledger.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a checkpoint is on trial against the present head",
             "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",

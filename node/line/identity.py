@@ -48,6 +48,6 @@ def announce_profile(
         binding=bind(transport, author.public),
         classes=tuple(classes),
     )
-    latest = store.records("profile", author.public, newest_first=True, limit=1)
+    latest = store.records.listed("profile", author.public, newest_first=True, limit=1)
     if not latest or latest[0].body != profile:
         store.append_own(author, profile, ts_ms=now_ms, net=identity.net)

@@ -8,8 +8,8 @@ from typing import Final
 
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.kinds import IntentBody
 from protocol.records import Record
+from protocol.remarks import IntentBody
 
 TTL_S: Final = (
     900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
@@ -31,7 +31,7 @@ def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
 
 
 def _live(store: Store, line: LineKey, author: bytes, now_ms: int) -> Iterator[Record]:
-    for record in store.records("intent", newest_first=True, limit=_LOOKED_AT):
+    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, IntentBody) or record.author == author:
             continue

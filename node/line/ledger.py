@@ -19,9 +19,9 @@ from node.line.trial import Confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, Step
 from node.store.store import Store
+from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
-from protocol.fields import fit_line
 from protocol.records import Record
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -65,7 +65,7 @@ class Ledger:
     ) -> None:
         self.store = store
         self.key = LineKey(task=subject.manifest.id, hardware_class=subject.hardware_class)
-        self.line = store.load_line(self.key)
+        self.line = store.jobs.line(self.key)
         self.blobs = blobs
         self.subject = subject
         self.publication = Publication(
@@ -147,7 +147,7 @@ class Ledger:
         with self.store.transaction():
             for seed in seeds:
                 tree = self.subject.source.tree
-                self.store.plan_run(job.id, role="anchor", tree=tree, seed=seed)
+                self.store.jobs.plan_run(job.id, role="anchor", tree=tree, seed=seed)
 
     def record_confirmation(
         self,
@@ -199,19 +199,19 @@ class Ledger:
 
     def note_move(self) -> None:
         """Remember that the verified head moves now."""
-        self.store.set_meta(meta_key("moved", self.key), encode(self.store.last_job()))
+        self.store.set_meta(meta_key("moved", self.key), encode(self.store.jobs.last_job()))
 
     # Jobs and their runs
 
     def open_job(self, step: K) -> Job[K]:
         """Put a job of this line into the queue, with a secret split of its own if it needs one."""
         split = fresh_nonce() if step.IS_ON_ONE_SPLIT else None
-        return self.store.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
+        return self.store.jobs.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
 
     def close_job(self, job: Job[Any], step: Step) -> None:
         """Take a job out of the queue, with what came of it. Callers hold the transaction."""
-        self.store.update_step(job, step)
-        self.store.close_job(job.id)
+        self.store.jobs.update_step(job, step)
+        self.store.jobs.close_job(job.id)
 
     def plan_pair(self, job: Job[Any], base: bytes, candidate: bytes, seed: int) -> None:
         """Commit to a pair: one seed, base and candidate in random order."""
@@ -220,15 +220,15 @@ class Ledger:
             order.reverse()
         with self.store.transaction():
             for role, tree in order:
-                self.store.plan_run(job.id, role=role, tree=tree, seed=seed)
+                self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=seed)
 
     def plan(self, job: Job[Any], *, role: Role, tree: bytes) -> None:
         """Commit to one run of a tree."""
-        self.store.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
+        self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
 
     def save(self, line: Line) -> None:
         """Remember where the line stands."""
-        self.store.save_line(line)
+        self.store.jobs.save_line(line)
         self.line = line
 
 

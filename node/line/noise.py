@@ -11,7 +11,7 @@ from node.line.ledger import LEAST_RUNS
 from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.kinds import NoiseBody
+from protocol.remarks import NoiseBody
 from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -29,8 +29,8 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     found = surroundings_of(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
-    for job in store.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
-        for planned in store.runs_of(job.id):
+    for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
+        for planned in store.jobs.runs_of(job.id):
             run = planned.outcome and planned.outcome.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
@@ -46,9 +46,9 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
     """Return what others measured on this class: the median of their latest figures."""
     floor = floor_nano / NANO
     latest: dict[bytes, float] = {}
-    for record in store.records("noise"):  # in the order of their times
+    for record in store.records.listed("noise"):  # in the order of their times
         body = record.body
-        if not isinstance(body, NoiseBody) or store.is_own(record.id):
+        if not isinstance(body, NoiseBody) or store.records.is_own(record.id):
             continue
         values = _secrets(body.runs)
         is_of_line = (body.task, body.hardware_class) == (line.task, line.hardware_class)

@@ -66,5 +66,5 @@ class PairTrial(JobStep):
                 desk.ledger.plan_anchors(job, seeds)
         if confirmation.unfinished is not None:
             seed = confirmation.unfinished
-            desk.store.plan_run(job.id, role="base", tree=self.base, seed=seed)
+            desk.store.jobs.plan_run(job.id, role="base", tree=self.base, seed=seed)
         return None

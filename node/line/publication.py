@@ -10,30 +10,16 @@ from node.line.session import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
 from node.store.store import Store
-from protocol.attestation import AttestVerdict
-from protocol.fields import fit_line, fit_text
+from protocol.attestation import AttestBody, AttestVerdict
+from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey
-from protocol.kinds import (
-    AdoptBody,
-    AttestBody,
-    Body,
-    Cost,
-    Diff,
-    InsightBody,
-    IntentBody,
-    NoiseBody,
-    Origin,
-    PatchBody,
-    ResultBody,
-    RetractBody,
-    Run,
-    Stage,
-    TaskBody,
-)
+from protocol.kinds import AdoptBody, Body, Diff, Origin, PatchBody, ResultBody, Stage, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import file_changes, unified_diff
 from protocol.records import Record
+from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.runs import Cost, Run
 
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
 MAX_PARENTS = 8
@@ -81,7 +67,7 @@ class Publication:
             classes=(subject.hardware_class,),
             now_ms=self._clock_ms(),
         )
-        if self._store.task(subject.manifest.id) is None:
+        if self._store.records.task(subject.manifest.id) is None:
             self._append(TaskBody(manifest=subject.manifest))
 
     def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:

@@ -14,8 +14,9 @@ from node.line.vouching import evidence_for
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
+from protocol.codecs import line
 from protocol.errors import ArnodeError
-from protocol.fields import OPTIONAL, Digest, line
+from protocol.fields import OPTIONAL, Digest
 from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy
@@ -132,7 +133,7 @@ def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's own evidence is about; None without evidence."""
     head = ledger.known_line.verified
     evidence = evidence_for(ledger.store, ledger.key, head)
-    body = ledger.store.record(evidence).body if evidence else None
+    body = ledger.store.records.get(evidence).body if evidence else None
     if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
         return None  # the baseline, or what the user adopted at their own risk
     return RemeasureStep(
@@ -155,7 +156,7 @@ def _replace(ledger: Ledger) -> None:
     before = next(
         (
             one.body.from_tree
-            for one in ledger.store.adoptions(ledger.key)
+            for one in ledger.store.experiments.adoptions(ledger.key)
             if one.body.to_tree == head
         ),
         ledger.publication.manifest.baseline_tree,

@@ -16,8 +16,8 @@ from node.home.keyfile import load_secret
 from node.line.splits import split_key
 from node.terminal.progress import Progress
 from protocol.hygiene import Scored, memorised
-from protocol.kinds import Env
 from protocol.manifest import TaskManifest
+from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
 from trainer.kinds import load_task, prepare, text_task

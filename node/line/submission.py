@@ -5,15 +5,8 @@ from typing import Annotated, ClassVar, Final
 
 from node.line.ledger import Ledger
 from node.store.jobs import Job
-from protocol.fields import (
-    Digest,
-    Items,
-    Mapped,
-    fit_line,
-    fit_text,
-    line,
-    text,
-)
+from protocol.codecs import fit_line, fit_text, line, text
+from protocol.fields import Digest, Items, Mapped
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
@@ -45,5 +38,5 @@ def open_submission(
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)
-        ledger.store.mark_tried(ledger.key.task, fingerprint)
+        ledger.store.jobs.mark_tried(ledger.key.task, fingerprint)
     return job

@@ -7,7 +7,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
-from protocol.kinds import Env
+from protocol.runs import Env
 
 # What shifts a metric when it changes; cores, names and the operating system do not.
 _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", "threads")

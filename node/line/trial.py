@@ -22,15 +22,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from node.store.jobs import PlannedRun
 from protocol.attestation import AttestVerdict
+from protocol.codecs import fit_line
 from protocol.evidence import SPOKEN, BorneOut
-from protocol.fields import (
-    OPTIONAL,
-    Digest,
-    Mapped,
-    Named,
-    Natural,
-    fit_line,
-)
+from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence

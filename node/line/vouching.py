@@ -9,8 +9,8 @@ def evidence_for(store: Store, line: LineKey, tree: bytes) -> bytes | None:
 
     That is the baseline's, or one of a confirmation that the tree passed.
     """
-    for entry in reversed(store.experiments(line)):
+    for entry in reversed(store.experiments.listed(line)):
         vouched = entry.stage == "baseline" or entry.decision == "adopted"
-        if entry.tree == tree and vouched and store.retraction(entry.id) is None:
+        if entry.tree == tree and vouched and store.records.retraction(entry.id) is None:
             return entry.id
     return None

@@ -172,7 +172,7 @@ class Agenda:
         These are told by their job and ordinal.
         """
         self._running = running
-        jobs = self._store.open_jobs(self._ledger.key, *KINDS)
+        jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         for job in jobs:
             if run := self._unstarted(job):
@@ -218,7 +218,7 @@ class Agenda:
         return self._open_experiment()
 
     def _unstarted(self, job: Job[Any]) -> PlannedRun | None:
-        for run in self._store.runs_of(job.id):
+        for run in self._store.jobs.runs_of(job.id):
             if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
                 return run
         return None
@@ -265,7 +265,7 @@ class Agenda:
         """Whether this session is for what was handed in, and all of it is decided."""
         if not self.goal.is_on_demand:
             return False
-        is_open = self._store.open_ids(self._ledger.key)
+        is_open = self._store.jobs.open_ids(self._ledger.key)
         return self._wanted_jobs.isdisjoint(is_open) and all(
             self.attempt_of(mark) for mark in self._wanted
         )

@@ -172,7 +172,9 @@ class Exploring:
         """Return how far a branch has come, by what its bank said at each of its experiments."""
         state = self._state()
         if self._banks_then is None or self._banks_then[0] != state:
-            jobs = self._store.closed_jobs(self._ledger.key, ExperimentStep, after=branch.job_id)
+            jobs = self._store.jobs.closed_jobs(
+                self._ledger.key, ExperimentStep, after=branch.job_id
+            )
             banks = [job.step.bank_nano for job in jobs]
             self._banks_then = (state, banks)
         banks, now = self._banks_then[1], self._ledger.known_line.bank_nano
@@ -195,8 +197,8 @@ class Exploring:
 
     def _state(self) -> _State:
         """Return what changes whenever a job is opened or closed."""
-        ids = self._store.open_ids(self._ledger.key)
-        return self._store.last_job(), len(ids), sum(ids)
+        ids = self._store.jobs.open_ids(self._ledger.key)
+        return self._store.jobs.last_job(), len(ids), sum(ids)
 
     def _spell(self) -> Spell:
         state = self._state()
@@ -205,7 +207,7 @@ class Exploring:
         return self._spell_then[1]
 
     def _read_spell(self) -> Spell:
-        after = max(self._ledger.moved_at_job, self._store.last_job() - _LOOKED_BACK)
+        after = max(self._ledger.moved_at_job, self._store.jobs.last_job() - _LOOKED_BACK)
         trials = [(job.id, job.step) for job in self._closed(ExperimentStep, after)]
         events = sorted([*_decided(trials), *self._events(after)])
         back = (number for number, event in events if event == "returned")
@@ -242,7 +244,7 @@ class Exploring:
                 yield number, "left" if is_known else "returned"
 
     def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
-        return self._store.closed_jobs(self._ledger.key, kind, after=after)
+        return self._store.jobs.closed_jobs(self._ledger.key, kind, after=after)
 
 
 def _decided(trials: Sequence[tuple[int, ExperimentStep]]) -> Iterator[tuple[int, Event]]:

@@ -47,7 +47,7 @@ class Ideas:
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
-        self._tried = ledger.store.fingerprints(ledger.key.task)
+        self._tried = ledger.store.jobs.fingerprints(ledger.key.task)
 
     @property
     def has_unfinished_business(self) -> bool:
@@ -59,11 +59,11 @@ class Ideas:
 
         `wanted`, unless empty, are the canonical ASTs that may be taken.
         """
-        for job in self._ledger.store.open_jobs(self._ledger.key, SubmissionStep):
+        for job in self._ledger.store.jobs.open_jobs(self._ledger.key, SubmissionStep):
             step = job.step
             working = self._ledger.explored
             if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
-                self._ledger.store.close_job(job.id)
+                self._ledger.store.jobs.close_job(job.id)
             elif not wanted or step.fingerprint in wanted:
                 proposal = Proposal(
                     parent=working.tree,

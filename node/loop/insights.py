@@ -21,9 +21,8 @@ from node.line.submission import SUBMITTED
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
-from protocol.kinds import InsightBody
 from protocol.records import Record
-from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
+from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO
 
 KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own
@@ -72,7 +71,7 @@ def tell_insight(ledger: Ledger) -> None:
 
     Whatever killed the node after the checkpoint was written, the next call makes up for it.
     """
-    jobs = ledger.store.closed_jobs(ledger.key, CheckpointStep)
+    jobs = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
     if not jobs:
         return
     step = jobs[-1].step
@@ -109,8 +108,8 @@ def insights_of(
 
     Of each other author that is heard the latest few; all texts are as they were signed.
     """
-    own = store.records("insight", author, newest_first=True, limit=_LOOKED_AT)
-    anybodys = store.records("insight", newest_first=True, limit=_LOOKED_AT)
+    own = store.records.listed("insight", author, newest_first=True, limit=_LOOKED_AT)
+    anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
     others = (one for one in anybodys if one.author != author and is_heard(one.author))
     chosen = [
         *islice(_standing(store, line, own), _OWN_SHOWN),
@@ -137,7 +136,7 @@ def _standing(
             continue
         is_of_class = body.hardware_class in (None, line.hardware_class)
         named = (record.id, *body.evidence[:1])
-        if is_of_class and not any(store.retraction(one) for one in named):
+        if is_of_class and not any(store.records.retraction(one) for one in named):
             yield record, body
 
 
@@ -159,10 +158,10 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
     store, manifest = ledger.store, ledger.publication.manifest
     baseline = ledger.source(manifest.baseline_tree)
     known = {name for _, data in baseline.files for name in _IDENTIFIER.findall(data)}
-    jobs = store.closed_jobs(ledger.key, ExperimentStep, after=after)
+    jobs = store.jobs.closed_jobs(ledger.key, ExperimentStep, after=after)
     trials = [(job, job.step) for job in jobs if job.id < before]
     ideas = {(trial.base, trial.tree): idea_of(trial, known) for _, trial in trials}
-    parts = [part for patch in step.stack if (part := store.patch(patch))]
+    parts = [part for patch in step.stack if (part := store.records.patch(patch))]
     return Series(
         checkpoint=step,
         parts=tuple(ideas.get((part.base, part.tree), _by(part.origin.proposer)) for part in parts),
@@ -179,7 +178,7 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
     found = result_here(ledger.store, ledger.key, step.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
-        ended = [run.outcome.run for run in ledger.store.runs_of(job.id) if run.outcome]
+        ended = [run.outcome.run for run in ledger.store.jobs.runs_of(job.id) if run.outcome]
         failure = ended[-1].status if ended else step.decision
     return Tried(
         idea=idea,
@@ -214,7 +213,7 @@ def _kind(step: ExperimentStep) -> str:
 
 
 def _is_told(ledger: Ledger, record: bytes) -> bool:
-    own = (one.body for one in ledger.store.records("insight", ledger.publication.author))
+    own = (one.body for one in ledger.store.records.listed("insight", ledger.publication.author))
     return any(isinstance(body, InsightBody) and body.evidence[:1] == (record,) for body in own)
 
 

@@ -28,7 +28,7 @@ class Outcomes:
         self._task = task
         self._all: list[Outcome] = []
         self.crash: Crash | None = None
-        jobs = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+        jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
             step = job.step
             if number < len(jobs) - IN_FULL:
@@ -47,7 +47,7 @@ class Outcomes:
         decided = _decided(step)
         if decided is None:
             return
-        runs = [one.outcome for one in self._ledger.store.runs_of(job.id) if one.outcome]
+        runs = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, last.run if last else None))
         if step.proposer in _SLOW:

@@ -173,7 +173,7 @@ class Research:
 
     async def _begin(self) -> None:
         self._desk.begin()
-        jobs = self._store.open_jobs(self._ledger.key, *KINDS)
+        jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
         if self._ledger.line is None and not any(
             isinstance(job.step, BaselineStep) for job in jobs
         ):
@@ -208,7 +208,7 @@ class Research:
 
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""
-        key, job = (run.job_id, run.ordinal), self._store.job(run.job_id, *KINDS)
+        key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._ledger.publication.author
         is_foreign = job.step.is_foreign(run, own)
@@ -279,7 +279,7 @@ class Research:
             run.role, quoting=not step.is_foreign(run, self._ledger.publication.author)
         )
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
-        self._store.finish_run(run, stored)
+        self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         if outcome.fault is not None:
             raise outcome.fault

@@ -19,8 +19,9 @@ from typing import Final
 from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, PeerId, Rations
 from protocol.errors import Rejected
-from protocol.kinds import IntentBody, UnknownBody
+from protocol.kinds import UnknownBody
 from protocol.records import Record, parse_record
+from protocol.remarks import IntentBody
 from protocol.topics import belongs, net_of
 
 # Of kinds that this version does not know: nobody can say what they are worth.

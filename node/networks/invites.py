@@ -12,14 +12,16 @@ wrote the line, and joining needs no such proof, for a network is trusted with n
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Annotated, Final
 
 from node.settings.addresses import KEY_BYTES, Address, parse_address, peer_id
 from node.settings.network_definition import NO_NETWORK, TASK_PATTERN, Network
+from protocol.codecs import NAME_PATTERN, Codec, listing, word
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected, UsageError
-from protocol.fields import NAME_PATTERN, Codec, Table, digest, field, listing, word
+from protocol.fields import OPTIONAL, Digest, Items, Mapped
 
 PREFIX: Final = "arnode1"
 MAX_ADDRESSES: Final = 8
@@ -53,7 +55,15 @@ def write_invite(network: Network) -> str:
                 f"{count} {what} do not fit into a line, which holds {most}",
                 "hand over the definition's file: `arnode network show` names it",
             )
-    payload = encode(_TABLE.write(network))
+    payload = encode(
+        _Payload(
+            name=network.name,
+            addresses=network.bootstrap[:MAX_ADDRESSES],
+            secret=network.secret,
+            authors=tuple(sorted(network.authors)),
+            tasks=network.tasks,
+        ).to_value()
+    )
     return PREFIX + _to_base32(payload + _checksum(payload))
 
 
@@ -88,23 +98,15 @@ def _read(text: str) -> Network | Rejected:
     value = decode(payload)
     if isinstance(value, Rejected):
         return value
-    return _TABLE.read(_network, value)
-
-
-def _network(
-    *,
-    name: str,
-    bootstrap: tuple[Address, ...],
-    secret: bytes | None,
-    authors: tuple[bytes, ...],
-    tasks: tuple[str, ...],
-) -> Network:
+    read = _Payload.from_value(value)
+    if isinstance(read, Rejected):
+        return read
     return Network(
-        name=name,
-        bootstrap=bootstrap,
-        secret=secret,
-        authors=frozenset(authors),
-        tasks=tasks,
+        name=read.name,
+        bootstrap=read.addresses,
+        secret=read.secret,
+        authors=frozenset(read.authors),
+        tasks=read.tasks,
     )
 
 
@@ -131,20 +133,16 @@ def _read_name(value: Value) -> str | Rejected:
     return Rejected("no network's name") if value == NO_NETWORK else word(NAME_PATTERN).read(value)
 
 
-_ADDRESSES: Final = listing(Codec(_read_address, _write_address), low=1, high=MAX_ADDRESSES)
-_AUTHORS: Final = listing(digest(), high=MAX_AUTHORS)
-_TASKS: Final = listing(word(TASK_PATTERN), high=MAX_TASKS)
-_TABLE: Final = Table(
-    field("name", Codec(_read_name, lambda name: name)),
-    field(
-        "addresses",
-        Codec(_ADDRESSES.read, lambda addresses: _ADDRESSES.write(addresses[:MAX_ADDRESSES])),
-        "bootstrap",
-    ),
-    field("secret", digest(), optional=True),
-    field("authors", Codec(_AUTHORS.read, lambda keys: _AUTHORS.write(tuple(sorted(keys))))),
-    field("tasks", _TASKS),
-)
+_ADDRESS: Final = Codec(_read_address, _write_address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Payload(Mapped):
+    name: Annotated[str, Codec(_read_name, str)]
+    addresses: Annotated[tuple[Address, ...], listing(_ADDRESS, low=1, high=MAX_ADDRESSES)]
+    secret: Annotated[Digest | None, OPTIONAL]
+    authors: Annotated[tuple[Digest, ...], Items(0, MAX_AUTHORS)]
+    tasks: Annotated[tuple[str, ...], listing(word(TASK_PATTERN), high=MAX_TASKS)]
 
 
 def _checksum(payload: bytes) -> bytes:

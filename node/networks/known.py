@@ -23,8 +23,8 @@ from node.settings.network_definition import (
     read_definition,
     write_definition,
 )
+from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, UsageError
-from protocol.fields import NAME_PATTERN
 
 # The folders have a direction, bootstrap to node, so that its files are found by name, as data.
 _SHIPPED = ("bootstrap", "networks")

@@ -82,7 +82,7 @@ async def _alone(
         say=_say,
         most_fresh=MOST_SHOWN,
     )
-    tried = books.store.fingerprints(task.id)
+    tried = books.store.jobs.fingerprints(task.id)
     seed = proposal_seed(books.store) + len(outcomes.all)
     context = briefing.context(tried=tried.__contains__, seed=seed)
     choice = choose(config, means.keys, means.environment).choice

@@ -19,9 +19,10 @@ from typing import Annotated, BinaryIO, Final, TypeVar
 
 from node.home.faults import explaining_faults
 from node.home.home import PRIVATE_FOLDER
+from protocol.codecs import Codec, integer, word
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError, Rejected
-from protocol.fields import Codec, Mapped, Named, Natural, integer, word
+from protocol.fields import Mapped, Named, Natural
 from protocol.runs import MAX_SEED, Run
 
 T = TypeVar("T", bound=Mapped)

@@ -67,7 +67,7 @@ class Workbench:
         if self.task.recipe.name != "text" or not self.home.store.exists():
             return 0
         with Store.open_read_only(self.home) as store:
-            return store.count_runs(self.task.id, *ON_ONE_SPLIT)
+            return store.jobs.count_runs(self.task.id, *ON_ONE_SPLIT)
 
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:

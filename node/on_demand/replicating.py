@@ -33,9 +33,9 @@ from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
-from protocol.kinds import Env
 from protocol.manifest import TaskManifest
 from protocol.rule import Claim, Policy
+from protocol.runs import Env
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.device import Device

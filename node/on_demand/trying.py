@@ -110,7 +110,7 @@ def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...
 def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:
     with Store.open_read_only(home) as store:
         attempt = attempt_of(store, key, mark, Blobs(home.blobs).get_source, DEFAULT)
-        body = store.task(key.task)
+        body = store.records.task(key.task)
         if attempt is None or body is None:
             return None
         return Answer(key=key, manifest=body.manifest, attempt=attempt, is_repeat=False)

@@ -15,7 +15,8 @@ from statistics import fmean
 
 from agent.knobs.proposer import KnobsProposer
 from agent.source.capabilities import Finding
-from node.exchange.claims import bundle_of, claim_in
+from node.exchange.bundle_check import claim_in
+from node.exchange.bundling import bundle_of
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
@@ -75,7 +76,7 @@ def verify_claim(question: Question) -> Verified:
     else:
         job_id = _work_alone(home, question)
     with Store.open_read_only(home) as store:
-        job = None if job_id is None else store.job(job_id, AttestationStep)
+        job = None if job_id is None else store.jobs.get(job_id, AttestationStep)
         if job is not None and job.state == "done":
             return _verified(home, store, job)
     if has_ended:
@@ -94,7 +95,7 @@ def ask_node(home: Home, question: Question) -> int:
 
 def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
     step = job.step
-    body = store.task(job.line.task)
+    body = store.records.task(job.line.task)
     if body is None:
         raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
     marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
@@ -102,7 +103,7 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
         manifest=body.manifest,
         hardware_class=job.line.hardware_class,
         step=step,
-        runs=tuple(run.outcome.run for run in store.runs_of(job.id) if run.outcome),
+        runs=tuple(run.outcome.run for run in store.jobs.runs_of(job.id) if run.outcome),
         marks=marks,
     )
 
@@ -218,8 +219,8 @@ def _shown() -> Callable[[Store, int], bool]:
 
     def show(store: Store, job_id: int) -> bool:
         nonlocal told_cost, told_runs, told_pairs
-        job = store.job(job_id, AttestationStep)
-        body = store.task(job.line.task) if job else None
+        job = store.jobs.get(job_id, AttestationStep)
+        body = store.records.task(job.line.task) if job else None
         if job is None or body is None:
             return False
         step = job.step
@@ -228,7 +229,7 @@ def _shown() -> Callable[[Store, int], bool]:
             print(f"  {_cost(step, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
-        runs = store.runs_of(job_id)
+        runs = store.jobs.runs_of(job_id)
         ended = sum(run.outcome is not None for run in runs)
         if ended == told_runs:
             return is_done
@@ -262,8 +263,8 @@ def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:
     before = [
         run.outcome.run
         for kind in kinds
-        for known in store.closed_jobs(job.line, kind)[-3:]
-        for run in store.runs_of(known.id)
+        for known in store.jobs.closed_jobs(job.line, kind)[-3:]
+        for run in store.jobs.runs_of(known.id)
         if run.outcome
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None

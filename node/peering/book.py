@@ -83,10 +83,6 @@ class Book:
         """All that is known, in the order in which it came."""
         return tuple(self._entries.values())
 
-    def of_peer(self, peer: PeerId) -> tuple[Entry, ...]:
-        """Return what is known of a peer."""
-        return tuple(entry for entry in self._entries.values() if entry.address.peer == peer)
-
     def learn(self, address: Address, source: Source) -> bool:
         """Take in an address that no peer told; False if there is no room for it."""
         return self.restore(Entry(address=address, source=source))

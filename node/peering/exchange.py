@@ -176,7 +176,7 @@ class Exchange:
             if isinstance(step, Rejected):
                 return step
             difference, message = step
-            fault = await self._fetch(self._store.lacking(difference.need))
+            fault = await self._fetch(self._store.intake.lacking(difference.need))
             if fault is not None or not self.is_complete:
                 return fault
         self.is_complete = False
@@ -196,7 +196,7 @@ class Exchange:
         pending = dict.fromkeys(ids)
         while pending:
             named = [*pending][:MAX_WANTED]
-            batch = self._store.lacking(named)  # others may have brought some meanwhile
+            batch = self._store.intake.lacking(named)  # others may have brought some meanwhile
             for record_id in set(named).difference(batch):
                 del pending[record_id]
             if not batch:

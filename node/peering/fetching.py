@@ -114,7 +114,7 @@ class Fetcher:
 
     async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
         """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here."""
-        body = self._store.patch(patch)
+        body = self._store.records.patch(patch)
         if body is None:
             return False
         await self._tree(patch, body.base, told_by)
@@ -131,7 +131,9 @@ class Fetcher:
         claims drive nothing else out: they fill three quarters of the share.
         """
         while self._greeted and self._has_more and self._free_bytes > self._quota_bytes // 4:
-            claimed, self._recalled = self._store.claimed_before(self._recalled, _RECALLED_AT_ONCE)
+            claimed, self._recalled = self._store.topics.claimed_before(
+                self._recalled, _RECALLED_AT_ONCE
+            )
             self._has_more = self._recalled is not None
             for patch in claimed:
                 if self._is_lacking(patch):
@@ -142,7 +144,7 @@ class Fetcher:
         return False
 
     def _is_lacking(self, patch: bytes) -> bool:
-        body = self._store.patch(patch)
+        body = self._store.records.patch(patch)
         if body is None or (body.diff.blob is not None and not self._blobs.has(body.diff.blob)):
             return True
         return bool(lacking(self._blobs, body.tree))

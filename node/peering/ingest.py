@@ -82,7 +82,7 @@ class Ingest:
             ingested.left_out, read = len(read) - len(rationed), rationed
         for start in range(0, len(read), _STORED_AT_ONCE):
             some = read[start : start + _STORED_AT_ONCE]
-            report = self._store.take(some, now_ms=self._now_ms(), net=self._net)
+            report = self._store.intake.take(some, now_ms=self._now_ms(), net=self._net)
             ingested.new += len(report.new)
             ingested.rejected += report.rejected
             if report.new:
@@ -103,11 +103,11 @@ class Ingest:
         read: Read = []
         unread: list[bytes] = []
         for start in range(0, len(wires), _DEDUPED_AT_ONCE):
-            deduped = self._store.dedupe(wires[start : start + _DEDUPED_AT_ONCE])
+            deduped = self._store.intake.dedupe(wires[start : start + _DEDUPED_AT_ONCE])
             read += map(Rejected, deduped.rejected)
             unread += deduped.unread
             await asyncio.sleep(0)
-        read += await self._reader.read(unread, self._store.manifests(_MOST_TASKS))
+        read += await self._reader.read(unread, self._store.records.manifests(_MOST_TASKS))
         if not self._authors:
             return read
         return [one for one in read if isinstance(one, Rejected) or one.author in self._authors]

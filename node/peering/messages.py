@@ -18,22 +18,10 @@ from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from node.network.contract import MAX_PORTS
 from node.processes.carrier import Message
 from node.store.blobs import BLOB_LIMIT_BYTES
+from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, word
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
-from protocol.fields import (
-    NAME_PATTERN,
-    Codec,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Positive,
-    binary,
-    digest,
-    integer,
-    line,
-    word,
-)
+from protocol.fields import Digest, Items, Mapped, Named, Positive
 from protocol.reconciliation import FRAME_LIMIT_BYTES
 from protocol.record_index import KEY_BYTES
 from protocol.topics import MAX_TOPIC

@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from node.processes.carrier import Carrier
-from node.store.archive import parsed
+from node.store.records import parsed
 from node.store.store import Store
 from protocol.topics import belongs, parts_of
 
@@ -28,7 +28,7 @@ class Publisher:
         for topic in topics:
             for part in parts_of(topic):
                 self._topics_of_part.setdefault(part, []).append(topic)
-        self._last = store.last_membership()
+        self._last = store.topics.last_number()
 
     async def run(self) -> None:
         """Publish own records as they are made; never return."""
@@ -38,10 +38,10 @@ class Publisher:
 
     async def publish(self) -> int:
         """Publish some records that were not yet; return how many messages that were."""
-        sent, latest = 0, self._store.last_membership()
+        sent, latest = 0, self._store.topics.last_number()
         if latest == self._last:
             return 0
-        own = self._store.own_members_after(self._last, limit=_AT_ONCE)
+        own = self._store.topics.own_after(self._last, limit=_AT_ONCE)
         # All between were others' records, of which there may be very many.
         self._last = own[-1][0] if len(own) == _AT_ONCE else latest
         for _, part, wire in own:

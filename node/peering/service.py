@@ -91,7 +91,7 @@ class Peering:
         self._now_ms = now_ms
         self._turn = 0
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
-        self._indexes = store.topic_indexes(topics)
+        self._indexes = store.topics.indexes(topics)
         misbehaviour = Misbehaviour(carrier, clock)
         self._ingest = Ingest(
             store,
@@ -253,7 +253,7 @@ class Peering:
 
     async def _settle(self) -> None:
         while True:
-            _, released = self._store.settle(now_ms=self._now_ms())
+            _, released = self._store.intake.settle(now_ms=self._now_ms())
             if released.new:
                 self._note_new(None, released)
             await asyncio.sleep(_SETTLED_S)

@@ -28,9 +28,10 @@ from node.store.listings import listing_of
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
-from protocol.kinds import Body, PatchBody, ReportBody, ResultBody, TaskBody
+from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.reconciliation import respond
 from protocol.record_index import RecordIndex
+from protocol.summaries import ReportBody
 
 
 class RecordServer:
@@ -55,7 +56,7 @@ class RecordServer:
     def _answer(self, asked: Reconcile | Want | After) -> Reconciled | Records | Page | Rejected:
         match asked:
             case Want(ids=ids):
-                return Records(wires=_fitting([*self._store.wires(ids).values()]))
+                return Records(wires=_fitting([*self._store.records.wires(ids).values()]))
             case Reconcile(message=message):
                 answer = respond(self._index(asked.topic), message)
                 return answer if isinstance(answer, Rejected) else Reconciled(message=answer)
@@ -69,7 +70,7 @@ class RecordServer:
             start = index.position(asked.after)
             start += asked.after in index
         stop = min(start + asked.limit, len(index))
-        found = self._store.wires([*index.ids(start, stop)])
+        found = self._store.records.wires([*index.ids(start, stop)])
         wires = _fitting([*found.values()])
         # Not every id in the index need have been found, so the last one sent tells how far.
         if len(wires) < len(found):
@@ -123,9 +124,9 @@ class BlobServer:
         asked = read(BlobPart, question)
         if isinstance(asked, Rejected):
             raise RefusedError(f"a question that is none: {asked.reason}")
-        if not self._store.has(asked.record):
+        if not self._store.records.has(asked.record):
             raise RefusedError("the record is not here")
-        record = self._store.record(asked.record)
+        record = self._store.records.get(asked.record)
         if record.net != self._net or asked.blob not in self._blobs_of(record.body):
             raise RefusedError("that record does not lead to it")
         data = self._blobs.get(asked.blob)

@@ -175,7 +175,7 @@ def limits_of(config: Config) -> Limits:
 
 def spent_today(store: Store, now_ms: int) -> Spending:
     """Return what models took on the day (UTC) of a moment: what the status shows."""
-    return store.model_spending(model_calls.day_of(now_ms))
+    return model_calls.spending_on(store.database, model_calls.day_of(now_ms))
 
 
 @contextmanager

@@ -19,9 +19,8 @@ from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.attestation import AttestVerdict
-from protocol.changes import Origin
 from protocol.evidence import GAINS
-from protocol.kinds import ResultBody
+from protocol.kinds import Origin, ResultBody
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
@@ -120,10 +119,10 @@ class Concluded:
         self._line = line
         self._entries = entries  # those of the span
         self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
-        for job in store.closed_jobs(line.key, ExperimentStep):
+        for job in store.jobs.closed_jobs(line.key, ExperimentStep):
             step = job.step
             self._steps[step.base, step.tree] = step
-        branches = store.closed_jobs(line.key, BranchStep)
+        branches = store.jobs.closed_jobs(line.key, BranchStep)
         begun = (job.step for job in branches)
         self._roots = {step.patch: step.author for step in begun}
         self._trials = {step.measured.record: step for step in self._head_trials() if step.measured}
@@ -174,7 +173,7 @@ class Concluded:
             entry=entry,
             kind=_kind(step),
             verdict=verdict,
-            stands=verdict in GAINS and self._store.retraction(entry.id) is None,
+            stands=verdict in GAINS and self._store.records.retraction(entry.id) is None,
             measured=step.measured if step else None,
             parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
             author=step.author if isinstance(step, CatchUpStep) else None,
@@ -183,7 +182,7 @@ class Concluded:
         )
 
     def _part(self, patch: bytes) -> Part:
-        body = self._store.patch(patch)
+        body = self._store.records.patch(patch)
         step = self._steps.get((body.base, body.tree)) if body else None
         author = self._roots.get(patch)
         return Part(
@@ -193,18 +192,18 @@ class Concluded:
         )
 
     def _origin(self, patch: bytes | None) -> Origin:
-        body = self._store.patch(patch) if patch else None
+        body = self._store.records.patch(patch) if patch else None
         return body.origin if body else UNKNOWN
 
     def _result(self, entry: Experiment) -> ResultBody:
-        body = self._store.record(entry.id).body
+        body = self._store.records.get(entry.id).body
         assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
         return body
 
     def _head_trials(self) -> Iterator[_Step]:
         kinds: tuple[type[_Step], ...] = (CheckpointStep, CatchUpStep, RemeasureStep)
         for kind in kinds:
-            for job in self._store.closed_jobs(self._line.key, kind):
+            for job in self._store.jobs.closed_jobs(self._line.key, kind):
                 yield job.step
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
-from protocol.changes import Origin
+from protocol.kinds import Origin
 from protocol.units import NANO
 
 _CATCH_UP: Final = Origin(proposer=CATCHING_UP)

@@ -18,11 +18,13 @@ from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
 from node.store.jobs import Line
-from node.store.model_calls import Spending
+from node.store.model_calls import Spending, spending_in
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
-from protocol.kinds import Env, InsightBody, ResultBody
+from protocol.kinds import ResultBody
 from protocol.manifest import MetricSpec
+from protocol.remarks import InsightBody
+from protocol.runs import Env
 from protocol.units import from_nano
 
 _CONFIRMATIONS = {
@@ -93,20 +95,20 @@ def report_of(
 
     Raises UsageError if there is none of that name.
     """
-    lines = store.lines() if task is None else [the_line(store, task)]
+    lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
         span=span,
-        asked=store.model_spending_in(span.since_ms, span.until_ms),
+        asked=spending_in(store.database, span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
         imported=tuple(
-            one for one in store.imported() if span.since_ms <= one.at_ms <= span.until_ms
+            one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms
         ),
     )
 
 
 def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progress) -> LineReport:
     manifest = manifest_of(store, line)
-    history, moves = store.experiments(line.key), store.adoptions(line.key)
+    history, moves = store.experiments.listed(line.key), store.experiments.adoptions(line.key)
     measured = [
         entry
         for entry in history
@@ -119,7 +121,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
     confirmations = tuple(concluded.confirmations())
     peers = Peers(store, line.key, net).part(span, ideas, confirmations)
     noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
-    newest = store.record(history[-1].id) if history else None
+    newest = store.records.get(history[-1].id) if history else None
     before = head_at(span.since_ms)
     return LineReport(
         task=manifest.name,
@@ -167,7 +169,7 @@ def _head_at(
 
 def _lessons(store: Store, line: Line, span: Span, author: bytes) -> tuple[str, ...]:
     """Return what this node itself said that the line taught, oldest first."""
-    own = [one for one in store.records("insight", author) if one.ts_ms in span]
+    own = [one for one in store.records.listed("insight", author) if one.ts_ms in span]
     return tuple(
         one.body.message
         for one in own
@@ -188,12 +190,12 @@ def _device_ms(
     """Return what the device was used for: runs that count, in milliseconds."""
     spent: Counter[str] = Counter()
     for entry in entries:
-        body = store.record(entry.id).body if entry.stage == "baseline" else None
+        body = store.records.get(entry.id).body if entry.stage == "baseline" else None
         spent["the baseline"] += body.cost.device_ms if isinstance(body, ResultBody) else 0
     for kind, what in _MEASURED.items():
-        for job in store.closed_jobs(line.key, kind):
+        for job in store.jobs.closed_jobs(line.key, kind):
             if job.created_ms in span:
-                ended = (one.outcome.run for one in store.runs_of(job.id) if one.outcome)
+                ended = (one.outcome.run for one in store.jobs.runs_of(job.id) if one.outcome)
                 spent[what] += sum(run.ms + run.serve_ms for run in ended)
     for idea in ideas:
         spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms

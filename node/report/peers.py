@@ -108,10 +108,10 @@ class Peers:
         self._store = store
         self._line = line
         self._key = BoardKey(net=net, task=line.task, hardware_class=line.hardware_class)
-        self._own_facts = store.own_facts(self._key)
+        self._own_facts = store.boards.own_facts(self._key)
         self._own_author = next((fact.author for fact in self._own_facts), None)
-        self._rows = {row.tree: row for row in store.board(self._key).rows}
-        self._claims = claims_of(store.facts(self._key))
+        self._rows = {row.tree: row for row in store.boards.get(self._key).rows}
+        self._claims = claims_of(store.boards.facts(self._key))
         self._own_words = {
             vote.tree: vote.verdict for vote in borne_out(self._own_facts, self._claims)
         }
@@ -122,7 +122,7 @@ class Peers:
         """Return peers' part in a span, given what else ended in it."""
         asked = [
             (ts_ms, job, step)
-            for job in self._store.closed_jobs(self._line, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
             if (ts_ms := self._told_ms(job, step := job.step)) in span
         ]
         parts = [one for one in asked if one[2].part is not None]
@@ -153,7 +153,7 @@ class Peers:
         )
 
     def _as_heads(self, confirmations: Iterable[Confirmation]) -> Iterator[TriedClaim]:
-        jobs = self._store.closed_jobs(self._line, CatchUpStep)
+        jobs = self._store.jobs.closed_jobs(self._line, CatchUpStep)
         steps = [job.step for job in jobs]
         by_record = {step.measured.record: step for step in steps if step.measured}
         for one in confirmations:
@@ -170,7 +170,7 @@ class Peers:
                 )
 
     def _as_idea(self, idea: Idea) -> TriedClaim:
-        patch = self._store.patch(idea.claims[0]) if len(idea.claims) == 1 else None
+        patch = self._store.records.patch(idea.claims[0]) if len(idea.claims) == 1 else None
         word: HereWord = "no gain"
         if idea.entry.decision in ("failed", "rejected"):
             word = "failed"
@@ -191,16 +191,16 @@ class Peers:
         """Own results that stand in the span, or of which somebody said something in it."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
-        for vote in borne_out(self._store.facts(self._key), self._claims):
+        for vote in borne_out(self._store.boards.facts(self._key), self._claims):
             if vote.author != self._own_author and vote.tree in here:
-                words.setdefault(vote.tree, []).append(self._store.record(vote.id).ts_ms)
+                words.setdefault(vote.tree, []).append(self._store.records.get(vote.id).ts_ms)
         for fact in self._own_facts:
             if not isinstance(fact, Claim) or fact.gain is None:
                 continue
-            if here[fact.tree].verdict not in GAINS or self._store.retraction(fact.id):
+            if here[fact.tree].verdict not in GAINS or self._store.records.retraction(fact.id):
                 continue
             new = sum(ts_ms in span for ts_ms in words.get(fact.tree, ()))
-            if new or self._store.record(fact.id).ts_ms in span:
+            if new or self._store.records.get(fact.id).ts_ms in span:
                 yield OwnClaim(
                     result=fact.id,
                     title=self._title_of(fact.id),
@@ -211,7 +211,7 @@ class Peers:
                 )
 
     def _asked(self, ts_ms: int, step: AttestationStep) -> AskedPart:
-        part = self._store.patch(step.part) if step.part else None
+        part = self._store.records.patch(step.part) if step.part else None
         return AskedPart(
             ts_ms=ts_ms,
             title=part.title if part else "",
@@ -233,19 +233,25 @@ class Peers:
 
     def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
         """When a claim was answered; one that nobody was told of, when it was asked."""
-        if step.record is None or not self._store.has(step.record):
+        if step.record is None or not self._store.records.has(step.record):
             return job.created_ms
-        return self._store.record(step.record).ts_ms
+        return self._store.records.get(step.record).ts_ms
 
     def _title_of(self, result: bytes | None) -> str:
-        body = self._store.record(result).body if result and self._store.has(result) else None
+        body = (
+            self._store.records.get(result).body
+            if result and self._store.records.has(result)
+            else None
+        )
         patch = (
-            self._store.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
+            self._store.records.patch(body.patch)
+            if isinstance(body, ResultBody) and body.patch
+            else None
         )
         return patch.title if patch else ""
 
     def _device_ms(self, job: Job[Any]) -> int:
-        ended = (one.outcome.run for one in self._store.runs_of(job.id) if one.outcome)
+        ended = (one.outcome.run for one in self._store.jobs.runs_of(job.id) if one.outcome)
         return sum(run.ms + run.serve_ms for run in ended)
 
 

@@ -163,7 +163,7 @@ class _Rows:
 
 def _picture(node: "Node", line: Line) -> _Picture:
     store, activity = node.books.store, node.research.activity
-    entries = store.experiments(line.key, newest_first=True, limit=_HISTORY)[::-1]
+    entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
     dots = {dot.record: dot for dot in activity.dots}
     metric = node.session.task.manifest.metric
     return _Picture(
@@ -181,7 +181,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
 def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> RenderableType:
     task, store = node.session.task, node.books.store
     unit, sign = task.manifest.metric.unit, task.manifest.metric.sign
-    first = store.experiments(line.key, limit=1)
+    first = store.experiments.listed(line.key, limit=1)
     baseline = _metric(first[0]) if first else None
     head = _head_metric(node, line, entries)
     working = _mean([nano / NANO for nano in line.bank_nano])

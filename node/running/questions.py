@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.exchange.bundling import take_in
-from node.exchange.claims import FoundClaim, bundle_of, claim_in
+from node.exchange.bundle_check import FoundClaim, claim_in
+from node.exchange.bundling import bundle_of, take_in
 from node.home.control import Message
 from node.home.home import Home
 from node.line.attestation import WantedClaim
@@ -35,8 +35,8 @@ class Question:
             candidate=found.candidate,
             target=found.target,
             author=found.author,
-            gain_nano=found.claimed.gain_nano if found.claimed else None,
-            lower_nano=found.claimed.lower_nano if found.claimed else None,
+            gain_nano=found.claimed.value_nano if found.claimed else None,
+            lower_nano=found.claimed.lower_nano() if found.claimed else None,
             alpha=self.alpha or mode.alpha,
             max_pairs=self.pairs or mode.max_pairs,
             is_quick=self.is_quick,

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from node.settings.addresses import EXAMPLE, Address, parse_direct
+from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, Rejected
-from protocol.fields import NAME_PATTERN
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from node.settings.addresses import parse_direct
 from node.settings.network_definition import NO_NETWORK
+from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
-from protocol.fields import NAME_PATTERN, line
 
 AGENTS = ("knobs", "none", "auto", "claude", "codex", "aider", "command")  # else a model's name
 NAME_LIMIT = 64  # what a profile record holds

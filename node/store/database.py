@@ -19,6 +19,8 @@ class Database:
         self._connection = connection
         self.path = path
         self.is_writer = is_writer
+        self._committed: list[Callable[[], None]] = []
+        self._rolled_back: list[Callable[[], None]] = []
 
     @classmethod
     def open(cls, path: Path) -> "Database":
@@ -76,19 +78,38 @@ class Database:
                 raise
         return cursor.lastrowid or 0 if cursor.rowcount > 0 else 0
 
+    def follow(
+        self, *, rolled_back: Callable[[], None], committed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call one of these after every transaction, for what is kept beside the file."""
+        self._committed.append(committed)
+        self._rolled_back.append(rolled_back)
+
     @contextmanager
-    def transaction(self, *, rolled_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All that the body writes happens, and is on the disk, or none of it."""
         self.rows("BEGIN IMMEDIATE")
         try:
             yield
             self.rows("COMMIT")
         except BaseException:
-            rolled_back()
+            for forget in self._rolled_back:
+                forget()
             # A full disk makes SQLite roll back by itself.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        for keep in self._committed:
+            keep()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Join the transaction that is open, else be one."""
+        if self.is_writing:
+            yield
+        else:
+            with self.transaction():
+                yield
 
     @contextmanager
     def loose_transaction(self) -> Iterator[None]:

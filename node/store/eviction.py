@@ -7,6 +7,7 @@ tree's list goes before its files, so that one that is still there is whole what
 
 from collections import Counter
 from dataclasses import dataclass
+from os import stat_result
 
 from node.store.blobs import Blobs
 from node.store.garbage import digests_in
@@ -23,12 +24,6 @@ class Claims:
     adopted: frozenset[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    used_ns: int
-    size_bytes: int
-
-
 def claims_of(store: Store) -> Claims:
     """Return what is to stay, and what is to go last."""
     return Claims(
@@ -43,8 +38,8 @@ def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
     Reads files only, so that it may run beside whatever uses the store. What is used meanwhile
     stays.
     """
-    files = _files(blobs)
-    left_bytes = sum(file.size_bytes for file in files.values())
+    files = {name: blobs.path(name).stat() for name in blobs.names()}
+    left_bytes = sum(file.st_size for file in files.values())
     if left_bytes <= to_bytes:
         return left_bytes
     trees = _trees(blobs, files)
@@ -55,35 +50,27 @@ def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
 
     def order(name: bytes) -> tuple[bool, int]:
         # A tree's list alone: files are shared by trees of any age.
-        return name in claims.adopted, files[name].used_ns
+        return name in claims.adopted, files[name].st_mtime_ns
 
     for name in sorted(units, key=order):
         if left_bytes <= to_bytes:
             break
         # A list that a stranger's list named as a file may be gone; its own files are not.
-        if name in files and _used_ns(blobs, name) != files[name].used_ns:
+        if name in files and _used_ns(blobs, name) != files[name].st_mtime_ns:
             continue
         holders.subtract(trees.get(name, ()))
         for blob in units[name]:
             if blob in files and (blob == name or not (holders[blob] or blob in kept)):
                 blobs.path(blob).unlink(missing_ok=True)
-                left_bytes -= files.pop(blob).size_bytes
+                left_bytes -= files.pop(blob).st_size
     return left_bytes
 
 
-def _files(blobs: Blobs) -> dict[bytes, _File]:
-    found: dict[bytes, _File] = {}
-    for name in blobs.names():
-        status = blobs.path(name).stat()
-        found[name] = _File(used_ns=status.st_mtime_ns, size_bytes=status.st_size)
-    return found
-
-
-def _trees(blobs: Blobs, files: dict[bytes, _File]) -> dict[bytes, frozenset[bytes]]:
+def _trees(blobs: Blobs, files: dict[bytes, stat_result]) -> dict[bytes, frozenset[bytes]]:
     """Return the lists of files among the blobs, each with what it names."""
     found: dict[bytes, frozenset[bytes]] = {}
     for name, file in files.items():
-        listing = listing_of(blobs, name) if file.size_bytes <= LIMIT_BYTES else None
+        listing = listing_of(blobs, name) if file.st_size <= LIMIT_BYTES else None
         if listing is not None:
             found[name] = frozenset(blob for _, blob in listing) - {name}
     return found

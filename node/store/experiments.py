@@ -5,16 +5,16 @@ task, the metric of its base), so that the table can be derived again at any tim
 are for people; what decides is in the loop's own books.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal
 
-from node.store.archive import number_of, parsed
 from node.store.database import Database
 from node.store.jobs import LineKey
-from protocol.changes import Origin
-from protocol.kinds import AdoptBody, PatchBody, ResultBody, Role, TaskBody
+from node.store.records import Records, parsed
+from protocol.kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
+from protocol.runs import Role
 
 Decision = Literal[
     "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
@@ -55,50 +55,6 @@ _COLUMNS = ", ".join(
 _PLACES = ", ".join("?" for _ in fields(Experiment))
 
 
-def experiment_of(
-    record: Record,
-    n: int,
-    *,
-    patch_of: Callable[[bytes], PatchBody | None],
-    task_of: Callable[[bytes], TaskBody | None],
-    metric_of: Callable[[ResultBody], int | None],
-) -> Experiment | None:
-    """Return the row of an own result; None for every other kind of record.
-
-    `n` is the record's number in the store; `metric_of` answers with the metric last recorded
-    for the result's base.
-    """
-    body = record.body
-    if not isinstance(body, ResultBody):
-        return None
-    patch = None if body.patch is None else patch_of(body.patch)
-    task = task_of(body.task)
-    maximised = task is not None and task.manifest.metric.direction == "max"
-    own_role: Role = "base" if body.stage == "baseline" else "candidate"
-    own = [run.metric_nano for run in body.runs if run.role == own_role]
-    # A screen is selected, so where a recheck followed, that one speaks.
-    metric = _mean(own if body.stage in ("baseline", "confirm") else own[-1:])
-    loss = None if body.stage == "baseline" else _loss(body, metric, metric_of(body))
-    return Experiment(
-        id=record.id,
-        n=n,
-        task=body.task,
-        hardware_class=body.hardware_class,
-        ts_ms=record.ts_ms,
-        title=body.stage if patch is None else patch.title,
-        origin="task" if patch is None else patch.origin.proposer,
-        stage=body.stage,
-        status=body.status,
-        decision=_decision(body, patch),
-        metric_nano=metric,
-        gain_nano=loss if loss is None or maximised else -loss,
-        peak_mem_bytes=max((run.peak_mem_bytes for run in body.runs), default=0),
-        tree=body.tree,
-        parent=body.base,
-        patch=body.patch,
-    )
-
-
 def is_branching(origin: Origin) -> bool:
     """Say whether a patch is the step with which the working line goes on from another tree."""
     return origin.proposer == BRANCHING
@@ -114,83 +70,101 @@ class Adoption:
     body: AdoptBody
 
 
-def adoption_of(record: Record, n: int) -> Adoption | None:
-    """Return the adoption that a record is; None for every other kind."""
-    if not isinstance(record.body, AdoptBody):
-        return None
-    return Adoption(id=record.id, n=n, ts_ms=record.ts_ms, body=record.body)
+class Experiments:
+    """The table, and the moves of the verified head."""
 
+    def __init__(self, database: Database, records: Records) -> None:
+        self._database = database
+        self._records = records
 
-def derive(
-    database: Database,
-    record: Record,
-    *,
-    patch_of: Callable[[bytes], PatchBody | None],
-    task_of: Callable[[bytes], TaskBody | None],
-) -> None:
-    """Let the table follow from one more own record."""
-    number = number_of(database, record.id)
-    adoption = adoption_of(record, number)
-    if adoption is not None:
-        database.rows(
-            "UPDATE experiment SET decision = 'adopted' WHERE id = ? AND stage = 'confirm'",
-            (adoption.body.evidence,),
+    def derive(self, record: Record) -> None:
+        """Let the table follow from one more own record, which is in the store."""
+        if isinstance(record.body, AdoptBody):
+            self._database.rows(
+                "UPDATE experiment SET decision = 'adopted' WHERE id = ? AND stage = 'confirm'",
+                (record.body.evidence,),
+            )
+        elif isinstance(record.body, ResultBody):
+            self._database.rows(
+                f"INSERT OR IGNORE INTO experiment ({_COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 (constants)
+                astuple(self._row(record, record.body)),
+            )
+
+    def listed(
+        self,
+        line: LineKey | None = None,
+        *,
+        after: int = 0,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Experiment]:
+        """Return rows in the order they were recorded, from number `after` on."""
+        values: dict[str, object] = {"after": after, "limit": -1 if limit is None else limit}
+        where = ""
+        if line is not None:
+            values |= {"task": line.task, "class": line.hardware_class}
+            where = " AND task = :task AND class = :class"
+        order = "DESC" if newest_first else "ASC"
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM experiment WHERE n > :after{where}"  # noqa: S608 (constants)
+            f" ORDER BY n {order} LIMIT :limit",
+            values,
+        )
+        names = [field.name for field in fields(Experiment)]
+        return [Experiment(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def adoptions(self, line: LineKey, *, after: int = 0) -> list[Adoption]:
+        """Return this node's moves of the verified head of a line, in order."""
+        rows = self._database.rows(
+            "SELECT n, wire FROM record WHERE own AND kind = 'adopt' AND n > ? ORDER BY n", (after,)
+        )
+        return [
+            Adoption(id=record.id, n=n, ts_ms=record.ts_ms, body=body)
+            for n, record in ((n, parsed(wire)) for n, wire in rows)
+            if isinstance(body := record.body, AdoptBody)
+            and (body.task, body.hardware_class) == (line.task, line.hardware_class)
+        ]
+
+    def forget_all(self) -> None:
+        """Empty the table: it is about to be derived anew."""
+        self._database.rows("DELETE FROM experiment")
+
+    def _row(self, record: Record, body: ResultBody) -> Experiment:
+        patch = None if body.patch is None else self._records.patch(body.patch)
+        manifest = self._records.manifest(body.task)
+        is_maximised = manifest is not None and manifest.metric.direction == "max"
+        own_role: Role = "base" if body.stage == "baseline" else "candidate"
+        own = [run.metric_nano for run in body.runs if run.role == own_role]
+        # A screen is selected, so where a recheck followed, that one speaks.
+        metric = _mean(own if body.stage in ("baseline", "confirm") else own[-1:])
+        loss = None if body.stage == "baseline" else _loss(body, metric, self._base_metric(body))
+        return Experiment(
+            id=record.id,
+            n=self._records.number_of(record.id),
+            task=body.task,
+            hardware_class=body.hardware_class,
+            ts_ms=record.ts_ms,
+            title=body.stage if patch is None else patch.title,
+            origin="task" if patch is None else patch.origin.proposer,
+            stage=body.stage,
+            status=body.status,
+            decision=_decision(body, patch),
+            metric_nano=metric,
+            gain_nano=loss if loss is None or is_maximised else -loss,
+            peak_mem_bytes=max((run.peak_mem_bytes for run in body.runs), default=0),
+            tree=body.tree,
+            parent=body.base,
+            patch=body.patch,
         )
 
-    def metric_of(result: ResultBody) -> int | None:
-        rows = database.rows(
+    def _base_metric(self, body: ResultBody) -> int | None:
+        """Return the metric last recorded for a result's base."""
+        rows = self._database.rows(
             "SELECT metric_nano FROM experiment WHERE task = ? AND class = ? AND tree = ?"
             " AND metric_nano IS NOT NULL ORDER BY n DESC LIMIT 1",
-            (result.task, result.hardware_class, result.base),
+            (body.task, body.hardware_class, body.base),
         )
         return rows[0][0] if rows else None
-
-    experiment = experiment_of(
-        record, number, patch_of=patch_of, task_of=task_of, metric_of=metric_of
-    )
-    if experiment is not None:
-        database.rows(
-            f"INSERT OR IGNORE INTO experiment ({_COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 (constants)
-            astuple(experiment),
-        )
-
-
-def listed(
-    database: Database,
-    line: LineKey | None,
-    *,
-    after: int,
-    newest_first: bool,
-    limit: int | None,
-) -> list[Experiment]:
-    """Return rows in the order they were recorded, from number `after` on."""
-    values: dict[str, object] = {"after": after, "limit": -1 if limit is None else limit}
-    where = ""
-    if line is not None:
-        values |= {"task": line.task, "class": line.hardware_class}
-        where = " AND task = :task AND class = :class"
-    order = "DESC" if newest_first else "ASC"
-    rows = database.rows(
-        f"SELECT {_COLUMNS} FROM experiment WHERE n > :after{where}"  # noqa: S608 (constants)
-        f" ORDER BY n {order} LIMIT :limit",
-        values,
-    )
-    names = [field.name for field in fields(Experiment)]
-    return [Experiment(**dict(zip(names, row, strict=True))) for row in rows]
-
-
-def adoptions(database: Database, line: LineKey, *, after: int) -> list[Adoption]:
-    """Return this node's moves of the verified head of a line, in order."""
-    rows = database.rows(
-        "SELECT n, wire FROM record WHERE own AND kind = 'adopt' AND n > ? ORDER BY n", (after,)
-    )
-    found = (adoption_of(parsed(wire), n) for n, wire in rows)
-    wanted = (line.task, line.hardware_class)
-    return [
-        adoption
-        for adoption in found
-        if adoption and (adoption.body.task, adoption.body.hardware_class) == wanted
-    ]
 
 
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from node.store.facts import to_text
+from protocol.attestation import AttestBody
 from protocol.board_facts import read_by, read_fact
 from protocol.errors import Rejected
-from protocol.kinds import IntentBody, PatchBody, ResultBody, UnknownBody
+from protocol.kinds import AdoptBody, Body, PatchBody, ResultBody, UnknownBody
 from protocol.manifest import TaskManifest
 from protocol.records import Record, parse_record
+from protocol.remarks import IntentBody, RetractBody
 from protocol.topics import topics_of
 
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 # Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
 # known before. What older versions kept is then made again from the records.
-EXTRACTS: Final = 2
+EXTRACTS: Final = 3
 SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
 NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]
@@ -28,7 +30,8 @@ class Extract(NamedTuple):
     """A valid record as its store's tables have it.
 
     `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
-    that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names.
+    that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names,
+    `about` the record that an attestation, adoption or retraction names.
     Of a record that nobody takes any more nothing is read: it is of no network and no topic.
     `board` is the task and hardware class whose board reads it; `fact` what that board reads
     (`node.store.facts`), None as well if whoever read the record did not know the task.
@@ -44,6 +47,7 @@ class Extract(NamedTuple):
     topics: tuple[str, ...]
     is_patch: bool
     patch: bytes | None
+    about: bytes | None
     board: tuple[bytes, str] | None
     fact: str | None
     wire: bytes
@@ -71,10 +75,21 @@ def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
         topics=topics_of(record) if is_read else (),
         is_patch=isinstance(body, PatchBody),
         patch=body.patch if is_read and isinstance(body, ResultBody) else None,
+        about=_about(body),
         board=board,
         fact=board and _fact(record, *board, manifest_of),
         wire=record.wire,
     )
+
+
+def _about(body: Body) -> bytes | None:
+    match body:
+        case AttestBody() | RetractBody():
+            return body.target
+        case AdoptBody():
+            return body.evidence
+        case _:
+            return None
 
 
 def _fact(record: Record, task: bytes, hardware_class: str, manifest_of: ManifestOf) -> str | None:

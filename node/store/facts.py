@@ -1,7 +1,11 @@
-"""What boards read (protocol/board_facts.py) as JSON: some of its figures exceed 2^53."""
+"""What boards read (protocol/board_facts.py) as JSON: some of its figures exceed 2^53.
+
+A list: of what kind it is, then its fields as they stand there, without those that stand beside it
+in the store: the record's id and its author.
+"""
 
 import json
-from typing import Any
+from dataclasses import astuple
 
 from protocol.board_facts import Claim, Fact, Move, Vote
 from protocol.evidence import Evidence
@@ -10,77 +14,48 @@ from protocol.runs import Env
 
 
 def to_text(fact: Fact) -> str:
-    """Return the text that a fact is kept as; whose it is stands beside it."""
-    match fact:
-        case Claim():
-            value: object = {
-                "claim": fact.base.hex(),
-                "tree": fact.tree.hex(),
-                "metric": fact.metric_nano,
-                "gain": _gain_text(fact.gain),
-                "anchor": _gain_text(fact.anchor_gain),
-                "size": fact.size_bytes,
-                "env": dict(fact.env.items),
-                "flags": fact.flags,
-            }
-        case Vote():
-            value = {
-                "vote": fact.verdict,
-                "seq": fact.seq,
-                "base": fact.base.hex(),
-                "tree": fact.tree.hex(),
-                "target": fact.target and fact.target.hex(),
-                "gain": _gain_text(fact.gain),
-                "anchor": _gain_text(fact.anchor_gain),
-                "evidence": [fact.evidence.pairs, fact.evidence.total, fact.evidence.scatter],
-            }
-        case Move():
-            value = {"move": fact.tree.hex()}
-    return json.dumps(value, separators=(",", ":"))
+    """Return the text that a fact is kept as."""
+    _, _, *values = astuple(fact)
+    return json.dumps([type(fact).__name__, *values], separators=(",", ":"), default=bytes.hex)
 
 
 def from_text(record: bytes, author: bytes, text: str) -> Fact:
     """Return what `to_text` was given, of this record and author."""
-    value: dict[str, Any] = json.loads(text)
-    match value:
-        case {"claim": base, **rest}:
+    match json.loads(text):
+        case ["Claim", base, tree, metric_nano, gain, anchor_gain, size_bytes, env, flags]:
             return Claim(
                 id=record,
                 author=author,
                 base=bytes.fromhex(base),
-                tree=bytes.fromhex(rest["tree"]),
-                metric_nano=rest["metric"],
-                gain=_gain(rest["gain"]),
-                anchor_gain=_gain(rest["anchor"]),
-                size_bytes=rest["size"],
-                env=Env.of(rest["env"]),
-                flags=tuple(rest["flags"]),
+                tree=bytes.fromhex(tree),
+                metric_nano=metric_nano,
+                gain=_gain(gain),
+                anchor_gain=_gain(anchor_gain),
+                size_bytes=size_bytes,
+                env=Env.of(dict(*env)),
+                flags=tuple(flags),
             )
-        case {"vote": verdict, **rest}:
+        case ["Vote", seq, base, tree, target, verdict, gain, anchor_gain, evidence]:
+            pairs, total, scatter = evidence
             return Vote(
                 id=record,
                 author=author,
-                seq=rest["seq"],
-                base=bytes.fromhex(rest["base"]),
-                tree=bytes.fromhex(rest["tree"]),
-                target=rest["target"] and bytes.fromhex(rest["target"]),
+                seq=seq,
+                base=bytes.fromhex(base),
+                tree=bytes.fromhex(tree),
+                target=target and bytes.fromhex(target),
                 verdict=verdict,
-                gain=_gain(rest["gain"]),
-                anchor_gain=_gain(rest["anchor"]),
-                evidence=_evidence(*rest["evidence"]),
+                gain=_gain(gain),
+                anchor_gain=_gain(anchor_gain),
+                evidence=Evidence(pairs=pairs, total=total, scatter=scatter),
             )
-        case {"move": tree}:
+        case ["Move", tree]:
             return Move(id=record, author=author, tree=bytes.fromhex(tree))
     raise AssertionError("`to_text` wrote it")
 
 
-def _evidence(pairs: int, total: int, scatter: int) -> Evidence:
-    return Evidence(pairs=pairs, total=total, scatter=scatter)
-
-
-def _gain_text(gain: Gain | None) -> list[int] | None:
-    return None if gain is None else [gain.pairs, gain.mean, gain.reach]
-
-
 def _gain(values: list[int] | None) -> Gain | None:
-    return None if values is None else Gain(pairs=values[0], mean=values[1], reach=values[2])
+    if values is None:
+        return None
+    pairs, mean, reach = values
+    return Gain(pairs=pairs, mean=mean, reach=reach)

@@ -84,12 +84,7 @@ def _read_lines(data: bytes) -> ForeignLog:
             )
         else:
             book.append_text(raw, text, segment=len(segments) - 1)
-    return ForeignLog(
-        form="pi-autoresearch",
-        segments=tuple(segments),
-        header=book.header,
-        rows=tuple(book.rows),
-    )
+    return book.log("pi-autoresearch", segments)
 
 
 def _configured(value: dict[str, object], before: Segment) -> Segment:
@@ -117,12 +112,7 @@ def _read_records(data: bytes) -> ForeignLog:
             _append_record(book, text[start:].encode(), text[start:], value)
         else:
             book = _read_record_lines(data)
-    return ForeignLog(
-        form="at-home",
-        segments=(Segment(metric="val_bpb", direction="min"),),
-        header=book.header,
-        rows=tuple(book.rows),
-    )
+    return book.log("at-home", [Segment(metric="val_bpb", direction="min")])
 
 
 def _read_record_lines(data: bytes) -> Book:

@@ -5,6 +5,7 @@ The bytes of every piece are kept, so that a file comes out again as it went in.
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -39,7 +40,8 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 class ForeignRow:
     """One experiment as another tool wrote it; `label` is its commit or agent's name for it.
 
-    What does not read as one (`is_read` is False) is text: its description shows it.
+    What does not read as one (`is_read` is False) is text: its description shows it. `source` is
+    what came with it; once it is kept, `tree` names the source that is known of it.
     """
 
     label: str = ""
@@ -51,6 +53,7 @@ class ForeignRow:
     segment: int = 0
     is_read: bool = True
     source: bytes | None = None
+    tree: bytes | None = None
 
     @property
     def value(self) -> float | None:
@@ -108,6 +111,12 @@ class Book:
 
     header: bytes = b""
     rows: list[ForeignRow] = field(default_factory=list)
+
+    def log(self, form: Form, segments: Iterable[Segment]) -> ForeignLog:
+        """Return what was read as what a file of this form holds."""
+        return ForeignLog(
+            form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)
+        )
 
     def append_raw(self, raw: bytes) -> None:
         """Keep what is no row, such as a blank line."""

@@ -77,12 +77,7 @@ def read_table(data: bytes) -> ForeignLog:
         at = max(len(segments) - 1, 0)
         for row in rows.rows:
             book.rows.append(replace(row, segment=at))
-    return ForeignLog(
-        form="autoresearch",
-        segments=tuple(segments),
-        header=book.header,
-        rows=tuple(book.rows),
-    )
+    return book.log("autoresearch", segments)
 
 
 def _blocks(lines: Sequence[Line]) -> list[tuple[tuple[str, ...] | None, list[Line]]]:

@@ -34,7 +34,7 @@ def collect(home: Home, progress: Progress) -> Collected:
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
-        intents, report = store.settle(now_ms=clock_ms())
+        intents, report = store.intake.settle(now_ms=clock_ms())
         needed = _needed(store, blobs, progress)
     unneeded = [digest for digest in blobs.names() if digest not in needed]
     size = sum(blobs.path(digest).stat().st_size for digest in unneeded)
@@ -45,7 +45,7 @@ def collect(home: Home, progress: Progress) -> Collected:
 
 def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
     named: set[bytes] = set()
-    total = store.record_count() + 1
+    total = store.records.count() + 1
     for number, value in enumerate(store.everything()):
         if number % _SHOWN_EVERY == 0:
             progress("looking for what is needed", number / total)

@@ -8,7 +8,8 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 from node.store.blobs import Blobs
@@ -19,14 +20,9 @@ from protocol.source import Source
 
 _COMMIT = re.compile("[0-9a-f]{7,40}")
 _MAX_COMMITS = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedRow:
-    """A row and the tree of its source, if that is known."""
-
-    row: ForeignRow
-    tree: bytes | None
+# Of a row, those that are called alike in the table.
+_COLUMNS = ("label", "metric", "memory_gb", "status", "description", "segment", "tree")
+_columns_of = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +32,15 @@ class Imported:
     id: bytes
     name: str
     log: ForeignLog
-    rows: tuple[ImportedRow, ...]
     at_ms: int
 
-    def best(self, count: int, segment: int) -> list[ImportedRow]:
+    def best(self, count: int, segment: int) -> list[ForeignRow]:
         """Return the rows of a segment with the best metrics; none that was dropped or crashed."""
         sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
             (sign * value, number, one)
-            for number, one in enumerate(self.rows)
-            if one.row.segment == segment
-            and not one.row.is_dropped
-            and (value := one.row.value) is not None
+            for number, one in enumerate(self.log.rows)
+            if one.segment == segment and not one.is_dropped and (value := one.value) is not None
         ]
         return [one for _, _, one in sorted(valued, key=lambda entry: entry[:2])[:count]]
 
@@ -56,117 +49,95 @@ class Imported:
         return sum(row.segment == segment for row in self.log.read)
 
 
-def keep(
-    database: Database,
-    blobs: Blobs,
-    log: ForeignLog,
-    *,
-    name: str,
-    at_ms: int,
-    sources: Mapping[str, Source],
-) -> tuple[bytes, bool]:
-    """Keep a file and the sources of its rows, by label; return its id and whether it is new."""
-    identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
-    trees: list[bytes | None] = []
-    for row in log.rows:
-        source = sources.get(row.label)
-        if row.source is not None:
-            source = Source.of({"train.py": row.source})
-        trees.append(None if source is None else blobs.put_source(source))
-    if database.rows("SELECT 1 FROM imported WHERE id = ?", (identity,)):
-        return identity, False
-    first, *others = log.segments
-    with database.transaction():
-        database.rows(
-            "INSERT INTO imported (id, form, name, metric, direction, header, at_ms)"
-            " VALUES (?,?,?,?,?,?,?)",
-            (identity, log.form, name, first.metric, first.direction, log.header, at_ms),
+class Imports:
+    """Everything that was imported."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(
+        self,
+        blobs: Blobs,
+        log: ForeignLog,
+        *,
+        name: str,
+        at_ms: int,
+        sources: Mapping[str, Source],
+    ) -> tuple[bytes, bool]:
+        """Keep a file and its rows' sources, by label; return its id and whether it is new."""
+        identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
+        rows: list[ForeignRow] = []
+        for row in log.rows:
+            source = sources.get(row.label)
+            if row.source is not None:
+                source = Source.of({"train.py": row.source})
+            rows.append(row if source is None else replace(row, tree=blobs.put_source(source)))
+        if self._database.rows("SELECT 1 FROM imported WHERE id = ?", (identity,)):
+            return identity, False
+        first, *others = log.segments
+        with self._database.transaction():
+            self._database.rows(
+                "INSERT INTO imported (id, form, name, metric, direction, header, at_ms)"
+                " VALUES (?,?,?,?,?,?,?)",
+                (identity, log.form, name, first.metric, first.direction, log.header, at_ms),
+            )
+            for number, segment in enumerate(others, 1):
+                self._database.rows(
+                    "INSERT INTO imported_segment (imported, n, metric, direction)"
+                    " VALUES (?,?,?,?)",
+                    (identity, number, segment.metric, segment.direction),
+                )
+            for number, row in enumerate(rows):
+                self._database.rows(
+                    f"INSERT INTO imported_row (imported, n, {', '.join(_COLUMNS)}, raw, is_read)"  # noqa: S608 (constants)
+                    " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                    (identity, number, *_columns_of(row), row.raw, row.is_read),
+                )
+        return identity, True
+
+    def listed(self) -> list[Imported]:
+        """Return everything that was imported, in the order it came."""
+        sets = self._database.rows(
+            "SELECT id, form, name, metric, direction, CAST(header AS BLOB), at_ms FROM imported"
+            " ORDER BY at_ms, id"
         )
-        for number, segment in enumerate(others, 1):
-            database.rows(
-                "INSERT INTO imported_segment (imported, n, metric, direction) VALUES (?,?,?,?)",
-                (identity, number, segment.metric, segment.direction),
+        found: list[Imported] = []
+        for identity, form, name, metric, direction, header, at_ms in sets:
+            others = self._database.rows(
+                "SELECT metric, direction FROM imported_segment WHERE imported = ? ORDER BY n",
+                (identity,),
             )
-        for number, (row, tree) in enumerate(zip(log.rows, trees, strict=True)):
-            database.rows(
-                "INSERT INTO imported_row (imported, n, label, metric, memory_gb, status,"
-                " description, raw, segment, is_read, tree) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    identity,
-                    number,
-                    row.label,
-                    row.metric,
-                    row.memory_gb,
-                    row.status,
-                    row.description,
-                    row.raw,
-                    row.segment,
-                    row.is_read,
-                    tree,
-                ),
+            segments = [(metric, direction), *others]
+            log = ForeignLog(
+                form=form,
+                segments=tuple(Segment(metric=one, direction=way) for one, way in segments),
+                header=header,
+                rows=self._rows(identity),
             )
-    return identity, True
+            found.append(Imported(id=identity, name=name, log=log, at_ms=at_ms))
+        return found
 
+    def trees(self) -> Iterator[bytes]:
+        """Yield the trees of what was imported."""
+        rows = self._database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
+        return (tree for (tree,) in rows)
 
-def listed(database: Database) -> list[Imported]:
-    """Return everything that was imported, in the order it came."""
-    sets = database.rows(
-        "SELECT id, form, name, metric, direction, CAST(header AS BLOB), at_ms FROM imported"
-        " ORDER BY at_ms, id"
-    )
-    found: list[Imported] = []
-    for identity, form, name, metric, direction, header, at_ms in sets:
-        others = database.rows(
-            "SELECT metric, direction FROM imported_segment WHERE imported = ? ORDER BY n",
+    def _rows(self, identity: bytes) -> tuple[ForeignRow, ...]:
+        rows = self._database.rows(
+            f"SELECT {', '.join(_COLUMNS)}, CAST(raw AS BLOB), is_read FROM imported_row"  # noqa: S608 (constants)
+            " WHERE imported = ? ORDER BY n",
             (identity,),
         )
-        segments = [(metric, direction), *others]
-        rows = _rows(database, identity)
-        log = ForeignLog(
-            form=form,
-            segments=tuple(Segment(metric=one, direction=way) for one, way in segments),
-            header=header,
-            rows=tuple(one.row for one in rows),
+        return tuple(
+            ForeignRow(**dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read))
+            for *columns, raw, is_read in rows
         )
-        found.append(Imported(id=identity, name=name, log=log, rows=rows, at_ms=at_ms))
-    return found
 
 
 def named(everything: Sequence[Imported], wanted: str) -> Imported | None:
     """Return the imported file whose id begins with these hex digits; None if no single one."""
     matching = [one for one in everything if one.id.hex().startswith(wanted.lower())]
     return matching[0] if len(matching) == 1 else None
-
-
-def _rows(database: Database, identity: bytes) -> tuple[ImportedRow, ...]:
-    return tuple(
-        ImportedRow(
-            row=ForeignRow(
-                label=label,
-                metric=metric,
-                memory_gb=memory,
-                status=status,
-                description=description,
-                raw=raw,
-                segment=segment,
-                is_read=bool(is_read),
-            ),
-            tree=tree,
-        )
-        for label, metric, memory, status, description, raw, segment, is_read, tree in (
-            database.rows(
-                "SELECT label, metric, memory_gb, status, description, CAST(raw AS BLOB), segment,"
-                " is_read, tree FROM imported_row WHERE imported = ? ORDER BY n",
-                (identity,),
-            )
-        )
-    )
-
-
-def trees(database: Database) -> Iterator[bytes]:
-    """Yield the trees of what was imported."""
-    rows = database.stream("SELECT tree FROM imported_row WHERE tree IS NOT NULL")
-    return (tree for (tree,) in rows)
 
 
 def sources_on_branch(

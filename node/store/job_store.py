@@ -1,96 +1,142 @@
 """What the research loop must still know after a kill: lines, jobs, planned runs, what was tried.
 
-`Store` adds the records; a decision and its record are one transaction.
+A finished job is read once: it changes no more. A decision and its record are one transaction,
+which whoever decides opens; what is written outside of one is one by itself.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, cast
 
-from node.store import jobs
-from node.store.closed_jobs import ClosedJobs
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
-from node.store.jobs import Job, Line, LineKey, PlannedRun, S, Step, StoredOutcome
-from node.store.model_calls import Spending, spending_in, spending_on
-from protocol.kinds import Role, Run
+from node.store.jobs import (
+    Job,
+    Line,
+    LineKey,
+    PlannedRun,
+    S,
+    Step,
+    StoredOutcome,
+    decode_body,
+    decode_outcome,
+    encode_outcome,
+)
+from protocol.encoding import Value, encode
+from protocol.errors import Rejected
+from protocol.runs import Role, Run
+
+_number = attrgetter("id")
 
 
 class JobStore:
-    """The part of an open store that jobs are kept in."""
+    """The queue of jobs with their runs, and where each line stands."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._closed = ClosedJobs(database) if database.is_writer else None
+        # The writer's: each line's finished jobs of a kind, as read, and those that are to be.
+        self._closed: dict[tuple[LineKey, type[Step]], list[Job[Any]]] = {}
+        self._closed_since: dict[tuple[LineKey, type[Step]], list[int]] = {}
+        database.follow(rolled_back=self._forget_closed)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that the body writes happens, and is on the disk, or none of it."""
-        with self._database.transaction(rolled_back=self._forget_closed):
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Join the transaction that is open, else be one."""
-        if self._database.is_writing:
-            yield
-        else:
-            with self.transaction():
-                yield
-
-    def _forget_closed(self) -> None:
-        if self._closed:
-            self._closed.forget()
-
-    def load_line(self, key: LineKey) -> Line | None:
-        """Return where this line stands, or None before its first baseline."""
-        return jobs.load_line(self._database, key)
+    def line(self, key: LineKey) -> Line | None:
+        """Return where a line stands, or None before its first baseline."""
+        rows = self._database.rows(
+            "SELECT verified, working, stack, bank, checkpoint_ms FROM line"
+            " WHERE task = ? AND class = ?",
+            (key.task, key.hardware_class),
+        )
+        if not rows:
+            return None
+        verified, working, stack, bank, checkpoint_ms = rows[0]
+        return Line(
+            task=key.task,
+            hardware_class=key.hardware_class,
+            verified=verified,
+            working=working,
+            stack=tuple(item for item in _items(stack) if isinstance(item, bytes)),
+            bank_nano=tuple(item for item in _items(bank) if isinstance(item, int)),
+            checkpoint_ms=checkpoint_ms,
+        )
 
     def lines(self) -> list[Line]:
         """Return every line of this node."""
-        return jobs.lines(self._database)
+        rows = self._database.rows("SELECT task, class FROM line ORDER BY task, class")
+        keys = [LineKey(task=task, hardware_class=name) for task, name in rows]
+        return [line for key in keys if (line := self.line(key)) is not None]
 
     def save_line(self, line: Line) -> None:
-        """Remember where this line stands."""
-        with self._writing():
-            jobs.save_line(self._database, line)
+        """Remember where a line stands."""
+        values = (line.task, line.hardware_class, line.verified, line.working)
+        more = (encode(list(line.stack)), encode(list(line.bank_nano)), line.checkpoint_ms)
+        with self._database.writing():
+            self._database.rows(
+                "INSERT OR REPLACE INTO line (task, class, verified, working, stack, bank,"
+                " checkpoint_ms) VALUES (?,?,?,?,?,?,?)",
+                values + more,
+            )
 
     def open_job(
         self, line: LineKey, step: S, *, created_ms: int, split: bytes | None = None
     ) -> Job[S]:
         """Put a job into the queue; `split` names the secret split that its runs share."""
-        with self._writing():
-            return jobs.open_job(self._database, line, step, created_ms, split)
+        body = encode(step.to_value())
+        with self._database.writing():
+            number = self._database.insert(
+                "INSERT INTO job (task, class, kind, state, body, created_ms, split)"
+                " VALUES (?,?,?,'open',?,?,?)",
+                (line.task, line.hardware_class, step.KIND, body, created_ms, split),
+            )
+        return Job(
+            id=number, line=line, step=step, state="open", created_ms=created_ms, split=split
+        )
 
     def update_step(self, job: Job[Step], step: S) -> Job[S]:
         """Remember how far a job has come; return it as it is now."""
-        with self._writing():
-            if job.state == "done":
-                self._forget_closed()
-            return jobs.update_step(self._database, job, step)
+        if job.state == "done":
+            self._forget_closed()
+        values = (encode(step.to_value()), job.id)
+        with self._database.writing():
+            self._database.rows("UPDATE job SET body = ? WHERE id = ?", values)
+        return cast("Job[S]", replace(job, step=step))
 
     def close_job(self, job_id: int) -> None:
         """Take a job out of the queue; its runs stay."""
-        with self._writing():
-            jobs.close_job(self._database, job_id)
-            if self._closed:
-                self._closed.note_closed(job_id)
+        with self._database.writing():
+            self._database.rows("UPDATE job SET state = 'done' WHERE id = ?", (job_id,))
+            for since in self._closed_since.values():
+                since.append(job_id)
 
     def open_jobs(self, line: LineKey, *kinds: type[S]) -> list[Job[S]]:
-        """Return the jobs of these kinds in the queue of this line, oldest first."""
-        return jobs.open_jobs(self._database, line, kinds)
+        """Return a line's jobs of these kinds in the queue, oldest first."""
+        return self._of_line(line, "state = 'open'", kinds)
 
     def open_ids(self, line: LineKey) -> set[int]:
-        """Return the numbers of the jobs in the queue of this line, of whatever kind."""
-        return jobs.open_ids(self._database, line)
+        """Return the numbers of a line's jobs in the queue, of whatever kind."""
+        rows = self._database.rows(
+            "SELECT id FROM job WHERE task = ? AND class = ? AND state = 'open'",
+            (line.task, line.hardware_class),
+        )
+        return {number for (number,) in rows}
 
     def closed_jobs(self, line: LineKey, *kinds: type[S], after: int = 0) -> list[Job[S]]:
-        """Return the finished jobs of these kinds after number `after`, oldest first."""
-        if self._closed:
-            return self._closed.of(line, kinds, after=after)
-        return jobs.closed_jobs(self._database, line, kinds, after=after)
+        """Return a line's finished jobs of these kinds after number `after`, oldest first."""
+        if not self._database.is_writer:  # somebody else may finish some
+            return self._of_line(line, "state = 'done' AND id > :after", kinds, after=after)
+        found: list[Job[S]] = []
+        for kind in kinds:
+            known = self._closed_of(line, kind)
+            found += known[bisect_right(known, after, key=_number) :]
+        if len(kinds) > 1:
+            found.sort(key=_number)
+        return found
 
-    def job(self, job_id: int, *kinds: type[S]) -> Job[S] | None:
+    def get(self, job_id: int, *kinds: type[S]) -> Job[S] | None:
         """Return the job with this number, if it is of one of these kinds."""
-        return jobs.get_job(self._database, job_id, kinds)
+        found = self._jobs("id = :id", kinds, {"id": job_id})
+        return found[0] if found else None
 
     def last_job(self) -> int:
         """Return the number of the latest job of any line, 0 before the first."""
@@ -98,27 +144,48 @@ class JobStore:
 
     def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
         """Commit to a run before it starts; its ordinal is the next one of the job."""
-        with self._writing():
-            return jobs.plan_run(self._database, job_id, role, tree, seed)
+        with self._database.writing():
+            ((ordinal,),) = self._database.rows(
+                "SELECT count(*) FROM planned_run WHERE job = ?", (job_id,)
+            )
+            self._database.rows(
+                "INSERT INTO planned_run (job, ordinal, role, tree, seed) VALUES (?,?,?,?,?)",
+                (job_id, ordinal, role, tree, seed),
+            )
+        return _planned(job_id, ordinal, role, tree, seed, None)
 
     def finish_run(self, run: PlannedRun, outcome: StoredOutcome) -> PlannedRun:
         """Keep how a planned run ended."""
-        with self._writing():
-            return jobs.finish_run(self._database, run, outcome)
+        with self._database.writing():
+            self._database.rows(
+                "UPDATE planned_run SET outcome = ? WHERE job = ? AND ordinal = ?",
+                (encode_outcome(outcome), run.job_id, run.ordinal),
+            )
+        return replace(run, outcome=outcome)
 
     def runs_of(self, job_id: int) -> list[PlannedRun]:
         """Return a job's runs in the order they were planned."""
-        return jobs.runs_of(self._database, job_id)
-
-    def count_runs(self, task: bytes, *kinds: type[Step], before_job: int | None = None) -> int:
-        """Return how many runs of a task's jobs of these kinds ended, all or before a job."""
-        return jobs.count_runs(self._database, task, kinds, before_job=before_job)
+        return self._runs("job = ? ORDER BY ordinal", (job_id,))
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
         """Return what is kept of these runs of own records, of each that is, in their order."""
-        ended = jobs.ended_runs(self._database, [run.seed for run in runs])
+        places = ",".join("?" * len(runs))
+        ended = self._runs(
+            f"seed IN ({places}) AND outcome IS NOT NULL ORDER BY job, ordinal",
+            [run.seed for run in runs],
+        )
         kept = [one.outcome for one in ended if one.outcome is not None]
         return [one for run in runs for one in kept if one.run == run]
+
+    def count_runs(self, task: bytes, *kinds: type[Step], before_job: int | None = None) -> int:
+        """Return how many runs of a task's jobs of these kinds ended, all or before a job."""
+        places = ",".join("?" * len(kinds))
+        ((count,),) = self._database.rows(
+            "SELECT count(outcome) FROM planned_run JOIN job ON job = id"  # noqa: S608 (places only)
+            f" WHERE task = ? AND kind IN ({places}) AND id < coalesce(?, id + 1)",
+            (task, *(kind.KIND for kind in kinds), before_job),
+        )
+        return int(count)
 
     def tried(self, task: bytes, fingerprint: bytes) -> bool:
         """Say whether a source with this canonical AST was ever run."""
@@ -131,14 +198,6 @@ class JobStore:
         rows = self._database.rows(statement, (task, fingerprint))
         return rows[0][0] if rows else None
 
-    def model_spending(self, day: str) -> Spending:
-        """Return what asking models took on a day (UTC, 2026-01-31)."""
-        return spending_on(self._database, day)
-
-    def model_spending_in(self, since_ms: int, until_ms: int) -> Spending:
-        """Return what asking models took in a span (milliseconds since 1970, both included)."""
-        return spending_in(self._database, since_ms, until_ms)
-
     def fingerprints(self, task: bytes) -> set[bytes]:
         """Return every canonical AST of a task that was ever run."""
         statement = "SELECT fingerprint FROM tried WHERE task = ?"
@@ -146,24 +205,99 @@ class JobStore:
 
     def mark_tried(self, task: bytes, fingerprint: bytes, record: bytes | None = None) -> None:
         """Remember that a source with this canonical AST was run, and the record that says so."""
-        with self._writing():
+        with self._database.writing():
             self._database.rows(
                 "INSERT INTO tried (task, fingerprint, record) VALUES (?,?,?)"
                 " ON CONFLICT DO UPDATE SET record = coalesce(excluded.record, record)",
                 (task, fingerprint, record),
             )
 
-    def meta(self, key: str) -> bytes | None:
-        """Return a small value that was kept under this key."""
-        rows = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
-        return rows[0][0] if rows else None
+    def values(self) -> Iterator[Value]:
+        """Yield all that lines, jobs and planned runs hold."""
+        for verified, working, stack in self._database.stream(
+            "SELECT verified, working, stack FROM line"
+        ):
+            yield [verified, working, decode_body(stack)]
+        for (body,) in self._database.stream("SELECT body FROM job"):
+            yield decode_body(body)
+        for (tree,) in self._database.stream("SELECT DISTINCT tree FROM planned_run"):
+            yield tree
 
-    def forget_meta(self, key: str) -> None:
-        """Let go of what was kept under this key."""
-        with self._writing():
-            self._database.rows("DELETE FROM meta WHERE key = ?", (key,))
+    def _closed_of(self, line: LineKey, kind: type[S]) -> list[Job[S]]:
+        """Return a line's finished jobs of a kind; what was finished since is read now."""
+        key = (line, kind)
+        if key not in self._closed:
+            self._closed[key] = list[Job[Any]](self._of_line(line, "state = 'done'", [kind]))
+            self._closed_since[key] = []
+        known = cast("list[Job[S]]", self._closed[key])
+        while self._closed_since[key]:
+            job = self.get(self._closed_since[key].pop(), kind)
+            if job is not None and job.line == line:
+                insort(known, job, key=_number)
+        return known
 
-    def set_meta(self, key: str, value: bytes) -> None:
-        """Keep a small value under this key."""
-        with self._writing():
-            self._database.rows("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+    def _forget_closed(self) -> None:
+        """Read all of them anew: what was written is taken back, or a finished job was changed."""
+        self._closed.clear()
+        self._closed_since.clear()
+
+    def _of_line(
+        self, line: LineKey, condition: str, kinds: Sequence[type[S]], **values: int
+    ) -> list[Job[S]]:
+        of_line = {"task": line.task, "class": line.hardware_class, **values}
+        return self._jobs(f"task = :task AND class = :class AND {condition}", kinds, of_line)
+
+    def _jobs(
+        self, condition: str, kinds: Sequence[type[S]], values: Mapping[str, object]
+    ) -> list[Job[S]]:
+        by_word = {kind.KIND: kind for kind in kinds}
+        words = {f"kind{number}": word for number, word in enumerate(by_word)}
+        places = ", ".join(f":{name}" for name in words)
+        rows = self._database.rows(
+            "SELECT id, task, class, kind, state, body, created_ms, split FROM job"  # noqa: S608 (constants)
+            f" WHERE {condition} AND kind IN ({places}) ORDER BY id",
+            {**values, **words},
+        )
+        return [
+            Job(
+                id=number,
+                line=LineKey(task=task, hardware_class=hardware_class),
+                step=_read_step(by_word[kind], body),
+                state=state,
+                created_ms=created_ms,
+                split=split,
+            )
+            for number, task, hardware_class, kind, state, body, created_ms, split in rows
+        ]
+
+    def _runs(self, condition: str, values: Sequence[object]) -> list[PlannedRun]:
+        rows = self._database.rows(
+            f"SELECT job, ordinal, role, tree, seed, outcome FROM planned_run WHERE {condition}",  # noqa: S608 (constants)
+            values,
+        )
+        return [_planned(*row) for row in rows]
+
+
+def _read_step(kind: type[S], body: bytes) -> S:
+    step = kind.from_value(decode_body(body))
+    if isinstance(step, Rejected):
+        raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)
+    return step
+
+
+def _planned(
+    job_id: int, ordinal: int, role: Role, tree: bytes, seed: int, outcome: bytes | None
+) -> PlannedRun:
+    return PlannedRun(
+        job_id=job_id,
+        ordinal=ordinal,
+        role=role,
+        tree=tree,
+        seed=seed,
+        outcome=None if outcome is None else decode_outcome(outcome),
+    )
+
+
+def _items(data: bytes) -> list[Value]:
+    value = decode_body(data)
+    return value if isinstance(value, list) else []

@@ -6,9 +6,9 @@ A stranger may have written it: what hashes to a tree's id need be no list, nor 
 from typing import TypeAlias
 
 from node.store.blobs import Blobs
+from protocol.codecs import digest, listing, pair, relative_path
 from protocol.encoding import LIMIT_BYTES, Value, decode, encode
 from protocol.errors import ArnodeError, Rejected
-from protocol.fields import digest, listing, pair, relative_path
 from protocol.kinds import PatchBody
 from protocol.manifest import MAX_FILES
 from protocol.source import tree_id

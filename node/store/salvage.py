@@ -5,7 +5,7 @@ in between come back from their second copy. Nothing is taken over that does not
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from node.store.database import Database
 from node.store.jobs import Line, LineKey
 from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
-from protocol.errors import ArnodeError, Rejected
-from protocol.records import parse_kept
+from protocol.errors import ArnodeError
+from protocol.records import Record, parse_kept
 
 # Jobs before their runs. `experiment` is derived anew.
 _KEYS = {
@@ -55,7 +55,7 @@ def salvage(home: Home) -> list[str]:
     with Store.open(home) as store:
         store.rebuild()
         lines = _restore_lines(store)
-        own, total = len(store.own_records()), store.record_count()
+        own, total = len(store.records.own()), store.records.count()
     return [
         f"store: {total} records are whole, {own} of them own",
         f"store: the damaged file is kept as {aside}",
@@ -96,67 +96,41 @@ def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 def _keep(new: Database, table: str, row: Row) -> None:
     with suppress(ArnodeError, sqlite3.Error, TypeError):
-        if _CHECKS[table](row):
+        if _reads(table, row):
             # Records are numbered anew, behind the own ones from their copy.
             kept = {name: row[name] for name in row if (table, name) != ("record", "n")}
             columns, places = ", ".join(kept), ", ".join(f":{name}" for name in kept)
             new.rows(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", kept)  # noqa: S608 (constants)
 
 
-def _is_record(row: Row) -> bool:
-    record = parse_kept(row["wire"])
-    return not isinstance(record, Rejected) and record.id == row["id"]
-
-
-def _is_job(row: Row) -> bool:
-    jobs.decode_body(row["body"])
+def _reads(table: str, row: Row) -> bool:
+    """Say whether a row is what its table holds. Raises what reading it raises."""
+    match table:
+        case "record":
+            record = parse_kept(row["wire"])
+            return isinstance(record, Record) and record.id == row["id"]
+        case "line":
+            jobs.decode_body(row["stack"])
+            jobs.decode_body(row["bank"])
+        case "job":
+            jobs.decode_body(row["body"])
+        case "planned_run" if row["outcome"] is not None:
+            jobs.decode_outcome(row["outcome"])
     return True
-
-
-def _is_run(row: Row) -> bool:
-    if row["outcome"] is not None:
-        jobs.decode_outcome(row["outcome"])
-    return True
-
-
-def _is_line(row: Row) -> bool:
-    jobs.decode_body(row["stack"])
-    jobs.decode_body(row["bank"])
-    return True
-
-
-def _is_anything(_: Row) -> bool:
-    return True
-
-
-_CHECKS: dict[str, Callable[[Row], bool]] = {
-    "meta": _is_anything,
-    "record": _is_record,
-    "line": _is_line,
-    "job": _is_job,
-    "planned_run": _is_run,
-    "tried": _is_anything,
-    "model_call": _is_anything,
-    "model_correction": _is_anything,
-    "quarantine": _is_anything,
-    "imported": _is_anything,
-    "imported_row": _is_anything,
-    "imported_segment": _is_anything,
-}
 
 
 def _restore_lines(store: Store) -> list[str]:
     """Put a lost line back to its last verified head, as the records tell it."""
     restored: list[str] = []
-    known = {line.key for line in store.lines()}
-    for experiment in store.experiments():
+    known = {line.key for line in store.jobs.lines()}
+    for experiment in store.experiments.listed():
         key = LineKey(task=experiment.task, hardware_class=experiment.hardware_class)
         if key in known or experiment.stage != "baseline":
             continue
         known.add(key)
-        adoptions = store.adoptions(key)
+        adoptions = store.experiments.adoptions(key)
         head = adoptions[-1].body.to_tree if adoptions else experiment.tree
-        store.save_line(
+        store.jobs.save_line(
             Line(
                 task=key.task,
                 hardware_class=key.hardware_class,

@@ -242,9 +242,15 @@ _ELEVENTH = (
         why TEXT NOT NULL)""",
     "CREATE INDEX model_correction_call ON model_correction (call)",
 )
+# Which record an attestation, an adoption or a retraction is about: filled in as `EXTRACTS` rises.
+_TWELFTH = (
+    "ALTER TABLE record ADD COLUMN about BLOB",
+    "CREATE INDEX record_about ON record (about) WHERE about IS NOT NULL",
+    "CREATE INDEX experiment_patch ON experiment (patch) WHERE patch IS NOT NULL",
+)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH),
-    _ELEVENTH,
+    *(_ELEVENTH, _TWELFTH),
 )
 
 

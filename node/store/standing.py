@@ -56,7 +56,7 @@ def choose_board(
     of_task = boards_of(store, task)
     if not of_task:
         return None
-    body = store.task(of_task[0].task)
+    body = store.records.task(of_task[0].task)
     assert body is not None  # noqa: S101 -- `boards_of` found its name there
     wanted = hardware_class or own_class(body.manifest)
     for key in of_task:
@@ -70,7 +70,11 @@ def choose_board(
 
 def boards_of(store: Store, task: str | None) -> list[BoardKey]:
     """Return the boards of the named task or the only one; UsageError if it is not clear which."""
-    known = [(key, body.manifest.name) for key in store.boards() if (body := store.task(key.task))]
+    known = [
+        (key, body.manifest.name)
+        for key in store.boards.listed()
+        if (body := store.records.task(key.task))
+    ]
     of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
     if known and not of_task:
         names = ", ".join(sorted({name for _, name in known}))

@@ -1,6 +1,7 @@
 """How many records of each sort an author has here, by which quotas bound them."""
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from node.store.database import Database
@@ -22,19 +23,14 @@ class Tally:
         """Count a record no longer."""
         self._add(author, sort, -1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:  # the transaction is rolled back
-            return
-        for (author, sort), count in self._counts.items():
-            self._database.rows(
+    @classmethod
+    @contextmanager
+    def of(cls, database: Database) -> Iterator[Self]:
+        """Yield a tally that is written when the block has ended, unless it failed."""
+        tally = cls(database)
+        yield tally
+        for (author, sort), count in tally._counts.items():
+            database.rows(
                 "INSERT OR REPLACE INTO tally (author, sort, count) VALUES (?,?,?)",
                 (author, sort, count),
             )

@@ -11,101 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 
-from node.store.archive import Bearer
 from node.store.database import Database
 from node.store.extracts import Extract
+from node.store.records import Bearer
 from protocol.record_index import RecordIndex, key_of
 from protocol.topics import common_news, parts_of
 
 _ID_BYTES = 32
 _MODULUS = 1 << 256
 _RECENT = 256  # of a topic's sets
-
-
-def derive(database: Database, one: Extract) -> None:
-    """Note where a record belongs that was just stored, and what belongs there because of it."""
-    _enter(database, one, held=True)
-    if one.patch is not None:
-        for (ts_ms,) in database.rows(
-            "SELECT ts_ms FROM record WHERE id = ? AND kind = 'patch' AND net = ?",
-            (one.patch, one.net),
-        ):
-            _put(database, one.topics, one.patch, ts_ms, held=True)
-
-
-def note_equivocation(database: Database, new: Extract, twins: Sequence[Bearer]) -> None:
-    """Note that those of one number are news once a network has two of them.
-
-    One without the other proves nothing, and whoever reads this author's news needs the proof.
-    """
-    same = [one for one in twins if one.net == new.net]
-    if len(same) > 1:
-        for one in same:
-            _put(database, (common_news(new.net),), one.id, one.ts_ms, held=True)
-
-
-def note_refused(database: Database, one: Extract) -> None:
-    """Note where a record would belong that is not kept."""
-    _enter(database, one, held=False)
-
-
-def note_removed(database: Database, record_id: bytes) -> None:
-    """Note that a record that is going to be removed is held no longer."""
-    rows = database.rows("SELECT topic, ts_ms FROM membership WHERE id = ?", (record_id,))
-    database.rows("DELETE FROM membership WHERE id = ?", (record_id,))
-    for topic, ts_ms in rows:
-        _put(database, (topic,), record_id, ts_ms, held=False)
-
-
-def forget(database: Database, record_id: bytes) -> None:
-    """Forget an id that was refused, which is now anybody's to offer again."""
-    database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record_id,))
-
-
-def forget_all(database: Database) -> None:
-    """Drop what follows from the records that are here: it is about to be derived anew."""
-    database.rows("DELETE FROM membership WHERE held")
-
-
-def topics_held(database: Database, record_id: bytes) -> list[str]:
-    """Return where a record that is here belongs."""
-    statement = "SELECT topic FROM membership WHERE id = ? AND held ORDER BY topic"
-    return [row[0] for row in database.rows(statement, (record_id,))]
-
-
-def last_number(database: Database) -> int:
-    """Return the number of the latest change."""
-    ((number,),) = database.rows("SELECT coalesce(max(n), 0) FROM membership")
-    return int(number)
-
-
-def own_after(database: Database, number: int, limit: int) -> list[tuple[int, str, bytes]]:
-    """Return the next changes that made own records belong somewhere: number, topic, wire."""
-    return database.rows(
-        "SELECT membership.n, topic, wire FROM membership JOIN record ON record.id = membership.id"
-        " WHERE membership.n > ? AND held AND own ORDER BY membership.n LIMIT ?",
-        (number, limit),
-    )
-
-
-def claimed_before(
-    database: Database, number: int | None, span: int
-) -> tuple[list[bytes], int | None]:
-    """Return the patches that confirmations among so many records are about, the latest first.
-
-    They are those before record `number`, None for the last ones; the second value is where to go
-    on, None at the end.
-    """
-    if number is None:
-        ((last,),) = database.rows("SELECT coalesce(max(n), 0) FROM record")
-        number = int(last) + 1
-    # Of results only confirmations count as news.
-    statement = (
-        "SELECT patch FROM record WHERE n >= ? AND n < ?"
-        " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"
-    )
-    rows = database.rows(statement, (number - span, number))
-    return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None
 
 
 class TopicIndex:
@@ -138,12 +52,12 @@ class TopicIndex:
 class TopicIndexes:
     """The index of each of some topics, in memory, of what is here: what peers are offered."""
 
-    def __init__(self, database: Database, topics: Iterable[str]) -> None:
+    def __init__(self, database: Database, last: int, topics: Iterable[str]) -> None:
         self._database = database
         # By part: the common news are part of several topics.
         self._of_part: dict[str, list[TopicIndex]] = {}
         self._topics: dict[str, TopicIndex] = {}
-        self._last = last_number(database)
+        self._last = last
         by_part = self._keys({part for topic in topics for part in parts_of(topic)})
         for topic in topics:
             parts = parts_of(topic)
@@ -216,25 +130,107 @@ class TopicIndexes:
         return keys
 
 
-def _enter(database: Database, one: Extract, *, held: bool) -> None:
-    topics = one.topics
-    if one.is_patch:
-        rows = database.rows(
-            "SELECT DISTINCT topic FROM record JOIN membership ON membership.id = record.id"
-            " WHERE patch = ? AND topic != ?",
-            (one.id, common_news(one.net)),
-        )
-        prefix = f"/arnode/{one.net}/"
-        topics = tuple(row[0] for row in rows if row[0].startswith(prefix))
-    _put(database, topics, one.id, one.ts_ms, held=held)
+class Topics:
+    """Which records belong where."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def _put(
-    database: Database, topics: Iterable[str], record_id: bytes, ts_ms: int, *, held: bool
-) -> None:
-    for topic in topics:
-        database.rows(
-            "INSERT INTO membership (topic, ts_ms, id, held) VALUES (?,?,?,?)"
-            " ON CONFLICT DO NOTHING",
-            (topic, ts_ms, record_id, held),
+    def indexes(self, topics: Iterable[str]) -> TopicIndexes:
+        """Return the indexes of these topics, which follow every change of what is here."""
+        return TopicIndexes(self._database, self.last_number(), tuple(topics))
+
+    def derive(self, one: Extract) -> None:
+        """Note where a record belongs that was just stored, and what belongs there by it."""
+        self._enter(one, held=True)
+        if one.patch is not None:
+            for (ts_ms,) in self._database.rows(
+                "SELECT ts_ms FROM record WHERE id = ? AND kind = 'patch' AND net = ?",
+                (one.patch, one.net),
+            ):
+                self._put(one.topics, one.patch, ts_ms, held=True)
+
+    def note_equivocation(self, new: Extract, twins: Sequence[Bearer]) -> None:
+        """Note that those of one number are news once a network has two of them.
+
+        One without the other proves nothing, and whoever reads this author's news needs the proof.
+        """
+        same = [one for one in twins if one.net == new.net]
+        if len(same) > 1:
+            for one in same:
+                self._put((common_news(new.net),), one.id, one.ts_ms, held=True)
+
+    def note_refused(self, one: Extract) -> None:
+        """Note where a record would belong that is not kept."""
+        self._enter(one, held=False)
+
+    def note_removed(self, record_id: bytes) -> None:
+        """Note that a record that is going to be removed is held no longer."""
+        rows = self._database.rows("SELECT topic, ts_ms FROM membership WHERE id = ?", (record_id,))
+        self._database.rows("DELETE FROM membership WHERE id = ?", (record_id,))
+        for topic, ts_ms in rows:
+            self._put((topic,), record_id, ts_ms, held=False)
+
+    def forget(self, record_id: bytes) -> None:
+        """Forget an id that was refused, which is now anybody's to offer again."""
+        self._database.rows("DELETE FROM membership WHERE id = ? AND NOT held", (record_id,))
+
+    def forget_all(self) -> None:
+        """Drop what follows from the records that are here: it is about to be derived anew."""
+        self._database.rows("DELETE FROM membership WHERE held")
+
+    def of(self, record_id: bytes) -> list[str]:
+        """Return where a record that is here belongs."""
+        statement = "SELECT topic FROM membership WHERE id = ? AND held ORDER BY topic"
+        return [row[0] for row in self._database.rows(statement, (record_id,))]
+
+    def last_number(self) -> int:
+        """Return the number of the latest change."""
+        ((number,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM membership")
+        return int(number)
+
+    def own_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
+        """Return the next changes that made own records belong somewhere: number, topic, wire."""
+        return self._database.rows(
+            "SELECT membership.n, topic, wire FROM membership"
+            " JOIN record ON record.id = membership.id"
+            " WHERE membership.n > ? AND held AND own ORDER BY membership.n LIMIT ?",
+            (number, limit),
         )
+
+    def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
+        """Return the patches that confirmations among so many records are about, the latest first.
+
+        They are those before record `number`, None for the last ones; the second value is where
+        to go on, None at the end.
+        """
+        if number is None:
+            ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
+            number = int(last) + 1
+        # Of results only confirmations count as news.
+        statement = (
+            "SELECT patch FROM record WHERE n >= ? AND n < ?"
+            " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"
+        )
+        rows = self._database.rows(statement, (number - span, number))
+        return list(dict.fromkeys(row[0] for row in rows)), number - span if number > span else None
+
+    def _enter(self, one: Extract, *, held: bool) -> None:
+        topics = one.topics
+        if one.is_patch:
+            rows = self._database.rows(
+                "SELECT DISTINCT topic FROM record JOIN membership ON membership.id = record.id"
+                " WHERE patch = ? AND topic != ?",
+                (one.id, common_news(one.net)),
+            )
+            prefix = f"/arnode/{one.net}/"
+            topics = tuple(row[0] for row in rows if row[0].startswith(prefix))
+        self._put(topics, one.id, one.ts_ms, held=held)
+
+    def _put(self, topics: Iterable[str], record_id: bytes, ts_ms: int, *, held: bool) -> None:
+        for topic in topics:
+            self._database.rows(
+                "INSERT INTO membership (topic, ts_ms, id, held) VALUES (?,?,?,?)"
+                " ON CONFLICT DO NOTHING",
+                (topic, ts_ms, record_id, held),
+            )

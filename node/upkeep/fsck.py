@@ -48,7 +48,7 @@ def examine(home: Home, progress: Progress = silent) -> list[str]:
 def remarks(home: Home) -> list[str]:
     """Return what is whole and yet to be known of a home, one line each."""
     with Store.open_read_only(home) as store:
-        ids = [one.hex()[:12] for one in store.outdated_records()]
+        ids = [one.hex()[:12] for one in store.records.outdated()]
     if not ids:
         return []
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
@@ -68,9 +68,9 @@ def mend(home: Home, progress: Progress = silent) -> list[str]:
     blobs = Blobs(home.blobs)
     blobs.remove_leftovers()
     with Store.open(home) as store:
-        before = store.experiments()
+        before = store.experiments.listed()
         store.rebuild(progress)
-        if store.experiments() != before:
+        if store.experiments.listed() != before:
             done.append("store: the list of experiments was derived anew")
         done += _restore_sources(home, store, blobs)
         if not _lost_sources(store, blobs):
@@ -104,7 +104,7 @@ def _page_problems(home: Home) -> list[str]:
 
 def _record_problems(home: Home, progress: Progress) -> list[str]:
     with Store.open_read_only(home) as store:
-        return [f"store: {line}" for line in store.damaged_records(progress)]
+        return [f"store: {line}" for line in store.records.damaged(progress)]
 
 
 def _store_problems(home: Home, progress: Progress) -> list[str]:
@@ -114,18 +114,18 @@ def _store_problems(home: Home, progress: Progress) -> list[str]:
         return problems
     with Store.open_read_only(home) as store:
         try:
-            own = store.own_records()
+            own = store.records.own()
             problems += _chain_problems(own)
         except DamagedStoreError as fault:
             return [fault.message]
         missing = Mirror.count_in(home.mirror) - len(own)
         if missing > 0:
             problems.append(f"store: {missing} own record(s) are only in their second copy")
-        if sum(record.kind == "result" for record in own) != len(store.experiments()):
+        if sum(record.kind == "result" for record in own) != len(store.experiments.listed()):
             problems.append("store: the list of experiments does not follow from the records")
         progress("checking the boards", 0.0)
         problems += [
-            f"store: {board} does not follow from the records" for board in store.board_faults()
+            f"store: {board} does not follow from the records" for board in store.boards.faults()
         ]
     return problems
 
@@ -143,7 +143,7 @@ def _chain_problems(own: list[Record]) -> list[str]:
 
 
 def _lines(store: Store) -> list[LineKey]:
-    rows = store.experiments()
+    rows = store.experiments.listed()
     return list(
         dict.fromkeys(LineKey(task=row.task, hardware_class=row.hardware_class) for row in rows)
     )
@@ -152,7 +152,7 @@ def _lines(store: Store) -> list[LineKey]:
 def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
     """Return the trees of experiments whose source does not read, and why."""
     lost: dict[bytes, str] = {}
-    for tree in dict.fromkeys(experiment.tree for experiment in store.experiments()):
+    for tree in dict.fromkeys(experiment.tree for experiment in store.experiments.listed()):
         try:
             blobs.get_source(tree)
         except ArnodeError as fault:
@@ -169,7 +169,7 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
         baseline = _known_baseline(home, store, line.task)
         if baseline is not None and baseline.tree in lost:
             blobs.put_source(baseline)
-    for record in store.records("patch"):
+    for record in store.records.listed("patch"):
         if isinstance(record.body, PatchBody) and record.body.tree in lost:
             source = _patched(record.body, blobs)
             if source is not None and source.tree == record.body.tree:
@@ -181,7 +181,7 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
 def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:
     from trainer.kinds import load_task
 
-    body = store.task(task_id)
+    body = store.records.task(task_id)
     if body is None:
         return None
     try:

@@ -63,7 +63,7 @@ def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Find
 
     Without the baseline everything beyond arithmetic is a mark.
     """
-    body = store.task(task)
+    body = store.records.task(task)
     if body is not None and tree == body.manifest.baseline_tree:
         return ()
     try:

@@ -29,10 +29,10 @@ class Patches:
             record.id: PatchRecord(
                 id=record.id,
                 author=record.author,
-                is_own=store.is_own(record.id),
+                is_own=store.records.is_own(record.id),
                 body=record.body,
             )
-            for record in store.records("patch")
+            for record in store.records.listed("patch")
             if isinstance(record.body, PatchBody) and record.body.task == task
         }
         self._by_tree: dict[bytes, list[PatchRecord]] = {}

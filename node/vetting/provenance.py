@@ -109,7 +109,7 @@ class _Walk:
         self._blobs = blobs
         self._baseline = manifest.baseline_tree
         self._patches = Patches(store, manifest.id)
-        self._experiments = store.experiments(line)
+        self._experiments = store.experiments.listed(line)
         self._evidence: dict[bytes, Evidence] = {}
 
     def follow(self, tree: bytes) -> tuple[Source, dict[str, list[Writer]]]:
@@ -242,7 +242,7 @@ class _Walk:
         )
 
     def _name(self, author: bytes) -> str:
-        for record in self._store.records("profile", author, newest_first=True, limit=1):
+        for record in self._store.records.listed("profile", author, newest_first=True, limit=1):
             if isinstance(record.body, ProfileBody):
                 return record.body.name
         return "no name"

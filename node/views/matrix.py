@@ -49,11 +49,11 @@ def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[Step]:
     """Return the steps that these boards know, those tried on the most classes first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], Claim] = {}
-    said = {key: store.facts(key) for key in keys}
+    said = {key: store.boards.facts(key) for key in keys}
     # An attestation may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
     for key, facts in said.items():
-        own, votes = store.own_facts(key), borne_out(facts, known)
+        own, votes = store.boards.own_facts(key), borne_out(facts, known)
         for claim in sorted(_claims(facts), key=lambda one: one.id):
             claims.setdefault((claim.base, claim.tree), claim)
         for step in _steps(facts, votes):
@@ -103,9 +103,9 @@ def _step(
     cells: Mapping[str, Cell],
     claim: Claim | None,
 ) -> Step:
-    body = store.record(claim.id).body if claim else None
+    body = store.records.get(claim.id).body if claim else None
     patch = body.patch if isinstance(body, ResultBody) else None
-    known = store.patch(patch) if patch else None
+    known = store.records.patch(patch) if patch else None
     return Step(
         base=step[0],
         tree=step[1],

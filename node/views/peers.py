@@ -51,7 +51,7 @@ def _row(
         "name": profile.name if profile else None,
         "classes": classes,
         "trust": trust(author) if author else "unknown",
-        "records": store.record_count(author) if author else 0,
+        "records": store.records.count(author) if author else 0,
         "latency_ms": None if known.latency_s is None else round(1000 * known.latency_s, 1),
         "direct": not known.relayed,
         "software": known.hello.software if known.hello else None,
@@ -62,7 +62,7 @@ def _row(
 def _by_transport(store: Store) -> dict[bytes, tuple[bytes, ProfileBody]]:
     """Return the newest profile of each transport key."""
     found: dict[bytes, tuple[bytes, ProfileBody]] = {}
-    for record in store.records("profile", newest_first=True, limit=_LOOKED_AT):
+    for record in store.records.listed("profile", newest_first=True, limit=_LOOKED_AT):
         if isinstance(record.body, ProfileBody) and record.body.binds(record.author):
             found.setdefault(record.body.transport, (record.author, record.body))
     return found

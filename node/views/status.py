@@ -19,7 +19,8 @@ from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
-from protocol.kinds import IntentBody, ProfileBody, ResultBody
+from protocol.kinds import ProfileBody, ResultBody
+from protocol.remarks import IntentBody
 from protocol.units import NANO
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def status_document(
     """Return the document. `author` is None while the node has no key yet."""
     name = ""
     if author is not None:
-        for record in store.records("profile", author, newest_first=True, limit=1):
+        for record in store.records.listed("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
-    lines: list[Message] = [_line(store, line, research, author) for line in store.lines()]
+    lines: list[Message] = [_line(store, line, research, author) for line in store.jobs.lines()]
     return {
         "running": research is not None,
         "node": {"author": author.hex() if author else None, "name": name},
@@ -76,7 +77,7 @@ def _network(store: Store, membership: "Membership | None") -> Message:
     return {
         "name": membership.network.name if membership else None,
         "peers": len(membership.peers) if membership else 0,
-        "records": store.record_count(),
+        "records": store.records.count(),
         "addresses": addresses,
         "reach": membership.peering.reaching.kind if membership else "unknown",
     }
@@ -84,10 +85,10 @@ def _network(store: Store, membership: "Membership | None") -> Message:
 
 def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
     """Return the public metrics of the runs that a tree's latest baseline or confirmation had."""
-    for entry in reversed(store.experiments(line.key)):
+    for entry in reversed(store.experiments.listed(line.key)):
         if entry.tree != tree or entry.stage not in ("baseline", "confirm"):
             continue
-        body = store.record(entry.id).body
+        body = store.records.get(entry.id).body
         assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
         role = "base" if entry.stage == "baseline" else "candidate"
         return [
@@ -99,8 +100,8 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
 
 
 def _line(store: Store, line: Line, research: "Research | None", author: bytes | None) -> Message:
-    task = store.task(line.task)
-    entries = store.experiments(line.key)
+    task = store.records.task(line.task)
+    entries = store.experiments.listed(line.key)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
     floor = task.manifest.noise_floor_nano / NANO if task else None
@@ -171,10 +172,12 @@ def _verification(store: Store, line: Line, entries: list[Experiment]) -> Messag
     confirmations = [entry for entry in entries if entry.stage == "confirm"]
     passed = sum(entry.decision == "adopted" for entry in confirmations)
     failed = sum(entry.decision in ("failed", "rejected") for entry in confirmations)
-    claims = Counter(job.step.verdict for job in store.closed_jobs(line.key, AttestationStep))
+    claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, AttestationStep))
     # Own stacks make no claim that could be refuted; a peer's tree does.
-    refuted = sum(job.step.verdict == "refuted" for job in store.closed_jobs(line.key, CatchUpStep))
+    refuted = sum(
+        job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
+    )
     missed = len(confirmations) - passed - failed - refuted
     claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
-    queued = len(store.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
+    queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
     return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
@@ -182,7 +182,8 @@ async def run_attacks(
     baseline = runner.task.source["train.py"].decode()
     source = runner.task.source.replacing("train.py", source_of(attacks, host, baseline).encode())
     is_audited = any(attack.is_audited for attack in attacks)
-    with hurried(runner, attacks[0].hangs_at), _patient():
+    patience = nullcontext() if attacks[0].status == "timeout" else _patient()
+    with hurried(runner, attacks[0].hangs_at), patience:
         outcome = await runner.run(
             source, HONEST_SEED, split=SPLIT, needs_audit=lambda _public, _secret: is_audited
         )

@@ -236,12 +236,12 @@ def hurried(runner: Runner, stage: str) -> Iterator[None]:
             limits = replace(limits, limit_s=HURRIED_S)
         case "loading" | "claiming" | "within an answer":
             serve_wall_s = float(HURRIED_S)
-    runner.task = replace(task, manifest=replace(task.manifest, limits=limits))
-    try:
-        with mock.patch.object(stages, "_SERVE_WALL_S", serve_wall_s):
-            yield
-    finally:
-        runner.task = task
+    sooner = replace(task, manifest=replace(task.manifest, limits=limits))
+    with (
+        mock.patch.object(runner._stages, "_task", sooner),
+        mock.patch.object(stages, "_SERVE_WALL_S", serve_wall_s),
+    ):
+        yield
 
 
 def with_processes(task: Task) -> Task:

@@ -23,8 +23,8 @@ from agent.command import (
 from agent.proposal import Brief, Context, Cost, Crash, Outcome, Proposal, Silence
 from agent.source.capabilities import Checked, Finding
 from agent.source.edits import edits_between, reapply
+from protocol.codecs import line, text
 from protocol.errors import Rejected
-from protocol.fields import line, text
 from protocol.kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source

@@ -14,7 +14,7 @@ from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Cost, Proposal, Silence
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
-from protocol.fields import line, text
+from protocol.codecs import line, text
 from protocol.source import Source
 from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
 from tests.agent.scripted import LIMITS, Model, check, proposer, replacing

@@ -36,7 +36,7 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
             record = sign_record(
                 KEY, net="main", seq=len(said), prev=None, ts_ms=START_MS + len(said), body=body
             )
-            assert store.ingest([record.wire], now_ms=START_MS).new == [record.id]
+            assert store.intake.ingest([record.wire], now_ms=START_MS).new == [record.id]
             said.append(record.id)
             return record.id
 
@@ -46,7 +46,7 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
         body = confirm(source.tree, gains, base=base.tree, anchors=gains)
         hardware_class = processor().slug
         result = say(replace(body, task=task.id, hardware_class=hardware_class, patch=patch))
-        write_bundle(path, gather(store, blobs, store.record(result)))
+        write_bundle(path, gather(store, blobs, store.records.get(result)))
 
 
 def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> PatchBody:

@@ -33,7 +33,7 @@ def empty(tmp_path: Path) -> Path:
 
 def ids(home: Path) -> list[bytes]:
     with Store.open_read_only(Home(home)) as store:
-        return [record.id for record in store.own_records()]
+        return [record.id for record in store.records.own()]
 
 
 # What is typed

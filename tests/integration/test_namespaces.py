@@ -149,7 +149,7 @@ def test_what_one_publishes_arrives_at_the_other(swarm: Swarm) -> None:
 
     def is_there() -> bool:
         with Store.open_read_only(Home(swarm.a.home)) as store:
-            return any(record.author == author for record in store.records("profile"))
+            return any(record.author == author for record in store.records.listed("profile"))
 
     swarm.a.wait_until(is_there)
 

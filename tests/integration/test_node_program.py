@@ -72,7 +72,7 @@ def test_a_session_ends_by_itself_with_what_it_announced(worked: Path) -> None:
 
 def test_the_records_form_a_chain_of_verified_signatures(worked: Path) -> None:
     with Store.open_read_only(Home(worked)) as store:
-        own = store.own_records()  # reads no record whose signature is wrong
+        own = store.records.own()  # reads no record whose signature is wrong
     assert [record.seq for record in own] == list(range(len(own)))
     assert [record.prev for record in own] == [None, *(record.id for record in own[:-1])]
     assert {record.author.hex() for record in own} == {arnode_json(worked, "key", "show")["author"]}
@@ -206,7 +206,7 @@ def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) ->
     arnode(copied, "revert")
     assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == before
     with Store.open_read_only(Home(copied)) as store:
-        bodies = [record.body for record in store.own_records()[-2:]]
+        bodies = [record.body for record in store.records.own()[-2:]]
     assert [isinstance(body, AdoptBody) for body in bodies] == [True, True]
     moves = [(b.from_tree.hex(), b.to_tree.hex()) for b in bodies if isinstance(b, AdoptBody)]
     assert moves == [(before, screened["tree"]), (screened["tree"], before)]
@@ -265,9 +265,9 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
     assert "journal is behind" not in arnode(home, "logs").stdout
     with Store.open_read_only(Home(home)) as store:
-        (line,) = store.lines()
-        first_jobs = store.open_jobs(line.key, *KINDS)
-        first_runs = [run for job in first_jobs for run in store.runs_of(job.id)]
+        (line,) = store.jobs.lines()
+        first_jobs = store.jobs.open_jobs(line.key, *KINDS)
+        first_runs = [run for job in first_jobs for run in store.jobs.runs_of(job.id)]
     with running_node(home) as node:
         node.wait_for(" sd ")
         node.interrupt()
@@ -278,6 +278,6 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     assert "failed" not in found
     with Store.open_read_only(Home(home)) as store:
         for run in first_runs:
-            again = store.runs_of(run.job_id)[run.ordinal]
+            again = store.jobs.runs_of(run.job_id)[run.ordinal]
             assert (again.seed, again.tree) == (run.seed, run.tree)
     assert arnode_json(home, "fsck")["problems"] == []

@@ -76,8 +76,8 @@ Path(sys.argv[1], ".arnode", "title.txt").write_text("A wider block\\n\\nIt may 
 def steps_of(home: Path) -> list[ExperimentStep]:
     """What was tried, in the order in which it was decided."""
     with Store.open_read_only(Home(home)) as store:
-        (line,) = store.lines()
-        jobs = store.closed_jobs(line.key, ExperimentStep)
+        (line,) = store.jobs.lines()
+        jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
         return [job.step for job in jobs]
 
 

@@ -14,8 +14,8 @@ from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, Record, parse_record, sign_record
+from protocol.remarks import InsightBody
 from tests.interop.javascript import program
 from tests.network.arena import run, settings, until
 from tests.peering.places import Place, place
@@ -49,7 +49,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
     home = Home(tmp_path / "home")
     with Store.open(home) as store:
         kept = [one.wire for one in records if one not in only_theirs]
-        assert len(store.ingest(kept, now_ms=clock_ms()).new) == len(kept)
+        assert len(store.intake.ingest(kept, now_ms=clock_ms()).new) == len(kept)
 
     async def test(node: Place) -> None:
         # A third peer, connected to the node alone: what it hears, the node has passed on.
@@ -104,6 +104,6 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
     with place(home.root) as node:
         run(partial(test, node), patience_s=PATIENCE_S)
     with Store.open(home) as store:
-        assert {one.id for one in store.records()} == {
+        assert {one.id for one in store.records.listed()} == {
             one.id for one in [*records, news] if one not in only_theirs
         } | said

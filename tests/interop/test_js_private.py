@@ -12,8 +12,8 @@ from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
 from protocol.board import RULE
 from protocol.keys import SigningKey
-from protocol.kinds import InsightBody
 from protocol.records import MAIN_NET, sign_record
+from protocol.remarks import InsightBody
 from tests.interop.javascript import Program, program
 from tests.network.arena import run
 from tests.peering.places import Place, place
@@ -34,13 +34,13 @@ def home(tmp_path: Path) -> Home:
             record = sign_record(
                 AUTHOR, net=MAIN_NET, seq=seq, prev=None, ts_ms=START_MS + seq, body=body
             )
-            store.ingest([record.wire], now_ms=clock_ms())
+            store.intake.ingest([record.wire], now_ms=clock_ms())
     return home
 
 
 def ids_in(home: Home) -> list[str]:
     with Store.open(home) as store:
-        return sorted(one.id.hex() for one in store.records())
+        return sorted(one.id.hex() for one in store.records.listed())
 
 
 async def tell(peer: Program, *, secret: bytes | None, address: str | None) -> None:

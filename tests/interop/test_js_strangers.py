@@ -199,13 +199,13 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     kept = []
     for home in homes:
         with Store.open(Home(home)) as store:
-            kept.append({one.id.hex(): one.wire for one in store.records()})
+            kept.append({one.id.hex(): one.wire for one in store.records.listed()})
     assert kept[0] == kept[1] == kept[2]
     assert set(kept[0]) == told
     with Store.open(Home(homes[2])) as store:
-        assert {one.author for one in store.records()} == {AUTHOR}
+        assert {one.author for one in store.records.listed()} == {AUTHOR}
     with Store.open(Home(homes[0])) as store:
-        waiting = store.settle(now_ms=clock_ms() + 2 * DAY_MS)[1].new
+        waiting = store.intake.settle(now_ms=clock_ms() + 2 * DAY_MS)[1].new
     assert len(waiting) == EARLY_OF_AUTHOR.records, "of an author who signs for tomorrow"
     assert {one.hex() for one in waiting} < early
 

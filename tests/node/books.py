@@ -29,9 +29,9 @@ from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import Env, Run
 from protocol.records import Record
 from protocol.rule import DEFAULT
+from protocol.runs import Env, Run
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, MANIFEST, run
@@ -101,7 +101,7 @@ def with_baseline(
 
 def finished(store: Store, job: Job, *metrics_nano: int | None) -> list[Run]:
     """Let the job's planned runs end with these metrics; None is a crash."""
-    waiting = [planned for planned in store.runs_of(job.id) if planned.outcome is None]
+    waiting = [planned for planned in store.jobs.runs_of(job.id) if planned.outcome is None]
     for planned, metric_nano in zip(waiting, metrics_nano, strict=True):
         end(store, planned, metric_nano)
     return outcomes(store, job)
@@ -113,12 +113,12 @@ def end(store: Store, planned: PlannedRun, metric_nano: int | None) -> None:
         run(None, status="crash", reason="TypeError") if metric_nano is None else run(metric_nano)
     )
     ended = replace(outcome, role=planned.role, seed=planned.seed)
-    store.finish_run(planned, StoredOutcome(run=ended, log_tail=""))
+    store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=""))
 
 
 def outcomes(store: Store, job: Job) -> list[Run]:
     """Return how the job's runs ended."""
-    return [planned.outcome.run for planned in store.runs_of(job.id) if planned.outcome]
+    return [planned.outcome.run for planned in store.jobs.runs_of(job.id) if planned.outcome]
 
 
 def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
@@ -186,7 +186,7 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
     job = open_checkpoint(ledger)
     for _ in range(pairs):
         ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
-    for planned in ledger.store.runs_of(job.id):
+    for planned in ledger.store.jobs.runs_of(job.id):
         metric_nano: int | None = BASE_NANO + planned.ordinal
         if planned.role == "candidate":
             metric_nano = None if gain_nano is None else BASE_NANO - gain_nano + planned.ordinal
@@ -200,4 +200,4 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
 def confirmation_of(ledger: Ledger, job: Job) -> Confirmation:
     """Return what the job's runs say, with a millibit of noise."""
     reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
-    return next_of_confirmation(ledger.store.runs_of(job.id), reading, needs_anchor=False)
+    return next_of_confirmation(ledger.store.jobs.runs_of(job.id), reading, needs_anchor=False)

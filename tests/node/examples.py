@@ -10,21 +10,17 @@ from node.store.store import Store
 from protocol.keys import SigningKey
 from protocol.kinds import (
     AdoptBody,
-    Cost,
     Diff,
-    Env,
     FileChange,
     Origin,
     PatchBody,
     ResultBody,
-    Role,
-    Run,
     Stage,
-    Status,
     TaskBody,
 )
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.records import Record
+from protocol.runs import Cost, Env, Role, Run, Status
 from protocol.source import Source
 
 KEY = SigningKey.from_seed(bytes(range(32)))
@@ -202,7 +198,7 @@ class Notebook:
 
     def save_line(self) -> None:
         """Remember the line as it stands after an adoption."""
-        self.store.save_line(
+        self.store.jobs.save_line(
             Line(
                 task=TASK,
                 hardware_class=HARDWARE_CLASS,

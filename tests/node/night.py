@@ -41,10 +41,11 @@ from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import Spending
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.kinds import AttestBody, Env, Status
+from protocol.attestation import AttestBody
+from protocol.kinds import Origin
 from protocol.records import Record
 from protocol.rule import DEFAULT
+from protocol.runs import Env, Status
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from tests.node.books import (
@@ -122,12 +123,12 @@ class Night:
         for _ in metrics_nano[1:]:
             plan_recheck(self.ledger, job)
         status: Status = "rejected" if decision == "rejected" else "crash"
-        planned = self.store.runs_of(job.id)
+        planned = self.store.jobs.runs_of(job.id)
         for one, metric_nano in zip(planned, metrics_nano, strict=True):
             fine = metric_nano is not None
             ended = run(metric_nano) if fine else run(None, status=status, reason=HOSTILE)
             ended = replace(ended, role=one.role, seed=one.seed)
-            self.store.finish_run(one, StoredOutcome(run=ended, log_tail=""))
+            self.store.jobs.finish_run(one, StoredOutcome(run=ended, log_tail=""))
         runs = outcomes(self.store, job)
         closed = replace(step, decision=decision, gain_milli=gain_milli)
         return close_experiment(self.ledger, job, closed, runs, note=decision)
@@ -148,7 +149,7 @@ class Night:
         claim = ada.claims(tree, 40.0, title=f"Ada's tree {HOSTILE}"[:100])
         self.ledger.blobs.put_source(tree)
         line = self.ledger.known_line
-        body = self.store.record(claim).body
+        body = self.store.records.get(claim).body
         patch = getattr(body, "patch", None)
         assert patch is not None
         step = CatchUpStep(
@@ -163,7 +164,7 @@ class Night:
         job = open_catch_up(self.ledger, step)
         for _ in range(4):
             self.ledger.plan_fresh_pair(job, step.base, step.tree)
-        for planned in self.store.runs_of(job.id):
+        for planned in self.store.jobs.runs_of(job.id):
             gained = gain_nano if planned.role == "candidate" else 0
             end(self.store, planned, _HEAD_NANO - gained + planned.ordinal)
         confirmation = confirmation_of(self.ledger, job)
@@ -189,9 +190,11 @@ class Night:
         step = job.step
         reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.ledger.publication.manifest
-        while (weighed := step.weigh(self.store.runs_of(job.id), reading, manifest)).move == "pair":
+        while (
+            weighed := step.weigh(self.store.jobs.runs_of(job.id), reading, manifest)
+        ).move == "pair":
             step.plan_pair(self.ledger, job)
-            for planned in self.store.runs_of(job.id):
+            for planned in self.store.jobs.runs_of(job.id):
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
@@ -302,7 +305,7 @@ def rare(report: Report) -> Report:
         b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\na\t0.9\t1\tkeep\tx\nnote\n",
         "log",
     )
-    file = Imported(id=b"i" * 32, name=HOSTILE, log=log, rows=(), at_ms=EVENING_MS)
+    file = Imported(id=b"i" * 32, name=HOSTILE, log=log, at_ms=EVENING_MS)
     return replace(
         report,
         lines=(strange, begun),

@@ -257,7 +257,7 @@ class Bench:
 
     def decisions(self) -> list[str]:
         """What was decided so far, oldest first."""
-        return [entry.decision for entry in self.store.experiments()]
+        return [entry.decision for entry in self.store.experiments.listed()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.hygiene import compress
 from protocol.keys import SigningKey, bind
 from protocol.kinds import Body, Diff, Origin, PatchBody, ProfileBody
-from protocol.patches import compress, file_changes, unified_diff
+from protocol.patches import file_changes, unified_diff
 from protocol.records import sign_record
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
@@ -57,7 +58,7 @@ class Stranger:
             self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms + self._seq, body=body
         )
         self._seq += 1
-        assert self._store.ingest([record.wire], now_ms=now_ms).new == [record.id]
+        assert self._store.intake.ingest([record.wire], now_ms=now_ms).new == [record.id]
         return record.id
 
     def patch(self, base: Source, tree: Source, *, title: str = "A foreign idea") -> bytes:

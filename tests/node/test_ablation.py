@@ -15,7 +15,8 @@ from node.line.checkpoint import CheckpointStep
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import AttestBody, PatchBody, ResultBody
+from protocol.attestation import AttestBody
+from protocol.kinds import PatchBody, ResultBody
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,
@@ -60,7 +61,7 @@ def bench(home: Home, store: Store) -> Bench:
 
 
 def asked(store: Store) -> list[AttestationStep]:
-    return [job.step for job in store.closed_jobs(LINE, AttestationStep)]
+    return [job.step for job in store.jobs.closed_jobs(LINE, AttestationStep)]
 
 
 def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with(
@@ -69,21 +70,21 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
     good = gains(nano=GAIN_NANO)
     bench.runner.outcomes = {WIDER.tree: good, FASTER.tree: good}
     asyncio.run(bench.research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     # The same runs on both sides: equal, and no worse without.
     assert (line.verified, line.working) == (WIDER.tree, FASTER.tree)
     assert only_simplifies(bench.store, line.stack)
-    (without,) = (bench.store.patch(part) for part in line.stack)
+    (without,) = (bench.store.records.patch(part) for part in line.stack)
     assert isinstance(without, PatchBody)
     assert (without.title, without.tree) == ("without: wider", FASTER.tree)
     (keep,) = (
         record.body
-        for record in bench.store.records("result")
+        for record in bench.store.records.listed("result")
         if isinstance(record.body, ResultBody) and record.body.patch == line.stack[0]
     )
     assert {run.role for run in keep.runs} == {"base", "candidate"}
-    assert not bench.store.closed_jobs(LINE, CheckpointStep)[1:]  # nothing to confirm in it
+    assert not bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]  # nothing to confirm in it
     journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
     journal.catch_up()
     assert journal.check() == []
@@ -92,7 +93,7 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
     bench.runner.outcomes = {**bench.runner.outcomes, faster.tree: gains(nano=2 * GAIN_NANO)}
     bench.ideas, bench.goal = 3, Goal(max_experiments=3)
     asyncio.run(bench.research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.stack) == (faster.tree, ())
 
@@ -100,10 +101,10 @@ def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with
 def test_a_part_that_gains_is_confirmed_alone_and_stays(bench: Bench) -> None:
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     asyncio.run(bench.research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (WIDER.tree, WIDER.tree, ())
-    (attested,) = (record.body for record in bench.store.records("attest"))
+    (attested,) = (record.body for record in bench.store.records.listed("attest"))
     assert isinstance(attested, AttestBody)
     assert (attested.base, attested.tree) == (FASTER.tree, WIDER.tree)
     assert attested.verdict == "confirmed"

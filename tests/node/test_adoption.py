@@ -60,7 +60,7 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
 
     blobs.put_source(candidate.source)
     move_head(ledger, CLEAN.tree, evidence=None, stripped_from=candidate.stripped_from)
-    (own,) = ledger.store.records("patch", ledger.store.own_records()[0].author)
+    (own,) = ledger.store.records.listed("patch", ledger.store.records.own()[0].author)
     assert isinstance(own.body, PatchBody)
     assert (own.body.base, own.body.tree) == (WORDY.tree, CLEAN.tree)
     assert own.body.title == "comments and docstrings removed"

@@ -12,8 +12,7 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.attestation import attestation_seed
-from protocol.kinds import AttestBody
+from protocol.attestation import AttestBody, attestation_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source
@@ -76,14 +75,14 @@ def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
             await research.run()
 
     asyncio.run(work())
-    job = bench.store.job(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, AttestationStep)
     assert job is not None
     assert job.state == "done"
     return job.step
 
 
 def signed(bench: Bench) -> list[AttestBody]:
-    records = bench.store.own_records()
+    records = bench.store.records.own()
     return [record.body for record in records if isinstance(record.body, AttestBody)]
 
 
@@ -184,14 +183,14 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
     bench.runner.on_start = stop
     job_id = research.attest(claiming(2.0))
     asyncio.run(research.run())
-    job = bench.store.job(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, AttestationStep)
     assert job is not None
     assert job.state == "open"
-    before = [run.seed for run in bench.store.runs_of(job_id) if run.outcome]
+    before = [run.seed for run in bench.store.jobs.runs_of(job_id) if run.outcome]
     assert len(before) == 3
     bench.runner.on_start = lambda _count: None
     verify(bench, claiming(2.0))
-    after = [run.seed for run in bench.store.runs_of(job_id)]
+    after = [run.seed for run in bench.store.jobs.runs_of(job_id)]
     assert after[:3] == before
     assert after[3] in before
 
@@ -223,7 +222,7 @@ def test_what_is_signed_is_borne_out_by_its_own_runs(
     verify(bench, replace(claiming(claimed_sd), target=claim))
     (body,) = signed(bench)
     assert (body.verdict, body.alpha_millionths, body.max_pairs) == (verdict, 50_000, 16)
-    (row,) = bench.store.board(BOARD).rows
+    (row,) = bench.store.boards.get(BOARD).rows
     assert (getattr(row, verdict), row.unsupported) == (1, 0)
     ranks = verdict != "refuted"
     assert (row.attested_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
@@ -249,7 +248,7 @@ def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
     anchors = [run.seed for run in body.runs if run.role == "anchor"]
     assert len(anchors) == 4
     assert set(anchors) <= {run.seed for run in body.runs if run.role == "candidate"}
-    (row,) = bench.store.board(BOARD).rows
+    (row,) = bench.store.boards.get(BOARD).rows
     assert row.attested_pairs == 4
     assert row.rank is not None
 

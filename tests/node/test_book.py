@@ -127,7 +127,7 @@ def test_failures_are_waited_out_longer_and_longer_up_to_half_an_hour(
     for _ in range(30):
         assert dial(book) == [address(1)]
         book.note_failure(address(1))
-        (entry,) = book.of_peer(peer(1))
+        (entry,) = book.entries
         wait_s = entry.not_before_s - int(clock.now_s)
         waits.append(wait_s)
         clock.now_s += wait_s - 1
@@ -306,7 +306,7 @@ def test_a_better_source_counts_and_hearsay_changes_nothing(book: Book) -> None:
     book.note_failure(address(1))
     book.learn(address(1), Source.BOOTSTRAP)
     hear(book, address(1), teller=peer(3))
-    (entry,) = book.of_peer(peer(1))
+    (entry,) = book.entries
     assert (entry.source, entry.teller, entry.failures) == (Source.BOOTSTRAP, None, 1)
 
 

@@ -16,7 +16,8 @@ from node.report.words import as_markdown
 from node.store.store import Store
 from node.views.status import status_document
 from node.views.status_text import print_status
-from protocol.kinds import InsightBody, ResultBody
+from protocol.kinds import ResultBody
+from protocol.remarks import InsightBody
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,
@@ -122,19 +123,19 @@ def test_the_gain_of_a_branch_is_that_of_its_ideas(ledger: Ledger) -> None:
 def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(ledger: Ledger) -> None:
     checkpoint(ledger, gain_nano=2 * GAIN_NANO)
     tell_insight(ledger)
-    (told,) = (record.body for record in ledger.store.records("insight"))
+    (told,) = (record.body for record in ledger.store.records.listed("insight"))
     assert isinstance(told, InsightBody)
     assert "another tree than the head" in told.message
 
 
 def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(ledger: Ledger) -> None:
-    first = next(one for one in ledger.store.experiments(LINE) if one.decision == "adopted")
+    first = next(one for one in ledger.store.experiments.listed(LINE) if one.decision == "adopted")
     branch = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(ledger.store, branch.body)[:2] == [
         "- `on from the task's baseline`",
         "- `LEARNING_RATE → 0.3`",
     ]
-    before = ledger.store.record(first.id).body
+    before = ledger.store.records.get(first.id).body
     assert isinstance(before, ResultBody)
     assert kept_parts(ledger.store, before)[:1] == ["- `LEARNING_RATE → 0.2`"]

@@ -25,8 +25,7 @@ from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from protocol.changes import Origin
-from protocol.kinds import PatchBody, ResultBody
+from protocol.kinds import Origin, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import (
@@ -109,9 +108,10 @@ def test_there_is_nothing_before_the_baseline(home: Home, store: Store) -> None:
 
 def test_a_head_that_was_taken_back_or_never_confirmed_is_not_gone_back_to(ledger: Ledger) -> None:
     evidence = next(
-        entry.id for entry in ledger.store.experiments(LINE) if entry.tree == rated("0.6").tree
-        and entry.stage == "confirm"
-    )  # fmt: skip
+        entry.id
+        for entry in ledger.store.experiments.listed(LINE)
+        if entry.tree == rated("0.6").tree and entry.stage == "confirm"
+    )
     with ledger.store.transaction():
         ledger.publication.retraction(evidence, "it did not hold")
     ledger.blobs.put_source(rated("0.9"))
@@ -139,14 +139,14 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     branch = branch_of(ledger.store, line)
     assert branch is not None
     assert branch.step == step
-    patch = ledger.store.patch(step.patch or b"")
+    patch = ledger.store.records.patch(step.patch or b"")
     assert isinstance(patch, PatchBody)
     assert (patch.base, patch.tree) == (head, rated("0.6").tree)
     (made_by,) = patch.parents
-    behind = ledger.store.patch(made_by)
+    behind = ledger.store.records.patch(made_by)
     assert behind is not None
     assert behind.tree == rated("0.6").tree
-    entry = ledger.store.experiments(LINE)[-1]
+    entry = ledger.store.experiments.listed(LINE)[-1]
     assert (entry.decision, entry.stage) == ("branched", "keep")
     assert entry.title == "on from the head of 1 checkpoint ago"
     assert journal_of(ledger, home)
@@ -157,7 +157,7 @@ def test_the_journals_working_branch_follows(ledger: Ledger, home: Home) -> None
     journal = Journal(home, ledger.store, ledger.blobs, LINE)
     journal.catch_up()
     expected = journal.expected()
-    assert expected.working == expected.by_record[ledger.store.experiments(LINE)[-1].id]
+    assert expected.working == expected.by_record[ledger.store.experiments.listed(LINE)[-1].id]
     assert expected.working != expected.main
     kept(ledger, "0.61")
     assert journal.catch_up() == 1
@@ -197,7 +197,7 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(ledger: Ledger) 
     assert (line.verified, line.working, line.stack) == (head, less.tree, (patch.id,))
     assert line.bank_nano == (BASE_NANO, BASE_NANO)
     assert branch_of(ledger.store, line) is None
-    said = ledger.store.record(step.record or b"").body
+    said = ledger.store.records.get(step.record or b"").body
     assert isinstance(said, ResultBody)
     assert (said.stage, said.tree, said.note) == ("keep", less.tree, "it got nowhere")
 
@@ -207,8 +207,8 @@ def test_a_tree_that_does_not_run_here_is_recorded_and_not_gone_on_from(ledger: 
     step = go_on(ledger, root_of(ledger), BASE_NANO, None)
     assert not step.is_taken
     assert ledger.known_line == before
-    assert ledger.store.experiments(LINE)[-1].decision == "failed"
-    assert ledger.store.open_jobs(LINE, *KINDS) == []
+    assert ledger.store.experiments.listed(LINE)[-1].decision == "failed"
+    assert ledger.store.jobs.open_jobs(LINE, *KINDS) == []
 
 
 def test_the_way_back_is_open_even_if_the_head_falls_over(ledger: Ledger) -> None:
@@ -239,8 +239,8 @@ def test_a_head_moved_by_hand_ends_the_branch(ledger: Ledger) -> None:
 
 def test_a_line_whose_branch_job_was_lost_is_judged_like_any(ledger: Ledger) -> None:
     step = go_on(ledger, root_of(ledger), BASE_NANO, BASE_NANO)
-    (job,) = ledger.store.closed_jobs(LINE, BranchStep)
-    ledger.store.update_step(job, replace(step, patch=None))
+    (job,) = ledger.store.jobs.closed_jobs(LINE, BranchStep)
+    ledger.store.jobs.update_step(job, replace(step, patch=None))
     assert branch_of(ledger.store, ledger.known_line) is None
     kept(ledger, "0.61")
     assert checkpoint(ledger, gain_nano=STEP_NANO)
@@ -260,7 +260,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (rated("0.69").tree, line.verified, ())
     assert isinstance(record.body, ResultBody)
-    stack = ledger.store.patch(record.body.patch or b"")
+    stack = ledger.store.records.patch(record.body.patch or b"")
     assert stack is not None
     assert (stack.base, stack.tree) == (head, rated("0.69").tree)
     assert stack.parents == (step.patch, *parts[-7:])
@@ -294,7 +294,7 @@ def test_what_a_branch_began_with_is_no_part_to_be_asked_about(ledger: Ledger) -
     asked: list[bytes | None] = []
     while job := open_ablation(ledger):
         asked.append(job.step.part)
-        ledger.store.close_job(job.id)
+        ledger.store.jobs.close_job(job.id)
     assert step.patch not in asked
 
 
@@ -322,11 +322,11 @@ def test_a_peers_tree_is_measured_here_and_its_author_stays_known(
         author=ada.key.public,
         theirs=theirs.tree,
     )
-    assert not store.tried(LINE.task, fingerprint(clean))
+    assert not store.jobs.tried(LINE.task, fingerprint(clean))
     step = go_on(ledger, root, BASE_NANO, BASE_NANO)
-    assert store.tried(LINE.task, fingerprint(clean))
+    assert store.jobs.tried(LINE.task, fingerprint(clean))
     assert ledger.known_line.working == clean.tree
-    began = store.patch(step.patch or b"")
+    began = store.records.patch(step.patch or b"")
     assert began is not None
     assert began.parents == (patch,)
     # A stack of nothing but that tree is that step itself.
@@ -350,7 +350,7 @@ def test_a_peers_tree_far_below_the_head_is_not_gone_on_from(ledger: Ledger, hom
     runs = finished(ledger.store, job, BASE_NANO)
     step = close_branch(ledger, job, runs, 21.0)
     assert not step.is_taken
-    assert ledger.store.experiments(LINE)[-1].decision == "discarded"
+    assert ledger.store.experiments.listed(LINE)[-1].decision == "discarded"
 
 
 def test_it_all_reads_back_from_another_process(ledger: Ledger, home: Home, store: Store) -> None:

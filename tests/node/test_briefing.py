@@ -11,7 +11,7 @@ from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import IntentBody
+from protocol.remarks import IntentBody
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, with_baseline
 from tests.node.examples import BASELINE, LINE, MANIFEST

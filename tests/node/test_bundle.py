@@ -16,8 +16,8 @@ from node.exchange.bundling import gather
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-from protocol.kinds import AttestBody
 from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
@@ -37,9 +37,9 @@ def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> 
         "kept": notebook.kept(),
         "confirmed": notebook.adopted(),
     }
-    records["adoption"] = notebook.store.records("adopt")[0]
-    records["patch"] = notebook.store.records("patch")[0]
-    records["task"] = notebook.store.records("task")[0]
+    records["adoption"] = notebook.store.records.listed("adopt")[0]
+    records["patch"] = notebook.store.records.listed("patch")[0]
+    records["task"] = notebook.store.records.listed("task")[0]
     notebook.save_line()
     return records
 
@@ -200,7 +200,7 @@ def test_attestations_travel_with_what_they_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from protocol.attestation import attestation_seed, prove_seeds
-    from protocol.kinds import Env
+    from protocol.runs import Env
     from tests.node.examples import HARDWARE_CLASS, TASK, run
 
     claim = session["confirmed"]
@@ -269,7 +269,7 @@ def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
     marked = Source.of({"train.py": b"import socket\nimport subprocess\n"})
     patch = Stranger(notebook.store, Blobs(home.blobs)).patch(BASELINE, marked)
     path = tmp_path / "marked.bundle"
-    write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.record(patch)))
+    write_bundle(path, gather(notebook.store, Blobs(home.blobs), notebook.store.records.get(patch)))
     marks = [
         "train.py line 1: import socket (import)",
         "train.py line 2: import subprocess (import)",

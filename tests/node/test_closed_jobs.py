@@ -17,11 +17,11 @@ OTHER = LineKey(task=b"o" * 32, hardware_class=LINE.hardware_class)
 
 
 def queue(store: Store, number: int, *, line: LineKey = LINE) -> int:
-    return store.open_job(line, BankStep(tree=bytes([number]) * 32), created_ms=number).id
+    return store.jobs.open_job(line, BankStep(tree=bytes([number]) * 32), created_ms=number).id
 
 
 def ids(store: Store, after: int = 0) -> list[int]:
-    return [job.id for job in store.closed_jobs(LINE, BankStep, after=after)]
+    return [job.id for job in store.jobs.closed_jobs(LINE, BankStep, after=after)]
 
 
 def test_a_finished_job_is_decoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_a_finished_job_is_decoded_once(store: Store, monkeypatch: pytest.Monkey
     real = BankStep.from_value
     monkeypatch.setattr(BankStep, "from_value", lambda value: read.append(value) or real(value))
     for number in range(5):
-        store.close_job(queue(store, number))
+        store.jobs.close_job(queue(store, number))
         for _ in range(3):
             assert len(ids(store)) == number + 1
     assert len(read) == 5
@@ -39,34 +39,34 @@ def test_jobs_that_end_out_of_turn_stand_in_their_order(store: Store) -> None:
     first, second, third = (queue(store, number) for number in range(3))
     elsewhere = queue(store, 9, line=OTHER)
     assert ids(store) == []
-    store.close_job(third)
-    store.close_job(elsewhere)
+    store.jobs.close_job(third)
+    store.jobs.close_job(elsewhere)
     assert ids(store) == [third]
-    store.close_job(first)
+    store.jobs.close_job(first)
     assert ids(store) == [first, third]
     assert ids(store, after=first) == [third]
-    store.close_job(second)
+    store.jobs.close_job(second)
     assert ids(store, after=first) == [second, third]
 
 
 def test_several_kinds_are_told_in_one_order(store: Store) -> None:
     bank = queue(store, 1)
-    baseline = store.open_job(LINE, BaselineStep(tree=b"b" * 32), created_ms=1).id
+    baseline = store.jobs.open_job(LINE, BaselineStep(tree=b"b" * 32), created_ms=1).id
     later = queue(store, 2)
     for job_id in (later, baseline, bank):
-        store.close_job(job_id)
-    found = store.closed_jobs(LINE, BankStep, BaselineStep)
+        store.jobs.close_job(job_id)
+    found = store.jobs.closed_jobs(LINE, BankStep, BaselineStep)
     assert [job.id for job in found] == [bank, baseline, later]
 
 
 def test_what_is_taken_back_was_never_finished(store: Store) -> None:
     kept, undone = queue(store, 1), queue(store, 2)
-    store.close_job(kept)
+    store.jobs.close_job(kept)
     assert ids(store) == [kept]
 
     @store.transaction()
     def fail_after_closing() -> None:
-        store.close_job(undone)
+        store.jobs.close_job(undone)
         assert ids(store) == [kept, undone]
         raise ZeroDivisionError
 
@@ -76,10 +76,10 @@ def test_what_is_taken_back_was_never_finished(store: Store) -> None:
 
 
 def test_a_finished_job_that_is_changed_is_read_anew(store: Store) -> None:
-    store.close_job(queue(store, 1))
-    (job,) = store.closed_jobs(LINE, BankStep)
-    store.update_step(job, replace(job.step, tree=b"z" * 32))
-    (again,) = store.closed_jobs(LINE, BankStep)
+    store.jobs.close_job(queue(store, 1))
+    (job,) = store.jobs.closed_jobs(LINE, BankStep)
+    store.jobs.update_step(job, replace(job.step, tree=b"z" * 32))
+    (again,) = store.jobs.closed_jobs(LINE, BankStep)
     assert again.step.tree == b"z" * 32
 
 
@@ -92,13 +92,13 @@ def test_a_finished_job_that_is_changed_is_read_anew(store: Store) -> None:
     )
 )
 def test_what_is_known_is_what_the_store_holds(home: Home, store: Store, moves: list[str]) -> None:
-    waiting = [job.id for job in store.open_jobs(LINE, BankStep)]
+    waiting = [job.id for job in store.jobs.open_jobs(LINE, BankStep)]
     for move in moves:
         if move == "open":
             waiting.append(queue(store, len(waiting) % 250))
         elif move == "look":
             ids(store)
         elif waiting:
-            store.close_job(waiting.pop(0 if move == "close the first" else -1))
+            store.jobs.close_job(waiting.pop(0 if move == "close the first" else -1))
     with Store.open_read_only(home) as reader:
         assert ids(store) == ids(reader)

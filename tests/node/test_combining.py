@@ -18,8 +18,8 @@ from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
-from protocol.changes import Origin
-from protocol.kinds import Env
+from protocol.kinds import Origin
+from protocol.runs import Env
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,
@@ -110,7 +110,7 @@ def test_what_was_tried_is_not_tried_again(ledger: Ledger) -> None:
     missed(ledger, ("SECOND = 1\n", 15))
     idea = combined(ledger)
     assert idea is not None
-    ledger.store.mark_tried(LINE.task, idea.proposal.fingerprint)
+    ledger.store.jobs.mark_tried(LINE.task, idea.proposal.fingerprint)
     assert combined(ledger) is None
 
 

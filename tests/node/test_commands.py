@@ -4,6 +4,7 @@ import json
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from node.commands.cli import main
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.journal.journal import Journal
+from node.store import records
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.kinds import ResultBody
-from protocol.records import Record
+from protocol.records import Record, parse_kept
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
 from tests.node.steps import FreeStep
+from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
 from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
@@ -33,10 +36,10 @@ def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> 
         "crashed": notebook.crashed(),
         "confirmed": notebook.adopted(),
     }
-    records["adoption"] = notebook.store.records("adopt")[0]
-    records["patch"] = notebook.store.records("patch")[0]
-    records["task"] = notebook.store.records("task")[0]
-    line = notebook.store.load_line(LINE)
+    records["adoption"] = notebook.store.records.listed("adopt")[0]
+    records["patch"] = notebook.store.records.listed("patch")[0]
+    records["task"] = notebook.store.records.listed("task")[0]
+    line = notebook.store.jobs.line(LINE)
     assert line is None
     notebook.save_line()
     return records
@@ -103,8 +106,8 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     assert isinstance(record.body, ResultBody)
     assert json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"] == []
     run = record.body.runs[0]
-    job = store.open_job(LINE, FreeStep({}), created_ms=5)
-    planned = store.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
+    job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
+    planned = store.jobs.plan_run(job.id, role=run.role, tree=record.body.tree, seed=run.seed)
     stages = (
         Stage(part="train", name="import", start_ms=0, end_ms=2_500),
         Stage(part="train", name="attempt", start_ms=3_000, end_ms=4_000),
@@ -112,7 +115,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
         Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
     )
-    store.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
+    store.jobs.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
     (shown,) = json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"]
     assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 3_000)
     assert [(one["stage"], one["at_ms"], one["ms"]) for one in shown["stages"]] == [
@@ -143,6 +146,39 @@ def test_show_links_a_patch_to_its_result_and_a_result_to_its_adoption(
     assert session["patch"].id.hex() in related("kept")
     assert session["adoption"].id.hex() in related("confirmed")
     assert session["confirmed"].id.hex() in related("adoption")
+
+
+def test_show_reads_only_what_names_the_record_that_is_shown(
+    session: dict[str, Record],
+    notebook: Notebook,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, world = session["confirmed"].id, World()
+    about = [
+        world.say(KEYS[1], retract(shown)),
+        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
+        world.say(KEYS[1], replace(adopt(TREES[0]), evidence=shown)),
+    ]
+    for number in range(30):
+        other = bytes([number]) * 32
+        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=other))
+    wires = [record.wire for record in world.records]
+    report = notebook.store.intake.ingest(wires, now_ms=START_MS)
+    assert len(report.new) == len(wires)
+
+    read: list[bytes] = []
+    monkeypatch.setattr(records, "parse_kept", lambda wire: read.append(wire) or parse_kept(wire))
+    document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
+    retraction, attestation, adoption = (record.id.hex() for record in about)
+    assert document["related"][-4:] == [
+        *(session["adoption"].id.hex(), adoption),
+        *(attestation, retraction),
+    ]
+    assert len(read) < 5
+    for asked in ("FROM record WHERE about = ''", "FROM experiment WHERE patch = ''"):
+        ((*_, plan),) = notebook.store.database.rows("EXPLAIN QUERY PLAN SELECT id " + asked)
+        assert "USING INDEX" in plan
 
 
 def test_diff_is_the_patch_of_each_kind_of_record(
@@ -282,7 +318,7 @@ def test_fsck_does_not_mend_beside_a_running_node(
     with home.lock():
         assert "another node" in arnode(capsys, "fsck", "--rebuild", code=6)
         with Store.open_read_only(home) as reader:
-            assert len(reader.experiments()) == 4
+            assert len(reader.experiments.listed()) == 4
 
 
 def test_logs_before_any_node_ran_say_so(

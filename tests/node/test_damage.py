@@ -40,14 +40,14 @@ from tests.node.examples import LINE, Notebook
 home = Home(Path(sys.argv[1]))
 with home.lock(), Store.open(home) as store:
     notebook = Notebook(home, store)
-    if not store.records():
+    if not store.records.listed():
         notebook.task_and_baseline()
     journal = Journal(home, store, notebook.blobs, LINE)
     while True:
         with store.transaction():
             result = notebook.kept()
-            job = store.open_job(LINE, FreeStep({"result": result.id}), created_ms=0)
-            store.close_job(job.id)
+            job = store.jobs.open_job(LINE, FreeStep({"result": result.id}), created_ms=0)
+            store.jobs.close_job(job.id)
         print(result.id.hex(), flush=True)
         journal.catch_up()
 """
@@ -67,12 +67,12 @@ def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home) -> No
         child.wait()
         child.stdout.close()
         with Store.open_read_only(home) as reader:
-            assert all(reader.has(bytes.fromhex(promise)) for promise in promised)
+            assert all(reader.records.has(bytes.fromhex(promise)) for promise in promised)
         with Store.open(home) as store:
-            kept = [record.id.hex() for record in store.own_records() if record.kind == "result"]
+            kept = [record.id.hex() for record in store.records.own() if record.kind == "result"]
             assert set(promised) <= set(kept)
-            done = [job.step.value for job in store.closed_jobs(LINE, FreeStep)]
-            baseline = store.experiments(limit=1)[0].id.hex()
+            done = [job.step.value for job in store.jobs.closed_jobs(LINE, FreeStep)]
+            baseline = store.experiments.listed(limit=1)[0].id.hex()
             assert done == [{"result": bytes.fromhex(name)} for name in kept if name != baseline]
             Journal(home, store, Blobs(home.blobs), LINE).catch_up()
         assert examine(home) == []
@@ -114,8 +114,8 @@ def test_a_damaged_page_is_noticed_and_no_own_record_is_lost(
     assert examine(home) == []
     assert home.store.with_name("records.db.damaged-1").read_bytes() == bytes(data)
     with Store.open(home) as store:
-        assert [record.wire for record in store.own_records()] == wires
-        line = store.experiments(newest_first=True, limit=1)[0]
+        assert [record.wire for record in store.records.own()] == wires
+        line = store.experiments.listed(newest_first=True, limit=1)[0]
         assert line.decision == "adopted"
         assert store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1).seq == len(wires)
 
@@ -133,8 +133,8 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(
         mend(home)
     assert examine(home) == []
     with Store.open(home) as store:
-        assert [record.wire for record in store.own_records()] == wires
-        line = store.load_line(LINE)
+        assert [record.wire for record in store.records.own()] == wires
+        line = store.jobs.line(LINE)
         assert line is not None
         assert (line.verified, line.working) == (BETTER.tree, BETTER.tree)
 
@@ -212,7 +212,7 @@ def test_a_damaged_key_is_a_problem(home: Home, session: Notebook) -> None:
 
 def test_a_store_of_a_newer_version_is_left_alone(home: Home, session: Notebook) -> None:
     session.store = Store.open(home)
-    session.store._database.rows("PRAGMA user_version = 99")
+    session.store.database.rows("PRAGMA user_version = 99")
     session.store.close()
     for opening in (Store.open, Store.open_read_only):
         with pytest.raises(ConfigurationError, match="newer arnode"):
@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path) -> N
     with pytest.raises(DiskFullError) as caught:
         fill()
     assert "free some space" in caught.value.hint
-    kept = store.own_records()
+    kept = store.records.own()
     assert kept != []
     with pytest.raises(DiskFullError):
         notebook.blobs.put(os.urandom(1 << 19))
@@ -255,7 +255,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path) -> N
     store.close()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     with Store.open(home) as store:
-        assert store.own_records() == kept
+        assert store.records.own() == kept
         assert store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1).seq == len(kept)
         Journal(home, store, notebook.blobs, LINE).catch_up()
     assert examine(home) == []
@@ -282,7 +282,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
     assert "arnode fsck" in caught.value.hint or "free some space" in caught.value.hint
-    kept = notebook.store.own_records()
+    kept = notebook.store.records.own()
     assert notebook.kept().seq == len(kept) + 1
     Journal(home, notebook.store, notebook.blobs, LINE).catch_up()
     assert examine(home) == []

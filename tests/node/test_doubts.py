@@ -24,9 +24,10 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.kinds import AdoptBody, Env, ResultBody, RetractBody
+from protocol.kinds import AdoptBody, ResultBody
+from protocol.remarks import RetractBody
 from protocol.rule import has_drifted
-from protocol.runs import CONTENDED
+from protocol.runs import CONTENDED, Env
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM
 from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, proposal_of
 from tests.node.examples import BASELINE, LINE, run
@@ -51,7 +52,7 @@ def bench(home: Home, store: Store) -> Bench:
     bench.runner.outcomes = dict([better("0.201")])
     ledger_of(home, store).announce()
     asyncio.run(bench.research().run())
-    assert store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
+    assert store.jobs.line(LINE).verified == HEAD  # type: ignore[union-attr]
     return bench
 
 
@@ -74,18 +75,18 @@ def journal_is_whole(bench: Bench) -> bool:
 
 
 def verdicts(store: Store) -> list[str]:
-    return [job.step.verdict for job in store.closed_jobs(LINE, RemeasureStep)]
+    return [job.step.verdict for job in store.jobs.closed_jobs(LINE, RemeasureStep)]
 
 
 def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) -> None:
     before = evidence_for(bench.store, LINE, HEAD)
     asyncio.run(changed(bench).research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (HEAD, ["confirmed"])
     evidence = evidence_for(bench.store, LINE, HEAD)
     assert evidence not in (before, None)
-    body = bench.store.record(evidence or b"").body
+    body = bench.store.records.get(evidence or b"").body
     assert isinstance(body, ResultBody)
     assert "torch 2.13.0 → 2.14.0" in body.note
     assert (body.base, body.tree) == (BASELINE.tree, HEAD)
@@ -107,14 +108,14 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     bench.runner.outcomes = {HEAD: OUTCOME if ending is OUTCOME else CRASHED}
     evidence = evidence_for(bench.store, LINE, HEAD)
     asyncio.run(changed(bench).research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
     assert verdicts(bench.store) == ["unconfirmed" if ending is OUTCOME else "unrunnable"]
     assert evidence_for(bench.store, LINE, HEAD) is None
-    taken_back = [record.body for record in bench.store.records("retract")]
+    taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
-    moves = [record.body for record in bench.store.records("adopt")]
+    moves = [record.body for record in bench.store.records.listed("adopt")]
     (back,) = (one for one in moves if isinstance(one, AdoptBody) and one.from_tree == HEAD)
     assert back.to_tree == BASELINE.tree
     assert back.evidence == evidence_for(bench.store, LINE, BASELINE.tree)
@@ -127,17 +128,17 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
         main(["show", (evidence or b"").hex(), "--json"])
     assert json.loads(capsys.readouterr().out)["retracted"].startswith("measured again: ")
     with Store.open_read_only(bench.home) as store:
-        bundle = gather(store, Blobs(bench.home.blobs), store.record(evidence or b""))
+        bundle = gather(store, Blobs(bench.home.blobs), store.records.get(evidence or b""))
     assert "retract" in {record.kind for record in bundle.records.values()}
 
 
 def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
     bench.runner.outcomes = {**bench.runner.outcomes, BASELINE.tree: CRASHED}
     asyncio.run(changed(bench).research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (HEAD, ["unrunnable"])
-    assert not bench.store.records("retract")
+    assert not bench.store.records.listed("retract")
 
 
 def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Bench) -> None:
@@ -157,7 +158,7 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
     asyncio.run(bench.research().run())
     assert bench.decisions()[-3:] == ["kept", "unconfirmed", "unconfirmed"]
     assert any("worse than before" in said for said in bench.said)
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (BASELINE.tree, ["unconfirmed"])
 
@@ -169,11 +170,11 @@ def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> Non
     bench.runner.outcomes = dict(
         [better("0.201"), better("0.202", ledger.source(HEAD), 2 * GAIN_NANO)]
     )
-    ledger.store.save_line(replace(ledger.known_line, stack=(bytes(32),), working=HEAD))
+    ledger.store.jobs.save_line(replace(ledger.known_line, stack=(bytes(32),), working=HEAD))
     bench.goal = Goal(is_on_demand=True)
     asyncio.run(bench.research().run())
     assert verdicts(bench.store) == []  # nobody who asks one thing waits for it
-    ledger.store.save_line(replace(ledger.known_line, verified=second.tree, stack=()))
+    ledger.store.jobs.save_line(replace(ledger.known_line, verified=second.tree, stack=()))
     bench.goal = Goal(max_experiments=1)
     bench.ideas = 0
     ledger_of(bench.home, bench.store).blobs.put_source(second)
@@ -233,7 +234,7 @@ def again(bench: Bench, **changes: Any) -> Bench:
 
 
 def heads(store: Store) -> list[tuple[bytes, bytes]]:
-    moves = [record.body for record in store.records("adopt")]
+    moves = [record.body for record in store.records.listed("adopt")]
     return [(one.from_tree, one.to_tree) for one in moves if isinstance(one, AdoptBody)]
 
 
@@ -241,13 +242,13 @@ def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(benc
     evidence = evidence_for(bench.store, LINE, HEAD)
     crashes(bench, HEAD)
     within(again(bench).research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
     assert bench.runner.started[:2] == [HEAD, HEAD]
     assert bench.runner.started.count(HEAD) == 3  # and once beside the head before it
     assert (HEAD, BASELINE.tree) in heads(bench.store)
-    taken_back = [record.body for record in bench.store.records("retract")]
+    taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
     assert any("does not run here any more" in said for said in bench.said)
     assert bench.decisions()[-1] == "discarded"  # the session goes on with what it is for
@@ -262,7 +263,7 @@ def test_one_failure_is_an_accident(bench: Bench) -> None:
 
     bench.runner.on_start = look
     within(again(bench).research().run())
-    assert bench.store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
+    assert bench.store.jobs.line(LINE).verified == HEAD  # type: ignore[union-attr]
     assert verdicts(bench.store) == []
 
 
@@ -294,7 +295,7 @@ def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Benc
     crashes(bench, HEAD, BASELINE.tree)
     with pytest.raises(ArnodeError, match="baseline does not run here any more"):
         within(again(bench).research().run())
-    assert bench.store.load_line(LINE).verified == BASELINE.tree  # type: ignore[union-attr]
+    assert bench.store.jobs.line(LINE).verified == BASELINE.tree  # type: ignore[union-attr]
 
 
 def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) -> None:
@@ -305,7 +306,7 @@ def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) ->
     move_head(ledger, mine.tree, evidence=None)
     crashes(bench, mine.tree)
     within(again(bench).research().run())
-    assert bench.store.load_line(LINE).verified == HEAD  # type: ignore[union-attr]
+    assert bench.store.jobs.line(LINE).verified == HEAD  # type: ignore[union-attr]
     assert (mine.tree, HEAD) in heads(bench.store)
     assert bench.runner.started.count(mine.tree) == 2
 
@@ -316,7 +317,7 @@ def test_a_working_line_that_does_not_run_any_more_goes_back_to_the_head(bench: 
     working = ledger.known_line.working
     crashes(bench, working)
     within(again(bench).research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (HEAD, HEAD, ())
     assert bench.runner.started.count(working) == 2
@@ -336,10 +337,10 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     bench.runner.outcomes = fine | {HEAD: replace(CRASHED, serve_ms=0)}
     node = again(bench, ideas=0)
     within(node.research().run())
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert line.verified == (working if is_better else BASELINE.tree)
-    steps = [job.step for job in bench.store.closed_jobs(LINE, CheckpointStep)][1:]
+    steps = [job.step for job in bench.store.jobs.closed_jobs(LINE, CheckpointStep)][1:]
     assert [(step.base, step.passed) for step in steps] == [
         (HEAD, False),
         (BASELINE.tree, is_better),
@@ -367,9 +368,9 @@ def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench
 
     bench.runner.on_start = look
     within(again(bench, ideas=0).research().run())
-    assert bench.store.load_line(LINE).verified == working  # type: ignore[union-attr]
-    (job,) = bench.store.closed_jobs(LINE, CheckpointStep)[1:]
-    runs = bench.store.runs_of(job.id)
+    assert bench.store.jobs.line(LINE).verified == working  # type: ignore[union-attr]
+    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]
+    runs = bench.store.jobs.runs_of(job.id)
     failed = [run for run in runs if run.outcome and run.outcome.run.status != "ok"]
     assert len(failed) == 1
     assert [run.tree for run in runs if run.seed == failed[0].seed].count(HEAD) == 2

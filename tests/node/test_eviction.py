@@ -54,7 +54,7 @@ def told(store: Store, body: Body, seq: int) -> None:
     record = sign_record(
         STRANGER, net="main", seq=seq, prev=None, ts_ms=1_800_000_000_000, body=body
     )
-    assert store.ingest([record.wire], now_ms=1_800_000_000_000).rejected == []
+    assert store.intake.ingest([record.wire], now_ms=1_800_000_000_000).rejected == []
 
 
 def test_what_was_used_longest_ago_goes_first_until_there_is_room(blobs: Blobs) -> None:
@@ -85,7 +85,7 @@ def test_what_own_records_jobs_and_lines_name_stays(
     notebook.kept()
     job = put(blobs, source(0), used_s=0)
     peers = put(blobs, source(1), used_s=1)
-    store.open_job(LINE, FreeStep({"tree": job}), created_ms=1)
+    store.jobs.open_job(LINE, FreeStep({"tree": job}), created_ms=1)
     make_room(blobs, claims_of(store), to_bytes=0)
     assert not blobs.has(peers)
     for tree in (job, BASELINE.tree, BETTER.tree):

@@ -26,8 +26,8 @@ from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line
 from node.store.store import Store
-from protocol.kinds import Env
 from protocol.rule import DEFAULT
+from protocol.runs import Env
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,
@@ -88,17 +88,17 @@ def work(bench: Bench, experiments: int) -> None:
 
 
 def line_of(store: Store) -> Line:
-    line = store.load_line(LINE)
+    line = store.jobs.line(LINE)
     assert line is not None
     return line
 
 
 def branches(store: Store) -> list[BranchStep]:
-    return [job.step for job in store.closed_jobs(LINE, BranchStep)]
+    return [job.step for job in store.jobs.closed_jobs(LINE, BranchStep)]
 
 
 def experiments(store: Store) -> list[ExperimentStep]:
-    jobs = store.closed_jobs(LINE, ExperimentStep)
+    jobs = store.jobs.closed_jobs(LINE, ExperimentStep)
     return [job.step for job in jobs]
 
 
@@ -127,8 +127,8 @@ def test_where_nothing_is_kept_the_line_goes_on_from_an_older_head(bench: Bench)
 
 def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     work(bench, 11)
-    (job,) = bench.store.closed_jobs(LINE, BranchStep)
-    runs = [one.outcome.run.metric_nano for one in bench.store.runs_of(job.id) if one.outcome]
+    (job,) = bench.store.jobs.closed_jobs(LINE, BranchStep)
+    runs = [one.outcome.run.metric_nano for one in bench.store.jobs.runs_of(job.id) if one.outcome]
     assert len(runs) == DEFAULT.bank_size
     latest = experiments(bench.store)[-1]
     assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
@@ -155,7 +155,7 @@ def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench)
     work(bench, 11)
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (best.tree, best.tree, ())
-    (job,) = bench.store.closed_jobs(LINE, CheckpointStep)[1:]
+    (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[1:]
     judged = job.step
     (step,) = branches(bench.store)
     assert judged.passed
@@ -170,7 +170,7 @@ def test_a_confirmation_is_not_spent_on_a_branch_that_is_below_the_head(bench: B
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209"]
     work(bench, 9)
     assert line_of(bench.store).working == better.tree
-    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
     bench.rates = [f"0.4{number}" for number in range(9)]
     work(bench, 2)  # in another session it goes on where it was
     assert branch_of(bench.store, line_of(bench.store)) is not None
@@ -181,7 +181,7 @@ def test_what_is_kept_is_judged_before_the_line_leaves_its_head(bench: Bench) ->
     measures(bench, better, HEAD_NANO - 2 * SD_NANO)
     bench.rates = ["0.209", *(f"0.3{number}" for number in range(20))]
     work(bench, 15)
-    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 2
+    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 2
     assert branches(bench.store) == []
     assert line_of(bench.store).verified == better.tree
 
@@ -217,7 +217,7 @@ def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) 
     research.stop(at_checkpoint=True)
     asyncio.run(research.run())
     assert any("stopping after the run at hand" in line for line in bench.said)
-    assert len(bench.store.closed_jobs(LINE, CheckpointStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, CheckpointStep)) == 1
 
 
 # In turn
@@ -255,7 +255,7 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
 
 
 def _kept_patches(store: Store) -> list[bytes]:
-    return [e.patch for e in store.experiments(LINE) if e.decision == "kept" and e.patch]
+    return [e.patch for e in store.experiments.listed(LINE) if e.decision == "kept" and e.patch]
 
 
 def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, store: Store) -> None:
@@ -269,7 +269,7 @@ def test_a_part_of_the_head_is_asked_about_before_the_line_leaves(home: Home, st
     asked = exploring.open_next()
     assert isinstance(asked, Job)
     assert asked.step.part is not None
-    store.close_job(asked.id)
+    store.jobs.close_job(asked.id)
     then = exploring.open_next()
     assert isinstance(then, Job)
     assert then.step.KIND == "branch"
@@ -371,7 +371,7 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: Stranger) -
     ada.claims(rated("0.8"), 30.0)
     with_peers(bench, share=1.0)
     work(bench, 1)
-    assert len(bench.store.closed_jobs(LINE, CatchUpStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, CatchUpStep)) == 1
     assert line_of(bench.store).stack == before.stack
 
 
@@ -382,16 +382,16 @@ def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -
     work(bench, 10)
     doubt_head(ledger_of(bench.home, bench.store), "to see")
     work(bench, 1)
-    assert bench.store.closed_jobs(LINE, RemeasureStep) == []
+    assert bench.store.jobs.closed_jobs(LINE, RemeasureStep) == []
     work(bench, 5)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "head"]
-    assert len(bench.store.closed_jobs(LINE, RemeasureStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
 
 
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
     work(bench, 10)
     line = line_of(bench.store)
-    bench.store.save_line(replace(line, working=line.verified, stack=(), bank_nano=()))
+    bench.store.jobs.save_line(replace(line, working=line.verified, stack=(), bank_nano=()))
     work(bench, 8)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "older"]
 
@@ -476,13 +476,13 @@ def _assert_consistent(store: Store) -> None:
     line = line_of(store)
     at = line.verified
     for part in line.stack:
-        patch = store.patch(part)
+        patch = store.records.patch(part)
         assert patch is not None
         assert patch.base == at
         at = patch.tree
     assert at == line.working
-    for job in store.closed_jobs(LINE, BranchStep):
+    for job in store.jobs.closed_jobs(LINE, BranchStep):
         step = job.step
         assert step.record is not None
-        assert store.has(step.record)
-        assert all(one.outcome for one in store.runs_of(job.id))
+        assert store.records.has(step.record)
+        assert all(one.outcome for one in store.jobs.runs_of(job.id))

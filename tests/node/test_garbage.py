@@ -50,8 +50,8 @@ def test_what_a_job_or_a_planned_run_is_about_stays(
     planned, proposed = (
         blobs.put_source(Source.of({"train.py": text})) for text in (b"A = 1\n", b"B = 2\n")
     )
-    job = store.open_job(LINE, FreeStep({"tree": proposed}), created_ms=1)
-    store.plan_run(job.id, role="candidate", tree=planned, seed=1)
+    job = store.jobs.open_job(LINE, FreeStep({"tree": proposed}), created_ms=1)
+    store.jobs.plan_run(job.id, role="candidate", tree=planned, seed=1)
     assert collect(capsys)["blobs"] == 0
     assert blobs.get_source(planned)
     assert blobs.get_source(proposed)

@@ -58,7 +58,7 @@ def test_show_lists_the_marks_of_a_patch(
         "  train.py line 3: os.system('id') (module)\n"
     ) in arnode(capsys, "show", marked)[0]
     arnode(capsys, "adopt", marked, "--unverified")
-    adoption = ledger.store.records("adopt")[0].id.hex()
+    adoption = ledger.store.records.listed("adopt")[0].id.hex()
     shown = json.loads(arnode(capsys, "show", adoption, "--json")[0])["marks"]
     assert [mark["text"] for mark in shown] == ["import os", "os.system('id')"]
 
@@ -74,7 +74,7 @@ def test_show_tells_no_marks_from_no_source(
     assert json.loads(arnode(capsys, "show", patch.hex(), "--json")[0])["marks"] is None
     assert "marks: not read, its source is not here\n" in arnode(capsys, "show", patch.hex())[0]
     assert "marks: none\n" in arnode(capsys, "show", kept.patch.hex())[0]
-    profile = ledger.store.records("profile")[0].id.hex()
+    profile = ledger.store.records.listed("profile")[0].id.hex()
     assert json.loads(arnode(capsys, "show", profile, "--json")[0])["marks"] is None
 
 
@@ -85,7 +85,7 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
     _, err = arnode(capsys, "adopt", marked, code=7)
     assert "does more than arithmetic: train.py line 2: import os (import), and 1 more" in err
     assert "--unverified" in err
-    assert ledger.store.records("adopt") == []
+    assert ledger.store.records.listed("adopt") == []
 
     out, err = arnode(capsys, "adopt", marked, "--unverified")
     assert "unverified: nothing here vouches for it" in out
@@ -106,11 +106,11 @@ def test_a_strangers_tree_is_adopted_without_its_prose(
 ) -> None:
     patch = stranger.patch(BASELINE, WORDY).hex()
     assert "no confirmation here vouches" in arnode(capsys, "adopt", patch, code=7)[1]
-    own = [record.kind for record in ledger.store.own_records()]
+    own = [record.kind for record in ledger.store.records.own()]
     assert "patch" not in own
     arnode(capsys, "adopt", patch, "--unverified")
     assert arnode(capsys, "head") == ("LEARNING_RATE = 0.3\nMORE = 1\n", "")
-    assert ledger.store.own_records()[-2].kind == "patch"
+    assert ledger.store.records.own()[-2].kind == "patch"
 
     (row,) = arnode(capsys, "head", "--provenance")[0].splitlines()
     assert row == f"1-2  ada \\u200d {stranger.digits}  unverified  A foreign idea"

@@ -42,7 +42,7 @@ def test_a_tree_is_named_by_itself_its_result_its_patch_or_its_adoption(ledger: 
 
 
 def test_a_record_without_a_source_names_no_tree(ledger: Ledger) -> None:
-    profile = ledger.store.records("profile")[0]
+    profile = ledger.store.records.listed("profile")[0]
     with pytest.raises(UsageError) as caught:
         tree_of(ledger.store, ledger.known_line, profile.id.hex())
     assert "arnode log" in caught.value.hint
@@ -55,7 +55,7 @@ def test_only_the_baseline_and_passed_confirmations_are_evidence(ledger: Ledger)
     confirmation = checkpoint(ledger, gain_nano=GAIN_NANO)
     assert evidence_for(ledger.store, LINE, tree) == confirmation.id
     baseline = evidence_for(ledger.store, LINE, BASELINE.tree)
-    assert baseline == ledger.store.experiments(LINE)[0].id
+    assert baseline == ledger.store.experiments.listed(LINE)[0].id
 
 
 def test_a_missed_confirmation_is_no_evidence(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from node.loop.ideas import Ideas
 from node.store.blobs import Blobs
 from node.store.jobs import Job
 from node.store.store import Store
-from protocol.kinds import IntentBody
+from protocol.remarks import IntentBody
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,
@@ -113,7 +113,7 @@ def test_a_node_says_what_it_tries_where_somebody_hears_it(
     goal = Goal(max_experiments=2)
     bench = Bench(home=home, store=store, goal=goal, ideas=2, has_company=is_heard)
     asyncio.run(bench.research().run())
-    told = [record.body for record in store.records("intent")]
+    told = [record.body for record in store.records.listed("intent")]
     expected = [f"LEARNING_RATE → 0.20{n}" for n in range(2)] if is_heard else []
     assert [body.title for body in told if isinstance(body, IntentBody)] == expected
 
@@ -180,6 +180,6 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     (outcome,) = ideas.context().history
     assert (outcome.decision, outcome.gain_sd) == ("rechecked_out", 2.0)
     conclude(ledger, proposal_of(BASELINE, "0.7"), "failed", None)
-    job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+    job = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
     ideas.learn(replace(job, step=replace(job.step, gain_milli=None)))
     assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]

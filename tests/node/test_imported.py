@@ -114,7 +114,7 @@ def test_importing_again_changes_nothing(
     )
     assert (first["new"], second["new"]) == (True, False)
     assert first["imported"] == second["imported"]
-    assert len(store.imported()) == 1
+    assert len(store.imported.listed()) == 1
 
 
 PI = """{"type":"config","name":"lr","metricName":"accuracy","bestDirection":"higher"}
@@ -133,11 +133,11 @@ def test_a_log_of_pi_autoresearch(
     path.write_text(PI)
     said = json.loads(arnode(capsys, "import", "pi-autoresearch", str(path), "--json"))
     assert (said["rows"], said["metric"]) == (4, "accuracy")
-    (imported,) = store.imported()
+    (imported,) = store.imported.listed()
     assert imported.log.data == PI.encode()
-    assert [one.row.value for one in imported.rows] == [81.5, None, 83.25, 99.0]
-    assert [one.row.label for one in imported.best(2, 0)] == ["abc1234"]
-    assert [one.row.label for one in imported.best(2, 1)] == ["abc1236"]
+    assert [row.value for row in imported.log.rows] == [81.5, None, 83.25, 99.0]
+    assert [one.label for one in imported.best(2, 0)] == ["abc1234"]
+    assert [one.label for one in imported.best(2, 1)] == ["abc1236"]
 
 
 def test_at_home_records_bring_their_source(
@@ -158,12 +158,12 @@ def test_at_home_records_bring_their_source(
     given_back = arnode(capsys, "export", "results.tsv", "--imported", said["imported"][:12])
     assert given_back == path.read_text()
     assert said["with_source"] == 2
-    (imported,) = store.imported()
-    tree = imported.rows[0].tree
+    (imported,) = store.imported.listed()
+    tree = imported.log.rows[0].tree
     assert tree is not None
     assert Blobs(home.blobs).get_source(tree)["train.py"] == b"WIDTH = 768\n"
-    assert imported.rows[0].row.label == "nova abc1234"
-    assert [one.row.value for one in imported.best(9, 0)] == [0.9812]
+    assert imported.log.rows[0].label == "nova abc1234"
+    assert [one.value for one in imported.best(9, 0)] == [0.9812]
     assert "\x1b" not in arnode(capsys, "log")
 
 
@@ -234,7 +234,7 @@ def test_a_segment_ranks_with_its_own_metric_only(
 def kept(store: Store, form: Form, data: bytes, blobs: Blobs) -> None:
     """Import a file."""
     log = read_log(form, data, "the file")
-    store.keep_imported(blobs, log, name="the file", at_ms=1, sources={})
+    store.imported.keep(blobs, log, name="the file", at_ms=1, sources={})
 
 
 def test_what_an_older_version_imported_is_read_as_it_was(home: Home) -> None:
@@ -248,7 +248,7 @@ def test_what_an_older_version_imported_is_read_as_it_was(home: Home) -> None:
             "INSERT INTO imported_row VALUES (x'01',0,'abc','1.5','1','keep','d',?,NULL)", ("ü\n",)
         )
     with Store.open(home) as store:
-        (imported,) = store.imported()
+        (imported,) = store.imported.listed()
     assert imported.log.data == "é\nü\n".encode()
     assert imported.log.segments == (Segment(metric="ms", direction="max"),)
     assert [row.value for row in imported.log.read] == [1.5]
@@ -259,10 +259,10 @@ def test_what_was_imported_outlives_a_damaged_store(home: Home) -> None:
     data = (PI + '\n{"type":"config","metricName":"ms"}\n{"metric":3,"status":"keep"}').encode()
     with Store.open(home) as store:
         kept(store, "pi-autoresearch", data, Blobs(home.blobs))
-        before = store.imported()
+        before = store.imported.listed()
     salvage(home)
     with Store.open(home) as store:
-        assert store.imported() == before
+        assert store.imported.listed() == before
     assert before[0].log.data == data
 
 

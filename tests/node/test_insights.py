@@ -25,11 +25,10 @@ from node.loop.insights import (
 )
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.changes import Origin
+from protocol.codecs import CLASS_PATTERN
 from protocol.errors import ArnodeError
-from protocol.fields import CLASS_PATTERN
-from protocol.kinds import InsightBody, ResultBody, RetractBody
-from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT
+from protocol.kinds import Origin, ResultBody
+from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
 from tests.node import scripted
 from tests.node.books import BASE_NANO, GAIN_NANO
@@ -59,13 +58,13 @@ def night(home: Home, store: Store) -> Night:
 
 
 def told(store: Store) -> list[InsightBody]:
-    bodies = [record.body for record in store.own_records()]
+    bodies = [record.body for record in store.records.own()]
     return [body for body in bodies if isinstance(body, InsightBody)]
 
 
 def confirmations(store: Store) -> list[bytes]:
     """The results of checkpoints, in order."""
-    return [entry.id for entry in store.experiments() if entry.stage == "confirm"]
+    return [entry.id for entry in store.experiments.listed() if entry.stage == "confirm"]
 
 
 # When it is said
@@ -158,12 +157,12 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
 
 
 def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
-    before = night.store.last_membership()
+    before = night.store.topics.last_number()
     night.keep(night.idea())
     night.checkpoint(GAIN_NANO)
-    (record,) = night.store.records("insight")
-    assert night.store.topics_of(record.id) == [news_topic("main", TASK)]
-    sent = night.store.own_members_after(before, limit=100)
+    (record,) = night.store.records.listed("insight")
+    assert night.store.topics.of(record.id) == [news_topic("main", TASK)]
+    sent = night.store.topics.own_after(before, limit=100)
     assert (news_topic("main", TASK), record.wire) in [(topic, wire) for _, topic, wire in sent]
 
 

@@ -48,7 +48,7 @@ def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
     world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
     world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
-    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
@@ -177,7 +177,7 @@ def test_a_running_nodes_news_shows_at_once(told: World, show: Show, store: Stor
     claim: Record = told.records[2]
     assert claim.author == KEYS[1].public
     taken_back = told.say(KEYS[1], retract(claim.id))
-    store.ingest([taken_back.wire], now_ms=NOW_MS)
+    store.intake.ingest([taken_back.wire], now_ms=NOW_MS)
     assert [row["tree"] for row in rows(show)] == [TREES[0].hex()]
 
 
@@ -213,7 +213,7 @@ def test_a_class_without_a_board_names_those_that_have_one(
     elsewhere = replace(confirm(TREES[2], STEADY), hardware_class="h200-141g")
     key = SigningKey.from_seed(bytes([9] * 32))
     record = told.say(key, elsewhere)
-    store.ingest([record.wire], now_ms=NOW_MS)
+    store.intake.ingest([record.wire], now_ms=NOW_MS)
     said = arnode(capsys, "leaderboard", "--class", "rtx4090-24g", code=2)
     assert f"{CLASS}, h200-141g" in said
     shown = json.loads(arnode(capsys, "leaderboard", "--class", "h200-141g", "--json"))
@@ -235,7 +235,7 @@ def test_on_a_machine_with_several_cards_it_is_of_those_that_the_node_may_use(
     for slug, tree in (("rtx4090-24g", TREES[0]), ("rtx3090-24g", TREES[1])):
         claim = replace(confirm(tree, STEADY), task=timed.id, hardware_class=slug)
         world.say(KEYS[0], claim)
-    store.ingest([record.wire for record in world.records], now_ms=NOW_MS)
+    store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     shown = [json.loads(arnode(capsys, "leaderboard", "--json"))["class"]]
     monkeypatch.setenv("ARNODE_GPUS", "1")
     shown.append(json.loads(arnode(capsys, "leaderboard", "--json"))["class"])

@@ -38,7 +38,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def result_in(ledger: Ledger, record_id: bytes) -> ResultBody:
-    body = ledger.store.record(record_id).body
+    body = ledger.store.records.get(record_id).body
     assert isinstance(body, ResultBody)
     return body
 
@@ -46,16 +46,16 @@ def result_in(ledger: Ledger, record_id: bytes) -> ResultBody:
 def test_a_node_announces_itself_and_its_task_once(home: Home, store: Store) -> None:
     for _ in range(2):
         ledger_of(home, store).announce()
-    assert [type(record.body) for record in store.records()] == [ProfileBody, TaskBody]
+    assert [type(record.body) for record in store.records.listed()] == [ProfileBody, TaskBody]
 
 
 def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(ledger: Ledger) -> None:
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
     assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
-    assert ledger.store.load_line(ledger.key) == line
-    assert ledger.store.tried(TASK, fingerprint(BASELINE))
-    assert ledger.store.open_jobs(ledger.key, *KINDS) == []
+    assert ledger.store.jobs.line(ledger.key) == line
+    assert ledger.store.jobs.tried(TASK, fingerprint(BASELINE))
+    assert ledger.store.jobs.open_jobs(ledger.key, *KINDS) == []
 
 
 def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store) -> None:
@@ -67,8 +67,8 @@ def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store
 def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(ledger: Ledger) -> None:
     proposal = proposal_of(BASELINE, "0.2")
     job = open_experiment(ledger, proposal)
-    assert ledger.store.tried(TASK, proposal.fingerprint)
-    (screen,) = ledger.store.runs_of(job.id)
+    assert ledger.store.jobs.tried(TASK, proposal.fingerprint)
+    (screen,) = ledger.store.jobs.runs_of(job.id)
     assert (screen.tree, screen.role, screen.outcome) == (proposal.source.tree, "candidate", None)
 
 
@@ -81,7 +81,7 @@ def test_a_kept_experiment_moves_the_working_line_and_its_bank(ledger: Ledger) -
     assert line.stack == (kept.patch,)
     # The screen's run is discarded: it was selected.
     assert line.bank_nano == (BASE_NANO - GAIN_NANO + 1,)
-    assert ledger.store.load_line(ledger.key) == line
+    assert ledger.store.jobs.line(ledger.key) == line
 
 
 def test_a_discarded_experiment_leaves_the_line_alone(ledger: Ledger) -> None:
@@ -89,7 +89,7 @@ def test_a_discarded_experiment_leaves_the_line_alone(ledger: Ledger) -> None:
     recorded = conclude(ledger, proposal_of(BASELINE, "0.3"), "screened_out", BASE_NANO)
     assert ledger.known_line == before
     assert result_in(ledger, recorded.result).stage == "screen"
-    (job,) = ledger.store.closed_jobs(ledger.key, ExperimentStep)
+    (job,) = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
     assert job.step.decision == "screened_out"
 
 
@@ -114,7 +114,7 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     step = job.step
     plan_recheck(ledger, job)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    before = [record.id for record in ledger.store.records()]
+    before = [record.id for record in ledger.store.records.listed()]
     with closing(sqlite3.connect(home.store)) as other:
         # The last thing the transaction does is to close the job.
         other.execute(
@@ -124,11 +124,11 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
         other.commit()
     with pytest.raises(sqlite3.IntegrityError):
         close_experiment(ledger, job, replace(step, decision="kept"), runs, note="")
-    assert [record.id for record in ledger.store.records()] == before
-    line = ledger.store.load_line(ledger.key)
+    assert [record.id for record in ledger.store.records.listed()] == before
+    line = ledger.store.jobs.line(ledger.key)
     assert line is not None
     assert line.working == BASELINE.tree
-    assert [open_job.id for open_job in ledger.store.open_jobs(ledger.key, *KINDS)] == [job.id]
+    assert [open_job.id for open_job in ledger.store.jobs.open_jobs(ledger.key, *KINDS)] == [job.id]
 
 
 def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
@@ -139,21 +139,21 @@ def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
     )
     keep(ledger, "0.2")
     finished(ledger.store, late, BASE_NANO)
-    close_bank(ledger, late, ledger.store.runs_of(late.id)[0])
+    close_bank(ledger, late, ledger.store.jobs.runs_of(late.id)[0])
     assert len(ledger.known_line.bank_nano) == 1
     present = open_bank(
         ledger,
     )
     finished(ledger.store, present, BASE_NANO - GAIN_NANO)
-    close_bank(ledger, present, ledger.store.runs_of(present.id)[0])
+    close_bank(ledger, present, ledger.store.jobs.runs_of(present.id)[0])
     assert len(ledger.known_line.bank_nano) == 2
 
 
 def test_a_pair_has_one_seed_and_both_roles(ledger: Ledger) -> None:
     keep(ledger, "0.2")
     checkpoint(ledger, gain_nano=GAIN_NANO)
-    (job,) = ledger.store.closed_jobs(ledger.key, CheckpointStep)
-    runs = ledger.store.runs_of(job.id)
+    (job,) = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
+    runs = ledger.store.jobs.runs_of(job.id)
     for first, second in zip(runs[::2], runs[1::2], strict=True):
         assert first.seed == second.seed
         assert {first.role, second.role} == {"base", "candidate"}
@@ -169,15 +169,15 @@ def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (tree, tree, ())
     assert len(line.bank_nano) == 2
-    assert ledger.store.load_line(ledger.key) == line
-    adoption = ledger.store.records("adopt")[-1].body
+    assert ledger.store.jobs.line(ledger.key) == line
+    adoption = ledger.store.records.listed("adopt")[-1].body
     assert isinstance(adoption, AdoptBody)
     assert (adoption.from_tree, adoption.to_tree) == (BASELINE.tree, tree)
     assert (adoption.evidence, adoption.unverified) == (record.id, False)
     result = result_in(ledger, record.id)
     assert (result.stage, result.base, result.tree) == ("confirm", BASELINE.tree, tree)
     assert result.patch is not None
-    stack = ledger.store.patch(result.patch)
+    stack = ledger.store.records.patch(result.patch)
     assert isinstance(stack, PatchBody)
     assert stack.parents == (first.patch, second.patch)
 
@@ -193,7 +193,7 @@ def test_a_missed_checkpoint_returns_the_working_line_to_the_head(ledger: Ledger
     record = checkpoint(ledger, gain_nano=-GAIN_NANO)
     line = ledger.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
-    assert ledger.store.records("adopt") == []
+    assert ledger.store.records.listed("adopt") == []
     assert result_in(ledger, record.id).status == "ok"
 
 

@@ -40,7 +40,7 @@ def test_whole_frames_are_read_back_and_a_torn_one_is_cut_off(
 def test_every_own_record_is_in_the_copy(home: Home, notebook: Notebook) -> None:
     notebook.task_and_baseline()
     notebook.kept()
-    assert Mirror(home.mirror).read() == [record.wire for record in notebook.store.records()]
+    assert Mirror(home.mirror).read() == [record.wire for record in notebook.store.records.listed()]
 
 
 def test_a_rolled_back_record_is_not_in_the_copy(home: Home, store: Store) -> None:
@@ -76,9 +76,9 @@ def test_a_store_restored_from_an_old_backup_gets_its_records_back(
     with Store.open(home) as store:
         later = Notebook(home, store)
         later.kept()
-        records, experiments = store.own_records(), store.experiments()
+        records, experiments = store.records.own(), store.experiments.listed()
     home.store.write_bytes(backup)
     with Store.open(home) as store:
-        assert store.own_records() == records
-        assert [row.id for row in store.experiments()] == [row.id for row in experiments]
+        assert store.records.own() == records
+        assert [row.id for row in store.experiments.listed()] == [row.id for row in experiments]
         assert store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=9).seq == len(records)

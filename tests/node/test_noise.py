@@ -9,7 +9,8 @@ from node.home.home import Home
 from node.line.noise import LEAST_RUNS, class_sd, known_noise
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import Env, NoiseBody
+from protocol.remarks import NoiseBody
+from protocol.runs import Env
 from protocol.units import NANO
 from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
@@ -81,7 +82,7 @@ def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, st
     ledger = with_baseline(home, store)
     keep(ledger, "0.5")
     checkpoint(ledger, gain_nano=GAIN_NANO)
-    (body,) = (one.body for one in store.own_records() if isinstance(one.body, NoiseBody))
+    (body,) = (one.body for one in store.records.own() if isinstance(one.body, NoiseBody))
     assert body.tree == BASELINE.tree
     assert len(body.runs) == LEAST_RUNS
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "own runs are counted elsewhere"

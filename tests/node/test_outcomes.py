@@ -32,12 +32,12 @@ def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") ->
     proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
     job = open_experiment(ledger, proposal)
     step = job.step
-    (planned,) = ledger.store.runs_of(job.id)
+    (planned,) = ledger.store.jobs.runs_of(job.id)
     ended = replace(
         run(None, status="crash", reason="TypeError"), role="candidate", seed=planned.seed
     )
     log = "\n".join(f"line {n}" for n in range(80))
-    ledger.store.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
+    ledger.store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
     closed = replace(step, decision="failed")
     close_experiment(ledger, job, closed, [ended], note="")
 
@@ -57,7 +57,7 @@ def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger)
         conclude(
             ledger, proposal_of(BASELINE, rate), decision, None if rate == "0.8" else BASE_NANO
         )
-        job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+        job = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
         learning.learn(job)
     assert learning.all == outcomes_of(ledger, home).all
     assert [one.decision for one in learning.all] == ["screened_out", "failed"]

@@ -86,10 +86,10 @@ def old_home(home: Home) -> Home:
             bank_nano=(),
         )
         hidden = replace(step, title=TITLE).to_value()
-        job = store.open_job(LINE, FreeStep(hidden), created_ms=0)
-        planned = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
+        job = store.jobs.open_job(LINE, FreeStep(hidden), created_ms=0)
+        planned = store.jobs.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
         told = outcome()
-        store.finish_run(planned, replace(told, run=replace(told.run, reason=TITLE)))
+        store.jobs.finish_run(planned, replace(told, run=replace(told.run, reason=TITLE)))
     wires = list(_wires())
     with closing(sqlite3.connect(home.store)) as database, database:
         database.execute("DELETE FROM meta")
@@ -111,16 +111,16 @@ def test_records_of_then_are_read_and_sent_to_nobody(old_home: Home) -> None:
     (task, _, _), (patch, _, wire), (result, _, _) = _wires()
     assert isinstance(parse_record(wire), Rejected)
     with Store.open(old_home) as store:
-        (experiment,) = store.experiments()
+        (experiment,) = store.experiments.listed()
         assert experiment.title == SHOWN
-        kept = store.record(patch)
+        kept = store.records.get(patch)
         assert (kept.wire, kept.is_outdated) == (wire, True)
-        assert not store.record(task).is_outdated
-        assert store.outdated_records() == [patch, result]
-        offered = {parse_record(one) for _, _, one in store.own_members_after(0, limit=99)}
+        assert not store.records.get(task).is_outdated
+        assert store.records.outdated() == [patch, result]
+        offered = {parse_record(one) for _, _, one in store.topics.own_after(0, limit=99)}
         assert {one.id for one in offered if isinstance(one, Record)} == {task}
         with pytest.raises(UsageError, match="hidden characters"):
-            gather(store, Notebook(old_home, store).blobs, store.record(result))
+            gather(store, Notebook(old_home, store).blobs, store.records.get(result))
         # The chain goes on behind them: no number is signed twice.
         new = store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=1_790_000_001_000)
         assert (new.seq, new.prev) == (3, result)
@@ -128,9 +128,9 @@ def test_records_of_then_are_read_and_sent_to_nobody(old_home: Home) -> None:
 
 def test_a_job_of_then_goes_on(old_home: Home) -> None:
     with Store.open(old_home) as store:
-        (job,) = store.open_jobs(LINE, ExperimentStep)
+        (job,) = store.jobs.open_jobs(LINE, ExperimentStep)
         assert job.step.title == SHOWN
-        (planned,) = store.runs_of(job.id)
+        (planned,) = store.jobs.runs_of(job.id)
         assert planned.outcome is not None
         assert planned.outcome.run.reason == SHOWN
 
@@ -164,7 +164,7 @@ def test_salvage_keeps_them(old_home: Home) -> None:
         Path(f"{old_home.store}{suffix}").unlink(missing_ok=True)
     mend(old_home)
     with Store.open(old_home) as store:
-        assert {one.id: one.wire for one in store.own_records()} == wires
+        assert {one.id: one.wire for one in store.records.own()} == wires
 
 
 def test_what_is_not_only_hidden_is_damage() -> None:

@@ -62,7 +62,7 @@ def test_a_profile_that_binds_the_connection_s_key_shows_its_author(store: Store
         classes=(),
     )
     record = sign_record(AUTHOR, net="main", seq=0, prev=None, ts_ms=NOW_MS, body=profile)
-    assert store.ingest([record.wire], now_ms=NOW_MS).rejected == []
+    assert store.intake.ingest([record.wire], now_ms=NOW_MS).rejected == []
     # Whatever its hello says: the profile counts.
     assert shown_author(store, claiming(LIAR)) == (AUTHOR.public.hex(), "friend")
 

@@ -88,18 +88,18 @@ def work(bench: Bench) -> None:
 
 
 def heads(bench: Bench) -> tuple[bytes, bytes]:
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     return line.verified, line.working
 
 
 def catch_ups(bench: Bench) -> list[CatchUpStep]:
-    jobs = bench.store.closed_jobs(LINE, CatchUpStep)
+    jobs = bench.store.jobs.closed_jobs(LINE, CatchUpStep)
     return [job.step for job in jobs]
 
 
 def peer_trials(bench: Bench) -> list[ExperimentStep]:
-    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
+    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     steps = [job.step for job in jobs]
     return [step for step in steps if step.proposer == PEER]
 
@@ -115,10 +115,10 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     (step,) = catch_ups(bench)
     assert (step.target, step.author, step.verdict) == (claim, ada.key.public, "confirmed")
     adoptions = [
-        record.body for record in bench.store.own_records() if isinstance(record.body, AdoptBody)
+        record.body for record in bench.store.records.own() if isinstance(record.body, AdoptBody)
     ]
     assert [(one.to_tree, one.unverified) for one in adoptions] == [(best.tree, False)]
-    evidence = bench.store.record(adoptions[0].evidence or b"").body
+    evidence = bench.store.records.get(adoptions[0].evidence or b"").body
     assert isinstance(evidence, ResultBody)
     assert evidence.stage == "confirm"
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
@@ -224,7 +224,7 @@ def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: 
     for number in range(12):
         Stranger(store, blobs, number=60 + number).claims(rated(f"0.{600 + number}"), 0.9)
     work(bench)
-    trials = bench.store.closed_jobs(LINE, ExperimentStep)
+    trials = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert 1 <= len(peer_trials(bench)) <= 0.4 * len(trials)
 
 
@@ -254,7 +254,9 @@ def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: Stranger) -> 
     )
     work(bench)
     assert best.tree not in bench.runner.started
-    assert [row.tree for row in bench.store.board(KEY).rows] == [best.tree], "the board shows all"
+    assert [row.tree for row in bench.store.boards.get(KEY).rows] == [best.tree], (
+        "the board shows all"
+    )
 
 
 def test_a_friend_is_heard_first_and_believed_no_more(
@@ -345,7 +347,7 @@ def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
 ) -> None:
     head = rated("0.5")
     ada.claims(head, 6.0)
-    (claimed,) = (record.id for record in bench.store.records("patch", ada.key.public))
+    (claimed,) = (record.id for record in bench.store.records.listed("patch", ada.key.public))
     truly(bench, head, 6.0)
     path = blobs.path(head.tree)
     path.rename(path.with_suffix(".away"))
@@ -429,11 +431,13 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
     assert heads(stacking)[0] == BOTH.tree, "judged together with the node's own keep"
     made = next(
         body
-        for record in stacking.store.own_records()
+        for record in stacking.store.records.own()
         if isinstance(body := record.body, PatchBody) and body.origin.proposer == PEER
     )
     assert made.parents == step.parents
-    assert [stacking.store.record(parent).author for parent in made.parents] == list(step.authors)
+    assert [stacking.store.records.get(parent).author for parent in made.parents] == list(
+        step.authors
+    )
     assert made.title in ("2 of peers: first; last", "2 of peers: last; first")
     rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
     assert [rates[author].confirmed for author in step.authors] == [1.0, 1.0]
@@ -490,7 +494,7 @@ def test_half_a_bisection_is_taken_up_by_the_next_start(
     whole = stacking.peers(ledger).stack()
     assert whole
     assert len(whole.parents) == 2
-    store.mark_tried(LINE.task, whole.proposal.fingerprint)
+    store.jobs.mark_tried(LINE.task, whole.proposal.fingerprint)
     half = stacking.peers(ledger_of(home, store)).stack()
     assert half
     assert (half.parents, half.co_authors) == (whole.parents[:1], None)

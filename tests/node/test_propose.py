@@ -11,7 +11,7 @@ from node.commands.cli import main
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.kinds import InsightBody
+from protocol.remarks import InsightBody
 from tests.llm_server import LlmServer, refuses, says
 from tests.node.strangers import Stranger
 from trainer.kinds import load_task
@@ -64,7 +64,7 @@ def test_knobs_propose_without_a_run_or_a_record(at_home: Home, arnode: Say) -> 
     assert proposal["proposer"] == "knobs"
     assert "+++ b/train.py" in proposal["diff"]
     with Store.open_read_only(at_home) as store:
-        assert store.record_count() == 0
+        assert store.records.count() == 0
     assert json.loads(arnode("propose", "--json").out)["proposal"] == proposal
 
 

@@ -166,7 +166,7 @@ def test_a_stack_of_strangers_patches_names_each_of_them(ledger: Ledger, blobs: 
 def test_a_retry_of_a_transplant_is_still_the_strangers(ledger: Ledger, blobs: Blobs) -> None:
     theirs = Stranger(ledger.store, blobs).patch(BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n"))
     first = conclude(ledger, books.proposal_of(BASELINE, "0.7"), "rebased", BASE_NANO)
-    assert ledger.store.patch(first.patch)
+    assert ledger.store.records.patch(first.patch)
     tried = add(ledger, "A = 1\n", parents=(theirs,))
     add(ledger, "A = 1\n", parents=(tried,))
     assert [line.writer.whose for line in lines_of(ledger, blobs)] == [

@@ -144,8 +144,8 @@ def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
     key = night.ledger.key
     runs = [
         run.outcome.run
-        for job in night.store.closed_jobs(key, *KINDS)
-        for run in night.store.runs_of(job.id)
+        for job in night.store.jobs.closed_jobs(key, *KINDS)
+        for run in night.store.jobs.runs_of(job.id)
         if run.outcome
     ]
     assert sum(ms for _, ms in line.device_ms) == sum(run.ms + run.serve_ms for run in runs)
@@ -153,7 +153,7 @@ def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
 
 def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
-    adopted = night.store.adoptions(night.ledger.key)[0].ts_ms
+    adopted = night.store.experiments.adoptions(night.ledger.key)[0].ts_ms
     before, after = (
         line_of(night, Span(since_ms=since_ms, until_ms=until_ms))
         for since_ms, until_ms in (
@@ -184,8 +184,8 @@ def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
 
 def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Night) -> None:
     whole = line_of(night)
-    night.store._database.rows("DELETE FROM planned_run")
-    night.store._database.rows("DELETE FROM job")
+    night.store.database.rows("DELETE FROM planned_run")
+    night.store.database.rows("DELETE FROM job")
     line = line_of(night)
     assert [idea.entry for idea in line.ideas] == [idea.entry for idea in whole.ideas]
     assert [one.verdict for one in line.confirmations] == [
@@ -487,6 +487,6 @@ def test_an_unknown_task_has_no_report(night: Night) -> None:
 
 def test_metrics_of_the_night_are_those_of_its_records(night: Night) -> None:
     """Else the tests above would be about an empty night."""
-    entries = night.store.experiments()
+    entries = night.store.experiments.listed()
     assert len(entries) == 13
     assert entries[1].metric_nano == BASE_NANO

@@ -10,7 +10,7 @@ from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.store.experiments import ABLATION
-from protocol.changes import Origin
+from protocol.kinds import Origin
 from tests.node.test_staircase import FIRST
 
 KNOBS = Origin(proposer="knobs")

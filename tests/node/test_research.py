@@ -67,7 +67,7 @@ def test_it_stops_after_so_many_experiments(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=3)
     settled(bench.research().run())
     assert bench.decisions() == ["baseline", *["discarded"] * 3]
-    assert bench.store.open_jobs(LINE, *KINDS) == []
+    assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
 
 
 def test_experiments_are_counted_by_session(bench: Bench) -> None:
@@ -83,7 +83,7 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
     settled(bench.research().run())
     assert bench.decisions().count("kept") == 1
     assert bench.decisions()[-1] == "adopted"
-    line = bench.store.load_line(LINE)
+    line = bench.store.jobs.line(LINE)
     assert line is not None
     assert line.verified == better("0.201")[0]
 
@@ -124,13 +124,13 @@ def test_a_run_that_waits_for_a_quiet_minute_is_put_off_when_the_session_ends(
             await loop
 
     settled(work())
-    (job,) = bench.store.open_jobs(LINE, *KINDS)
-    planned = bench.store.runs_of(job.id)
+    (job,) = bench.store.jobs.open_jobs(LINE, *KINDS)
+    planned = bench.store.jobs.runs_of(job.id)
     assert [run.outcome for run in planned] == [None, None]
     bench.runner.disturbed = None
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    assert [run.seed for run in bench.store.runs_of(job.id)] == [run.seed for run in planned]
+    assert [run.seed for run in bench.store.jobs.runs_of(job.id)] == [run.seed for run in planned]
     assert bench.decisions() == ["baseline", "discarded"]
 
 
@@ -290,7 +290,9 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
     research = bench.research()
 
     def is_confirming() -> bool:
-        return any(job.step.KIND == "checkpoint" for job in bench.store.open_jobs(LINE, *KINDS))
+        return any(
+            job.step.KIND == "checkpoint" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
+        )
 
     def pause_in_a_checkpoint(_: int) -> None:
         if is_confirming() and not research._paused:
@@ -432,7 +434,7 @@ def test_a_lost_run_of_the_baseline_is_repeated(bench: Bench, lost: set[int]) ->
     assert bench.decisions() == ["baseline", "discarded"]
     (baseline,) = (
         record.body
-        for record in bench.store.own_records()
+        for record in bench.store.records.own()
         if isinstance(record.body, ResultBody) and record.body.stage == "baseline"
     )
     assert baseline.status == "ok"
@@ -482,17 +484,17 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
         settled(bench.research().run())
     planned = {
         (job.step.KIND, run.ordinal): run.seed
-        for job in bench.store.open_jobs(LINE, *KINDS)
-        for run in bench.store.runs_of(job.id)
+        for job in bench.store.jobs.open_jobs(LINE, *KINDS)
+        for run in bench.store.jobs.runs_of(job.id)
     }
-    jobs = bench.store.open_jobs(LINE, *KINDS)
+    jobs = bench.store.jobs.open_jobs(LINE, *KINDS)
     bench.runner.is_broken_from = 10_000
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE, *KINDS) == []
+    assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
     assert "adopted" in bench.decisions()
     # What was planned before the fault was run with the seed it was planned with.
     for job in jobs:
-        for run in bench.store.runs_of(job.id)[:1]:
+        for run in bench.store.jobs.runs_of(job.id)[:1]:
             assert run.seed == planned[job.step.KIND, run.ordinal]
             assert run.outcome is not None
 
@@ -507,8 +509,8 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     job = open_checkpoint(ledger)
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
-    assert bench.store.open_jobs(LINE, *KINDS) == []
-    closed = bench.store.closed_jobs(LINE, CheckpointStep)[0]
+    assert bench.store.jobs.open_jobs(LINE, *KINDS) == []
+    closed = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0]
     assert closed.id == job.id
     assert closed.step.passed
 
@@ -520,7 +522,7 @@ def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
     open_beside: list[int] = []
 
     def look(_: int) -> None:
-        kinds = [job.step.KIND for job in bench.store.open_jobs(LINE, *KINDS)]
+        kinds = [job.step.KIND for job in bench.store.jobs.open_jobs(LINE, *KINDS)]
         if "checkpoint" in kinds:
             open_beside.append(len(kinds))
 
@@ -536,14 +538,14 @@ def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) 
     settled(bench.research().run())
     recorded = [
         run.seed
-        for record in bench.store.records("result")
+        for record in bench.store.records.listed("result")
         if isinstance(record.body, ResultBody)
         for run in record.body.runs
     ]
     planned = [
         run.seed
-        for job in bench.store.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
-        for run in bench.store.runs_of(job.id)
+        for job in bench.store.jobs.closed_jobs(LINE, BaselineStep, ExperimentStep, CheckpointStep)
+        for run in bench.store.jobs.runs_of(job.id)
     ]
     assert sorted(recorded) == sorted(planned)
     assert len(set(recorded)) >= 4
@@ -565,7 +567,7 @@ def tried(bench: Bench, source: Source = RATE) -> Research:
 
 def steps_of(bench: Bench) -> list[ExperimentStep]:
     """The experiments that were closed, oldest first."""
-    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
+    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     return [job.step for job in jobs]
 
 
@@ -619,13 +621,15 @@ def test_a_source_that_a_fault_cut_off_goes_on_with_its_seed(
     with pytest.raises(ArnodeError):
         settled(tried(bench).run())
     planned = [
-        run for job in bench.store.open_jobs(LINE, *KINDS) for run in bench.store.runs_of(job.id)
+        run
+        for job in bench.store.jobs.open_jobs(LINE, *KINDS)
+        for run in bench.store.jobs.runs_of(job.id)
     ]
     bench.runner.is_broken_from = 10_000
     settled(tried(bench).run())
     assert bench.decisions() == ["baseline", "kept"]
     for run in planned:
-        again = bench.store.runs_of(run.job_id)[run.ordinal]
+        again = bench.store.jobs.runs_of(run.job_id)[run.ordinal]
         assert (again.seed, again.tree) == (run.seed, run.tree)
 
 
@@ -676,10 +680,10 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     first, second = (step.base for step in mine)
     assert first == BASELINE.tree != second
     (old,) = mine[1].parents
-    assert bench.store.patch(old) is not None
+    assert bench.store.records.patch(old) is not None
     # What it measured against the old base is not counted again: the new one had both its runs.
-    jobs = bench.store.closed_jobs(LINE, ExperimentStep)
-    assert [len(bench.store.runs_of(job.id)) for job in jobs] == [1, 2, 2]
+    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    assert [len(bench.store.jobs.runs_of(job.id)) for job in jobs] == [1, 2, 2]
 
 
 def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) -> None:
@@ -690,4 +694,4 @@ def test_a_source_that_became_the_working_line_by_hand_is_not_run(bench: Bench) 
     move_head(ledger, RATE.tree, evidence=None)
     settled(bench.research().run())
     assert "mine" not in [step.title for step in steps_of(bench)]
-    assert bench.store.open_jobs(LINE, *KINDS) == []
+    assert bench.store.jobs.open_jobs(LINE, *KINDS) == []

@@ -139,7 +139,7 @@ def test_a_crash_is_given_back_once(home: Home, ledger: Ledger) -> None:
         ideas = ideas_of(ledger, home, slow)
         proposal = replace(proposal_of(BASELINE, "0.7"), key="llm:x", proposer="llm")
         conclude(ledger, proposal, "failed", None)
-        job = ledger.store.closed_jobs(LINE, ExperimentStep)[-1]
+        job = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
         ideas.learn(job)
         for _ in range(2):
             ideas.prepare()
@@ -194,10 +194,10 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
     recorded = close_experiment(
         ledger, job, closed, finished(ledger.store, job, BASE_NANO), note=""
     )
-    result = ledger.store.record(recorded.result).body
+    result = ledger.store.records.get(recorded.result).body
     assert isinstance(result, ResultBody)
     assert (result.cost.tokens, result.cost.micro_usd) == (None, None)  # nobody else's business
-    body = ledger.store.record(recorded.patch).body
+    body = ledger.store.records.get(recorded.patch).body
     assert isinstance(body, PatchBody)
     assert (body.origin.proposer, body.origin.model, body.origin.program) == (
         "llm",
@@ -214,5 +214,5 @@ def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store
         return len(scribe.asked)
 
     assert asyncio.run(work()) == 1
-    steps = [job.step for job in store.closed_jobs(LINE, ExperimentStep)]
+    steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     assert [step.title for step in steps] == [f"LEARNING_RATE → 0.20{n}" for n in range(4)]

@@ -55,16 +55,16 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
     bench.goal = Goal(max_experiments=3)
     work(bench)
-    shared = bench.store.closed_jobs(LINE, *ON_ONE_SPLIT)
+    shared = bench.store.jobs.closed_jobs(LINE, *ON_ONE_SPLIT)
     assert {job.step.KIND for job in shared} == {"baseline", "checkpoint"}
-    keys = {key_of(job): len(bench.store.runs_of(job.id)) for job in shared}
+    keys = {key_of(job): len(bench.store.jobs.runs_of(job.id)) for job in shared}
     assert len(keys) == len(shared) >= 2
     assert {key: bench.runner.splits.count(key) for key in keys} == keys
     others = [split for split in bench.runner.splits if split not in keys]
     assert len(others) >= 4  # screens, rechecks, the bank
     assert set(others) == {None}
     kinds = (BankStep, ExperimentStep)
-    assert all(job.split is None for job in bench.store.closed_jobs(LINE, *kinds))
+    assert all(job.split is None for job in bench.store.jobs.closed_jobs(LINE, *kinds))
 
 
 def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
@@ -80,7 +80,7 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     bench.runner.is_broken_from = 10_000
     bench.goal = Goal(is_on_demand=True)
     work(bench)
-    assert bench.store.open_jobs(LINE, CheckpointStep) == []
+    assert bench.store.jobs.open_jobs(LINE, CheckpointStep) == []
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
@@ -104,7 +104,7 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     bench.runner.on_start = tell_truth
     bench.rates = ["0.201"]
     work(bench)
-    trials = bench.store.closed_jobs(LINE, CheckpointStep)
+    trials = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
     assert [job.step.passed for job in trials] == [True, False]
     assert not any("than before" in said for said in bench.said)
     assert known_noise(bench.store, LINE, 1_000_000).sd < 2 * GAIN_NANO / NANO / 10
@@ -144,16 +144,16 @@ def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
 
 def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
     ledger = with_baseline(bench.home, bench.store)
-    assert bench.store.count_runs(TASK, *ON_ONE_SPLIT) == 2
+    assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     keep(ledger, "0.200")  # a screen and a recheck: on splits that decide nothing
     job = open_checkpoint(ledger)
     ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
-    assert bench.store.count_runs(TASK, *ON_ONE_SPLIT) == 2
-    for planned in bench.store.runs_of(job.id):
+    assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
+    for planned in bench.store.jobs.runs_of(job.id):
         end(bench.store, planned, 1_000_000_000)
-    assert bench.store.count_runs(TASK, *ON_ONE_SPLIT) == 4
-    assert bench.store.count_runs(TASK, *ON_ONE_SPLIT, before_job=job.id) == 2
-    assert bench.store.count_runs(bytes(32), *ON_ONE_SPLIT) == 0
+    assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 4
+    assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT, before_job=job.id) == 2
+    assert bench.store.jobs.count_runs(bytes(32), *ON_ONE_SPLIT) == 0
 
 
 def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(bench: Bench) -> None:
@@ -162,30 +162,30 @@ def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(ben
     keep(ledger, "0.200")
     job = open_checkpoint(ledger)
     ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
-    planned = bench.store.runs_of(job.id)
+    planned = bench.store.jobs.runs_of(job.id)
     end(bench.store, planned[0], 1_000_000_000)
     value = job.step.to_value()
     assert isinstance(value, dict)
-    bench.store.update_step(job, FreeStep({**value, "rotation": 3}))
+    bench.store.jobs.update_step(job, FreeStep({**value, "rotation": 3}))
     bench.store.close()
     with closing(connect(bench.home.store, writing=True)) as old:
         old.execute("ALTER TABLE job DROP COLUMN split")
         for statement in next(step for step in MIGRATIONS if set(CONFIRM_ANEW) <= set(step)):
             old.execute(statement)
     bench.store = Store.open(bench.home)
-    (found,) = bench.store.open_jobs(LINE, CheckpointStep)
+    (found,) = bench.store.jobs.open_jobs(LINE, CheckpointStep)
     assert found.split is not None
     assert len(found.split) == NONCE_BYTES
-    again = bench.store.runs_of(job.id)
+    again = bench.store.jobs.runs_of(job.id)
     assert [(run.role, run.seed, run.outcome) for run in again] == [
         (run.role, run.seed, None) for run in planned
     ]
-    (baseline,) = bench.store.closed_jobs(LINE, BaselineStep)
-    assert all(run.outcome for run in bench.store.runs_of(baseline.id))
+    (baseline,) = bench.store.jobs.closed_jobs(LINE, BaselineStep)
+    assert all(run.outcome for run in bench.store.jobs.runs_of(baseline.id))
     bench.runner.outcomes = dict([better("0.200")])
     bench.goal = Goal(is_on_demand=True)
     work(bench)
-    (closed,) = bench.store.closed_jobs(LINE, CheckpointStep)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
     assert closed.step.passed
     assert set(bench.runner.splits) == {key_of(found)}
 

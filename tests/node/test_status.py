@@ -13,7 +13,7 @@ from node.store.blobs import Blobs
 from node.store.model_calls import Limits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
-from protocol.kinds import IntentBody
+from protocol.remarks import IntentBody
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

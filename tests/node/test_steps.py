@@ -74,7 +74,7 @@ def test_a_step_that_does_not_read_is_damage_with_a_mend(
 
     for name in value:
         broken = Broken({key: entry for key, entry in value.items() if key != name})
-        job = store.open_job(LINE, broken, created_ms=0)
+        job = store.jobs.open_job(LINE, broken, created_ms=0)
         with pytest.raises(DamagedStoreError) as caught:
-            store.job(job.id, type(step))
+            store.jobs.get(job.id, type(step))
         assert "arnode fsck" in caught.value.hint

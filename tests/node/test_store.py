@@ -33,7 +33,7 @@ from trainer.measuring.timeline import Stage
 def test_own_records_form_a_chain(notebook: Notebook) -> None:
     notebook.task_and_baseline()
     notebook.kept()
-    records = notebook.store.records()
+    records = notebook.store.records.listed()
     assert [record.seq for record in records] == [0, 1, 2, 3]
     assert [record.prev for record in records] == [None, *(record.id for record in records[:-1])]
     assert {record.net for record in records} == {"main"}
@@ -45,32 +45,32 @@ def test_the_chain_goes_on_after_reopening(home: Home) -> None:
     with Store.open(home) as store:
         second = store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=2)
         assert (second.seq, second.prev) == (1, first.id)
-        assert store.record(first.id).net == "other"
+        assert store.records.get(first.id).net == "other"
 
 
 def test_a_failed_transaction_leaves_no_record_and_frees_its_number(store: Store) -> None:
     def fail_after_appending() -> None:
         with store.transaction():
             store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
-            assert len(store.records()) == 1
+            assert len(store.records.listed()) == 1
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_after_appending()
-    assert store.records() == []
+    assert store.records.listed() == []
     assert store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=2).seq == 0
 
 
 def test_one_transaction_holds_records_line_and_job_together(home: Home, store: Store) -> None:
     with store.transaction():
         store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
-        job = store.open_job(LINE, FreeStep({"step": 0}), created_ms=1)
+        job = store.jobs.open_job(LINE, FreeStep({"step": 0}), created_ms=1)
         with Store.open_read_only(home) as reader:
-            assert reader.records() == []
-            assert reader.open_jobs(LINE, FreeStep) == []
+            assert reader.records.listed() == []
+            assert reader.jobs.open_jobs(LINE, FreeStep) == []
     with Store.open_read_only(home) as reader:
-        assert len(reader.records()) == 1
-        assert reader.open_jobs(LINE, FreeStep) == [job]
+        assert len(reader.records.listed()) == 1
+        assert reader.jobs.open_jobs(LINE, FreeStep) == [job]
 
 
 def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
@@ -80,31 +80,31 @@ def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
     now_ms = time.time_ns() // 1_000_000
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
     with Store.open(Home(tmp_path_factory.mktemp("other") / "home")) as other:
-        report = other.ingest([bad, wire, wire, bad], now_ms=now_ms)
+        report = other.intake.ingest([bad, wire, wire, bad], now_ms=now_ms)
         assert (len(report.new), report.duplicates, len(report.rejected)) == (1, 2, 1)
-        assert other.ingest([wire, wire], now_ms=now_ms).duplicates == 2
-        assert [record.wire for record in other.records()] == [wire]
-        assert other.experiments() == []
-        assert len(other.records()) == 1
+        assert other.intake.ingest([wire, wire], now_ms=now_ms).duplicates == 2
+        assert [record.wire for record in other.records.listed()] == [wire]
+        assert other.experiments.listed() == []
+        assert len(other.records.listed()) == 1
 
 
 def test_records_are_found_by_a_unique_prefix(notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
     for digits in (8, 9, 64):
-        assert notebook.store.find(record.id.hex()[:digits]) == record
-    assert notebook.store.find(record.id.hex()[:12].upper()) == record
+        assert notebook.store.records.find(record.id.hex()[:digits]) == record
+    assert notebook.store.records.find(record.id.hex()[:12].upper()) == record
 
 
 @pytest.mark.parametrize("prefix", ["", "0123456", "01234567zz", "0" * 65, "../../etc"])
 def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> None:
     with pytest.raises(UsageError):
-        store.find(prefix)
+        store.records.find(prefix)
 
 
 def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
     with pytest.raises(UsageError, match="no record begins with"):
-        notebook.store.find(bytes(byte ^ 0xFF for byte in record.id).hex())
+        notebook.store.records.find(bytes(byte ^ 0xFF for byte in record.id).hex())
     # Nobody can make two ids that share 8 digits at will; a row with another id stands in.
     database = Database.open(home.store)
     twin = record.id[:4] + bytes(28)
@@ -115,17 +115,17 @@ def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Not
     )
     database.close()
     with pytest.raises(UsageError, match="several"):
-        notebook.store.find(record.id.hex()[:8])
+        notebook.store.records.find(record.id.hex()[:8])
 
 
 def test_records_are_listed_by_kind_author_and_time(notebook: Notebook) -> None:
     notebook.task_and_baseline()
     kept = notebook.kept()
     store = notebook.store
-    assert [record.kind for record in store.records("result")] == ["result", "result"]
-    assert store.records("result", newest_first=True, limit=1) == [kept]
-    assert len(store.records(author=KEY.public)) == 4
-    assert store.records(author=bytes(32)) == []
+    assert [record.kind for record in store.records.listed("result")] == ["result", "result"]
+    assert store.records.listed("result", newest_first=True, limit=1) == [kept]
+    assert len(store.records.listed(author=KEY.public)) == 4
+    assert store.records.listed(author=bytes(32)) == []
 
 
 def test_two_authors_have_two_chains(store: Store) -> None:
@@ -139,7 +139,7 @@ def test_experiments_say_what_came_of_each_patch(notebook: Notebook) -> None:
     notebook.kept()
     notebook.crashed()
     notebook.adopted()
-    rows = notebook.store.experiments(LINE)
+    rows = notebook.store.experiments.listed(LINE)
     assert [(row.title, row.decision, row.metric_nano, row.gain_nano) for row in rows] == [
         ("baseline", "baseline", 1_500_000_001, None),
         ("Raise LEARNING_RATE", "kept", 1_480_000_001, 20_000_000),
@@ -148,22 +148,22 @@ def test_experiments_say_what_came_of_each_patch(notebook: Notebook) -> None:
     ]
     assert rows[1].parent == BASELINE.tree
     assert rows[1].tree == BETTER.tree
-    assert notebook.store.experiments(newest_first=True, limit=1) == [rows[-1]]
+    assert notebook.store.experiments.listed(newest_first=True, limit=1) == [rows[-1]]
 
 
 def test_experiments_can_be_derived_again(notebook: Notebook) -> None:
     notebook.task_and_baseline()
     notebook.kept()
     notebook.adopted()
-    before = notebook.store.experiments()
-    notebook.store._database.rows("UPDATE experiment SET title = 'wrong'")
-    assert notebook.store.experiments() != before
+    before = notebook.store.experiments.listed()
+    notebook.store.database.rows("UPDATE experiment SET title = 'wrong'")
+    assert notebook.store.experiments.listed() != before
     assert notebook.store.rebuild() == len(before) == 3
-    assert notebook.store.experiments() == before
+    assert notebook.store.experiments.listed() == before
 
 
 def test_a_line_is_remembered(home: Home, store: Store) -> None:
-    assert store.load_line(LINE) is None
+    assert store.jobs.line(LINE) is None
     line = Line(
         task=TASK,
         hardware_class=HARDWARE_CLASS,
@@ -173,35 +173,35 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
         bank_nano=(1_480_000_000,),
         checkpoint_ms=7,
     )
-    store.save_line(line)
+    store.jobs.save_line(line)
     with Store.open_read_only(home) as reader:
-        assert reader.load_line(line.key) == line
-        assert reader.lines() == [line]
+        assert reader.jobs.line(line.key) == line
+        assert reader.jobs.lines() == [line]
 
 
 def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: Store) -> None:
-    job = store.open_job(LINE, FreeStep({"tree": BETTER.tree}), created_ms=5)
-    run = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
-    later = store.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=8)
+    job = store.jobs.open_job(LINE, FreeStep({"tree": BETTER.tree}), created_ms=5)
+    run = store.jobs.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=1)
+    later = store.jobs.plan_run(job.id, role="candidate", tree=BETTER.tree, seed=8)
     stages = (
         Stage(part="train", name="import", start_ms=1_700_000_000_000, end_ms=1_700_000_002_000),
         Stage(part="train", name="train", start_ms=1_700_000_003_000, end_ms=1_700_000_008_000),
     )
     ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages)
-    done = store.finish_run(run, ended)
-    store.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
+    done = store.jobs.finish_run(run, ended)
+    store.jobs.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
     with Store.open_read_only(home) as reader:
-        assert reader.runs_of(job.id) == [done, later]
-        assert reader.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
-        assert [open_job.step.value for open_job in reader.open_jobs(LINE, FreeStep)] == [
+        assert reader.jobs.runs_of(job.id) == [done, later]
+        assert reader.jobs.outcomes_of([ended.run, replace(ended.run, ms=1)]) == [ended]
+        assert [open_job.step.value for open_job in reader.jobs.open_jobs(LINE, FreeStep)] == [
             {"step": 1, "tree": BETTER.tree}
         ]
-    assert store.closed_jobs(LINE, FreeStep) == []
-    store.close_job(job.id)
-    assert store.open_jobs(LINE, FreeStep) == []
-    assert [closed.id for closed in store.closed_jobs(LINE, FreeStep)] == [job.id]
-    assert store.closed_jobs(LINE, BaselineStep) == []
-    assert store.runs_of(job.id) == [done, later]
+    assert store.jobs.closed_jobs(LINE, FreeStep) == []
+    store.jobs.close_job(job.id)
+    assert store.jobs.open_jobs(LINE, FreeStep) == []
+    assert [closed.id for closed in store.jobs.closed_jobs(LINE, FreeStep)] == [job.id]
+    assert store.jobs.closed_jobs(LINE, BaselineStep) == []
+    assert store.jobs.runs_of(job.id) == [done, later]
 
 
 def test_outcomes_of_before_there_were_stages_still_read() -> None:
@@ -211,14 +211,14 @@ def test_outcomes_of_before_there_were_stages_still_read() -> None:
 
 
 def test_what_was_tried_is_not_forgotten(store: Store) -> None:
-    assert not store.tried(TASK, bytes(32))
-    store.mark_tried(TASK, bytes(32))
-    store.mark_tried(TASK, bytes(32), b"r" * 32)
-    store.mark_tried(TASK, bytes(32))
-    assert store.tried(TASK, bytes(32))
-    assert store.fingerprints(TASK) == {bytes(32)}
-    assert not store.tried(bytes(32), bytes(32))
-    assert store._database.rows("SELECT record FROM tried") == [(b"r" * 32,)]
+    assert not store.jobs.tried(TASK, bytes(32))
+    store.jobs.mark_tried(TASK, bytes(32))
+    store.jobs.mark_tried(TASK, bytes(32), b"r" * 32)
+    store.jobs.mark_tried(TASK, bytes(32))
+    assert store.jobs.tried(TASK, bytes(32))
+    assert store.jobs.fingerprints(TASK) == {bytes(32)}
+    assert not store.jobs.tried(bytes(32), bytes(32))
+    assert store.database.rows("SELECT record FROM tried") == [(b"r" * 32,)]
 
 
 def test_small_values_are_kept(store: Store) -> None:
@@ -230,7 +230,7 @@ def test_small_values_are_kept(store: Store) -> None:
 
 def test_a_home_without_a_store_reads_as_an_empty_one(home: Home) -> None:
     with Store.open_read_only(home) as reader:
-        assert reader.records() == []
+        assert reader.records.listed() == []
     assert not home.root.exists()
 
 

@@ -50,7 +50,7 @@ def old_home(home: Home) -> Home:
     """A home with an own record and one of a golden author's."""
     with Store.open(home) as store:
         store.append_own(KEY, INSIGHT, ts_ms=NOW_MS)
-        store.ingest([bytes.fromhex(VECTORS["records"][0]["wire"])], now_ms=NOW_MS)
+        store.intake.ingest([bytes.fromhex(VECTORS["records"][0]["wire"])], now_ms=NOW_MS)
     return home
 
 
@@ -58,9 +58,9 @@ def test_such_records_of_others_are_let_go_and_all_else_stays(old_home: Home) ->
     record_id, wire = _torsioned()
     _kept_before(old_home, record_id, wire)
     with Store.open(old_home) as store:
-        assert record_id not in {one.id for one in store.records()}
-        assert store.record_count() == 2
-        _, released = store.settle(now_ms=NOW_MS)
+        assert record_id not in {one.id for one in store.records.listed()}
+        assert store.records.count() == 2
+        _, released = store.intake.settle(now_ms=NOW_MS)
         assert not released.new
     assert examine(old_home) == []
     assert isinstance(parse_record(bytes.fromhex(VECTORS["records"][0]["wire"])), Record)

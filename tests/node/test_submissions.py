@@ -102,9 +102,9 @@ def test_a_source_is_queued_once_however_it_is_written(home: Home, store: Store)
     mark = submit(ledger, SOURCE, title="", why="")
     commented = SOURCE.replacing("train.py", b"# a comment\n" + SOURCE["train.py"])
     assert submit(ledger, commented, title="", why="") == mark == fingerprint(SOURCE)
-    (job,) = store.open_jobs(ledger.key, SubmissionStep)
+    (job,) = store.jobs.open_jobs(ledger.key, SubmissionStep)
     assert job.step.tree == SOURCE.tree
-    assert mark in store.fingerprints(ledger.key.task)
+    assert mark in store.jobs.fingerprints(ledger.key.task)
 
 
 def test_what_is_known_is_not_queued(home: Home, store: Store) -> None:
@@ -112,4 +112,4 @@ def test_what_is_known_is_not_queued(home: Home, store: Store) -> None:
     conclude(ledger, proposal_of(BASELINE, "0.9"), "screened_out", BASE_NANO)
     for known in (SOURCE, BASELINE):
         submit(ledger, known, title="", why="")
-    assert store.open_jobs(ledger.key, SubmissionStep) == []
+    assert store.jobs.open_jobs(ledger.key, SubmissionStep) == []

@@ -74,16 +74,16 @@ SOME = (
 @contextmanager
 def new_store(quotas: Quotas | None = None) -> Iterator[Store]:
     with TemporaryDirectory() as folder, Store.open(Home(Path(folder) / "home")) as store:
-        store.quotas = quotas or Quotas()
+        store.intake.quotas = quotas or Quotas()
         yield store
 
 
 def take(store: Store, *records: Record) -> None:
-    store.ingest([record.wire for record in records], now_ms=NOW_MS)
+    store.intake.ingest([record.wire for record in records], now_ms=NOW_MS)
 
 
 def topics(store: Store, record: Record) -> set[str]:
-    return set(store.topics_of(record.id))
+    return set(store.topics.of(record.id))
 
 
 def test_a_patch_belongs_where_the_results_do_that_name_it() -> None:
@@ -99,7 +99,7 @@ def test_a_patch_belongs_where_the_results_do_that_name_it() -> None:
 
 def test_a_number_signed_twice_is_news_of_every_task() -> None:
     with new_store() as store:
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         take(store, TWICE[0])
         assert topics(store, TWICE[0]) == {FAMILY}
         take(store, TWICE[1])
@@ -116,12 +116,12 @@ def test_membership_follows_from_the_set_in_whatever_order_it_came(
 ) -> None:
     with new_store() as store, new_store() as sorted_store:
         take(store, *order[:opened_after])
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         for record in order[opened_after:]:
             take(store, record)
         take(sorted_store, *SOME)
-        expected = sorted_store.topic_indexes(TOPICS)
-        assert indexes.digests() == expected.digests() == store.topic_indexes(TOPICS).digests()
+        expected = sorted_store.topics.indexes(TOPICS)
+        assert indexes.digests() == expected.digests() == store.topics.indexes(TOPICS).digests()
         assert sum(count for count, _ in indexes.digests().values()) > len(SOME)
 
 
@@ -131,24 +131,24 @@ def test_indexes_follow_what_quotas_remove(chance: random.Random) -> None:
     records = [signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(30)]
     chance.shuffle(records)
     with new_store(Quotas(news=10)) as store:
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         for record in records:
             take(store, record)
-            assert len(indexes[NEWS]) == store.record_count()
+            assert len(indexes[NEWS]) == store.records.count()
         assert len(indexes.had(NEWS)) == 30
-        assert indexes.digests() == store.topic_indexes(TOPICS).digests()
-        assert set(indexes[NEWS].ids(0, 10)) == {record.id for record in store.records()}
+        assert indexes.digests() == store.topics.indexes(TOPICS).digests()
+        assert set(indexes[NEWS].ids(0, 10)) == {record.id for record in store.records.listed()}
 
 
 def test_what_is_forgotten_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "_MAX_REMEMBERED", 5)
     records = [signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(30)]
     with new_store(Quotas(news=10)) as store:
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         take(store, *records)
         assert len(indexes[NEWS]) == 10
         assert len(indexes.had(NEWS)) == 15
-        store.quotas = Quotas()
+        store.intake.quotas = Quotas()
         take(store, records[0])
         assert topics(store, records[0]) == {NEWS}
         assert len(indexes[NEWS]) == 11
@@ -157,35 +157,35 @@ def test_what_is_forgotten_may_come_again(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_expired_intent_is_had_and_not_offered() -> None:
     intent = signed(KEYS[0], 0, INTENT)
     with new_store() as store:
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         take(store, intent)
         assert len(indexes[FAMILY]) == 1
-        store.settle(now_ms=START_MS + INTENT_MS + 1)
+        store.intake.settle(now_ms=START_MS + INTENT_MS + 1)
         assert (len(indexes[FAMILY]), len(indexes.had(FAMILY))) == (0, 1)
 
 
 def test_an_author_offers_no_more_of_its_intents_than_others_keep() -> None:
     quotas = Quotas(intent=5)
     with new_store(quotas) as own, new_store(quotas) as other:
-        offered, kept = own.topic_indexes(TOPICS), other.topic_indexes(TOPICS)
+        offered, kept = own.topics.indexes(TOPICS), other.topics.indexes(TOPICS)
         for number in range(12):
             intent = own.append_own(KEYS[0], INTENT, ts_ms=START_MS + number)
             take(other, intent)
             assert offered.digests() == kept.digests()
         assert len(offered[FAMILY]) == 5
         for store in (own, other):
-            store.settle(now_ms=START_MS + INTENT_MS + 10)
+            store.intake.settle(now_ms=START_MS + INTENT_MS + 10)
         assert offered.digests() == kept.digests()
         assert len(offered[FAMILY]) == 2
-        assert len(own.own_records()) == 12
+        assert len(own.records.own()) == 12
         own.rebuild()
-        own.settle(now_ms=START_MS + INTENT_MS + 10)
-        assert own.topic_indexes(TOPICS).digests() == kept.digests()
+        own.intake.settle(now_ms=START_MS + INTENT_MS + 10)
+        assert own.topics.indexes(TOPICS).digests() == kept.digests()
 
 
 def test_what_is_rolled_back_was_never_there() -> None:
     with new_store() as store:
-        indexes = store.topic_indexes(TOPICS)
+        indexes = store.topics.indexes(TOPICS)
         with suppress(ZeroDivisionError), store.transaction():
             store.append_own(KEYS[0], INSIGHT, ts_ms=START_MS)
             assert len(indexes[NEWS]) == 0
@@ -198,6 +198,6 @@ def test_what_is_rolled_back_was_never_there() -> None:
 def test_a_rebuild_derives_the_same() -> None:
     with new_store() as store:
         take(store, *SOME)
-        before = store.topic_indexes(TOPICS).digests()
+        before = store.topics.indexes(TOPICS).digests()
         store.rebuild()
-        assert store.topic_indexes(TOPICS).digests() == before
+        assert store.topics.indexes(TOPICS).digests() == before

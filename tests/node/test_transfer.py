@@ -9,7 +9,8 @@ from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
 from node.views.matrix import transfer_matrix
-from protocol.kinds import AttestBody, Env
+from protocol.attestation import AttestBody
+from protocol.runs import Env
 from protocol.units import NANO
 from tests.node.books import GAIN_NANO, checkpoint, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK

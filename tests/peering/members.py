@@ -50,11 +50,11 @@ class Member:
 
     def ids(self) -> set[bytes]:
         """The records that are here."""
-        return {record.id for record in self.store.records()}
+        return {record.id for record in self.store.records.listed()}
 
     def take(self, records: Sequence[Record]) -> None:
         """Take records in as if a peer had sent them."""
-        report = self.store.ingest([one.wire for one in records], now_ms=NOW_MS)
+        report = self.store.intake.ingest([one.wire for one in records], now_ms=NOW_MS)
         assert report.rejected == []
 
 
@@ -73,7 +73,7 @@ def member(
     with TemporaryDirectory() as folder:
         home = home or Home(Path(folder) / "home")
         with Store.open(home) as store:
-            store.quotas = quotas or Quotas()
+            store.intake.quotas = quotas or Quotas()
             carrier, blobs = wires.carrier(name), Blobs(home.blobs)
             peering = Peering(
                 carrier,

@@ -288,7 +288,7 @@ def test_where_own_sources_fill_the_share_nothing_is_fetched_and_that_is_said_on
     scene.fill(scene.first)
     kept = Source.of({"train.py": b"X = 1\n" * 100})
     scene.asking.blobs.put_source(kept)
-    scene.asking.store.open_job(LINE, FreeStep({"tree": kept.tree}), created_ms=1)
+    scene.asking.store.jobs.open_job(LINE, FreeStep({"tree": kept.tree}), created_ms=1)
     fetcher = scene.bounded(BLOB_LIMIT_BYTES + 100)
 
     async def talk() -> None:
@@ -336,7 +336,7 @@ def test_a_patch_that_is_not_here_yet_is_fetched_once_it_comes(scene: Scene) -> 
         working = asyncio.create_task(fetcher.run())
         fetcher.want(late.id)
         await until(lambda: late.id in fetcher._given_up)
-        scene.asking.store.ingest([late.wire], now_ms=NOW_MS)
+        scene.asking.store.intake.ingest([late.wire], now_ms=NOW_MS)
         fetcher.arrived([late.id])
         await until(lambda: scene.asking.blobs.has(sha256(b"DEPTH = 9\n")))
         working.cancel()

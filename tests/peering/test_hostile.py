@@ -212,7 +212,7 @@ def test_records_that_were_not_asked_for_are_not_taken(scene: Scene) -> None:
         return {"records": [record.wire for record in POOL]}
 
     assert scene.exchange(lie, FEW) == 0
-    assert scene.victim.store.record_count() == 0
+    assert scene.victim.store.records.count() == 0
 
 
 def test_who_sends_invalid_records_is_dropped(scene: Scene) -> None:
@@ -223,7 +223,7 @@ def test_who_sends_invalid_records_is_dropped(scene: Scene) -> None:
         return {"records": forged, "next": key if question.get("after") is None else None}
 
     assert scene.exchange(lie, THEIRS) == 0
-    assert scene.victim.store.record_count() == 0
+    assert scene.victim.store.records.count() == 0
     assert "invalid record" in scene.victim.carrier.dropped[scene.peer]
     assert scene.liar.asked == 2, "the next page was on its way already"
 

@@ -77,7 +77,7 @@ def at(found: Place, **more: object) -> Network:
 
 async def until_has(found: Place, record: bytes) -> None:
     async with asyncio.timeout(60):
-        await until(lambda: found.store.has(record))
+        await until(lambda: found.store.records.has(record))
 
 
 def test_records_reach_everybody_whenever_they_were_made(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_private_network_lets_nobody_in_without_its_secret(tmp_path: Path) -> 
                 await until_has(member, record)
                 for other in (guesser, outsider):
                     assert other.membership.peers == []
-                    assert not other.store.has(record)
+                    assert not other.store.records.has(record)
             assert len(first.membership.process.peers) <= 1
 
     asyncio.run(knock())
@@ -181,6 +181,6 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
 
     with Store.open(Home(tmp_path)) as store:
         ingested = asyncio.run(take(store))
-        assert [record.id for record in store.records()] == [records[0].id]
+        assert [record.id for record in store.records.listed()] == [records[0].id]
     assert ingested.new == 1
     assert len(ingested.rejected) == 1

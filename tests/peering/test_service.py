@@ -134,7 +134,7 @@ def test_a_part_that_fails_is_counted_and_started_again(
 ) -> None:
     one, two = scene.one, scene.two
     two.take(POOL)
-    settle, failures = one.store.settle, 2
+    settle, failures = one.store.intake.settle, 2
 
     def failing(*, now_ms: int) -> object:
         nonlocal failures
@@ -143,7 +143,7 @@ def test_a_part_that_fails_is_counted_and_started_again(
             raise OSError("a fault of this machine")
         return settle(now_ms=now_ms)
 
-    monkeypatch.setattr(one.store, "settle", failing)
+    monkeypatch.setattr(one.store.intake, "settle", failing)
 
     async def talk() -> None:
         everyone = await running(scene, one, two)
@@ -163,7 +163,7 @@ def test_what_waited_until_it_was_no_longer_early_is_news_like_any_other(scene: 
         two.blobs.put_source(source)
     for node in (one, two):
         node.take([patch])
-    assert one.store.ingest([claim.wire], now_ms=claim.ts_ms - EARLY_MS - 1).quarantined == 1
+    assert one.store.intake.ingest([claim.wire], now_ms=claim.ts_ms - EARLY_MS - 1).quarantined == 1
     one.peering.fetcher._has_more = False  # nothing of before the start is looked for
 
     async def talk() -> None:

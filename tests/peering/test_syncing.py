@@ -123,10 +123,10 @@ def test_a_node_of_another_family_gets_the_news_and_not_the_screens(meeting: Mee
     there = meeting.member("there", topics=subscriptions("main", [TASK], "cpu-x86_64"))
     here.take(POOL)
     asyncio.run(meeting.level(here, there))
-    kinds = {record.kind for record in there.store.records()}
+    kinds = {record.kind for record in there.store.records.listed()}
     assert kinds == {"task", "patch", "result", "insight"}
-    results = [record.body for record in there.store.records("result")]
-    patches = {record.id for record in there.store.records("patch")}
+    results = [record.body for record in there.store.records.listed("result")]
+    patches = {record.id for record in there.store.records.listed("patch")}
     assert results
     # One screen is half of an equivocation's proof.
     screens = [body for body in results if body.stage == "screen"]
@@ -184,7 +184,7 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
             await pull(new, full)
 
         loop.run(begin())
-        held = new.store.record_count()
+        held = new.store.records.count()
         assert 0 < held < len(records)
         begun = [topic for topic in ALL_TOPICS if new.store.meta(f"cursor {topic}") is not None]
         assert begun
@@ -271,27 +271,27 @@ def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
         assert small.peering.syncer.differing(full.carrier.peer_id, hello.digests) == {}
 
     asyncio.run(talk())
-    assert small.store.record_count() == 5
-    assert full.store.record_count() == 40
+    assert small.store.records.count() == 5
+    assert full.store.records.count() == 40
 
 
 def test_expired_intents_are_offered_to_nobody(meeting: Meeting) -> None:
     old, new = meeting.member("old"), meeting.member("new")
     old.take([signed(KEYS[0], 0, INTENT), signed(KEYS[0], 1, INSIGHT)])
-    old.store.settle(now_ms=START_MS + INTENT_MS + 1)
+    old.store.intake.settle(now_ms=START_MS + INTENT_MS + 1)
     asyncio.run(meeting.level(old, new))
-    assert [record.kind for record in new.store.records()] == ["insight"]
+    assert [record.kind for record in new.store.records.listed()] == ["insight"]
     assert new.peering.syncer._indexes.digests() == old.peering.syncer._indexes.digests()
 
 
 def test_what_is_early_waits_and_is_not_asked_for_again(meeting: Meeting) -> None:
     one, other = meeting.member("one"), meeting.member("other")
     early = signed(KEYS[0], 0, INSIGHT, ts_ms=NOW_MS + 3_600_000)
-    other.store.ingest([early.wire], now_ms=NOW_MS + 3_600_000)
+    other.store.intake.ingest([early.wire], now_ms=NOW_MS + 3_600_000)
 
     async def talk() -> None:
         await meeting.level(one, other)
-        assert one.store.record_count() == 0
+        assert one.store.records.count() == 0
         asked = meeting.wires.questions[SYNC]
         meeting.clock.now_s += 60
         await greet(meeting.wires, one, other)
@@ -300,7 +300,7 @@ def test_what_is_early_waits_and_is_not_asked_for_again(meeting: Meeting) -> Non
 
     asyncio.run(talk())
     assert one.carrier.dropped == {}
-    one.store.settle(now_ms=NOW_MS + 3_600_000)
+    one.store.intake.settle(now_ms=NOW_MS + 3_600_000)
     assert one.ids() == other.ids()
 
 
@@ -387,7 +387,7 @@ def test_a_newcomer_knows_the_task_before_the_claims_on_it(meeting: Meeting) -> 
 
     async def noted(_protocol: str, _question: Message, answer: Message) -> Message:
         await asyncio.sleep(0)
-        waiting.extend(new.store._database.rows("SELECT record FROM orphan"))
+        waiting.extend(new.store.database.rows("SELECT record FROM orphan"))
         return answer
 
     full.carrier.tamper = noted
@@ -405,10 +405,10 @@ def test_topics_that_come_at_once_are_all_counted(
 
     async def talk() -> None:
         await greet(meeting.wires, new, full)
-        assert await pull(new, full) == new.store.record_count()
+        assert await pull(new, full) == new.store.records.count()
 
     asyncio.run(talk())
-    assert new.store.record_count() > 200
+    assert new.store.records.count() > 200
 
 
 def test_a_newcomer_with_several_peers_reads_each_page_once(
@@ -477,7 +477,7 @@ def test_of_kinds_that_a_node_does_not_know_a_peer_brings_so_many_at_once(
         await greet(meeting.wires, one, other)
         await pull(one, other)
         assert one.ids() >= {record.id for record in known}, "those it knows all come"
-        assert one.store.record_count() == len(known) + 5
+        assert one.store.records.count() == len(known) + 5
         # The rest comes in time, and nobody is to blame.
         meeting.clock.now_s += 7_000
         await greet(meeting.wires, one, other)

@@ -4,37 +4,26 @@ import hashlib
 import zlib
 from dataclasses import replace
 
-from protocol.attestation import attestation_seed, prove_seeds
+from protocol.attestation import AttestBody, attestation_seed, prove_seeds
 from protocol.keys import SigningKey, bind
 from protocol.kinds import (
     AdoptBody,
-    AttestBody,
-    Audit,
     Body,
-    Cost,
     Diff,
-    Env,
-    Figures,
     FileChange,
     FoundOn,
-    InsightBody,
-    IntentBody,
-    NoiseBody,
     Origin,
     PatchBody,
     ProfileBody,
-    ProposalCount,
-    ProposalsBody,
-    ReportBody,
     ResultBody,
-    RetractBody,
-    Role,
-    Run,
     TaskBody,
 )
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
+from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.runs import Audit, Cost, Env, Figures, Role, Run
 from protocol.source import Source
+from protocol.summaries import ProposalCount, ProposalsBody, ReportBody
 
 AUTHOR_SEED = bytes(range(32))
 TRANSPORT_SEED = bytes(range(32, 64))

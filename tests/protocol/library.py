@@ -16,8 +16,9 @@ from pathlib import Path
 import msgpack
 
 from protocol.keys import SigningKey
-from protocol.kinds import Body, NoiseBody, TaskBody
+from protocol.kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.remarks import NoiseBody
 from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, PATCH, START_MS
 from tests.protocol.worlds import adopt, attest, confirm

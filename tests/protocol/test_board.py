@@ -14,8 +14,8 @@ from protocol.attestation import AttestBody
 from protocol.board import RULE, Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
-from protocol.kinds import Env
 from protocol.records import Record
+from protocol.runs import Env
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST
 from tests.protocol.worlds import (

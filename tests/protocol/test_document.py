@@ -18,9 +18,9 @@ from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES
 from protocol.board import Row
+from protocol.codecs import line
 from protocol.errors import Rejected
 from protocol.evidence import CRITICAL, Evidence
-from protocol.fields import line
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
 from protocol.kinds import body_fields

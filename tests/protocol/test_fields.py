@@ -5,19 +5,10 @@ from typing import Annotated, ClassVar, Literal
 
 import pytest
 
+from protocol.codecs import line
 from protocol.encoding import Value
 from protocol.errors import Rejected
-from protocol.fields import (
-    OPTIONAL,
-    UNWRITTEN,
-    Digest,
-    Items,
-    Mapped,
-    Named,
-    Natural,
-    Word,
-    line,
-)
+from protocol.fields import OPTIONAL, UNWRITTEN, Digest, Items, Mapped, Named, Natural, Word
 
 A_DIGEST = bytes(32)
 

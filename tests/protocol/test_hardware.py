@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.fields import CLASS_PATTERN
+from protocol.codecs import CLASS_PATTERN
 from protocol.hardware import FAMILIES, HardwareClass, cpu_class, cuda_class, family_of
 
 MIB = 1 << 20

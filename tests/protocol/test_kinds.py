@@ -2,32 +2,30 @@
 
 import unicodedata
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.codecs import fit_line, fit_text, line, text
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
-from protocol.fields import fit_line, fit_text, line, text
 from protocol.kinds import (
     AdoptBody,
-    Audit,
     Body,
-    Cost,
     Diff,
-    Env,
     Origin,
     PatchBody,
     ResultBody,
-    Run,
     UnknownBody,
     body_fields,
     body_from_value,
 )
-from protocol.runs import MAX_SEED, ROLES, STATUSES
+from protocol.runs import MAX_SEED, Audit, Cost, Env, Role, Run, Status
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
+
+ROLES, STATUSES = get_args(Role), get_args(Status)
 
 OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "task": frozenset({"program", "ladder"}),

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from protocol.changes import FileChange
 from protocol.errors import ArnodeError, Rejected
+from protocol.hygiene import compress
+from protocol.kinds import FileChange
 from protocol.patches import (
     apply_diff,
-    compress,
     decompress_bounded,
     file_changes,
     unified_diff,

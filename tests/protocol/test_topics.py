@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.fields import NAME_PATTERN
+from protocol.codecs import NAME_PATTERN
 from protocol.hardware import FAMILIES
 from protocol.kinds import Body, Stage, UnknownBody
 from protocol.records import Record, sign_record

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from protocol.attestation import AttestBody, AttestVerdict, attestation_seed, prove_seeds
 from protocol.keys import SigningKey
-from protocol.kinds import AdoptBody, Body, Cost, Env, ResultBody, RetractBody, Role, Run
+from protocol.kinds import AdoptBody, Body, ResultBody
 from protocol.records import MAIN_NET, Record, sign_record
+from protocol.remarks import RetractBody
+from protocol.runs import Cost, Env, Role, Run
 from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
 

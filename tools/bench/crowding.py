@@ -62,8 +62,8 @@ def run_crowding(
         with Store.open(home) as store:
             for number in range(sessions):
                 wires = [record.wire for record in session(4 * number, 1)]
-                store.ingest(wires, now_ms=clock_ms())
-            records = store.record_count()
+                store.intake.ingest(wires, now_ms=clock_ms())
+            records = store.records.count()
         with place(home.root) as node:
             quiet = _waited(node.address, round_trips)
             with _crowd(node.address, attackers) as crowd:

@@ -146,21 +146,21 @@ class Crowd:
         """Publish what authors of one class make, each record in all its topics, for ever."""
         task = TaskBody(manifest=MANIFEST)
         first = sign_record(AUTHOR, net=MAIN_NET, seq=0, prev=None, ts_ms=clock_ms(), body=task)
-        self.store.ingest([first.wire], now_ms=clock_ms())
+        self.store.intake.ingest([first.wire], now_ms=clock_ms())
         number = 0
         while True:
             number += 4  # every fourth author has this class
             waiting: list[bytes] = []
             for record in session(number, 1):
-                self.store.ingest([record.wire], now_ms=clock_ms())
+                self.store.intake.ingest([record.wire], now_ms=clock_ms())
                 waiting.append(record.id)
                 host = self.hosts[number // 4 % len(self.hosts)]
                 for known in [*waiting]:
                     # A patch belongs nowhere until a result names it.
-                    if topics := [one for one in self.store.topics_of(known) if one in TOPICS]:
+                    if topics := [one for one in self.store.topics.of(known) if one in TOPICS]:
                         waiting.remove(known)
                         for topic in topics:
-                            await host.publish(topic, self.store.wires([known])[known])
+                            await host.publish(topic, self.store.records.wires([known])[known])
                 await trio.sleep(1 / rate)
 
     def _hello(self, host: NetworkHost) -> Hello:
@@ -177,7 +177,7 @@ class Crowd:
 
 
 async def _run(address: str, peers: int, rate: float, store: Store) -> None:
-    crowd = Crowd(store, store.topic_indexes(TOPICS), [])
+    crowd = Crowd(store, store.topics.indexes(TOPICS), [])
     async with trio.open_nursery() as nursery:
         for _ in range(peers):
             nursery.start_soon(crowd.join, address)

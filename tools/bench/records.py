@@ -65,8 +65,8 @@ def _intake(kept: Path) -> dict[str, object]:
         bare_s.append(_seconds(lambda: _check_signatures(records)))
         root = kept / f"intake-{os.getpid()}-{turn}"
         with Store.open(Home(root)) as store:
-            new_s.append(_seconds(partial(store.ingest, wires, now_ms=NOW_MS)))
-            known_s.append(_seconds(partial(store.ingest, wires, now_ms=NOW_MS)))
+            new_s.append(_seconds(partial(store.intake.ingest, wires, now_ms=NOW_MS)))
+            known_s.append(_seconds(partial(store.intake.ingest, wires, now_ms=NOW_MS)))
         shutil.rmtree(root)
         print(f"  intake {turn + 1} of {_ROUNDS}", file=sys.stderr)
     return {
@@ -84,14 +84,14 @@ def _check_signatures(records: list[Record]) -> None:
 
 def _make_million(home: Home) -> None:
     with Store.open(home) as store:
-        store.quotas = Quotas(news=10**6, bulk=10**6, total=2 * MANY)
+        store.intake.quotas = Quotas(news=10**6, bulk=10**6, total=2 * MANY)
         with get_context("spawn").Pool(os.cpu_count()) as pool:
-            starts = range(store.record_count() // _BATCH * _BATCH, MANY, _BATCH)
+            starts = range(store.records.count() // _BATCH * _BATCH, MANY, _BATCH)
             for start, wires in zip(starts, pool.imap(_wires, starts), strict=True):
-                store.ingest(wires, now_ms=NOW_MS)
+                store.intake.ingest(wires, now_ms=NOW_MS)
                 print(f"  {start + _BATCH:,} of {MANY:,} records", file=sys.stderr)
-        for key in store.boards():
-            store.board(key)
+        for key in store.boards.listed():
+            store.boards.get(key)
 
 
 def _wires(start: int) -> list[bytes]:
@@ -144,18 +144,20 @@ def _ask_million(root: Path) -> None:
         chance = random.Random(2)
         numbers = [chance.randrange(1, MANY) for _ in range(_LOOK_UPS)]
         find = "SELECT id FROM record WHERE n = ?"
-        ids = [store._database.rows(find, (number,))[0][0] for number in numbers]
-        boards = store.boards()
+        ids = [store.database.rows(find, (number,))[0][0] for number in numbers]
+        boards = store.boards.listed()
         figures = {
-            "records": store.record_count(),
+            "records": store.records.count(),
             "start_up_s": round(start_s, 3),
-            "board_top_50_p99_ms": _p99_ms(lambda: store.board(chance.choice(boards), 50)),
-            "record_by_prefix_p99_ms": _p99_ms(lambda: store.find(chance.choice(ids).hex()[:12])),
+            "board_top_50_p99_ms": _p99_ms(lambda: store.boards.get(chance.choice(boards), 50)),
+            "record_by_prefix_p99_ms": _p99_ms(
+                lambda: store.records.find(chance.choice(ids).hex()[:12])
+            ),
             "disk_bytes": home.store.stat().st_size,
             "rss_bytes": _peak_rss_bytes(),
         }
         topics = all_subscriptions(MAIN_NET, [MANIFEST.id])
-        built_s = _seconds(lambda: store.topic_indexes(topics))
+        built_s = _seconds(lambda: store.topics.indexes(topics))
         figures["index_s"] = round(built_s, 2)
         figures["rss_with_index_bytes"] = _peak_rss_bytes()
     print(json.dumps(figures))

@@ -37,11 +37,11 @@ def run_syncing(kept: Path, *, count: int = RECORDS, idle_s: float = _IDLE_S) ->
     with TemporaryDirectory(dir=kept.resolve()) as folder:
         full, new = Path(folder) / "full", Path(folder) / "new"
         with Store.open(Home(full)) as store:
-            ingest_s = _seconds(lambda: store.ingest(early, now_ms=NOW_MS))
+            ingest_s = _seconds(lambda: store.intake.ingest(early, now_ms=NOW_MS))
         cold = _cold_start(full, new)
         again = _reconnection(full, new, idle_s)
         with Store.open(Home(full)) as store:
-            report = store.ingest(late, now_ms=NOW_MS)
+            report = store.intake.ingest(late, now_ms=NOW_MS)
             assert len(report.new) == _MISSING
         size = sum(file.stat().st_size for file in Path(full).glob("records.db*"))
         return {
@@ -120,7 +120,7 @@ def _in_memory(full: Home, new: Home) -> dict[str, Any]:
             stack.enter_context(member(wires, home.root.name, clock, home=home))
             for home in (full, new)
         )
-        built_s = _seconds(lambda: other.store.topic_indexes(ALL_TOPICS))
+        built_s = _seconds(lambda: other.store.topics.indexes(ALL_TOPICS))
         figures["indexes_built_s"] = round(built_s, 3)
         for name in (f"missing_{_MISSING}", "equal"):
             passed_s[0] += 3_600.0

@@ -66,14 +66,14 @@ def _figures(home: Home) -> dict[str, object]:
     if not home.store.exists():
         return {"runs": 0}
     with Store.open_read_only(home) as store:
-        for record in store.records("result"):
+        for record in store.records.listed("result"):
             assert isinstance(record.body, ResultBody)
             stages[record.body.stage] += 1
             for run in record.body.runs:
                 statuses[run.status] += 1
                 contended += "contended" in run.flags
                 reasons += [run.reason] if run.reason else []
-        adoptions = len(store.records("adopt"))
+        adoptions = len(store.records.listed("adopt"))
     return {
         "runs": sum(statuses.values()),
         "statuses": dict(statuses),

@@ -56,13 +56,13 @@ class Node:
 
     def take(self, records: list[Record]) -> None:
         """Take records in."""
-        report = self.store.ingest([record.wire for record in records], now_ms=NOW_MS)
+        report = self.store.intake.ingest([record.wire for record in records], now_ms=NOW_MS)
         assert not report.rejected
 
     async def until_has(self, records: Iterable[Record]) -> None:
         """Wait until these records are here."""
         async with asyncio.timeout(_ARRIVES_WITHIN_S):
-            while not all(self.store.has(one.id) for one in records):  # noqa: ASYNC110 (of the store there is no event)
+            while not all(self.store.records.has(one.id) for one in records):  # noqa: ASYNC110 (of the store there is no event)
                 await asyncio.sleep(_EVERY_S)
 
 

@@ -44,7 +44,7 @@ class Slot:
 def slots_of(store: Store, line: LineKey) -> list[Slot]:
     """Return what was tried of others' claims, in order."""
     slots: list[tuple[int, Slot]] = []
-    for job in store.closed_jobs(line, ExperimentStep, CatchUpStep, AttestationStep):
+    for job in store.jobs.closed_jobs(line, ExperimentStep, CatchUpStep, AttestationStep):
         slots += [(job.id, slot) for slot in _slot(store, job)]
     return [slot for _, slot in sorted(slots, key=lambda one: one[0])]
 
@@ -52,8 +52,8 @@ def slots_of(store: Store, line: LineKey) -> list[Slot]:
 def runs_by_kind(store: Store, line: LineKey) -> Mapping[str, int]:
     """Return how many runs each kind of job took."""
     counts: Counter[str] = Counter()
-    for job in store.closed_jobs(line, *KINDS):
-        counts[job.step.KIND] += sum(run.outcome is not None for run in store.runs_of(job.id))
+    for job in store.jobs.closed_jobs(line, *KINDS):
+        counts[job.step.KIND] += sum(run.outcome is not None for run in store.jobs.runs_of(job.id))
     return dict(counts)
 
 
@@ -74,7 +74,7 @@ def contents_of(
 
 
 def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
-    ended = [run.outcome.run for run in store.runs_of(job.id) if run.outcome]
+    ended = [run.outcome.run for run in store.jobs.runs_of(job.id) if run.outcome]
     runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
     if isinstance(job.step, ExperimentStep):
         trial = job.step
@@ -108,7 +108,7 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
         if asked.part is not None:  # an own question: what a part of the head is worth
             return
         assert asked.target is not None
-        said = store.record(asked.target).body
+        said = store.records.get(asked.target).body
         assert isinstance(said, ResultBody)
         assert said.patch is not None
         yield Slot(
@@ -125,6 +125,6 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
 
 
 def _base_of(store: Store, patch: bytes) -> bytes:
-    body = store.patch(patch)
+    body = store.records.patch(patch)
     assert body is not None
     return body.base

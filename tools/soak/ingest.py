@@ -51,7 +51,7 @@ def run_ingest(home: Path, rounds: int, seed: int) -> dict[str, object]:
         problems += [f"kill {number}: {problem}" for problem in _problems(place, committed, own)]
         print(f"  kill {number} of {rounds}", file=sys.stderr, flush=True)
     with Store.open_read_only(place) as store:
-        count = store.record_count()
+        count = store.records.count()
     return {
         "kills": rounds,
         "records": count,
@@ -79,16 +79,18 @@ def _kill_after(home: Path, number: int, seconds: float) -> list[tuple[str, int,
 def _problems(home: Home, committed: set[bytes], own: dict[int, bytes]) -> list[str]:
     problems: list[str] = []
     with home.lock(), Store.open(home) as store:
-        records = store.records()
+        records = store.records.listed()
         here = {record.id for record in records}
         if lost := committed - here:
             problems.append(f"{len(lost)} committed records are gone")
-        chain = store.own_records()
+        chain = store.records.own()
         if [record.seq for record in chain] != list(range(len(chain))):
             problems.append("the own chain has gaps or doubles")
         if any(own.get(record.seq, record.id) != record.id for record in chain):
             problems.append("an own number stands for two records")
-        if store.task(MANIFEST.id) and store.board(KEY) != board_of(records, MANIFEST, CLASS):
+        if store.records.task(MANIFEST.id) and store.boards.get(KEY) != board_of(
+            records, MANIFEST, CLASS
+        ):
             problems.append("the board does not follow from the records")
     return problems + examine(home)
 
@@ -97,12 +99,12 @@ def main() -> None:
     """Be the child: take in, sign, and say what is committed, until killed."""
     home, number = Home(Path(sys.argv[1])), int(sys.argv[2])
     with home.lock(), Store.open(home) as store:
-        store.quotas = Quotas(news=10**6, bulk=10**6)
+        store.intake.quotas = Quotas(news=10**6, bulk=10**6)
         author = load_keys(home).author
         strangers = _strangers(number)
         while True:
             batch = [next(strangers) for _ in range(_BATCH)]
-            report = store.ingest([record.wire for record in batch], now_ms=NOW_MS)
+            report = store.intake.ingest([record.wire for record in batch], now_ms=NOW_MS)
             _say("new", 0, report.new)
             record = store.append_own(author, adopt(TREES[0]), ts_ms=NOW_MS)
             _say("own", record.seq, [record.id])

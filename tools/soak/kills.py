@@ -205,7 +205,9 @@ def _wait_for_checkpoint(home: Home, process: "subprocess.Popen[bytes]") -> None
     give_up_s = time.monotonic() + _AIM_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
         with Store.open_read_only(home) as store:
-            jobs = [job for line in _lines(store) for job in store.open_jobs(line, CheckpointStep)]
+            jobs = [
+                job for line in _lines(store) for job in store.jobs.open_jobs(line, CheckpointStep)
+            ]
         if jobs:
             return
         time.sleep(0.2)
@@ -220,7 +222,7 @@ def _problems_in(home: Home) -> tuple[list[str], bool]:
     """Return what is not whole, and whether the journal only waits for its next start."""
     problems: list[str] = []
     with Store.open_read_only(home) as store:
-        own = store.own_records()  # a record whose signature is wrong would not read
+        own = store.records.own()  # a record whose signature is wrong would not read
         problems += _chain_problems(own)
         problems += _half_experiments(store, own)
         problems += _reused_evidence(own)
@@ -252,14 +254,14 @@ def _half_experiments(store: Store, own: list[Record]) -> list[str]:
     problems += [
         "a result lacks its patch"
         for body in results
-        if body.patch is not None and store.patch(body.patch) is None
+        if body.patch is not None and store.records.patch(body.patch) is None
     ]
     recorded = {run.seed for body in results for run in body.runs}
     for line in _lines(store):
-        for job in store.closed_jobs(line, *_RECORDED):
+        for job in store.jobs.closed_jobs(line, *_RECORDED):
             if not _seeds(store, job) <= recorded:
                 problems.append(f"{job.step.KIND} {job.id} is closed and not recorded")
-        for job in store.open_jobs(line, *KINDS):
+        for job in store.jobs.open_jobs(line, *KINDS):
             if _seeds(store, job) & recorded:
                 problems.append(f"{job.step.KIND} {job.id} is recorded and not closed")
     return problems
@@ -278,17 +280,17 @@ def _reused_evidence(own: list[Record]) -> list[str]:
 
 def _seeds(store: Store, job: Job[Any]) -> set[int]:
     """The seeds of a job's runs that ended: what its result names."""
-    return {run.seed for run in store.runs_of(job.id) if run.outcome is not None}
+    return {run.seed for run in store.jobs.runs_of(job.id) if run.outcome is not None}
 
 
 def _remains_of(home: Home) -> Remains:
     with Store.open_read_only(home) as store:
-        own = [record.id for record in store.own_records()]
+        own = [record.id for record in store.records.own()]
         runs = {
             (job.id, run.ordinal): run
             for line in _lines(store)
             for job in _all_jobs(store, line)
-            for run in store.runs_of(job.id)
+            for run in store.jobs.runs_of(job.id)
         }
         kinds = {job.id: job.step.KIND for line in _lines(store) for job in _all_jobs(store, line)}
     under_way = [
@@ -302,7 +304,7 @@ def _remains_of(home: Home) -> Remains:
 def _lines(store: Store) -> list[LineKey]:
     """The lines that are worked on, from before their baseline is measured."""
     slug = processor().slug
-    tasks = [record.body for record in store.records("task")]
+    tasks = [record.body for record in store.records.listed("task")]
     return [
         LineKey(task=body.manifest.id, hardware_class=slug)
         for body in tasks
@@ -311,7 +313,10 @@ def _lines(store: Store) -> list[LineKey]:
 
 
 def _all_jobs(store: Store, line: LineKey) -> list[Job[Any]]:
-    return [*store.closed_jobs(line, *_RECORDED, BankStep), *store.open_jobs(line, *KINDS)]
+    return [
+        *store.jobs.closed_jobs(line, *_RECORDED, BankStep),
+        *store.jobs.open_jobs(line, *KINDS),
+    ]
 
 
 def _lost(before: Remains, after: Remains) -> list[str]:
@@ -339,4 +344,4 @@ def _repeated(before: Remains, after: Remains) -> int:
 
 def _experiments(home: Home) -> int:
     with Store.open_read_only(home) as store:
-        return sum(entry.stage in ("screen", "keep") for entry in store.experiments())
+        return sum(entry.stage in ("screen", "keep") for entry in store.experiments.listed())

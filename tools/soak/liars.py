@@ -125,7 +125,7 @@ async def _session(
                 old=node.books.ledger.source(adoption.body.from_tree),
                 new=node.books.ledger.source(adoption.body.to_tree),
             )
-            for adoption in store.adoptions(line)
+            for adoption in store.experiments.adoptions(line)
         ]
         return slots_of(store, line), runs_by_kind(store, line), moves
 

@@ -37,9 +37,8 @@ from node.store.blobs import Blobs
 from node.store.intake import Report
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
-from protocol.changes import Origin
-from protocol.kinds import Env, Run
-from protocol.runs import Role
+from protocol.kinds import Origin
+from protocol.runs import Env, Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
 from tests.protocol.examples import MANIFEST
@@ -60,7 +59,7 @@ class Arrivals:
     def __init__(self, file: TextIOWrapper, store: Store) -> None:
         self.own = 0  # how many were made here: of its intents a node keeps the newest
         self._file = file
-        self._take = store.take
+        self._take = store.intake.take
         vars(store)["take"] = self._noting
 
     def note(self, ids: Iterable[bytes], way: str) -> None:
@@ -90,7 +89,7 @@ class Author:
         self._arrivals = arrivals
         self._chance = random.Random(publication.author)
         self._base = blobs.put_source(Source.of({"train.py": _PROGRAM.encode()}))
-        self._number = store.record_count(publication.author)
+        self._number = store.records.count(publication.author)
         self.rate = 0.0
         self.changed = asyncio.Event()
 
@@ -204,7 +203,7 @@ async def _serve(home: Home, network: Network, listen: str, store: Store) -> Non
         author = Author(publication, store, blobs, arrivals)
         with store.transaction():
             publication.announce()
-        arrivals.note((record.id for record in store.own_records()), "own")
+        arrivals.note((record.id for record in store.records.own()), "own")
         async with taking_part(
             network, home=home, keys=keys, store=store, topics=topics, listen=(listen,)
         ) as membership:
@@ -236,7 +235,7 @@ def _look(
     digests = membership.peering.syncer._indexes.digests()
     return {
         "digests": {topic: [digests[topic][0], digests[topic][1].hex()] for topic in topics},
-        "records": store.record_count(),
+        "records": store.records.count(),
         "peers": len(membership.peers),
         "lost": membership.process.lost_messages,
         "streams": membership.process.open_streams,

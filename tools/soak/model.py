@@ -185,8 +185,8 @@ def _runs_a_minute(stages: list[Stage]) -> float:
 def _tried(home: Path, span: Span) -> dict[str, int]:
     """Return how many experiments of each proposer began meanwhile."""
     with Store.open_read_only(Home(home)) as store:
-        (line,) = store.lines()
-        jobs = store.closed_jobs(line.key, ExperimentStep)
+        (line,) = store.jobs.lines()
+        jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
     return Counter(
         job.step.proposer for job in jobs if span.start_ms <= job.created_ms < span.end_ms
     )

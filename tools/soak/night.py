@@ -99,10 +99,10 @@ def _figures(
 def _published_interval(root: Path) -> tuple[float, float] | None:
     """The 95 % interval of the head's gain over the baseline tree, from the record of the head."""
     with Store.open_read_only(Home(root)) as store:
-        adopted = [r.body for r in store.records("adopt") if isinstance(r.body, AdoptBody)]
+        adopted = [r.body for r in store.records.listed("adopt") if isinstance(r.body, AdoptBody)]
         if not adopted or adopted[-1].evidence is None:
             return None
-        body = store.record(adopted[-1].evidence).body
+        body = store.records.get(adopted[-1].evidence).body
     assert isinstance(body, ResultBody)
     has_anchor = any(run.role == "anchor" for run in body.runs)
     anchors = _by_seed(body.runs, "anchor" if has_anchor else "base")

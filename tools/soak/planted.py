@@ -126,7 +126,7 @@ async def _as_made(
     def tell() -> None:
         for node in opened:
             store = node.books.store
-            for job in store.closed_jobs(node.research.line_key, AttestationStep):
+            for job in store.jobs.closed_jobs(node.research.line_key, AttestationStep):
                 if (name := jobs[job.id]) not in figures:
                     figures[name] = _judged(store, job)
                     print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
@@ -148,7 +148,7 @@ def _judged(store: Store, job: Job[Any]) -> Mapping[str, object]:
         "verdict": step.verdict,
         "claim": step.word,
         "measured": None if step.measured_nano is None else step.measured_nano / NANO,
-        "runs": sum(run.outcome is not None for run in store.runs_of(job.id)),
+        "runs": sum(run.outcome is not None for run in store.jobs.runs_of(job.id)),
     }
 
 
@@ -172,7 +172,7 @@ async def _alone(
                 old=node.books.ledger.source(adoption.body.from_tree),
                 new=node.books.ledger.source(adoption.body.to_tree),
             )
-            for adoption in store.adoptions(line)
+            for adoption in store.experiments.adoptions(line)
         ]
     for slot in slots:
         said_of = f"{slot.kind} {names[slot.patch]}: {slot.decision}"

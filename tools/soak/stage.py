@@ -141,7 +141,7 @@ class Claimant:
             self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms, body=body
         )
         self._seq += 1
-        report = node.books.store.ingest([record.wire], now_ms=now_ms)
+        report = node.books.store.intake.ingest([record.wire], now_ms=now_ms)
         assert report.new == [record.id], report
         return record.id
 

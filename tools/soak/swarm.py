@@ -209,7 +209,7 @@ class Swarm:
 def stored(home: Home) -> Digests:
     """Return the digests that a store gives when it is read afresh."""
     with Store.open_read_only(home) as store:
-        digests = store.topic_indexes(TOPICS).digests()
+        digests = store.topics.indexes(TOPICS).digests()
     return {topic: [digests[topic][0], digests[topic][1].hex()] for topic in TOPICS}
 
 

@@ -229,13 +229,13 @@ def recomputed(home: Home) -> list[str]:
     """Decide every experiment again, from its runs and bank, and return what does not agree."""
     problems: list[str] = []
     with Store.open_read_only(home) as store:
-        for line in store.lines():
-            for job in store.closed_jobs(line.key, ExperimentStep):
+        for line in store.jobs.lines():
+            for job in store.jobs.closed_jobs(line.key, ExperimentStep):
                 step = job.step
                 reading = Reading(sign=1, noise=_noise(store, job), policy=DEFAULT)
-                runs = store.runs_of(job.id)
-                record = store.result_of(line.task, step.fingerprint)
-                body = store.record(record).body if record else None
+                runs = store.jobs.runs_of(job.id)
+                record = store.jobs.result_of(line.task, step.fingerprint)
+                body = store.records.get(record).body if record else None
                 ended = tuple(run.outcome.run for run in runs if run.outcome)
                 if not isinstance(body, ResultBody) or body.runs != ended:
                     problems.append(f"{step.title}: the record has other runs")
@@ -254,18 +254,21 @@ def _noise(store: Store, job: Job[Any]) -> NoiseEstimate:
     """The noise as it was known then: from baselines and confirmations before this job."""
     groups: dict[tuple[int, str], list[float]] = {}
     for earlier in _before(store, job.line, job.id):
-        for planned in store.runs_of(earlier.id):
+        for planned in store.jobs.runs_of(earlier.id):
             run = planned.outcome and planned.outcome.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((earlier.id, run.role), []).append(run.secret_nano / NANO)
-    task = store.task(job.line.task)
+    task = store.records.task(job.line.task)
     assert task is not None
     floor = task.manifest.noise_floor_nano / NANO
     return NoiseEstimate.from_class(floor).with_groups(list(groups.values()))
 
 
 def _before(store: Store, line: LineKey, job_id: int) -> Iterable[Job[Any]]:
-    both = [*store.closed_jobs(line, BaselineStep), *store.closed_jobs(line, CheckpointStep)]
+    both = [
+        *store.jobs.closed_jobs(line, BaselineStep),
+        *store.jobs.closed_jobs(line, CheckpointStep),
+    ]
     return [job for job in both if job.id < job_id]
 
 
@@ -294,7 +297,7 @@ def _checkpoints(home: Home) -> list[str]:
     with Store.open_read_only(home) as store:
         steps = [
             job.step
-            for line in store.lines()
-            for job in store.closed_jobs(line.key, CheckpointStep)
+            for line in store.jobs.lines()
+            for job in store.jobs.closed_jobs(line.key, CheckpointStep)
         ]
     return ["confirmed" if step.passed else "unconfirmed" for step in steps]

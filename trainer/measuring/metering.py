@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from protocol.fields import fit_line
+from protocol.codecs import fit_line
 from protocol.runs import MAX_REASON, Status
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
 

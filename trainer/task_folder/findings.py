@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, UsageError
-from protocol.fields import NAME_PATTERN
 from protocol.ideas import PublishedFinding
 from trainer.task_folder.fields import Fields, nearest, read_toml
 from trainer.task_folder.folder import BUILTIN_FOLDER

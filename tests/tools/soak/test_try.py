@@ -85,9 +85,9 @@ def test_a_running_node_takes_the_source_before_its_own_ideas(
         assert "not Python" in fault_of(home, "try", "--folder", str(tmp_path), code=2)
         assert node.process.poll() is None
     with Store.open_read_only(Home(home)) as store:
-        patch = store.record(bytes.fromhex(entry["id"])).body.to_value()["patch"]  # type: ignore[index,call-overload]
+        patch = store.records.get(bytes.fromhex(entry["id"])).body.to_value()["patch"]  # type: ignore[index,call-overload]
         assert isinstance(patch, bytes)
-        body = store.patch(patch)
+        body = store.records.patch(patch)
     assert body is not None
     assert body.why == "slower\n\nto see"
 

@@ -1,0 +1,289 @@
+"""The records that are here: inserting, finding, listing. Whoever writes adds the transactions.
+
+Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from node.store.database import Database
+from node.store.extracts import NO_NET, SORTS, Extract
+from node.terminal.progress import Progress
+from protocol.encoding import Value, decode
+from protocol.errors import Rejected, UsageError
+from protocol.kinds import PatchBody, TaskBody
+from protocol.manifest import TaskManifest
+from protocol.records import Record, parse_again, parse_kept, payload_id
+
+PREFIX_DIGITS = 8
+# Which records bear an author's number ?1, ?2: with the sorts, an index finds them.
+BEARING = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
+_SHOWN_EVERY = 1_000
+_ID_DIGITS = 64
+
+
+def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
+    """Return the record in a row; `is_verified`: its signatures were found to hold as it came."""
+    record = parse_again(wire) if is_verified else parse_kept(wire)
+    if isinstance(record, Rejected):
+        raise DamagedStoreError(
+            f"a record in the store does not read: {record.reason}", DAMAGED_HINT
+        )
+    return record
+
+
+def parsed_today(wire: bytes, record_id: bytes, *, is_own: bool) -> Record | None:
+    """Return the record in a row; None for another's that is whole and no record any more.
+
+    Rules that became stricter, on signatures for instance, refuse what was taken before.
+    """
+    record, head = parse_kept(wire), payload_id(wire)
+    if isinstance(record, Record):
+        return record
+    is_whole = not isinstance(head, Rejected) and head[0] == record_id
+    return None if is_whole and not is_own else parsed(wire)
+
+
+class Bearer(NamedTuple):
+    """A record that bears an author's number."""
+
+    id: bytes
+    net: str
+    ts_ms: int
+
+
+def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
+    """Return the least and the greatest 32 bytes that begin with these hex digits."""
+    digits = prefix.lower()
+    if not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(f"`{prefix}` is not {what}", hint)
+    if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
+        raise UsageError(
+            f"the {what.split()[1]} `{prefix}` has {len(digits)} digits",
+            f"give {PREFIX_DIGITS} to {_ID_DIGITS} of them",
+        )
+    low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
+    return low, high
+
+
+class Records:
+    """Everybody's records, this node's own among them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks: dict[bytes, TaskBody] = {}
+        database.follow(rolled_back=self._tasks.clear)
+
+    def insert(self, one: Extract, *, own: bool) -> bool:
+        """Keep a record and say whether it is new; one that is there stays where it is."""
+        if own:
+            self._database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
+        number = self._database.insert(
+            "INSERT OR IGNORE INTO record"
+            " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch, about)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                *(one.id, one.kind, one.author, one.seq, one.ts_ms),
+                *(own, one.wire, one.net, one.sort, one.patch, one.about),
+            ),
+        )
+        return number > 0
+
+    def bearing(self, author: bytes, seq: int) -> list[Bearer]:
+        """Return the records that bear an author's number: more than one is an equivocation."""
+        statement = f"SELECT id, net, ts_ms FROM record WHERE {BEARING}"  # noqa: S608 (constant)
+        return [Bearer(*row) for row in self._database.rows(statement, (author, seq))]
+
+    def end_of_chain(self, author: bytes) -> tuple[int, bytes | None]:
+        """Return the sequence number that an author's next record has, and what it follows."""
+        statement = (
+            "SELECT seq, id FROM record WHERE author = ? AND sort = ? ORDER BY seq DESC LIMIT 1"
+        )
+        last = [row for sort in SORTS for row in self._database.rows(statement, (author, sort))]
+        if not last:
+            return 0, None
+        seq, record_id = max(last)
+        return seq + 1, record_id
+
+    def get(self, record_id: bytes) -> Record:
+        """Return the record with this id."""
+        record = self._read(record_id)
+        if record is None:
+            raise UsageError(f"there is no record {record_id.hex()[:12]} here", "see `arnode log`")
+        return record
+
+    def has(self, record_id: bytes) -> bool:
+        """Say whether a record with this id is here."""
+        return bool(self._database.rows("SELECT 1 FROM record WHERE id = ?", (record_id,)))
+
+    def is_own(self, record_id: bytes) -> bool:
+        """Say whether this node made the record with this id."""
+        statement = "SELECT 1 FROM record WHERE id = ? AND own"
+        return bool(self._database.rows(statement, (record_id,)))
+
+    def patch(self, record_id: bytes) -> PatchBody | None:
+        """Return the patch with this record id, if it is here."""
+        record = self._read(record_id)
+        return record.body if record and isinstance(record.body, PatchBody) else None
+
+    def task(self, task_id: bytes) -> TaskBody | None:
+        """Return the announcement of this task, if it is here."""
+        if task_id not in self._tasks:
+            rows = self._database.rows(
+                "SELECT wire FROM task JOIN record ON record.id = task.record"
+                " WHERE task.id = ? LIMIT 1",
+                (task_id,),
+            )
+            for (wire,) in rows:
+                body = parsed(wire).body
+                if isinstance(body, TaskBody):
+                    self._tasks[task_id] = body
+        return self._tasks.get(task_id)
+
+    def manifest(self, task_id: bytes) -> TaskManifest | None:
+        """Return what this task is, if its announcement is here."""
+        body = self.task(task_id)
+        return None if body is None else body.manifest
+
+    def manifests(self, limit: int) -> dict[bytes, TaskManifest]:
+        """Return at most `limit` of the tasks that are here, by id."""
+        rows = self._database.rows("SELECT DISTINCT id FROM task LIMIT ?", (limit,))
+        known = ((task_id, self.manifest(task_id)) for (task_id,) in rows)
+        return {task_id: manifest for task_id, manifest in known if manifest is not None}
+
+    def task_record(self, task_id: bytes) -> bytes | None:
+        """Return the id of a record that announces this task."""
+        rows = self._database.rows(
+            "SELECT min(record) FROM task WHERE id = ? GROUP BY id", (task_id,)
+        )
+        return rows[0][0] if rows else None
+
+    def retraction(self, record_id: bytes) -> Record | None:
+        """Return the record by which whoever made a record took it back."""
+        rows = self._database.rows(
+            "SELECT withdrawal.record FROM withdrawal JOIN record ON record.id = withdrawal.target"
+            " WHERE withdrawal.target = ? AND withdrawal.author = record.author LIMIT 1",
+            (record_id,),
+        )
+        return self.get(rows[0][0]) if rows else None
+
+    def naming(self, record_id: bytes) -> list[bytes]:
+        """Return own results of a patch, then adoptions, attestations and retractions about it."""
+        rows = self._database.rows(
+            "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
+            " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1"
+            " ORDER BY kind, place, n",
+            (record_id,),
+        )
+        return [row[0] for row in rows]
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record whose id begins with these hex digits."""
+        bounds = _bounds(prefix, "an id", "ids are hex digits: see `arnode log`")
+        rows = self._database.rows(
+            "SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", bounds
+        )
+        if len(rows) == 1:
+            return parsed(rows[0][0])
+        if rows:
+            raise UsageError(f"`{prefix}` fits several records", "give more of its digits")
+        raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+
+    def find_author(self, prefix: str) -> bytes:
+        """Return the author whose key begins with these hex digits; a whole key may be unknown."""
+        low, high = _bounds(prefix, "a key", "keys are hex digits: see `arnode leaderboard`")
+        if low == high:
+            return low
+        rows = self._database.rows(
+            "SELECT DISTINCT author FROM record WHERE author BETWEEN ? AND ? LIMIT 2", (low, high)
+        )
+        if len(rows) == 1:
+            return bytes(rows[0][0])
+        if rows:
+            raise UsageError(f"`{prefix}` fits several keys", "give more of its digits")
+        raise UsageError(
+            f"nobody whose key begins with `{prefix}` is known here", "give the whole key"
+        )
+
+    def listed(
+        self,
+        kind: str | None = None,
+        author: bytes | None = None,
+        *,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Return records in the order of their times."""
+        wanted = {"kind": kind, "author": author}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
+        order = "DESC" if newest_first else "ASC"
+        rows = self._database.rows(
+            f"SELECT wire FROM record WHERE {where}"  # noqa: S608 (names from above)
+            f" ORDER BY ts_ms {order}, n {order} LIMIT :limit",
+            {**given, "limit": -1 if limit is None else limit},
+        )
+        return [parsed(row[0]) for row in rows]
+
+    def own(self) -> list[Record]:
+        """Return this node's own records in the order they were made."""
+        return [parsed(wire) for wire in self.own_wires(0)]
+
+    def own_wires(self, start: int) -> list[bytes]:
+        """Return this node's own records in the order they were made, from index `start` on."""
+        statement = "SELECT wire FROM record WHERE own ORDER BY n LIMIT -1 OFFSET ?"
+        return [row[0] for row in self._database.rows(statement, (start,))]
+
+    def count(self, author: bytes | None = None) -> int:
+        """Return how many records are here, of everybody or of one author."""
+        where, given = ("", ()) if author is None else (" WHERE author = ?", (author,))
+        ((number,),) = self._database.rows(f"SELECT count(*) FROM record{where}", given)  # noqa: S608
+        return int(number)
+
+    def number_of(self, record_id: bytes) -> int:
+        """Return the number of a record in the order of arrival."""
+        ((number,),) = self._database.rows("SELECT n FROM record WHERE id = ?", (record_id,))
+        return int(number)
+
+    def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return those of some hundred records that are here, by id, in the order asked for."""
+        places = ",".join("?" * len(record_ids))
+        statement = f"SELECT id, wire FROM record WHERE id IN ({places})"  # noqa: S608 (places only)
+        found = dict(self._database.rows(statement, record_ids))
+        return {record_id: found[record_id] for record_id in record_ids if record_id in found}
+
+    def damaged(self, progress: Progress) -> list[str]:
+        """Return which records are not what their id and signature say."""
+        found: list[str] = []
+        total = self.count()
+        for number, (record_id, wire) in enumerate(
+            self._database.stream("SELECT id, wire FROM record")
+        ):
+            if number % _SHOWN_EVERY == 0:
+                progress("checking every record", number / total)
+            record = parse_kept(wire)
+            fault = record.reason if isinstance(record, Rejected) else "its bytes are another's"
+            if isinstance(record, Rejected) or record.id != record_id:
+                found.append(f"record {record_id.hex()[:12]} does not read: {fault}")
+        return found
+
+    def outdated(self) -> list[bytes]:
+        """Return the ids of the records here that nobody takes any more, in the order they came."""
+        rows = self._database.rows("SELECT id FROM record WHERE net = ? ORDER BY n", (NO_NET,))
+        return [row[0] for row in rows]
+
+    def payloads(self, where: str = "TRUE") -> Iterator[Value]:
+        """Yield what every record says, as a value; `where`: of which records, in SQL."""
+        for (wire,) in self._database.stream(f"SELECT wire FROM record WHERE {where}"):  # noqa: S608 (ours)
+            head = payload_id(wire)
+            value = head if isinstance(head, Rejected) else decode(head[1])
+            if isinstance(value, Rejected):
+                raise DamagedStoreError(
+                    f"a record in the store does not read: {value.reason}", DAMAGED_HINT
+                )
+            yield value
+
+    def _read(self, record_id: bytes) -> Record | None:
+        rows = self._database.rows("SELECT wire FROM record WHERE id = ?", (record_id,))
+        return parsed(rows[0][0]) if rows else None
