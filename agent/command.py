@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, TypeAlias
 
+from agent.completion import Cost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Cost, Proposal, Silence, repair_key
+from agent.proposal import Context, Proposal, Silence, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+from agent.completion import NO_COST, Cost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
@@ -28,24 +29,6 @@ Aim = Literal["improve", "elsewhere", "combine", "simplify"]
 MAX_REPAIRS: Final = 2  # of one idea
 _REPAIR: Final = "repair:"
 _MAX_KEY: Final = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What writing a proposal took: questions to a model, its tokens, and 1e-9 USD."""
-
-    calls: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd_nano: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            calls=self.calls + other.calls,
-            tokens_in=self.tokens_in + other.tokens_in,
-            tokens_out=self.tokens_out + other.tokens_out,
-            usd_nano=self.usd_nano + other.usd_nano,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +170,7 @@ class Proposal:
     model: str | None = None
     program: bytes | None = None
     parents: tuple[bytes, ...] = ()
-    cost: Cost = Cost()
+    cost: Cost = NO_COST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +179,7 @@ class Silence:
 
     reason: str
     retry_s: float
-    cost: Cost = Cost()
+    cost: Cost = NO_COST
 
 
 class Proposer(Protocol):

@@ -13,7 +13,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Answer, Complete, Fault, FaultKind, Question
+from agent.completion import Answer, Complete, Cost, Fault, FaultKind, Question
 from agent.model.answer import Draft, Slip, parse_answer
 from agent.model.conversation import Conversation
 from agent.model.digest import outcome_row, peer_row
@@ -21,7 +21,7 @@ from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
-from agent.proposal import MAX_REPAIRS, Context, Cost, Proposal, Silence, repair_key
+from agent.proposal import MAX_REPAIRS, Context, Proposal, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
@@ -128,7 +128,7 @@ class ModelProposer:
                 timeout_s=self.limits.timeout_s,
             )
             answer = await self.complete(question)
-            cost += _cost_of(answer)
+            cost += answer.cost
             if isinstance(answer, Answer):
                 self._faults = 0
                 return answer, cost
@@ -140,8 +140,8 @@ class ModelProposer:
         """Return the patch that an answer is, or what is wrong with it."""
         if answer.is_cut:
             return Slip(
-                message=f"Your answer was cut off after {answer.tokens_out} tokens. Make a smaller "
-                "change, in few short blocks, without explanations."
+                message=f"Your answer was cut off after {answer.cost.tokens_out} tokens. Make a "
+                "smaller change, in few short blocks, without explanations."
             )
         made = await asyncio.to_thread(_made, answer.text, context)
         if isinstance(made, Slip):
@@ -251,15 +251,6 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     return Slip(
         message="This very program was run before, however it is written. Propose something else.",
         is_repeated=True,
-    )
-
-
-def _cost_of(answer: Answer | Fault) -> Cost:
-    return Cost(
-        calls=answer.calls,
-        tokens_in=answer.tokens_in,
-        tokens_out=answer.tokens_out,
-        usd_nano=answer.usd_nano,
     )
 
 
