@@ -157,12 +157,12 @@ def _read_files(lines: Sequence[str], editable: Sequence[str]) -> Draft | Slip:
     return left_out or Draft(title=words.title, why=words.why, files=tuple(files.items()))
 
 
+@dataclass(slots=True)
 class _Words:
     """The first title and the first reason that come up."""
 
-    def __init__(self) -> None:
-        self.title = ""
-        self.why = ""
+    title: str = ""
+    why: str = ""
 
     def take(self, lines: Sequence[str], at: int) -> int:
         """Take what line `at` says; return the line to go on with. A reason may have several."""

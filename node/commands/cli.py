@@ -70,8 +70,8 @@ _SECTIONS = {
         "join": ("network", "Join a network by such a line."),
         "bootstrap": ("bootstrap.command", "Run a node that others find."),
         "network": ("network", "Show and make networks."),
-        "friends": ("people", "Whose claims come first."),
-        "block": ("people", "Whose claims to leave alone."),
+        "friends": ("network", "Whose claims come first."),
+        "block": ("network", "Whose claims to leave alone."),
     },
     "Coding agents": {
         "propose": ("agents", "Show one proposal."),

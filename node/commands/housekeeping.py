@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -55,11 +56,10 @@ def logs(follow: bool, limit: int, as_json: bool) -> None:
         raise NotRunningError("no node has run on this home yet", "start one: `arnode start`")
     lines = path.read_text("utf-8", "replace").splitlines()
     size = path.stat().st_size
-    for line in lines[-limit:] if limit else []:
-        _print_line(line, as_json)
-    if follow:
-        for line in _coming(path, size):
-            _print_line(line, as_json)
+    shown = lines[-limit:] if limit else []
+    for line in chain(shown, _coming(path, size) if follow else ()):
+        click.echo(json.dumps({"v": 1, "line": line}) if as_json else plain(line, lines=True))
+        sys.stdout.flush()
 
 
 @click.command()
@@ -73,11 +73,6 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     if found is not None:
         click.echo(found(cli, {}, "arnode", "_ARNODE_COMPLETE").source())
-
-
-def _print_line(line: str, as_json: bool) -> None:
-    click.echo(json.dumps({"v": 1, "line": line}) if as_json else plain(line, lines=True))
-    sys.stdout.flush()
 
 
 def _coming(path: Path, position: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ import click
 
 from agent.source.capabilities import Finding
 from node.commands.basics import json_option, reading
-from node.exchange.bundle import read_bundle
+from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import explaining_faults
 from node.line.heads import task_source
@@ -17,7 +17,7 @@ from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.kinds import ResultBody
 from protocol.records import Record
 from protocol.source import Source
 
@@ -95,23 +95,19 @@ def _described(
     record: Record, task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
     body = record.body
+    if not isinstance(body, Subject):
+        raise UsageError(
+            f"a {record.kind} has no source to replay",
+            "give the id of an experiment or attestation: see `arnode log`",
+        )
+    tree = trees_of(body)[1]
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
     if isinstance(body, ResultBody | AttestBody):
-        tree = body.tree
         description |= {
             "class": body.hardware_class,
             "env": dict(body.env.items),
             "seeds": list(dict.fromkeys(run.seed for run in body.runs)),
         }
-    elif isinstance(body, PatchBody):
-        tree = body.tree
-    elif isinstance(body, AdoptBody):
-        tree = body.to_tree
-    else:
-        raise UsageError(
-            f"a {record.kind} has no source to replay",
-            "give the id of an experiment or attestation: see `arnode log`",
-        )
     description |= {
         "tree": tree.hex(),
         "task": body.task.hex(),
