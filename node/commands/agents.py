@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.commands.basics import json_option, task_options
+from node.commands.basics import json_option, task_options, tell
 from node.home.home import Home
 from node.line.session import find_task
 from node.settings.config import config_of
@@ -40,10 +40,8 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     elif text:
         named = f" --text {shlex.quote(str(text))}"
     said = instructions(found, named)
-    if as_json:
-        print_json({"task": {"id": found.id.hex(), "name": found.name}, "skill": said})
-    else:
-        click.echo(plain(said, lines=True))
+    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": said}
+    tell(document, plain(said, lines=True), as_json=as_json)
 
 
 def instructions(task: Task, flags: str) -> str:

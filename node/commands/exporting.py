@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short
+from node.commands.basics import json_option, line_option, reading, short, tell
 from node.commands.history import diff_of, experiment_json
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
@@ -16,7 +16,7 @@ from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.imported import named
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.patches import unified_diff
 from protocol.records import Record
@@ -69,20 +69,18 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
         gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
     size = write_bundle(path, gathered)
-    if as_json:
-        print_json(
-            {
-                "file": str(path),
-                "about": gathered.about.hex(),
-                "bytes": size,
-                "records": len(gathered.records),
-                "blobs": len(gathered.blobs),
-            }
-        )
-        return
-    click.echo(
+    document = {
+        "file": str(path),
+        "about": gathered.about.hex(),
+        "bytes": size,
+        "records": len(gathered.records),
+        "blobs": len(gathered.blobs),
+    }
+    tell(
+        document,
         f"{plain(str(path))}: {len(gathered.records)} records, {len(gathered.blobs)} blobs,"
-        f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`"
+        f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`",
+        as_json=as_json,
     )
 
 

@@ -162,7 +162,6 @@ def experiment_json(experiment: Experiment) -> dict[str, object]:
 
 
 def _print_table(store: Store, experiments: list[Experiment]) -> None:
-
     task = store.records.task(experiments[0].task)
     table = plain_table()
     table.add_column("id", no_wrap=True)

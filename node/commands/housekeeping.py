@@ -15,7 +15,7 @@ from node.commands.basics import json_option, tell
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.settings.config import load_config
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import plain
 from protocol.errors import NotRunningError
 
 _SHOWN_LINES = 50
@@ -126,14 +126,13 @@ def show_config(as_json: bool) -> None:
     """Print every setting, its value and where it came from."""
     settings = load_config(Home.here().config, env=os.environ)
     values = dataclasses.asdict(settings.config)
-    if as_json:
-        print_json({"config": values, "origins": dict(settings.origins)})
-        return
     width = max(map(len, values))
+    lines = []
     for name, value in values.items():
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
         shown = "-" if value in {None, "", ()} else plain(text)
-        click.echo(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
+        lines.append(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
+    tell({"config": values, "origins": dict(settings.origins)}, *lines, as_json=as_json)
 
 
 @config.command("path")

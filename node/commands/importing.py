@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short
+from node.commands.basics import json_option, short, tell
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.home.clock import clock_ms
@@ -18,7 +18,7 @@ from node.store.foreign_rows import Form
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
 
@@ -46,20 +46,16 @@ def bundle(path: Path, as_json: bool) -> None:
             f"nothing was taken in: {report.rejected[0]}",
             "the bundle is of another network; `arnode config show` names this node's",
         )
-    if as_json:
-        print_json(
-            {
-                "about": given.about.hex(),
-                "new": [one.hex() for one in report.new],
-                "known": report.duplicates,
-                "early": report.quarantined,
-                "over_quota": report.over_quota,
-                "expired": report.expired,
-                "rejected": report.rejected,
-                "blobs": len(given.blobs),
-            }
-        )
-        return
+    document = {
+        "about": given.about.hex(),
+        "new": [one.hex() for one in report.new],
+        "known": report.duplicates,
+        "early": report.quarantined,
+        "over_quota": report.over_quota,
+        "expired": report.expired,
+        "rejected": report.rejected,
+        "blobs": len(given.blobs),
+    }
     counts = {
         "new records": len(report.new),
         "known": report.duplicates,
@@ -70,7 +66,8 @@ def bundle(path: Path, as_json: bool) -> None:
         "blobs": len(given.blobs),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    click.echo(f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`")
+    line = f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`"
+    tell(document, line, as_json=as_json)
 
 
 @import_.command()
@@ -133,31 +130,29 @@ def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited
     read, text_lines = log.read, log.text_lines
     with_source = sum(row.source is not None or row.label in sources for row in read)
     segments = list(log.segments)
-    if as_json:
-        print_json(
-            {
-                "imported": identity.hex(),
-                "new": is_new,
-                "form": form,
-                "metric": segments[-1].metric,
-                "segments": [asdict(segment) for segment in segments],
-                "rows": len(log.rows),
-                "read": len(read),
-                "text": len(text_lines),
-                "text_lines": text_lines,
-                "with_source": with_source,
-            }
-        )
-        return
+    document = {
+        "imported": identity.hex(),
+        "new": is_new,
+        "form": form,
+        "metric": segments[-1].metric,
+        "segments": [asdict(segment) for segment in segments],
+        "rows": len(log.rows),
+        "read": len(read),
+        "text": len(text_lines),
+        "text_lines": text_lines,
+        "with_source": with_source,
+    }
     known = "" if is_new else " (it was imported before)"
     told = f"{len(log.rows)} rows: {len(read)} read"
     if text_lines:
         told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
-    click.echo(
+    tell(
+        document,
         f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they rank on no board:"
-        f" see `arnode show {short(identity)}`"
+        f" see `arnode show {short(identity)}`",
+        as_json=as_json,
     )
 
 

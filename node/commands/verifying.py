@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.source.capabilities import Finding
-from node.commands.basics import hex_or_none, json_option, reading, short
+from node.commands.basics import hex_or_none, json_option, reading, short, tell
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
@@ -77,10 +77,7 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        if as_json:
-            print_json({"job": job_id})
-        else:
-            click.echo("queued: `arnode logs -f` tells what comes of it")
+        tell({"job": job_id}, "queued: `arnode logs -f` tells what comes of it", as_json=as_json)
         return
     verified = verify_claim(question)
     if as_json:
