@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short
+from node.commands.basics import json_option, short, tell
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.settings.config import config_of
@@ -54,29 +54,24 @@ def show(name: str, as_json: bool) -> None:
     home = Home.here()
     one = load_task(name, data_dir=home.data)
     manifest, limits = one.manifest, one.manifest.limits
-    if as_json:
-        print_json(
-            {
-                "id": one.id.hex(),
-                "name": one.name,
-                "title": one.title,
-                "baseline": manifest.baseline_tree.hex(),
-                "editable": list(one.editable),
-                "metric": {
-                    "name": manifest.metric.name,
-                    "unit": manifest.metric.unit,
-                    "direction": manifest.metric.direction,
-                },
-                "budget": {manifest.budget.unit: manifest.budget.amount},
-                "noise_floor": manifest.noise_floor_nano / NANO,
-                "evaluator": manifest.evaluator,
-                "knobs": [knob.name for knob in one.knobs],
-                "moves": [move.name for move in one.moves],
-            }
-        )
-        return
+    document = {
+        "id": one.id.hex(),
+        "name": one.name,
+        "title": one.title,
+        "baseline": manifest.baseline_tree.hex(),
+        "editable": list(one.editable),
+        "metric": {
+            "name": manifest.metric.name,
+            "unit": manifest.metric.unit,
+            "direction": manifest.metric.direction,
+        },
+        "budget": {manifest.budget.unit: manifest.budget.amount},
+        "noise_floor": manifest.noise_floor_nano / NANO,
+        "evaluator": manifest.evaluator,
+        "knobs": [knob.name for knob in one.knobs],
+        "moves": [move.name for move in one.moves],
+    }
     better = "lower" if manifest.metric.direction == "min" else "higher"
-    click.echo(f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n")
     rows = {
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
@@ -87,8 +82,12 @@ def show(name: str, as_json: bool) -> None:
         "evaluator": manifest.evaluator,
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
-    for label, value in rows.items():
-        click.echo(f"  {label:<10} {value}")
+    tell(
+        document,
+        f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
+        *(f"  {label:<10} {value}" for label, value in rows.items()),
+        as_json=as_json,
+    )
 
 
 @task.command()
