@@ -9,14 +9,14 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, TypeAlias
 
+from agent.completion import Cost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Cost, Proposal, Silence
-from agent.repairs import repair_key
-from agent.source.checked import Check, Checked
+from agent.proposal import Context, Proposal, Silence, repair_key
+from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
 from protocol.codecs import fit_line
@@ -40,8 +40,6 @@ _SLUG_LIMIT = 48
 _PLACEHOLDER = re.compile(r"\{(prompt|prompt_file|folder)\}")
 _FILES = "{files}"
 _NOT_A_SLUG = re.compile(r"[^a-z0-9]+")
-# Controls, formats (bidi, zero width), surrogates, private use, unassigned, separators of lines.
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +95,7 @@ Run: TypeAlias = Callable[[Job], Awaitable[Ran]]
 Write: TypeAlias = Callable[[Context], str | Silence]
 
 
+@dataclass(slots=True, eq=False)
 class CommandProposer:
     """Has a program edit the working line, or a crashed proposal that is to be mended.
 
@@ -104,34 +103,21 @@ class CommandProposer:
     says which program it is.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        name: str,
-        argv: tuple[str, ...],
-        prompt: Write,
-        check: Check,
-    ) -> None:
-        self._run = run
-        self._name = name
-        self._argv = argv
-        self._prompt = prompt
-        self._check = check
-        self._retry_s = FIRST_RETRY_S
-
-    @property
-    def name(self) -> str:
-        """Which program it is."""
-        return self._name
+    run: Run
+    _: KW_ONLY
+    name: str
+    argv: tuple[str, ...]
+    prompt: Write
+    check: Check
+    _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return what the program made of the base, or why it is nothing to try."""
         base = context.crash.source if context.crash else context.source
-        prompt = await asyncio.to_thread(self._prompt, context)
+        prompt = await asyncio.to_thread(self.prompt, context)
         if isinstance(prompt, Silence):
             return prompt
-        ran = await self._run(self._job(context, base, prompt))
+        ran = await self.run(self._job(context, base, prompt))
         match ran.result:
             case Silence():
                 return ran.result
@@ -151,7 +137,7 @@ class CommandProposer:
         beside = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
         if program and PROGRAM_FILE not in dict(base.files):
             beside.append((PROGRAM_FILE, program.encode("utf-8")))
-        return Job(source=base, beside=tuple(beside), prompt=prompt, argv=self._argv)
+        return Job(source=base, beside=tuple(beside), prompt=prompt, argv=self.argv)
 
     async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
         source = edited.source
@@ -162,7 +148,7 @@ class CommandProposer:
                 data.decode("utf-8")
             except UnicodeDecodeError as error:
                 return Rejected(f"{path} is not UTF-8 at byte {error.start}")
-        checked = await self._check(source)
+        checked = await self.check(source)
         if checked.fingerprint is None or checked.fault or checked.marks:
             return _unfit(checked)
         return await asyncio.to_thread(self._proposal, context, base, edited, checked.fingerprint)
@@ -186,7 +172,7 @@ class CommandProposer:
             why=why,
             proposer=PROPOSER,
             fingerprint=mark,
-            model=self._name,
+            model=self.name,
             program=_program_hash(context),
         )
 

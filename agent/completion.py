@@ -47,33 +47,47 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What asking a model took: questions, tokens, and 1e-9 USD."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd_nano: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            calls=self.calls + other.calls,
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            usd_nano=self.usd_nano + other.usd_nano,
+        )
+
+
+NO_COST: Final = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a model said. `is_cut`: it ran into `max_tokens`. The cost is what it was charged, and
-    `calls` how often it was asked until then."""
+    """What a model said. `is_cut`: it ran into `max_tokens`. `cost` is of all that it took."""
 
     text: str
     is_cut: bool
-    tokens_in: int
-    tokens_out: int
-    usd_nano: int
-    calls: int = 1
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """Why there is no answer. `retry_s` is what the other end asked for, None if it did not.
 
-    The figures are what counts against the limits though nothing came: of a question that ended
-    without a word on its cost, the most that it can have been. `calls` is how often it was asked.
+    `cost` is what counts against the limits though nothing came: of a question that ended without
+    a word on its cost, the most that it can have been.
     """
 
     kind: FaultKind
     detail: str
     retry_s: float | None = None
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd_nano: int = 0
-    calls: int = 1
+    cost: Cost = Cost(calls=1)
 
 
 Complete: TypeAlias = Callable[[Question], Awaitable[Answer | Fault]]

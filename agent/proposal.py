@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+from agent.completion import NO_COST, Cost
 from agent.source.literals import Scalar
+from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 
@@ -24,23 +26,9 @@ DECISION_WORDS: Final[Mapping[Decision, str]] = {
 Level = Literal["claimed", "others", "here"]
 Aim = Literal["improve", "elsewhere", "combine", "simplify"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What writing a proposal took: questions to a model, its tokens, and 1e-9 USD."""
-
-    calls: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd_nano: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            calls=self.calls + other.calls,
-            tokens_in=self.tokens_in + other.tokens_in,
-            tokens_out=self.tokens_out + other.tokens_out,
-            usd_nano=self.usd_nano + other.usd_nano,
-        )
+MAX_REPAIRS: Final = 2  # of one idea
+_REPAIR: Final = "repair:"
+_MAX_KEY: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +113,19 @@ class Crash:
     attempt: int
 
 
+def repair_key(crash: Crash) -> str:
+    """Return the key of a mend: its number and the key of the idea, which stays the same."""
+    return fit_line(f"{_REPAIR}{crash.attempt}:{repairs_of(crash.key)[1]}", _MAX_KEY)
+
+
+def repairs_of(key: str) -> tuple[int, str]:
+    """Return how often an idea was mended, and its key without that."""
+    count, _, rest = key.removeprefix(_REPAIR).partition(":")
+    if key.startswith(_REPAIR) and count.isdecimal() and rest:
+        return int(count), rest
+    return 0, key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
@@ -169,7 +170,7 @@ class Proposal:
     model: str | None = None
     program: bytes | None = None
     parents: tuple[bytes, ...] = ()
-    cost: Cost = Cost()
+    cost: Cost = NO_COST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,7 @@ class Silence:
 
     reason: str
     retry_s: float
-    cost: Cost = Cost()
+    cost: Cost = NO_COST
 
 
 class Proposer(Protocol):
@@ -187,6 +188,14 @@ class Proposer(Protocol):
     def propose(self, context: Context) -> Proposal | None:
         """Return a patch nobody tried before, or None when this proposer is out of ideas."""
         ...
+
+
+class Silent:
+    """A proposer of a node that only tries what others claim or is handed in."""
+
+    def propose(self, _context: Context) -> Proposal | None:
+        """Return None."""
+        return None
 
 
 class SlowProposer(Protocol):

@@ -72,17 +72,6 @@ def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def knob_edits(
-    base: Source, tree: Source, editable: Sequence[str], specs: Sequence[KnobSpec]
-) -> tuple[Edit, ...]:
-    """Return the edits from one source to another that differs in knobs alone, else none."""
-    olds, news = find_knobs(base, editable, specs), find_knobs(tree, editable, specs)
-    if _all_around(base, olds) != _all_around(tree, news):
-        return ()
-    changes = [Change(old, new.value) for old, new in zip(olds, news, strict=True)]
-    return edits_of(base, [change for change in changes if not change.does_nothing])
-
-
 def _edit(text: str, changes: Sequence[Change]) -> Edit:
     """Return one edit over all of these changes, which are in the order of the text."""
     start, end = changes[0].knob.start, changes[-1].knob.end
@@ -142,17 +131,6 @@ def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[
 
 def _knobs_of(path: str, text: str, specs: Sequence[KnobSpec]) -> tuple[Knob, ...]:
     return find_knobs(Source.of({path: text.encode()}), (path,), specs)
-
-
-def _all_around(source: Source, knobs: Sequence[Knob]) -> list[tuple[str, object]]:
-    """Return every file by what it is apart from these knobs' literals."""
-    by_path = {knob.path for knob in knobs}
-    return [
-        (path, _around(data.decode("utf-8"), [one for one in knobs if one.path == path]))
-        if path in by_path
-        else (path, data)
-        for path, data in source.files
-    ]
 
 
 def _around(text: str, knobs: Sequence[Knob]) -> list[str]:

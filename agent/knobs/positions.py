@@ -7,7 +7,7 @@ what is unordered has a coordinate for each choice, so that all choices are equa
 import math
 import random
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from agent.source.literals import Axis, Knob, Scalar, axis_of
 
@@ -43,7 +43,7 @@ class _Dimension:
     def __init__(self, knob: Knob) -> None:
         self.knob = knob
         self._axis = axis_of(knob)
-        self._known: dict[tuple[type, Scalar], Position] = {}
+        self.coordinates = lru_cache(maxsize=None, typed=True)(self._coordinates)
 
     @cached_property
     def _options(self) -> tuple[Scalar, ...]:
@@ -56,12 +56,6 @@ class _Dimension:
         """The same if they are numbers, else nothing."""
         numbers = [one for one in self._options if not isinstance(one, bool | str)]
         return tuple(numbers) if len(numbers) == len(self._options) else ()
-
-    def coordinates(self, value: Scalar) -> Position:
-        key = (type(value), value)
-        if key not in self._known:
-            self._known[key] = self._coordinates(value)
-        return self._known[key]
 
     def _coordinates(self, value: Scalar) -> Position:
         if self._axis is not None:

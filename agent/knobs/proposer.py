@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from agent.knobs.acquisition import promising
 from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
 from agent.knobs.transplants import Transplant, transplants
 from agent.proposal import Context, Level, Outcome, Proposal
@@ -174,6 +173,8 @@ class _Drafts:
 
     @cached_property
     def _promising(self) -> Iterator[tuple[Change, ...]]:
+        from agent.knobs.acquisition import promising  # and numpy with it
+
         knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
         weights = [self._weight(knob) for knob in knobs]
         seen = [one for one in self._trials if one.outcome.decision != "rejected"]

@@ -7,22 +7,20 @@ Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5); a base is no 
 is taken to lie `_DEPTH_SD` below what is usual.
 
 Positions lie in the unit cube, losses are in standard deviations of one run. Deterministic, bounded
-work, numpy only and on first use. It knows no sources and proposes nothing.
+work, numpy only. It knows no sources and proposes nothing.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.knobs.positions import Position
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 # How far a knob has to go to matter, in ranges of it; beyond the last it does nothing.
 _REACHES = (0.15, 0.3, 0.6, 1.2, 2.4, 5.0)
@@ -60,8 +58,6 @@ class Surrogate:
     """Fitted to trials, of which there is at least one; says what others would come to."""
 
     def __init__(self, seen: Sequence[Difference], base: Position) -> None:
-        import numpy as np
-
         self._contrasts = _Contrasts(tuple(seen), base)
         self._base = base
         self._shape = _fitted(tuple(seen), base)
@@ -69,10 +65,8 @@ class Surrogate:
         self._root = np.linalg.cholesky(self._contrasts.covariance(kernel))
         self._half = np.linalg.solve(self._root, self._contrasts.losses)
 
-    def losses(self, at: Sequence[Position]) -> tuple["Floats", "Floats"]:
+    def losses(self, at: Sequence[Position]) -> tuple[Floats, Floats]:
         """Return the mean and deviation [positions] of how much worse than the base each is."""
-        import numpy as np
-
         points = np.array([*at, self._base])
         cross = _kernel(_squares(points, self._contrasts.points), self._shape)
         cross = self._contrasts.contracted(cross)
@@ -91,8 +85,6 @@ class _Contrasts:
     """
 
     def __init__(self, seen: tuple[Difference, ...], base: Position) -> None:
-        import numpy as np
-
         self.points = np.array([*(one.at for one in seen), base, *(one.base for one in seen)])
         self.losses = np.array([*(one.loss_sd for one in seen), -_DEPTH_SD])
         self.squares = _squares(self.points, self.points)
@@ -101,13 +93,13 @@ class _Contrasts:
         self._noise = np.diag([_NOISE_SD**2] * len(seen) + [_DEPTH_DEVIATION_SD**2])
         self._noise[:-1, :-1] += _BANK_VARIANCE * (banks[:, None] == banks[None, :])
 
-    def contracted(self, kernel: "Floats") -> "Floats":
+    def contracted(self, kernel: Floats) -> Floats:
         """Return covariances [rows, contrasts] of those [rows, points]."""
         ends = kernel[:, : self._count + 1].copy()
         ends[:, :-1] -= kernel[:, self._count + 1 :]
         return ends
 
-    def covariance(self, kernel: "Floats") -> "Floats":
+    def covariance(self, kernel: Floats) -> Floats:
         """Return the contrasts' covariance, noise included."""
         noisy: Floats = self.contracted(self.contracted(kernel).T) + self._noise
         return noisy
@@ -138,7 +130,7 @@ class _Fit:
         self.exponents = _scaled(self._contrasts.squares, self.shape.reaches)
         self.score = self._score(self.shape, self.exponents)
 
-    def consider(self, shape: _Shape, exponents: "Floats") -> None:
+    def consider(self, shape: _Shape, exponents: Floats) -> None:
         """Take a shape if it is likelier."""
         score = self._score(shape, exponents)
         if score > self.score + _LEAST_VARIANCE:
@@ -152,10 +144,8 @@ class _Fit:
             tried = (*reaches[:knob], reach, *reaches[knob + 1 :])
             self.consider(replace(self.shape, reaches=tried), without + squares / reach**2)
 
-    def _score(self, shape: _Shape, exponents: "Floats") -> float:
+    def _score(self, shape: _Shape, exponents: Floats) -> float:
         """Return the logarithm of evidence times prior, but for a constant."""
-        import numpy as np
-
         kernel = shape.amplitude_sd**2 * np.exp(-0.5 * exponents)
         root = np.linalg.cholesky(self._contrasts.covariance(kernel))
         half = np.linalg.solve(root, self._contrasts.losses)
@@ -169,22 +159,18 @@ def _surprise(value: float, prior: tuple[float, float]) -> float:
     return 0.5 * ((math.log(value) - mean) / deviation) ** 2
 
 
-def _kernel(squares: "Floats", shape: _Shape) -> "Floats":
+def _kernel(squares: Floats, shape: _Shape) -> Floats:
     """Return squared-exponential covariances from squared distances [knobs, rows, columns]."""
-    import numpy as np
-
     kernel: Floats = shape.amplitude_sd**2 * np.exp(-0.5 * _scaled(squares, shape.reaches))
     return kernel
 
 
-def _scaled(squares: "Floats", reaches: tuple[float, ...]) -> "Floats":
-    import numpy as np
-
+def _scaled(squares: Floats, reaches: tuple[float, ...]) -> Floats:
     scaled: Floats = np.tensordot(1 / np.array(reaches) ** 2, squares, 1)
     return scaled
 
 
-def _squares(rows: "Floats", columns: "Floats") -> "Floats":
+def _squares(rows: Floats, columns: Floats) -> Floats:
     """Return squared distances [knobs, rows, columns] of points [rows or columns, knobs]."""
     squares: Floats = (rows.T[:, :, None] - columns.T[:, None, :]) ** 2
     return squares

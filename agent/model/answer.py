@@ -157,12 +157,12 @@ def _read_files(lines: Sequence[str], editable: Sequence[str]) -> Draft | Slip:
     return left_out or Draft(title=words.title, why=words.why, files=tuple(files.items()))
 
 
+@dataclass(slots=True)
 class _Words:
     """The first title and the first reason that come up."""
 
-    def __init__(self) -> None:
-        self.title = ""
-        self.why = ""
+    title: str = ""
+    why: str = ""
 
     def take(self, lines: Sequence[str], at: int) -> int:
         """Take what line `at` says; return the line to go on with. A reason may have several."""
@@ -207,18 +207,15 @@ def _path_in(line: str) -> str:
 
 def _editable_path(named: str, editable: Sequence[str], *, otherwise: str = "") -> str | Slip:
     """Return the file that is meant. Without a name it is the one before, or the only one."""
+    listed = ", ".join(editable)
     if not named:
         if otherwise or len(editable) == 1:
             return otherwise or editable[0]
-        return Slip(message=f"Say on the line before each block which file: {_listed(editable)}.")
+        return Slip(message=f"Say on the line before each block which file: {listed}.")
     meant = [path for path in editable if named == path or named.endswith(f"/{path}")]
     if len(meant) == 1:
         return meant[0]
-    return Slip(message=f"You may not change {named}: only {_listed(editable)}.")
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(paths)
+    return Slip(message=f"You may not change {named}: only {listed}.")
 
 
 def _closes(line: str, mark: str) -> bool:

@@ -4,6 +4,7 @@ The prompt comes first and gives way to the turns that follow it: it is written 
 each question. Knows nothing of what makes an answer good.
 """
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.completion import Answer, Message
@@ -16,22 +17,23 @@ _MAX_CUT_TURN = 1_000
 _SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Conversation:
     """One proposal's questions and answers, at most `limit_chars` long."""
 
-    def __init__(self, context: Context, *, secret: bytes, limit_chars: int) -> None:
-        self._context = context
-        self._secret = secret
-        self._limit_chars = limit_chars
-        self._is_shrunk = False
-        self._turns: list[tuple[Message, Message]] = []  # an answer and what is wrong with it
+    context: Context
+    secret: bytes = field(repr=False)
+    limit_chars: int
+    _is_shrunk: bool = field(default=False, init=False)
+    # An answer and what is wrong with it.
+    _turns: list[tuple[Message, Message]] = field(default_factory=list, init=False)
 
     def messages(self) -> tuple[Message, ...] | Silence:
         """Return the conversation to go on with; the oldest turns go where space is short."""
         while True:
             turns = [message for turn in self._turns for message in turn]
-            left = self._limit_chars - sum(len(message.content) for message in turns)
-            begun = prompt(self._context, limit_chars=left, secret=self._secret)
+            left = self.limit_chars - sum(len(message.content) for message in turns)
+            begun = prompt(self.context, limit_chars=left, secret=self.secret)
             if not isinstance(begun, Silence):
                 return (*begun, *turns)
             if not self._turns:
@@ -43,7 +45,7 @@ class Conversation:
         if self._is_shrunk:
             return False
         self._is_shrunk = True
-        self._limit_chars //= _SHRUNK
+        self.limit_chars //= _SHRUNK
         return True
 
     def go_on(self, answer: Answer, slip: Slip) -> None:
@@ -51,7 +53,7 @@ class Conversation:
         said = answer.text.rpartition(THOUGHTS)[2].strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"
-        fence = fence_of(self._context, self._secret)
+        fence = fence_of(self.context, self.secret)
         told = [slip.message]
         if slip.source_lines:
             told.append(fence.source("a part of the file", "\n".join(slip.source_lines)))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
 from agent.source.hunks import Hunk
+from agent.source.operators import listed
 from protocol.source import Source
 
 Category: TypeAlias = Literal[
@@ -48,24 +49,20 @@ _TEXT_BLOCK = re.compile(r"(\"{3}|'{3}).*?\1", re.DOTALL)
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
 
 # Words of the field that no author chose: what people say an idea is by.
-_FIELD = frozenset(
-    {
-        "Adafactor", "Adam", "AdamW", "Conv1d", "Dropout", "Embedding", "GELU", "LayerNorm",
-        "Linear", "Lion", "ModuleList", "Muon", "Parameter", "RMSNorm", "ReLU", "SGD", "SiLU",
-        "adam", "adamw", "amsgrad", "attention", "autocast", "backward", "betas", "bfloat16",
-        "bias", "bigram", "checkpoint", "clamp", "clip_grad_norm_", "compile", "cos", "cosine",
-        "cross_entropy", "cumsum", "detach", "dropout", "ema", "embedding", "eps", "exp", "expand",
-        "float16", "foreach", "fused", "gate", "gather", "gelu", "glu", "grad", "head", "init_",
-        "is_causal", "kaiming_normal_", "key", "label_smoothing", "layer_norm", "leaky_relu",
-        "lerp", "linear", "log", "log_softmax", "logit_cap", "logits", "lr", "momentum", "muon",
-        "nesterov", "no_grad", "norm", "normal_", "normalize", "ones_", "orthogonal_", "pad",
-        "pin_memory", "positions", "query", "relu", "residual", "rms_norm", "rope", "rotary",
-        "rsqrt", "scaled_dot_product_attention", "schedule", "sigmoid", "silu", "sin", "smear",
-        "softcap", "softmax", "softplus", "sqrt", "square", "swiglu", "tanh", "tie", "topk",
-        "trapezoidal_", "tril", "trunc_normal_", "uniform_", "value", "value_embedding", "warmdown",
-        "warmup", "weight_decay", "window", "xavier_uniform_", "z_loss", "zero_grad", "zeros_",
-    }
-)  # fmt: skip
+_FIELD = listed(
+    """
+    Adafactor Adam AdamW Conv1d Dropout Embedding GELU LayerNorm Linear Lion ModuleList Muon
+    Parameter RMSNorm ReLU SGD SiLU adam adamw amsgrad attention autocast backward betas
+    bfloat16 bias bigram checkpoint clamp clip_grad_norm_ compile cos cosine cross_entropy
+    cumsum detach dropout ema embedding eps exp expand float16 foreach fused gate gather gelu
+    glu grad head init_ is_causal kaiming_normal_ key label_smoothing layer_norm leaky_relu lerp
+    linear log log_softmax logit_cap logits lr momentum muon nesterov no_grad norm normal_
+    normalize ones_ orthogonal_ pad pin_memory positions query relu residual rms_norm rope
+    rotary rsqrt scaled_dot_product_attention schedule sigmoid silu sin smear softcap softmax
+    softplus sqrt square swiglu tanh tie topk trapezoidal_ tril trunc_normal_ uniform_ value
+    value_embedding warmdown warmup weight_decay window xavier_uniform_ z_loss zero_grad zeros_
+    """
+)
 
 
 def _sign(pattern: str) -> re.Pattern[str]:

@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Answer, Complete, Fault, FaultKind, Question
+from agent.completion import Answer, Complete, Cost, Fault, FaultKind, Question
 from agent.model.answer import Draft, Slip, parse_answer
 from agent.model.conversation import Conversation
 from agent.model.digest import outcome_row, peer_row
@@ -21,10 +21,9 @@ from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
-from agent.proposal import Context, Cost, Proposal, Silence
-from agent.repairs import MAX_REPAIRS, repair_key
+from agent.proposal import MAX_REPAIRS, Context, Proposal, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
-from agent.source.checked import Check, Checked
+from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
 from protocol.source import Source
@@ -67,39 +66,37 @@ class ModelLimits:
     timeout_s: float
 
 
+@dataclass(slots=True, eq=False)
 class ModelProposer:
     """Asks `model` through `complete`; `check` is told every source before it is proposed.
 
     `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
     """
 
-    def __init__(
-        self,
-        complete: Complete,
-        *,
-        model: str,
-        limits: ModelLimits,
-        check: Check,
-        secret: bytes,
-    ) -> None:
-        fence_for(secret, "")  # refuses one that can be guessed, before it is needed
-        self._complete = complete
-        self._model = one_line(model, _MAX_MODEL)
-        self._limits = limits
-        self._check = check
-        self._secret = secret
-        self._faults = 0  # in a row
+    complete: Complete
+    _: KW_ONLY
+    model: str
+    limits: ModelLimits
+    check: Check
+    secret: bytes = field(repr=False)
+    _faults: int = field(default=0, init=False)  # in a row
+
+    def __post_init__(self) -> None:
+        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        self.model = one_line(self.model, _MAX_MODEL)
 
     @property
     def name(self) -> str:
         """Who it is, for people."""
-        return f"{NAME} ({self._model})"
+        return f"{NAME} ({self.model})"
 
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return a patch nobody tried before, or why there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
-        talk = Conversation(context, secret=self._secret, limit_chars=self._limits.prompt_chars)
+        talk = Conversation(
+            context=context, secret=self.secret, limit_chars=self.limits.prompt_chars
+        )
         cost = Cost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -115,7 +112,7 @@ class ModelProposer:
                 break  # it was told once
             was_repeated = was_repeated or slip.is_repeated
             talk.go_on(answer, slip)
-        reason = f"{self._model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
+        reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
 
     async def _ask(self, talk: Conversation) -> tuple[Answer | Silence, Cost]:
@@ -127,11 +124,11 @@ class ModelProposer:
                 return messages, cost
             question = Question(
                 messages=messages,
-                max_tokens=self._limits.answer_tokens,
-                timeout_s=self._limits.timeout_s,
+                max_tokens=self.limits.answer_tokens,
+                timeout_s=self.limits.timeout_s,
             )
-            answer = await self._complete(question)
-            cost += _cost_of(answer)
+            answer = await self.complete(question)
+            cost += answer.cost
             if isinstance(answer, Answer):
                 self._faults = 0
                 return answer, cost
@@ -143,18 +140,18 @@ class ModelProposer:
         """Return the patch that an answer is, or what is wrong with it."""
         if answer.is_cut:
             return Slip(
-                message=f"Your answer was cut off after {answer.tokens_out} tokens. Make a smaller "
-                "change, in few short blocks, without explanations."
+                message=f"Your answer was cut off after {answer.cost.tokens_out} tokens. Make a "
+                "smaller change, in few short blocks, without explanations."
             )
         made = await asyncio.to_thread(_made, answer.text, context)
         if isinstance(made, Slip):
             return made
         draft, source = made
-        checked = await self._check(source)
+        checked = await self.check(source)
         if checked.fingerprint is None or checked.fault or checked.marks:
             return _unfit(checked, source)
         proposal = await asyncio.to_thread(_proposal, context, draft, source, checked.fingerprint)
-        return replace(proposal, model=self._model) if isinstance(proposal, Proposal) else proposal
+        return replace(proposal, model=self.model) if isinstance(proposal, Proposal) else proposal
 
 
 def _made(text: str, context: Context) -> tuple[Draft, Source] | Slip:
@@ -254,15 +251,6 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     return Slip(
         message="This very program was run before, however it is written. Propose something else.",
         is_repeated=True,
-    )
-
-
-def _cost_of(answer: Answer | Fault) -> Cost:
-    return Cost(
-        calls=answer.calls,
-        tokens_in=answer.tokens_in,
-        tokens_out=answer.tokens_out,
-        usd_nano=answer.usd_nano,
     )
 
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.source import operators
+from agent.source.operators import listed
 
 # What a script may use of `prepare.py` and `kernels.py` of `trainer/language_model/harness/`:
 # autoresearch's names.
 HARNESS: Final = {
-    "prepare": frozenset(
-        {
-            "DATASET_CHOICES", "EVAL_TOKENS", "MAX_SEQ_LEN", "SEED", "TIME_BUDGET", "TOKEN_BUDGET",
-            "Tokenizer", "VOCAB_SIZE", "evaluate_bpb", "get_token_bytes", "make_dataloader",
-            "warmup_batch",
-        }
+    "prepare": listed(
+        """
+        DATASET_CHOICES EVAL_TOKENS MAX_SEQ_LEN SEED TIME_BUDGET TOKEN_BUDGET Tokenizer VOCAB_SIZE
+        evaluate_bpb get_token_bytes make_dataloader warmup_batch
+        """
     ),
-    "kernels": frozenset({"flash_attn_func", "get_kernel"}),
-}  # fmt: skip
-OWN_PACKAGES: Final = frozenset({"agent", "bootstrap", "node", "protocol", "trainer"})
+    "kernels": listed("flash_attn_func get_kernel"),
+}
+OWN_PACKAGES: Final = listed("agent bootstrap node protocol trainer")
 
 _PLAIN: Final = {
     "__future__": "annotations",
@@ -174,66 +174,58 @@ MODULES: Final[Mapping[str, frozenset[str]]] = {
     **HARNESS,
 }
 # What a person or a model is told to import: not what training can do without.
-IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - {
-    "json",
-    "os",
-    "sys",
-    "warnings",
-}
+IMPORTS: Final = frozenset(path for path in MODULES if "." not in path) - listed(
+    "json os sys warnings"
+)
 
 # What may be set in a module, outside of `torch.backends` to a constant; any other store there
 # changes what others run.
+_SWITCHES: Final = {
+    "torch.backends.cuda.matmul": """
+    allow_bf16_reduced_precision_reduction allow_fp16_accumulation
+    allow_fp16_reduced_precision_reduction allow_tf32 fp32_precision
+    """,
+    "torch.backends.cudnn": "allow_tf32 benchmark benchmark_limit deterministic enabled",
+    "torch.backends.mkldnn": "enabled",
+    "torch.backends.opt_einsum": "enabled strategy",
+    "torch._dynamo.config": """
+    accumulated_cache_size_limit accumulated_recompile_limit allow_unspec_int_on_nn_module
+    automatic_dynamic_shapes cache_size_limit capture_scalar_outputs compiled_autograd optimize_ddp
+    recompile_limit suppress_errors verbose
+    """,
+    "torch._inductor.config": """
+    aggressive_fusion b2b_gemm_pass benchmark_kernel coordinate_descent_check_all_directions
+    coordinate_descent_tuning epilogue_fusion force_fuse_int_mm_with_mul fx_graph_cache max_autotune
+    max_autotune_gemm max_autotune_gemm_backends max_autotune_pointwise
+    reorder_for_compute_comm_overlap shape_padding triton.cudagraph_trees triton.cudagraphs
+    triton.unique_kernel_names use_mixed_mm
+    """,
+}
 SWITCHES: Final = frozenset(
-    {
-        *(f"torch.backends.cuda.matmul.allow_{what}" for what in (
-            "bf16_reduced_precision_reduction", "fp16_accumulation",
-            "fp16_reduced_precision_reduction", "tf32",
-        )),
-        "torch.backends.cuda.matmul.fp32_precision",
-        *(f"torch.backends.cudnn.{what}" for what in (
-            "allow_tf32", "benchmark", "benchmark_limit", "deterministic", "enabled",
-        )),
-        "torch.backends.mkldnn.enabled", "torch.backends.opt_einsum.enabled",
-        "torch.backends.opt_einsum.strategy",
-        *(f"torch._dynamo.config.{what}" for what in (
-            "accumulated_cache_size_limit", "accumulated_recompile_limit",
-            "allow_unspec_int_on_nn_module", "automatic_dynamic_shapes", "cache_size_limit",
-            "capture_scalar_outputs", "compiled_autograd", "optimize_ddp", "recompile_limit",
-            "suppress_errors", "verbose",
-        )),
-        *(f"torch._inductor.config.{what}" for what in (
-            "aggressive_fusion", "b2b_gemm_pass", "benchmark_kernel",
-            "coordinate_descent_check_all_directions", "coordinate_descent_tuning",
-            "epilogue_fusion", "force_fuse_int_mm_with_mul", "fx_graph_cache", "max_autotune",
-            "max_autotune_gemm", "max_autotune_gemm_backends", "max_autotune_pointwise",
-            "reorder_for_compute_comm_overlap", "shape_padding", "triton.cudagraph_trees",
-            "triton.cudagraphs", "triton.unique_kernel_names", "use_mixed_mm",
-        )),
-    }
-)  # fmt: skip
+    f"{path}.{name}" for path, names in _SWITCHES.items() for name in names.split()
+)
 # Settings of the environment that libraries read: no path, no program, no address among them.
-SETTINGS: Final = frozenset(
-    {
-        "CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_LAUNCH_BLOCKING",
-        "HF_HUB_DISABLE_PROGRESS_BARS",
-        "HF_HUB_DISABLE_TELEMETRY", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTORCH_ALLOC_CONF",
-        "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK", "TOKENIZERS_PARALLELISM",
-        "TORCHINDUCTOR_FX_GRAPH_CACHE",
-    }
-)  # fmt: skip
+SETTINGS: Final = listed(
+    """
+    CUBLAS_WORKSPACE_CONFIG CUDA_DEVICE_MAX_CONNECTIONS CUDA_LAUNCH_BLOCKING
+    HF_HUB_DISABLE_PROGRESS_BARS HF_HUB_DISABLE_TELEMETRY MKL_NUM_THREADS OMP_NUM_THREADS
+    PYTORCH_ALLOC_CONF PYTORCH_CUDA_ALLOC_CONF PYTORCH_ENABLE_MPS_FALLBACK TOKENIZERS_PARALLELISM
+    TORCHINDUCTOR_FX_GRAPH_CACHE
+    """
+)
 SETTING: Final = re.compile(r"[A-Za-z0-9_.:,\[\]-]{0,100}")
 # Whose kernels a script may ask for by name: outside of the sandbox a hub is asked.
-KERNELS: Final = frozenset({"kernels-community", "varunneal"})
+KERNELS: Final = listed("kernels-community varunneal")
 GET_KERNEL: Final = "kernels.get_kernel"
 
 # Where `print` may write to; as values they would lead to files.
-STREAMS: Final = frozenset({"sys.stderr", "sys.stdout"})
+STREAMS: Final = listed("sys.stderr sys.stdout")
 
 BUILTINS: Final = frozenset(
     name
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
-) | operators.listed(
+) | listed(
     """
     Ellipsis False None NotImplemented True
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex delattr dict divmod
@@ -243,26 +235,23 @@ BUILTINS: Final = frozenset(
     """
 )
 # These may only be called, and only as `capabilities` says: with them names are made of strings.
-BY_NAME: Final = frozenset({"delattr", "getattr", "hasattr", "setattr"})
+BY_NAME: Final = listed("delattr getattr hasattr setattr")
 
-DUNDER_ATTRIBUTES: Final = frozenset(
-    {
-        "__call__", "__enter__", "__exit__", "__getitem__", "__init__", "__iter__", "__len__",
-        "__name__", "__next__", "__post_init__", "__repr__", "__setitem__", "__str__",
-        "__version__",
-    }
-)  # fmt: skip
-DUNDER_METHODS: Final = frozenset(
-    {
-        "__add__", "__bool__", "__call__", "__contains__", "__enter__", "__eq__", "__exit__",
-        "__float__", "__ge__", "__getitem__", "__gt__", "__hash__", "__init__", "__int__",
-        "__iter__", "__le__", "__len__", "__lt__", "__mul__", "__neg__", "__next__",
-        "__post_init__", "__radd__", "__repr__", "__rmul__", "__setitem__", "__str__", "__sub__",
-        "__truediv__",
-    }
-)  # fmt: skip
-DUNDER_NAMES: Final = frozenset({"__name__"})
-DUNDER_STORES: Final = frozenset({"__all__", "__author__", "__slots__", "__version__"})
+DUNDER_ATTRIBUTES: Final = listed(
+    """
+    __call__ __enter__ __exit__ __getitem__ __init__ __iter__ __len__ __name__ __next__
+    __post_init__ __repr__ __setitem__ __str__ __version__
+    """
+)
+DUNDER_METHODS: Final = listed(
+    """
+    __add__ __bool__ __call__ __contains__ __enter__ __eq__ __exit__ __float__ __ge__ __getitem__
+    __gt__ __hash__ __init__ __int__ __iter__ __le__ __len__ __lt__ __mul__ __neg__ __next__
+    __post_init__ __radd__ __repr__ __rmul__ __setitem__ __str__ __sub__ __truediv__
+    """
+)
+DUNDER_NAMES: Final = listed("__name__")
+DUNDER_STORES: Final = listed("__all__ __author__ __slots__ __version__")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,39 +271,35 @@ class Use:
 
 _COMPILE: Final = Use(
     positional=1,
-    keywords=frozenset({"disable", "dynamic", "fullgraph"}),
-    plain=frozenset({"options"}),
+    keywords=listed("disable dynamic fullgraph"),
+    plain=listed("options"),
     words={
-        "mode": frozenset(
-            {"default", "max-autotune", "max-autotune-no-cudagraphs", "reduce-overhead"}
-        ),
-        "backend": frozenset({"aot_eager", "cudagraphs", "eager", "inductor"}),
+        "mode": listed("default max-autotune max-autotune-no-cudagraphs reduce-overhead"),
+        "backend": listed("aot_eager cudagraphs eager inductor"),
     },
-    alone=frozenset({"decorator"}),
+    alone=listed("decorator"),
 )
 COMPILE_METHOD: Final = "compile"  # of every module of torch: `model.compile()`
-_ENUM: Final = Use(positional=1, alone=frozenset({"base"}))
+_ENUM: Final = Use(positional=1, alone=listed("base"))
 USES: Final[Mapping[str, Use]] = {
     "torch.compile": _COMPILE,
-    "collections.namedtuple": Use(positional=2, keywords=frozenset({"defaults"})),
+    "collections.namedtuple": Use(positional=2, keywords=listed("defaults")),
     "dataclasses.dataclass": Use(
         positional=1,
-        plain=frozenset({"eq", "frozen", "init", "kw_only", "order", "repr", "slots"}),
-        alone=frozenset({"decorator"}),
+        plain=listed("eq frozen init kw_only order repr slots"),
+        alone=listed("decorator"),
     ),
     **{f"enum.{kind}": _ENUM for kind in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")},
     "functools.wraps": Use(positional=1),
-    "typing.NamedTuple": Use(alone=frozenset({"base"})),
+    "typing.NamedTuple": Use(alone=listed("base")),
     "typing.NewType": Use(positional=2),
     "torch.nn.attention.activate_flash_attention_impl": Use(
-        positional=1, words={"impl": frozenset({"FA2", "FA3", "FA4"})}
+        positional=1, words={"impl": listed("FA2 FA3 FA4")}
     ),
     "torch.nn.attention.flex_attention.flex_attention": Use(
         positional=8,
-        keywords=frozenset(
-            {"block_mask", "enable_gqa", "return_aux", "return_lse", "scale", "score_mod"}
-        ),
-        plain=frozenset({"kernel_options"}),
-        alone=frozenset({"wrapped"}),
+        keywords=listed("block_mask enable_gqa return_aux return_lse scale score_mod"),
+        plain=listed("kernel_options"),
+        alone=listed("wrapped"),
     ),
 }

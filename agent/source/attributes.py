@@ -9,110 +9,76 @@ reach has it too (`TAKEN`: storages, pickles, memory and files, frames, the insi
 
 from typing import Final
 
-from agent.source.operators import listed
+from agent.source.operators import METHODS, listed
 
-KNOWN: Final = listed(
+KNOWN: Final = METHODS | listed(
     """
     BLOCK_SIZE CUDNN_ATTENTION EFFICIENT_ATTENTION ERROR FLASH_ATTENTION H L2_cache_size MATH
     MUST_CPU_OFFLOAD MUST_RECOMPUTE MUST_SAVE OVERRIDEABLE PREFER_CPU_OFFLOAD PREFER_RECOMPUTE
-    PREFER_SAVE T _asdict _fields _orig_mod _replace abbr abs abs_ absolute absolute_ acc_dtype
-    accumulate acos acos_ acosh acosh_ add add_ add_module add_note add_param_group addbmm
-    addbmm_ addcdiv addcdiv_ addcmul addcmul_ addmm addmm_ addmv addmv_ addr addr_ adjoint
-    affine all allclose allow_tf32 amax amin aminmax angle any append appendleft apply apply_
-    arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_
-    arctan_ arctanh arctanh_ argmax argmin argpartition args argsort argwhere as_integer_ratio
-    as_strided as_strided_ as_strided_scatter as_subclass as_tuple asin asin_ asinh asinh_
-    astype at atan atan2 atan2_ atan_ atanh atanh_ autocast averaged_model backward baddbmm
-    baddbmm_ base_lrs batch_first batch_size benchmark bernoulli bernoulli_ beta betavariate
-    bfloat16 bias bincount binomial binomialvariate bit_count bit_length bits bitwise_and
-    bitwise_and_ bitwise_left_shift bitwise_left_shift_ bitwise_not bitwise_not_ bitwise_or
-    bitwise_or_ bitwise_right_shift bitwise_right_shift_ bitwise_xor bitwise_xor_ bmm bool
-    broadcast_to buffers byte cache_clear cache_info cache_parameters callback capitalize
-    casefold cauchy_ ccol_indices cdouble ceil ceil_ center cfloat chalf char children chisquare
-    choice choices cholesky cholesky_inverse cholesky_solve choose chunk clamp clamp_ clamp_max
-    clamp_max_ clamp_min clamp_min_ clear clip clip_ clock_rate clone clone_state close coalesce
-    col_indices collate_fn compile compress conj conj_physical conj_physical_ conjugate
-    contiguous copy copy_ copysign copysign_ corrcoef cos cos_ cosh cosh_ count count_nonzero
-    cov cpu cross crow_indices cuda cummax cummin cumprod cumprod_ cumsum cumsum_ currsize data
-    dataset decode default default_factory defaults deg2rad deg2rad_ denominator dense_dim det
-    detach detach_ deterministic device device_index device_type diag diag_embed diagflat
-    diagonal diagonal_scatter diff difference difference_update digamma digamma_ dilation dim
-    dim_order dirichlet discard dist div div_ divide divide_ dot double drop_last dsplit dtype
-    eig elapsed_time element_size elements elementwise_affine embed_dim embedding_dim enabled
-    encode endswith enter_context eps epsneg eq eq_ equal erf erf_ erfc erfc_ erfinv erfinv_
-    eval exp exp2 exp2_ exp_ expand expand_as expandtabs expm1 expm1_ exponential exponential_
-    expovariate extend extendleft extra_repr fill fill_ fill_diagonal_ find fix fix_
-    flash_attn_func flash_attn_interface flash_attn_varlen_func flash_attn_with_kvcache flat
-    flatten flatten_parameters flip fliplr flipud float float_power float_power_ floor floor_
-    floor_divide floor_divide_ fmax fmin fmod fmod_ forward frac frac_ frexp from_bytes
-    from_directory from_iterable from_kv_blocks fromhex fromkeys full_kv_indices
-    full_kv_num_blocks full_q_indices full_q_num_blocks func gamma gammavariate gather gauss gcd
-    gcd_ gcnArchName ge ge_ geometric geometric_ geqrf ger get get_backoff_factor
-    get_bos_token_id get_buffer get_device get_flop_counts get_growth_factor get_last_lr get_lr
-    get_parameter get_scale get_state get_submodule get_table get_total_flops get_vocab_size
-    getrandbits getter grad grad_fn greater greater_ greater_equal greater_equal_ groups gt gt_
-    gumbel half hardshrink hash_tensor heaviside heaviside_ hex hidden_size histc histogram hits
-    hsplit hypergeometric hypot hypot_ i0 i0_ igamma igamma_ igammac igammac_ imag in_channels
-    in_cooldown in_features in_proj_weight index index_add index_add_ index_copy index_copy_
-    index_fill index_fill_ index_put index_put_ index_reduce index_reduce_ index_select indices
-    initial_seed inner inplace input_size insert instantiate int integers intersection
-    intersection_update inverse is_available is_capturing is_coalesced is_complex is_conj
-    is_contiguous is_cpu is_cuda is_enabled is_floating_point is_inference is_integer
-    is_integrated is_leaf is_meta is_mps is_neg is_nested is_nonzero is_pinned is_quantized
-    is_signed is_sparse isalnum isalpha isascii isclose isdecimal isdigit isdisjoint isfinite
-    isidentifier isinf islower isnan isneginf isnumeric isposinf isprintable isreal isspace
-    issubset issuperset istft istitle isupper item items itemsize join jvp kernel_size keys
-    keywords kron kthvalue kv_indices kv_num_blocks laplace last_epoch layout lcm lcm_ ldexp
-    ldexp_ le le_ lerp lerp_ less less_ less_equal less_equal_ lgamma lgamma_ ljust
-    load_state_dict log log10 log10_ log1p log1p_ log2 log2_ log_ log_normal_ log_prob
-    log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_and_ logical_not
-    logical_not_ logical_or logical_or_ logical_xor logical_xor_ logistic logit logit_ lognormal
-    lognormvariate logseries logsumexp long lower lse lstrip lstsq lt lt_ lu lu_solve mH mT
-    major maketrans manual_seed map2_ map_ mark_dirty mark_non_differentiable mask_mod
-    masked_fill masked_fill_ masked_scatter masked_scatter_ masked_select matmul matrix_exp
-    matrix_power max max_scores max_threads_per_multi_processor maximum maxlen maxsize mean
-    median min minimum minor misses mm mode module modules momentum most_common move_to_end
-    moveaxis movedim msort mul mul_ multi_processor_count multinomial multiply multiply_
-    multivariate_normal mv mvlgamma mvlgamma_ name named_buffers named_children named_modules
-    named_parameters nan_to_num nan_to_num_ nanmean nanmedian nanquantile nansum narrow
-    narrow_copy nbytes ndim ndimension ne ne_ needs_input_grad neg neg_ negative negative_
+    PREFER_SAVE T _asdict _fields _orig_mod _replace abbr absolute_ acc_dtype accumulate add_
+    add_module add_note add_param_group addbmm_ addcdiv_ addcmul_ addmm_ addr_ affine allow_tf32
+    append appendleft apply apply_ arctan2_ argpartition args as_integer_ratio as_subclass
+    as_tuple astype at atan2_ averaged_model backward baddbmm_ base_lrs batch_first batch_size
+    benchmark bernoulli_ beta betavariate bias binomialvariate bit_count bit_length bits
+    bitwise_and_ bitwise_left_shift_ bitwise_not_ bitwise_or_ bitwise_right_shift_ bitwise_xor_
+    buffers byte cache_clear cache_info cache_parameters callback capitalize casefold cauchy_
+    ccol_indices center chalf char children chisquare choice choices choose clear clock_rate
+    clone_state close coalesce col_indices collate_fn compress conjugate contiguous copy copy_
+    copysign_ count cpu crow_indices cuda cumprod_ cumsum_ currsize data dataset decode default
+    default_factory defaults denominator dense_dim deterministic device_index device_type
+    difference difference_update digamma_ dilation dim dim_order dirichlet discard div_ divide_
+    drop_last eig elapsed_time element_size elements elementwise_affine embed_dim embedding_dim
+    enabled encode endswith enter_context eps epsneg eq_ erfinv_ eval expand expand_as
+    expandtabs exponential exponential_ expovariate extend extendleft extra_repr fill_diagonal_
+    find flash_attn_func flash_attn_interface flash_attn_varlen_func flash_attn_with_kvcache
+    flat flatten_parameters float_power_ floor_divide_ fmod_ forward from_bytes from_directory
+    from_iterable from_kv_blocks fromhex fromkeys full_kv_indices full_kv_num_blocks
+    full_q_indices full_q_num_blocks func gamma gammavariate gauss gcnArchName ge_ geometric
+    geometric_ get get_backoff_factor get_bos_token_id get_buffer get_flop_counts
+    get_growth_factor get_last_lr get_lr get_parameter get_scale get_state get_submodule
+    get_table get_total_flops get_vocab_size getrandbits getter grad grad_fn greater_
+    greater_equal_ groups gt_ gumbel heaviside_ hex hidden_size hits hypergeometric hypot_
+    igamma_ igammac_ in_channels in_cooldown in_features in_proj_weight index index_add_
+    index_copy_ index_fill_ index_reduce_ indices inplace input_size insert instantiate integers
+    intersection intersection_update is_available is_capturing is_coalesced is_contiguous is_cpu
+    is_cuda is_enabled is_integer is_integrated is_leaf is_meta is_mps is_nested is_pinned
+    is_quantized is_sparse isalnum isalpha isascii isdecimal isdigit isdisjoint isidentifier
+    islower isnumeric isprintable isspace issubset issuperset istitle isupper item items
+    itemsize join jvp kernel_size keys keywords kv_indices kv_num_blocks laplace last_epoch le_
+    lerp_ less_ less_equal_ lgamma_ ljust load_state_dict log_normal_ log_prob logical_and_
+    logical_not_ logical_or_ logical_xor_ logistic lognormal lognormvariate logseries lower lse
+    lstrip lstsq lt_ mH mT major maketrans map2_ map_ mark_dirty mark_non_differentiable
+    mask_mod masked_fill_ masked_scatter_ max_scores max_threads_per_multi_processor maxlen
+    maxsize minor misses module modules momentum most_common move_to_end mul_
+    multi_processor_count multiply_ multivariate_normal mvlgamma_ name named_buffers
+    named_children named_modules named_parameters nbytes ndim ndimension ne_ needs_input_grad
     negative_slope nelement new_empty new_empty_strided new_full new_ones new_tensor new_zeros
-    nextafter nextafter_ nonzero nonzero_static norm normal normal_ normalized_shape
-    normalvariate not_equal not_equal_ num_embeddings num_features num_heads num_layers
-    num_samples num_workers numel numerator numpy orgqr ormqr out_channels out_features out_proj
-    outer p padding padding_idx param_groups parameters pareto paretovariate partition
-    permutation permute permuted pin_memory pinverse poisson polygamma polygamma_ pool pop
-    pop_all popitem popleft positive pow pow_ power predict prelu prod push put put_ q_indices
-    q_num_blocks qr quantile query rad2deg rad2deg_ rand randbytes randint randn random random_
-    random_sample randrange ravel rayleigh real reciprocal reciprocal_ record record_event
-    record_stream reduce reduceat register_buffer register_forward_hook
-    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
-    register_hook register_module register_parameter register_post_accumulate_grad_hook
-    register_step_post_hook register_step_pre_hook relu relu_ remainder remainder_ remove
-    removeprefix removesuffix renorm renorm_ repeat repeat_interleave replace replay
-    requires_grad requires_grad_ reset reset_parameters reset_running_stats reshape reshape_as
-    resolution resolve_conj resolve_neg retain_grad retains_grad reverse rfind rindex rjust roll
-    rot90 rotate round round_ row_indices rpartition rsplit rsqrt rsqrt_ rstrip running_mean
-    running_var sample save_for_backward saved_tensors scale scatter scatter_ scatter_add
-    scatter_add_ scatter_reduce scatter_reduce_ searchsorted seed select select_scatter send
-    seq_lengths set_growth_interval set_materialize_grads set_state setdefault setter
-    setup_context sgn sgn_ shape shared_memory_per_block short shuffle sigmoid sigmoid_ sign
-    sign_ signbit sin sin_ sinc sinc_ sinh sinh_ size slice_inverse slice_scatter slogdet
-    smallest_normal smm softmax solve sort sparse_dim sparsity split split_with_sizes splitlines
-    sqrt sqrt_ square square_ squeeze squeeze_ sspaddmm standard_cauchy standard_exponential
-    standard_gamma standard_normal standard_t start startswith state state_dict std step stft
-    stop stride strides strip sub sub_ subtract subtract_ sum sum_to_size svd swap_swa_sgd
-    swapaxes swapaxes_ swapcase swapdims swapdims_ symeig symmetric_difference synchronize t t_
-    take take_along_dim tan tan_ tanh tanh_ tensor_split tile tiny title tm_hour tm_mday tm_min
-    tm_mon tm_sec tm_wday tm_yday tm_year to to_bytes to_complex to_dense to_empty
+    nextafter_ normal_ normalized_shape normalvariate not_equal_ num_embeddings num_features
+    num_heads num_layers num_samples num_workers numerator numpy out_channels out_features
+    out_proj p padding padding_idx param_groups parameters pareto paretovariate partition
+    permutation permuted pin_memory polygamma_ pool pop pop_all popitem popleft pow_ power
+    predict push put_ q_indices q_num_blocks query randbytes random random_ random_sample
+    randrange rayleigh record record_event record_stream reduce reduceat register_buffer
+    register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_hook register_module register_parameter
+    register_post_accumulate_grad_hook register_step_post_hook register_step_pre_hook remainder_
+    remove removeprefix removesuffix renorm_ repeat replace replay requires_grad requires_grad_
+    reset reset_parameters reset_running_stats reshape_as resolution retain_grad retains_grad
+    reverse rfind rindex rjust rotate row_indices rpartition rsplit rstrip running_mean
+    running_var sample save_for_backward saved_tensors scale scatter_ scatter_add_
+    scatter_reduce_ send seq_lengths set_growth_interval set_materialize_grads set_state
+    setdefault setter setup_context sgn_ shape shared_memory_per_block shuffle sign_ size
+    smallest_normal solve sparse_dim sparsity splitlines squeeze_ standard_cauchy
+    standard_exponential standard_gamma standard_normal standard_t start startswith state
+    state_dict step stop stride strides strip sub_ subtract_ sum_to_size swap_swa_sgd swapaxes_
+    swapcase swapdims_ symeig symmetric_difference synchronize t_ tiny title tm_hour tm_mday
+    tm_min tm_mon tm_sec tm_wday tm_yday tm_year to to_bytes to_complex to_dense to_empty
     to_padded_tensor to_real to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc
-    to_sparse_csr to_string tobytes tolist topk total total_memory trace train training
-    translate transpose transpose_ triangular triangular_solve tril tril_ triu triu_ true_divide
-    true_divide_ trunc trunc_ type type_as unbind unflatten unfold uniform uniform_ union unique
-    unique_consecutive unscale_ unsqueeze unsqueeze_ update update_parameters upper value values
-    var vdot view view_as vmap vonmises vonmisesvariate vsplit wait wait_event wait_stream wald
-    warp_size weibull weibullvariate weight weight_ih_l0 where with_options xlogy xlogy_ zero_
-    zero_grad zfill zipf
+    to_sparse_csr to_string tobytes tolist total total_memory train training translate
+    transpose_ triangular tril_ triu_ true_divide_ type type_as unfold uniform uniform_ union
+    unscale_ unsqueeze_ update update_parameters upper value values view view_as vonmises
+    vonmisesvariate wait wait_event wait_stream wald warp_size weibull weibullvariate weight
+    weight_ih_l0 with_options zero_grad zfill zipf
     """
 )
 

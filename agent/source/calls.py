@@ -102,17 +102,15 @@ def foreign_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
 def annotations(node: ast.AST) -> Iterator[ast.Constant]:
     """Yield the texts that stand for types: somebody may evaluate them."""
     match node:
-        case ast.AnnAssign(annotation=found) | ast.arg(annotation=ast.expr() as found):
-            pass
-        case ast.FunctionDef(returns=ast.expr() as found):
-            pass
-        case ast.AsyncFunctionDef(returns=ast.expr() as found):
-            pass
-        case _:
-            return
-    for part in ast.walk(found):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            yield part
+        case (
+            ast.AnnAssign(annotation=found)
+            | ast.arg(annotation=ast.expr() as found)
+            | ast.FunctionDef(returns=ast.expr() as found)
+            | ast.AsyncFunctionDef(returns=ast.expr() as found)
+        ):
+            for part in ast.walk(found):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part
 
 
 def is_type(text: ast.Constant) -> bool:

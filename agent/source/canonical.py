@@ -100,8 +100,6 @@ def _simplify(module: ast.Module) -> None:
         if isinstance(node, ast.Constant):
             node.kind = None
         for block in blocks(node):
-            block[:] = [one for one in block if not _does_nothing(one)] or [ast.Pass()]
-
-
-def _does_nothing(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Pass) or is_unused_text(statement)
+            block[:] = [
+                one for one in block if not isinstance(one, ast.Pass) and not is_unused_text(one)
+            ] or [ast.Pass()]

@@ -11,15 +11,14 @@ it parses, so that a stranger's source is read in the inspector's process only.
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, get_args
+from typing import Annotated, Final, TypeAlias, get_args
 
 from agent.source.canonical import parse, syntax_fault
-from agent.source.defined import defined_in, reached_in
 from agent.source.lint import Lint
 from agent.source.names import Names
-from agent.source.reach import Own, What
+from agent.source.reach import Own, What, defined_in, reached_in
 from protocol.codecs import line
 from protocol.fields import Mapped, Positive
 from protocol.source import Source
@@ -37,6 +36,22 @@ class Finding(Mapped):
     line: Positive
     what: What
     text: Annotated[str, line(0, MAX_TEXT)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What is known of a source before it runs: either a `fingerprint`, or why it may not.
+
+    `marks` are what it does beyond arithmetic and the task's baseline does not.
+    """
+
+    fingerprint: bytes | None
+    fault: str = ""
+    marks: tuple[Finding, ...] = ()
+
+
+# Nobody's core process parses a model's text: whoever checks it does so in a child.
+Check: TypeAlias = Callable[[Source], Awaitable[Checked]]
 
 
 def findings(source: Source) -> tuple[Finding, ...]:

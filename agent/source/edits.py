@@ -123,7 +123,7 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if end < 0 else end + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Step:
     """Lines low … high of the old file become new_low … new_high of the new one."""
 
@@ -170,11 +170,8 @@ def _file_edits(path: str, old: bytes, new: bytes) -> list[Edit]:
     except UnicodeDecodeError:
         return []
     matcher = difflib.SequenceMatcher(None, split_lines(old), split_lines(new))
-    ahead = [
-        _Step(low=low, high=high, new_low=new_low, new_high=new_high)
-        for tag, low, high, new_low, new_high in reversed(matcher.get_opcodes())
-        if tag != "equal"
-    ]
+    changed = [span for tag, *span in matcher.get_opcodes() if tag != "equal"]
+    ahead = [_Step(*span) for span in reversed(changed)]
     done: list[list[_Step]] = []
     while ahead:
         step, pieces = ahead.pop(), None
@@ -225,8 +222,5 @@ def _pieces(step: _Step, before: _Lines, after: _Lines) -> list[_Step] | None:
     old_cuts = before.cuts(step.low, step.high, count)
     new_cuts = after.cuts(step.new_low, step.new_high, count)
     spans = zip(pairwise(old_cuts), pairwise(new_cuts), strict=True)
-    pieces = [
-        _Step(low=low, high=high, new_low=new_low, new_high=new_high)
-        for (low, high), (new_low, new_high) in spans
-    ]
+    pieces = [_Step(*old, *new) for old, new in spans]
     return pieces if all(before.is_unique(one.low, one.high) for one in pieces) else None

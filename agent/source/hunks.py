@@ -7,6 +7,7 @@ size are bounded, however large the text: a change is known by its first lines.
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from protocol.ideas import Edit
 from protocol.patches import unified_diff
@@ -54,18 +55,15 @@ def _of_edit(edit: Edit) -> Iterator[Hunk]:
 
 
 def _of_diff(diff: str) -> Iterator[Hunk]:
-    removed: list[str] = []
-    added: list[str] = []
-    for line in _lines(diff):
-        if line.startswith("-") and not line.startswith("--- "):
-            removed.append(line[1:])
-        elif line.startswith("+") and not line.startswith("+++ "):
-            added.append(line[1:])
-        elif removed or added:
-            yield Hunk(removed=tuple(removed), added=tuple(added))
-            removed, added = [], []
-    if removed or added:
-        yield Hunk(removed=tuple(removed), added=tuple(added))
+    for is_changed, group in groupby(_lines(diff), key=_is_changed):
+        if is_changed:
+            lines = list(group)
+            removed = tuple(line[1:] for line in lines if line[0] == "-")
+            yield Hunk(removed=removed, added=tuple(line[1:] for line in lines if line[0] == "+"))
+
+
+def _is_changed(line: str) -> bool:
+    return line.startswith(("-", "+")) and not line.startswith(("--- ", "+++ "))
 
 
 def _lines(text: str) -> list[str]:

@@ -11,7 +11,7 @@ limits on itself before it reads, nothing else opened. What starts it is `node.v
 
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 from agent.source.canonical import fingerprint
@@ -61,7 +61,9 @@ def answer(request: Request) -> Answer:
     marks = beyond(findings(request.tree), findings(request.baseline))
     result = None if request.base is None else strip_prose(request.tree, request.base)
     return Answer(
-        marks=tuple(_shown(mark) for mark in marks[:_MAX_MARKS]),
+        marks=tuple(
+            replace(mark, text=fit_line(mark.text, MAX_TEXT)) for mark in marks[:_MAX_MARKS]
+        ),
         fingerprint=fingerprint(request.tree),
         stripped=result if isinstance(result, Source) else None,
         refusal=fit_line(result.reason, MAX_TEXT) if isinstance(result, Rejected) else None,
@@ -86,8 +88,3 @@ def main() -> None:
 
 def _source(files: tuple[tuple[str, bytes], ...] | Rejected) -> Source | Rejected:
     return files if isinstance(files, Rejected) else Source.of(dict(files))
-
-
-def _shown(mark: Finding) -> Finding:
-    text = fit_line(mark.text, MAX_TEXT)
-    return Finding(path=mark.path, line=mark.line, what=mark.what, text=text)

@@ -10,18 +10,12 @@ from agent.source import allowed, calls
 from agent.source.attributes import KNOWN, TAKEN
 from agent.source.canonical import is_unused_text
 from agent.source.names import Names
+from agent.source.operators import listed
 from agent.source.options import Options
 from agent.source.reach import DUNDER, Own, What
 from agent.source.tree import Tree
 
-_REAL_BUILTINS: Final = frozenset(dir(builtins)) | {
-    "copyright",
-    "credits",
-    "exit",
-    "help",
-    "license",
-    "quit",
-}
+_REAL_BUILTINS: Final = listed("copyright credits exit help license quit").union(dir(builtins))
 # What is more than a value: asked for by `getattr` it is marked, but for modules that are followed.
 _UNFOLLOWED: Final = frozenset({*allowed.USES, allowed.GET_KERNEL})
 _MORE: Final = frozenset({*allowed.MODULES, *_UNFOLLOWED, "os.environ"})
@@ -252,32 +246,25 @@ class Lint:
                 yield "reflection"
 
     def _is_switch(self, path: str, node: ast.Attribute) -> bool:
-        statement = self._parents[id(node)]
-        if path.split(".", maxsplit=1)[0] in self._own.modules or not isinstance(
-            statement, ast.Assign
-        ):
-            return path.split(".", maxsplit=1)[0] in self._own.modules
-        is_safe = isinstance(statement.value, ast.Constant) or path.startswith("torch.backends.")
-        return path in allowed.SWITCHES and is_safe
+        if path.split(".", maxsplit=1)[0] in self._own.modules:
+            return True
+        match self._parents[id(node)]:
+            case ast.Assign(value=value) if path in allowed.SWITCHES:
+                return isinstance(value, ast.Constant) or path.startswith("torch.backends.")
+        return False
 
     def _is_printed_to(self, path: str, node: ast.Attribute) -> bool:
         """Say whether a stream only says where `print` writes to: nobody gets hold of it."""
         keyword = self._parents[id(node)]
-        if path not in allowed.STREAMS or not isinstance(keyword, ast.keyword):
-            return False
-        call = self._parents[id(keyword)]
-        if keyword.arg != "file" or not isinstance(call, ast.Call):
-            return False
-        function = call.func
-        return (
-            isinstance(function, ast.Name)
-            and function.id == "print"
-            and not self._names.is_bound(function)
-        )
+        match keyword, self._parents.get(id(keyword)):
+            case ast.keyword(arg="file"), ast.Call(func=ast.Name(id="print") as function):
+                return path in allowed.STREAMS and not self._names.is_bound(function)
+        return False
 
     def _is_asked(self, node: ast.AST, parent: ast.AST) -> bool:
         """Say whether a module is only asked for a name that is written there."""
-        if not isinstance(parent, ast.Call) or not isinstance(parent.func, ast.Name):
-            return False
-        is_builtin = parent.func.id in allowed.BY_NAME and not self._names.is_bound(parent.func)
-        return is_builtin and parent.args[:1] == [node] and calls.named(parent) is not None
+        match parent:
+            case ast.Call(func=ast.Name(id=name) as function, args=[first, *_]) if first is node:
+                is_builtin = name in allowed.BY_NAME and not self._names.is_bound(function)
+                return is_builtin and calls.named(parent) is not None
+        return False

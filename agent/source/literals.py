@@ -226,8 +226,9 @@ def _knobs_of(
         value = _scalar(part)
         if value is None or (part is not node and isinstance(value, bool | str)):
             continue
-        start, end = _offset(data, part.lineno, part.col_offset), _end_offset(data, part)
-        text = data.decode("utf-8")[start:end]
+        start = _offset(data, part.lineno, part.col_offset)
+        text = ast.get_source_segment(data.decode("utf-8"), part) or ""
+        end = start + len(text)
         yield Knob(path=path, name=label, start=start, end=end, text=text, value=value, spec=spec)
 
 
@@ -244,12 +245,6 @@ def _scalar(node: ast.expr) -> Scalar | None:
             return int(2**value) if type(value) is int and value <= _MAX_EXPONENT else None
         case _:
             return None
-
-
-def _end_offset(data: bytes, node: ast.expr) -> int:
-    if node.end_lineno is None or node.end_col_offset is None:
-        raise ValueError("a parsed node always has an end")
-    return _offset(data, node.end_lineno, node.end_col_offset)
 
 
 def _offset(data: bytes, line: int, column: int) -> int:

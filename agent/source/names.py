@@ -203,10 +203,9 @@ class Names:
                     scope.bind(alias.asname or alias.name).paths.add(f"{parent}.{alias.name}")
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if id(node) not in self._plain:
                 scope.bind(name).others += 1
-            case ast.arg(arg=name):
-                scope.bind(name).others += 1
             case (
-                ast.FunctionDef(name=str() as name)
+                ast.arg(arg=str() as name)
+                | ast.FunctionDef(name=str() as name)
                 | ast.AsyncFunctionDef(name=str() as name)
                 | ast.ClassDef(name=str() as name)
                 | ast.ExceptHandler(name=str() as name)

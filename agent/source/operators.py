@@ -8,97 +8,100 @@ def listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-OPERATORS: Final = listed(
+# Functions of torch that its tensors have as methods, by the same name.
+METHODS: Final = listed(
     """
+    abs abs_ absolute acos acos_ acosh acosh_ add addbmm addcdiv addcmul addmm addmv addmv_ addr
+    adjoint all allclose amax amin aminmax angle any arccos arccos_ arccosh arccosh_ arcsin
+    arcsin_ arcsinh arcsinh_ arctan arctan2 arctan_ arctanh arctanh_ argmax argmin argsort
+    argwhere as_strided as_strided_ as_strided_scatter asin asin_ asinh asinh_ atan atan2 atan_
+    atanh atanh_ autocast baddbmm bernoulli bfloat16 bincount binomial bitwise_and
+    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm bool
+    broadcast_to cdouble ceil ceil_ cfloat cholesky cholesky_inverse cholesky_solve chunk clamp
+    clamp_ clamp_max clamp_max_ clamp_min clamp_min_ clip clip_ clone compile conj conj_physical
+    conj_physical_ copysign corrcoef cos cos_ cosh cosh_ count_nonzero cov cross cummax cummin
+    cumprod cumsum deg2rad deg2rad_ det detach detach_ device diag diag_embed diagflat diagonal
+    diagonal_scatter diff digamma dist div divide dot double dsplit dtype eq equal erf erf_ erfc
+    erfc_ erfinv exp exp2 exp2_ exp_ expm1 expm1_ fill fill_ fix fix_ flatten flip fliplr flipud
+    float float_power floor floor_ floor_divide fmax fmin fmod frac frac_ frexp gather gcd gcd_
+    ge geqrf ger get_device greater greater_equal gt half hardshrink hash_tensor heaviside histc
+    histogram hsplit hypot i0 i0_ igamma igammac imag index_add index_copy index_fill index_put
+    index_put_ index_reduce index_select initial_seed inner int inverse is_complex is_conj
+    is_floating_point is_inference is_neg is_nonzero is_signed isclose isfinite isinf isnan
+    isneginf isposinf isreal istft kron kthvalue layout lcm lcm_ ldexp ldexp_ le lerp less
+    less_equal lgamma log log10 log10_ log1p log1p_ log2 log2_ log_ log_softmax logaddexp
+    logaddexp2 logcumsumexp logdet logical_and logical_not logical_or logical_xor logit logit_
+    logsumexp long lt lu lu_solve manual_seed masked_fill masked_scatter masked_select matmul
+    matrix_exp matrix_power max maximum mean median min minimum mm mode moveaxis movedim msort
+    mul multinomial multiply mv mvlgamma nan_to_num nan_to_num_ nanmean nanmedian nanquantile
+    nansum narrow narrow_copy ne neg neg_ negative negative_ nextafter nonzero nonzero_static
+    norm normal not_equal numel orgqr ormqr outer permute pinverse poisson polygamma positive
+    pow prelu prod put qr quantile rad2deg rad2deg_ rand randint randn ravel real reciprocal
+    reciprocal_ relu relu_ remainder renorm repeat_interleave reshape resolve_conj resolve_neg
+    roll rot90 round round_ rsqrt rsqrt_ scatter scatter_add scatter_reduce searchsorted seed
+    select select_scatter sgn short sigmoid sigmoid_ sign signbit sin sin_ sinc sinc_ sinh sinh_
+    slice_inverse slice_scatter slogdet smm softmax sort split split_with_sizes sqrt sqrt_
+    square square_ squeeze sspaddmm std stft sub subtract sum svd swapaxes swapdims t take
+    take_along_dim tan tan_ tanh tanh_ tensor_split tile topk trace transpose triangular_solve
+    tril triu true_divide trunc trunc_ unbind unflatten unique unique_consecutive unsqueeze var
+    vdot vmap vsplit where xlogy xlogy_ zero_
+    """
+)
+# Over lists of tensors: each also as what changes them, with an underscore behind it.
+_FOREACH: Final = listed(
+    """
+    abs acos add addcdiv addcmul asin atan ceil clamp_max clamp_min cos cosh div erf erfc exp
+    expm1 floor frac lerp lgamma log log10 log1p log2 maximum minimum mul neg pow reciprocal
+    round rsqrt sigmoid sign sin sinh sqrt sub tan tanh trunc
+    """
+)
+OPERATORS: Final = (
+    METHODS
+    | {f"_foreach_{name}{end}" for name in _FOREACH for end in ("", "_")}
+    | {f"_foreach_{name}" for name in listed("clone copy_ max mm norm powsum zero_")}
+    | listed(
+        """
     BFloat16Tensor BoolTensor Event FloatTensor Generator HalfTensor IntTensor LongTensor
-    OutOfMemoryError Size Stream Tensor __version__ _foreach_abs _foreach_abs_ _foreach_acos
-    _foreach_acos_ _foreach_add _foreach_add_ _foreach_addcdiv _foreach_addcdiv_
-    _foreach_addcmul _foreach_addcmul_ _foreach_asin _foreach_asin_ _foreach_atan _foreach_atan_
-    _foreach_ceil _foreach_ceil_ _foreach_clamp_max _foreach_clamp_max_ _foreach_clamp_min
-    _foreach_clamp_min_ _foreach_clone _foreach_copy_ _foreach_cos _foreach_cos_ _foreach_cosh
-    _foreach_cosh_ _foreach_div _foreach_div_ _foreach_erf _foreach_erf_ _foreach_erfc
-    _foreach_erfc_ _foreach_exp _foreach_exp_ _foreach_expm1 _foreach_expm1_ _foreach_floor
-    _foreach_floor_ _foreach_frac _foreach_frac_ _foreach_lerp _foreach_lerp_ _foreach_lgamma
-    _foreach_lgamma_ _foreach_log _foreach_log10 _foreach_log10_ _foreach_log1p _foreach_log1p_
-    _foreach_log2 _foreach_log2_ _foreach_log_ _foreach_max _foreach_maximum _foreach_maximum_
-    _foreach_minimum _foreach_minimum_ _foreach_mm _foreach_mul _foreach_mul_ _foreach_neg
-    _foreach_neg_ _foreach_norm _foreach_pow _foreach_pow_ _foreach_powsum _foreach_reciprocal
-    _foreach_reciprocal_ _foreach_round _foreach_round_ _foreach_rsqrt _foreach_rsqrt_
-    _foreach_sigmoid _foreach_sigmoid_ _foreach_sign _foreach_sign_ _foreach_sin _foreach_sin_
-    _foreach_sinh _foreach_sinh_ _foreach_sqrt _foreach_sqrt_ _foreach_sub _foreach_sub_
-    _foreach_tan _foreach_tan_ _foreach_tanh _foreach_tanh_ _foreach_trunc _foreach_trunc_
-    _foreach_zero_ _grouped_mm _scaled_mm abs abs_ absolute acos acos_ acosh acosh_
-    adaptive_avg_pool1d adaptive_max_pool1d add addbmm addcdiv addcmul addmm addmv addmv_ addr
-    adjoint affine_grid_generator alias_copy all allclose alpha_dropout alpha_dropout_ amax amin
-    aminmax angle any arange arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_
-    arctan arctan2 arctan_ arctanh arctanh_ are_deterministic_algorithms_enabled argmax argmin
-    argsort argwhere as_strided as_strided_ as_strided_copy as_strided_scatter as_tensor asarray
-    asin asin_ asinh asinh_ atan atan2 atan_ atanh atanh_ atleast_1d atleast_2d atleast_3d
-    autocast avg_pool1d baddbmm bartlett_window batch_norm bernoulli bfloat16 bilinear
-    binary_cross_entropy_with_logits bincount binomial bitwise_and bitwise_left_shift
-    bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman_window block_diag bmm bool
-    broadcast_shapes broadcast_tensors broadcast_to bucketize can_cast cartesian_prod cat
-    ccol_indices_copy cdist cdouble ceil ceil_ celu celu_ cfloat chain_matmul channel_shuffle
-    channels_last cholesky cholesky_inverse cholesky_solve chunk clamp clamp_ clamp_max
-    clamp_max_ clamp_min clamp_min_ clip clip_ clone col_indices_copy column_stack combinations
-    compile complex complex128 complex64 concat concatenate conj conj_physical conj_physical_
-    constant_pad_nd contiguous_format conv1d conv2d conv3d conv_tbc conv_transpose1d
-    conv_transpose2d conv_transpose3d convolution copysign corrcoef cos cos_ cosh cosh_
-    cosine_embedding_loss cosine_similarity count_nonzero cov cross crow_indices_copy ctc_loss
-    cummax cummin cumprod cumsum cumulative_trapezoid default_generator deg2rad deg2rad_ det
-    detach detach_ detach_copy device diag diag_embed diagflat diagonal diagonal_copy
-    diagonal_scatter diff digamma dist div divide dot double dropout dropout_ dsplit dstack
-    dtype e einsum embedding embedding_bag embedding_renorm_ empty empty_like empty_permuted
-    empty_quantized empty_strided enable_grad eq equal erf erf_ erfc erfc_ erfinv exp exp2 exp2_
-    exp_ expand_copy expm1 expm1_ eye fake_quantize_per_channel_affine
-    fake_quantize_per_tensor_affine feature_alpha_dropout feature_alpha_dropout_ feature_dropout
-    feature_dropout_ fill fill_ finfo fix fix_ flatten flip fliplr flipud float float16 float32
-    float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float_power
-    floor floor_ floor_divide fmax fmin fmod frac frac_ frexp frobenius_norm from_numpy
-    frombuffer full full_like gather gcd gcd_ ge geqrf ger get_default_device get_default_dtype
-    get_device get_float32_matmul_precision get_num_threads get_rng_state gradient greater
-    greater_equal grid_sampler grid_sampler_2d grid_sampler_3d group_norm gru gru_cell gt half
-    hamming_window hann_window hardshrink hash_tensor heaviside hinge_embedding_loss histc
-    histogram histogramdd hsplit hspmm hstack hypot i0 i0_ igamma igammac iinfo imag index_add
-    index_copy index_fill index_put index_put_ index_reduce index_select indices_copy inf
-    inference_mode initial_seed inner instance_norm int int16 int32 int64 int8 int_repr inverse
-    is_complex is_conj is_distributed is_floating_point is_grad_enabled is_inference is_neg
-    is_nonzero is_same_size is_signed is_tensor isclose isfinite isin isinf isnan isneginf
-    isposinf isreal istft kaiser_window kl_div kron kthvalue layer_norm layout lcm lcm_ ldexp
-    ldexp_ le lerp less less_equal lgamma linspace lobpcg log log10 log10_ log1p log1p_ log2
-    log2_ log_ log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not
-    logical_or logical_xor logit logit_ logspace logsumexp long lstm lstm_cell lt lu lu_solve
-    lu_unpack manual_seed margin_ranking_loss masked_fill masked_scatter masked_select matmul
-    matrix_exp matrix_power max max_pool1d max_pool1d_with_indices max_pool2d max_pool3d maximum
-    mean median memory_format meshgrid min minimum mm mode moveaxis movedim msort mul
-    multinomial multiply mv mvlgamma nan nan_to_num nan_to_num_ nanmean nanmedian nanquantile
-    nansum narrow narrow_copy native_batch_norm native_channel_shuffle native_dropout
-    native_group_norm native_layer_norm ne neg neg_ negative negative_ newaxis nextafter no_grad
-    nonzero nonzero_static norm norm_except_dim normal not_equal nuclear_norm numel ones
-    ones_like orgqr ormqr outer pairwise_distance pca_lowrank pdist permute permute_copy pi
-    pinverse pixel_shuffle pixel_unshuffle poisson poisson_nll_loss polar polygamma positive pow
-    prelu preserve_format prod promote_types put qr quantile rad2deg rad2deg_ rand rand_like
-    randint randint_like randn randn_like randperm range ravel real reciprocal reciprocal_ relu
-    relu_ remainder renorm repeat_interleave reshape resolve_conj resolve_neg result_type
-    rms_norm roll rot90 round round_ row_indices_copy row_stack rrelu rrelu_ rsqrt rsqrt_ rsub
-    scalar_tensor scatter scatter_add scatter_reduce searchsorted seed segment_reduce select
-    select_copy select_scatter selu selu_ set_default_device set_default_dtype
+    OutOfMemoryError Size Stream Tensor __version__ _grouped_mm _scaled_mm adaptive_avg_pool1d
+    adaptive_max_pool1d affine_grid_generator alias_copy alpha_dropout alpha_dropout_ arange
+    are_deterministic_algorithms_enabled as_strided_copy as_tensor asarray atleast_1d atleast_2d
+    atleast_3d avg_pool1d bartlett_window batch_norm bilinear binary_cross_entropy_with_logits
+    blackman_window block_diag broadcast_shapes broadcast_tensors bucketize can_cast
+    cartesian_prod cat ccol_indices_copy cdist celu celu_ chain_matmul channel_shuffle
+    channels_last col_indices_copy column_stack combinations complex complex128 complex64 concat
+    concatenate constant_pad_nd contiguous_format conv1d conv2d conv3d conv_tbc conv_transpose1d
+    conv_transpose2d conv_transpose3d convolution cosine_embedding_loss cosine_similarity
+    crow_indices_copy ctc_loss cumulative_trapezoid default_generator detach_copy diagonal_copy
+    dropout dropout_ dstack e einsum embedding embedding_bag embedding_renorm_ empty empty_like
+    empty_permuted empty_quantized empty_strided enable_grad expand_copy eye
+    fake_quantize_per_channel_affine fake_quantize_per_tensor_affine feature_alpha_dropout
+    feature_alpha_dropout_ feature_dropout feature_dropout_ finfo float16 float32 float64
+    float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu frobenius_norm
+    from_numpy frombuffer full full_like get_default_device get_default_dtype
+    get_float32_matmul_precision get_num_threads get_rng_state gradient grid_sampler
+    grid_sampler_2d grid_sampler_3d group_norm gru gru_cell hamming_window hann_window
+    hinge_embedding_loss histogramdd hspmm hstack iinfo indices_copy inf inference_mode
+    instance_norm int16 int32 int64 int8 int_repr is_distributed is_grad_enabled is_same_size
+    is_tensor isin kaiser_window kl_div layer_norm linspace lobpcg logspace lstm lstm_cell
+    lu_unpack margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d max_pool3d
+    memory_format meshgrid nan native_batch_norm native_channel_shuffle native_dropout
+    native_group_norm native_layer_norm newaxis no_grad norm_except_dim nuclear_norm ones
+    ones_like pairwise_distance pca_lowrank pdist permute_copy pi pixel_shuffle pixel_unshuffle
+    poisson_nll_loss polar preserve_format promote_types rand_like randint_like randn_like
+    randperm range result_type rms_norm row_indices_copy row_stack rrelu rrelu_ rsub
+    scalar_tensor segment_reduce select_copy selu selu_ set_default_device set_default_dtype
     set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal
-    set_grad_enabled set_num_threads set_printoptions set_rng_state sgn short sigmoid sigmoid_
-    sign signbit sin sin_ sinc sinc_ sinh sinh_ slice_copy slice_inverse slice_scatter slogdet
-    smm softmax sort sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor sparse_coo
-    sparse_coo_tensor sparse_csc_tensor sparse_csr sparse_csr_tensor split split_copy
-    split_with_sizes split_with_sizes_copy spmm sqrt sqrt_ square square_ squeeze squeeze_copy
-    sspaddmm stack std std_mean stft strided sub subtract sum svd svd_lowrank swapaxes swapdims
-    t t_copy take take_along_dim tan tan_ tanh tanh_ tensor tensor_split tensordot threshold
-    threshold_ tile topk trace transpose transpose_copy trapezoid trapz triangular_solve tril
-    tril_indices triplet_margin_loss triu triu_indices true_divide trunc trunc_ typename uint16
-    uint32 uint64 uint8 unbind unbind_copy unflatten unfold_copy unique unique_consecutive
-    unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_copy
-    use_deterministic_algorithms values_copy vander var var_mean vdot view_as_complex
-    view_as_complex_copy view_as_real view_as_real_copy view_copy vmap vsplit vstack where xlogy
-    xlogy_ zero_ zeros zeros_like
-    """
+    set_grad_enabled set_num_threads set_printoptions set_rng_state slice_copy sparse_bsc_tensor
+    sparse_bsr_tensor sparse_compressed_tensor sparse_coo sparse_coo_tensor sparse_csc_tensor
+    sparse_csr sparse_csr_tensor split_copy split_with_sizes_copy spmm squeeze_copy stack
+    std_mean strided svd_lowrank t_copy tensor tensordot threshold threshold_ transpose_copy
+    trapezoid trapz tril_indices triplet_margin_loss triu_indices typename uint16 uint32 uint64
+    uint8 unbind_copy unfold_copy unravel_index unsafe_chunk unsafe_split
+    unsafe_split_with_sizes unsqueeze_copy use_deterministic_algorithms values_copy vander
+    var_mean view_as_complex view_as_complex_copy view_as_real view_as_real_copy view_copy
+    vstack zeros zeros_like
+        """
+    )
 )
 MODULES: Final = listed(
     """

@@ -60,22 +60,17 @@ class Options:
 
     def _written(self, node: ast.expr) -> list[Entry] | None:
         """Return what a literal or `dict(…)` holds."""
-        entries: list[Entry] = []
         match node:
             case ast.Dict(keys=keys, values=values):
-                for key, value in zip(keys, values, strict=True):
-                    if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
-                        return None
-                    entries.append((key.value, value))
-                return entries
+                entries = [
+                    (key.value, value)
+                    for key, value in zip(keys, values, strict=True)
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
+                ]
+                return entries if len(entries) == len(keys) else None
             case ast.Call(func=ast.Name(id="dict") as function, args=[], keywords=keywords):
-                if self._names.is_bound(function) or "dict" in self._outside:
-                    return None
-                for keyword in keywords:
-                    if keyword.arg is None:
-                        return None
-                    entries.append((keyword.arg, keyword.value))
-                return entries
+                is_builtin = not self._names.is_bound(function) and "dict" not in self._outside
+                return _named(keywords) if is_builtin else None
         return None
 
     def _changed(self, binding: Binding) -> tuple[list[Entry], list[ast.expr]] | None:
@@ -101,9 +96,7 @@ class Options:
                 return [(key, new)]
             case ast.Attribute(attr="update"), ast.Call(func=function, args=[], keywords=keywords):
                 is_alone = isinstance(self._parents.get(id(above)), ast.Expr)
-                found = [(one.arg, one.value) for one in keywords if one.arg is not None]
-                is_whole = function is parent and is_alone and len(found) == len(keywords)
-                return found if is_whole else None
+                return _named(keywords) if function is parent and is_alone else None
             case ast.Attribute(attr="update"), ast.Call(func=function, args=[new], keywords=[]):
                 is_alone = isinstance(self._parents.get(id(above)), ast.Expr)
                 return self._written(new) if function is parent and is_alone else None
@@ -169,3 +162,9 @@ class Options:
     def _is_spread(self, name: ast.Name) -> bool:
         parent = self._parents[id(name)]
         return isinstance(parent, ast.keyword) and parent.arg is None
+
+
+def _named(keywords: list[ast.keyword]) -> list[Entry] | None:
+    """Return the arguments by their names; None if there may be others."""
+    found = [(one.arg, one.value) for one in keywords if one.arg is not None]
+    return found if len(found) == len(keywords) else None

@@ -12,6 +12,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from agent.source.canonical import blocks, is_unused_text, parse, same_meaning
 from protocol.errors import Rejected
@@ -179,9 +180,7 @@ def _partial_edits(statement: ast.stmt, lines: list[bytes], kept: set[int]) -> I
 
 
 def _apply(lines: list[bytes], edits: list[_Edit]) -> bytes:
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
+    starts = [0, *accumulate(map(len, lines))]
 
     def offset(place: _Place) -> int:
         return min(starts[min(place[0], len(lines))] + place[1], starts[-1])

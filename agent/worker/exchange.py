@@ -73,7 +73,7 @@ class Verdict:
 
     kind: FaultKind
     detail: str
-    may_have_cost: bool
+    may_have_cost: bool = True
     retry_s: float | None = None
 
 
@@ -87,7 +87,7 @@ def judge(exchange: Exchange, *, said: str, now_s: float) -> Verdict:
     if not exchange.is_sent:
         return _unsent(said)
     if exchange.status is None:
-        return Verdict(kind="server", detail=f"{exchange.place}: {said}", may_have_cost=True)
+        return Verdict(kind="server", detail=f"{exchange.place}: {said}")
     status = exchange.status if exchange.status >= 300 else _stated_status(exchange.document)
     return _unreadable(exchange, said) if status is None else _refused(exchange, status, now_s)
 
@@ -95,7 +95,7 @@ def judge(exchange: Exchange, *, said: str, now_s: float) -> Verdict:
 def given_up(exchange: Exchange, *, limit_s: float) -> Verdict:
     """Return the fault of a question that was not answered in time."""
     detail = f"{exchange.place or 'the model'} did not answer within {limit_s:g} s"
-    return Verdict(kind="timeout", detail=detail, may_have_cost=True)
+    return Verdict(kind="timeout", detail=detail)
 
 
 def document_of(body: bytes) -> Any:
@@ -186,9 +186,9 @@ def _troubled(exchange: Exchange) -> Verdict:
             return Verdict(kind="garbage", detail=detail, may_have_cost=False)
         case "encoded":
             detail = f"{where} answered in an encoding that cannot be read"
-            return Verdict(kind="garbage", detail=detail, may_have_cost=True)
+            return Verdict(kind="garbage", detail=detail)
     detail = f"{where} broke off: {exchange.words}"
-    return Verdict(kind="server", detail=detail, may_have_cost=True)
+    return Verdict(kind="server", detail=detail)
 
 
 def _unsent(said: str) -> Verdict:
@@ -215,7 +215,7 @@ def _unreadable(exchange: Exchange, said: str) -> Verdict:
     # What litellm says of it ends in its own traceback.
     words = said.partition("Traceback (most recent")[0].strip() or "it cannot be read"
     said = f"{exchange.place} answered with JSON that is no answer: {words}"
-    return Verdict(kind="garbage", detail=said, may_have_cost=True)
+    return Verdict(kind="garbage", detail=said)
 
 
 def _refused(exchange: Exchange, status: int, now_s: float) -> Verdict:

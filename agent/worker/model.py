@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final
 
-from agent.completion import FaultKind
 from agent.worker.exchange import Exchange, Verdict, given_up, harmless, judge, states_fault
 from agent.worker.messages import TEXT_BYTES, Ask, Facts, Failure, Reply, Settings
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
@@ -86,10 +85,10 @@ class LiteLlm:
             detail = f"the model said nothing ({reason})"
             if reason == "length":
                 detail = f"{ask.max_tokens} tokens were too few for a word after all thoughts"
-            return self._failure(ask, _worthless("empty", detail), usage)
+            return self._failure(ask, Verdict(kind="empty", detail=detail), usage)
         if len(text.encode("utf-8", "replace")) > TEXT_BYTES:
             detail = f"an answer of more than {TEXT_BYTES} bytes"
-            return self._failure(ask, _worthless("garbage", detail), usage)
+            return self._failure(ask, Verdict(kind="garbage", detail=detail), usage)
         if self._settings.api_key:
             text = text.replace(self._settings.api_key, "*" * len(self._settings.api_key))
         return Reply(id=ask.id, text=text, is_cut=reason == "length", usage=usage)
@@ -165,10 +164,6 @@ def usage_of(usage: Any) -> Usage | None:
     if not 0 < tokens_in <= MAX_TOKENS or not 0 <= tokens_out <= MAX_TOKENS:
         return None
     return Usage(tokens_in=tokens_in, tokens_out=tokens_out)
-
-
-def _worthless(kind: FaultKind, detail: str) -> Verdict:
-    return Verdict(kind=kind, detail=detail, may_have_cost=True)
 
 
 def _tiers(entry: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:

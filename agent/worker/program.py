@@ -13,6 +13,7 @@ import os
 import resource
 import socket
 import sys
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.worker.exchange import harmless
@@ -81,21 +82,19 @@ async def _send(writer: asyncio.StreamWriter, message: FromWorker) -> None:
     await writer.drain()
 
 
+@dataclass(slots=True)
 class Answering:
     """The questions that are open, each a task."""
 
-    def __init__(
-        self, model: LiteLlm, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._model = model
-        self._reader = reader
-        self._writer = writer
-        self._open: dict[int, asyncio.Task[None]] = {}
+    model: LiteLlm
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    _open: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Take questions until the channel ends, which raises a `ChannelError`."""
         while True:
-            match await FRAMING.receive(self._reader.readexactly):
+            match await FRAMING.receive(self.reader.readexactly):
                 case Ask() as ask if ask.id not in self._open and len(self._open) < MAX_OPEN:
                     self._open[ask.id] = asyncio.create_task(self._answer(ask))
                 case Cancel(id=number):
@@ -106,8 +105,8 @@ class Answering:
 
     async def _answer(self, ask: Ask) -> None:
         try:
-            answer = await self._model.ask(ask)
+            answer = await self.model.ask(ask)
             with contextlib.suppress(OSError):  # the core has gone
-                await _send(self._writer, answer)
+                await _send(self.writer, answer)
         finally:
             del self._open[ask.id]

@@ -3,7 +3,7 @@
 It loads nothing heavy before a command runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,13 +12,17 @@ import click
 
 from node.home.home import Home
 from node.settings import values
-from node.settings.config import SETTINGS
+from node.settings.config import SETTINGS, config_of
+from node.terminal.terminal import console, print_json
+from protocol.units import NANO
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from node.store.blobs import Blobs
     from node.store.store import Store
+    from protocol.gains import Gain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,9 +81,32 @@ def short(digest: bytes) -> str:
     return digest.hex()[:_ID_DIGITS]
 
 
+def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
+    """Print a document for scripts, or the same in lines for people."""
+    if as_json:
+        print_json(document)
+        return
+    for line in lines:
+        click.echo(line)
+
+
 def hex_or_none(digest: bytes | None) -> str | None:
     """Return what scripts are told of an id that may be absent."""
     return None if digest is None else digest.hex()
+
+
+def gain_json(gain: "Gain | None") -> dict[str, object]:
+    """Return what scripts are told of a gain that may be unknown, in the metric's unit."""
+    return {
+        "gain": gain and gain.value_nano / NANO,
+        "lower": gain and gain.lower_nano() / NANO,
+        "upper": gain and gain.upper_nano / NANO,
+    }
+
+
+def own_console() -> "Console":
+    """Return the console of this user's settings."""
+    return console(config_of(Home.here()).color)
 
 
 def plain_table() -> "Table":

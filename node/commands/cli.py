@@ -23,12 +23,10 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command is, under which heading it is listed, and its line there."""
+    """Where a command is."""
 
     module: str
     attribute: str
-    section: str
-    summary: str
 
 
 # By heading: where a command is, `node.commands` if that is not said, and its line there.
@@ -36,14 +34,14 @@ _SECTIONS = {
     "Commands": {
         "start": ("node_control", "Run the node here."),
         "status": ("node_control", "Say how things stand."),
-        "try": ("attempt", "Measure and judge your edit."),
+        "try": ("agents", "Measure and judge your edit."),
         "head": ("heads", "Print the verified head."),
         "leaderboard": ("leaderboard", "Show what is claimed and known."),
         "verify": ("verifying", "Run somebody's claim again here."),
         "log": ("history", "List this node's experiments."),
         "show": ("history", "Show one record in full."),
         "report": ("report", "Say what happened overnight."),
-        "doctor": ("doctor", "Check this machine."),
+        "doctor": ("upkeep", "Check this machine."),
     },
     "The running node": {
         "stop": ("node_control", "Stop it, resumably."),
@@ -68,25 +66,25 @@ _SECTIONS = {
         "demo": ("demo", "Show a network on this machine."),
         "transfer": ("transfer", "Patch by hardware class."),
         "peers": ("node_control", "Show who is connected."),
-        "invite": ("inviting", "Print a line to join by."),
-        "join": ("inviting", "Join a network by such a line."),
+        "invite": ("network", "Print a line to join by."),
+        "join": ("network", "Join a network by such a line."),
         "bootstrap": ("bootstrap.command", "Run a node that others find."),
         "network": ("network", "Show and make networks."),
-        "friends": ("people", "Whose claims come first."),
-        "block": ("people", "Whose claims to leave alone."),
+        "friends": ("network", "Whose claims come first."),
+        "block": ("network", "Whose claims to leave alone."),
     },
     "Coding agents": {
-        "propose": ("propose", "Show one proposal."),
-        "skill": ("skill", "Print instructions for an agent."),
+        "propose": ("agents", "Show one proposal."),
+        "skill": ("agents", "Print instructions for an agent."),
         "spending": ("spending", "What models took; correct it."),
     },
     "Housekeeping": {
         "task": ("tasks", "List, show and prepare tasks."),
-        "key": ("keys", "Show the node's public keys."),
-        "config": ("settings", "Show and check settings."),
+        "key": ("housekeeping", "Show the node's public keys."),
+        "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Say where things are."),
-        "fsck": ("fsck", "Check and mend the home."),
-        "gc": ("fsck", "Remove what nobody needs."),
+        "fsck": ("upkeep", "Check and mend the home."),
+        "gc": ("upkeep", "Remove what nobody needs."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }
@@ -95,11 +93,9 @@ COMMANDS = {
     name: Entry(
         module=module if "." in module else f"node.commands.{module}",
         attribute=f"{name}_" if iskeyword(name) else name,
-        section=section,
-        summary=summary,
     )
-    for section, commands in _SECTIONS.items()
-    for name, (module, summary) in commands.items()
+    for commands in _SECTIONS.values()
+    for name, (module, _) in commands.items()
 }
 
 
@@ -131,11 +127,9 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the everyday commands first, the others grouped below."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name, entry in COMMANDS.items():
-            sections.setdefault(entry.section, []).append((name, entry.summary))
-        for section, lines in sections.items():
+        for section, commands in _SECTIONS.items():
             with formatter.section(section):
+                lines = [(name, summary) for name, (_, summary) in commands.items()]
                 formatter.write_dl(lines, col_spacing=3)
 
 

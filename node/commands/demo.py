@@ -9,6 +9,11 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option
+from node.demo.story import play
+from node.processes.lifeline import temporary_folder
+from node.settings.config import Config
+from node.settings.sandboxing import require_peer_sandbox
+from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError
 
@@ -22,12 +27,6 @@ def demo(as_json: bool, keep: Path | None) -> None:
     Nothing leaves this machine, and your own node is not touched. The four nodes and their folder
     go with the demo, whatever ends it.
     """
-    from node.demo.story import play
-    from node.processes.lifeline import temporary_folder
-    from node.settings.config import Config
-    from node.settings.sandboxing import require_peer_sandbox
-    from node.terminal.progress import reporting
-
     require_peer_sandbox(Config())
     if keep is not None and keep.exists():
         raise ArnodeError(f"{keep} exists already", "name a folder that does not")

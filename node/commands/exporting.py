@@ -4,19 +4,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short
+from node.commands.basics import json_option, line_option, reading, short, tell
+from node.commands.history import diff_of, experiment_json
+from node.exchange.bundle import write_bundle
+from node.exchange.bundling import gather
+from node.exchange.pull_request import describe
 from node.home.home import Home
-from node.terminal.terminal import plain, print_json
+from node.store.blobs import Blobs
+from node.store.imported import named
+from node.store.store import Store
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
-
-if TYPE_CHECKING:
-    from node.store.blobs import Blobs
-    from node.store.store import Store
-    from protocol.records import Record
+from protocol.patches import unified_diff
+from protocol.records import Record
 
 _BRANCH = "arnode/head"
 
@@ -45,8 +48,6 @@ def results(task: str | None, imported: str | None) -> None:
 @export.command()
 def jsonl() -> None:
     """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
-    from node.commands.history import diff_of, experiment_json
-
     with reading() as (store, blobs):
         for experiment in store.experiments.listed():
             text = None
@@ -64,27 +65,22 @@ def jsonl() -> None:
 @json_option()
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write everything about one experiment into one file, to be checked anywhere."""
-    from node.exchange.bundle import write_bundle
-    from node.exchange.bundling import gather
-
     with reading() as (store, blobs):
         gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
     size = write_bundle(path, gathered)
-    if as_json:
-        print_json(
-            {
-                "file": str(path),
-                "about": gathered.about.hex(),
-                "bytes": size,
-                "records": len(gathered.records),
-                "blobs": len(gathered.blobs),
-            }
-        )
-        return
-    click.echo(
+    document = {
+        "file": str(path),
+        "about": gathered.about.hex(),
+        "bytes": size,
+        "records": len(gathered.records),
+        "blobs": len(gathered.blobs),
+    }
+    tell(
+        document,
         f"{plain(str(path))}: {len(gathered.records)} records, {len(gathered.blobs)} blobs,"
-        f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`"
+        f" {size:,} bytes; check it with `arnode verify {plain(str(path))} --check-only`",
+        as_json=as_json,
     )
 
 
@@ -93,7 +89,6 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 @line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write a diff to stdout: that of ID, else of the verified head against the baseline."""
-
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
     # A file gets the bytes as they are; a terminal would obey some of them.
@@ -105,8 +100,6 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
 @line_option
 def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
     """Write the text of a pull request with its evidence to stdout."""
-    from node.exchange.pull_request import describe
-
     with reading() as (store, blobs):
         text, record = _diff(store, blobs, id, task)
         click.echo(describe(store, record, text), nl=False)
@@ -144,9 +137,7 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")
 
 
-def _imported_data(store: "Store", wanted: str) -> bytes:
-    from node.store.imported import named
-
+def _imported_data(store: Store, wanted: str) -> bytes:
     everything = store.imported.listed()
     if (found := named(everything, wanted)) is None:
         known = ", ".join(short(one.id) for one in everything) or "none"
@@ -154,13 +145,9 @@ def _imported_data(store: "Store", wanted: str) -> bytes:
     return found.log.data
 
 
-def _diff(
-    store: "Store", blobs: "Blobs", wanted: str | None, task: str | None
-) -> "tuple[str, Record]":
+def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:
     """Return a diff and the record that says most about it."""
-    from node.commands.history import diff_of
     from node.line.heads import manifest_of, the_line
-    from protocol.patches import unified_diff
 
     if wanted is not None:
         record = store.records.find(wanted)

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
-from node.commands.basics import hex_or_none, plain_table, short
+from rich.text import Text
+
+from node.commands.basics import hex_or_none, own_console, plain_table, short
+from node.store.foreign_rows import ForeignRow
+from node.store.imported import Imported
 from node.terminal.terminal import plain
 
-if TYPE_CHECKING:
-    from node.store.foreign_rows import ForeignRow
-    from node.store.imported import Imported
 
-
-def foreign_json(imported: "Imported") -> dict[str, object]:
+def foreign_json(imported: Imported) -> dict[str, object]:
     """Return what scripts read of an imported file: its experiments, and what is kept as text."""
     log = imported.log
     texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
@@ -26,7 +25,7 @@ def foreign_json(imported: "Imported") -> dict[str, object]:
     }
 
 
-def best_json(imported: "Imported", segment: int, count: int) -> dict[str, object]:
+def best_json(imported: Imported, segment: int, count: int) -> dict[str, object]:
     """Return what scripts read of the best rows of a segment."""
     return {
         **_named(imported),
@@ -36,7 +35,7 @@ def best_json(imported: "Imported", segment: int, count: int) -> dict[str, objec
     }
 
 
-def _named(imported: "Imported") -> dict[str, object]:
+def _named(imported: Imported) -> dict[str, object]:
     return {
         "id": imported.id.hex(),
         "name": imported.name,
@@ -45,7 +44,7 @@ def _named(imported: "Imported") -> dict[str, object]:
     }
 
 
-def _row_json(one: "ForeignRow") -> dict[str, object]:
+def _row_json(one: ForeignRow) -> dict[str, object]:
     return {
         "label": one.label,
         "metric": one.value,
@@ -56,18 +55,16 @@ def _row_json(one: "ForeignRow") -> dict[str, object]:
     }
 
 
-def print_foreign(imported: "Imported", *, color: str, limit: int | None = None) -> None:
+def print_foreign(imported: Imported, limit: int | None = None) -> None:
     """Print an imported file, or the newest of it, below a line that says what it is worth."""
-    from node.terminal.terminal import console
-
     log = imported.log
-    out = console(color)
+    out = own_console()
     for number, segment in reversed(list(enumerate(log.segments))):
         rows = [row for row in log.read if row.segment == number]
         if rows:
             newest = rows[::-1][:limit]
             of = f"the newest {len(newest)} of {len(rows)}"
-            _print_rows(imported, newest, segment.metric, of, color=color)
+            _print_rows(imported, newest, segment.metric, of)
     texts = [row.description for row in log.rows if not row.is_read]
     if texts:
         newest_lines = list(zip(log.text_lines, texts, strict=True))[::-1][:limit]
@@ -80,21 +77,15 @@ def print_foreign(imported: "Imported", *, color: str, limit: int | None = None)
             out.print(f"line {line}: {plain(text)}")
 
 
-def print_best(imported: "Imported", segment: int, count: int, *, color: str) -> None:
+def print_best(imported: Imported, segment: int, count: int) -> None:
     """Print the best rows of a segment below a line that says what they are worth."""
     rows = imported.best(count, segment)
     of = f"the best {len(rows)} of {imported.count(segment)}"
-    _print_rows(imported, rows, imported.log.segments[segment].metric, of, color=color)
+    _print_rows(imported, rows, imported.log.segments[segment].metric, of)
 
 
-def _print_rows(
-    imported: "Imported", rows: "Sequence[ForeignRow]", metric: str, of: str, *, color: str
-) -> None:
-    from rich.text import Text
-
-    from node.terminal.terminal import console
-
-    out = console(color)
+def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of: str) -> None:
+    out = own_console()
     out.print()
     out.print(
         f"imported from {plain(imported.name)} ({imported.log.form},"

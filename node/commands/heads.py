@@ -1,22 +1,25 @@
-"""`head`, `adopt` and `revert`: what the node vouches for, and moving it by hand."""
+"""`head`, `adopt` and `revert`: what the node vouches for, who wrote it, and moving it by hand."""
 
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short
+from agent.source.capabilities import Finding
+from node.commands.basics import hex_or_none, json_option, line_option, reading, short
+from node.home.control import is_running
 from node.home.home import Home
-from node.line.heads import move_head
-from node.terminal.terminal import plain
+from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
+from node.running.books import Books, open_books
+from node.settings.config import config_of
+from node.store.blobs import Blobs
+from node.terminal.terminal import plain, print_json
+from node.vetting.adoption import describe, examine, marks_of
+from node.vetting.patches import PatchRecord
+from node.vetting.provenance import Evidence, Writer, WrittenLine, passages
+from node.vetting.provenance import provenance as written_lines
 from protocol.errors import ArnodeError, SafetyError, UsageError
-
-if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from node.running.books import Books
-    from node.vetting.patches import PatchRecord
 
 
 @click.command()
@@ -26,10 +29,6 @@ if TYPE_CHECKING:
 @json_option("With --provenance: every line as JSON.")
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
     """Print the verified head's source: `arnode head > train.py`."""
-    from node.commands.provenance import print_provenance, written_lines
-    from node.line.heads import the_line
-    from node.vetting.adoption import marks_of
-
     if as_json and not provenance:
         raise UsageError("the source itself is no JSON", "use --json with --provenance")
     with reading() as (store, blobs):
@@ -38,8 +37,8 @@ def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> No
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
         if provenance:
-            lines = written_lines(store, blobs, line, tree)
-            print_provenance(lines, tree, as_json=as_json)
+            lines = written_lines(store, blobs, manifest_of(store, line), line.key, tree)
+            _print_provenance(lines, tree, as_json=as_json)
     if marks:
         click.echo(f"marked: this source does more than arithmetic: {_summary(marks)}", err=True)
     if provenance:
@@ -60,10 +59,6 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 
     A stranger's source is taken over without its comments and docstrings.
     """
-    from node.line.heads import manifest_of, tree_of
-    from node.store.blobs import Blobs
-    from node.vetting.adoption import describe, examine
-
     with _books(task) as books:
         books.ledger.announce()
         line = books.ledger.known_line
@@ -92,8 +87,6 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @line_option
 def revert(task: str | None) -> None:
     """Undo the last move of the verified head."""
-    from node.line.heads import previous_head
-
     with _books(task) as books:
         books.ledger.announce()
         line = books.ledger.known_line
@@ -101,12 +94,7 @@ def revert(task: str | None) -> None:
         _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
 
 
-def _books(task: str | None) -> "AbstractContextManager[Books]":
-    from node.home.control import is_running
-    from node.line.heads import manifest_of, the_line
-    from node.running.books import open_books
-    from node.settings.config import config_of
-
+def _books(task: str | None) -> AbstractContextManager[Books]:
     home = Home.here()
     if is_running(home.socket):
         raise ArnodeError(
@@ -120,10 +108,10 @@ def _books(task: str | None) -> "AbstractContextManager[Books]":
 
 
 def _move(
-    books: "Books",
+    books: Books,
     tree: bytes,
     evidence: bytes | None,
-    stripped_from: "PatchRecord | None" = None,
+    stripped_from: PatchRecord | None = None,
 ) -> None:
     move_head(books.ledger, tree, evidence=evidence, stripped_from=stripped_from)
     books.journal.catch_up()
@@ -131,8 +119,67 @@ def _move(
     click.echo(f"verified head is now {short(tree)}{mark}")
 
 
-def _summary(marks: "Sequence[Finding]") -> str:
-    from node.vetting.adoption import describe
-
+def _summary(marks: Sequence[Finding]) -> str:
     more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
     return plain(describe(marks[0])) + more
+
+
+def _print_provenance(lines: Sequence[WrittenLine], tree: bytes, *, as_json: bool) -> None:
+    """Print runs of lines of one writer, or as JSON every line."""
+    if as_json:
+        print_json({"tree": tree.hex(), "lines": [_line_json(line) for line in lines]})
+        return
+    has_files = len({line.path for line in lines}) > 1
+    rows = [
+        (
+            (f"{first.path}:" if has_files else "") + f"{first.number}-{last.number}",
+            _author(first.writer),
+            _evidence(first.writer.evidence),
+            first.writer.title,
+        )
+        for first, last in passages(lines)
+    ]
+    shown = [tuple(map(plain, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def _author(writer: Writer) -> str:
+    if writer.whose != "foreign" or writer.author is None:
+        return writer.name
+    return f"{writer.name} {short(writer.author)}"
+
+
+def _evidence(evidence: Evidence) -> str:
+    result = "" if evidence.result is None else short(evidence.result)
+    match evidence.level:
+        case "stack":
+            return f"confirmed in a stack of {evidence.parts} ({result})"
+        case "alone":
+            return f"confirmed ({result})"
+        case "kept":
+            return f"kept here ({result})"
+        case "baseline":
+            return "-"
+    return "unverified"
+
+
+def _line_json(line: WrittenLine) -> dict[str, object]:
+    writer, evidence = line.writer, line.writer.evidence
+    return {
+        "path": line.path,
+        "line": line.number,
+        "text": line.text,
+        "writer": writer.whose,
+        "author": hex_or_none(writer.author),
+        "name": writer.name,
+        "patch": hex_or_none(writer.patch),
+        "title": writer.title,
+        "evidence": {
+            "level": evidence.level,
+            "result": hex_or_none(evidence.result),
+            "parts": evidence.parts,
+        },
+    }

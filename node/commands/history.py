@@ -3,24 +3,32 @@
 import os
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
+from rich.text import Text
 
-from node.commands.basics import hex_or_none, json_option, plain_table, reading, short
+from agent.source.capabilities import Finding
+from node.commands.basics import hex_or_none, json_option, own_console, plain_table, reading, short
+from node.commands.foreign import foreign_json, print_foreign
 from node.commands.timeline import print_timelines, timeline_json
+from node.exchange.bundle import Subject, trees_of
 from node.home.home import Home
+from node.settings.config import config_of
+from node.store.blobs import Blobs
+from node.store.experiments import Experiment
+from node.store.imported import named
+from node.store.store import Store
 from node.terminal.terminal import plain, print_json, to_json, wants_color
-from protocol.errors import UsageError
+from node.terminal.vocabulary import wording
+from node.vetting.adoption import describe, marks_of
+from protocol.encoding import Value
+from protocol.errors import ArnodeError, Rejected, UsageError
+from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.patches import unified_diff, unpack_diff
+from protocol.records import Record
+from protocol.remarks import RetractBody
 from protocol.units import from_nano
-
-if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from node.store.blobs import Blobs
-    from node.store.experiments import Experiment
-    from node.store.store import Store
-    from protocol.encoding import Value
-    from protocol.records import Record
 
 _LEAST_DIGITS = 8
 _SHOWN = 30
@@ -31,8 +39,6 @@ _SHOWN = 30
 @json_option("All of them (or the limit) as JSON.")
 def log(limit: int | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
-    from node.commands.foreign import foreign_json, print_foreign
-
     with reading() as (store, _):
         wanted = limit if as_json or limit else _SHOWN
         experiments = store.experiments.listed(newest_first=True, limit=wanted)
@@ -50,7 +56,7 @@ def log(limit: int | None, as_json: bool) -> None:
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
-            print_foreign(one, color=_color(), limit=wanted)
+            print_foreign(one, wanted)
 
 
 @click.command()
@@ -61,16 +67,13 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 
     ID is 8 or more of its first digits.
     """
-    from node.commands.foreign import foreign_json, print_foreign
-    from node.store.imported import named
-
     with reading() as (store, blobs):
         imported = named(store.imported.listed(), id) if len(id) >= _LEAST_DIGITS else None
         if imported is not None:
             if as_json:
                 print_json({"imported": foreign_json(imported)})
             else:
-                print_foreign(imported, color=_color())
+                print_foreign(imported)
             return
         record = store.records.find(id)
         marks = _marks(store, blobs, record)
@@ -98,7 +101,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     click.echo()
     _print_fields({"body": body}, indent="")
     if runs:
-        print_timelines(cast("list[dict[str, Any]]", runs), color=_color())
+        print_timelines(cast("list[dict[str, Any]]", runs))
 
 
 @click.command()
@@ -106,26 +109,21 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 @json_option()
 def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Print the diff of a patch, or of the experiment or adoption that used it."""
-
     with reading() as (store, blobs):
         record = store.records.find(id)
         text = diff_of(store, blobs, record)
     if as_json:
         print_json({"id": record.id.hex(), "diff": text})
         return
-    coloured = wants_color(_color(), os.environ)
+    coloured = wants_color(config_of(Home.here()).color, os.environ)
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in text.splitlines():
         shown = plain(line, lines=True)
         click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
 
 
-def diff_of(store: "Store", blobs: "Blobs", record: "Record") -> str:
+def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     """Return the unified diff that a record is about."""
-    from protocol.errors import ArnodeError, Rejected
-    from protocol.kinds import AdoptBody, PatchBody, ResultBody
-    from protocol.patches import unified_diff, unpack_diff
-
     body = record.body
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
@@ -143,7 +141,7 @@ def diff_of(store: "Store", blobs: "Blobs", record: "Record") -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def experiment_json(experiment: "Experiment") -> dict[str, object]:
+def experiment_json(experiment: Experiment) -> dict[str, object]:
     """Return what scripts read of an experiment."""
     return {
         "id": experiment.id.hex(),
@@ -163,12 +161,7 @@ def experiment_json(experiment: "Experiment") -> dict[str, object]:
     }
 
 
-def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
-    from rich.text import Text
-
-    from node.terminal.terminal import console
-    from node.terminal.vocabulary import wording
-
+def _print_table(store: Store, experiments: list[Experiment]) -> None:
     manifest = store.records.manifest(experiments[0].task)
     table = plain_table()
     table.add_column("id", no_wrap=True)
@@ -188,10 +181,10 @@ def _print_table(store: "Store", experiments: "list[Experiment]") -> None:
             "" if gain is None else f"{gain:+.6f}",
             Text(plain(experiment.title)),
         )
-    console(_color()).print(table)
+    own_console().print(table)
 
 
-def _print_fields(fields: "dict[str, object]", *, indent: str) -> None:
+def _print_fields(fields: dict[str, object], *, indent: str) -> None:
     for name, value in fields.items():
         if isinstance(value, dict):
             click.echo(f"{indent}{name}:")
@@ -212,21 +205,15 @@ def _in_one_line(value: object) -> str:
     return "-" if value is None else plain(str(value))
 
 
-def _marks(store: "Store", blobs: "Blobs", record: "Record") -> "tuple[Finding, ...] | None":
+def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[Finding, ...] | None:
     """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
-    from node.exchange.bundle import Subject, trees_of
-    from node.vetting.adoption import marks_of
-
     if not isinstance(record.body, Subject):
         return None
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
 
 
-def _marks_shown(record: "Record", marks: "tuple[Finding, ...] | None") -> "str | list[str] | None":
+def _marks_shown(record: Record, marks: tuple[Finding, ...] | None) -> str | list[str] | None:
     """Return what people read of it: no marks, no source here and no source at all differ."""
-    from node.exchange.bundle import Subject
-    from node.vetting.adoption import describe
-
     if not isinstance(record.body, Subject):
         return None
     if marks is None:
@@ -234,24 +221,22 @@ def _marks_shown(record: "Record", marks: "tuple[Finding, ...] | None") -> "str 
     return [describe(mark) for mark in marks] or "none"
 
 
-def _taken_back(store: "Store", record: "Record") -> str | None:
+def _taken_back(store: Store, record: Record) -> str | None:
     """Return why its author took a record back; None if it stands."""
-    from protocol.remarks import RetractBody
-
     retraction = store.records.retraction(record.id)
     if retraction is None or not isinstance(retraction.body, RetractBody):
         return None
     return retraction.body.reason or "no reason given"
 
 
-def _related(store: "Store", record: "Record") -> "list[bytes]":
+def _related(store: Store, record: Record) -> list[bytes]:
     """Return the records that this one names, then those that name it."""
     named = [*record.refs, *_digests(record.body.to_value())]
     candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
     return [item for item in candidates if item != record.id and store.records.has(item)]
 
 
-def _digests(value: "Value") -> "list[bytes]":
+def _digests(value: Value) -> list[bytes]:
     if isinstance(value, bytes):
         return [value] if len(value) == 32 else []
     if isinstance(value, list):
@@ -263,9 +248,3 @@ def _digests(value: "Value") -> "list[bytes]":
 
 def _time(ts_ms: int, form: str) -> str:
     return datetime.fromtimestamp(ts_ms / 1000).astimezone().strftime(form)
-
-
-def _color() -> str:
-    from node.settings.config import config_of
-
-    return config_of(Home.here()).color

@@ -1,16 +1,21 @@
-"""`paths`, `logs`, `completion`."""
+"""`paths`, `logs`, `completion`, `key` and `config`: what is where, and what is set."""
 
+import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option
+from node.commands.basics import json_option, tell
 from node.home.home import Home
-from node.terminal.terminal import plain, print_json
+from node.home.keyfile import read_keys
+from node.settings.config import load_config
+from node.terminal.terminal import plain
 from protocol.errors import NotRunningError
 
 _SHOWN_LINES = 50
@@ -36,11 +41,8 @@ def paths(as_json: bool) -> None:
         "log": home.log,
         "socket": home.socket,
     }
-    if as_json:
-        print_json({name: str(place) for name, place in places.items()})
-        return
-    for name, place in places.items():
-        click.echo(f"{name:<8} {place}")
+    document = {name: str(place) for name, place in places.items()}
+    tell(document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json)
 
 
 @click.command()
@@ -54,11 +56,10 @@ def logs(follow: bool, limit: int, as_json: bool) -> None:
         raise NotRunningError("no node has run on this home yet", "start one: `arnode start`")
     lines = path.read_text("utf-8", "replace").splitlines()
     size = path.stat().st_size
-    for line in lines[-limit:] if limit else []:
-        _print_line(line, as_json)
-    if follow:
-        for line in _coming(path, size):
-            _print_line(line, as_json)
+    shown = lines[-limit:] if limit else []
+    for line in chain(shown, _coming(path, size) if follow else ()):
+        click.echo(json.dumps({"v": 1, "line": line}) if as_json else plain(line, lines=True))
+        sys.stdout.flush()
 
 
 @click.command()
@@ -72,11 +73,6 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     if found is not None:
         click.echo(found(cli, {}, "arnode", "_ARNODE_COMPLETE").source())
-
-
-def _print_line(line: str, as_json: bool) -> None:
-    click.echo(json.dumps({"v": 1, "line": line}) if as_json else plain(line, lines=True))
-    sys.stdout.flush()
 
 
 def _coming(path: Path, position: int) -> Iterator[str]:
@@ -97,3 +93,57 @@ def _coming(path: Path, position: int) -> Iterator[str]:
             *whole, rest = (rest + data).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
         time.sleep(_POLL_S)
+
+
+@click.group()
+def key() -> None:
+    """The node's identity."""
+
+
+@key.command("show")
+@json_option()
+def show_key(as_json: bool) -> None:
+    """Print the public keys; the secret halves never leave their file."""
+    home = Home.here()
+    keys = read_keys(home)
+    author, transport = keys.author.public.hex(), keys.transport.public.hex()
+    tell(
+        {"author": author, "transport": transport, "path": str(home.key)},
+        f"author     {author}",
+        f"transport  {transport}",
+        as_json=as_json,
+    )
+
+
+@click.group()
+def config() -> None:
+    """The node's settings: flag, ARNODE_* variable, file, default, in this order."""
+
+
+@config.command("show")
+@json_option()
+def show_config(as_json: bool) -> None:
+    """Print every setting, its value and where it came from."""
+    settings = load_config(Home.here().config, env=os.environ)
+    values = dataclasses.asdict(settings.config)
+    width = max(map(len, values))
+    lines = []
+    for name, value in values.items():
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        shown = "-" if value in {None, "", ()} else plain(text)
+        lines.append(f"{name:<{width}}  {shown}  ({plain(settings.origins[name])})")
+    tell({"config": values, "origins": dict(settings.origins)}, *lines, as_json=as_json)
+
+
+@config.command("path")
+def config_path() -> None:
+    """Print where the file is or would be."""
+    click.echo(Home.here().config)
+
+
+@config.command("check")
+def check_config() -> None:
+    """Say whether the settings are right."""
+    path = Home.here().config
+    load_config(path, env=os.environ)
+    click.echo(f"{path}: {'right' if path.exists() else 'not there, so the defaults hold'}")

@@ -2,19 +2,25 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from node.commands.basics import json_option, short
+from node.commands.basics import json_option, short, tell
+from node.exchange.bundle import read_bundle
+from node.exchange.bundling import take_in
 from node.home.clock import clock_ms
+from node.home.faults import explaining_faults
 from node.home.home import Home
-from node.terminal.terminal import plain, print_json
+from node.settings.config import config_of
+from node.store.blobs import Blobs
+from node.store.foreign_logs import read_log
+from node.store.foreign_rows import Form
+from node.store.imported import sources_on_branch
+from node.store.intake import Quotas
+from node.store.store import Store
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
-
-if TYPE_CHECKING:
-    from node.store.foreign_rows import Form
-    from protocol.source import Source
+from protocol.source import Source
 
 _RESULTS = "results.tsv"
 
@@ -29,13 +35,6 @@ def import_() -> None:
 @json_option()
 def bundle(path: Path, as_json: bool) -> None:
     """Take in the records and sources of a bundle. They stay their author's claims."""
-    from node.exchange.bundle import read_bundle
-    from node.exchange.bundling import take_in
-    from node.settings.config import config_of
-    from node.store.blobs import Blobs
-    from node.store.intake import Quotas
-    from node.store.store import Store
-
     home = Home.here()
     given = read_bundle(path)
     config = config_of(home)
@@ -47,20 +46,16 @@ def bundle(path: Path, as_json: bool) -> None:
             f"nothing was taken in: {report.rejected[0]}",
             "the bundle is of another network; `arnode config show` names this node's",
         )
-    if as_json:
-        print_json(
-            {
-                "about": given.about.hex(),
-                "new": [one.hex() for one in report.new],
-                "known": report.duplicates,
-                "early": report.quarantined,
-                "over_quota": report.over_quota,
-                "expired": report.expired,
-                "rejected": report.rejected,
-                "blobs": len(given.blobs),
-            }
-        )
-        return
+    document = {
+        "about": given.about.hex(),
+        "new": [one.hex() for one in report.new],
+        "known": report.duplicates,
+        "early": report.quarantined,
+        "over_quota": report.over_quota,
+        "expired": report.expired,
+        "rejected": report.rejected,
+        "blobs": len(given.blobs),
+    }
     counts = {
         "new records": len(report.new),
         "known": report.duplicates,
@@ -71,7 +66,8 @@ def bundle(path: Path, as_json: bool) -> None:
         "blobs": len(given.blobs),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    click.echo(f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`")
+    line = f"{plain(str(path))}: {told}; see `arnode show {short(given.about)}`"
+    tell(document, line, as_json=as_json)
 
 
 @import_.command()
@@ -114,13 +110,8 @@ def at_home(path: Path, as_json: bool) -> None:
     _import("at-home", path, as_json, branch=None, edited="train.py")
 
 
-def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
+def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
     """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
-    from node.home.faults import explaining_faults
-    from node.store.blobs import Blobs
-    from node.store.foreign_logs import read_log
-    from node.store.store import Store
-
     if not path.is_file():
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
     with explaining_faults(path):
@@ -139,39 +130,33 @@ def _import(form: "Form", path: Path, as_json: bool, *, branch: str | None, edit
     read, text_lines = log.read, log.text_lines
     with_source = sum(row.source is not None or row.label in sources for row in read)
     segments = list(log.segments)
-    if as_json:
-        print_json(
-            {
-                "imported": identity.hex(),
-                "new": is_new,
-                "form": form,
-                "metric": segments[-1].metric,
-                "segments": [asdict(segment) for segment in segments],
-                "rows": len(log.rows),
-                "read": len(read),
-                "text": len(text_lines),
-                "text_lines": text_lines,
-                "with_source": with_source,
-            }
-        )
-        return
+    document = {
+        "imported": identity.hex(),
+        "new": is_new,
+        "form": form,
+        "metric": segments[-1].metric,
+        "segments": [asdict(segment) for segment in segments],
+        "rows": len(log.rows),
+        "read": len(read),
+        "text": len(text_lines),
+        "text_lines": text_lines,
+        "with_source": with_source,
+    }
     known = "" if is_new else " (it was imported before)"
     told = f"{len(log.rows)} rows: {len(read)} read"
     if text_lines:
         told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
-    click.echo(
+    tell(
+        document,
         f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they rank on no board:"
-        f" see `arnode show {short(identity)}`"
+        f" see `arnode show {short(identity)}`",
+        as_json=as_json,
     )
 
 
-def _sources(
-    folder: Path, branch: str | None, edited: str, labels: set[str]
-) -> "dict[str, Source]":
-    from node.store.imported import sources_on_branch
-
+def _sources(folder: Path, branch: str | None, edited: str, labels: set[str]) -> dict[str, Source]:
     if branch is None and not (folder / ".git").exists():
         return {}
     return sources_on_branch(folder, branch or "HEAD", edited, labels)

@@ -1,24 +1,36 @@
 """`leaderboard`: what is claimed, what others say, and what this node measured."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import click
+from rich.text import Text
 
-from node.commands.basics import board_option, json_option, plain_table, reading, short
+from agent.source.capabilities import Finding
+from node.commands.basics import (
+    board_option,
+    gain_json,
+    json_option,
+    own_console,
+    plain_table,
+    reading,
+    short,
+)
+from node.commands.foreign import best_json, print_best
 from node.home.home import Home
+from node.settings.config import config_of
+from node.store.imported import Imported
+from node.store.standing import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import word
+from node.vetting.adoption import describe, marks_of
+from protocol.board import RULE, Board, Row
+from protocol.errors import UsageError
+from protocol.manifest import TaskManifest
 from protocol.units import NANO, from_nano
+from trainer.cards.cards import probe_devices
 
-if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from node.store.imported import Imported
-    from node.store.standing import Here
-    from protocol.board import Board, Row
-    from protocol.manifest import TaskManifest
-    from protocol.runs import Env
-
-    Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
+Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
 
 _TOP = 20
 _LEVELS = ("claimed", "others", "here")
@@ -66,12 +78,6 @@ def leaderboard(
     With --marks the code of the rows is read, half a second each: a mark is what a row's code does
     beyond arithmetic that the task's baseline does not.
     """
-    from node.commands.foreign import best_json
-    from node.settings.config import config_of
-    from node.store.standing import choose_board, measured_here
-    from protocol.board import RULE
-    from trainer.cards.cards import probe_devices
-
     filters = _filters(wanted)
     config = config_of(Home.here())
     with reading() as (store, _):
@@ -83,7 +89,7 @@ def leaderboard(
             own_class=lambda manifest: probe_devices(manifest, config.gpus)[0].slug,
         )
         if key is None:
-            _print_no_board(imported, top, color=config.color, as_json=as_json)
+            _show_no_board(_segments(imported), top, as_json=as_json)
             return
         manifest = store.records.manifest(key.task)
         assert manifest is not None  # noqa: S101 -- choose_board found it
@@ -95,7 +101,7 @@ def leaderboard(
         for row in board.rows
         if (level != "others" or row.found_gain)
         and (level != "here" or row.tree in here)
-        and all(_matches(row.env, name, text) for name, text in filters.items())
+        and all(str(row.env.get(name)) == text for name, text in filters.items())
     ][:top]
     marks = _marks(key.task, rows) if is_read else None
     if as_json:
@@ -111,13 +117,12 @@ def leaderboard(
             }
         )
         return
-    _print(board, rows, here, marks, manifest, key.hardware_class, color=config.color)
-    _print_imported(segments, top, color=config.color)
+    _print(board, rows, here, marks, manifest, key.hardware_class)
+    for one, segment in segments:
+        print_best(one, segment, top)
 
 
-def _segments(
-    imported: "list[Imported]", metric: str | None = None
-) -> "list[tuple[Imported, int]]":
+def _segments(imported: list[Imported], metric: str | None = None) -> list[tuple[Imported, int]]:
     """Return the parts of what was imported that are about a metric, or about any."""
     return [
         (one, number)
@@ -127,32 +132,21 @@ def _segments(
     ]
 
 
-def _print_no_board(imported: "list[Imported]", top: int, *, color: str, as_json: bool) -> None:
+def _show_no_board(segments: list[tuple[Imported, int]], top: int, *, as_json: bool) -> None:
     """Say how a board comes about, and show what was imported."""
-    from node.commands.foreign import best_json
-
     if as_json:
         none = dict.fromkeys(("task", "class", "rule", "set_digest", "board_digest"))
-        shown = [best_json(one, segment, top) for one, segment in _segments(imported)]
+        shown = [best_json(one, segment, top) for one, segment in segments]
         print_json({**none, "rows": [], "imported": shown})
         return
     click.echo(
         "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
     )
-    _print_imported(_segments(imported), top, color=color)
-
-
-def _print_imported(segments: "list[tuple[Imported, int]]", top: int, *, color: str) -> None:
-    """Show the best of what other tools wrote, which is no board."""
-    from node.commands.foreign import print_best
-
     for one, segment in segments:
-        print_best(one, segment, top, color=color)
+        print_best(one, segment, top)
 
 
 def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
-    from protocol.errors import UsageError
-
     pairs = [entry.partition("=") for entry in wanted]
     for name, equals, _ in pairs:
         if not equals or not name:
@@ -160,27 +154,19 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
     return {name: text for name, _, text in pairs}
 
 
-def _matches(env: "Env", name: str, text: str) -> bool:
-    return str(env.get(name)) == text
-
-
-def _marks(task: bytes, rows: "list[Row]") -> "Marks":
+def _marks(task: bytes, rows: list[Row]) -> Marks:
     """Return what the code of each row does beyond its task's baseline."""
-    from node.vetting.adoption import marks_of
-
     with reading() as (store, blobs):
         return {row.tree: marks_of(store, blobs, task, row.tree) for row in rows}
 
 
-def _marks_shown(marks: "tuple[Finding, ...] | None") -> str:
+def _marks_shown(marks: tuple[Finding, ...] | None) -> str:
     if marks is None:
         return "not here"
     return f"{len(marks)} marks" if len(marks) > 1 else f"marked: {marks[0].what}" if marks else ""
 
 
-def _as_json(row: "Row", here: "Here | None", marks: "Marks | None") -> dict[str, object]:
-    from node.vetting.adoption import describe
-
+def _as_json(row: Row, here: Here | None, marks: Marks | None) -> dict[str, object]:
     read: dict[str, object] = {}
     if marks is not None:
         found = marks[row.tree]
@@ -209,40 +195,27 @@ def _as_json(row: "Row", here: "Here | None", marks: "Marks | None") -> dict[str
             "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
             "anchor_pairs": row.attested_pairs,
         },
-        "here": here and _here_as_json(here),
+        "here": here
+        and {
+            "verdict": here.verdict,
+            **gain_json(here.gain),
+            "pairs": here.gain.pairs if here.gain else 0,
+        },
         "env": dict(row.env.items),
         "flags": list(row.flags),
         **read,
     }
 
 
-def _here_as_json(here: "Here") -> dict[str, object]:
-    gain = here.gain
-    return {
-        "verdict": here.verdict,
-        "gain": gain and gain.value_nano / NANO,
-        "lower": gain and gain.lower_nano() / NANO,
-        "upper": gain and gain.upper_nano / NANO,
-        "pairs": gain.pairs if gain else 0,
-    }
-
-
 def _print(
-    board: "Board",
-    rows: "list[Row]",
-    here: "Mapping[bytes, Here]",
-    marks: "Marks | None",
-    manifest: "TaskManifest",
+    board: Board,
+    rows: list[Row],
+    here: Mapping[bytes, Here],
+    marks: Marks | None,
+    manifest: TaskManifest,
     hardware_class: str,
-    *,
-    color: str,
 ) -> None:
-    from rich.text import Text
-
-    from node.terminal.terminal import console
-    from protocol.board import RULE
-
-    out = console(color)
+    out = own_console()
     out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
     if not rows:
         out.print("no row of this kind")
@@ -283,15 +256,13 @@ def _signed(nano: int | None) -> str:
     return "" if nano is None else f"{nano / NANO:+.6f}"
 
 
-def _others_shown(row: "Row") -> str:
+def _others_shown(row: Row) -> str:
     said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
     return f"{said} ?{row.unsupported}" if row.unsupported else said
 
 
-def _here_shown(here: "Here | None") -> str:
+def _here_shown(here: Here | None) -> str:
     if here is None:
         return "not measured"
-    from node.terminal.vocabulary import word
-
     told = word(here.verdict)
     return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"

@@ -1,15 +1,40 @@
-"""`network show` and `network init`: the networks that this node knows, and a new one."""
+"""`network`, `invite`, `join`, `friends`, `block`: whom this node meets, and whom it hears."""
 
+import os
 import secrets
+import sys
+from dataclasses import replace
 
 import click
 
-from node.commands.basics import json_option
-from node.commands.inviting import checked_address
+from node.commands.basics import json_option, reading, short, tell
+from node.home.control import call, is_running
 from node.home.home import Home
-from node.settings.config import config_of
+from node.home.people import People, read_people, write_people
+from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
+from node.networks.known import all_networks, create_network, find_network
+from node.settings.addresses import Address, Reach, parse_direct
+from node.settings.config import config_of, load_config
+from node.settings.network_definition import (
+    AUTHOR_BYTES,
+    MAX_AUTHORS,
+    MAX_BOOTSTRAP,
+    SECRET_BYTES,
+    Network,
+    key_of,
+)
 from node.terminal.terminal import plain, print_json
-from protocol.errors import UsageError
+from protocol.errors import Rejected, UsageError
+
+_MAX_TYPED = 1 << 16
+# What somebody elsewhere is likely to reach comes first; the rest serves a single machine or room.
+_NEARNESS = {
+    Reach.PUBLIC: 0,
+    Reach.NAME: 0,
+    Reach.PRIVATE: 1,
+    Reach.LINK_LOCAL: 2,
+    Reach.LOOPBACK: 3,
+}
 
 
 @click.group()
@@ -22,8 +47,6 @@ def network() -> None:
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
     """Show what is known of a network, or of all."""
-    from node.networks.known import all_networks, find_network
-
     home = Home.here()
     config = config_of(home)
     networks = all_networks(home) if name is None else [find_network(home, name)]
@@ -65,16 +88,6 @@ def show(name: str | None, as_json: bool) -> None:
 @click.option("--author", "authors", multiple=True, metavar="KEY", help="Count only these.")
 def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[str, ...]) -> None:
     """Define a new network in the home; what is there is never overwritten."""
-    from node.networks.known import create_network
-    from node.settings.network_definition import (
-        AUTHOR_BYTES,
-        MAX_AUTHORS,
-        MAX_BOOTSTRAP,
-        SECRET_BYTES,
-        Network,
-        key_of,
-    )
-
     for flag, values, most in (
         ("--bootstrap", bootstrap, MAX_BOOTSTRAP),
         ("--author", authors, MAX_AUTHORS),
@@ -90,7 +103,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
                 f"a key is {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints one's own",
             )
         keys.add(key)
-    addresses = dict.fromkeys(checked_address(text, "--bootstrap") for text in bootstrap)
+    addresses = dict.fromkeys(_checked_address(text, "--bootstrap") for text in bootstrap)
     path = create_network(
         Home.here(),
         Network(
@@ -102,3 +115,139 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     )
     click.echo(f"network {name} is defined in {path}")
     click.echo(f'next: `net = "{name}"` in config.toml; `arnode invite` for the others', err=True)
+
+
+@click.command()
+@click.option("--network", "name", help="Which network (default: the one in use).")
+@click.option(
+    "--address", "given", multiple=True, metavar="ADDR", help="Where this node is reached."
+)
+@json_option()
+def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
+    """Print a line that others join this network by: `arnode join LINE`.
+
+    It holds up to 8 addresses: those given, the running node's, those of the definition; and for
+    a private network its secret.
+    """
+    home = Home.here()
+    name = name or config_of(home).net
+    network = find_network(home, name).network
+    told = [_checked_address(text, "--address") for text in given]
+    addresses = dict.fromkeys((*told, *_running_addresses(home, name), *network.bootstrap))
+    network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
+    line = write_invite(network)
+    if network.secret is not None:
+        click.echo("this line holds a secret: whoever has it can join", err=True)
+    if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
+        click.echo("its addresses are reached from this machine only", err=True)
+    tell({"line": line, "network": network.name, **_reached_at(network)}, line, as_json=as_json)
+
+
+@click.command()
+@click.argument("line")
+@json_option()
+def join(line: str, as_json: bool) -> None:
+    """Keep the network of an invite and use it from now on.
+
+    With `-` for LINE it is read from standard input, which no list of processes shows.
+    """
+    home = Home.here()
+    network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)
+    path = join_network(home, network)
+    tell(
+        {"network": network.name, "file": str(path), **_reached_at(network)},
+        f"network {network.name} is in use here, defined in {path}",
+        as_json=as_json,
+    )
+    in_force = load_config(home.config, env=os.environ)
+    if in_force.config.net != network.name:
+        click.echo(f"{in_force.origins['net']} names another network and goes before it", err=True)
+    first = "`arnode stop`, then " if is_running(home.socket) else ""
+    click.echo(f"next: {first}`arnode start`", err=True)
+
+
+def _reached_at(network: Network) -> dict[str, object]:
+    addresses = [str(address) for address in network.bootstrap]
+    return {"addresses": addresses, "private": network.secret is not None}
+
+
+def _checked_address(text: str, flag: str) -> Address:
+    """Return the address that a flag names. Raises UsageError if it is none."""
+    address = parse_direct(text)
+    if isinstance(address, Rejected):
+        raise UsageError(
+            f"{flag} {text[:200]!r}: {address.reason}",
+            "write it like /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…",
+        )
+    return address
+
+
+def _running_addresses(home: Home, network: str) -> list[Address]:
+    """Return where the running node says that it is reached in this network; best first."""
+    if not is_running(home.socket):
+        return []
+    match call(home.socket, "status"):
+        case {"network": {"name": str() as name, "addresses": list() as values}} if name == network:
+            pass
+        case _:  # it speaks to no network, or to another
+            return []
+    parsed = [parse_direct(value) for value in values if isinstance(value, str)]
+    addresses = [address for address in parsed if not isinstance(address, Rejected)]
+    return sorted(addresses, key=lambda address: _NEARNESS[address.reach])
+
+
+@click.group(invoke_without_command=True)
+@json_option()
+@click.pass_context
+def friends(ctx: click.Context, as_json: bool) -> None:
+    """List, add or remove friends: their claims are looked at before other newcomers'.
+
+    A friend's claim is measured here like anybody's before it is adopted.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    people = read_people(Home.here().people)
+    friendly, blocked = (sorted(map(bytes.hex, keys)) for keys in (people.friends, people.blocked))
+    tell(
+        {"friends": friendly, "blocked": blocked},
+        *(f"friend   {key}" for key in friendly),
+        *(f"blocked  {key}" for key in blocked),
+        as_json=as_json,
+    )
+    if not as_json and not friendly and not blocked:
+        click.echo("nobody is named: `arnode friends add KEY`, `arnode block KEY`", err=True)
+
+
+@friends.command()
+@click.argument("key")
+def add(key: str) -> None:
+    """Name an author as a friend."""
+    _change(key, "friends")
+
+
+@friends.command()
+@click.argument("key")
+def remove(key: str) -> None:
+    """Take a name off both lists."""
+    _change(key, None)
+
+
+@click.command()
+@click.argument("key")
+def block(key: str) -> None:
+    """Look at nothing that an author claims; `friends remove` takes it back."""
+    _change(key, "blocked")
+
+
+def _change(wanted: str, which: str | None) -> None:
+    home = Home.here()
+    with reading() as (store, _):
+        key = store.records.find_author(wanted)
+    home.prepare()
+    people = read_people(home.people)
+    others = {"friends": people.friends - {key}, "blocked": people.blocked - {key}}
+    if which is not None:
+        others[which] |= {key}
+    write_people(home.people, People(**others))
+    word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is nobody special")
+    click.echo(f"{short(key)} {word}")

@@ -4,18 +4,22 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from agent.source.capabilities import Finding
 from node.commands.basics import json_option, reading
+from node.exchange.bundle import Subject, read_bundle, trees_of
+from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
+from node.home.faults import explaining_faults
+from node.line.heads import task_source
 from node.terminal.terminal import plain, print_json
+from node.vetting.adoption import describe, marks_of
+from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-
-if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from protocol.records import Record
-    from protocol.source import Source
+from protocol.kinds import ResultBody
+from protocol.records import Record
+from protocol.source import Source
 
 
 @click.command()
@@ -27,10 +31,6 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
     It is named by its id, or by a bundle's file.
     """
-    from node.home.faults import explaining_faults
-    from node.line.heads import task_source
-    from node.vetting.adoption import describe, marks_of
-
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
     else:
@@ -72,10 +72,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
 
 def _from_bundle(
     path: Path,
-) -> "tuple[Source, dict[str, object], tuple[Finding, ...] | None]":
-    from node.exchange.bundle import read_bundle
-    from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
-
+) -> tuple[Source, dict[str, object], tuple[Finding, ...] | None]:
     given = read_bundle(path)
     for finding in check_bundle(given):
         if not finding.ok:
@@ -95,29 +92,22 @@ def _from_bundle(
 
 
 def _described(
-    record: "Record", task_name: Callable[[bytes], str | None]
+    record: Record, task_name: Callable[[bytes], str | None]
 ) -> tuple[bytes, dict[str, object]]:
-    from protocol.attestation import AttestBody
-    from protocol.kinds import AdoptBody, PatchBody, ResultBody
-
     body = record.body
+    if not isinstance(body, Subject):
+        raise UsageError(
+            f"a {record.kind} has no source to replay",
+            "give the id of an experiment or attestation: see `arnode log`",
+        )
+    tree = trees_of(body)[1]
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
     if isinstance(body, ResultBody | AttestBody):
-        tree = body.tree
         description |= {
             "class": body.hardware_class,
             "env": dict(body.env.items),
             "seeds": list(dict.fromkeys(run.seed for run in body.runs)),
         }
-    elif isinstance(body, PatchBody):
-        tree = body.tree
-    elif isinstance(body, AdoptBody):
-        tree = body.to_tree
-    else:
-        raise UsageError(
-            f"a {record.kind} has no source to replay",
-            "give the id of an experiment or attestation: see `arnode log`",
-        )
     description |= {
         "tree": tree.hex(),
         "task": body.task.hex(),

@@ -1,22 +1,36 @@
 """`replicate`: which published findings hold on this device."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
-from node.terminal.terminal import print_json
-
-if TYPE_CHECKING:
-    from node.on_demand.kept_runs import KeptRun
-    from node.on_demand.replicating import Candidate, Replication, Replications
-    from node.on_demand.replications import Effort
-    from node.on_demand.session import Workbench
-    from protocol.ideas import PublishedFinding
-    from protocol.source import Source
+from node.on_demand import replications as views
+from node.on_demand.kept_runs import KeptRun, kept_runs
+from node.on_demand.replicating import (
+    Candidate,
+    Replication,
+    Replications,
+    candidates_of,
+    measure_open,
+    setting_of,
+)
+from node.on_demand.replications import PAIR_HEADER, Effort, pair_line, run_line
+from node.on_demand.session import Workbench, find_workbench
+from node.settings.sandboxing import require_peer_sandbox
+from node.terminal.durations import span_words
+from node.terminal.terminal import console, print_json
+from protocol.errors import UsageError
+from protocol.ideas import PublishedFinding
+from protocol.rule import POWER, QUICK
+from protocol.source import Source
+from trainer.cards.cards import probe_devices
+from trainer.task_folder.fields import nearest
+from trainer.task_folder.findings import is_builtin, load_catalogue
 
 _INTERRUPTED = 130
 
@@ -45,15 +59,6 @@ def replicate(
     baseline and tested against it in fresh pairs, as `arnode compare` tests two sources; nothing
     is recorded. Interrupted or killed, the same command goes on where it was.
     """
-    from dataclasses import replace
-
-    from node.on_demand.kept_runs import kept_runs
-    from node.on_demand.replicating import Replications, setting_of
-    from node.on_demand.replications import Effort
-    from node.on_demand.session import find_workbench
-    from protocol.rule import POWER, QUICK
-    from trainer.cards.cards import probe_devices
-
     began_s = time.monotonic()
     bench = find_workbench(task, text)
     findings, candidates = _candidates(bench, catalogue, only)
@@ -80,15 +85,9 @@ def replicate(
 
 
 def _candidates(
-    bench: "Workbench", catalogue: Path | None, only: Sequence[str]
-) -> "tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]":
+    bench: Workbench, catalogue: Path | None, only: Sequence[str]
+) -> tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]:
     """Return all findings of the catalogue, and those that are asked for as sources."""
-    from node.on_demand.replicating import candidates_of
-    from node.settings.sandboxing import require_peer_sandbox
-    from protocol.errors import UsageError
-    from trainer.task_folder.fields import nearest
-    from trainer.task_folder.findings import is_builtin, load_catalogue
-
     path = catalogue or bench.task.catalogue
     if path is None:
         raise UsageError(
@@ -104,21 +103,15 @@ def _candidates(
     return findings, candidates_of(path, bench.task, findings, only=only)
 
 
-def _measure(
-    bench: "Workbench", candidates: "Sequence[Candidate]", replications: "Replications"
-) -> int:
+def _measure(bench: Workbench, candidates: Sequence[Candidate], replications: Replications) -> int:
     """Run what is missing, telling of each pair as it lands; return how many runs ended."""
-    import asyncio
-
-    from node.on_demand.replicating import measure_open
-
     pending = [one for one in candidates if replications.look(one).is_open]
     if not pending:
         return 0
     ended = 0
     show = _shown(pending, replications)
 
-    def count(source: "Source", kept: "KeptRun") -> None:
+    def count(source: Source, kept: KeptRun) -> None:
         nonlocal ended
         ended += 1
         show(source, kept)
@@ -128,18 +121,15 @@ def _measure(
 
 
 def _shown(
-    pending: "Sequence[Candidate]", replications: "Replications"
-) -> "Callable[[Source, KeptRun], None]":
+    pending: Sequence[Candidate], replications: Replications
+) -> Callable[[Source, KeptRun], None]:
     """Return what tells people on stderr how much there is to do, then each run as it ends."""
-    from node.on_demand.replications import PAIR_HEADER, pair_line, run_line
-    from node.terminal.durations import span_words
-
     told = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
     most = (len(pending) + len(blocks)) * replications.policy.max_pairs
     is_first = True
 
-    def show(source: "Source", kept: "KeptRun") -> None:
+    def show(source: Source, kept: KeptRun) -> None:
         nonlocal is_first
         if is_first:
             is_first = False
@@ -162,22 +152,19 @@ def _shown(
     return show
 
 
-def _state(replication: "Replication") -> tuple[int, str]:
+def _state(replication: Replication) -> tuple[int, str]:
     return len(replication.confirmation.pairs), replication.verdict
 
 
 def _tell(
-    bench: "Workbench",
+    bench: Workbench,
     hardware_class: str,
-    replications: "Replications",
-    found: "Sequence[Replication]",
-    effort: "Effort",
+    replications: Replications,
+    found: Sequence[Replication],
+    effort: Effort,
     *,
     as_json: bool,
 ) -> None:
-    from node.on_demand import replications as views
-    from node.terminal.terminal import console
-
     if as_json:
         print_json(
             {

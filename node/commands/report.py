@@ -5,7 +5,13 @@ from datetime import datetime
 import click
 
 from node.commands.basics import json_option, reading
+from node.home.clock import clock_ms
 from node.home.home import Home
+from node.report.concluded import Span
+from node.report.lines import report_of
+from node.settings.config import config_of
+from node.terminal.durations import moment_before
+from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
 from protocol.errors import UsageError
 
@@ -31,13 +37,6 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
     What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
     whose gain it was. Works with and without a running node.
     """
-    from node.home.clock import clock_ms
-    from node.report.concluded import Span
-    from node.report.lines import report_of
-    from node.settings.config import config_of
-    from node.terminal.durations import moment_before
-    from node.terminal.progress import reporting
-
     if as_json and form is not None:
         raise UsageError("--json and --format exclude each other", "give one of them")
     net = config_of(Home.here()).net

@@ -8,6 +8,10 @@ from typing import Any
 import click
 
 from node.commands.basics import json_option
+from node.home.clock import clock_ms
+from node.home.home import Home
+from node.proposing.day import Fixed, correct_call, day_document
+from node.settings.config import config_of
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
@@ -39,11 +43,6 @@ def spending(
     `--correct N` has question N count as what `--usd`, `--tokens-in` and `--tokens-out` say, for
     the limits of the day as well. What was booked before stays, and so does every correction.
     """
-    from node.home.clock import clock_ms
-    from node.home.home import Home
-    from node.proposing.day import Fixed, correct_call, day_document
-    from node.settings.config import config_of
-
     home = Home.here()
     config = config_of(home)
     figures = (usd, tokens_in, tokens_out)

@@ -4,10 +4,16 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short
+from node.commands.basics import json_option, short, tell
+from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.settings.config import config_of
+from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
+from trainer.kinds import kind_of, load_task, settled_task, text_task
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import NotPreparedError
 
 
 @click.group()
@@ -19,10 +25,6 @@ def task() -> None:
 @json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    from trainer.kinds import load_task
-    from trainer.task_folder.folder import builtin_tasks
-    from trainer.task_folder.task import NotPreparedError
-
     home = Home.here()
     rows: list[dict[str, str | bool | None]] = []
     for name in builtin_tasks():
@@ -48,34 +50,27 @@ def list_tasks(as_json: bool) -> None:
 @json_option("Print one JSON document.")
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
-    from trainer.kinds import load_task
-
     home = Home.here()
     one = load_task(name, data_dir=home.data)
     manifest, limits = one.manifest, one.manifest.limits
-    if as_json:
-        print_json(
-            {
-                "id": one.id.hex(),
-                "name": one.name,
-                "title": one.title,
-                "baseline": manifest.baseline_tree.hex(),
-                "editable": list(one.editable),
-                "metric": {
-                    "name": manifest.metric.name,
-                    "unit": manifest.metric.unit,
-                    "direction": manifest.metric.direction,
-                },
-                "budget": {manifest.budget.unit: manifest.budget.amount},
-                "noise_floor": manifest.noise_floor_nano / NANO,
-                "evaluator": manifest.evaluator,
-                "knobs": [knob.name for knob in one.knobs],
-                "moves": [move.name for move in one.moves],
-            }
-        )
-        return
+    document = {
+        "id": one.id.hex(),
+        "name": one.name,
+        "title": one.title,
+        "baseline": manifest.baseline_tree.hex(),
+        "editable": list(one.editable),
+        "metric": {
+            "name": manifest.metric.name,
+            "unit": manifest.metric.unit,
+            "direction": manifest.metric.direction,
+        },
+        "budget": {manifest.budget.unit: manifest.budget.amount},
+        "noise_floor": manifest.noise_floor_nano / NANO,
+        "evaluator": manifest.evaluator,
+        "knobs": [knob.name for knob in one.knobs],
+        "moves": [move.name for move in one.moves],
+    }
     better = "lower" if manifest.metric.direction == "min" else "higher"
-    click.echo(f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n")
     rows = {
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
@@ -86,8 +81,12 @@ def show(name: str, as_json: bool) -> None:
         "evaluator": manifest.evaluator,
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
-    for label, value in rows.items():
-        click.echo(f"  {label:<10} {value}")
+    tell(
+        document,
+        f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
+        *(f"  {label:<10} {value}" for label, value in rows.items()),
+        as_json=as_json,
+    )
 
 
 @task.command()
@@ -99,11 +98,6 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
 
     What was interrupted goes on where it stopped.
     """
-    from node.home.faults import explaining_faults
-    from node.settings.config import config_of
-    from node.terminal.progress import reporting
-    from trainer.kinds import kind_of, settled_task, text_task
-
     home = Home.here()
     home.prepare()
     url = config_of(home).data_url

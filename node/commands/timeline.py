@@ -1,36 +1,32 @@
 """Where the seconds of a record's runs went: what `show` says of them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from node.commands.basics import plain_table
-
-if TYPE_CHECKING:
-    from node.store.jobs import StoredOutcome
-    from node.store.store import Store
-    from protocol.records import Record
+from node.commands.basics import own_console, plain_table
+from node.store.jobs import StoredOutcome
+from node.store.store import Store
+from protocol.attestation import AttestBody
+from protocol.kinds import ResultBody
+from protocol.records import Record
+from trainer.measuring.timeline import AHEAD
 
 _BAR_WIDTH = 40
 
 
-def timeline_json(store: "Store", record: "Record") -> list[dict[str, object]]:
+def timeline_json(store: Store, record: Record) -> list[dict[str, object]]:
     """Return the stages of the runs that this node measured for a record, by run.
 
     `at_ms` counts from when the source was first handed over: what is below 0 was done ahead.
     """
-    from protocol.attestation import AttestBody
-    from protocol.kinds import ResultBody
-
     body = record.body
     if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):
         return []
     return [_run_json(outcome) for outcome in store.jobs.outcomes_of(body.runs) if outcome.stages]
 
 
-def _run_json(outcome: "StoredOutcome") -> dict[str, object]:
-    from trainer.measuring.timeline import AHEAD
-
+def _run_json(outcome: StoredOutcome) -> dict[str, object]:
     began_ms = min(
         (one.start_ms for one in outcome.stages if one.name not in AHEAD),
         default=outcome.stages[0].start_ms,
@@ -52,11 +48,8 @@ def _run_json(outcome: "StoredOutcome") -> dict[str, object]:
     }
 
 
-def print_timelines(runs: list[dict[str, Any]], *, color: str) -> None:
+def print_timelines(runs: list[dict[str, Any]]) -> None:
     """Print each run's stages as a table with bars."""
-
-    from node.terminal.terminal import console
-
     for run in runs:
         stages: list[dict[str, Any]] = run["stages"]
         whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
@@ -76,7 +69,7 @@ def print_timelines(runs: list[dict[str, Any]], *, color: str) -> None:
                 f"{one['ms'] / 1000:.2f} s",
                 _bar(one["at_ms"], one["ms"], whole_ms),
             )
-        console(color).print(table)
+        own_console().print(table)
 
 
 def _bar(at_ms: int, ms: int, whole_ms: int) -> str:

@@ -2,9 +2,12 @@
 
 import click
 
-from node.commands.basics import board_option, hex_or_none, json_option, reading, short
+from node.commands.basics import board_option, gain_json, hex_or_none, json_option, reading, short
+from node.line.heads import tree_in
+from node.store.standing import boards_of
 from node.terminal.terminal import plain, print_json
-from protocol.units import NANO, from_nano
+from node.views.matrix import transfer_matrix
+from protocol.units import NANO
 
 _TITLE_WIDTH = 48
 
@@ -18,10 +21,6 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
 
     An effect on other hardware orders what is tried here; it is never evidence.
     """
-    from node.line.heads import tree_in
-    from node.store.standing import boards_of
-    from node.views.matrix import transfer_matrix
-
     with reading() as (store, _):
         tree = tree_in(store.records.find(wanted)) if wanted else None
         keys = boards_of(store, task)
@@ -41,9 +40,7 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
                             name: {
                                 "level": cell.level,
                                 "verdict": cell.verdict,
-                                "gain": from_nano(cell.gain.value_nano) if cell.gain else None,
-                                "lower": from_nano(cell.gain.lower_nano()) if cell.gain else None,
-                                "upper": from_nano(cell.gain.upper_nano) if cell.gain else None,
+                                **gain_json(cell.gain),
                                 "keys": cell.keys,
                             }
                             for name, cell in step.cells.items()

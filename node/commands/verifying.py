@@ -1,22 +1,27 @@
 """`verify`: run somebody's claim again here; with `--check-only`, see what it proves by itself."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from node.commands.basics import hex_or_none, json_option, reading, short
+from agent.source.capabilities import Finding
+from node.commands.basics import hex_or_none, json_option, reading, short, tell
 from node.commands.measure import EXITS, REJECTED, run_json
+from node.exchange.bundle import Bundle, Subject, read_bundle
+from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
+from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import wording
+from node.vetting.adoption import describe
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
-    from agent.source.capabilities import Finding
-    from node.exchange.bundle import Bundle
     from node.on_demand.verifying import Verified
 
 _MAX_ALPHA = 0.5
@@ -72,10 +77,7 @@ def verify(
     )
     if detach:
         job_id = ask_node(Home.here(), question)
-        if as_json:
-            print_json({"job": job_id})
-        else:
-            click.echo("queued: `arnode logs -f` tells what comes of it")
+        tell({"job": job_id}, "queued: `arnode logs -f` tells what comes of it", as_json=as_json)
         return
     verified = verify_claim(question)
     if as_json:
@@ -88,8 +90,6 @@ def verify(
 
 def _tell(verified: "Verified") -> None:
     """Say what was claimed, what was measured, and what that means."""
-    from node.terminal.vocabulary import wording
-
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
     if step.gain_nano is None:
@@ -110,10 +110,8 @@ def _tell(verified: "Verified") -> None:
         click.echo(f"signed as attestation {short(step.record)}")
 
 
-def _tell_marks(marks: "Sequence[Finding] | None") -> None:
+def _tell_marks(marks: Sequence[Finding] | None) -> None:
     """Say what the code does beyond arithmetic, or that nobody looked."""
-    from node.vetting.adoption import describe
-
     if marks is None:
         click.echo("its code was not read for marks: not all of it is here")
         return
@@ -126,8 +124,6 @@ def _tell_marks(marks: "Sequence[Finding] | None") -> None:
 
 
 def _meaning(verified: "Verified") -> str:
-    from node.terminal.vocabulary import wording
-
     step = verified.step
     told = wording(step.verdict).meaning
     match step.verdict, step.word:
@@ -145,8 +141,6 @@ def _meaning(verified: "Verified") -> str:
 
 
 def _document(verified: "Verified") -> dict[str, object]:
-    from node.vetting.adoption import describe
-
     step = verified.step
     pairs: dict[int, dict[str, float | None]] = {}
     for run in verified.runs:
@@ -182,10 +176,6 @@ def _document(verified: "Verified") -> dict[str, object]:
 
 def _check(claim: str, *, as_json: bool) -> None:
     """Say what a claim proves by itself. That all fits together does not make it true."""
-    from node.exchange.bundle import Subject
-    from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
-    from node.vetting.adoption import describe
-
     bundle = _bundle(claim)
     findings = check_bundle(bundle)
     body = bundle.subject.body
@@ -200,9 +190,7 @@ def _check(claim: str, *, as_json: bool) -> None:
                 "kind": bundle.subject.kind,
                 "author": bundle.subject.author.hex(),
                 "ok": holds,
-                "checks": [
-                    {"name": one.name, "ok": one.ok, "detail": one.detail} for one in findings
-                ],
+                "checks": [asdict(one) for one in findings],
                 "marks": None if marks is None else [describe(mark) for mark in marks],
                 "claimed": claimed
                 and {
@@ -229,10 +217,7 @@ def _check(claim: str, *, as_json: bool) -> None:
         raise SafetyError("it does not hold together", "do not run or adopt it")
 
 
-def _bundle(claim: str) -> "Bundle":
-    from node.exchange.bundle import read_bundle
-    from node.exchange.bundling import bundle_of
-
+def _bundle(claim: str) -> Bundle:
     if Path(claim).is_file():  # needs no home
         return read_bundle(Path(claim))
     with reading() as (store, blobs):

@@ -7,8 +7,7 @@ decided is kept; the latest have their edits, their knobs' values and why they f
 from dataclasses import replace
 from typing import Final, cast
 
-from agent.proposal import DECISION_WORDS, Crash, Decision, Outcome
-from agent.repairs import MAX_REPAIRS, repairs_of
+from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome, repairs_of
 from agent.source.literals import knob_values
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from agent.completion import Cost
 from agent.completion import Message as Turn
 from agent.model.prompt import prompt
-from agent.proposal import Context, Cost, Proposal, Proposer, Silence, SlowProposer
+from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from node.home.control import Message
 from node.home.home import Home
 from node.proposing.opening import fence_secret

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from agent.completion import Fault, Question
+from agent.completion import NO_COST, Fault, Question
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.home import Home
 from node.settings.config import Config
@@ -136,7 +136,7 @@ class Budget:
             detail=f"today took {so_far}, and another question could pass `{limit}`;"
             f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",
             retry_s=(midnight - now).total_seconds(),
-            calls=0,
+            cost=NO_COST,
         )
 
 

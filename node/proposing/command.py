@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from agent.command import NOTES, TITLE_NAME, CommandProposer, Edited, Job, Write
-from agent.source.checked import Check
+from agent.command import (
+    NOTES,
+    TITLE_NAME,
+    CommandProposer,
+    Edited,
+    Job,
+    Write,
+)
+from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home

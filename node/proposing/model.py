@@ -14,10 +14,10 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
-from agent.completion import Answer, Complete, Fault, Question
+from agent.completion import Answer, Complete, Cost, Fault, Question
 from agent.worker.messages import Facts, Failure, Settings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
@@ -120,22 +120,15 @@ def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
             usage = _NOTHING
         said = "" if isinstance(outcome, Failure) else outcome.text
         charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
+        cost = Cost(calls=1, **asdict(charge))
         if isinstance(outcome, Failure):
             return Fault(
                 kind=outcome.fault,
                 detail=outcome.detail,
                 retry_s=None if outcome.retry_ms is None else outcome.retry_ms / 1000,
-                tokens_in=charge.tokens_in,
-                tokens_out=charge.tokens_out,
-                usd_nano=charge.usd_nano,
+                cost=cost,
             )
-        return Answer(
-            text=outcome.text,
-            is_cut=outcome.is_cut,
-            tokens_in=charge.tokens_in,
-            tokens_out=charge.tokens_out,
-            usd_nano=charge.usd_nano,
-        )
+        return Answer(text=outcome.text, is_cut=outcome.is_cut, cost=cost)
 
     return complete
 

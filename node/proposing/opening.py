@@ -12,9 +12,8 @@ from agent.command import TITLE_FILE
 from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import errand
 from agent.model.proposer import ModelLimits, ModelProposer
-from agent.proposal import Context, Proposer, Silence, SlowProposer
-from agent.silent import Silent
-from agent.source.checked import Check, Checked
+from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
+from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.home import Home

@@ -77,10 +77,4 @@ def persistent(
 
 
 def _with(outcome: Answer | Fault, before: list[Fault]) -> Answer | Fault:
-    return replace(
-        outcome,
-        tokens_in=outcome.tokens_in + sum(fault.tokens_in for fault in before),
-        tokens_out=outcome.tokens_out + sum(fault.tokens_out for fault in before),
-        usd_nano=outcome.usd_nano + sum(fault.usd_nano for fault in before),
-        calls=outcome.calls + sum(fault.calls for fault in before),
-    )
+    return replace(outcome, cost=sum((fault.cost for fault in before), outcome.cost))

@@ -8,12 +8,12 @@ with a subscription costs no USD, and is bounded by `visits_per_day`.
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
 from agent.command import Edited, Job, Ran, Run
-from agent.completion import Fault
-from agent.proposal import Cost, Silence
+from agent.completion import Cost, Fault
+from agent.proposal import Silence
 from agent.told import Told
 from agent.worker.prices import Price, Usage, nano_of
 from node.proposing.budget import Budget, Reservation
@@ -112,12 +112,7 @@ def counted(go: Go, budget: Budget, terms: Terms) -> Run:
             budget.settle_charge(reservation, None)
             raise
         charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))
-        cost = Cost(
-            calls=1,
-            tokens_in=charge.tokens_in,
-            tokens_out=charge.tokens_out,
-            usd_nano=charge.usd_nano,
-        )
+        cost = Cost(calls=1, **asdict(charge))
         return Ran(result=visit.result, cost=cost, remark=visit.remark)
 
     return run

@@ -1,9 +1,11 @@
 """A report as scripts read it: ids and hashes in hex, metrics and gains in the metric's unit."""
 
+from dataclasses import asdict
+
 from node.report.concluded import Confirmation, Idea, Part, Spend
 from node.report.gains import OriginGains
 from node.report.lines import Head, LineReport, Report
-from node.report.peers import AskedPart, Interval, Others, OwnClaim, TriedClaim, interval_of
+from node.report.peers import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
 from node.store.imported import Imported
 from protocol.kinds import Origin
 from protocol.units import NANO, from_nano
@@ -112,14 +114,13 @@ def _part(part: Part) -> _Json:
 
 
 def _tried(one: TriedClaim) -> _Json:
-    others = one.others
     return {
         "ts": one.ts_ms,
         "how": one.way,
         "title": one.title,
         "authors": [author.hex() for author in one.authors],
         "claimed": {"gain": from_nano(one.claimed_nano), "gain_sd": one.claimed_sd},
-        "others": others and _others(others),
+        "others": one.others and asdict(one.others),
         "here": {
             "verdict": one.here,
             "gain": from_nano(one.measured.gain_nano) if one.measured else None,
@@ -135,19 +136,8 @@ def _own(one: OwnClaim) -> _Json:
         "result": one.result.hex(),
         "title": one.title,
         "claimed": {"gain": claimed.value_nano / NANO, "lower": claimed.lower_nano() / NANO},
-        "others": {**_others(one.others), "new": one.new},
-        "here": {
-            "verdict": here.verdict,
-            "gain": here.gain and here.gain.value_nano / NANO,
-        },
-    }
-
-
-def _others(others: Others) -> dict[str, int]:
-    return {
-        "confirmed": others.confirmed,
-        "smaller": others.smaller,
-        "refuted": others.refuted,
+        "others": {**asdict(one.others), "new": one.new},
+        "here": {"verdict": here.verdict, "gain": here.gain and here.gain.value_nano / NANO},
     }
 
 

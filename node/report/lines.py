@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from node.line.bank import BankStep
@@ -109,15 +110,15 @@ def report_of(
     )
 
 
-def spend_of(ideas: Iterable[Idea]) -> Spend:
-    """Return what models cost in the span: what was paid for the experiments that ended in it."""
-    return sum((idea.spend for idea in ideas), Spend())
-
-
 def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progress) -> LineReport:
     manifest = manifest_of(store, line)
     history, moves = store.experiments.listed(line.key), store.experiments.adoptions(line.key)
-    heads = _Heads(manifest.baseline_tree, history, moves)
+    measured = [
+        entry
+        for entry in history
+        if entry.stage in ("baseline", "confirm") and entry.metric_nano is not None
+    ]
+    head_at = partial(_head_at, measured=measured, moves=moves, baseline=manifest.baseline_tree)
     entries = [entry for entry in history if entry.ts_ms in span]
     concluded = Concluded(store, line, entries)
     ideas = tuple(concluded.ideas(progress))
@@ -125,7 +126,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
     peers = Peers(store, line.key, net).part(span, ideas, confirmations)
     noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
     newest = store.records.get(history[-1].id) if history else None
-    before = heads.at(span.since_ms)
+    before = head_at(span.since_ms)
     return LineReport(
         task=manifest.name,
         task_id=line.task,
@@ -134,8 +135,8 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         metric=manifest.metric,
         noise_sd=noise_sd,
         is_new=before is None,
-        before=before or heads.first(),
-        after=heads.at(span.until_ms),
+        before=before or (head_at(measured[0].ts_ms) if measured else None),
+        after=head_at(span.until_ms),
         open_keeps=kept_in(store, line.stack),
         gain_nano=verified_nano(confirmations),
         ideas=ideas,
@@ -143,7 +144,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         peers=peers,
         lessons=_lessons(store, line, span, newest.author) if newest else (),
         device_ms=_device_ms(store, line, span, entries, ideas, confirmations, peers),
-        spend=spend_of(ideas),
+        spend=sum((idea.spend for idea in ideas), Spend()),
         origins=gains_by_origin(ideas, confirmations),
         points=points_of(
             history,
@@ -156,36 +157,18 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
     )
 
 
-class _Heads:
-    """Where the verified head stood when."""
-
-    def __init__(
-        self, baseline: bytes, history: Sequence[Experiment], moves: Sequence[Adoption]
-    ) -> None:
-        self._baseline = baseline
-        self._measured = [
-            entry
-            for entry in history
-            if entry.stage in ("baseline", "confirm") and entry.metric_nano is not None
-        ]
-        self._moves = moves
-
-    def at(self, ts_ms: int) -> Head | None:
-        """Return the head at a time; None before the baseline was measured."""
-        if not self._measured or self._measured[0].ts_ms > ts_ms:
-            return None
-        trees = [move.body.to_tree for move in self._moves if move.ts_ms <= ts_ms]
-        tree = trees[-1] if trees else self._baseline
-        metrics = [
-            entry.metric_nano
-            for entry in self._measured
-            if entry.tree == tree and entry.ts_ms <= ts_ms
-        ]
-        return Head(tree=tree, metric=from_nano(metrics[-1]) if metrics else None)
-
-    def first(self) -> Head | None:
-        """Return the first head there was."""
-        return self.at(self._measured[0].ts_ms) if self._measured else None
+def _head_at(
+    ts_ms: int, measured: Sequence[Experiment], moves: Sequence[Adoption], baseline: bytes
+) -> Head | None:
+    """Return the verified head at a time; None before the baseline was measured."""
+    if not measured or measured[0].ts_ms > ts_ms:
+        return None
+    trees = [move.body.to_tree for move in moves if move.ts_ms <= ts_ms]
+    tree = trees[-1] if trees else baseline
+    metrics = [
+        entry.metric_nano for entry in measured if entry.tree == tree and entry.ts_ms <= ts_ms
+    ]
+    return Head(tree=tree, metric=from_nano(metrics[-1]) if metrics else None)
 
 
 def _lessons(store: Store, line: Line, span: Span, author: bytes) -> tuple[str, ...]:
@@ -224,8 +207,5 @@ def _device_ms(
         spent[_CONFIRMED[one.kind]] += one.device_ms
     spent["claims run again"] += peers.device_ms
     spent["parts of the head"] += peers.asked_ms
-    return tuple((what, ms) for what, ms in sorted(spent.items(), key=_most_first) if ms)
-
-
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
+    most_first = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
+    return tuple((what, ms) for what, ms in most_first if ms)

@@ -15,8 +15,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from node.report.lines import LineReport, Report
-from node.report.markup import Element, element
-from node.report.plot import progress_plot
+from node.report.plot import Element, element, progress_plot
 from node.report.points import NINETY_FIVE
 from node.report.words import SHOWN, as_markdown
 

@@ -149,7 +149,7 @@ class Peers:
             others=self._others(step.tree),
             here=cast("HereWord", step.verdict),
             claimed_nano=step.gain_nano,
-            measured=_interval(step),
+            measured=_interval(step.measured_nano, step.from_nano, step.to_nano),
         )
 
     def _as_heads(self, confirmations: Iterable[Confirmation]) -> Iterator[TriedClaim]:
@@ -216,7 +216,7 @@ class Peers:
             ts_ms=ts_ms,
             title=part.title if part else "",
             verdict=step.verdict,
-            measured=_interval(step),
+            measured=_interval(step.measured_nano, step.from_nano, step.to_nano),
         )
 
     def _others(self, tree: bytes) -> Others:
@@ -257,20 +257,12 @@ class Peers:
 
 def interval_of(measured: Measured | None) -> Interval | None:
     """Return a trial's gain with its interval, if it came to one."""
-    if measured is None or measured.gain_nano is None:
+    if measured is None:
         return None
-    if measured.lower_nano is None or measured.upper_nano is None:
-        return None
-    return Interval(
-        gain_nano=measured.gain_nano,
-        lower_nano=measured.lower_nano,
-        upper_nano=measured.upper_nano,
-    )
+    return _interval(measured.gain_nano, measured.lower_nano, measured.upper_nano)
 
 
-def _interval(step: AttestationStep) -> Interval | None:
-    if step.measured_nano is None or step.from_nano is None or step.to_nano is None:
+def _interval(gain: int | None, lower: int | None, upper: int | None) -> Interval | None:
+    if gain is None or lower is None or upper is None:
         return None
-    return Interval(
-        gain_nano=step.measured_nano, lower_nano=step.from_nano, upper_nano=step.to_nano
-    )
+    return Interval(gain_nano=gain, lower_nano=lower, upper_nano=upper)

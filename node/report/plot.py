@@ -1,15 +1,17 @@
 """The progress plot as SVG: every experiment a mark of its own with its interval, and both lines.
 
 Marks differ in shape, not only in colour. What measured nothing stands on a strip below; what lies
-beyond the edge is drawn at it, without an interval.
+beyond the edge is drawn at it, without an interval. Text is always escaped: only an `Element` is
+ever markup.
 """
 
-from collections.abc import Callable, Sequence
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.report.markup import Element, element, together
 from node.report.points import Mark, Point
+from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
 
 _WIDTH: Final = 720
@@ -18,6 +20,30 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 712.0, 10.0, 270.0
 _STRIP_Y: Final = 288.0  # of what measured nothing
 _TICKS: Final = 4
 _MARGIN: Final = 0.25  # of the lines' range, as much again of what lies beyond is shown
+
+
+class Element(str):
+    """Markup that `element` made; whatever is made of it by other means is text again."""
+
+    __slots__ = ()
+
+
+def element(name: str, /, *children: str, **attributes: str) -> Element:
+    """Return an element. A child that is none is text: it is escaped, and what is invisible spelt.
+
+    Attributes are named as in Python: `class_`, `stroke_width`.
+    """
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(value))}"'
+        for key, value in attributes.items()
+    )
+    return Element(f"<{name}{given}>{_together(children)}</{name}>")
+
+
+def _together(children: Iterable[str]) -> Element:
+    return Element(
+        "".join(one if isinstance(one, Element) else html.escape(plain(one)) for one in children)
+    )
 
 
 def progress_plot(points: Sequence[Point], unit: str) -> Element:
@@ -39,7 +65,7 @@ def progress_plot(points: Sequence[Point], unit: str) -> Element:
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
     )
     wide = element("div", picture, class_="wide")
-    return together([wide, _legend({point.mark for point in points})])
+    return _together([wide, _legend({point.mark for point in points})])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +131,11 @@ def _drawn(point: Point, x: float, scale: _Scale) -> list[Element]:
     metric = "no metric" if point.metric is None else f"{point.metric:.6f}"
     parts = [element("title", f"{word(point.mark)}: {metric}, {point.title}")]
     if point.metric is None:
-        return [*parts, element("path", d=_SHAPES[point.mark](x, _STRIP_Y))]
+        return [*parts, element("path", d=_SHAPES[point.mark].at(x, _STRIP_Y))]
     if point.low is not None and point.high is not None and scale.shows(point.metric):
         top, bottom = _number(scale.y(point.high)), _number(scale.y(point.low))
         parts.append(element("path", class_="interval", d=f"M{_number(x)} {top}V{bottom}"))
-    return [*parts, element("path", d=_SHAPES[point.mark](x, scale.y(point.metric)))]
+    return [*parts, element("path", d=_SHAPES[point.mark].at(x, scale.y(point.metric)))]
 
 
 def _legend(shown: set[Mark]) -> Element:
@@ -120,7 +146,7 @@ def _legend(shown: set[Mark]) -> Element:
     ]
     for mark, shape in _SHAPES.items():
         if mark in shown:
-            drawn = element("g", element("path", d=shape(8, 7)), class_=f"mark {mark}")
+            drawn = element("g", element("path", d=shape.at(8, 7)), class_=f"mark {mark}")
             items.append(element("span", _sample(drawn), word(mark)))
     return element("p", *items, class_="legend")
 
@@ -132,33 +158,21 @@ def _sample(drawn: Element) -> Element:
 # Shapes, around a point
 
 
-def _circle(radius: float) -> Callable[[float, float], str]:
-    def path(x: float, y: float) -> str:
-        r, across = _number(radius), _number(2 * radius)
-        begin = f"M{_number(x - radius)} {_number(y)}"
-        return f"{begin}a{r} {r} 0 1 0 {across} 0a{r} {r} 0 1 0 -{across} 0"
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is drawn beside a point: how far from it that begins, and the path from there on."""
 
-    return path
+    dx: float
+    dy: float
+    path: str
 
-
-def _diamond(x: float, y: float) -> str:
-    return f"M{_number(x)} {_number(y - 5.5)}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"
-
-
-def _square(x: float, y: float) -> str:
-    return f"M{_number(x - 3.5)} {_number(y - 3.5)}h7v7h-7z"
+    def at(self, x: float, y: float) -> str:
+        return f"M{_number(x + self.dx)} {_number(y + self.dy)}{self.path}"
 
 
-def _cross(x: float, y: float) -> str:
-    return f"M{_number(x - 3.5)} {_number(y - 3.5)}l7 7m0 -7l-7 7"
-
-
-def _fork(x: float, y: float) -> str:
-    return f"M{_number(x)} {_number(y + 4)}v-3l-3.5 -5m3.5 5l3.5 -5"
-
-
-def _bolt(x: float, y: float) -> str:
-    return f"M{_number(x)} {_number(y - 4)}l4 7h-8z"
+def _circle(radius: float) -> _Shape:
+    r, across = _number(radius), _number(2 * radius)
+    return _Shape(-radius, 0, f"a{r} {r} 0 1 0 {across} 0a{r} {r} 0 1 0 -{across} 0")
 
 
 def _number(value: float) -> str:
@@ -166,14 +180,16 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-_SHAPES: dict[Mark, Callable[[float, float], str]] = {
+_DIAMOND: Final = _Shape(0, -5.5, "l5.5 5.5l-5.5 5.5l-5.5 -5.5z")
+_SQUARE: Final = _Shape(-3.5, -3.5, "h7v7h-7z")
+_SHAPES: Final[dict[Mark, _Shape]] = {
     "kept": _circle(3.5),
-    "branched": _fork,
+    "branched": _Shape(0, 4, "v-3l-3.5 -5m3.5 5l3.5 -5"),  # a fork
     "discarded": _circle(2.2),
-    "failed": _cross,
-    "rejected": _square,
-    "confirmed": _diamond,
-    "unconfirmed": _diamond,
-    "unrunnable": _bolt,
-    "baseline": _square,
+    "failed": _Shape(-3.5, -3.5, "l7 7m0 -7l-7 7"),  # a cross
+    "rejected": _SQUARE,
+    "confirmed": _DIAMOND,
+    "unconfirmed": _DIAMOND,
+    "unrunnable": _Shape(0, -4, "l4 7h-8z"),  # a bolt
+    "baseline": _SQUARE,
 }

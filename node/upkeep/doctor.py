@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,11 @@ from typing import Literal
 
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.proposing.choice import choose
+from node.proposing.diagnosis import Diagnosis, diagnose
+from node.proposing.keys import take_keys
 from node.settings.config import config_of, load_config
+from node.terminal.progress import reporting
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import processor
@@ -42,7 +46,7 @@ class Check:
 
 def examine(home: Home) -> Iterator[Check]:
     """Yield the checks one by one, as they are made."""
-    checks: tuple[Callable[[Home], Check], ...] = (
+    checks: tuple[Callable[[Home], Diagnosis], ...] = (
         _python,
         _packages,
         _torch,
@@ -57,48 +61,50 @@ def examine(home: Home) -> Iterator[Check]:
     )
     for check in checks:
         try:
-            yield check(home)
+            found = check(home)
         except ArnodeError as fault:
-            name = check.__name__.strip("_")
-            yield Check(name=name, status="problem", detail=fault.message, mend=fault.hint)
+            found = _problem(fault.message, fault.hint)
+        name = check.__name__.strip("_")
+        yield Check(name=name, status=found.status, detail=found.detail, mend=found.mend)
 
 
-def _python(_: Home) -> Check:
+def _fine(detail: str) -> Diagnosis:
+    return Diagnosis(status="ok", detail=detail)
+
+
+def _problem(detail: str, mend: str) -> Diagnosis:
+    return Diagnosis(status="problem", detail=detail, mend=mend)
+
+
+def _python(_: Home) -> Diagnosis:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Check(name="python", status="ok", detail=f"Python {version}")
+    return _fine(f"Python {version}")
 
 
-def _packages(_: Home) -> Check:
+def _packages(_: Home) -> Diagnosis:
     """The five package names are common on PyPI: another `node` may stand in front of ours."""
     ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).parent.parent != ours:
-            return Check(
-                name="packages",
-                status="problem",
-                detail=f"the package `{name}` is not arnode's",
-                mend="install arnode into an environment of its own (uv tool, pipx or a venv)",
+            return _problem(
+                f"the package `{name}` is not arnode's",
+                "install arnode into an environment of its own (uv tool, pipx or a venv)",
             )
-    return Check(name="packages", status="ok", detail=f"arnode {metadata.version('arnode')}")
+    return _fine(f"arnode {metadata.version('arnode')}")
 
 
-def _torch(_: Home) -> Check:
+def _torch(_: Home) -> Diagnosis:
     try:
-        return Check(name="torch", status="ok", detail=f"torch {metadata.version('torch')}")
+        return _fine(f"torch {metadata.version('torch')}")
     except metadata.PackageNotFoundError:
-        return Check(
-            name="torch",
-            status="problem",
-            detail="torch is not installed",
-            mend="pip install torch",
-        )
+        return _problem("torch is not installed", "pip install torch")
 
 
-def _sandbox(_: Home) -> Check:
+def _sandbox(_: Home) -> Diagnosis:
     tier = probe_tier()
     if tier.name == "none":
-        return Check(name="sandbox", status="problem", detail=tier.detail, mend=tier.mend)
+        return _problem(tier.detail, tier.mend)
     started_s = time.monotonic()
 
     async def launch() -> None:
@@ -111,40 +117,34 @@ def _sandbox(_: Home) -> Check:
     took_s = time.monotonic() - started_s
     detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
-    return Check(name="sandbox", status=status, detail=detail, mend=tier.mend)
+    return Diagnosis(status=status, detail=detail, mend=tier.mend)
 
 
-def _git(_: Home) -> Check:
+def _git(_: Home) -> Diagnosis:
     git = shutil.which("git")
     if git is None:
-        return Check(
-            name="git",
-            status="problem",
-            detail="git is not installed, so no journal can be kept",
-            mend="install your distribution's package `git`",
+        return _problem(
+            "git is not installed, so no journal can be kept",
+            "install your distribution's package `git`",
         )
     said = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
-    return Check(name="git", status="ok", detail=said.stdout.strip())
+    return _fine(said.stdout.strip())
 
 
-def _device(_: Home) -> Check:
+def _device(_: Home) -> Diagnosis:
     slug = processor().slug
     found = probe_cards()
     if found.fault:
         mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
-        return Check(name="device", status="warning", detail=found.fault, mend=mend)
+        return Diagnosis(status="warning", detail=found.fault, mend=mend)
     if not found.cards:
-        return Check(name="device", status="ok", detail=f"{slug}, no NVIDIA card")
+        return _fine(f"{slug}, no NVIDIA card")
     detail = "; ".join(map(_described, found.cards))
     for card in found.cards:
         if fault := card_fault(card):
-            return Check(
-                name="device",
-                status="warning",
-                detail=f"{detail}; {fault.message}",
-                mend=fault.hint,
-            )
-    return Check(name="device", status="ok", detail=detail)
+            told = f"{detail}; {fault.message}"
+            return Diagnosis(status="warning", detail=told, mend=fault.hint)
+    return _fine(detail)
 
 
 def _described(card: Card) -> str:
@@ -157,51 +157,41 @@ def _described(card: Card) -> str:
     return ", ".join(told)
 
 
-def _disk(home: Home) -> Check:
+def _disk(home: Home) -> Diagnosis:
     place = next(path for path in (home.root, *home.root.parents) if path.exists())
     free = shutil.disk_usage(place).free
     status: Literal["ok", "warning", "problem"] = "ok"
     if free < _FREE_WARNING_BYTES:
         status = "problem" if free < _FREE_PROBLEM_BYTES else "warning"
     mend = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
-    return Check(name="disk", status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
+    return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
 
 
-def _clock(_: Home) -> Check:
+def _clock(_: Home) -> Diagnosis:
     if time.time() < _CLOCK_FLOOR_S:
-        return Check(
-            name="clock",
-            status="problem",
-            detail=time.strftime("it says %Y-%m-%d"),
-            mend="set the clock; records carry the time",
-        )
-    return Check(name="clock", status="ok", detail=time.strftime("%Y-%m-%d %H:%M %Z"))
+        said = time.strftime("it says %Y-%m-%d")
+        return _problem(said, "set the clock; records carry the time")
+    return _fine(time.strftime("%Y-%m-%d %H:%M %Z"))
 
 
-def _settings(home: Home) -> Check:
+def _settings(home: Home) -> Diagnosis:
     load_config(home.config, env=os.environ)
-    detail = str(home.config) if home.config.exists() else "defaults"
-    return Check(name="settings", status="ok", detail=detail)
+    return _fine(str(home.config) if home.config.exists() else "defaults")
 
 
-def _key(home: Home) -> Check:
+def _key(home: Home) -> Diagnosis:
     if not home.key.exists():
-        return Check(name="key", status="ok", detail="made at the first start")
-    author = read_keys(home).author.public.hex()
-    return Check(name="key", status="ok", detail=f"author {author[:12]}")
+        return _fine("made at the first start")
+    return _fine(f"author {read_keys(home).author.public.hex()[:12]}")
 
 
-def _agent(home: Home) -> Check:
+def _agent(home: Home) -> Diagnosis:
     """Whoever proposes: a model is asked one tiny question, a program is looked for."""
-    from node.proposing.choice import choose
-    from node.proposing.diagnosis import diagnose
-    from node.proposing.keys import take_keys
-    from node.terminal.progress import reporting
-
     config = config_of(home)
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)
     with reporting() as progress:
         found = diagnose(home, config, chosen.choice, keys, os.environ, progress)
-    detail = f"{chosen.reason}; {found.detail}" if config.agent == "auto" else found.detail
-    return Check(name="agent", status=found.status, detail=detail, mend=found.mend)
+    if config.agent == "auto":
+        return replace(found, detail=f"{chosen.reason}; {found.detail}")
+    return found

@@ -4,6 +4,8 @@ Examining only reads and works beside a running node. Mending needs the home's l
 deletes what was damaged, and says what it did.
 """
 
+from contextlib import closing
+
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.home.keyfile import load_secret, read_keys
@@ -94,15 +96,10 @@ def _key_problems(home: Home) -> list[str]:
 
 def _page_problems(home: Home) -> list[str]:
     try:
-        database = Database.open_read_only(home.store)
+        with closing(Database.open_read_only(home.store)) as database:
+            return [f"store {home.store}: {line}" for line in database.faults()]
     except DamagedStoreError as fault:
         return [fault.message]
-    try:
-        return [f"store {home.store}: {line}" for line in database.faults()]
-    except DamagedStoreError as fault:
-        return [fault.message]
-    finally:
-        database.close()
 
 
 def _record_problems(home: Home, progress: Progress) -> list[str]:

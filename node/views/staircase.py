@@ -12,7 +12,7 @@ from rich.text import Text
 
 from node.store.experiments import Adoption, Experiment
 from node.terminal.vocabulary import word, wording
-from protocol.units import NANO
+from protocol.units import from_nano
 
 Mark = Literal["kept", "discarded", "failed"]
 
@@ -49,14 +49,12 @@ def columns(
     for entry in entries:
         while waiting and waiting[0].n < entry.n:
             working = head = metrics.get(waiting.popleft().body.to_tree, head)
-        metric = None if entry.metric_nano is None else entry.metric_nano / NANO
+        metric = from_nano(entry.metric_nano)
         if metric is not None:
             metrics[entry.tree] = metric
         mark: Mark | None = None
         match entry.decision:
-            case "baseline":
-                working = head = metric
-            case "adopted":
+            case "baseline" | "adopted":
                 working = head = metric
             case "unconfirmed":
                 working = head

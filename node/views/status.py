@@ -20,7 +20,6 @@ from node.store.jobs import Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.kinds import ProfileBody, ResultBody
-from protocol.manifest import TaskManifest
 from protocol.remarks import IntentBody
 from protocol.units import NANO
 
@@ -105,13 +104,14 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
     entries = store.experiments.listed(line.key)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
+    floor = manifest.noise_floor_nano / NANO if manifest else None
     return {
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "class": line.hardware_class,
         "devices": ["cpu"],
         "head": _head(store, line),
         "working": _working(store, line),
-        "noise_sd": live.noise_sd if live else _floor(manifest or None),
+        "noise_sd": live.noise_sd if live else floor,
         "experiments": _experiments(entries),
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
@@ -155,10 +155,6 @@ def _intents(store: Store, line: Line, author: bytes | None) -> Message:
         for record in records
         if isinstance(record.body, IntentBody)
     ]
-
-
-def _floor(manifest: TaskManifest | None) -> float | None:
-    return manifest.noise_floor_nano / NANO if manifest else None
 
 
 def _experiments(entries: list[Experiment]) -> Message:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent.completion import Answer, Fault, Question
+from agent.completion import Answer, Cost, Fault, Question
 from agent.model.proposer import ModelLimits, ModelProposer
-from agent.source.checked import Checked
+from agent.source.capabilities import Checked
 from agent.source.inspector import Request
 from agent.source.inspector import answer as inspected
 from protocol.hygiene import check_source
@@ -12,6 +12,7 @@ from protocol.source import Source
 from tests.agent.contexts import SECRET, TINY
 
 LIMITS = ModelLimits(prompt_chars=60_000, answer_tokens=4_000, timeout_s=60.0)
+SPENT = Cost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 
 
 class Model:
@@ -25,7 +26,7 @@ class Model:
         self.asked.append(question)
         said = self._answers.pop(0)
         if isinstance(said, str):
-            return Answer(text=said, is_cut=False, tokens_in=100, tokens_out=7, usd_nano=3)
+            return Answer(text=said, is_cut=False, cost=SPENT)
         return said
 
     @property

@@ -12,13 +12,12 @@ from agent.knobs.changes import (
     Step,
     edits_of,
     key_of,
-    knob_edits,
     read_back,
     title_of,
     trials,
 )
 from agent.proposal import Outcome
-from agent.source.edits import reapply
+from agent.source.edits import edits_between, reapply
 from agent.source.literals import Scalar, find_knobs, knob_values
 from protocol.ideas import Edit, KnobSpec
 from protocol.source import Source
@@ -102,7 +101,6 @@ def test_what_was_changed_is_read_back_from_the_edits_alone(names: set[str], see
     step = read_back(edits_of(SOURCE, some), SPECS)
     assert step == Step({name: KNOBS[name].value for name in values}, values)
     after = Source.of({"train.py": made(*some).encode()})
-    assert knob_edits(SOURCE, after, ("train.py",), SPECS) == edits_of(SOURCE, some)
     assert dict(knob_values(after, ("train.py",), SPECS)).items() >= values.items()
     ast.parse(made(*some))
 
@@ -129,17 +127,17 @@ def test_edits_of_anything_else_are_no_step_of_knobs(search: str, replace: str) 
     assert read_back((), SPECS) is None
 
 
-def test_sources_that_differ_in_more_than_knobs_have_no_edits_of_knobs() -> None:
-    def to(old: str, new: str) -> tuple[Edit, ...]:
+def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
+    def to(old: str, new: str) -> Step | None:
         tree = SOURCE.replacing("train.py", TEXT.replace(old, new).encode())
-        return knob_edits(SOURCE, tree, ("train.py",), SPECS)
+        return read_back(edits_between(SOURCE, tree), SPECS)
 
-    assert to("DEPTH = 4", "DEPTH = 5") == edits_of(SOURCE, changes(DEPTH=5))
-    assert to("    0.9,\n)", "    0.8,\n)") != ()
-    assert to("return x", "return -x") == ()
-    assert to("the head's", "the tail's") == ()
-    assert to("DEPTH = 4\n", "") == ()
-    assert to("DEPTH = 4", "DEPTH = 4") == ()
+    assert to("DEPTH = 4", "DEPTH = 5") == Step({"DEPTH": 4}, {"DEPTH": 5})
+    assert to("    0.9,\n    0.9,\n", "    0.9,\n    0.8,\n") is None  # no tuple without its lines
+    assert to("return x", "return -x") is None
+    assert to("the head's", "the tail's") is None
+    assert to("DEPTH = 4\n", "") is None
+    assert to("DEPTH = 4", "DEPTH = 4") is None
 
 
 def test_trials_are_numbered_by_the_bank_that_they_were_compared_with() -> None:

@@ -20,9 +20,9 @@ from agent.command import (
     summary_of,
     words_of,
 )
-from agent.proposal import Brief, Context, Cost, Crash, Outcome, Proposal, Silence
-from agent.source.capabilities import Finding
-from agent.source.checked import Checked
+from agent.completion import Cost
+from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
+from agent.source.capabilities import Checked, Finding
 from agent.source.edits import edits_between, reapply
 from protocol.codecs import line, text
 from protocol.errors import Rejected

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs import proposer as knobs_module
+from agent.knobs import acquisition
 from agent.knobs.changes import Change, Trial
 from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Context, Decision, Outcome, PeerPatch, Proposal
@@ -240,7 +240,7 @@ def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPa
         given_trials.append(len(seen))
         return []
 
-    monkeypatch.setattr(knobs_module, "promising", told)
+    monkeypatch.setattr(acquisition, "promising", told)
     rate = Edit(path="train.py", search="RATE = 0.01\n", replace="RATE = 0.02\n")
     outcome = Outcome(key="knob:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,))
     for seed in range(8):

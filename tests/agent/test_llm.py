@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Answer, Fault, FaultKind
+from agent.completion import Answer, Cost, Fault, FaultKind
 from agent.model.proposer import MAX_TRIES, ModelProposer
-from agent.proposal import Context, Cost, Proposal, Silence
+from agent.proposal import Context, Proposal, Silence
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
 from protocol.codecs import line, text
@@ -150,7 +150,7 @@ def test_a_patch_made_from_a_peers_names_it() -> None:
 
 
 def test_an_answer_that_was_cut_is_asked_for_again_shorter() -> None:
-    cut = Answer(text="x" * 5_000, is_cut=True, tokens_in=1, tokens_out=4_000, usd_nano=0)
+    cut = Answer(text="x" * 5_000, is_cut=True, cost=Cost(calls=1, tokens_in=1, tokens_out=4_000))
     model = Model(cut, DEEPER)
     assert proposed(model).source == deeper()
     assert "Your answer was cut off after 4000 tokens" in model.told
@@ -191,7 +191,7 @@ def test_the_conversation_keeps_to_its_bound() -> None:
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
-    fault = Fault(kind=kind, detail="\x1b[31mno\n", tokens_in=5, usd_nano=2)
+    fault = Fault(kind=kind, detail="\x1b[31mno\n", cost=Cost(calls=1, tokens_in=5, usd_nano=2))
     result = silent(Model(fault, fault))
     assert result.reason == f"{kind.replace('_', ' ')}: [31mno"
     assert result.retry_s >= 30
@@ -236,7 +236,7 @@ def test_a_pause_is_as_long_as_was_asked_for_within_reason(
 
 
 def test_what_was_refused_here_is_no_question() -> None:
-    assert silent(Model(Fault(kind="over_budget", detail="", calls=0))).cost.calls == 0
+    assert silent(Model(Fault(kind="over_budget", detail="", cost=Cost()))).cost.calls == 0
 
 
 def broken() -> Source:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from agent.proposal import Crash
-from agent.repairs import repair_key, repairs_of
+from agent.proposal import Crash, repair_key, repairs_of
 from protocol.source import Source
 
 

@@ -26,8 +26,9 @@ from uuid import uuid4
 import pytest
 
 from agent.command import CommandProposer
-from agent.proposal import Brief, Context, Cost, Crash, Proposal, Silence
-from agent.source.checked import Checked
+from agent.completion import Cost
+from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from agent.source.capabilities import Checked
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.proposing import command as commands

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
-from agent.proposal import Cost, Proposal
+from agent.completion import Cost
+from agent.proposal import Proposal
 from node.home.home import Home
 from node.line.attestation import (
     WantedClaim,

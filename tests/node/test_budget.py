@@ -172,7 +172,7 @@ def test_a_limit_is_reached_and_never_passed(
     assert words in refusal.detail
     assert "ends at 2027-01-16 00:00 UTC" in refusal.detail
     assert refusal.retry_s == 12 * 3600
-    assert refusal.usd_nano == 0
+    assert refusal.cost.usd_nano == 0
     budget.settle(first, Usage(tokens_in=0, tokens_out=0))
     again = budget.reserve(QUESTION)
     assert isinstance(again, Fault) == (name == "calls_per_day")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.proposal import Context, Proposal
-from agent.source.checked import Checked
+from agent.source.capabilities import Checked
 from node.home.home import Home
 from node.proposing.command import COMMANDS, command_fault, command_proposer, terms_of
 from node.proposing.presets import PRESETS

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from agent.silent import Silent
+from agent.proposal import Silent
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.line.activity import Dot

@@ -170,7 +170,7 @@ def test_whatever_a_server_does_is_named_and_counted_to_the_token(
         assert found == kind, outcome
         usd_nano = tokens_in * IN_NANO + tokens_out * OUT_NANO
         assert rows(home) == [(tokens_in, tokens_out, state, usd_nano)]
-        charged = (outcome.tokens_in, outcome.tokens_out, outcome.usd_nano)
+        charged = (outcome.cost.tokens_in, outcome.cost.tokens_out, outcome.cost.usd_nano)
         assert charged == (tokens_in, tokens_out, usd_nano)
         assert KEY[:8] not in str(outcome)
         if isinstance(outcome, Fault):
@@ -245,7 +245,7 @@ def test_what_passes_is_asked_again_and_each_try_is_a_call(home: Home, shared: S
             )
             outcome = await complete(ASKED)
             assert isinstance(outcome, Answer)
-            assert (outcome.tokens_in, outcome.tokens_out) == (11, 7)
+            assert (outcome.cost.tokens_in, outcome.cost.tokens_out) == (11, 7)
             assert [row[:3] for row in rows(home)] == [ZERO, ZERO, (11, 7, "settled")]
             refusal = await complete(ASKED)
             assert isinstance(refusal, Fault)
@@ -260,7 +260,7 @@ def test_a_prompt_that_no_frame_holds_is_not_sent(shared: Shared, complete: Comp
     async def test() -> None:
         outcome = await complete(question("x" * (PROMPT_BYTES + 1)))
         assert isinstance(outcome, Fault)
-        assert (outcome.kind, outcome.tokens_in) == ("overflow", 0)
+        assert (outcome.kind, outcome.cost.tokens_in) == ("overflow", 0)
         assert shared.server.requests == []
 
     shared.run(test)
@@ -294,7 +294,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_question_counts_in_full(
         os.kill(own_worker(), signal.SIGKILL)
         outcome = await pending
         assert isinstance(outcome, Fault)
-        assert (outcome.kind, outcome.tokens_in) == ("worker", MOST.tokens_in)
+        assert (outcome.kind, outcome.cost.tokens_in) == ("worker", MOST.tokens_in)
         assert [row[:3] for row in rows(home)] == [ALL]
         assert isinstance(await complete(ASKED), Answer)
 
@@ -340,7 +340,7 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
             assert len(worker_programs(os.getpid())) == len(others) + 1
             outcome = await model.complete(ASKED)
             assert isinstance(outcome, Fault)
-            assert (outcome.kind, outcome.tokens_in) == ("unreachable", 0)
+            assert (outcome.kind, outcome.cost.tokens_in) == ("unreachable", 0)
             assert "http://127.0.0.1:1 cannot be reached" in outcome.detail
             assert [row[:3] for row in rows(home)] == [ZERO]
             refusal = await model.complete(ASKED)

@@ -7,16 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from agent.completion import Answer, Fault, FaultKind, Message, Question
+from agent.completion import Answer, Cost, Fault, FaultKind, Message, Question
 from node.proposing.retrying import Ladder, persistent
 
 QUESTION = Question(messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0)
-ANSWER = Answer(text="yes", is_cut=False, tokens_in=3, tokens_out=2, usd_nano=10)
+COST = Cost(calls=1, tokens_in=3, tokens_out=2, usd_nano=10)
+ANSWER = Answer(text="yes", is_cut=False, cost=COST)
 
 
 def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fault:
     return Fault(
-        kind=kind, detail="", retry_s=retry_s, tokens_in=tokens, tokens_out=tokens, usd_nano=tokens
+        kind=kind,
+        detail="",
+        retry_s=retry_s,
+        cost=Cost(calls=1, tokens_in=tokens, tokens_out=tokens, usd_nano=tokens),
     )
 
 
@@ -47,7 +51,7 @@ def test_an_answer_is_given_back_as_it_is() -> None:
 )
 def test_what_may_pass_is_tried_a_few_times(kind: FaultKind, tries: int) -> None:
     outcome, waits, left = asked([fault(kind)] * 9)
-    expected = replace(fault(kind), calls=tries)
+    expected = replace(fault(kind), cost=Cost(calls=tries))
     assert (outcome, len(waits), left) == (expected, tries - 1, 9 - tries)
 
 
@@ -83,11 +87,13 @@ def test_who_asks_for_too_long_a_wait_is_not_waited_for() -> None:
 
 def test_the_figures_of_all_tries_are_added_up() -> None:
     outcome, _, _ = asked([fault("timeout", tokens=100), ANSWER])
-    assert outcome == replace(ANSWER, tokens_in=103, tokens_out=102, usd_nano=110, calls=2)
-    refused = replace(fault("over_budget"), calls=0)
+    assert outcome == replace(
+        ANSWER, cost=Cost(calls=2, tokens_in=103, tokens_out=102, usd_nano=110)
+    )
+    refused = replace(fault("over_budget"), cost=Cost())
     outcome, _, _ = asked([fault("timeout", tokens=100), refused])
-    assert outcome.calls == 1
-    assert (outcome.tokens_in, outcome.usd_nano) == (100, 100)
+    assert outcome.cost.calls == 1
+    assert (outcome.cost.tokens_in, outcome.cost.usd_nano) == (100, 100)
     assert isinstance(outcome, Fault)
     assert outcome.kind == "over_budget"
 
@@ -111,7 +117,7 @@ def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
             said.append((await ask(QUESTION), len(waits)))
         return said
 
-    often = [replace(away, calls=number) for number in (4, 1, 2)]
-    again = replace(ANSWER, calls=2)
+    often = [replace(away, cost=Cost(calls=number)) for number in (4, 1, 2)]
+    again = replace(ANSWER, cost=replace(COST, calls=2))
     ends = [(often[0], 3), (often[1], 0), (often[2], 1), (ANSWER, 0), (again, 1)]
     assert asyncio.run(ask_often()) == ends

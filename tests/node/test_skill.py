@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
+from node.commands.agents import instructions
 from node.commands.cli import COMMANDS
-from node.commands.skill import instructions
 from trainer.task_folder.task import Task
 
 

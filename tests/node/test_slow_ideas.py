@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from agent.proposal import Context, Cost, Proposal, Silence
+from agent.completion import Cost
+from agent.proposal import Context, Proposal, Silence
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea

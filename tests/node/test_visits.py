@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.command import Job, Ran
-from agent.proposal import Cost, Silence
+from agent.completion import Cost
+from agent.proposal import Silence
 from agent.told import Told
 from agent.worker.prices import FREE, Price
 from node.home.home import Home

@@ -18,7 +18,7 @@ import pytest
 from agent.command import TITLE_FILE
 from agent.model.prompt import errand
 from agent.proposal import Brief, Context, Proposal, Silence
-from agent.source.checked import Checked
+from agent.source.capabilities import Checked
 from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files

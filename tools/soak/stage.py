@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from agent.silent import Silent
+from agent.proposal import Silent
 from node.home.home import Home
 from node.line import session
 from node.line.session import Session, Subject

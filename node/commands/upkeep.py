@@ -1,13 +1,38 @@
-"""`fsck`: is everything whole, `--rebuild` to mend it; `gc`: remove what nobody needs."""
+"""`doctor`, `fsck` and `gc`: whether the machine and the home are whole, and mending the home."""
 
 from dataclasses import asdict
 
 import click
 
-from node.commands.basics import json_option
+from node.commands.basics import json_option, tell
 from node.home.home import Home
+from node.store.eviction import collect
+from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
+from node.upkeep.fsck import examine, mend, remarks
 from protocol.errors import ArnodeError
+
+_EXIT_PROBLEM = 6
+
+
+@click.command()
+@json_option("Print one JSON document.")
+def doctor(as_json: bool) -> None:
+    """Check this machine: sandbox, torch, disk, key, data, git, device."""
+    from node.upkeep.doctor import examine as examine_machine
+
+    checks = []
+    for check in examine_machine(Home.here()):
+        checks.append(check)
+        if not as_json:
+            click.echo(f"  {check.status:<8} {check.name:<10} {plain(check.detail)}")
+            if check.mend:
+                click.echo(f"  {'':<8} {'':<10} mend: {plain(check.mend)}")
+    is_well = all(check.status != "problem" for check in checks)
+    if as_json:
+        print_json({"ok": is_well, "checks": [asdict(check) for check in checks]})
+    if not is_well:
+        raise SystemExit(_EXIT_PROBLEM)
 
 
 @click.command()
@@ -15,9 +40,6 @@ from protocol.errors import ArnodeError
 @json_option()
 def fsck(rebuild: bool, as_json: bool) -> None:
     """Check store, blobs and journal. Ends with 1 when something is not whole."""
-    from node.terminal.progress import reporting
-    from node.upkeep.fsck import examine, mend, remarks
-
     home = Home.here()
     mended: list[str] = []
     with reporting() as progress:
@@ -29,12 +51,9 @@ def fsck(rebuild: bool, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not problems, "mended": mended, "problems": problems, "remarks": known})
     else:
-        for line in mended:
-            click.echo(f"mended: {plain(line)}")
-        for line in problems:
-            click.echo(f"problem: {plain(line)}")
-        for line in known:
-            click.echo(f"remark: {plain(line)}")
+        for what, lines in (("mended", mended), ("problem", problems), ("remark", known)):
+            for line in lines:
+                click.echo(f"{what}: {plain(line)}")
         if not problems:
             click.echo("store, blobs and journal are whole")
     if problems:
@@ -50,16 +69,12 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @json_option()
 def gc(as_json: bool) -> None:
     """Remove sources that nothing names and others' intents of more than a day ago."""
-    from node.store.eviction import collect
-    from node.terminal.progress import reporting
-
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)
-    if as_json:
-        print_json(asdict(done))
-        return
-    click.echo(
+    tell(
+        asdict(done),
         f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
-        f" {done.released} records are no longer early"
+        f" {done.released} records are no longer early",
+        as_json=as_json,
     )

@@ -1,0 +1,176 @@
+"""`skill`, `propose` and `try`: what a coding agent, or a person, drives the loop with."""
+
+import shlex
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from statistics import stdev
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.commands.basics import json_option, task_options, tell
+from node.home.home import Home
+from node.line.session import find_task
+from node.settings.config import config_of
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain, print_json
+from protocol.rule import DEFAULT
+from protocol.units import NANO, from_nano
+from trainer.task_folder.task import Task
+
+if TYPE_CHECKING:
+    from node.on_demand.trying import Answer
+
+
+@click.command()
+@task_options()
+@json_option("Print one JSON document.")
+def skill(task: str | None, text: Path | None, as_json: bool) -> None:
+    """Print instructions for a coding agent: the loop, the commands, the rule."""
+    home = Home.here()
+    config = config_of(home, {"task": task, "text": text})
+    wanted = Path(config.text) if config.text and task is None else None
+    with reporting() as progress:
+        found = find_task(home, name=config.task, text=wanted, progress=progress)
+    named = ""
+    if task:
+        named = f" --task {shlex.quote(task)}"
+    elif text:
+        named = f" --text {shlex.quote(str(text))}"
+    said = instructions(found, named)
+    document = {"task": {"id": found.id.hex(), "name": found.name}, "skill": said}
+    tell(document, plain(said, lines=True), as_json=as_json)
+
+
+def instructions(task: Task, flags: str) -> str:
+    """Return the instructions for a task; `flags` choose it on the command line."""
+    manifest = task.manifest
+    limits, metric, budget = manifest.limits, manifest.metric, manifest.budget
+    template = files("node").joinpath("skill.md").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        task=task.name,
+        name=task.name,
+        flags=flags,
+        head_flags=flags and f" --task {task.name}",
+        files=", ".join(task.editable),
+        first=task.editable[0],
+        editable=", ".join(f"`{path}`" for path in task.editable),
+        metric=metric.name,
+        unit=metric.unit,
+        better="lower" if metric.direction == "min" else "higher",
+        budget_words=f"The budget is {budget.amount:,} {budget.unit} of training, for everybody.",
+        limit_s=limits.limit_s,
+        weights_mb=limits.weights_mb,
+        growth_kib=limits.max_source_growth_bytes // 1024,
+        noise=f"{manifest.noise_floor_nano / NANO:g}",
+        screen=f"{DEFAULT.screen_sd:g}",
+        recheck=f"{DEFAULT.recheck_sd:g}",
+        keeps=DEFAULT.keeps_per_checkpoint,
+        program=task.program.strip(),
+    )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
+@click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
+@task_options("the running node's, else tiny")
+@json_option("Print one JSON document.")
+def propose(
+    dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
+) -> None:
+    """Show one proposal for the working line; nothing is run.
+
+    Whoever proposes here is asked: the model or the coding agent that `agent` names, and knobs
+    where that has nothing. What a model costs is counted. Exit code 1: nobody has anything new.
+    """
+    from node.on_demand.advice import ask_for_advice
+
+    is_dry = dry_run or print_prompt
+    document = ask_for_advice(task=task, text=text, is_dry=is_dry)
+    if as_json:
+        print_json(dict(document))
+    elif is_dry:
+        _print_prompt(document, is_whole=print_prompt)
+    else:
+        _print_proposal(document)
+    if not document.get("prompt" if is_dry else "proposal"):
+        raise SystemExit(1)
+
+
+def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
+    if document["silence"] is not None:
+        click.echo(f"there is no prompt: {plain(document['silence'])}", err=True)
+        return
+    who, turns = document["who"], document["prompt"]
+    size = sum(len(turn["content"]) for turn in turns)
+    asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
+    click.echo(f"a prompt of {size:,} characters for {plain(asked)}", err=True)
+    for turn in turns if is_whole else []:
+        click.echo(f"##### {turn['role']} #####\n{plain(turn['content'], lines=True)}")
+
+
+def _print_proposal(document: Mapping[str, Any]) -> None:
+    if document["silence"] is not None:
+        click.echo(f"{plain(document['silence'])}; knobs were asked instead", err=True)
+    if proposal := document["proposal"]:
+        who, model = proposal["proposer"], proposal["model"]
+        click.echo(f"{plain(proposal['title'])}\n{plain(proposal['why'])}")
+        click.echo(f"proposed by {plain(f'{who} ({model})' if model else who)}\n")
+        click.echo(plain(proposal["diff"], lines=True), nl=False)
+    else:
+        click.echo("nobody has anything that was not tried before", err=True)
+    cost = document["cost"]
+    if calls := cost["calls"]:
+        tokens = f"{cost['tokens_in']:,} + {cost['tokens_out']:,} tokens"
+        questions = "1 question" if calls == 1 else f"{calls} questions"
+        click.echo(f"{questions}, {tokens}, {cost['usd']:g} USD", err=True)
+
+
+@click.command("try")
+@click.option("-m", "why", default="", metavar="WHY", help="What it is and why; line 1 titles it.")
+@click.option(
+    "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
+)
+@task_options("the running node's, else tiny")
+@json_option("Print one JSON document.")
+def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
+    """Measure and judge the edited source in this folder against the working line.
+
+    It is run as the node's own proposals are: a screen, if promising a second run with a fresh
+    seed; kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: rejected by the
+    evaluator.
+    """
+    from node.line.attempts import trailer
+    from node.on_demand.trying import try_folder
+
+    answer = try_folder(folder, why.strip(), task=task, text=text)
+    if as_json:
+        print_json(_document(answer))
+    else:
+        click.echo(trailer(answer.attempt, answer.manifest.metric.name), nl=False)
+    raise SystemExit(answer.attempt.exit_code)
+
+
+def _document(answer: "Answer") -> dict[str, object]:
+    from node.commands.measure import run_json
+
+    attempt, judged = answer.attempt, answer.attempt.judged
+    bank = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
+    return {
+        "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
+        "tree": attempt.tree.hex(),
+        "class": answer.key.hardware_class,
+        "runs": [run_json(run) for run in attempt.runs],
+        "metric": from_nano(attempt.metric_nano),
+        "sd": stdev(bank) if len(bank) > 1 else None,
+        "decision": attempt.word,
+        "because": attempt.because,
+        "repeat": answer.is_repeat,
+        "result": attempt.record and attempt.record.hex(),
+        "working": attempt.working.hex(),
+        "checkpoint": judged
+        and {"verdict": judged.word, "note": judged.note, "result": judged.record.hex()},
+        "log": attempt.log_tail if attempt.metric_nano is None else None,
+    }
